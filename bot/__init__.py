@@ -1,0 +1,1 @@
+"""Countersign's approval service: asks people in Slack, and keeps what they decided."""

@@ -1,0 +1,124 @@
+"""Who may decide, in time, and on what: the one place where an attempt is judged."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from bot.core.events import Event, EventType
+from bot.core.ids import AttemptId, Digest
+from bot.core.people import Actor, why_nobody
+from bot.core.refusals import Refusal
+from bot.core.requests import MOVES, Decision, How, Request, Status, Step, Verb, Vote, event, settle
+
+LONGEST_WORDS: Final = 3000
+"""Characters of a reason or an answer: what one plain_text_input of Slack holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Somebody's try to decide. `digest` is that of what they were shown."""
+
+    id: AttemptId
+    actor: Actor
+    verb: Verb
+    digest: Digest
+    words: str = ""
+
+
+def decide(request: Request, attempt: Attempt, now: datetime) -> Step:
+    """What an attempt does to a request: a vote, the decision, or a refusal; always an event, unless it is a repeat.
+
+    The one place where the approver's identity, the content and the deadline are checked. A repeat of an attempt
+    that counted (a retried delivery, a lost reply) counts as that attempt and changes nothing (R8).
+    """
+    if _counted(request, attempt):
+        return Step(request)
+    refusal = why_refused(request, attempt, now)
+    if refusal is not None:
+        return Step(request, (_refused(request, attempt, refusal, now),), refusal)
+    votes = request.votes
+    if attempt.verb is Verb.APPROVE:
+        votes = (*votes, Vote(attempt.actor.workspace, attempt.actor.user, now, attempt.id))
+        if len({(v.workspace, v.user) for v in votes}) < request.rules.quorum:
+            voted = replace(request, votes=votes)
+            return Step(
+                voted,
+                (event(EventType.VOTE_CAST, voted, now, user=attempt.actor.user, digest=request.digest),),
+            )
+        by = tuple(v.user for v in votes)
+    else:
+        by = (attempt.actor.user,)
+    decision = Decision(MOVES[request.status][attempt.verb], How.REVIEWERS, now, by, attempt.words.strip(), attempt.id)
+    return settle(replace(request, votes=votes), decision, user=attempt.actor.user)
+
+
+def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
+    """Why this attempt does not count; None if it does. Who comes before what, so that strangers learn nothing."""
+    actor, rules = attempt.actor, request.rules
+    if (nobody := why_nobody(actor, request.workspace)) is not None:
+        return nobody
+    if request.status is Status.EXPIRED:
+        return Refusal.TIME_RAN_OUT
+    if request.status is Status.WITHDRAWN:
+        return Refusal.WITHDRAWN
+    if request.status is not Status.PENDING:
+        return Refusal.ALREADY_DECIDED
+    if request.deadline is not None and now >= request.deadline:
+        return Refusal.TIME_RAN_OUT
+    if not rules.reviewers:
+        return Refusal.NOBODY_NAMED
+    if (not_one := rules.reviewers.why_not(actor)) is not None:
+        return not_one
+    if actor.user == request.requester and not rules.own_requests:
+        return Refusal.OWN_REQUEST
+    if attempt.digest != request.digest:
+        return Refusal.OTHER_CONTENT
+    if attempt.verb not in request.question.offers or attempt.verb not in MOVES[request.status]:
+        return Refusal.NOT_OFFERED
+    if attempt.verb is Verb.RESPOND and not attempt.words.strip():
+        return Refusal.NO_WORDS
+    if len(attempt.words) > LONGEST_WORDS:
+        return Refusal.TOO_LONG
+    if attempt.verb is Verb.APPROVE and any(v.user == actor.user for v in request.votes):
+        return Refusal.VOTED_ALREADY
+    return None
+
+
+def sentence(refusal: Refusal, request: Request) -> str:
+    """The refusal as the person reads it, with Slack's mentions and dates in it."""
+    decision, reviewers = request.decision, request.rules.reviewers
+    by = " and ".join(f"<@{u}>" for u in decision.by) if decision and decision.by else "nobody (timeout)"
+    what = decision.outcome.value if decision else ""
+    match refusal:
+        case Refusal.NOT_A_REVIEWER:
+            groups = [f"<!subteam^{g}>" for g in sorted(reviewers.groups)]
+            by = ", ".join([f"<@{u}>" for u in sorted(reviewers.users)] + groups)
+        case Refusal.VOTED_ALREADY:
+            what = f"{len(request.votes)} of {request.rules.quorum} needed"
+        case Refusal.TIME_RAN_OUT if request.status is Status.APPROVED:
+            what = "it counts as approved by timeout, as this channel asked for"
+        case Refusal.TIME_RAN_OUT:
+            what = "the agent is told that nobody answered"
+    at = decision.at if decision else request.deadline
+    when = f"<!date^{int(at.timestamp())}^{{time_secs}}|{at:%H:%M:%S} UTC>" if at else ""
+    return refusal.value.format(by=by, at=when, what=what)
+
+
+def _counted(request: Request, attempt: Attempt) -> bool:
+    if request.decision is not None and request.decision.attempt == attempt.id:
+        return True
+    return any(v.attempt == attempt.id for v in request.votes)
+
+
+def _refused(request: Request, attempt: Attempt, refusal: Refusal, now: datetime) -> Event:
+    return event(
+        EventType.ATTEMPT_REFUSED,
+        request,
+        now,
+        user=attempt.actor.user,
+        workspace=attempt.actor.workspace,
+        verb=attempt.verb,
+        refusal=refusal.name.lower(),
+        words=attempt.words,
+        digest=attempt.digest,
+    )

@@ -1,0 +1,70 @@
+"""Everything that can go wrong and is ours to say.
+
+    CountersignError
+    ├── WrongSettings        the environment or a file of settings; the process ends and says what to fix
+    ├── InvalidInput         what a person typed; nothing was changed
+    ├── NotFound             no such run, request or team
+    ├── Refused              an attempt that did not count; carries the refusal
+    ├── LeaseLost            another worker advances this run, or the run ended: stop touching it
+    ├── UnknownSchema        a stored record of a version this program does not read
+    ├── StoreUnavailable     Redis cannot be reached or refuses; nothing was changed
+    ├── StoreUnsafe          Redis is set up so that decisions could be lost; the process does not start
+    └── ActionFailed         an effect outside failed
+        └── OutcomeUnknown   nobody knows whether it happened; it must not be repeated silently
+
+The text of an error is for people: what happened, what was kept, what to do next.
+"""
+
+from bot.core.refusals import Refusal
+
+
+class CountersignError(Exception):
+    """Root of the tree."""
+
+
+class WrongSettings(CountersignError):
+    """The settings are wrong; `problems` holds all of them, a sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("Settings are wrong, nothing was started:\n" + "\n".join(f"  - {p}" for p in problems))
+
+
+class InvalidInput(CountersignError):
+    """A person's input cannot be used; nothing was changed."""
+
+
+class NotFound(CountersignError):
+    """There is no such thing, or no longer."""
+
+
+class Refused(CountersignError):
+    """An attempt did not count. `refusal` says why; the text is the sentence for the person."""
+
+    def __init__(self, refusal: Refusal, sentence: str) -> None:
+        self.refusal = refusal
+        super().__init__(sentence)
+
+
+class LeaseLost(CountersignError):
+    """This process may no longer write the run: another holds its lease, or the run has ended."""
+
+
+class UnknownSchema(CountersignError):
+    """A stored record carries a schema number that this program does not know."""
+
+
+class StoreUnavailable(CountersignError):
+    """Redis does not answer. What was stored before is kept; nothing was changed by this call."""
+
+
+class StoreUnsafe(CountersignError):
+    """Redis could drop decisions the way it is set up."""
+
+
+class ActionFailed(CountersignError):
+    """An effect outside did certainly not happen."""
+
+
+class OutcomeUnknown(ActionFailed):
+    """An effect outside may or may not have happened; people must find out before anybody repeats it."""

@@ -1,0 +1,39 @@
+"""What happened: one stream that is at once the audit log and the outbox from which Slack is drawn."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from bot.core.ids import RequestId, RunId, UserId, WorkspaceId
+
+
+class EventType(StrEnum):
+    """What happened, in the past tense."""
+
+    RUN_QUEUED = "run_queued"
+    RUN_STARTED = "run_started"
+    RUN_PROGRESSED = "run_progressed"
+    RUN_FINISHED = "run_finished"
+    RUN_FAILED = "run_failed"
+    RUN_STOPPED = "run_stopped"
+    REQUEST_ASKED = "request_asked"
+    VOTE_CAST = "vote_cast"
+    REQUEST_DECIDED = "request_decided"
+    ATTEMPT_REFUSED = "attempt_refused"
+    DECISION_DELIVERED = "decision_delivered"
+    CARD_NOT_POSTED = "card_not_posted"
+    SETTINGS_CHANGED = "settings_changed"
+    SETTINGS_REFUSED = "settings_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `at` is the server's time of the step; `data` are plain texts for the record."""
+
+    type: EventType
+    at: datetime
+    run: RunId | None = None
+    request: RequestId | None = None
+    workspace: WorkspaceId | None = None
+    user: UserId | None = None
+    data: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,141 @@
+"""A channel's settings: how long requests wait, what a timeout means, who decides, where cards go."""
+
+import re
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from enum import StrEnum
+
+from bot.core.errors import InvalidInput
+from bot.core.ids import ChannelId, UserId
+from bot.core.people import Actor, Reviewers, why_nobody
+
+SHORTEST = timedelta(seconds=5)
+LONGEST = timedelta(days=30)
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class OnTimeout(StrEnum):
+    """What it means that nobody decided in time."""
+
+    REJECT = "reject"
+    """The request expires; the agent is told that nobody answered."""
+    APPROVE = "approve"
+    """The request counts as approved, by timeout; never the default (R23)."""
+    WAIT = "wait"
+    """There is no deadline; the request waits until somebody decides or the run is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Complete settings; a request keeps a copy of those that were in force when it was asked."""
+
+    approvals_channel: ChannelId
+    reviewers: Reviewers
+    timeout: timedelta = timedelta(hours=1)
+    on_timeout: OnTimeout = OnTimeout.REJECT
+    quorum: int = 1
+    own_requests: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """What one channel set for itself; None means "as elsewhere"."""
+
+    approvals_channel: ChannelId | None = None
+    reviewers: Reviewers | None = None
+    timeout: timedelta | None = None
+    on_timeout: OnTimeout | None = None
+    quorum: int | None = None
+    own_requests: bool | None = None
+
+    def over(self, rules: Rules) -> Rules:
+        """The rules with this channel's own settings laid over them."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return replace(rules, **own)
+
+
+def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSettings) -> Rules:
+    """The rules in force: a channel's own settings, else those of its approvals channel, else the defaults.
+
+    `approvals` are the settings of the channel that the cards of `channel` go to. Where that channel sends its own
+    cards is its own affair and not inherited.
+    """
+    destination = channel.approvals_channel or defaults.approvals_channel
+    inherited = replace(approvals, approvals_channel=None).over(defaults)
+    return replace(channel.over(inherited), approvals_channel=destination)
+
+
+def parse_duration(words: str) -> timedelta:
+    """`90s`, `15m`, `1h30m`, `2d`, `1w` as a timedelta between 5 seconds and 30 days; InvalidInput otherwise."""
+    text = words.strip().lower().replace(" ", "")
+    if not re.fullmatch(r"(?:\d{1,7}[smhdw])+", text):
+        raise InvalidInput(
+            f"“{words.strip()[:40]}” is not a duration; nothing was changed. Write it like 90s, 15m, 1h30m or 2d."
+        )
+    total = timedelta(seconds=sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([smhdw])", text)))
+    if not SHORTEST <= total <= LONGEST:
+        raise InvalidInput(
+            f"“{words.strip()[:40]}” is out of range; nothing was changed. "
+            f"A timeout is at least {say_duration(SHORTEST)} and at most {say_duration(LONGEST)}."
+        )
+    return total
+
+
+def say_duration(span: timedelta) -> str:
+    """1 h 30 min, 45 s, 2 d: two units at most, nothing lost for what `parse_duration` accepts in words of people."""
+    left = int(span.total_seconds())
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts) or "0 s"
+
+
+def problems_of(rules: Rules) -> list[str]:
+    """Why rules like these must not be set, a sentence each; empty if they may."""
+    problems = []
+    if not rules.reviewers:
+        problems.append(
+            "Nobody would be allowed to decide: name at least one reviewer, like `/approvals reviewers @someone`."
+        )
+    if rules.quorum < 1:
+        problems.append("At least one approval is needed: the quorum must be 1 or more.")
+    named = len(rules.reviewers.users)
+    if rules.reviewers and not rules.reviewers.groups and rules.quorum > named:
+        problems.append(
+            f"{rules.quorum} approvals would be needed, but only {named} may approve: "
+            "name more reviewers or lower the quorum."
+        )
+    if not SHORTEST <= rules.timeout <= LONGEST:
+        problems.append(f"A timeout is at least {say_duration(SHORTEST)} and at most {say_duration(LONGEST)}.")
+    return problems
+
+
+def why_not_configure(actor: Actor, rules: Rules, admins: frozenset[UserId]) -> str | None:
+    """Why this actor may not change the settings that are in force; None if they may."""
+    nobody = why_nobody(actor, actor.workspace)
+    if nobody is not None:
+        return nobody.value
+    if actor.is_admin or actor.user in admins or rules.reviewers.why_not(actor) is None:
+        return None
+    return "Only workspace admins, those named in ADMINS and this channel's reviewers may change its settings."
+
+
+def enough_people(rules: Rules, requester: UserId, members: frozenset[UserId]) -> str | None:
+    """Why nobody could decide on a request of this requester, in a sentence; None if enough people can (R10).
+
+    `members` are the members of the groups named in the rules.
+    """
+    people = rules.reviewers.users | members
+    if not rules.own_requests:
+        people -= {requester}
+    if len(people) >= rules.quorum:
+        return None
+    if not rules.reviewers:
+        return "nobody may decide here: an admin must name reviewers first, like `/approvals reviewers @someone`"
+    who = (
+        "you started it and may not decide on your own requests" if requester in rules.reviewers.users | members else ""
+    )
+    need = f"{rules.quorum} approval{'s' if rules.quorum > 1 else ''} needed, {len(people)} people who may give them"
+    return f"nobody could decide on its requests: {need}" + (f" ({who})" if who else "")

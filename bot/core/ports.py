@@ -1,0 +1,152 @@
+"""What the verbs in `flows` need from outside: a store that swaps values, and somebody to advance runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+from bot.core.events import Event
+from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, WorkspaceId
+from bot.core.policy import ChannelSettings, Rules
+from bot.core.requests import Request
+from bot.core.runs import Run
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[T]):
+    """A value as it was read: its version (0: there is none yet) and the server's clock at that moment."""
+
+    value: T
+    version: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Put(Generic[T]):
+    """A value to store if its version is still the one it was computed from; 0 to create."""
+
+    value: T
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to advance a run: a number that grows with each claim, and when it ends if not renewed."""
+
+    run: RunId
+    fence: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A Slack message that shows something of ours, under a name of our own (`card/q…`, `run/r…`).
+
+    `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of what it shows.
+    """
+
+    name: str
+    workspace: WorkspaceId
+    channel: ChannelId
+    ts: str = ""
+    thread: str = ""
+    drawn: str = ""
+    request: RequestId | None = None
+    posting_since: datetime | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """All that one step changes, at once or not at all.
+
+    `before`: only if the server's clock has not reached it. `lease`: only if it still holds. `once`: only the first
+    time; a repeat stores nothing.
+    """
+
+    runs: tuple[Put[Run], ...] = ()
+    requests: tuple[Put[Request], ...] = ()
+    messages: tuple[Put[Message], ...] = ()
+    settings: Mapping[ChannelId, Put[ChannelSettings]] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    before: datetime | None = None
+    lease: Lease | None = None
+    once: AttemptId | None = None
+
+
+class Committed(StrEnum):
+    """What became of a change."""
+
+    DONE = "done"
+    STALE = "stale"
+    LATE = "late"
+    FENCED = "fenced"
+    REPEATED = "repeated"
+
+
+@dataclass(frozen=True, slots=True)
+class TeamInfo:
+    """A team of agents as its worker announces it; `problem` says why it cannot be used."""
+
+    name: str
+    line: str
+    problem: str = ""
+
+
+class Store(Protocol):
+    """The truth. Every method may raise StoreUnavailable; reads may raise UnknownSchema."""
+
+    async def request(self, request: RequestId) -> Seen[Request] | None: ...
+    async def run(self, run: RunId) -> Seen[Run] | None: ...
+    async def message(self, name: str) -> Seen[Message] | None: ...
+    async def requests(self, ids: list[RequestId]) -> list[Request | None]: ...
+    async def message_request(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RequestId | None: ...
+    async def settings(self, channel: ChannelId) -> Seen[ChannelSettings]: ...
+    async def defaults(self) -> Rules | None: ...
+    async def set_defaults(self, rules: Rules) -> None: ...
+    async def now(self) -> datetime: ...
+    async def commit(self, change: Change) -> Committed: ...
+    async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]: ...
+    async def active_runs(self, limit: int) -> list[Run]: ...
+    async def teams(self) -> list[TeamInfo]: ...
+    async def announce(self, worker: str, teams: list[TeamInfo], ttl: timedelta) -> None: ...
+    async def retire(self, worker: str) -> None: ...
+    async def claim(self, run: RunId, owner: str, ttl: timedelta) -> Lease | None: ...
+    async def renew(self, lease: Lease, ttl: timedelta) -> bool: ...
+    async def release(self, lease: Lease) -> None: ...
+
+
+class Queue(Protocol):
+    """Says "advance run X" to some worker: at least once, or never if the message is lost."""
+
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0)) -> None: ...
+
+
+class Wakeups(Protocol):
+    """The futures of this process, kept in Redis: one subscription for all of them, with read-back."""
+
+    async def settled(self, request: RequestId) -> Request:
+        """Returns when the request is no longer pending; at once if it is not."""
+        ...
+
+    async def ended(self, run: RunId) -> Run:
+        """Returns when the run has ended, by whomever; at once if it has."""
+        ...
+
+
+class Journal(Protocol):
+    """Recorded effects of runs. Values are bytes that only the agents' side understands."""
+
+    async def entries(self, run: RunId) -> dict[str, bytes]:
+        """Everything recorded for the run."""
+        ...
+
+    async def record(self, lease: Lease, key: str, value: bytes, *, replace: bool = False) -> bytes:
+        """Write the entry unless it exists (or with `replace`); returns what stands there now.
+
+        LeaseLost if another worker holds the run.
+        """
+        ...

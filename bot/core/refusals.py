@@ -1,0 +1,30 @@
+"""Why an attempt did not count. A refusal's value is the sentence that the person reads (R7)."""
+
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """`{by}`, `{at}` and `{what}` are filled in by whoever shows the sentence."""
+
+    UNKNOWN = "This request is not known here (any more). Nothing was decided; please use the newest card."
+    ALREADY_DECIDED = "Already decided by {by} at {at}: {what}. Your click changed nothing."
+    TIME_RAN_OUT = "Time ran out at {at}, before your click. Your click changed nothing: {what}."
+    WITHDRAWN = "The run no longer asks this: it was withdrawn at {at}. Your click changed nothing."
+    NOT_A_REVIEWER = "You are not a reviewer of this request, so your click was not counted. It is for {by}."
+    OWN_REQUEST = "You started this run, and this channel does not let people decide on their own requests."
+    NOBODY_NAMED = "This request names no reviewers, so nobody may decide on it."
+    OTHER_WORKSPACE = "You belong to another Slack workspace than this request, so your click was not counted."
+    NOT_A_PERSON = "Bots do not decide on requests."
+    GUEST = "Guests of this workspace do not decide on requests."
+    DEACTIVATED = "This account is deactivated, so its click was not counted."
+    NOT_CHECKED = (
+        "Slack did not tell whether you may decide on this, so your click was not counted. "
+        "The request still waits; please click again in a moment."
+    )
+    OTHER_CONTENT = (
+        "What you saw is not what this request holds now. Nothing was decided; please look at the newest card."
+    )
+    NOT_OFFERED = "This request cannot be answered that way. Please use one of the buttons on its card."
+    NO_WORDS = "Please write what the agents should read; an empty answer was not counted."
+    TOO_LONG = "Your answer is longer than 3,000 characters, so it was not counted. Please shorten it."
+    VOTED_ALREADY = "Your approval is counted already; {what}."

@@ -1,0 +1,253 @@
+"""The life of a request: one question to people, decided once."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from bot.core.events import Event, EventType
+from bot.core.ids import (
+    AttemptId,
+    ChannelId,
+    Digest,
+    RequestId,
+    RunId,
+    UserId,
+    WorkspaceId,
+    digest_of,
+    short_name,
+)
+from bot.core.policy import OnTimeout, Rules
+from bot.core.refusals import Refusal
+
+
+class Kind(StrEnum):
+    """What is asked."""
+
+    MESSAGE = "message"
+    TOOL = "tool"
+    CODE = "code"
+    CHOICE = "choice"
+    IN_DOUBT = "in_doubt"
+
+
+class Verb(StrEnum):
+    """What a person, the clock or the run does to a request."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    RESPOND = "respond"
+    EDIT = "edit"
+    EXPIRE = "expire"
+    WITHDRAW = "withdraw"
+
+
+class Status(StrEnum):
+    """Where a request stands; all but pending are final."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    ANSWERED = "answered"
+    EDITED = "edited"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+
+
+MOVES: Final[dict[Status, dict[Verb, Status]]] = {
+    Status.PENDING: {
+        Verb.APPROVE: Status.APPROVED,
+        Verb.REJECT: Status.REJECTED,
+        Verb.RESPOND: Status.ANSWERED,
+        Verb.EDIT: Status.EDITED,
+        Verb.EXPIRE: Status.EXPIRED,
+        Verb.WITHDRAW: Status.WITHDRAWN,
+    },
+    Status.APPROVED: {},
+    Status.REJECTED: {},
+    Status.ANSWERED: {},
+    Status.EDITED: {},
+    Status.EXPIRED: {},
+    Status.WITHDRAWN: {},
+}
+
+
+class How(StrEnum):
+    """How a decision came about."""
+
+    REVIEWERS = "reviewers"
+    TIMEOUT = "timeout"
+    POLICY = "policy"
+    PERMISSION = "permission"
+    RUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One person's approval of a request that needs several."""
+
+    workspace: WorkspaceId
+    user: UserId
+    at: datetime
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a request. `by` is empty when no person decided; `words` are the reason or the answer."""
+
+    outcome: Status
+    how: How
+    at: datetime
+    by: tuple[UserId, ...] = ()
+    words: str = ""
+    attempt: AttemptId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an agent asks. `asked` counts the questions of this agent in this run, from 0."""
+
+    agent: str
+    asked: int
+    kind: Kind
+    title: str
+    content: str
+    offers: tuple[Verb, ...] = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to people, with the rules that were in force when it was asked."""
+
+    id: RequestId
+    run: RunId
+    workspace: WorkspaceId
+    channel: ChannelId
+    requester: UserId
+    question: Question
+    digest: Digest
+    rules: Rules
+    created_at: datetime
+    deadline: datetime | None
+    status: Status = Status.PENDING
+    votes: tuple[Vote, ...] = ()
+    decision: Decision | None = None
+
+    @property
+    def slot(self) -> str:
+        """Agent and count: where in the run this was asked, whatever the words were."""
+        return slot_of(self.question)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a rule says should become of a request, with the events that tell it."""
+
+    request: Request
+    events: tuple[Event, ...] = ()
+    refusal: Refusal | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to store."""
+        return bool(self.events)
+
+
+def slot_of(question: Question) -> str:
+    """The name of a question's place in its run."""
+    return f"{question.agent}#{question.asked}"
+
+
+def digest(question: Question) -> Digest:
+    """Digest of everything that a reviewer judges."""
+    return digest_of(question.kind, question.title, question.content, *question.offers)
+
+
+def request_id(run: RunId, question: Question) -> RequestId:
+    """The id that this question has in this run: a rebuilt run that asks the same finds the same request."""
+    return RequestId("q" + short_name(run, slot_of(question), digest(question), length=16))
+
+
+def ask(
+    question: Question,
+    *,
+    run: RunId,
+    workspace: WorkspaceId,
+    channel: ChannelId,
+    requester: UserId,
+    rules: Rules,
+    now: datetime,
+) -> Step:
+    """A new request and the event that tells of it."""
+    request = Request(
+        id=request_id(run, question),
+        run=run,
+        workspace=workspace,
+        channel=channel,
+        requester=requester,
+        question=question,
+        digest=digest(question),
+        rules=rules,
+        created_at=now,
+        deadline=None if rules.on_timeout is OnTimeout.WAIT else now + rules.timeout,
+    )
+    return Step(request, (event(EventType.REQUEST_ASKED, request, now, agent=question.agent, title=question.title),))
+
+
+def expire(request: Request, now: datetime) -> Step:
+    """What the passing of the deadline makes of a request; nothing if it is not due or already settled."""
+    if request.status is not Status.PENDING or request.deadline is None or now < request.deadline:
+        return Step(request)
+    approved = request.rules.on_timeout is OnTimeout.APPROVE and Verb.APPROVE in request.question.offers
+    outcome = MOVES[request.status][Verb.APPROVE if approved else Verb.EXPIRE]
+    return settle(request, Decision(outcome, How.TIMEOUT, now))
+
+
+def withdraw(request: Request, now: datetime, why: str, user: UserId | None = None) -> Step:
+    """The run takes its question back; nothing if it is settled already."""
+    if request.status is not Status.PENDING:
+        return Step(request)
+    by = (user,) if user else ()
+    return settle(request, Decision(MOVES[request.status][Verb.WITHDRAW], How.RUN, now, by, why), user=user)
+
+
+def settle(request: Request, decision: Decision, *, user: UserId | None = None) -> Step:
+    """The request with its decision, and the event."""
+    settled = replace(request, status=decision.outcome, decision=decision)
+    return Step(
+        settled,
+        (
+            event(
+                EventType.REQUEST_DECIDED,
+                settled,
+                decision.at,
+                user=user,
+                outcome=decision.outcome,
+                how=decision.how,
+                words=decision.words,
+                digest=request.digest,
+            ),
+        ),
+    )
+
+
+def event(
+    kind: EventType,
+    request: Request,
+    now: datetime,
+    *,
+    user: UserId | None = None,
+    workspace: WorkspaceId | None = None,
+    **data: str,
+) -> Event:
+    """An event about the request."""
+    return Event(
+        kind,
+        now,
+        run=request.run,
+        request=request.id,
+        workspace=workspace or request.workspace,
+        user=user,
+        data={k: str(v) for k, v in data.items()},
+    )

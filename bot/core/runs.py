@@ -1,0 +1,151 @@
+"""The life of a run: one task given to one team."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from bot.core.events import Event, EventType
+from bot.core.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
+
+LONGEST_TASK: Final = 10_000
+"""Characters of a task. A slash command holds fewer, a modal's input 3,000; scripts may say more."""
+LONGEST_RESULT: Final = 30_000
+KEPT_PROGRESS: Final = 10
+
+
+class Status(StrEnum):
+    """Where a run stands; finished, failed and stopped are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    PARKED = "parked"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class Verb(StrEnum):
+    """What happens to a run."""
+
+    START = "start"
+    WAIT = "wait"
+    GO_ON = "go on"
+    PARK = "park"
+    FINISH = "finish"
+    FAIL = "fail"
+    STOP = "stop"
+
+
+MOVES: Final[dict[Status, dict[Verb, Status]]] = {
+    Status.QUEUED: {Verb.START: Status.RUNNING, Verb.FAIL: Status.FAILED, Verb.STOP: Status.STOPPED},
+    Status.RUNNING: {
+        Verb.WAIT: Status.WAITING,
+        Verb.FINISH: Status.FINISHED,
+        Verb.FAIL: Status.FAILED,
+        Verb.STOP: Status.STOPPED,
+    },
+    Status.WAITING: {
+        Verb.GO_ON: Status.RUNNING,
+        Verb.PARK: Status.PARKED,
+        Verb.FAIL: Status.FAILED,
+        Verb.STOP: Status.STOPPED,
+    },
+    Status.PARKED: {Verb.GO_ON: Status.RUNNING, Verb.FAIL: Status.FAILED, Verb.STOP: Status.STOPPED},
+    Status.FINISHED: {},
+    Status.FAILED: {},
+    Status.STOPPED: {},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One thing an agent did, in a line for the requester's thread."""
+
+    at: datetime
+    agent: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One task given to one team. `open` maps the place of a question in the run to its undecided request."""
+
+    id: RunId
+    workspace: WorkspaceId
+    channel: ChannelId
+    requester: UserId
+    team: str
+    task: str
+    created_at: datetime
+    status: Status = Status.QUEUED
+    open: dict[str, RequestId] = field(default_factory=dict)
+    progress: tuple[Progress, ...] = ()
+    ended_at: datetime | None = None
+    result: str = ""
+    """The outcome in a sentence, then the agents' final words: what the requester reads."""
+    words: str = ""
+    stopped_by: UserId | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will happen to this run any more."""
+        return not MOVES[self.status]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a rule says should become of a run; no events means that nothing changes."""
+
+    run: Run
+    events: tuple[Event, ...] = ()
+
+
+def start(
+    run: RunId,
+    *,
+    workspace: WorkspaceId,
+    channel: ChannelId,
+    requester: UserId,
+    team: str,
+    task: str,
+    now: datetime,
+) -> Step:
+    """A new run, queued."""
+    new = Run(run, workspace, channel, requester, team, task, now)
+    return Step(new, (event(EventType.RUN_QUEUED, new, now, user=requester, team=team),))
+
+
+def move(run: Run, verb: Verb, now: datetime) -> Run | None:
+    """The run after the verb; None if its life does not allow it."""
+    status = MOVES[run.status].get(verb)
+    if status is None:
+        return None
+    return replace(run, status=status, ended_at=None if MOVES[status] else now)
+
+
+def note_progress(run: Run, agent: str, words: str, now: datetime) -> Step:
+    """The run with one more line of progress; only the newest ten are kept here, all of them in the events."""
+    lines = (*run.progress, Progress(now, agent, words))[-KEPT_PROGRESS:]
+    noted = replace(run, progress=lines)
+    return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent=agent, words=words),))
+
+
+def end(run: Run, verb: Verb, now: datetime, *, result: str, words: str = "", user: UserId | None = None) -> Step:
+    """The run at its end; nothing if it has ended already."""
+    ended = move(run, verb, now)
+    if ended is None:
+        return Step(run)
+    kinds = {
+        Verb.FINISH: EventType.RUN_FINISHED,
+        Verb.FAIL: EventType.RUN_FAILED,
+        Verb.STOP: EventType.RUN_STOPPED,
+    }
+    ended = replace(ended, open={}, result=result[:LONGEST_RESULT], words=words[:LONGEST_RESULT], stopped_by=user)
+    return Step(ended, (event(kinds[verb], ended, now, user=user, result=result),))
+
+
+def event(kind: EventType, run: Run, now: datetime, *, user: UserId | None = None, **data: str) -> Event:
+    """An event about the run."""
+    return Event(kind, now, run=run.id, workspace=run.workspace, user=user, data=data)

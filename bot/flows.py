@@ -1,0 +1,351 @@
+"""The verbs: start, ask, decide, expire, withdraw, stop, configure. Each reads, lets a pure rule compute, and commits.
+
+A verb whose commit finds that somebody was faster reads again and lets the rule judge anew, so two people, a person
+and the clock, or one person twice never decide the same request twice.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from bot.core import deciding, policy, requests, runs
+from bot.core.deciding import Attempt
+from bot.core.errors import InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
+from bot.core.events import Event, EventType
+from bot.core.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.people import Actor
+from bot.core.policy import ChannelSettings, Rules
+from bot.core.ports import Change, Committed, Lease, Put, Queue, Seen, Store
+from bot.core.refusals import Refusal
+from bot.core.requests import Question, Request
+from bot.core.runs import Run
+
+T = TypeVar("T")
+_TRIES = 200
+
+
+async def start(
+    store: Store,
+    queue: Queue,
+    *,
+    run: RunId,
+    workspace: WorkspaceId,
+    channel: ChannelId,
+    requester: UserId,
+    team: str,
+    task: str,
+) -> Run:
+    """A new run of the team. The same run id again (a retried delivery, R8) is the same run.
+
+    InvalidInput, with nothing changed, if the team is unknown, no worker runs it, or the task is empty or too long.
+    """
+    task = task.strip()
+    if not task:
+        raise InvalidInput("There is no task; nothing was started. Write it like `/agent email tell the vendor …`.")
+    if len(task) > runs.LONGEST_TASK:
+        raise InvalidInput(
+            f"The task has {len(task):,} characters, at most {runs.LONGEST_TASK:,} are possible; nothing was started. "
+            "Please shorten it, or put the long part where the agents can read it."
+        )
+    teams = {t.name: t for t in await store.teams()}
+    if not teams:
+        raise InvalidInput("No worker is running, so nothing was started. Start one with `python -m agents`.")
+    if team not in teams:
+        raise InvalidInput(f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}.")
+    if teams[team].problem:
+        raise InvalidInput(f"The team “{team}” cannot run: {teams[team].problem} Nothing was started.")
+    if not (await rules_of(store, channel)).reviewers:
+        raise InvalidInput(
+            "Nobody may decide in this channel, so nothing was started. "
+            "An admin must name reviewers first, like `/approvals reviewers @someone`."
+        )
+    now = await store.now()
+    step = runs.start(run, workspace=workspace, channel=channel, requester=requester, team=team, task=task, now=now)
+    await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
+    await queue.advance(run)
+    return step.run
+
+
+async def rules_of(store: Store, channel: ChannelId) -> Rules:
+    """The rules that are in force in a channel now."""
+    defaults = await store.defaults()
+    if defaults is None:
+        raise NotFound("The approval service has not been started on this store yet. Start `python -m bot` first.")
+    own = (await store.settings(channel)).value
+    approvals = (await store.settings(own.approvals_channel or defaults.approvals_channel)).value
+    return policy.resolve(defaults, approvals, own)
+
+
+async def ask(store: Store, lease: Lease, question: Question) -> Request:
+    """The request for this question of the run: the one asked before if there is one, else a new one.
+
+    Another question in the same place of the run withdraws the one asked there before. Refused, with an event, if
+    nobody could decide on it. LeaseLost if the run is no longer ours or has ended.
+    """
+    wanted = requests.request_id(lease.run, question)
+    for _ in range(_TRIES):
+        run = await _live(store, lease)
+        known = await store.request(wanted)
+        if known is not None:
+            return known.value
+        rules = await rules_of(store, run.value.channel)
+        if not rules.reviewers:
+            raise Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value)
+        step = requests.ask(
+            question,
+            run=run.value.id,
+            workspace=run.value.workspace,
+            channel=run.value.channel,
+            requester=run.value.requester,
+            rules=rules,
+            now=run.now,
+        )
+        changed = [Put(step.request, 0)]
+        events = list(step.events)
+        if (old := run.value.open.get(step.request.slot)) and (before := await store.request(old)):
+            back = requests.withdraw(before.value, run.now, "the run asks something else instead")
+            if back.events:
+                changed.append(Put(back.request, before.version))
+                events += back.events
+        waiting = replace(run.value, open={**run.value.open, step.request.slot: wanted})
+        waiting = runs.move(waiting, runs.Verb.WAIT, run.now) or waiting
+        answer = await store.commit(
+            Change(runs=(Put(waiting, run.version),), requests=tuple(changed), events=tuple(events), lease=lease)
+        )
+        if answer is Committed.DONE:
+            return step.request
+        if answer is Committed.FENCED:
+            raise LeaseLost(f"Another worker advances run {lease.run}.")
+    raise _too_many_tries()
+
+
+async def decide(store: Store, request: RequestId, attempt: Attempt) -> Request:
+    """Count the attempt. Returns the request as it is then: decided, or with one more vote.
+
+    Refused, with nothing changed but an event for the audit, if the attempt does not count. A late click settles a
+    request whose time ran out unnoticed. NotFound if there is no such request.
+    """
+    for _ in range(_TRIES):
+        seen = await store.request(request)
+        if seen is None:
+            raise NotFound(Refusal.UNKNOWN.value)
+        step = deciding.decide(seen.value, attempt, seen.now)
+        if not step.changes:
+            return step.request
+        if (refusal := step.refusal) is not None:
+            await store.commit(Change(events=step.events, once=attempt.id))
+            now_is = await expire(store, request) if refusal is Refusal.TIME_RAN_OUT else None
+            raise Refused(refusal, deciding.sentence(refusal, now_is or step.request))
+        change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
+        if await store.commit(change) is Committed.DONE:
+            return step.request
+    raise _too_many_tries()
+
+
+async def expire(store: Store, request: RequestId) -> Request | None:
+    """Settle a request whose deadline has passed; returns it as it is then, None if there is none."""
+
+    def rule(seen: Seen[Request]) -> requests.Step:
+        return requests.expire(seen.value, seen.now)
+
+    return await _settle(store, request, rule)
+
+
+async def withdraw(store: Store, request: RequestId, why: str) -> Request | None:
+    """Take a question back; returns the request as it is then, None if there is none."""
+
+    def rule(seen: Seen[Request]) -> requests.Step:
+        return requests.withdraw(seen.value, seen.now, why)
+
+    return await _settle(store, request, rule)
+
+
+async def _settle(store: Store, request: RequestId, rule: Callable[[Seen[Request]], requests.Step]) -> Request | None:
+    for _ in range(_TRIES):
+        seen = await store.request(request)
+        if seen is None:
+            return None
+        step = rule(seen)
+        if not step.changes:
+            return step.request
+        change = Change(requests=(Put(step.request, seen.version),), events=step.events)
+        if await store.commit(change) is Committed.DONE:
+            return step.request
+    raise _too_many_tries()
+
+
+async def stop(store: Store, run: RunId, actor: Actor, admins: frozenset[UserId]) -> Run:
+    """End a run and withdraw what it asks, in one step; its worker finds out and lets go.
+
+    The requester, the channel's reviewers and admins may. InvalidInput if somebody else tries; NotFound if there is
+    no such run.
+    """
+    for _ in range(_TRIES):
+        seen = await store.run(run)
+        if seen is None:
+            raise NotFound(f"There is no run “{run[:40]}”. `/agent status` lists those that are going on.")
+        if seen.value.over:
+            return seen.value
+        if actor.user != seen.value.requester or actor.workspace != seen.value.workspace:
+            why_not = policy.why_not_configure(actor, await rules_of(store, seen.value.channel), admins)
+            if why_not is not None:
+                raise InvalidInput(
+                    "Only who started a run, the channel's reviewers and admins may stop it; it goes on."
+                )
+        changed, events = await _withdraw_all(store, seen, "the run was stopped", actor.user)
+        step = runs.end(seen.value, runs.Verb.STOP, seen.now, result="Stopped.", user=actor.user)
+        change = Change(runs=(Put(step.run, seen.version),), requests=tuple(changed), events=(*events, *step.events))
+        if await store.commit(change) is Committed.DONE:
+            return step.run
+    raise _too_many_tries()
+
+
+async def finish(store: Store, lease: Lease, verb: runs.Verb, *, result: str, words: str = "") -> Run:
+    """End the run as its worker found it to end (finish or fail); withdraws what is still asked."""
+    for _ in range(_TRIES):
+        seen = await _live(store, lease)
+        changed, events = await _withdraw_all(store, seen, "the run ended")
+        run = seen.value
+        if verb is runs.Verb.FINISH:
+            run = runs.move(run, runs.Verb.GO_ON, seen.now) or run
+        step = runs.end(run, verb, seen.now, result=result, words=words)
+        change = Change(
+            runs=(Put(step.run, seen.version),),
+            requests=tuple(changed),
+            events=(*events, *step.events),
+            lease=lease,
+        )
+        if await _fenced(store, change):
+            return step.run
+    raise _too_many_tries()
+
+
+async def begin(store: Store, lease: Lease) -> Run:
+    """The run starts, or goes on in this process after another one let it go."""
+
+    def rule(run: Run, now: datetime) -> runs.Step:
+        started = runs.move(run, runs.Verb.START, now)
+        if started is None:
+            return runs.Step(run)
+        return runs.Step(started, (runs.event(EventType.RUN_STARTED, started, now, owner=lease.owner),))
+
+    return await advance(store, lease, rule)
+
+
+async def progressed(store: Store, lease: Lease, agent: str, words: str) -> Run:
+    """One more line of progress for the requester's thread."""
+    return await advance(store, lease, lambda run, now: runs.note_progress(run, agent, words, now))
+
+
+async def answered(store: Store, lease: Lease, request: Request) -> Run:
+    """The agent has the decision: its place is free again, and the run goes on if nothing else is asked."""
+
+    def rule(run: Run, now: datetime) -> runs.Step:
+        if run.open.get(request.slot) != request.id:
+            return runs.Step(run)
+        freed = replace(run, open={k: v for k, v in run.open.items() if k != request.slot})
+        if not freed.open:
+            freed = runs.move(freed, runs.Verb.GO_ON, now) or freed
+        delivered = Event(EventType.DECISION_DELIVERED, now, run=run.id, request=request.id, workspace=run.workspace)
+        return runs.Step(freed, (delivered,))
+
+    return await advance(store, lease, rule)
+
+
+async def advance(store: Store, lease: Lease, rule: Callable[[Run, datetime], runs.Step]) -> Run:
+    """Change a run under its lease. LeaseLost if it is no longer ours or has ended."""
+    for _ in range(_TRIES):
+        seen = await _live(store, lease)
+        step = rule(seen.value, seen.now)
+        if not step.events:
+            return step.run
+        change = Change(runs=(Put(step.run, seen.version),), events=step.events, lease=lease)
+        if await _fenced(store, change):
+            return step.run
+    raise _too_many_tries()
+
+
+async def configure(
+    store: Store,
+    channel: ChannelId,
+    actor: Actor,
+    admins: frozenset[UserId],
+    change: Callable[[ChannelSettings], ChannelSettings],
+    check: Callable[[Rules], Awaitable[list[str]]],
+) -> Rules:
+    """Change a channel's settings; returns the rules that are in force then.
+
+    InvalidInput, with nothing changed but an event, if the actor may not, or nobody could decide afterwards. `check`
+    finds what only Slack knows (an empty group, a channel without the bot).
+    """
+    for _ in range(_TRIES):
+        seen = await store.settings(channel)
+        before = await rules_of(store, channel)
+        wanted = change(seen.value)
+        problems = []
+        if (why_not := policy.why_not_configure(actor, before, admins)) is not None:
+            problems = [why_not]
+        else:
+            after = await _rules_with(store, channel, wanted)
+            problems = policy.problems_of(after) or await check(after)
+        kind = EventType.SETTINGS_REFUSED if problems else EventType.SETTINGS_CHANGED
+        event = Event(
+            kind,
+            seen.now,
+            workspace=actor.workspace,
+            user=actor.user,
+            data={"channel": channel, "problems": " ".join(problems), "settings": repr(wanted)},
+        )
+        if problems:
+            await store.commit(Change(events=(event,)))
+            raise InvalidInput(" ".join(problems) + " Nothing was changed.")
+        done = await store.commit(Change(settings={channel: Put(wanted, seen.version)}, events=(event,)))
+        if done is Committed.DONE:
+            return after
+    raise _too_many_tries()
+
+
+async def _rules_with(store: Store, channel: ChannelId, own: ChannelSettings) -> Rules:
+    defaults = await store.defaults()
+    if defaults is None:
+        raise NotFound("The approval service has not been started on this store yet. Start `python -m bot` first.")
+    destination = own.approvals_channel or defaults.approvals_channel
+    approvals = own if destination == channel else (await store.settings(destination)).value
+    return policy.resolve(defaults, approvals, own)
+
+
+async def _withdraw_all(
+    store: Store, seen: Seen[Run], why: str, user: UserId | None = None
+) -> tuple[list[Put[Request]], list[Event]]:
+    changed: list[Put[Request]] = []
+    events: list[Event] = []
+    for request in seen.value.open.values():
+        before = await store.request(request)
+        if before is None:
+            continue
+        step = requests.withdraw(before.value, seen.now, why, user)
+        if step.changes:
+            changed.append(Put(step.request, before.version))
+            events += step.events
+    return changed, events
+
+
+async def _live(store: Store, lease: Lease) -> Seen[Run]:
+    seen = await store.run(lease.run)
+    if seen is None:
+        raise NotFound(f"There is no run {lease.run}.")
+    if seen.value.over:
+        raise LeaseLost(f"Run {lease.run} has ended: {seen.value.status}.")
+    return seen
+
+
+async def _fenced(store: Store, change: Change) -> bool:
+    answer = await store.commit(change)
+    if answer is Committed.FENCED and change.lease is not None:
+        raise LeaseLost(f"Another worker advances run {change.lease.run}.")
+    return answer is Committed.DONE
+
+
+def _too_many_tries() -> StoreUnavailable:
+    return StoreUnavailable(f"Others were faster {_TRIES} times in a row. Nothing was changed; please try again.")

@@ -1,0 +1,176 @@
+"""The only reader of the environment. All problems are told at once, each with what to fix.
+
+Every field is an environment variable of the same name in capitals; its description is the line in the README's table.
+"""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bot.core.errors import InvalidInput, WrongSettings
+from bot.core.ids import ChannelId, GroupId, UserId
+from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout, Rules, parse_duration
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def _duration(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_duration(value)
+    except InvalidInput as wrong:
+        raise ValueError(str(wrong).replace("; nothing was changed", "")) from None
+
+
+def _ids(value: Any) -> Any:
+    """`U012 S345, U678` as a set of ids."""
+    return frozenset(re.split(r"[\s,]+", value.strip())) - {""} if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Ids = Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)]
+
+
+class _Common(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", validate_default=True)
+
+    redis_url: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"), description="Redis or Valkey, with its password; `noeviction` and AOF"
+    )
+    namespace: str = Field(
+        "countersign", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="prefix of every key, one per Slack workspace"
+    )
+    log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr) -> SecretStr:
+        return _begins(value, "redis://", "rediss://", "unix://")
+
+
+class WebSettings(_Common):
+    """What `python -m bot` needs."""
+
+    slack_bot_token: SecretStr = Field(description="the bot's token, `xoxb-…`")
+    slack_app_token: SecretStr | None = Field(None, description="`xapp-…`: Socket Mode, no public address needed")
+    slack_signing_secret: SecretStr | None = Field(None, description="without SLACK_APP_TOKEN: checks requests")
+    slack_api_url: str = Field("https://slack.com/api/", pattern=r"^https?://", description="another Slack, for tests")
+    approvals_channel: str = Field("#approvals", pattern=r"^(#\S+|[CG][A-Z0-9]+)$", description="where cards go")
+    reviewers: Ids = Field(frozenset(), description="default reviewers: user and user group ids, like `U012 S345`")
+    admins: Ids = Field(
+        frozenset(), description="users who may change settings besides workspace admins and a channel's reviewers"
+    )
+    approval_timeout: Duration = Field(timedelta(hours=1), description="how long a request waits: 90s, 15m, 1h30m, 2d")
+    on_timeout: OnTimeout = Field(OnTimeout.REJECT, description="what a timeout means: reject, approve or wait")
+    quorum: int = Field(1, ge=1, le=20, description="how many different people must approve")
+    own_requests: bool = Field(False, description="whether people may decide on requests of runs they started")
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 behind a load balancer")
+    port: int = Field(3000, ge=1, le=65535, description="for `/slack/events` and `/healthz`")
+
+    @field_validator("slack_bot_token")
+    @classmethod
+    def _bot_token(cls, value: SecretStr) -> SecretStr:
+        return _begins(value, "xoxb-")
+
+    @field_validator("slack_app_token")
+    @classmethod
+    def _app_token(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and _begins(value, "xapp-")
+
+    @field_validator("slack_signing_secret")
+    @classmethod
+    def _one_way_in(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("slack_app_token", "wrong") is None:
+            raise ValueError("set it (HTTP), or SLACK_APP_TOKEN (Socket Mode)")
+        return value
+
+    @field_validator("reviewers")
+    @classmethod
+    def _people(cls, value: frozenset[str]) -> frozenset[str]:
+        if wrong := sorted(i for i in value if not re.fullmatch(r"[UWS][A-Z0-9]+", i)):
+            raise ValueError(f"neither user ids (U…, W…) nor user group ids (S…): {', '.join(wrong)}")
+        return value
+
+    @field_validator("admins")
+    @classmethod
+    def _users(cls, value: frozenset[str]) -> frozenset[str]:
+        if wrong := sorted(i for i in value if not _is_user(i)):
+            raise ValueError(f"not user ids (U…, W…): {', '.join(wrong)}")
+        return value
+
+    @field_validator("quorum")
+    @classmethod
+    def _reachable(cls, value: int, info: ValidationInfo) -> int:
+        reviewers = info.data.get("reviewers") or frozenset()
+        if reviewers and all(map(_is_user, reviewers)) and value > len(reviewers):
+            raise ValueError(f"{value} approvals are needed, but REVIEWERS names only {len(reviewers)}")
+        return value
+
+    def rules(self, approvals_channel: ChannelId) -> Rules:
+        """The default rules, with the approvals channel looked up."""
+        return Rules(
+            approvals_channel=approvals_channel,
+            reviewers=Reviewers(
+                frozenset(UserId(i) for i in self.reviewers if _is_user(i)),
+                frozenset(GroupId(i) for i in self.reviewers if not _is_user(i)),
+            ),
+            timeout=self.approval_timeout,
+            on_timeout=self.on_timeout,
+            quorum=self.quorum,
+            own_requests=self.own_requests,
+        )
+
+
+class WorkerSettings(_Common):
+    """What `python -m agents` needs."""
+
+    model_config_file: Path | None = Field(
+        None, validation_alias="MODEL_CONFIG", description="YAML file with an AutoGen model; else the demo model"
+    )
+    smtp_url: SecretStr | None = Field(None, description="`smtp://user:password@host:587`; else a Maildir")
+    mail_from: str = Field("countersign@localhost", pattern=r"^[^@\s]+@[^@\s]+$", description="sender of mails")
+    data_dir: Path = Field(Path(".data"), description="folder for what is kept in files (the Maildir)")
+    lease: Duration = Field(timedelta(seconds=10), description="a run without a sign of life is taken over after this")
+    concurrency: int = Field(1000, ge=1, le=10_000, description="runs that one worker holds in memory at once")
+
+
+def read(kind: type[S]) -> S:
+    """The settings from the environment. WrongSettings, with every problem, if they cannot be used."""
+    try:
+        return kind()
+    except ValidationError as wrong:
+        raise WrongSettings([_say(kind, error) for error in wrong.errors()]) from None
+
+
+def variables(kind: type[BaseSettings]) -> dict[str, str]:
+    """Environment variable -> description, for the documentation and its test."""
+    return {_variable(kind, name): field.description or "" for name, field in kind.model_fields.items()}
+
+
+def _variable(kind: type[BaseSettings], field: str) -> str:
+    alias = kind.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else field.upper()
+
+
+def _say(kind: type[BaseSettings], error: Any) -> str:
+    field = str(error["loc"][0])
+    name = _variable(kind, field) if field in kind.model_fields else field
+    if error["type"] == "missing":
+        return f"{name} is missing: {variables(kind).get(name, '')}"
+    return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
+
+
+def _begins(value: SecretStr, *beginnings: str) -> SecretStr:
+    if not value.get_secret_value().startswith(beginnings):
+        raise ValueError(f"must begin with {' or '.join(beginnings)}")
+    return value
+
+
+def _is_user(name: str) -> bool:
+    return re.fullmatch(r"[UW][A-Z0-9]+", name) is not None

@@ -1,0 +1,50 @@
+"""Records as bytes: `<version> <schema>`, newline, JSON. What was stored once loads for ever or is refused by name."""
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from bot.core.errors import UnknownSchema
+
+T = TypeVar("T")
+
+
+class Codec(Generic[T]):
+    """Writes and reads one kind of record. `schema` grows when old bytes would be misread; then an upgrade is added."""
+
+    def __init__(self, kind: type[T], schema: int = 1) -> None:
+        self.name = kind.__name__
+        self.schema = schema
+        self._adapter: TypeAdapter[T] = TypeAdapter(kind)
+
+    def write(self, value: T, version: int) -> bytes:
+        return b"%d %d\n" % (version, self.schema) + self._adapter.dump_json(value)
+
+    def read(self, raw: bytes) -> tuple[T, int]:
+        """The value and its version. UnknownSchema if another program wrote what this one cannot read."""
+        head, _, body = raw.partition(b"\n")
+        version, _, schema = head.partition(b" ")
+        if schema != b"%d" % self.schema:
+            raise UnknownSchema(
+                f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads {self.schema}. "
+                "It was left as it is; start the program version that wrote it, or a newer one."
+            )
+        return self.load(body), int(version)
+
+    def dump(self, value: T) -> bytes:
+        """JSON alone."""
+        return self._adapter.dump_json(value)
+
+    def load(self, body: bytes | str) -> T:
+        """From JSON alone."""
+        try:
+            return self._adapter.validate_json(body)
+        except ValidationError as wrong:
+            raise UnknownSchema(
+                f"A stored {self.name} cannot be read: {_first(wrong)}. It was left as it is."
+            ) from wrong
+
+
+def _first(wrong: ValidationError) -> str:
+    error: Any = wrong.errors()[0]
+    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"

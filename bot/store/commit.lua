@@ -1,0 +1,34 @@
+-- One step: checks everything, then changes everything. Nothing is written unless all checks pass.
+-- KEYS: all keys; ARGV[1]: the plan (JSON, indexes point into KEYS); ARGV[2..]: the values, in the plan's order.
+local plan = cjson.decode(ARGV[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+if plan.once and redis.call('EXISTS', KEYS[plan.once]) == 1 then return 'repeated' end
+if plan.fence and tonumber(redis.call('HGET', KEYS[plan.lease], 'fence') or 0) ~= plan.fence then return 'fenced' end
+for _, record in ipairs(plan.records) do
+  local head = redis.call('GETRANGE', KEYS[record.key], 0, 15)
+  if tonumber(string.match(head, '^(%d+) ') or 0) ~= record.version then return 'stale' end
+end
+if plan.before and now >= plan.before then return 'late' end
+
+local value = 1
+local function next_value()
+  value = value + 1
+  return ARGV[value]
+end
+for _, record in ipairs(plan.records) do
+  if record.ttl then
+    redis.call('SET', KEYS[record.key], next_value(), 'PX', record.ttl)
+  else
+    redis.call('SET', KEYS[record.key], next_value())
+  end
+end
+for _, text in ipairs(plan.texts) do redis.call('SET', KEYS[text.key], text.value, 'PX', text.ttl) end
+for _, entry in ipairs(plan.add) do redis.call('ZADD', KEYS[entry.key], entry.score, entry.member) end
+for _, entry in ipairs(plan.remove) do redis.call('ZREM', KEYS[entry.key], entry.member) end
+for _, entry in ipairs(plan.expire) do redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end
+if plan.once then redis.call('SET', KEYS[plan.once], '1', 'PX', plan.once_ttl) end
+for _ = 1, plan.events do redis.call('XADD', KEYS[1], '*', 'event', next_value()) end
+for _, hint in ipairs(plan.wake) do redis.call('PUBLISH', plan.channel, hint) end
+return 'done'

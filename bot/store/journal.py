@@ -1,0 +1,37 @@
+"""Recorded effects of runs: one hash a run, each entry written once, only under the run's lease."""
+
+from pathlib import Path
+from typing import Final
+
+from bot.core.errors import LeaseLost
+from bot.core.ids import RunId
+from bot.core.ports import Lease
+from bot.store.store import Store, reaching
+
+_RECORD: Final = (Path(__file__).parent / "record.lua").read_text()
+
+
+class RedisJournal:
+    """Implements `bot.core.ports.Journal`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._script = store.client.register_script(_RECORD)
+
+    async def entries(self, run: RunId) -> dict[str, bytes]:
+        """Everything recorded for the run, by key."""
+        async with reaching():
+            found = await self._store.client.hgetall(self._store.keys.journal(run))
+        return {key.decode(): value for key, value in found.items()}
+
+    async def record(self, lease: Lease, key: str, value: bytes, *, replace: bool = False) -> bytes:
+        """Write the entry unless it exists (or with `replace`); returns what stands there then. LeaseLost if fenced."""
+        names = self._store.keys
+        async with reaching():
+            stands: bytes | None = await self._script(
+                keys=[names.lease(lease.run), names.journal(lease.run)],
+                args=[lease.fence, key, value, int(replace)],
+            )
+        if stands is None:
+            raise LeaseLost(f"Another worker advances run {lease.run}; nothing was recorded.")
+        return stands

@@ -1,0 +1,74 @@
+"""The events as an outbox: each is handed to the scribe until it says that Slack shows it.
+
+One process at a time is the scribe, by a lease. All scribes read as the same consumer of one group, so what a dead
+one had in hand is read again by the next.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+import redis.exceptions
+
+from bot.core.events import Event
+from bot.store.store import EVENTS, Store, reaching
+
+GROUP: Final = "scribe"
+_BLOCK: Final = timedelta(seconds=1)
+
+
+class Outbox:
+    """Reads the event stream for the scribe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._undelivered = "0"
+
+    async def claim(self, owner: str, ttl: timedelta) -> bool:
+        """Whether this process is the scribe for the next `ttl`."""
+        return await self._store.claim_scribe(owner, ttl) > 0
+
+    async def release(self, owner: str) -> None:
+        """Stop being the scribe at once."""
+        await self._store.release_scribe(owner)
+
+    async def open(self) -> None:
+        """Make the group if there is none, and read again what was handed out but not finished."""
+        self._undelivered = "0"
+        async with reaching():
+            try:
+                await self._store.client.xgroup_create(self._store.keys.events, GROUP, id="0", mkstream=True)
+            except redis.exceptions.ResponseError as wrong:
+                if "BUSYGROUP" not in str(wrong):
+                    raise
+
+    async def read(self, limit: int) -> list[tuple[str, Event]]:
+        """The next events with their ids, oldest first; empty after a second without any."""
+        async with reaching():
+            answer = await self._store.client.xreadgroup(
+                GROUP,
+                "scribe",
+                {self._store.keys.events: self._undelivered},
+                count=limit,
+                block=round(_BLOCK.total_seconds() * 1000),
+            )
+        entries = _entries(answer)
+        if self._undelivered != ">":
+            self._undelivered = entries[-1][0].decode() if entries else ">"
+            if not entries:
+                return []
+        return [(entry.decode(), EVENTS.load(fields[b"event"])) for entry, fields in entries if fields]
+
+    async def done(self, entry: str) -> None:
+        """Slack shows this event."""
+        async with reaching():
+            await self._store.client.xack(self._store.keys.events, GROUP, entry)
+
+
+def _entries(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """The entries in XREADGROUP's reply, which is a list in RESP2 and a mapping in RESP3."""
+    if isinstance(answer, dict):
+        found = [entry for batches in answer.values() for batch in batches for entry in batch]
+        return found
+    if isinstance(answer, list):
+        return [entry for _, batch in answer for entry in batch]
+    return []

@@ -1,0 +1,314 @@
+"""The store: reads records with the server's clock, and commits a change in one step or not at all."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import redis.asyncio
+import redis.exceptions
+from redis.asyncio.client import Pipeline
+
+from bot.core.errors import StoreUnavailable, StoreUnsafe
+from bot.core.events import Event
+from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
+from bot.core.policy import ChannelSettings, Rules
+from bot.core.ports import Change, Committed, Lease, Message, Seen, TeamInfo
+from bot.core.requests import Request, Status
+from bot.core.runs import Run
+from bot.store.codec import Codec
+from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_MESSAGE, Keys
+
+T = TypeVar("T")
+REQUESTS = Codec(Request)
+RUNS = Codec(Run)
+MESSAGES = Codec(Message)
+SETTINGS = Codec(ChannelSettings)
+RULES = Codec(Rules)
+EVENTS = Codec(Event)
+TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
+
+_HERE = Path(__file__).parent
+_COMMIT = (_HERE / "commit.lua").read_text()
+_LEASE = (_HERE / "lease.lua").read_text()
+
+
+def ms(at: datetime | timedelta) -> int:
+    """Milliseconds since 1970, or of a span."""
+    return round((at if isinstance(at, timedelta) else at - _EPOCH) / timedelta(milliseconds=1))
+
+
+def from_ms(value: float) -> datetime:
+    """The moment that many milliseconds after 1970, UTC."""
+    return _EPOCH + timedelta(milliseconds=value)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def reaching() -> AsyncIterator[None]:
+    """Turns what redis-py raises into StoreUnavailable."""
+    try:
+        yield
+    except (redis.exceptions.RedisError, OSError) as wrong:
+        raise StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.") from wrong
+
+
+class Store:
+    """Implements `bot.core.ports.Store` over one Redis client."""
+
+    def __init__(self, client: redis.asyncio.Redis, namespace: str) -> None:
+        self.client: Any = client  # redis-py's types do not know that replies are bytes here
+        self.keys = Keys(namespace)
+        self._commit = client.register_script(_COMMIT)
+        self._lease = client.register_script(_LEASE)
+
+    async def check(self) -> None:
+        """StoreUnavailable if Redis cannot be reached; StoreUnsafe if it may drop keys when memory is short."""
+        async with reaching():
+            policy = (await self.client.config_get("maxmemory-policy")).get("maxmemory-policy")
+        if policy != "noeviction":
+            raise StoreUnsafe(
+                f"Redis has maxmemory-policy {policy}, so it may forget decisions when memory is short. "
+                "Nothing was started. Set `maxmemory-policy noeviction`."
+            )
+
+    async def now(self) -> datetime:
+        async with reaching():
+            return _time(await self.client.time())
+
+    async def request(self, request: RequestId) -> Seen[Request] | None:
+        return await self._read(self.keys.request(request), REQUESTS)
+
+    async def run(self, run: RunId) -> Seen[Run] | None:
+        return await self._read(self.keys.run(run), RUNS)
+
+    async def message(self, name: str) -> Seen[Message] | None:
+        return await self._read(self.keys.message(name), MESSAGES)
+
+    async def settings(self, channel: ChannelId) -> Seen[ChannelSettings]:
+        seen = await self._read(self.keys.settings(channel), SETTINGS)
+        return seen or Seen(ChannelSettings(), 0, await self.now())
+
+    async def message_request(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RequestId | None:
+        """The request whose card or note has this timestamp in this channel: the index of R2."""
+        async with reaching():
+            found = await self.client.get(self.keys.ts(workspace, channel, ts))
+        return RequestId(found.decode()) if found else None
+
+    async def defaults(self) -> Rules | None:
+        async with reaching():
+            raw = await self.client.get(self.keys.defaults)
+        return RULES.read(raw)[0] if raw else None
+
+    async def set_defaults(self, rules: Rules) -> None:
+        async with reaching():
+            await self.client.set(self.keys.defaults, RULES.write(rules, 1))
+
+    async def requests(self, ids: list[RequestId]) -> list[Request | None]:
+        """Many requests at once, in the order asked; None for those that do not exist."""
+        if not ids:
+            return []
+        async with reaching():
+            found = await self.client.mget([self.keys.request(i) for i in ids])
+        return [REQUESTS.read(raw)[0] if raw else None for raw in found]
+
+    async def runs(self, ids: list[RunId]) -> list[Run | None]:
+        """Many runs at once, likewise."""
+        if not ids:
+            return []
+        async with reaching():
+            found = await self.client.mget([self.keys.run(i) for i in ids])
+        return [RUNS.read(raw)[0] if raw else None for raw in found]
+
+    async def active_runs(self, limit: int) -> list[Run]:
+        """The newest runs that have not ended."""
+        async with reaching():
+            ids = await self.client.zrevrange(self.keys.active, 0, limit - 1)
+        return [run for run in await self.runs([RunId(i.decode()) for i in ids]) if run is not None]
+
+    async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]:
+        """Requests whose deadline has passed, the next deadline after them, and the server's clock."""
+        async with reaching(), self.client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.zrange(self.keys.pending, 0, limit, withscores=True)
+            time, first = await pipe.execute()
+        now = _time(time)
+        due, following = [], None
+        for member, score in first:
+            if score == float("inf"):
+                break
+            if from_ms(score) > now:
+                following = from_ms(score)
+                break
+            due.append(RequestId(member.decode()))
+        return due[:limit], following, now
+
+    async def commit(self, change: Change) -> Committed:
+        """Store all of the change, or nothing and say why. A repeat after a lost reply answers stale or repeated."""
+        plan = _Plan(self.keys)
+        plan.fill(change)
+        async with reaching():
+            answer = await self._commit(keys=plan.keys, args=plan.args())
+        return Committed(answer.decode())
+
+    async def announce(self, worker: str, teams: list[TeamInfo], ttl: timedelta) -> None:
+        """Tell everybody that this worker runs these teams; it must say so again before `ttl` has passed."""
+        now = await self.now()
+        async with reaching(), self.client.pipeline(transaction=True) as pipe:
+            pipe.set(self.keys.team(worker), TEAMS.dump(teams), px=ttl)
+            pipe.zremrangebyscore(self.keys.workers, "-inf", ms(now))
+            pipe.zadd(self.keys.workers, {worker: ms(now + ttl)})
+            await pipe.execute()
+
+    async def retire(self, worker: str) -> None:
+        """Tell everybody that this worker is gone."""
+        async with reaching(), self.client.pipeline(transaction=True) as pipe:
+            pipe.delete(self.keys.team(worker))
+            pipe.zrem(self.keys.workers, worker)
+            await pipe.execute()
+
+    async def teams(self) -> list[TeamInfo]:
+        """The teams that some worker runs now, by name; a usable one wins over a broken one of the same name."""
+        async with reaching():
+            workers = await self.client.zrange(self.keys.workers, 0, -1)
+            found = await self.client.mget([self.keys.team(w.decode()) for w in workers]) if workers else []
+        teams: dict[str, TeamInfo] = {}
+        for raw in found:
+            for team in TEAMS.load(raw) if raw else []:
+                if team.name not in teams or teams[team.name].problem:
+                    teams[team.name] = team
+        return [teams[name] for name in sorted(teams)]
+
+    async def claim(self, run: RunId, owner: str, ttl: timedelta) -> Lease | None:
+        """The lease of the run, with a new fence; None while another owner holds it."""
+        fence = await self._with_lease(self.keys.lease(run), "claim", owner, 0, ttl)
+        return Lease(run, fence, owner) if fence else None
+
+    async def renew(self, lease: Lease, ttl: timedelta) -> bool:
+        """Hold the lease for another `ttl`; False if it is no longer ours."""
+        return bool(await self._with_lease(self.keys.lease(lease.run), "renew", lease.owner, lease.fence, ttl))
+
+    async def release(self, lease: Lease) -> None:
+        """Let the lease go at once, if it is still ours."""
+        await self._with_lease(self.keys.lease(lease.run), "release", lease.owner, lease.fence, timedelta(0))
+
+    async def claim_scribe(self, owner: str, ttl: timedelta) -> int:
+        """The right to draw Slack, by one process at a time; the fence, or 0 while another holds it."""
+        return await self._with_lease(self.keys.scribe, "claim", owner, 0, ttl)
+
+    async def release_scribe(self, owner: str) -> None:
+        """Let that right go at once, if it is still this owner's."""
+        await self._with_lease(self.keys.scribe, "release", owner, -1, timedelta(0))
+
+    async def _with_lease(self, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
+        async with reaching():
+            return int(await self._lease(keys=[key], args=[verb, owner, fence, ms(ttl)]))
+
+    async def _read(self, key: str, codec: Codec[T]) -> Seen[T] | None:
+        async with reaching(), self.client.pipeline(transaction=False) as pipe:
+            raw, time = await _get_and_time(pipe, key)
+        if raw is None:
+            return None
+        value, version = codec.read(raw)
+        return Seen(value, version, _time(time))
+
+
+class _Plan:
+    """A change as the script wants it: keys once each, the plan as JSON, the values after it."""
+
+    def __init__(self, names: Keys) -> None:
+        self.names = names
+        self.keys: list[str] = [names.events]
+        self.values: list[bytes] = []
+        self.plan: dict[str, Any] = {
+            "records": [],
+            "texts": [],
+            "add": [],
+            "remove": [],
+            "expire": [],
+            "events": 0,
+            "wake": [],
+            "channel": names.wake,
+        }
+
+    def args(self) -> list[bytes]:
+        return [json.dumps(self.plan).encode(), *self.values]
+
+    def fill(self, change: Change) -> None:
+        for run in change.runs:
+            self._run(run.value, run.version)
+        for request in change.requests:
+            self._request(request.value, request.version)
+        for message in change.messages:
+            self._message(message.value, message.version)
+        for channel, settings in change.settings.items():
+            self._record(
+                self.names.settings(channel), SETTINGS.write(settings.value, settings.version + 1), settings.version
+            )
+        for event in change.events:
+            self.values.append(EVENTS.dump(event))
+        self.plan["events"] = len(change.events)
+        if change.before is not None:
+            self.plan["before"] = ms(change.before)
+        if change.lease is not None:
+            self.plan["fence"] = change.lease.fence
+            self.plan["lease"] = self._key(self.names.lease(change.lease.run))
+        if change.once is not None:
+            self.plan["once"] = self._key(self.names.once(change.once))
+            self.plan["once_ttl"] = ms(KEPT_ATTEMPT)
+
+    def _key(self, name: str) -> int:
+        if name not in self.keys:
+            self.keys.append(name)
+        return self.keys.index(name) + 1
+
+    def _record(self, key: str, raw: bytes, version: int, ttl: timedelta | None = None) -> None:
+        record: dict[str, int] = {"key": self._key(key), "version": version}
+        if ttl is not None:
+            record["ttl"] = ms(ttl)
+        self.plan["records"].append(record)
+        self.values.append(raw)
+
+    def _run(self, run: Run, version: int) -> None:
+        self._record(self.names.run(run.id), RUNS.write(run, version + 1), version, KEPT if run.over else None)
+        if run.over:
+            self.plan["remove"].append({"key": self._key(self.names.active), "member": run.id})
+            for kept in (self.names.lease(run.id), self.names.journal(run.id)):
+                self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
+            self.plan["wake"].append(f"run {run.id}")
+        elif version == 0:
+            self.plan["add"].append(
+                {"key": self._key(self.names.active), "score": str(ms(run.created_at)), "member": run.id}
+            )
+
+    def _request(self, request: Request, version: int) -> None:
+        settled = request.status is not Status.PENDING
+        raw = REQUESTS.write(request, version + 1)
+        self._record(self.names.request(request.id), raw, version, KEPT if settled else None)
+        if settled:
+            self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
+            self.plan["wake"].append(f"request {request.id}")
+        elif version == 0:
+            score = str(ms(request.deadline)) if request.deadline else "+inf"
+            self.plan["add"].append({"key": self._key(self.names.pending), "score": score, "member": request.id})
+            self.plan["wake"].append("due")
+
+    def _message(self, message: Message, version: int) -> None:
+        self._record(self.names.message(message.name), MESSAGES.write(message, version + 1), version, KEPT_MESSAGE)
+        if message.request is not None and message.ts:
+            key = self.names.ts(message.workspace, message.channel, message.ts)
+            self.plan["texts"].append({"key": self._key(key), "value": message.request, "ttl": ms(KEPT_MESSAGE)})
+
+
+async def _get_and_time(pipe: "Pipeline", key: str) -> tuple[bytes | None, tuple[int, int]]:
+    pipe.get(key)
+    pipe.time()
+    return cast("tuple[bytes | None, tuple[int, int]]", tuple(await cast("Awaitable[list[Any]]", pipe.execute())))
+
+
+def _time(answer: tuple[int, int]) -> datetime:
+    return from_ms(answer[0] * 1000 + answer[1] // 1000)

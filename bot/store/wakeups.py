@@ -1,0 +1,137 @@
+"""The futures of one process, kept in Redis: one subscription for all of them, and the state read back (R5).
+
+A published hint may be lost with its connection, so it is only a hint: everything still waited for is read back on
+each (re)subscription and now and then. Subscribe first, then read.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from datetime import timedelta
+from typing import Any, Final, Generic, Self, TypeVar
+
+import redis.exceptions
+
+from bot.core.errors import StoreUnavailable, UnknownSchema
+from bot.core.ids import RequestId, RunId
+from bot.core.requests import Request, Status
+from bot.core.runs import Run
+from bot.store.store import Store
+
+READ_BACK: Final = timedelta(seconds=15)
+_BATCH: Final = 500
+_log = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class _Waiters(Generic[K, V]):
+    """Those who wait for one kind of thing to be final."""
+
+    def __init__(self, read: Callable[[list[K]], Awaitable[Sequence[V | None]]], final: Callable[[V], bool]) -> None:
+        self._read = read
+        self._final = final
+        self._futures: dict[K, set[asyncio.Future[V]]] = {}
+
+    async def wait(self, key: K) -> V:
+        future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        self._futures.setdefault(key, set()).add(future)
+        try:
+            try:
+                await self.look([key])
+            except StoreUnavailable:
+                _log.warning("Redis does not answer; still waiting, and reading again when it is back.")
+            return await future
+        finally:
+            waiting = self._futures.get(key, set())
+            waiting.discard(future)
+            if not waiting:
+                self._futures.pop(key, None)
+
+    async def look(self, keys: list[K]) -> None:
+        """Read these and wake those who wait for one that is final."""
+        wanted = [key for key in keys if key in self._futures]
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            for key, value in zip(batch, await self._read(batch), strict=True):
+                if value is not None and self._final(value):
+                    for future in self._futures.get(key, ()):
+                        if not future.done():
+                            future.set_result(value)
+
+    async def look_at_all(self) -> None:
+        await self.look(list(self._futures))
+
+
+class Wakeups:
+    """Implements `bot.core.ports.Wakeups`. Use as `async with Wakeups(store) as wakeups`.
+
+    `due` is set whenever a deadline may have come nearer.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._requests = _Waiters[RequestId, Request](store.requests, lambda r: r.status is not Status.PENDING)
+        self._runs = _Waiters[RunId, Run](store.runs, lambda r: r.over)
+        self.due = asyncio.Event()
+        self._listening = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._listen(), name="wakeups")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def settled(self, request: RequestId) -> Request:
+        """Returns when the request is no longer pending, however long that takes and whatever Redis does meanwhile."""
+        return await self._requests.wait(request)
+
+    async def ended(self, run: RunId) -> Run:
+        """Returns when the run has ended, likewise."""
+        return await self._runs.wait(run)
+
+    async def listening(self) -> None:
+        """Returns when the subscription stands."""
+        await self._listening.wait()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._store.client.pubsub() as subscription:
+                    await subscription.subscribe(self._store.keys.wake)
+                    await self._follow(subscription)
+            except (redis.exceptions.RedisError, OSError, StoreUnavailable) as wrong:
+                self._listening.clear()
+                _log.warning("The subscription for wake-ups was lost (%s); subscribing again.", wrong)
+                await asyncio.sleep(0.2)
+            except UnknownSchema as wrong:
+                _log.error("Somebody waits for a record that cannot be read: %s", wrong)
+                await asyncio.sleep(1)
+
+    async def _follow(self, subscription: Any) -> None:
+        loop = asyncio.get_running_loop()
+        read_back_at = 0.0
+        while True:
+            left = max(0.0, read_back_at - loop.time()) if self._listening.is_set() else None
+            message = await subscription.get_message(timeout=left)
+            if message is not None and message["type"] == "message":
+                await self._hear(message["data"].decode())
+            elif message is not None or loop.time() >= read_back_at:
+                await self._requests.look_at_all()
+                await self._runs.look_at_all()
+                self.due.set()
+                self._listening.set()
+                read_back_at = loop.time() + READ_BACK.total_seconds()
+
+    async def _hear(self, hint: str) -> None:
+        kind, _, name = hint.partition(" ")
+        if kind == "request":
+            await self._requests.look([RequestId(name)])
+        elif kind == "run":
+            await self._runs.look([RunId(name)])
+        self.due.set()

@@ -1,0 +1,66 @@
+"""One real Redis for the whole test session, and a namespace of its own for each test.
+
+`REDIS_URL` or `TEST_REDIS_URL` in the environment names a server to use; otherwise an embedded one is started
+in a temporary folder. A test that leaves a key without an end fails, unless `WITHOUT_TTL` of bot.store.keys or
+bot.store.queue names the key's pattern and the reason.
+
+Load with `pytest_plugins = ["tests.redis_server"]` in the top conftest.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+import pytest
+import redis
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of the session's server. Its data may be flushed by nobody: use `namespace`."""
+    given = os.environ.get("TEST_REDIS_URL") or os.environ.get("REDIS_URL")
+    if given:
+        yield given
+        return
+    command = [sys.executable, "-m", "bot.store.embedded", str(tmp_path_factory.mktemp("redis"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            url = process.stdout.readline().strip()
+            assert url, "The embedded Redis did not start; its words are above."
+            yield url
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def redis_janitor(redis_url: str) -> Iterator["redis.Redis"]:
+    """A plain synchronous client for the checks after a test."""
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def namespace(redis_janitor: "redis.Redis") -> Iterator[str]:
+    """A prefix nobody else uses, `t` and 8 hex digits; its keys are checked and deleted after the test.
+
+    A key belongs to it when the namespace is in its name, with or without braces (hash tags) around it.
+    """
+    name = "t" + secrets.token_hex(4)
+    yield name
+    keys = sorted(redis_janitor.scan_iter(f"*{name}*", count=10_000))
+    if not keys:
+        return
+    endless = [key for key in keys if redis_janitor.ttl(key) == -1]
+    redis_janitor.delete(*keys)
+    unnamed = [key for key in endless if not _may_stay(key.replace(f"{{{name}}}", name).removeprefix(f"{name}:"))]
+    assert not unnamed, f"Keys without a TTL and without a reason in WITHOUT_TTL: {unnamed}"
+
+
+def _may_stay(key: str) -> bool:
+    from bot.store import keys, queue
+
+    return any(fnmatchcase(key, pattern) for pattern in keys.WITHOUT_TTL | queue.WITHOUT_TTL)

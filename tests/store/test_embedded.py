@@ -1,0 +1,226 @@
+"""The embedded Redis keeps what it answered, whoever is killed, and leaves nothing behind."""
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+
+from bot.store.embedded import EmbeddedRedis, EmbeddedRedisError
+
+
+@asynccontextmanager
+async def client_of(url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client that waits for a server that is just being started again."""
+    client = redis.asyncio.Redis.from_url(url, decode_responses=True, retry=Retry(ConstantBackoff(0.02), 200))
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def pid_of(url: str) -> int:
+    async with client_of(url) as client:
+        return int((await client.info("server"))["process_id"])
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process lives; a zombie that its foreign parent has not reaped yet does not."""
+    with suppress(FileNotFoundError):
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return not Path("/proc/self").exists()
+    return False
+
+
+async def ended(pid: int) -> None:
+    async with asyncio.timeout(10):
+        while is_running(pid):  # noqa: ASYNC110 -- somebody else's child: there is nothing to await
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def supervisor(folder: Path, *more: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """`python -m bot.store.embedded` as its own process, and the URL that it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bot.store.embedded",
+        str(folder),
+        *more,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        yield process, (await process.stdout.readline()).decode().strip()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
+
+
+async def test_what_was_answered_survives_kill_9_of_the_server(tmp_path: Path) -> None:
+    """R4: the server is started again by its supervisor, at the same address."""
+    async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
+        before = await pid_of(server.url)
+        for number in range(200):
+            await client.set(f"key:{number}", number)
+        os.kill(before, signal.SIGKILL)
+        await ended(before)
+        assert await client.get("key:199") == "199"
+        assert await client.dbsize() == 200
+        assert await pid_of(server.url) != before
+
+
+async def test_a_folder_keeps_its_data_its_password_and_its_port(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
+        await client.set("kept", "yes")
+        first = server.url
+    async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
+        assert await client.get("kept") == "yes"
+        assert server.url == first
+
+
+async def test_the_server_is_durable_and_behind_a_password_that_only_the_owner_reads(tmp_path: Path) -> None:
+    folder = tmp_path / "data with a space"
+    async with EmbeddedRedis(folder) as server, client_of(server.url) as client:
+        settings = await client.config_get("append*", "maxmemory-policy", "bind", "save")
+        assert settings["appendonly"] == "yes"
+        assert settings["appendfsync"] == "always"
+        assert settings["maxmemory-policy"] == "noeviction"
+        assert settings["bind"] == "127.0.0.1"
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / "valkey.conf").stat().st_mode) == 0o600
+        stranger = redis.asyncio.Redis.from_url("redis://" + server.url.split("@")[1])
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            await stranger.ping()
+        await stranger.aclose()
+
+
+async def test_no_server_outlives_its_context(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server:
+        pid = await pid_of(server.url)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_server_orphaned_by_kill_9_of_its_supervisor_is_adopted_and_ended(tmp_path: Path) -> None:
+    async with supervisor(tmp_path) as (process, url):
+        orphan = await pid_of(url)
+        async with client_of(url) as client:
+            await client.set("kept", "yes")
+            process.kill()
+            await process.wait()
+            assert await client.get("kept") == "yes"
+            async with EmbeddedRedis(tmp_path) as server:
+                assert server.url == url
+                assert await pid_of(url) == orphan
+    assert not is_running(orphan)
+
+
+async def test_an_adopted_server_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    async with supervisor(tmp_path) as (process, url):
+        orphan = await pid_of(url)
+        process.kill()
+        await process.wait()
+        async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
+            await client.set("kept", "yes")
+            os.kill(orphan, signal.SIGKILL)
+            await ended(orphan)
+            assert await client.get("kept") == "yes"
+
+
+async def test_an_orphan_on_another_port_than_asked_is_replaced_with_its_data(tmp_path: Path) -> None:
+    async with supervisor(tmp_path) as (process, url):
+        async with client_of(url) as client:
+            await client.set("kept", "yes")
+        process.kill()
+        await process.wait()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            other = probe.getsockname()[1]
+        async with EmbeddedRedis(tmp_path, other) as server, client_of(server.url) as client:
+            assert server.url.endswith(f":{other}/0")
+            assert await client.get("kept") == "yes"
+
+
+async def test_a_second_supervisor_of_one_folder_is_refused(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server:
+        with pytest.raises(EmbeddedRedisError, match="Another process already runs the Redis"):
+            await EmbeddedRedis(tmp_path).__aenter__()
+        async with client_of(server.url) as client:
+            assert await client.ping()
+
+
+async def test_a_taken_port_gets_the_sentence(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(EmbeddedRedisError, match=f"Port {port} is taken"):
+            await EmbeddedRedis(tmp_path, port).__aenter__()
+    async with EmbeddedRedis(tmp_path, port) as server:
+        assert f":{port}/" in server.url
+
+
+async def test_a_folder_that_cannot_be_made_gets_the_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EmbeddedRedisError, match=r"cannot keep its data in .*set REDIS_URL"):
+        await EmbeddedRedis(tmp_path / "file" / "data").__aenter__()
+
+
+async def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(EmbeddedRedisError, match="Choose an empty folder"):
+        await EmbeddedRedis(tmp_path).__aenter__()
+    assert (tmp_path / "thesis.tex").exists()
+    assert not (tmp_path / "supervisor.lock").exists()
+
+
+async def test_a_platform_without_a_server_is_told_to_set_redis_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Plan9")
+    with pytest.raises(EmbeddedRedisError, match="Set REDIS_URL"):
+        await EmbeddedRedis(tmp_path).__aenter__()
+
+
+async def test_a_damaged_file_is_told_with_the_servers_own_words(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
+        await client.set("kept", "yes")
+    [file] = (tmp_path / "appendonlydir").glob("*.incr.aof")
+    whole = file.read_bytes()
+    file.write_bytes(b"*nonsense\r\n" + whole)
+    with pytest.raises(EmbeddedRedisError, match=r"did not start: .*Bad file format"):
+        await EmbeddedRedis(tmp_path).__aenter__()
+    file.write_bytes(whole)
+    async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
+        assert await client.get("kept") == "yes"
+
+
+async def test_the_command_prints_the_address_and_ends_at_sigterm(tmp_path: Path) -> None:
+    async with supervisor(tmp_path) as (process, url):
+        pid = await pid_of(url)
+        process.terminate()
+        assert await process.wait() == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_the_command_says_why_it_did_not_start(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path), supervisor(tmp_path) as (process, url):
+        _, words = await process.communicate()
+        assert url == ""
+        assert process.returncode == 2
+        assert words.decode().startswith("Another process already runs the Redis")

@@ -1,0 +1,305 @@
+"""The adapter to the job engine: hints that arrive, however workers, Redis and the loop misbehave."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+
+from bot.core.errors import StoreUnavailable
+from bot.core.ids import RunId
+from bot.store.embedded import EmbeddedRedis
+from bot.store.queue import Queue, work
+
+pytest_plugins = ["tests.redis_server"]
+
+RUN = RunId("r1")
+SHORT = timedelta(seconds=0.5)
+
+
+class Recorder:
+    """An `advance` that notes what it was called with, and may be held."""
+
+    def __init__(self) -> None:
+        self.started: list[RunId] = []
+        self.ended: list[RunId] = []
+        self.cancelled: list[RunId] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def __call__(self, run: RunId) -> None:
+        self.started.append(run)
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(run)
+            raise
+        self.ended.append(run)
+
+
+async def until(fact: Callable[[], bool], within: float = 6) -> None:
+    async with asyncio.timeout(within):
+        while not fact():  # noqa: ASYNC110 -- facts of other tasks and processes
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def working(
+    queue: Queue, advance: Recorder, *, concurrency: int = 10, redelivery: timedelta = SHORT
+) -> AsyncIterator[asyncio.Event]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(work(queue, advance, concurrency=concurrency, redelivery=redelivery, stop=stop))
+    try:
+        yield stop
+    finally:
+        stop.set()
+        advance.open.set()
+        await task
+
+
+@pytest.fixture
+async def queue(redis_url: str, namespace: str) -> AsyncIterator[Queue]:
+    async with Queue(redis_url, namespace) as queue:
+        yield queue
+
+
+async def test_a_run_is_advanced_once_for_one_ask(queue: Queue) -> None:
+    recorder = Recorder()
+    async with working(queue, recorder):
+        await queue.advance(RUN)
+        await until(lambda: recorder.ended == [RUN])
+    assert recorder.started == [RUN]
+
+
+async def test_a_run_is_advanced_again_when_asked_after_it_ended(queue: Queue) -> None:
+    recorder = Recorder()
+    async with working(queue, recorder):
+        for times in range(1, 4):
+            before = len(recorder.ended)
+            while len(recorder.ended) == before:  # an ask while the engine still writes the end down is dropped
+                await queue.advance(RUN)
+                await asyncio.sleep(0.01)
+            assert len(recorder.ended) >= times
+
+
+async def test_an_ask_while_one_is_queued_or_running_is_dropped(queue: Queue) -> None:
+    recorder = Recorder()
+    await queue.advance(RUN)
+    await queue.advance(RUN)
+    recorder.open.clear()
+    async with working(queue, recorder):
+        await until(lambda: recorder.started == [RUN])
+        await queue.advance(RUN)
+        await queue.advance(RunId("r2"))
+        await until(lambda: len(recorder.started) == 2)
+    assert sorted(recorder.started) == [RUN, "r2"]
+
+
+async def test_a_job_for_later_comes_when_it_is_due(queue: Queue) -> None:
+    recorder = Recorder()
+    async with working(queue, recorder):
+        asked = time.monotonic()
+        await queue.advance(RUN, after=timedelta(seconds=0.5))
+        await until(lambda: recorder.ended == [RUN])
+        assert 0.5 <= time.monotonic() - asked < 1.5
+
+
+async def test_a_job_for_later_does_not_stand_in_the_way_of_one_for_now(queue: Queue) -> None:
+    recorder = Recorder()
+    await queue.advance(RUN, after=timedelta(hours=1))
+    async with working(queue, recorder):
+        await queue.advance(RUN)
+        await until(lambda: recorder.ended == [RUN])
+
+
+async def test_a_run_in_hand_is_not_started_a_second_time_by_a_job_for_later(queue: Queue) -> None:
+    recorder = Recorder()
+    recorder.open.clear()
+    async with working(queue, recorder):
+        await queue.advance(RUN, after=timedelta(seconds=0.1))
+        await queue.advance(RUN)
+        await until(lambda: recorder.started == [RUN])
+        await queue.advance(RunId("r2"), after=timedelta(seconds=0.2))
+        await until(lambda: "r2" in recorder.started)
+        assert recorder.started == [RUN, "r2"]
+
+
+async def test_an_error_is_logged_and_does_not_end_the_worker(queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[RunId] = []
+
+    async def breaks(run: RunId) -> None:
+        calls.append(run)
+        raise ValueError("the model is on fire")
+
+    stop = asyncio.Event()
+    task = asyncio.create_task(work(queue, breaks, concurrency=2, redelivery=SHORT, stop=stop))
+    await queue.advance(RUN)
+    await queue.advance(RunId("r2"))
+    await until(lambda: len(calls) == 2)
+    stop.set()
+    await task
+    assert "Run r1 was not advanced because of an error" in caplog.text
+    assert "the model is on fire" in caplog.text
+
+
+async def test_stop_takes_no_more_and_waits_for_the_runs_in_hand(queue: Queue) -> None:
+    recorder = Recorder()
+    recorder.open.clear()
+    async with working(queue, recorder, redelivery=timedelta(seconds=10)) as stop:
+        await queue.advance(RUN)
+        await until(lambda: recorder.started == [RUN])
+        stop.set()
+        await asyncio.sleep(0)
+        assert recorder.ended == []
+    assert recorder.ended == [RUN]
+    assert recorder.cancelled == []
+
+
+async def test_cancelling_the_worker_leaves_the_job_for_another(queue: Queue) -> None:
+    first, second = Recorder(), Recorder()
+    first.open.clear()
+    task = asyncio.create_task(
+        work(queue, first, concurrency=1, redelivery=SHORT, stop=asyncio.Event()),
+    )
+    await queue.advance(RUN)
+    await until(lambda: first.started == [RUN])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert first.cancelled == [RUN]
+    async with working(queue, second):
+        await until(lambda: second.ended == [RUN])
+
+
+async def test_a_run_longer_than_the_redelivery_time_is_started_once(redis_url: str, namespace: str) -> None:
+    recorder, other = Recorder(), Recorder()
+    recorder.open.clear()
+    short = timedelta(seconds=0.4)
+    async with (
+        Queue(redis_url, namespace) as one,
+        Queue(redis_url, namespace) as two,
+        working(one, recorder, redelivery=short),
+    ):
+        await one.advance(RUN)
+        await until(lambda: recorder.started == [RUN])
+        async with working(two, other, redelivery=short):
+            await two.advance(RunId("r2"), after=timedelta(seconds=1))  # the fact to wait for
+            await until(lambda: "r2" in recorder.started + other.started)
+        assert sorted(recorder.started + other.started) == [RUN, "r2"]
+
+
+async def test_a_thousand_waiting_runs_neither_delay_a_new_one_nor_exhaust_the_connections(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """redis-py's pool fails above 100 connections; the thousand end at the same moment."""
+    recorder = Recorder()
+    recorder.open.clear()
+    async with working(queue, recorder, concurrency=5_000, redelivery=timedelta(seconds=30)):
+        await asyncio.gather(*(queue.advance(RunId(f"w{number}")) for number in range(1_000)))
+        await until(lambda: len(recorder.started) == 1_000)
+        asked = time.monotonic()
+        await queue.advance(RUN)
+        await until(lambda: recorder.started[-1] == RUN)
+        assert time.monotonic() - asked < 0.5
+        recorder.open.set()
+        await until(lambda: len(recorder.ended) == 1_001)
+    assert caplog.text == ""
+
+
+WORKER = """
+import asyncio, sys
+from datetime import timedelta
+from bot.store.queue import Queue, work
+
+async def advance(run):
+    print(run, flush=True)
+    await asyncio.Event().wait()
+
+async def main():
+    async with Queue(sys.argv[1], sys.argv[2]) as queue:
+        await work(queue, advance, concurrency=5, redelivery=timedelta(seconds=0.5), stop=asyncio.Event())
+
+asyncio.run(main())
+"""
+
+
+async def test_a_run_of_a_worker_killed_with_9_goes_to_another_on_an_idle_queue(
+    redis_url: str, namespace: str, queue: Queue
+) -> None:
+    """R4: nobody adds a job meanwhile; the sweep alone finds the abandoned one."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, redis_url, namespace, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    await queue.advance(RUN)
+    assert await process.stdout.readline() == b"r1\n"
+    process.kill()
+    await process.communicate()
+    recorder = Recorder()
+    async with working(queue, recorder):
+        await until(lambda: recorder.ended == [RUN])
+
+
+async def test_a_restart_of_redis_keeps_runs_in_hand_and_brings_new_work_at_once(tmp_path: Path) -> None:
+    """R4: docket alone would wait for the run in hand before it connected again."""
+    recorder = Recorder()
+    recorder.open.clear()
+    async with EmbeddedRedis(tmp_path) as server, Queue(server.url, "t") as queue:
+        async with working(queue, recorder):
+            await queue.advance(RUN)
+            await until(lambda: recorder.started == [RUN])
+            await kill_redis(server.url)
+            await ask_until_taken(queue, RunId("r2"))
+            await until(lambda: "r2" in recorder.started)
+            assert recorder.started == [RUN, "r2"]
+            assert recorder.ended == recorder.cancelled == []
+        assert sorted(recorder.ended) == [RUN, "r2"]
+
+
+async def test_stop_during_an_outage_of_redis_ends_the_worker(tmp_path: Path) -> None:
+    recorder = Recorder()
+    async with EmbeddedRedis(tmp_path) as server:
+        queue = await Queue(server.url, "t").__aenter__()
+        stop = asyncio.Event()
+        task = asyncio.create_task(work(queue, recorder, concurrency=2, redelivery=SHORT, stop=stop))
+        await queue.advance(RUN)
+        await until(lambda: recorder.ended == [RUN])
+    stop.set()
+    async with asyncio.timeout(5):
+        await task
+    with pytest.raises(StoreUnavailable, match="Redis did not take the job for run r1"):
+        await queue.advance(RUN)
+    await queue.__aexit__(None, None, None)
+
+
+async def test_a_redis_that_is_not_there_at_the_start_gets_the_sentence_and_can_be_left() -> None:
+    nowhere = "redis://:secret@127.0.0.1:1/0"
+    recorder = Recorder()
+    async with asyncio.timeout(5), Queue(nowhere, "t") as queue:
+        with pytest.raises(StoreUnavailable, match="the run is kept"):
+            await queue.advance(RUN)
+        async with working(queue, recorder) as stop:
+            stop.set()
+    assert recorder.started == []
+
+
+async def ask_until_taken(queue: Queue, run: RunId) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await queue.advance(run)
+            except StoreUnavailable:
+                await asyncio.sleep(0.01)
+
+
+async def kill_redis(url: str) -> None:
+    client = redis.asyncio.Redis.from_url(url)
+    os.kill((await client.info("server"))["process_id"], signal.SIGKILL)
+    await client.aclose()
