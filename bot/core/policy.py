@@ -68,7 +68,7 @@ def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSetting
 def parse_duration(words: str) -> timedelta:
     """`90s`, `15m`, `1h30m`, `2d`, `1w` as a timedelta between 5 seconds and 30 days; InvalidInput otherwise."""
     text = words.strip().lower().replace(" ", "")
-    if not re.fullmatch(r"(?:\d{1,7}[smhdw])+", text):
+    if not re.fullmatch(r"(?:[0-9]{1,7}[smhdw])+", text):
         raise InvalidInput(
             f"“{words.strip()[:40]}” is not a duration; nothing was changed. Write it like 90s, 15m, 1h30m or 2d."
         )

@@ -27,6 +27,10 @@ class Outbox:
         """Whether this process is the scribe for the next `ttl`."""
         return await self._store.claim_scribe(owner, ttl) > 0
 
+    async def renew(self, owner: str, ttl: timedelta) -> bool:
+        """Stay the scribe; False if another process is by now."""
+        return await self._store.renew_scribe(owner, ttl)
+
     async def release(self, owner: str) -> None:
         """Stop being the scribe at once."""
         await self._store.release_scribe(owner)

@@ -96,10 +96,10 @@ async def work(
 ) -> None:
     """Advance runs until `stop` is set, then take no more and wait for those in hand.
 
-    `concurrency`: runs in hand at once, waiting ones included; a job that waits costs 14 kB and next to no CPU,
-    so thousands are fine. `redelivery`: after this long without a sign of life a worker's jobs go to another one. `advance`
-    must see `stop` by itself and park its run: a run that drains longer than `redelivery` is delivered a
-    second time. What it raises is logged, and the job ends: the reconciler asks again. A lost Redis never ends
+    `concurrency`: runs in hand at once, waiting ones included; a job that waits costs 14 kB and next to no CPU, so
+    thousands are fine. `redelivery`: after this long without a sign of life a worker's jobs go to another one.
+    `advance` must see `stop` by itself and park its run: a run that drains longer than `redelivery` is delivered
+    a second time. What it raises is logged, and the job ends: the reconciler asks again. A lost Redis never ends
     `work` and never ends a run in hand. Cancelling `work` cancels the runs in hand; their jobs are redelivered.
     """
     hand = _Hand(advance, stop)

@@ -200,6 +200,10 @@ class Store:
         """The right to draw Slack, by one process at a time; the fence, or 0 while another holds it."""
         return await self._with_lease(self.keys.scribe, "claim", owner, 0, ttl)
 
+    async def renew_scribe(self, owner: str, ttl: timedelta) -> bool:
+        """Keep that right for another `ttl`; False if it is no longer this owner's."""
+        return bool(await self._with_lease(self.keys.scribe, "renew", owner, -1, ttl))
+
     async def release_scribe(self, owner: str) -> None:
         """Let that right go at once, if it is still this owner's."""
         await self._with_lease(self.keys.scribe, "release", owner, -1, timedelta(0))

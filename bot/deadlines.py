@@ -1,0 +1,56 @@
+"""Keeps deadlines to the second: sleeps until the next one, settles what is due, 100 at a time.
+
+Any number of processes may do this at once; the store lets one of them win. A late click is refused by the server's
+clock whether or not anybody got here first.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Final, Protocol
+
+from bot import flows
+from bot.core.errors import CountersignError, StoreUnavailable
+from bot.core.ids import RequestId
+from bot.core.ports import Store
+
+_BATCH: Final = 100
+_LONGEST_SLEEP: Final = timedelta(seconds=15)
+_log = logging.getLogger(__name__)
+
+
+class Hints(Protocol):
+    """Whoever hears of new deadlines."""
+
+    due: asyncio.Event
+
+
+async def keep(store: Store, hints: Hints) -> None:
+    """Expire requests as their deadlines pass, until cancelled."""
+    while True:
+        hints.due.clear()
+        try:
+            due, following, now = await store.due(_BATCH)
+            for request in due:
+                await _expire(store, request)
+        except StoreUnavailable as away:
+            _log.warning("%s Deadlines are kept again when it is back.", away)
+            await asyncio.sleep(1)
+            continue
+        if due:
+            continue
+        sleep = min(_LONGEST_SLEEP, following - now) if following else _LONGEST_SLEEP
+        try:
+            async with asyncio.timeout(sleep.total_seconds()):
+                await hints.due.wait()
+        except TimeoutError:
+            pass
+
+
+async def _expire(store: Store, request: RequestId) -> None:
+    try:
+        await flows.expire(store, request)
+    except StoreUnavailable:
+        raise
+    except CountersignError as wrong:
+        _log.error("Request %s is due and cannot be settled: %s", request, wrong)

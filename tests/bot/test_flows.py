@@ -1,0 +1,303 @@
+"""The verbs on a real store: whatever happens at once, a request is decided once."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import redis.asyncio
+from conftest import NoQueue, new_run
+
+from bot import deadlines, flows
+from bot.core import runs
+from bot.core.errors import InvalidInput, LeaseLost, NotFound, Refused
+from bot.core.events import Event, EventType
+from bot.core.ids import AttemptId, RequestId, RunId, UserId
+from bot.core.people import Actor, Reviewers
+from bot.core.policy import ChannelSettings, OnTimeout
+from bot.core.ports import Lease
+from bot.core.refusals import Refusal
+from bot.core.requests import Status, Verb
+from bot.store.store import EVENTS, Store
+from bot.store.wakeups import Wakeups
+from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
+
+
+async def events(store: Store) -> list[Event]:
+    return [EVENTS.load(fields[b"event"]) for _, fields in await store.client.xrange(store.keys.events)]
+
+
+async def kinds(store: Store) -> list[EventType]:
+    return [event.type for event in await events(store)]
+
+
+async def test_fifty_clicks_at_once_over_two_processes_decide_once(store: Store, lease: Lease, redis_url: str) -> None:
+    """R3: one wins, 49 are told who did."""
+    asked = await flows.ask(store, lease, question())
+    other = redis.asyncio.Redis.from_url(redis_url)
+    stores = [store, Store(other, store.keys.prefix[1:-2])]
+    verbs = [Verb.APPROVE, Verb.REJECT]
+    answers = await asyncio.gather(
+        *(
+            flows.decide(stores[n % 2], asked.id, attempt(asked, (BOB, CAROL)[n % 3 % 2], verbs[n % 2], name=f"c{n}"))
+            for n in range(50)
+        ),
+        return_exceptions=True,
+    )
+    await other.aclose()
+    lost = [a for a in answers if isinstance(a, Refused)]
+    assert len(lost) == 49
+    assert all("lready decided by <@U0" in str(refused) for refused in lost)
+    found = await kinds(store)
+    assert found.count(EventType.REQUEST_DECIDED) == 1
+    assert found.count(EventType.ATTEMPT_REFUSED) == 49
+
+
+async def test_the_same_click_delivered_five_times_is_one_vote_and_one_record(store: Store, lease: Lease) -> None:
+    """R8, R25: counted once when it counts, recorded once when it does not."""
+    asked = await flows.ask(store, lease, question())
+    for _ in range(5):
+        with pytest.raises(Refused):
+            await flows.decide(store, asked.id, attempt(asked, DAVE, name="refused"))
+    for _ in range(5):
+        done = await flows.decide(store, asked.id, attempt(asked, BOB, name="counted"))
+        assert done.status is Status.APPROVED
+    found = await kinds(store)
+    assert found.count(EventType.ATTEMPT_REFUSED) == 1
+    assert found.count(EventType.REQUEST_DECIDED) == 1
+
+
+async def test_a_refused_attempt_is_in_the_record_with_who_and_why(store: Store, lease: Lease) -> None:
+    """R25."""
+    asked = await flows.ask(store, lease, question())
+    with pytest.raises(Refused) as refused:
+        await flows.decide(store, asked.id, attempt(asked, DAVE, Verb.REJECT, words="never"))
+    assert refused.value.refusal is Refusal.NOT_A_REVIEWER
+    last = (await events(store))[-1]
+    assert (last.user, last.request, last.data["refusal"]) == (DAVE, asked.id, "not_a_reviewer")
+    assert last.data["words"] == "never"
+
+
+async def test_an_unknown_request_is_said_to_be_unknown(store: Store, lease: Lease) -> None:
+    """R7."""
+    asked = await flows.ask(store, lease, question())
+    with pytest.raises(NotFound, match="not known"):
+        await flows.decide(store, RequestId("qnothing"), attempt(asked))
+
+
+async def test_a_request_is_stored_before_anything_is_posted_and_asking_again_finds_it(
+    store: Store, lease: Lease
+) -> None:
+    """R2: own id first; a rebuilt run that asks the same gets the same request, also when it was decided meanwhile."""
+    asked = await flows.ask(store, lease, question())
+    assert await flows.ask(store, lease, question()) == asked
+    await flows.decide(store, asked.id, attempt(asked))
+    assert (await flows.ask(store, lease, question())).status is Status.APPROVED
+    assert (await kinds(store)).count(EventType.REQUEST_ASKED) == 1
+
+
+async def test_other_words_in_the_same_place_withdraw_what_was_asked_before(store: Store, lease: Lease) -> None:
+    """R1: an old card can no longer approve what the run asks now."""
+    old = await flows.ask(store, lease, question("delete a file"))
+    new = await flows.ask(store, lease, question("delete all files"))
+    assert new.id != old.id
+    with pytest.raises(Refused) as refused:
+        await flows.decide(store, old.id, attempt(old))
+    assert refused.value.refusal is Refusal.WITHDRAWN
+    assert (await flows.decide(store, new.id, attempt(new))).status is Status.APPROVED
+
+
+async def test_a_run_waits_while_something_is_asked_and_goes_on_when_all_is_answered(
+    store: Store, lease: Lease
+) -> None:
+    first = await flows.ask(store, lease, question())
+    second = await flows.ask(store, lease, question(agent="other"))
+    for asked, expected in ((second, runs.Status.WAITING), (first, runs.Status.RUNNING)):
+        done = await flows.decide(store, asked.id, attempt(asked))
+        assert (await flows.answered(store, lease, done)).status is expected
+
+
+async def test_decided_and_delivered_are_two_events(store: Store, lease: Lease) -> None:
+    """R5."""
+    asked = await flows.ask(store, lease, question())
+    done = await flows.decide(store, asked.id, attempt(asked))
+    assert EventType.DECISION_DELIVERED not in await kinds(store)
+    for _ in range(2):
+        await flows.answered(store, lease, done)
+    assert (await kinds(store)).count(EventType.DECISION_DELIVERED) == 1
+
+
+async def test_deadlines_are_kept_while_somebody_waits(store: Store, lease: Lease, wakeups: Wakeups) -> None:
+    """R17, R20: expired, not rejected, within the second; a later click changes nothing and is told."""
+    await store.commit(flows.Change(settings={GENERAL: flows.Put(ChannelSettings(timeout=timedelta(seconds=0.3)), 0)}))
+    keeper = asyncio.create_task(deadlines.keep(store, wakeups))
+    asked = await flows.ask(store, lease, question())
+    settled = await wakeups.settled(asked.id)
+    keeper.cancel()
+    await asyncio.gather(keeper, return_exceptions=True)
+    assert settled.status is Status.EXPIRED
+    assert settled.decision is not None
+    assert asked.deadline is not None
+    assert timedelta(0) <= settled.decision.at - asked.deadline < timedelta(seconds=1)
+    with pytest.raises(Refused, match="Time ran out"):
+        await flows.decide(store, asked.id, attempt(asked))
+    assert await store.client.zcard(store.keys.pending) == 0
+
+
+async def test_a_late_click_settles_a_request_that_nobody_expired(store: Store, lease: Lease) -> None:
+    """R20: the server's clock refuses it, whether or not anybody swept."""
+    await store.commit(flows.Change(settings={GENERAL: flows.Put(ChannelSettings(timeout=timedelta(0)), 0)}))
+    asked = await flows.ask(store, lease, question())
+    with pytest.raises(Refused, match="Time ran out"):
+        await flows.decide(store, asked.id, attempt(asked))
+    seen = await store.request(asked.id)
+    assert seen is not None
+    assert seen.value.status is Status.EXPIRED
+
+
+async def test_the_script_refuses_a_decision_that_was_judged_in_time_and_arrives_late(
+    store: Store, lease: Lease
+) -> None:
+    """R20: between reading the clock and writing, the deadline may pass."""
+    asked = await flows.ask(store, lease, question())
+    seen = await store.request(asked.id)
+    assert seen is not None
+    step = flows.deciding.decide(seen.value, attempt(asked), seen.now)
+    late = flows.Change(requests=(flows.Put(step.request, seen.version),), events=step.events, before=seen.now)
+    assert await store.commit(late) is flows.Committed.LATE
+    still = await store.request(asked.id)
+    assert still is not None
+    assert still.value.status is Status.PENDING
+
+
+async def test_a_lost_lease_writes_nothing(store: Store, lease: Lease) -> None:
+    old = replace(lease, fence=lease.fence - 1)
+    with pytest.raises(LeaseLost):
+        await flows.ask(store, old, question())
+    with pytest.raises(LeaseLost):
+        await flows.progressed(store, old, "drafter", "still here")
+    assert EventType.REQUEST_ASKED not in await kinds(store)
+
+
+async def test_a_stopped_run_takes_its_questions_back_in_the_same_step(store: Store, lease: Lease) -> None:
+    """R6: every path settles the card."""
+    asked = await flows.ask(store, lease, question())
+    with pytest.raises(InvalidInput, match="it goes on"):
+        await flows.stop(store, lease.run, Actor(HERE, DAVE), frozenset())
+    stopped = await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+    assert stopped.status is runs.Status.STOPPED
+    seen = await store.request(asked.id)
+    assert seen is not None
+    assert seen.value.status is Status.WITHDRAWN
+    with pytest.raises(LeaseLost):
+        await flows.answered(store, lease, seen.value)
+    assert (await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())) == stopped
+
+
+async def test_the_same_start_delivered_twice_is_one_run(store: Store, lease: Lease) -> None:
+    """R8."""
+    await new_run_again(store, lease)
+    assert (await kinds(store)).count(EventType.RUN_QUEUED) == 1
+
+
+async def new_run_again(store: Store, lease: Lease) -> None:
+    await flows.start(
+        store, NoQueue(), run=lease.run, workspace=HERE, channel=GENERAL, requester=ALICE, team="email", task="x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("team", "task", "said"),
+    [
+        ("email", "  ", "no task"),
+        ("email", "x" * 50_000, "50,000 characters"),
+        ("nope", "x", "no team “nope”"),
+    ],
+)
+async def test_a_start_that_cannot_be_is_refused_and_starts_nothing(
+    store: Store, team: str, task: str, said: str
+) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        await flows.start(
+            store, NoQueue(), run=RunId("r1"), workspace=HERE, channel=GENERAL, requester=ALICE, team=team, task=task
+        )
+    assert await store.run(RunId("r1")) is None
+
+
+async def test_without_a_worker_nothing_starts_and_the_person_is_told(store: Store) -> None:
+    await store.retire("worker")
+    with pytest.raises(InvalidInput, match="No worker is running"):
+        await new_run(store)
+
+
+async def test_where_nobody_may_decide_nothing_starts(store: Store) -> None:
+    """R10."""
+    await store.set_defaults(rules(reviewers=Reviewers()))
+    with pytest.raises(InvalidInput, match="Nobody may decide"):
+        await new_run(store)
+
+
+async def none_wrong(_: object) -> list[str]:
+    return []
+
+
+async def test_settings_are_changed_by_those_who_may_and_others_change_nothing(store: Store) -> None:
+    """R9, R10, R25: refused attempts are in the record."""
+    who = Actor(HERE, BOB)
+    after = await flows.configure(
+        store, GENERAL, who, frozenset(), lambda s: replace(s, on_timeout=OnTimeout.APPROVE), none_wrong
+    )
+    assert after.on_timeout is OnTimeout.APPROVE
+    with pytest.raises(InvalidInput, match="Only workspace admins"):
+        await flows.configure(
+            store, GENERAL, Actor(HERE, UserId("U0EVE")), frozenset(), lambda s: replace(s, quorum=1), none_wrong
+        )
+    with pytest.raises(InvalidInput, match="Nobody would be allowed"):
+        await flows.configure(store, GENERAL, who, frozenset(), lambda s: replace(s, reviewers=Reviewers()), none_wrong)
+    assert await flows.rules_of(store, GENERAL) == after
+    assert (await kinds(store))[-3:] == [
+        EventType.SETTINGS_CHANGED,
+        EventType.SETTINGS_REFUSED,
+        EventType.SETTINGS_REFUSED,
+    ]
+
+
+async def test_a_request_keeps_the_rules_it_was_asked_under(store: Store, lease: Lease) -> None:
+    asked = await flows.ask(store, lease, question())
+    await flows.configure(
+        store,
+        GENERAL,
+        Actor(HERE, BOB),
+        frozenset(),
+        lambda s: replace(s, reviewers=Reviewers(frozenset({DAVE}))),
+        none_wrong,
+    )
+    with pytest.raises(Refused):
+        await flows.decide(store, asked.id, attempt(asked, DAVE))
+    assert (await flows.decide(store, asked.id, attempt(asked, BOB))).status is Status.APPROVED
+
+
+async def test_a_decision_wakes_who_waits_and_so_does_one_made_before(
+    store: Store, lease: Lease, wakeups: Wakeups
+) -> None:
+    """R5: subscribe, then read."""
+    asked = await flows.ask(store, lease, question())
+    waiting = asyncio.create_task(wakeups.settled(asked.id))
+    await flows.decide(store, asked.id, attempt(asked, name="one"))
+    assert (await waiting).status is Status.APPROVED
+    assert (await wakeups.settled(asked.id)).status is Status.APPROVED
+
+
+async def test_a_decision_made_while_the_subscription_was_cut_is_read_back(
+    store: Store, lease: Lease, wakeups: Wakeups
+) -> None:
+    """R5: a hint may be lost, the state may not."""
+    asked = await flows.ask(store, lease, question())
+    waiting = asyncio.create_task(wakeups.settled(asked.id))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        await store.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        await asyncio.sleep(0)
+    await flows.decide(store, asked.id, attempt(asked, name=AttemptId("one")))
+    async with asyncio.timeout(5):
+        assert (await waiting).status is Status.APPROVED

@@ -1,0 +1,43 @@
+"""The life of a run."""
+
+import pytest
+
+from bot.core import runs
+from bot.core.ids import RunId
+from bot.core.runs import MOVES, Status, Verb
+from tests.making import ALICE, GENERAL, HERE, NOW, later
+
+
+def queued() -> runs.Run:
+    return runs.start(
+        RunId("r1"), workspace=HERE, channel=GENERAL, requester=ALICE, team="email", task="write", now=NOW
+    ).run
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("verb", list(Verb))
+def test_only_the_moves_in_the_table_are_made(status: Status, verb: Verb) -> None:
+    from dataclasses import replace
+
+    run = replace(queued(), status=status)
+    moved = runs.move(run, verb, later(seconds=1))
+    expected = MOVES[status].get(verb)
+    assert (moved.status if moved else None) == expected
+    if moved is not None:
+        assert (moved.ended_at is not None) == moved.over
+
+
+def test_an_ended_run_does_not_end_again() -> None:
+    ended = runs.end(queued(), Verb.STOP, NOW, result="Stopped.", user=ALICE)
+    assert ended.run.status is Status.STOPPED
+    assert len(ended.events) == 1
+    assert runs.end(ended.run, Verb.FAIL, later(seconds=1), result="no").run == ended.run
+
+
+def test_only_the_newest_progress_is_kept_in_the_run_and_all_of_it_in_the_events() -> None:
+    run = queued()
+    for number in range(15):
+        step = runs.note_progress(run, "drafter", f"draft {number}", later(seconds=number))
+        assert step.events[0].data["words"] == f"draft {number}"
+        run = step.run
+    assert [p.words for p in run.progress] == [f"draft {n}" for n in range(5, 15)]

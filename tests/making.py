@@ -1,0 +1,52 @@
+"""Values for tests of the rules: a request as it comes, and people who try to decide on it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.core import requests
+from bot.core.deciding import Attempt
+from bot.core.ids import AttemptId, ChannelId, GroupId, RunId, UserId, WorkspaceId
+from bot.core.people import Actor, Reviewers
+from bot.core.policy import Rules
+from bot.core.requests import Kind, Question, Request, Verb
+
+NOW = datetime(2026, 3, 6, 17, 0, tzinfo=UTC)
+ALICE, BOB, CAROL, DAVE = (UserId(f"U0{name}") for name in ("ALICE", "BOB", "CAROL", "DAVE"))
+HERE = WorkspaceId("T0LOCAL")
+GENERAL, APPROVALS = ChannelId("C0GENERAL"), ChannelId("C0APPROVALS")
+LEADS = GroupId("S0LEADS")
+
+
+def rules(**changes: Any) -> Rules:
+    """Bob and Carol decide within the hour, one is enough."""
+    return replace(Rules(APPROVALS, Reviewers(frozenset({BOB, CAROL}))), **changes)
+
+
+def question(content: str = "To: vendor@example.com\n\nTen percent off, please.", **changes: Any) -> Question:
+    return replace(Question("human", 0, Kind.MESSAGE, "send this mail", content), **changes)
+
+
+def request(now: datetime = NOW, run: str = "rtest", asked: Question | None = None, **changes: Any) -> Request:
+    """Alice's run asks; `changes` are changes of the rules."""
+    step = requests.ask(
+        asked or question(),
+        run=RunId(run),
+        workspace=HERE,
+        channel=GENERAL,
+        requester=ALICE,
+        rules=rules(**changes),
+        now=now,
+    )
+    return step.request
+
+
+def attempt(of: Request, user: str = BOB, verb: Verb = Verb.APPROVE, name: str = "", **changes: Any) -> Attempt:
+    """`changes` go to the actor, but `words` and `digest` to the attempt."""
+    own = {key: changes.pop(key) for key in ("words", "digest") if key in changes}
+    actor = replace(Actor(HERE, UserId(user)), **changes)
+    return replace(Attempt(AttemptId(name or f"{user}-{verb}"), actor, verb, of.digest), **own)
+
+
+def later(**span: float) -> datetime:
+    return NOW + timedelta(**span)
