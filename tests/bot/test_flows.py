@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 import redis.asyncio
-from conftest import NoQueue, new_run
 
 from bot import deadlines, flows
 from bot.core import runs
@@ -21,6 +20,7 @@ from bot.core.requests import Status, Verb
 from bot.store.store import EVENTS, Store
 from bot.store.wakeups import Wakeups
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
+from tests.storing import NoQueue, new_run
 
 
 async def events(store: Store) -> list[Event]:

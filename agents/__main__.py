@@ -1,0 +1,182 @@
+"""Door 2, the process `worker`: settings, store, teams; takes runs from the queue until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import redis.asyncio
+
+import agents
+from agents import teams
+from agents.delivery import parse_smtp_url
+from agents.mail import is_address
+from agents.models import load_model
+from agents.runner import Runner
+from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
+from bot.settings import WorkerSettings, read
+from bot.store.journal import RedisJournal
+from bot.store.queue import Queue, work
+from bot.store.store import Store
+from bot.store.wakeups import Wakeups
+
+log = logging.getLogger("agents")
+
+ANNOUNCED_EVERY: Final = timedelta(seconds=5)
+ANNOUNCED_FOR: Final = timedelta(seconds=15)
+RECONCILED_EVERY: Final = timedelta(seconds=15)
+BEYOND_THE_LEASE: Final = timedelta(seconds=2)
+"""A lost worker's job comes again this long after its lease has ended, so that it is not refused."""
+
+
+async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = teams.HERE) -> None:
+    """Advance runs until `stop` is set; then let all of them go. WrongSettings, StoreUnsafe: nothing was started."""
+    _check(settings)
+    model = load_model(settings.model_config_file)
+    if settings.model_config_file is None:
+        log.warning("MODEL_CONFIG is not set: the offline demo model writes, by fixed rules.")
+    if settings.smtp_url is None:
+        log.warning("SMTP_URL is not set: mails go into the folder %s and to nobody.", settings.data_dir / "mail")
+    found = teams.find(folder)
+    url = settings.redis_url.get_secret_value()
+    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    async with redis.asyncio.Redis.from_url(url) as client:
+        store = Store(client, settings.namespace)
+        if not await _reached(store, stop):
+            return
+        async with Queue(url, settings.namespace) as queue, Wakeups(store) as wakeups:
+            runner = Runner(
+                owner=owner,
+                store=store,
+                queue=queue,
+                wakeups=wakeups,
+                journal=RedisJournal(store),
+                teams=found,
+                model=model,
+                settings=settings,
+                stop=stop,
+            )
+            async with asyncio.TaskGroup() as jobs:
+                announcing = jobs.create_task(_announce(store, owner, found, stop))
+                jobs.create_task(_reconcile(runner, stop))
+                await work(
+                    queue,
+                    runner.advance,
+                    concurrency=settings.concurrency,
+                    redelivery=settings.lease + BEYOND_THE_LEASE,
+                    stop=stop,
+                )
+                await announcing
+    await model.close()
+    log.info("Worker %s has ended.", owner)
+
+
+def _check(settings: WorkerSettings) -> None:
+    problems = []
+    if not is_address(settings.mail_from):
+        problems.append(f"MAIL_FROM: “{settings.mail_from}” is not an e-mail address.")
+    if settings.smtp_url is not None:
+        try:
+            parse_smtp_url(settings.smtp_url.get_secret_value())
+        except ValueError as wrong:
+            problems.append(str(wrong))
+    if problems:
+        raise WrongSettings(problems)
+
+
+async def _reached(store: Store, stop: asyncio.Event) -> bool:
+    """Whether Redis was reached and is safe to use, before `stop`."""
+    pause = timedelta(seconds=1)
+    while not stop.is_set():
+        try:
+            await store.check()
+            return True
+        except StoreUnavailable as away:
+            log.warning("%s Trying again in %d s.", away, pause.total_seconds())
+            await _pause(stop, pause)
+            pause = min(pause * 2, timedelta(seconds=10))
+    return False
+
+
+async def _announce(store: Store, owner: str, found: teams.Teams, stop: asyncio.Event) -> None:
+    ready = False
+    while not stop.is_set():
+        try:
+            await store.announce(owner, found.infos(), ANNOUNCED_FOR)
+            if not ready:
+                log.info("Worker %s is ready; teams: %s.", owner, ", ".join(found.working) or "none")
+            ready = True
+        except StoreUnavailable as away:
+            log.warning("The teams were not announced: %s", away)
+        await _pause(stop, ANNOUNCED_EVERY)
+    try:
+        await store.retire(owner)
+    except StoreUnavailable as away:
+        log.warning("The announcement of the teams ends by itself: %s", away)
+
+
+async def _reconcile(runner: Runner, stop: asyncio.Event) -> None:
+    """Ask for runs whose job was lost (R5), at the start and now and then."""
+    while not stop.is_set():
+        try:
+            await runner.reconcile()
+        except StoreUnavailable as away:
+            log.warning("Lost jobs were not looked for: %s", away)
+        except Exception:
+            log.exception("Lost jobs were not looked for; trying again later.")
+        await _pause(stop, RECONCILED_EVERY)
+
+
+async def _pause(stop: asyncio.Event, span: timedelta) -> None:
+    """Sleep, or return at once when `stop` is set."""
+    try:
+        async with asyncio.timeout(span.total_seconds()):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+def _ours() -> None:
+    """openai-agents installs a package `agents` over ours: half of this program would be another one."""
+    here = Path(__file__).resolve().parent
+    if Path(agents.__file__ or "").resolve().parent != here:
+        raise WrongSettings(
+            [
+                f"the package “agents” comes from {agents.__file__}, not from {here}; another distribution "
+                "(openai-agents does it) has overwritten it. Uninstall that one, and install this one again."
+            ]
+        )
+
+
+async def _until_told_to_stop(settings: WorkerSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(settings, stop)
+
+
+def main() -> int:
+    """The exit status: 0 when told to stop, 2 when there is something to fix first."""
+    try:
+        _ours()
+        settings = read(WorkerSettings)
+        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        for loud in ("autogen_core", "autogen_core.events", "autogen_agentchat", "autogen_agentchat.events", "httpx"):
+            # They write whole conversations.
+            logging.getLogger(loud).setLevel(logging.WARNING)
+        asyncio.run(_until_told_to_stop(settings))
+    except (WrongSettings, StoreUnsafe) as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""A model client without a model: the demo and the tests run offline and come out the same every time.
+
+It writes from the task and the feedback by fixed rules (`agents.demo_writer`) and says in every message what it is,
+so nobody mistakes its words for a model's.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Literal, Self
+
+from autogen_core import CancellationToken, Component
+from autogen_core.models import (
+    AssistantMessage,
+    ChatCompletionClient,
+    CreateResult,
+    LLMMessage,
+    ModelFamily,
+    ModelInfo,
+    RequestUsage,
+    SystemMessage,
+    UserMessage,
+)
+from autogen_core.tools import Tool, ToolSchema
+from pydantic import BaseModel
+
+from agents.demo_writer import NOTE, write_mail
+from agents.mail import FORMAT
+
+CONTEXT = 128_000
+"""Words that a conversation may have; only there so that `remaining_tokens` has something to count down from."""
+
+
+class DemoModelConfig(BaseModel):
+    """The demo model has no settings."""
+
+
+class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
+    """Deterministic: the same messages give the same answer. A token is a word."""
+
+    component_type = "model"
+    component_config_schema = DemoModelConfig
+    component_provider_override = "agents.demo_model.DemoModel"
+
+    def __init__(self) -> None:
+        self._last = RequestUsage(prompt_tokens=0, completion_tokens=0)
+        self._total = RequestUsage(prompt_tokens=0, completion_tokens=0)
+
+    async def create(
+        self,
+        messages: Sequence[LLMMessage],
+        *,
+        tools: Sequence[Tool | ToolSchema] = (),
+        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
+        json_output: bool | type[BaseModel] | None = None,
+        extra_create_args: Mapping[str, Any] | None = None,
+        cancellation_token: CancellationToken | None = None,
+    ) -> CreateResult:
+        """Answer at once. ValueError when asked for what `model_info` says it cannot do: tools or JSON."""
+        if tools and tool_choice not in ("auto", "none"):
+            raise ValueError("The offline demo model calls no tools; set MODEL_CONFIG to use a model that does.")
+        if json_output:
+            raise ValueError("The offline demo model writes no JSON; set MODEL_CONFIG to use a model that does.")
+        if cancellation_token is not None and cancellation_token.is_cancelled():
+            raise asyncio.CancelledError
+        answer = _answer(messages)
+        self._last = RequestUsage(self.count_tokens(messages, tools=tools), len(answer.split()))
+        self._total = RequestUsage(
+            self._total.prompt_tokens + self._last.prompt_tokens,
+            self._total.completion_tokens + self._last.completion_tokens,
+        )
+        return CreateResult(finish_reason="stop", content=answer, usage=self._last, cached=False)
+
+    async def create_stream(
+        self,
+        messages: Sequence[LLMMessage],
+        *,
+        tools: Sequence[Tool | ToolSchema] = (),
+        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
+        json_output: bool | type[BaseModel] | None = None,
+        extra_create_args: Mapping[str, Any] | None = None,
+        cancellation_token: CancellationToken | None = None,
+    ) -> AsyncGenerator[str | CreateResult, None]:
+        """The same answer word by word, then the result."""
+        result = await self.create(
+            messages,
+            tools=tools,
+            tool_choice=tool_choice,
+            json_output=json_output,
+            cancellation_token=cancellation_token,
+        )
+        for piece in re.findall(r"\s*\S+\s*?(?=\s|$)|\s+", str(result.content)):
+            yield piece
+        yield result
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def actual_usage(self) -> RequestUsage:
+        return self._last
+
+    def total_usage(self) -> RequestUsage:
+        return self._total
+
+    def count_tokens(self, messages: Sequence[LLMMessage], *, tools: Sequence[Tool | ToolSchema] = ()) -> int:
+        schemas = [tool.schema if isinstance(tool, Tool) else tool for tool in tools]
+        texts = [_text(message) for message in messages] + [json.dumps(schema) for schema in schemas]
+        return sum(len(text.split()) for text in texts)
+
+    def remaining_tokens(self, messages: Sequence[LLMMessage], *, tools: Sequence[Tool | ToolSchema] = ()) -> int:
+        return max(0, CONTEXT - self.count_tokens(messages, tools=tools))
+
+    @property
+    def model_info(self) -> ModelInfo:
+        return ModelInfo(
+            vision=False,
+            function_calling=False,
+            json_output=False,
+            family=ModelFamily.UNKNOWN,
+            structured_output=False,
+            multiple_system_messages=True,
+        )
+
+    @property
+    def capabilities(self) -> ModelInfo:
+        """What the old name of `model_info` still asks for."""
+        return self.model_info
+
+    def _to_config(self) -> DemoModelConfig:
+        return DemoModelConfig()
+
+    @classmethod
+    def _from_config(cls, config: DemoModelConfig) -> Self:
+        return cls()
+
+
+def _answer(messages: Sequence[LLMMessage]) -> str:
+    system = "\n".join(message.content for message in messages if isinstance(message, SystemMessage))
+    said = [_text(message) for message in messages if isinstance(message, UserMessage)]
+    task, feedback = (said[0], said[1:]) if said else ("", [])
+    if FORMAT in system:
+        return write_mail(task, [reviewers_words(text) for text in feedback])
+    answered = sum(isinstance(message, AssistantMessage) for message in messages)
+    last = said[-1] if said else "nothing"
+    return f"Answer {answered + 1} to: {' '.join(last.split())[:500]}\n\n{NOTE}"
+
+
+def reviewers_words(text: str) -> str:
+    """The words of the reviewer in an answer: the lines quoted with “> ” if there are any, else all of it."""
+    quoted = [line[1:].strip() for line in text.splitlines() if line.startswith(">")]
+    return "\n".join(quoted) if quoted else text
+
+
+def _text(message: LLMMessage) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    return "\n".join(part if isinstance(part, str) else str(part) for part in message.content)

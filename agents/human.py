@@ -1,0 +1,185 @@
+"""The human as AutoGen sees one: an `input_func` or an agent, behind which stand the people in Slack.
+
+A question is asked in the store and waited for in this process; the answer is the fixed text of `agents.answers`.
+Nothing but the end of the run, or its loss to another worker, ends a wait early: a lost store is waited out, a
+timeout is an answer.
+"""
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Final
+
+from autogen_agentchat.agents import UserProxyAgent
+from autogen_agentchat.base import Response, TaskResult
+from autogen_agentchat.messages import (
+    BaseAgentEvent,
+    BaseChatMessage,
+    HandoffMessage,
+    TextMessage,
+    UserInputRequestedEvent,
+)
+from autogen_core import CancellationToken
+
+from agents.answers import answer, decided, metadata_of
+from agents.patience import ended, patiently
+from bot import flows
+from bot.core.errors import CountersignError
+from bot.core.ports import Lease, Store, Wakeups
+from bot.core.requests import Kind, Question, Request, Status
+
+AT_LEAST: Final = 0.01
+"""Seconds between two looks at a deadline that the server's clock has not quite reached."""
+
+
+class Transcript:
+    """What a team has said, in the order of its stream.
+
+    `input_func` is told nothing of it, and the stream may deliver the event of a question after `input_func` was
+    entered; so the words before a question are waited for.
+    """
+
+    def __init__(self) -> None:
+        self.last: BaseChatMessage | None = None
+        self._before: dict[str, asyncio.Future[BaseChatMessage | None]] = {}
+
+    def heard(self, item: BaseAgentEvent | BaseChatMessage | TaskResult) -> None:
+        """Take down one item of the stream."""
+        if isinstance(item, UserInputRequestedEvent):
+            if not (slot := self._slot(item.request_id)).done():
+                slot.set_result(self.last)
+        elif isinstance(item, BaseChatMessage):
+            self.last = item
+
+    async def before(self, request_id: str) -> BaseChatMessage | None:
+        """The last message before AutoGen's question of this id; None if nobody had said anything."""
+        return await self._slot(request_id)
+
+    def _slot(self, request_id: str) -> asyncio.Future[BaseChatMessage | None]:
+        if request_id not in self._before:
+            self._before[request_id] = asyncio.get_running_loop().create_future()
+        return self._before[request_id]
+
+
+class Desk:
+    """Where the humans of one run put their questions.
+
+    `token` is the run's own; `give_up` is told what makes going on impossible, because AutoGen turns exceptions into
+    text.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        lease: Lease,
+        wakeups: Wakeups,
+        token: CancellationToken,
+        give_up: Callable[[Exception], None],
+    ) -> None:
+        self.transcript = Transcript()
+        self._store = store
+        self._lease = lease
+        self._wakeups = wakeups
+        self._token = token
+        self._give_up = give_up
+        self._asked: Counter[str] = Counter()
+        self._humans: set[str] = set()
+
+    def human(self, name: str, title: str) -> "Human":
+        """A human who is asked at this desk."""
+        self._humans.add(name)
+        return Human(self, name, title)
+
+    async def ask(
+        self, human: "Human", words: BaseChatMessage | None, cancellation_token: CancellationToken | None
+    ) -> Request:
+        """The settled request for the words; CancelledError if the run ends or is lost first."""
+        question = self._question(human, words)
+        settled = asyncio.ensure_future(self._settled(question))
+        self._token.link_future(settled)
+        if cancellation_token is not None and cancellation_token is not self._token:
+            cancellation_token.link_future(settled)
+        return await settled
+
+    def _question(self, human: "Human", words: BaseChatMessage | None) -> Question:
+        agent = human.name if words is None or words.source == "user" else words.source
+        if len(self._humans) > 1 and agent != human.name:
+            # Two humans may be asked about the same words at once: each question has a place of its own.
+            agent = f"{agent} to {human.name}"
+        asked = self._asked[agent]
+        self._asked[agent] += 1
+        content = "" if words is None else words.to_text()
+        return Question(agent, asked, Kind.MESSAGE, human.title or f"{agent} wants an answer", content)
+
+    async def _settled(self, question: Question) -> Request:
+        try:
+            request = await patiently(lambda: flows.ask(self._store, self._lease, question))
+            request = await self._wait(request)
+            await patiently(lambda: flows.answered(self._store, self._lease, request))
+        except CountersignError as error:
+            self._give_up(error)
+            raise asyncio.CancelledError from error
+        return request
+
+    async def _wait(self, request: Request) -> Request:
+        waiting = asyncio.ensure_future(patiently(lambda: self._wakeups.settled(request.id)))
+        try:
+            while True:
+                left: float | None = None
+                if request.deadline is not None:
+                    now = await patiently(self._store.now)
+                    left = max((request.deadline - now).total_seconds(), AT_LEAST)
+                await asyncio.wait({waiting}, timeout=left)
+                if waiting.done():
+                    return waiting.result()
+                # Whoever looks first settles what is due, so that a run does not depend on the other process.
+                seen = await patiently(lambda: flows.expire(self._store, request.id))
+                if seen is not None and seen.status is not Status.PENDING:
+                    return seen
+        finally:
+            await ended(waiting)
+
+
+class Human:
+    """A human of a run: give `input_func` to AutoGen's UserProxyAgent, or use `HumanProxy`, which does more."""
+
+    def __init__(self, desk: Desk, name: str, title: str) -> None:
+        self.name = name
+        self.title = title
+        self.desk = desk
+
+    async def input_func(self, prompt: str, cancellation_token: CancellationToken | None = None) -> str:
+        """Shows people the last words before the question, and returns the fixed text about their decision.
+
+        In a GraphFlow with branches that go on at once, "last" is by the stream; `HumanProxy` knows better.
+        """
+        before = asyncio.ensure_future(self.desk.transcript.before(UserProxyAgent.InputRequestContext.request_id()))
+        if cancellation_token is not None:
+            cancellation_token.link_future(before)
+        return answer(await self.desk.ask(self, await before, cancellation_token))
+
+
+class HumanProxy(UserProxyAgent):
+    """AutoGen's UserProxyAgent for a `Human`: shows exactly the last message it was sent, and puts the decision into
+    the metadata of what it says, where `DecisionTermination` and other code read it."""
+
+    def __init__(self, human: Human, *, description: str = "The people who approve, reject or answer") -> None:
+        super().__init__(human.name, description=description, input_func=human.input_func)
+        self._human = human
+
+    async def on_messages_stream(
+        self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken
+    ) -> AsyncGenerator[BaseAgentEvent | BaseChatMessage | Response, None]:
+        """Asks, waits, and answers: to whoever handed over, if somebody did."""
+        handoff = self._get_latest_handoff(messages)
+        yield UserInputRequestedEvent(request_id=str(uuid.uuid4()), source=self.name)
+        words = messages[-1] if messages else self._human.desk.transcript.last
+        request = await self._human.desk.ask(self._human, words, cancellation_token)
+        text, metadata = answer(request), metadata_of(decided(request))
+        if handoff is None:
+            yield Response(chat_message=TextMessage(content=text, source=self.name, metadata=metadata))
+        else:
+            yield Response(
+                chat_message=HandoffMessage(content=text, target=handoff.source, source=self.name, metadata=metadata)
+            )

@@ -1,0 +1,267 @@
+"""Drives one run: claims it, rebuilds its team against the journal, and sees it to its end or lets it go.
+
+Correctness is the store's: every write of a run is fenced by its lease, so a job that comes twice, a worker that
+slept, or one that is killed at any moment changes nothing twice.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.messages import BaseChatMessage
+from autogen_core.models import ChatCompletionClient
+
+from agents.answers import decision_in
+from agents.context import RunContext
+from agents.journal import Entry, RunJournal
+from agents.patience import ended, patiently
+from agents.teams import Conclusion, Team, Teams
+from bot import flows
+from bot.core.errors import CountersignError, LeaseLost, StoreUnavailable
+from bot.core.ids import RunId
+from bot.core.ports import Journal, Lease, Queue, Store, Wakeups
+from bot.core.runs import Run, Verb
+from bot.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LINE: Final = 200
+"""Characters of a line of progress."""
+GRACE: Final = timedelta(seconds=5)
+"""How long a cancelled team may take to end before it is left behind."""
+SOON: Final = timedelta(milliseconds=100)
+ELSEWHERE: Final = timedelta(seconds=2)
+
+
+class Runner:
+    """Advances runs in this process. `stop` set: every run is let go, for another worker to go on with."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        store: Store,
+        queue: Queue,
+        wakeups: Wakeups,
+        journal: Journal,
+        teams: Teams,
+        model: ChatCompletionClient,
+        settings: WorkerSettings,
+        stop: asyncio.Event,
+    ) -> None:
+        self._owner = owner
+        self._store = store
+        self._queue = queue
+        self._wakeups = wakeups
+        self._journal = journal
+        self._teams = teams
+        self._model = model
+        self._settings = settings
+        self._stop = stop
+        self._hand: set[RunId] = set()
+
+    async def advance(self, run: RunId) -> None:
+        """See the run to its end, unless another worker holds it. StoreUnavailable only when stopping."""
+        if run in self._hand or self._stop.is_set():
+            return
+        self._hand.add(run)
+        try:
+            await self._claimed(run)
+        finally:
+            self._hand.discard(run)
+
+    async def reconcile(self) -> None:
+        """Ask again for every run that nobody may be advancing; whoever holds one refuses the second."""
+        for run in await self._store.active_runs(10_000):
+            if run.id not in self._hand:
+                await self._queue.advance(run.id)
+
+    async def _claimed(self, run_id: RunId) -> None:
+        seen = await self._patiently(lambda: self._store.run(run_id))
+        if seen is None or seen.value.over:
+            return
+        name = seen.value.team
+        team = self._teams.working.get(name)
+        if team is None and any(t.name == name and not t.problem for t in await self._patiently(self._store.teams)):
+            log.info("Run %s: the team “%s” is on another worker.", run_id, name)
+            await self._queue.advance(run_id, after=ELSEWHERE)
+            return
+        lease = await self._patiently(lambda: self._store.claim(run_id, self._owner, self._settings.lease))
+        if lease is None:
+            log.info("Run %s is advanced by another worker.", run_id)
+            return
+        try:
+            run = await self._patiently(lambda: flows.begin(self._store, lease))
+            if team is None:
+                problem = self._teams.broken.get(name, "no worker knows it any more.")
+                await self._end(lease, Verb.FAIL, Conclusion(f"The team “{name}” cannot run: {problem}"))
+                return
+            journal = await RunJournal.open(self._journal, lease)
+            await self._advance(run, lease, journal, team)
+        except (LeaseLost, StoreUnavailable) as lost:
+            log.info("Run %s is let go: %s", run_id, lost)
+        except CountersignError as error:
+            await self._end(lease, Verb.FAIL, Conclusion(str(error)))
+        finally:
+            await self._let_go(lease)
+
+    async def _advance(self, run: Run, lease: Lease, journal: RunJournal, team: Team) -> None:
+        log.info("Run %s of team %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
+        context = RunContext(run, lease, self._store, self._wakeups, journal, self._model, self._settings)
+        teller = _Teller(self._store, lease, journal, context)
+        driving = asyncio.create_task(self._drive(context, team, teller), name=f"team of run {run.id}")
+        given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        context.token.link_future(given_up)
+        over = asyncio.create_task(patiently(lambda: self._wakeups.ended(run.id)), name=f"end of run {run.id}")
+        stopped = asyncio.create_task(self._stop.wait())
+        helpers: list[asyncio.Task[None]] = [
+            asyncio.create_task(self._beat(lease, context), name=f"heartbeat of run {run.id}"),
+            asyncio.create_task(teller.work(), name=f"progress of run {run.id}"),
+        ]
+        first: list[asyncio.Future[Any]] = [driving, over, stopped, given_up]
+        try:
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            cut = not driving.done()
+            if cut:
+                await _end_team(context, driving)
+            conclusion = await self._conclusion(context, driving, teller, cut)
+        finally:
+            driving.cancel()
+            await ended(*first[1:], *helpers)
+        if conclusion is not None:
+            await self._end(lease, *conclusion)
+
+    async def _drive(self, context: RunContext, team: Team, teller: "_Teller") -> Conclusion:
+        result: TaskResult | None = None
+        built = team.build(context)
+        async for item in built.run_stream(task=context.task, cancellation_token=context.token):
+            if isinstance(item, TaskResult):
+                result = item
+                continue
+            context.transcript.heard(item)
+            if isinstance(item, BaseChatMessage) and item.source != "user" and decision_in(item) is None:
+                teller.tell(item.source, item.to_text())
+        assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."
+        return await team.conclude(context, result)
+
+    async def _conclusion(
+        self, context: RunContext, driving: asyncio.Task[Conclusion], teller: "_Teller", cut: bool
+    ) -> tuple[Verb, Conclusion] | None:
+        """How the run ended; None if it did not end here. `cut`: it was us who ended the team."""
+        error: BaseException | None = context.error
+        if not driving.done():
+            log.error("Run %s: its team could not be ended and is left behind in memory.", context.run.id)
+        elif driving.cancelled():
+            log.debug("Run %s: its team was cancelled.", context.run.id)
+        elif (raised := driving.exception()) is not None:
+            # What a team says when it is cut off is no reason for anything.
+            error = error or (None if cut else raised)
+        elif error is None:
+            await teller.done()
+            return (Verb.FINISH, driving.result())
+        if error is None:
+            return None
+        if isinstance(error, LeaseLost | StoreUnavailable):
+            raise error
+        if isinstance(error, CountersignError):
+            return (Verb.FAIL, Conclusion(str(error)))
+        log.error("Run %s failed.", context.run.id, exc_info=error)
+        return (Verb.FAIL, Conclusion(_for_people(error)))
+
+    async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion) -> None:
+        try:
+            await self._patiently(
+                lambda: flows.finish(self._store, lease, verb, result=conclusion.result, words=conclusion.words)
+            )
+            log.info("Run %s: %s.", lease.run, "finished" if verb is Verb.FINISH else "failed")
+        except LeaseLost as lost:
+            log.info("Run %s: its end was not written: %s", lease.run, lost)
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await patiently(call, self._stop)
+
+    async def _let_go(self, lease: Lease) -> None:
+        """The lease ends at once; a run that is let go because this process stops is asked for again."""
+        try:
+            await self._store.release(lease)
+            seen = await self._store.run(lease.run)
+            if self._stop.is_set() and seen is not None and not seen.value.over:
+                # A job for now would be dropped as a double of the one that is just ending.
+                await self._queue.advance(lease.run, after=SOON)
+                log.info("Run %s was let go, for another worker to go on with.", lease.run)
+        except StoreUnavailable as away:
+            log.warning("Run %s: its lease ends by itself: %s", lease.run, away)
+
+    async def _beat(self, lease: Lease, context: RunContext) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease.total_seconds() / 3)
+            if not await patiently(lambda: self._store.renew(lease, self._settings.lease)):
+                context.give_up(LeaseLost("another worker has claimed it."))
+                return
+
+
+class _Teller:
+    """Tells the requester what agents say, a line each, once: also when the run is rebuilt."""
+
+    def __init__(self, store: Store, lease: Lease, journal: RunJournal, context: RunContext) -> None:
+        self._store = store
+        self._lease = lease
+        self._journal = journal
+        self._context = context
+        self._lines: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    def tell(self, agent: str, words: str) -> None:
+        """Take the line down; it is told in its turn."""
+        line = " ".join(words.split())
+        self._lines.put_nowait((agent, line if len(line) <= LINE else line[: LINE - 1] + "…"))
+
+    async def done(self) -> None:
+        """Everything was told."""
+        if self._context.error is None:
+            await self._lines.join()
+
+    async def work(self) -> None:
+        """Until cancelled."""
+        while True:
+            agent, line = await self._lines.get()
+            try:
+                await self._once(agent, line)
+            except Exception as error:
+                self._context.give_up(error)
+            finally:
+                self._lines.task_done()
+
+    async def _once(self, agent: str, line: str) -> None:
+        key = self._journal.key("said", agent, line)
+        if self._journal.found(key) is None:
+            # Recorded first: a line lost with its process is better than one told twice.
+            await self._journal.record(key, Entry("done"))
+            await patiently(lambda: flows.progressed(self._store, self._lease, agent, line))
+
+
+async def _end_team(context: RunContext, driving: asyncio.Task[Conclusion]) -> None:
+    """Cancel the team by its token, which is how AutoGen ends; by force if it does not listen.
+
+    An effect under way is waited for: cut off, nobody would know whether it happened.
+    """
+    context.token.cancel()
+    while context.acting:
+        await asyncio.wait(set(context.acting))
+    await asyncio.wait({driving}, timeout=GRACE.total_seconds())
+    for _ in range(3):
+        if driving.done():
+            return
+        # The first one only reaches the team's stream, which then waits for its own agents.
+        driving.cancel()
+        await asyncio.wait({driving}, timeout=GRACE.total_seconds() / 5)
+
+
+def _for_people(error: BaseException) -> str:
+    """One line: AutoGen puts tracebacks into its messages, and they belong into the log."""
+    lines: Sequence[str] = str(error).split("\nTraceback", 1)[0].strip().splitlines()
+    first = lines[0] if lines else type(error).__name__
+    return f"The team failed, and the run has ended: {first[:LINE]}. Nothing more will be done; see the worker's log."

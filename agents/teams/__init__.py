@@ -1,0 +1,105 @@
+"""The teams: one file each, found by being here. Copy one to make yours.
+
+A team file holds `TEAM: Team`. One that does not load is announced with its problem, and the others work.
+"""
+
+import importlib
+import importlib.util
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.messages import BaseChatMessage
+
+from agents.answers import decision_in
+from agents.context import RunContext
+from bot.core.ports import TeamInfo
+
+log = logging.getLogger(__name__)
+HERE: Final = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """How a run ended: `result` is a sentence for the requester, `words` are what the agents leave."""
+
+    result: str
+    words: str = ""
+
+
+async def last_words(run: RunContext, result: TaskResult) -> Conclusion:
+    """The usual conclusion: the agents' last message that is not people's decision."""
+    said = [m for m in result.messages if isinstance(m, BaseChatMessage) and m.source != "user"]
+    words = next((m.to_text() for m in reversed(said) if decision_in(m) is None), "")
+    return Conclusion("The team has finished.", words)
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A team of agents. `line` says in a few words what it does.
+
+    `build` makes a fresh AutoGen team for a run, the same one each time: a run that lost its process is rebuilt.
+    `conclude` does what is left to do when the team has ended, and says how the run ended.
+    """
+
+    name: str
+    line: str
+    build: Callable[[RunContext], AutoGenTeam]
+    conclude: Callable[[RunContext, TaskResult], Awaitable[Conclusion]] = last_words
+
+
+@dataclass(frozen=True, slots=True)
+class Teams:
+    """What was found: the teams that work by name, and why others do not, a sentence each."""
+
+    working: dict[str, Team]
+    broken: dict[str, str]
+
+    def infos(self) -> list[TeamInfo]:
+        """For the announcement."""
+        usable = [TeamInfo(team.name, team.line) for team in self.working.values()]
+        return usable + [TeamInfo(name, "", problem) for name, problem in self.broken.items()]
+
+
+def find(folder: Path = HERE) -> Teams:
+    """Load the team files of a folder, in the order of their names; files that begin with `_` are left alone."""
+    found = Teams({}, {})
+    for path in sorted(folder.glob("*.py")):
+        if path.stem.startswith("_"):
+            continue
+        try:
+            team = getattr(_load(path), "TEAM", None)
+        except Exception as error:
+            log.exception("The team file %s does not load; the other teams work.", path.name)
+            words = (str(error) or "no reason given").splitlines()[0][:200]
+            found.broken[path.stem] = f"its file {path.name} does not load ({type(error).__name__}: {words})."
+            continue
+        if not isinstance(team, Team):
+            found.broken[path.stem] = f"its file {path.name} has no “TEAM = Team(…)”."
+        elif team.name in found.working:
+            found.broken[path.stem] = f"its file {path.name} names itself “{team.name}”, as another file does."
+        else:
+            found.working[team.name] = team
+    return found
+
+
+def _load(path: Path) -> ModuleType:
+    if path.parent == HERE:
+        return importlib.import_module(f"{__name__}.{path.stem}")
+    spec = importlib.util.spec_from_file_location(f"team_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    return module

@@ -1,0 +1,121 @@
+"""Writes a mail for the task, lets people judge it as often as needed, and sends exactly what they approved."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
+from autogen_agentchat.base import Response, TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, TextMessage
+from autogen_agentchat.teams import SelectorGroupChat
+from autogen_core import CancellationToken
+
+from agents.answers import DecisionTermination, decision_in
+from agents.context import RunContext
+from agents.delivery import deliver
+from agents.mail import FORMAT, MailProblem, parse, to_message
+from agents.teams import Conclusion, Team
+from bot.core.errors import ActionFailed
+from bot.core.requests import Request, Status, digest
+
+CORRECTIONS: Final = 3
+"""How often in a row a text that is no mail is handed back to the drafter."""
+
+_DRAFTER: Final = f"""\
+You write one mail for the task you are given. A person judges every version before anything is sent, and you never
+send anything yourself. When you read the person's wishes, work all of them in and answer with the whole new mail.
+
+{FORMAT}"""
+_OVER: Final = frozenset(Status) - {Status.PENDING, Status.ANSWERED}
+
+
+class Checker(BaseChatAgent):
+    """Code, no model: hands a text that is no mail back to the drafter, so that nobody is asked to approve it."""
+
+    def __init__(self, run: RunContext) -> None:
+        super().__init__("checker", "Says what is wrong with a text that is no mail")
+        self._run = run
+        self._corrections = 0
+
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage,)
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        if any(decision_in(message) is not None for message in messages):
+            self._corrections = 0
+        problem = _problem(messages[-1])
+        self._corrections += 1
+        if self._corrections > CORRECTIONS:
+            self._run.give_up(
+                ActionFailed(
+                    f"The drafter was told {CORRECTIONS} times what is wrong and still writes no mail, so nothing was "
+                    f"shown to the reviewers and nothing was sent. {problem}"
+                )
+            )
+        words = f"This is not a mail that can be sent, so nobody was asked about it. {problem} Write it again."
+        return Response(chat_message=TextMessage(content=words, source=self.name))
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None:
+        self._corrections = 0
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    """Drafter → reviewer → drafter …, with the checker between where a draft is no mail."""
+    drafter = AssistantAgent("drafter", model_client=run.model("drafter"), system_message=_DRAFTER)
+    return SelectorGroupChat(
+        [drafter, Checker(run), run.reviewer("reviewer", title="Send this mail?")],
+        model_client=run.model("selector"),  # never asked: _next always knows
+        selector_func=_next,
+        termination_condition=DecisionTermination(_OVER, sources={"reviewer"}),
+    )
+
+
+def _next(thread: Sequence[BaseAgentEvent | BaseChatMessage]) -> str:
+    last = next(message for message in reversed(thread) if isinstance(message, BaseChatMessage))
+    if last.source != "drafter":
+        return "drafter"
+    return "checker" if _problem(last) else "reviewer"
+
+
+def _problem(message: BaseChatMessage) -> str:
+    found = parse(message.to_text())
+    return found.sentence if isinstance(found, MailProblem) else ""
+
+
+async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    """Send what was approved, or say why nothing was sent."""
+    decision = decision_in(result.messages[-1])
+    if decision is None:
+        return Conclusion("The team ended without a decision; nothing was sent.")
+    request = await run.request(decision.request)
+    draft = request.question.content
+    why = f" Their words: “{decision.words}”" if decision.words else ""
+    match decision.outcome:
+        case Status.APPROVED:
+            sent = await run.step("send", lambda: _send(run, request), content=f"{request.id} {request.digest}")
+            by = f"Approved by {decision.who()}." if decision.by else "Approved by timeout, as this channel asks for."
+            return Conclusion(f"{by}{why} {sent}", draft)
+        case Status.REJECTED:
+            return Conclusion(f"Not sent: {decision.who()} rejected the mail.{why}", draft)
+        case Status.EXPIRED:
+            return Conclusion("Nobody answered in time; nothing was sent.", draft)
+        case _:
+            return Conclusion(f"Not sent: the question was {decision.outcome}.{why}", draft)
+
+
+async def _send(run: RunContext, request: Request) -> str:
+    """Exactly what was shown and approved, or nothing (R13)."""
+    draft = parse(request.question.content)
+    if digest(request.question) != request.digest or request.decision is None or isinstance(draft, MailProblem):
+        raise ActionFailed("What was approved is not what would be sent, so nothing was sent.")
+    sender, smtp = run.settings.mail_from, run.settings.smtp_url
+    message_id = f"<{request.id}.{run.run.id}@{sender.partition('@')[2]}>"
+    try:
+        message = to_message(draft, sender, message_id, request.decision.at)
+    except ValueError as problem:
+        raise ActionFailed(f"The mail was not sent. {problem}") from None
+    return await deliver(message, smtp.get_secret_value() if smtp else None, run.settings.data_dir / "mail")
+
+
+TEAM: Final = Team("email", "writes a mail, and sends it once it is approved", build, conclude)

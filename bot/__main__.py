@@ -1,0 +1,149 @@
+"""Door 1, the process `web`: settings -> store -> Slack app, scribe, deadline keeper. Ends cleanly on SIGTERM."""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import redis.asyncio
+
+from bot import deadlines
+from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
+from bot.core.ids import ChannelId, UserId
+from bot.settings import WebSettings, read
+from bot.slack import web
+from bot.slack.answering import Desk
+from bot.slack.app import build, identify, slack_clients, socket_mode
+from bot.slack.directory import Directory
+from bot.slack.poster import Poster
+from bot.slack.scribe import Scribe
+from bot.store.outbox import Outbox
+from bot.store.queue import Queue
+from bot.store.store import Store
+from bot.store.wakeups import Wakeups
+
+_TRY_AGAIN: Final = 2.0
+_log = logging.getLogger("bot")
+
+
+async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int], None] = lambda port: None) -> None:
+    """Run the service until `stop` is set; calls `ready` with the port when it takes payloads."""
+    url = settings.redis_url.get_secret_value()
+    owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    app_token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else None
+    secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else None
+    async with AsyncExitStack() as stack:
+        client = redis.asyncio.Redis.from_url(url)
+        stack.push_async_callback(client.aclose)
+        store = Store(client, settings.namespace)
+        await _patiently(store.check)
+        clients = await stack.enter_async_context(
+            slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+        )
+        identity = await identify(clients.reads)
+        directory = Directory(clients.reads)
+        stack.push_async_callback(directory.close)
+        rules = settings.rules(await _approvals_channel(settings.approvals_channel, directory))
+        await _patiently(lambda: store.set_defaults(rules))
+        if not rules.reviewers:
+            _log.warning("REVIEWERS names nobody: runs start only in channels that name reviewers themselves.")
+
+        queue = await stack.enter_async_context(Queue(url, settings.namespace))
+        wakeups = await stack.enter_async_context(Wakeups(store))
+        poster = Poster(clients.posts, store, identity.workspace, identity.home)
+        admins = frozenset(UserId(i) for i in settings.admins)
+        desk = Desk(store, queue, directory, clients.reads, admins, poster.link)
+        app = build(clients, identity, desk, secret)
+        await stack.enter_async_context(_at_work("scribe", Scribe(store, Outbox(store), poster, owner).run()))
+        await stack.enter_async_context(_at_work("deadlines", deadlines.keep(store, wakeups)))
+        stack.push_async_callback(desk.drain)
+        connected: Callable[[], Awaitable[bool]] | None = None
+        if app_token:
+            connected = await stack.enter_async_context(socket_mode(app, app_token, clients.reads))
+        asgi = web.http(None if app_token else app, lambda: web.problem_of(store, connected))
+        port = await stack.enter_async_context(web.serving(asgi, settings.host, settings.port))
+        way = "Socket Mode" if app_token else f"signed HTTP at {web.EVENTS_PATH}"
+        _log.info("Workspace %s, %s, port %d.", identity.workspace, way, port)
+        ready(port)
+        await stop.wait()
+        _log.info("Told to stop: finishing what is in hand.")
+
+
+async def _approvals_channel(name: str, directory: Directory) -> ChannelId:
+    """The id of the channel; WrongSettings if the app is in no such channel. Waits while Slack does not answer."""
+    if not name.startswith("#"):
+        return ChannelId(name)
+    while (rooms := await directory.rooms()) is None:
+        _log.warning("Slack does not say which channels the app is in; asking again in %s s.", _TRY_AGAIN)
+        await asyncio.sleep(_TRY_AGAIN)
+    found = rooms.get(name.removeprefix("#"))
+    if found is None:
+        raise WrongSettings(
+            [f"APPROVALS_CHANNEL: the app is not in {name}. Make the channel and /invite the app there."]
+        )
+    return found
+
+
+async def _patiently(call: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            return await call()
+        except StoreUnavailable as away:
+            _log.warning("%s Trying again in %s s; REDIS_URL says where it should be.", away, _TRY_AGAIN)
+            await asyncio.sleep(_TRY_AGAIN)
+
+
+@asynccontextmanager
+async def _at_work(name: str, work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """The work goes on beside the block; if it ends by itself that is a bug, and the process ends loudly."""
+    task = asyncio.create_task(work, name=name)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            _log.critical("%s ended by itself; this process stops.", name, exc_info=task.exception())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _until_told_to_stop(settings: WebSettings) -> None:
+    stop, ready = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(serve(settings, stop, lambda port: ready.set()))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not ready.is_set():
+        # It still waits for Redis or Slack, and holds nothing that must be finished.
+        serving.cancel()
+    stopping.cancel()
+    first, _ = await asyncio.gather(serving, stopping, return_exceptions=True)
+    if isinstance(first, Exception):
+        raise first
+
+
+def main() -> int:
+    """The exit status: 0 when told to stop, 2 when there is something to fix first."""
+    try:
+        settings = read(WebSettings)
+        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        asyncio.run(_until_told_to_stop(settings))
+    except CountersignError as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""How a person is answered: within Slack's 3 s, always, and after what they did was stored.
+
+Slack gives up on an answer after 3 s, while the store or a look-up may take longer. The work then goes on, Slack gets
+its ack, and the person gets the sentence when there is one (R7).
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+from bot.core.errors import CountersignError, StoreUnavailable
+from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
+from bot.core.ports import Message, Queue, Store
+from bot.slack.blocks import Block
+from bot.slack.directory import Directory
+from bot.slack.modals import Problem
+
+ACK_WITHIN: Final = 2.4
+"""Seconds; Slack waits 3 s from its own clock, and Bolt looks every 10 ms."""
+STORE_AWAY: Final = (
+    "The store cannot be reached just now, so your {what} was not counted. Nothing that was stored before is lost; "
+    "please try again in a moment."
+)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the listeners work with. `link` gives the address of one of our messages."""
+
+    store: Store
+    queue: Queue
+    directory: Directory
+    client: AsyncWebClient
+    admins: frozenset[UserId]
+    link: Callable[[Message], str]
+    errands: set[asyncio.Task["Said"]] = field(default_factory=set)
+
+    async def drain(self) -> None:
+        """Waits until everything in hand is done; call it when no more payloads come."""
+        while self.errands:
+            await asyncio.gather(*self.errands, return_exceptions=True)
+
+
+class Who(NamedTuple):
+    """Who did something and where; `channel` is "" inside a modal."""
+
+    workspace: WorkspaceId
+    user: UserId
+    channel: ChannelId
+
+
+class Said(NamedTuple):
+    """What the person is told ("" for nothing), whether what they did counted, and the input it is about."""
+
+    text: str
+    counted: bool = True
+    block: str = ""
+    blocks: list[Block] | None = None
+
+
+def who(body: dict[str, Any]) -> Who:
+    """Of a command, a click or a submission. The workspace is the person's own, not the channel's (R9)."""
+    user = body.get("user") or {}
+    workspace = user.get("team_id") or (body.get("team") or {}).get("id") or body.get("team_id") or ""
+    channel = (body.get("channel") or {}).get("id") or body.get("channel_id") or ""
+    return Who(WorkspaceId(workspace), UserId(user.get("id") or body.get("user_id") or ""), ChannelId(channel))
+
+
+async def said(work: Awaitable[Said], what: str) -> Said:
+    """The work's answer, or the sentence of its error. `what` names what the person did."""
+    try:
+        return await work
+    except Problem as problem:
+        return Said(str(problem), False, problem.block)
+    except StoreUnavailable as away:
+        _log.error("%s", away)
+        return Said(STORE_AWAY.format(what=what), False)
+    except CountersignError as wrong:
+        return Said(str(wrong), False)
+
+
+async def in_time(
+    desk: Desk,
+    work: Coroutine[Any, Any, Said],
+    ack: Callable[[Said | None], Awaitable[Any]],
+    tell: Callable[[Said], Awaitable[None]],
+) -> None:
+    """Do the work, ack with what it said; if it takes too long, ack with None first and tell later."""
+    task = asyncio.create_task(work)
+    desk.errands.add(task)
+    task.add_done_callback(desk.errands.discard)
+    await asyncio.wait({task}, timeout=ACK_WITHIN)
+    if task.done():
+        await ack(task.result())
+        return
+    await ack(None)
+    await tell(await task)
+
+
+async def tell(client: AsyncWebClient, body: dict[str, Any], answer: Said, channel: ChannelId | None = None) -> None:
+    """An ephemeral message to who did it; nothing if there is nothing to say. Never raises for what Slack does."""
+    if not answer.text:
+        return
+    at = who(body)
+    try:
+        async with asyncio.timeout(10):
+            if url := body.get("response_url"):
+                hook = AsyncWebhookClient(url, timeout=5)
+                sent = await hook.send(
+                    text=answer.text, blocks=answer.blocks, response_type="ephemeral", replace_original=False
+                )
+                if sent.status_code == 200:
+                    return
+            thread = (body.get("container") or {}).get("thread_ts")
+            await client.chat_postEphemeral(
+                channel=channel or at.channel,
+                user=at.user,
+                text=answer.text,
+                blocks=answer.blocks,
+                thread_ts=thread,
+            )
+    except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as lost:
+        _log.error("%s could not be told: %s (%s)", at.user, answer.text, lost)
+
+
+async def without_marks(directory: Directory, work: Awaitable[Said]) -> Said:
+    """What the work says; a refusal is for under an input of a modal, where Slack shows plain text only."""
+    answer = await work
+    if answer.counted:
+        return answer
+    text = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", answer.text)
+    for pattern, name in (
+        (r"<@([A-Z0-9]+)>", lambda id: directory.name(UserId(id))),
+        (r"<!subteam\^([A-Z0-9]+)>", lambda id: directory.group_name(GroupId(id))),
+        (r"<#([A-Z0-9]+)>", lambda id: directory.room_name(ChannelId(id))),
+    ):
+        ids = sorted(set(re.findall(pattern, text)))
+        names = dict(zip(ids, await asyncio.gather(*map(name, ids)), strict=True))
+        text = re.sub(pattern, lambda found, names=names: names[found[1]], text)  # type: ignore[misc]
+    return answer._replace(text=text.replace("`", ""))

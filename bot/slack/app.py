@@ -1,0 +1,188 @@
+"""The way to and from Slack: the clients, who we are there, the Bolt app, and Socket Mode.
+
+Everything comes by parameters. Bolt reads the environment by itself and would turn OAuth on, and drop the token,
+where SLACK_CLIENT_ID happens to be set: that is kept from it.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.errors import SlackApiError
+from slack_sdk.http_retry.builtin_async_handlers import (
+    AsyncConnectionErrorRetryHandler,
+    AsyncRateLimitErrorRetryHandler,
+    AsyncServerErrorRetryHandler,
+)
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.core.errors import WrongSettings
+from bot.core.ids import UserId, WorkspaceId
+from bot.slack.answering import Desk
+from bot.slack.listeners import register
+
+SCOPES: Final = frozenset(
+    {
+        "channels:history",
+        "channels:read",
+        "chat:write",
+        "commands",
+        "files:write",
+        "groups:history",
+        "groups:read",
+        "im:history",
+        "usergroups:read",
+        "users:read",
+    }
+)
+"""What the bot's token must be allowed; the manifest asks for the same."""
+_TRY_AGAIN: Final = 5.0
+_PING: Final = 3.0
+"""Seconds between pings of a Socket Mode connection; a dead one is replaced after four."""
+_TRANSIENT: Final = frozenset(
+    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited"}
+)
+_log = logging.getLogger(__name__)
+
+Fact = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Two clients over one session: `reads` repeats what Slack did not take, `posts` repeats nothing by itself."""
+
+    reads: AsyncWebClient
+    posts: AsyncWebClient
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the bot's token belongs to. `home` is the workspace's address."""
+
+    workspace: WorkspaceId
+    bot_user: UserId
+    bot: str
+    home: str
+    token: str
+
+
+@asynccontextmanager
+async def slack_clients(token: str, api_url: str) -> AsyncIterator[Clients]:
+    """The clients; their session is closed at the end. `api_url` is that of Slack or of another that speaks so."""
+    base_url = api_url if api_url.endswith("/") else api_url + "/"
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        retries = [
+            AsyncConnectionErrorRetryHandler(max_retry_count=1),
+            AsyncServerErrorRetryHandler(max_retry_count=1),
+            AsyncRateLimitErrorRetryHandler(max_retry_count=1),
+        ]
+        yield Clients(
+            AsyncWebClient(token=token, base_url=base_url, session=session, retry_handlers=retries),
+            AsyncWebClient(token=token, base_url=base_url, session=session, retry_handlers=[]),
+        )
+
+
+async def identify(client: AsyncWebClient) -> Identity:
+    """Who we are. WrongSettings if Slack refuses the token or it may not do enough; waits while Slack is away."""
+    while True:
+        try:
+            answer = await client.auth_test()
+        except SlackApiError as refused:
+            code = _code(refused)
+            if refused.response.status_code < 500 and code not in _TRANSIENT:
+                raise WrongSettings(
+                    [f"SLACK_BOT_TOKEN: Slack refuses it ({code}). Copy the bot token again from the app's page."]
+                ) from None
+            _log.warning("Slack does not say who we are (%s); asking again in %s s.", code, _TRY_AGAIN)
+        except (aiohttp.ClientError, TimeoutError, OSError) as away:
+            _log.warning("Slack cannot be reached (%s); trying again in %s s.", away or type(away).__name__, _TRY_AGAIN)
+        else:
+            _check_scopes(answer.headers)
+            return Identity(
+                WorkspaceId(answer["team_id"]),
+                UserId(answer["user_id"]),
+                str(answer.get("bot_id") or ""),
+                str(answer["url"]),
+                str(client.token),
+            )
+        await asyncio.sleep(_TRY_AGAIN)
+
+
+def build(clients: Clients, identity: Identity, desk: Desk, signing_secret: str | None) -> AsyncApp:
+    """The Bolt app with all listeners. Without a signing secret it must not be served over HTTP."""
+    result = AuthorizeResult(
+        enterprise_id=None,
+        team_id=identity.workspace,
+        bot_id=identity.bot,
+        bot_user_id=identity.bot_user,
+        bot_token=identity.token,
+    )
+
+    async def authorize() -> AuthorizeResult:
+        return result
+
+    with _no_oauth():
+        app = AsyncApp(
+            name="countersign",
+            client=AsyncWebClient(base_url=clients.reads.base_url, session=clients.reads.session),
+            signing_secret=signing_secret or "",
+            authorize=authorize,
+        )
+    register(app, desk)
+    return app
+
+
+@asynccontextmanager
+async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> AsyncIterator[Fact]:
+    """Keeps a Socket Mode connection; yields a question whether it is up. WrongSettings if the token is refused."""
+    try:
+        await client.apps_connections_open(app_token=app_token)
+    except SlackApiError as refused:
+        if refused.response.status_code < 500 and _code(refused) not in _TRANSIENT:
+            fix = "Make an app-level token with connections:write, and switch Socket Mode on."
+            raise WrongSettings([f"SLACK_APP_TOKEN: Slack refuses it ({_code(refused)}). {fix}"]) from None
+    except (aiohttp.ClientError, TimeoutError, OSError) as away:
+        _log.warning("Slack cannot be reached (%s); trying on.", away or type(away).__name__)
+    handler = AsyncSocketModeHandler(app, app_token, web_client=client, ping_interval=_PING)
+    connecting = asyncio.create_task(handler.client.connect(), name="connect to Slack")  # type: ignore[no-untyped-call]
+    try:
+        yield handler.client.is_connected
+    finally:
+        connecting.cancel()
+        link = handler.client
+        await link.close()  # type: ignore[no-untyped-call]
+        left = [connecting, link.message_processor, link.current_session_monitor, link.message_receiver]
+        await asyncio.gather(*(task for task in left if task is not None), return_exceptions=True)
+
+
+@contextmanager
+def _no_oauth() -> Iterator[None]:
+    kept = os.environ.pop("SLACK_CLIENT_ID", None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            os.environ["SLACK_CLIENT_ID"] = kept
+
+
+def _check_scopes(headers: dict[str, str]) -> None:
+    granted = {k.lower(): v for k, v in headers.items()}.get("x-oauth-scopes")
+    if granted is None:
+        return
+    if missing := sorted(SCOPES - set(granted.replace(" ", "").split(","))):
+        raise WrongSettings(
+            [f"SLACK_BOT_TOKEN: the app lacks {', '.join(missing)}. Add them (see manifest.yml) and install it again."]
+        )
+
+
+def _code(refused: SlackApiError) -> str:
+    data = refused.response.data
+    return str(data.get("error", "unknown")) if isinstance(data, dict) else f"http_{refused.response.status_code}"

@@ -1,0 +1,245 @@
+"""What Slack shows of requests and runs: pure drawings of what the store holds (R6).
+
+All blocks of one message together hold about 13.2 kB (undocumented, slackapi/bolt-js #2509); what has no room is
+counted on the card, and is in the modal behind "View full" and in a file (R14).
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from bot.core import runs
+from bot.core.ids import Digest, RequestId
+from bot.core.policy import OnTimeout, say_duration
+from bot.core.requests import Decision, Request, Verb
+from bot.core.runs import Run
+from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
+from bot.slack.outcomes import WORDS, named, reason, sentence, votes
+from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible, when
+
+APPROVE: Final = "decide_approve"
+REJECT: Final = "decide_reject"
+RESPOND: Final = "decide_respond"
+VIEW_FULL: Final = "view_full"
+
+_CONTENT: Final = Room(2500, 5500, 60)
+_FINAL: Final = Room(6000, 8500, 150)
+_TASK: Final = Room(2500, 5500, 40)
+_TITLE: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One message. `text` is what notifications and screen readers say."""
+
+    text: str
+    blocks: list[Block]
+    metadata: dict[str, Any] | None = None
+
+
+class Handle(NamedTuple):
+    """What a button carries: its own request (R1), and the digest of what was shown beside it."""
+
+    request: RequestId
+    digest: Digest
+
+    def write(self) -> str:
+        return json.dumps({"request": self.request, "digest": self.digest})
+
+    @classmethod
+    def read(cls, value: str) -> "Handle | None":
+        """None if it is nothing that we wrote."""
+        try:
+            raw = json.loads(value)
+            request, digest = raw["request"], raw["digest"]
+        except (ValueError, TypeError, KeyError):
+            return None
+        if not isinstance(request, str) or not isinstance(digest, str) or len(value) > 500:
+            return None
+        return cls(RequestId(request), Digest(digest))
+
+
+def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
+    """The card of a request, pending or settled; settled ones have no buttons that decide."""
+    team, title = one_line(run.team, 40), one_line(request.question.title, _TITLE)
+    place = f"For <@{request.requester}> in <#{request.channel}>" + (
+        f" · {link(run_link, 'the run')}" if run_link else ""
+    )
+    small = context(mrkdwn(place), plain(f"agent {request.question.agent} · run {run.id}", 60))
+    blocks = [heading(team, f" asks: {title}"), small, *_content(request)]
+    if request.decision is not None:
+        return Drawing(
+            _settled_text(request, request.decision, team, title), blocks + _outcome(request, request.decision)
+        )
+    if request.rules.quorum > 1:
+        blocks.append(votes(request))
+    blocks.append(_deadline(request))
+    own = " · the requester may decide too" if request.rules.own_requests else ""
+    blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}")))
+    blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request)})
+    return Drawing(f"{escape(team)} asks for a decision: {escape(title)} (for <@{request.requester}>)", blocks)
+
+
+def whole(request: Request) -> str:
+    """All that a reviewer judges, with nothing in it that hides or acts."""
+    content, title = visible(request.question.content), request.question.title
+    if one_line(title, _TITLE) == visible(title).strip():
+        return content
+    return f"{visible(title)}\n\n{content}"
+
+
+def needs_file(request: Request) -> bool:
+    """Whether the card has no room for all of it, so that a file in its thread holds it too (R14)."""
+    return not fits(whole(request), _CONTENT)
+
+
+def file_of(request: Request) -> tuple[str, bytes]:
+    """Name and bytes of the file with all of the request."""
+    return f"{request.id}.txt", whole(request).encode()
+
+
+def run_message(run: Run) -> Drawing:
+    """The first message of a run, in the requester's channel: who wants what from whom, and how it stands."""
+    team = one_line(run.team, 40)
+    state = STATES[run.status]
+    task, hidden, end = shorten(visible(run.task), _TASK)
+    blocks = [words(f"<@{run.requester}> asked *{escape(team)}*:"), data([p for p in (task, end) if p])]
+    if hidden:
+        blocks.append(
+            words(f"_{hidden:,} characters in the middle of the task are not shown here; the agents have them all._")
+        )
+    how = "" if run.over else f" · `/agent stop {escape(run.id)}` ends it"
+    blocks.append(context(mrkdwn(f"{state}{how}"), plain(f"run {run.id}")))
+    return Drawing(f"<@{run.requester}> asked {escape(team)}: {escape(one_line(run.task, 200))} – {state}", blocks)
+
+
+def progress_note(run: Run) -> Drawing:
+    """The newest lines of progress, in the run's thread."""
+    lines = [f"{p.at:%H:%M:%S} {one_line(p.agent, 30)}: {one_line(p.words, 200)}" for p in run.progress]
+    beginning, _, end = shorten("\n".join(lines) or "Nothing yet.", Room(3000, 8000, runs.KEPT_PROGRESS))
+    newest = one_line(run.progress[-1].words, 150) if run.progress else "nothing yet"
+    blocks = [context(mrkdwn("What the agents do (UTC)")), data([p for p in (beginning, end) if p])]
+    return Drawing(f"{escape(one_line(run.team, 40))} is at work: {escape(newest)}", blocks)
+
+
+def waiting_note(request: Request, card_link: str | None) -> Drawing:
+    """In the run's thread: it waits for people, and where."""
+    title = one_line(request.question.title, _TITLE)
+    where = f"<#{request.rules.approvals_channel}>"
+    at = f": {link(card_link, 'open the card')}" if card_link else ""
+    blocks = [
+        words(f":hourglass_flowing_sand: Waiting for a decision in {where}{at}"),
+        context(plain(title, _TITLE), mrkdwn(_expiry(request))),
+    ]
+    return Drawing(f"Waiting for a decision in {where}: {escape(title)}", blocks)
+
+
+def decided_note(request: Request) -> Drawing:
+    """In the run's thread: what became of the request."""
+    if request.decision is None:
+        return waiting_note(request, None)
+    title = one_line(request.question.title, _TITLE)
+    text = sentence(request, request.decision)
+    blocks = [words(text), context(plain(title, _TITLE)), *reason(request.decision)]
+    return Drawing(f"{text} ({escape(title)})", blocks)
+
+
+def outcome_note(run: Run) -> Drawing:
+    """In the run's thread: how it ended, and the agents' final words; what has no room is in `outcome_file`."""
+    result = visible(run.result).strip() or "No result was given."
+    by = f" by <@{run.stopped_by}>" if run.stopped_by else ""
+    short, cut, rest = shorten(result, WORDS)
+    blocks = [words(f"{STATES[run.status]}{by}"), data([p for p in (short, rest) if p])]
+    beginning, hidden, end = shorten(visible(run.words).strip(), _FINAL)
+    if beginning:
+        blocks += [words("*The agents' final words*"), data(pieces(beginning, 3000))]
+    if hidden or cut:
+        blocks.append(
+            words(f":warning: *{hidden + cut:,} characters are not shown here*; the file in this thread has them.")
+        )
+    if end:
+        blocks.append(data([end]))
+    return Drawing(f"{STATES[run.status]}{by}: {escape(one_line(run.result, 200))} (<@{run.requester}>)", blocks)
+
+
+def outcome_file(run: Run) -> tuple[str, bytes] | None:
+    """Name and bytes of a file with all final words; None if the note shows them all."""
+    result, final = visible(run.result).strip(), visible(run.words).strip()
+    if fits(result, WORDS) and fits(final, _FINAL):
+        return None
+    return f"{run.id}.txt", f"{result}\n\n{final}".encode()
+
+
+def not_posted_note(request: Request, problem: str) -> Drawing:
+    """In the run's thread: the card could not be posted (R21); `problem` is Slack's word."""
+    where = f"<#{request.rules.approvals_channel}>"
+    text = (
+        f":warning: *The card could not be posted in {where}* ({escape(one_line(problem, 200))}). "
+        "Nothing was approved; the request is kept and waits. "
+    )
+    todo = f"Its card is in this thread instead. Invite the app to {where}, so that the next cards appear there."
+    return Drawing(
+        f"The card could not be posted in {where}; nothing was approved.",
+        [words(text + todo), context(mrkdwn(_expiry(request)))],
+    )
+
+
+STATES: Final = {
+    runs.Status.QUEUED: ":inbox_tray: Queued",
+    runs.Status.RUNNING: ":gear: Working",
+    runs.Status.WAITING: ":hourglass_flowing_sand: Waiting for a decision",
+    runs.Status.PARKED: ":hourglass_flowing_sand: Waiting for a decision",
+    runs.Status.FINISHED: ":checkered_flag: Finished",
+    runs.Status.FAILED: ":x: Failed",
+    runs.Status.STOPPED: ":octagonal_sign: Stopped",
+}
+
+_BUTTONS: Final = (
+    (Verb.APPROVE, "Approve", APPROVE, "primary"),
+    (Verb.REJECT, "Reject", REJECT, "danger"),
+    (Verb.RESPOND, "Respond", RESPOND, None),
+)
+
+
+def _buttons(request: Request) -> list[Block]:
+    value = Handle(request.id, request.digest).write()
+    return [
+        button(name, action, value, style) for verb, name, action, style in _BUTTONS if verb in request.question.offers
+    ]
+
+
+def _content(request: Request) -> list[Block]:
+    beginning, hidden, end = shorten(whole(request), _CONTENT)
+    if not hidden:
+        return [data([beginning or "(empty)"])]
+    gap = words(
+        f":warning: *{hidden:,} characters in between are not shown here.* "
+        "*View full* before you decide; the file in this card's thread has all of it too."
+    )
+    gap["accessory"] = button("View full", VIEW_FULL, Handle(request.id, request.digest).write())
+    return [data([beginning]), gap, data([end])]
+
+
+def _deadline(request: Request) -> Block:
+    text = _expiry(request)
+    return words(f":warning: {text}") if request.rules.on_timeout is OnTimeout.APPROVE else context(mrkdwn(text))
+
+
+def _expiry(request: Request) -> str:
+    if request.deadline is None:
+        return "Waits until somebody decides or the run is stopped."
+    at = f"Expires {when(request.deadline)} (after {say_duration(request.rules.timeout)})"
+    if request.rules.on_timeout is OnTimeout.APPROVE and Verb.APPROVE in request.question.offers:
+        return f"{at} · then: *it counts as APPROVED if nobody decides*, as this channel's settings say."
+    return f"{at} · then: not approved; the agent is told that nobody answered."
+
+
+def _settled_text(request: Request, decision: Decision, team: str, title: str) -> str:
+    return f"{sentence(request, decision)} – {escape(team)} asked: {escape(title)}"
+
+
+def _outcome(request: Request, decision: Decision) -> list[Block]:
+    blocks = [words(sentence(request, decision)), *reason(decision)]
+    if request.rules.quorum > 1:
+        blocks.append(votes(request))
+    return blocks

@@ -1,0 +1,115 @@
+"""Clicks on cards, and the windows behind them: stored first, then acked; nobody's click is ignored silently (R7)."""
+
+import logging
+from typing import Any, Final
+
+from slack_bolt.async_app import AsyncAck
+
+from bot import flows
+from bot.core import deciding
+from bot.core.deciding import Attempt
+from bot.core.errors import NotFound
+from bot.core.ids import AttemptId, short_name
+from bot.core.ports import Seen
+from bot.core.refusals import Refusal
+from bot.core.requests import Request, Status, Verb
+from bot.slack import cards, modals
+from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
+from bot.slack.cards import Handle
+from bot.slack.opening import open_modal
+
+_OPENS: Final = {cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
+_SUBMITS: Final = {modals.REJECT: (Verb.REJECT, modals.REASON), modals.RESPOND: (Verb.RESPOND, modals.ANSWER)}
+_UNKNOWN_BUTTON: Final = (
+    "This button is of an older or newer version of the app and does nothing here. Nothing was decided; "
+    "please use the newest card."
+)
+_log = logging.getLogger(__name__)
+
+
+async def on_click(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Any button: Approve counts at once, Reject and Respond open a window, View full shows everything."""
+
+    async def answer(result: Said | None) -> None:
+        await ack()
+        if result is not None:
+            await tell(desk.client, body, result)
+
+    await in_time(desk, said(_click(desk, body), "click"), answer, lambda result: tell(desk.client, body, result))
+
+
+async def on_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """The window of Reject or Respond was submitted: identity and time are judged again."""
+    view = body["view"]
+    verb, block = _SUBMITS[view["callback_id"]]
+    words = modals.value(view, block)
+    handle = Handle.read(view["private_metadata"])
+    at = who(body)
+    # The words are part of the attempt: after a refusal the same window may be submitted with others.
+    attempt = AttemptId("v" + short_name(view["id"], at.user, words, length=20))
+
+    async def answer(result: Said | None) -> None:
+        if result is None or result.counted:
+            await ack()
+        else:
+            await ack(response_action="errors", errors={block: result.text})
+
+    channel = modals.channel_of(view)
+    work = without_marks(desk.directory, said(_count(desk, body, handle, attempt, verb, words), "answer"))
+    await in_time(desk, work, answer, lambda result: tell(desk.client, body, result, channel))
+
+
+async def on_unknown_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """A window that this version does not know; it stays closed and the log says so."""
+    _log.warning("A window that is not known was submitted: %s", body["view"].get("callback_id"))
+    await ack()
+
+
+async def _click(desk: Desk, body: dict[str, Any]) -> Said:
+    action = body["actions"][0]
+    name, handle = action.get("action_id", ""), Handle.read(str(action.get("value")))
+    attempt = AttemptId("c" + short_name(str(body["trigger_id"]), who(body).user, length=20))
+    if name == cards.APPROVE:
+        return await _count(desk, body, handle, attempt, Verb.APPROVE, "")
+    if name == cards.VIEW_FULL:
+        return await open_modal(desk.client, body, modals.full((await _known(desk, handle)).value))
+    if name in _OPENS:
+        return await _open(desk, body, handle, attempt, _OPENS[name])
+    _log.warning("A button that is not known was clicked: %s", name)
+    return Said(_UNKNOWN_BUTTON, False)
+
+
+async def _open(desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb) -> Said:
+    seen, attempt = await _attempt(desk, body, handle, name, verb, "")
+    if deciding.why_refused(seen.value, attempt, seen.now) not in (None, Refusal.NO_WORDS):
+        # Refused for good: what made it so never changes back. Decide says it, and writes it down (R25).
+        await flows.decide(desk.store, seen.value.id, attempt)
+    make = modals.reject if verb is Verb.REJECT else modals.respond
+    channel = who(body).channel or seen.value.rules.approvals_channel
+    return await open_modal(desk.client, body, make(seen.value, channel))
+
+
+async def _count(
+    desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb, words: str
+) -> Said:
+    seen, attempt = await _attempt(desk, body, handle, name, verb, words)
+    after = await flows.decide(desk.store, seen.value.id, attempt)
+    if after.status is not Status.PENDING:
+        return Said("")
+    return Said(f"Your approval is counted: {len(after.votes)} of {after.rules.quorum} needed.")
+
+
+async def _attempt(
+    desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb, words: str
+) -> tuple[Seen[Request], Attempt]:
+    at, seen = who(body), await _known(desk, handle)
+    assert handle is not None, "a request is known by its handle only"
+    actor = await desk.directory.actor(at.workspace, at.user, seen.value.rules.reviewers.groups)
+    return seen, Attempt(name, actor, verb, handle.digest, words)
+
+
+async def _known(desk: Desk, handle: Handle | None) -> Seen[Request]:
+    seen = await desk.store.request(handle.request) if handle is not None else None
+    if seen is None:
+        raise NotFound(Refusal.UNKNOWN.value)
+    return seen

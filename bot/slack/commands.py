@@ -1,0 +1,134 @@
+"""`/agent`: start a task, see what goes on, stop it."""
+
+from typing import Any, Final
+
+from slack_bolt.async_app import AsyncAck
+
+from bot import flows
+from bot.core.errors import InvalidInput
+from bot.core.ids import ChannelId, RunId, short_name
+from bot.core.runs import Run
+from bot.slack import modals
+from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
+from bot.slack.blocks import context, link, plain, words
+from bot.slack.cards import STATES
+from bot.slack.opening import open_modal
+from bot.slack.text import escape, one_line, unescape
+from bot.slack.vetting import why_not_start
+
+HELP: Final = (
+    "*`/agent <team> <task>`* starts a task, like `/agent email tell the vendor we need 10% off`\n"
+    "*`/agent`* does the same in a window\n"
+    "*`/agent status`* lists what goes on in this channel, and what you started elsewhere\n"
+    "*`/agent stop <run>`* ends a run and withdraws what it asks\n"
+    "*`/approvals`* says who decides here, and how long they have"
+)
+_LISTED: Final = 15
+
+
+async def on_agent(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """`/agent …`; the ack comes after what was asked for was stored."""
+
+    async def answer(result: Said | None) -> None:
+        if result is None or not result.text:
+            await ack()
+        else:
+            await ack(text=result.text, blocks=result.blocks, response_type="ephemeral")
+
+    await in_time(desk, said(_agent(desk, body), "command"), answer, lambda result: tell(desk.client, body, result))
+
+
+async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
+    text, at = str(body.get("text") or "").strip(), who(body)
+    first, _, rest = text.partition(" ")
+    match first.lower():
+        case "":
+            return await _open_start(desk, body, at)
+        case "help":
+            return Said(HELP)
+        case "status":
+            return await _status(desk, at)
+        case "stop":
+            return await _stop(desk, at, rest.strip())
+    run = RunId("r" + short_name(str(body["trigger_id"]), at.user, length=8))
+    return await _start(desk, at, at.channel, run, first, unescape(rest))
+
+
+async def _open_start(desk: Desk, body: dict[str, Any], at: Who) -> Said:
+    teams = await desk.store.teams()
+    if not teams:
+        raise InvalidInput("No worker is running, so nothing can be started. Start one with `python -m agents`.")
+    return await open_modal(desk.client, body, modals.start(teams, at.channel))
+
+
+async def on_start_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """The window of `/agent` was filled in."""
+    view, at = body["view"], who(body)
+    channel = modals.channel_of(view)
+    run = RunId("r" + short_name(str(view["id"]), at.user, length=8))
+    team, task = modals.value(view, modals.TEAM), modals.value(view, modals.TASK)
+
+    async def answer(result: Said | None) -> None:
+        if result is None or result.counted:
+            await ack()
+        else:
+            await ack(response_action="errors", errors={modals.TASK: result.text})
+
+    work = without_marks(desk.directory, said(_start(desk, at, channel, run, team, task), "task"))
+    await in_time(desk, work, answer, lambda result: tell(desk.client, body, result, channel))
+
+
+async def _start(desk: Desk, at: Who, channel: ChannelId, run: RunId, team: str, task: str) -> Said:
+    if task.strip() and any(t.name == team for t in await desk.store.teams()):
+        rules = await flows.rules_of(desk.store, channel)
+        if why := await why_not_start(desk.directory, at.workspace, rules, at.user):
+            raise InvalidInput(why)
+    await flows.start(
+        desk.store,
+        desk.queue,
+        run=run,
+        workspace=at.workspace,
+        channel=channel,
+        requester=at.user,
+        team=team,
+        task=task,
+    )
+    return Said(f"Started *{escape(team)}*, run `{run}`. Its thread appears in this channel in a moment.")
+
+
+async def _status(desk: Desk, at: Who) -> Said:
+    runs = [r for r in await desk.store.active_runs(200) if at.channel == r.channel or at.user == r.requester]
+    if not runs:
+        return Said("Nothing goes on here. `/agent <team> <task>` starts something.")
+    head = f"{len(runs)} {'run goes' if len(runs) == 1 else 'runs go'} on"
+    blocks = [words(f"*{head}*")]
+    for run in runs[:_LISTED]:
+        blocks.append(words(await _line(desk, run)))
+        blocks.append(context(plain(one_line(run.task, 150), 150)))
+    if len(runs) > _LISTED:
+        blocks.append(context(plain(f"and {len(runs) - _LISTED} older ones")))
+    return Said(head, blocks=blocks)
+
+
+async def _line(desk: Desk, run: Run) -> str:
+    name = f"`{run.id}`"
+    for message in (f"run/{run.id}", f"run/{run.id}/direct"):
+        shown = await desk.store.message(message)
+        if shown is not None and shown.value.ts:
+            name = f"`{run.id}` {link(desk.link(shown.value), 'open the thread')}"
+            break
+    waits = f" ({len(run.open)} open)" if len(run.open) > 1 else ""
+    return f"{STATES[run.status]}{waits} · *{escape(one_line(run.team, 40))}* for <@{run.requester}> · {name}"
+
+
+async def _stop(desk: Desk, at: Who, name: str) -> Said:
+    run = RunId(name.strip("`").strip())
+    if not run:
+        raise InvalidInput("Which run? Write it like `/agent stop r2345678`; `/agent status` lists them.")
+    seen = await desk.store.run(run)
+    if seen is not None and seen.value.over:
+        return Said(f"Run `{run}` has ended already: {STATES[seen.value.status]}. Nothing was changed.")
+    groups = (await flows.rules_of(desk.store, seen.value.channel)).reviewers.groups if seen else frozenset()
+    actor = await desk.directory.actor(at.workspace, at.user, groups)
+    await flows.stop(desk.store, run, actor, desk.admins)
+    return Said(f"Run `{run}` is stopped, and what it asked is withdrawn.")

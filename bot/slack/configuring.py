@@ -1,0 +1,181 @@
+"""`/approvals`: what holds in a channel, changed in a window or in words."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from slack_bolt.async_app import AsyncAck
+
+from bot import flows
+from bot.core.errors import InvalidInput
+from bot.core.ids import ChannelId, GroupId, UserId
+from bot.core.people import Reviewers
+from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
+from bot.slack import modals
+from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
+from bot.slack.opening import open_modal
+from bot.slack.outcomes import named
+from bot.slack.vetting import Found, problems
+
+HELP: Final = (
+    "*`/approvals`* opens this channel's settings in a window; *`/approvals show`* shows them\n"
+    "*`/approvals timeout 15m`* how long a request waits\n"
+    "*`/approvals on-timeout reject`* (or `wait`, or `approve`) what it means that nobody decided\n"
+    "*`/approvals channel #approvals`* where cards go\n"
+    "*`/approvals reviewers @someone @a-group`* who decides\n"
+    "*`/approvals quorum 2`* how many different people must approve\n"
+    "*`/approvals own-requests no`* (or `yes`) whether people may decide on what they started"
+)
+Edit = Callable[[ChannelSettings], ChannelSettings]
+_BLOCKS: Final = {
+    "reviewers": modals.USERS,
+    "approvals_channel": modals.CHANNEL,
+    "quorum": modals.QUORUM,
+}
+
+
+async def on_approvals(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """`/approvals …`"""
+
+    async def answer(result: Said | None) -> None:
+        if result is None or not result.text:
+            await ack()
+        else:
+            await ack(text=result.text, response_type="ephemeral")
+
+    await in_time(desk, said(_approvals(desk, body), "command"), answer, lambda result: tell(desk.client, body, result))
+
+
+async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """The settings' window was saved."""
+    channel = modals.channel_of(body["view"])
+
+    async def answer(result: Said | None) -> None:
+        if result is None or result.counted:
+            await ack()
+        else:
+            await ack(response_action="errors", errors={result.block or modals.USERS: result.text})
+        if result is not None and result.counted:
+            await tell(desk.client, body, result, channel)
+
+    async def save() -> Said:
+        edit = modals.read_settings(body["view"], await flows.rules_of(desk.store, channel))
+        return await _configure(desk, who(body), channel, edit)
+
+    work = without_marks(desk.directory, said(save(), "change"))
+    await in_time(desk, work, answer, lambda result: tell(desk.client, body, result, channel))
+
+
+async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
+    at = who(body)
+    word, _, rest = str(body.get("text") or "").strip().partition(" ")
+    word, rest = word.lower(), rest.strip()
+    if word == "":
+        rules = await flows.rules_of(desk.store, at.channel)
+        return await open_modal(desk.client, body, modals.settings(at.channel, rules, await desk.directory.groups()))
+    if word == "help":
+        return Said(HELP)
+    if word == "show":
+        return Said(say(at.channel, await flows.rules_of(desk.store, at.channel)))
+    if word not in _WORDS:
+        raise InvalidInput(f"There is no setting “{word[:40]}”; nothing was changed.\n{HELP}")
+    if not rest:
+        raise InvalidInput(f"What should it be? Nothing was changed.\n{HELP}")
+    return await _configure(desk, at, at.channel, await _WORDS[word](desk, rest))
+
+
+async def _configure(desk: Desk, at: Who, channel: ChannelId, edit: Edit) -> Said:
+    before = await flows.rules_of(desk.store, channel)
+    actor = await desk.directory.actor(at.workspace, at.user, before.reviewers.groups)
+    found: list[Found] = []
+
+    async def check(rules: Rules) -> list[str]:
+        found[:] = await problems(desk.directory, at.workspace, rules)
+        return [problem.sentence for problem in found]
+
+    try:
+        rules = await flows.configure(desk.store, channel, actor, desk.admins, edit, check)
+    except InvalidInput as wrong:
+        raise modals.Problem(_BLOCKS[found[0].field] if found else modals.USERS, str(wrong)) from None
+    return Said(f"Saved. {say(channel, rules)}")
+
+
+def say(channel: ChannelId, rules: Rules) -> str:
+    """The rules in force, in words."""
+    waits = "no deadline" if rules.on_timeout is OnTimeout.WAIT else say_duration(rules.timeout)
+    need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
+    own = "may" if rules.own_requests else "may not"
+    return (
+        f"Settings of <#{channel}>:\n"
+        f"• cards go to <#{rules.approvals_channel}>\n"
+        f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
+        f"requesters {own} decide on their own requests\n"
+        f"• a request waits: {waits}; when time runs out: {modals.ON_TIMEOUT_SAYS[rules.on_timeout]}"
+    )
+
+
+async def _timeout(desk: Desk, rest: str) -> Edit:
+    timeout = parse_duration(rest)
+    return lambda own: replace(own, timeout=timeout)
+
+
+async def _on_timeout(desk: Desk, rest: str) -> Edit:
+    try:
+        meaning = OnTimeout(rest.lower())
+    except ValueError:
+        known = ", ".join(f"`{o.value}`" for o in OnTimeout)
+        raise InvalidInput(f"“{rest[:40]}” is not one of {known}; nothing was changed.") from None
+    return lambda own: replace(own, on_timeout=meaning)
+
+
+async def _channel(desk: Desk, rest: str) -> Edit:
+    if mention := re.fullmatch(r"<#([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})", rest):
+        channel = ChannelId(mention[1] or mention[2])
+    else:
+        named_so = await desk.directory.room_named(rest)
+        if named_so is None:
+            raise InvalidInput(
+                f"The app is in no channel “{rest[:80]}”; nothing was changed. Invite it there with `/invite` first."
+            )
+        channel = named_so
+    return lambda own: replace(own, approvals_channel=channel)
+
+
+async def _reviewers(desk: Desk, rest: str) -> Edit:
+    users, groups = set(), set()
+    for token in re.split(r"[\s,]+", rest):
+        if user := re.fullmatch(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})", token):
+            users.add(UserId(user[1] or user[2]))
+        elif group := re.fullmatch(r"<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>|(S[A-Z0-9]{6,})", token):
+            groups.add(GroupId(group[1] or group[2]))
+        elif token:
+            raise InvalidInput(
+                f"“{token[:40]}” is neither a person nor a user group; nothing was changed. "
+                "Write them like `/approvals reviewers @someone @a-group`."
+            )
+    reviewers = Reviewers(frozenset(users), frozenset(groups))
+    return lambda own: replace(own, reviewers=reviewers)
+
+
+async def _quorum(desk: Desk, rest: str) -> Edit:
+    if not re.fullmatch(r"[0-9]{1,3}", rest):
+        raise InvalidInput(f"“{rest[:40]}” is not a whole number; nothing was changed.")
+    return lambda own: replace(own, quorum=int(rest))
+
+
+async def _own_requests(desk: Desk, rest: str) -> Edit:
+    known = {"yes": True, "on": True, "no": False, "off": False}
+    if rest.lower() not in known:
+        raise InvalidInput(f"“{rest[:40]}” is neither `yes` nor `no`; nothing was changed.")
+    return lambda own: replace(own, own_requests=known[rest.lower()])
+
+
+_WORDS: Final[dict[str, Callable[[Desk, str], Awaitable[Edit]]]] = {
+    "timeout": _timeout,
+    "on-timeout": _on_timeout,
+    "channel": _channel,
+    "reviewers": _reviewers,
+    "quorum": _quorum,
+    "own-requests": _own_requests,
+}

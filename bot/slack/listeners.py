@@ -1,0 +1,55 @@
+"""Which payload goes where: registered once, statically; every button is routed by what it carries (R1)."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from slack_bolt import BoltResponse
+from slack_bolt.async_app import AsyncAck, AsyncApp
+
+from bot.slack import clicks, commands, configuring, modals
+from bot.slack.answering import Desk, Said, tell, who
+
+Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
+
+COMMANDS: Final[dict[str, Listener]] = {"/agent": commands.on_agent, "/approvals": configuring.on_approvals}
+SUBMITS: Final[dict[str, Listener]] = {
+    modals.START: commands.on_start_submit,
+    modals.SETTINGS: configuring.on_settings_submit,
+    modals.REJECT: clicks.on_submit,
+    modals.RESPOND: clicks.on_submit,
+}
+_SORRY: Final = (
+    "Something went wrong on our side, and the log says what. What was stored before is kept; please try again."
+)
+_log = logging.getLogger(__name__)
+
+
+def register(app: AsyncApp, desk: Desk) -> None:
+    """Every payload that Slack can send us finds somebody here."""
+    for command, listener in COMMANDS.items():
+        app.command(command)(_bound(desk, listener))
+    for callback, listener in SUBMITS.items():
+        app.view_submission(callback)(_bound(desk, listener))
+    app.action(re.compile(r""))(_bound(desk, clicks.on_click))
+    app.view_submission(re.compile(r""))(_bound(desk, clicks.on_unknown_submit))
+
+    async def failed(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:
+        """A bug of ours: the log gets it all, the person a sentence, Slack an ack."""
+        _log.error("A listener failed for %s: %r", who(body).user, error, exc_info=error)
+        view = body.get("view") or {}
+        inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
+        if response is not None and body.get("type") == "view_submission" and inputs:
+            return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: _SORRY}})
+        await tell(desk.client, body, Said(_SORRY, False))
+        return BoltResponse(status=200, body="") if response is not None else None
+
+    app.error(failed)
+
+
+def _bound(desk: Desk, listener: Listener) -> Callable[..., Awaitable[None]]:
+    async def bound(ack: AsyncAck, body: dict[str, Any]) -> None:
+        await listener(desk, ack, body)
+
+    return bound

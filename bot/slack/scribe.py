@@ -1,0 +1,213 @@
+"""Keeps Slack equal to the events: reads them in order, draws from the store, and only then ticks them off (R6).
+
+What an event says is only that something changed; what is drawn is the store's state at that moment, so drawing
+twice, late, or after a crash ends in the same picture. One process at a time does it; runs do not wait for each other.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+from bot.core.errors import CountersignError, StoreUnavailable
+from bot.core.events import Event, EventType
+from bot.core.ids import ChannelId, RequestId, RunId
+from bot.core.ports import Change, Message, Store
+from bot.core.requests import Request, Status
+from bot.core.runs import Run
+from bot.slack import cards
+from bot.slack.poster import CannotPost, Place, Poster
+from bot.store.outbox import Outbox
+
+LEASE: Final = timedelta(seconds=6)
+TRY_AGAIN: Final = timedelta(seconds=30)
+"""After this long a card that Slack did not take is tried again (R21)."""
+_IN_HAND: Final = 5000
+_REQUEST_CHANGED: Final = frozenset({EventType.REQUEST_ASKED, EventType.VOTE_CAST, EventType.REQUEST_DECIDED})
+_log = logging.getLogger(__name__)
+
+
+class Scribe:
+    """Draws Slack from the events as long as this process holds the scribe's lease."""
+
+    def __init__(self, store: Store, outbox: Outbox, poster: Poster, owner: str) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._poster = poster
+        self._owner = owner
+        self._waiting: dict[RunId, list[tuple[str, Event]]] = {}
+        self._drawing: dict[RunId, asyncio.Task[None]] = {}
+        self._room = asyncio.Semaphore(_IN_HAND)
+
+    async def run(self) -> None:
+        """Draw until cancelled; lets the lease go then, so that another process goes on at once."""
+        try:
+            while True:
+                try:
+                    if await self._outbox.claim(self._owner, LEASE):
+                        await self._as_scribe()
+                except StoreUnavailable as away:
+                    _log.warning("%s Drawing goes on when it is back.", away)
+                await asyncio.sleep(LEASE.total_seconds() / 6)
+        finally:
+            await self._put_down()
+            try:
+                await self._outbox.release(self._owner)
+            except StoreUnavailable:
+                _log.info("The scribe's lease could not be let go; it ends by itself.")
+
+    async def _as_scribe(self) -> None:
+        await self._outbox.open()
+        reading = asyncio.create_task(self._read(), name="scribe reads")
+        try:
+            while not reading.done():
+                await asyncio.wait({reading}, timeout=LEASE.total_seconds() / 3)
+                if not await self._outbox.renew(self._owner, LEASE):
+                    _log.warning("Another process draws Slack now.")
+                    return
+            reading.result()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            await self._put_down()
+
+    async def _put_down(self) -> None:
+        tasks = list(self._drawing.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._drawing.clear()
+        self._waiting.clear()
+        self._room = asyncio.Semaphore(_IN_HAND)
+
+    async def _read(self) -> None:
+        while True:
+            for entry, event in await self._outbox.read(100):
+                if event.run is None:
+                    await self._outbox.done(entry)
+                    continue
+                await self._room.acquire()
+                self._waiting.setdefault(event.run, []).append((entry, event))
+                if event.run not in self._drawing:
+                    self._drawing[event.run] = asyncio.create_task(self._draw(event.run), name=f"draw {event.run}")
+
+    async def _draw(self, run: RunId) -> None:
+        """Draw what changed in one run until nothing is left to draw."""
+        try:
+            while entries := self._waiting.pop(run, []):
+                await self._until_drawn(run, [event for _, event in entries])
+                for entry, _ in entries:
+                    await self._outbox.done(entry)
+                    self._room.release()
+        finally:
+            self._drawing.pop(run, None)
+
+    async def _until_drawn(self, run: RunId, events: list[Event]) -> None:
+        pause = 0.5
+        while True:
+            try:
+                return await self._draw_once(run, events)
+            except StoreUnavailable as away:
+                _log.warning("%s Drawing run %s goes on when it is back.", away, run)
+            except CannotPost as refused:
+                _log.error("Slack refuses what run %s should show (%s).", run, refused)
+                if await self._over(run):
+                    return
+                pause = TRY_AGAIN.total_seconds()
+            except CountersignError as wrong:
+                _log.error("Run %s cannot be drawn: %s", run, wrong)
+                return
+            except Exception:
+                _log.exception("Run %s could not be drawn; trying again.", run)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, TRY_AGAIN.total_seconds())
+
+    async def _over(self, run: RunId) -> bool:
+        seen = await self._store.run(run)
+        return seen is None or seen.value.over
+
+    async def _draw_once(self, run_id: RunId, events: list[Event]) -> None:
+        seen = await self._store.run(run_id)
+        if seen is None:
+            _log.warning("Events tell of run %s, which is not known any more.", run_id)
+            return
+        run = seen.value
+        root = await self._root(run)
+        changed = dict.fromkeys(e.request for e in events if e.type in _REQUEST_CHANGED and e.request is not None)
+        if run.progress:
+            await self._note(f"progress/{run.id}", root, cards.progress_note(run))
+        for request in changed:
+            await self._request(run, root, request)
+        if run.over:
+            await self._note(f"outcome/{run.id}", root, cards.outcome_note(run))
+            if (whole := cards.outcome_file(run)) is not None:
+                thread = Place(root.channel, root.ts)
+                await self._poster.attach(f"outcome-file/{run.id}", thread, *whole, "All of the final words")
+
+    async def _root(self, run: Run) -> Message:
+        """The message in the requester's channel that the run's thread hangs on; a direct message if need be."""
+        name, drawing = f"run/{run.id}", cards.run_message(run)
+        try:
+            root = await self._poster.show(name, Place(run.channel), drawing)
+        except CannotPost as refused:
+            _log.error(
+                "Run %s cannot be shown in %s (%s); telling the requester directly.", run.id, run.channel, refused
+            )
+            root = await self._poster.show(f"{name}/direct", Place(ChannelId(run.requester)), drawing)
+        assert root is not None, "a message that is to be posted is posted or refused"
+        return root
+
+    async def _note(
+        self, name: str, root: Message, drawing: cards.Drawing, *, request: RequestId | None = None
+    ) -> None:
+        await self._poster.show(name, Place(root.channel, root.ts), drawing, request=request)
+
+    async def _request(self, run: Run, root: Message, request_id: RequestId) -> None:
+        seen = await self._store.request(request_id)
+        if seen is None:
+            return
+        request = seen.value
+        card = await self._card(run, root, request)
+        if card is not None and request.status is Status.PENDING:
+            waiting = cards.waiting_note(request, self._poster.link(card))
+            await self._note(f"waiting/{request.id}", root, waiting, request=request.id)
+        if request.status is not Status.PENDING:
+            await self._note(f"decided/{request.id}", root, cards.decided_note(request), request=request.id)
+
+    async def _card(self, run: Run, root: Message, request: Request) -> Message | None:
+        """The request's card; None if it was settled before it had one. A card that cannot be posted goes to the run's
+        own thread instead, and the requester is told (R21)."""
+        name, pending = f"card/{request.id}", request.status is Status.PENDING
+        drawing = cards.card(request, run=run, run_link=self._poster.link(root))
+        post: Callable[[str, Place], Awaitable[Message | None]] = lambda n, place: self._poster.show(  # noqa: E731
+            n, place, drawing, request=request.id, post=pending
+        )
+        try:
+            card = await post(name, Place(request.rules.approvals_channel))
+        except CannotPost as refused:
+            problem = str(refused)
+            told = await self._store.message(f"unposted/{request.id}")
+            await self._note(f"unposted/{request.id}", root, cards.not_posted_note(request, problem))
+            if told is None:
+                await self._record_unposted(request, problem)
+            card = await post(f"{name}/instead", Place(root.channel, root.ts))
+        if card is not None and pending and cards.needs_file(request):
+            filename, content = cards.file_of(request)
+            thread = Place(card.channel, card.thread or card.ts)
+            await self._poster.attach(f"file/{request.id}", thread, filename, content, "Everything that is asked")
+        return card
+
+    async def _record_unposted(self, request: Request, problem: str) -> None:
+        _log.error(
+            "The card of request %s cannot be posted in %s: %s", request.id, request.rules.approvals_channel, problem
+        )
+        event = Event(
+            EventType.CARD_NOT_POSTED,
+            await self._store.now(),
+            run=request.run,
+            request=request.id,
+            workspace=request.workspace,
+            data={"problem": problem, "channel": request.rules.approvals_channel},
+        )
+        await self._store.commit(Change(events=(event,)))

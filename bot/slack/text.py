@@ -1,0 +1,116 @@
+"""Text from models and people is data (R15): nothing in it may act in Slack, hide, or push other text out of sight."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final, NamedTuple
+
+_BLANK: Final = frozenset("\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u2800\u3164\uffa0")
+"""Characters that show nothing though their Unicode category says they do."""
+_JOINER: Final = "\u200d"
+_EMOJI_STYLE: Final = "\ufe0f"
+
+
+class Room(NamedTuple):
+    """How much may be shown: characters, bytes as escaped JSON, and lines."""
+
+    characters: int
+    size: int
+    lines: int
+
+
+def escape(text: str) -> str:
+    """Safe inside mrkdwn: Slack's three control characters as entities."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def unescape(text: str) -> str:
+    """What a person typed, from what Slack makes of it in a command."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def visible(text: str) -> str:
+    """The text with every control, bidi and invisible character spelled out, like ⟦U+202E⟧.
+
+    Line feeds and tabs stay, and what holds one emoji together does.
+    """
+    text = text.replace("\r\n", "\n")
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if _shows(text, at) else f"⟦U+{ord(c):04X}⟧" for at, c in enumerate(text))
+
+
+def one_line(text: str, most: int) -> str:
+    """Visible, on one line, and at most so many characters."""
+    line = re.sub(r"\s+", " ", visible(text)).strip()
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def size_of(value: object) -> int:
+    """Bytes of the value as JSON with everything but ASCII escaped: never less than what Slack counts."""
+    return len(json.dumps(value))
+
+
+def fits(text: str, room: Room) -> bool:
+    """Whether all of the text has room."""
+    return len(text) <= room.characters and len(_head(text, room)) == len(text)
+
+
+def shorten(text: str, room: Room) -> tuple[str, int, str]:
+    """The beginning, how many characters in the middle have no room, and the end; all of it and 0 if it fits."""
+    if fits(text, room):
+        return text, 0, ""
+    beginning = _head(text, _share(room, 0.6))
+    end = _head(text[: len(beginning) - len(text) - 1 : -1], _share(room, 0.4))[::-1]
+    return beginning, len(text) - len(beginning) - len(end), end
+
+
+def pieces(text: str, most: int) -> Iterator[str]:
+    """The text in parts of at most so many characters, cut after a line where there is one; joined they are it."""
+    while len(text) > most:
+        cut = text.rfind("\n", most // 2, most) + 1 or most
+        yield text[:cut]
+        text = text[cut:]
+    if text:
+        yield text
+
+
+def when(at: datetime) -> str:
+    """A moment in mrkdwn, in the reader's own time zone."""
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{at:%Y-%m-%d %H:%M:%S} UTC>"
+
+
+def _shows(text: str, at: int) -> bool:
+    c = text[at]
+    if c in "\n\t" or " " <= c <= "~":
+        return True
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    if c == _JOINER:
+        return _is_emoji(before) and _is_emoji(after)
+    if c == _EMOJI_STYLE:
+        return _is_emoji(before) or before in tuple("0123456789#*©®‼⁉™↔")
+    if c in _BLANK or "\ufe00" <= c <= "\ufe0e" or "\U000e0100" <= c <= "\U000e01ef":
+        return False
+    return unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def _is_emoji(c: str) -> bool:
+    if not c:
+        return False
+    return c == _EMOJI_STYLE or unicodedata.category(c) == "So" or "\U0001f3fb" <= c <= "\U0001f3ff" or c in "♀♂"
+
+
+def _head(text: str, room: Room) -> str:
+    size, lines = 0, 1
+    for at, c in enumerate(text[: room.characters]):
+        size += 1 if " " <= c <= "~" and c not in '"\\' else len(json.dumps(c)) - 2
+        lines += c == "\n"
+        if size > room.size or lines > room.lines:
+            return text[:at]
+    return text[: room.characters]
+
+
+def _share(room: Room, part: float) -> Room:
+    return Room(int(room.characters * part), int(room.size * part), max(1, int(room.lines * part)))

@@ -1,0 +1,116 @@
+"""What only Slack knows about settings: whether those named exist and may decide, and whether a card can be posted.
+
+Found out when settings are changed and when a run starts, not at 3 a.m. when a request waits for nobody (R10).
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from bot.core.ids import GroupId, UserId, WorkspaceId
+from bot.core.people import Actor, Reviewers, why_nobody
+from bot.core.policy import Rules, enough_people
+from bot.slack.directory import Directory
+
+_LOOKED_AT: Final = 30
+"""Members of groups that are looked up one by one; Slack allows about 50 look-ups a minute."""
+_SLACK_SILENT: Final = "Slack did not answer in time"
+
+
+class Found(NamedTuple):
+    """A problem: the setting it is about (a field of Rules), and the sentence."""
+
+    field: str
+    sentence: str
+
+
+class People(NamedTuple):
+    """Those of some reviewers who may really decide, and the problems with the others."""
+
+    users: frozenset[UserId]
+    members: frozenset[UserId]
+    problems: list[Found]
+    silent: bool
+
+
+async def problems(directory: Directory, workspace: WorkspaceId, rules: Rules) -> list[Found]:
+    """Why rules like these would not work in this workspace; empty if they would."""
+    people, room = await asyncio.gather(_people(directory, workspace, rules.reviewers), _room(directory, rules))
+    found = [*people.problems, *room]
+    if not found and len(people.users | people.members) < rules.quorum:
+        found.append(
+            Found("quorum", f"{rules.quorum} approvals needed, {len(people.users | people.members)} may give them.")
+        )
+    return found
+
+
+async def why_not_start(directory: Directory, workspace: WorkspaceId, rules: Rules, requester: UserId) -> str | None:
+    """Why nobody could decide what a run of this requester asks, in a sentence; None if enough people can."""
+    if not rules.reviewers:
+        return None  # flows.start says so itself
+    people, room = await asyncio.gather(_people(directory, workspace, rules.reviewers), _room(directory, rules))
+    if room:
+        return f"{room[0].sentence} Nothing was started."
+    real = replace(rules, reviewers=Reviewers(people.users, rules.reviewers.groups))
+    why = enough_people(real, requester, people.members)
+    if why is None:
+        return None
+    if people.silent:
+        return f"{_SLACK_SILENT} who may decide here, so nothing was started. Please try again in a moment."
+    details = " ".join(problem.sentence for problem in people.problems)
+    return f"Nothing was started, because {why}. {details}".strip()
+
+
+async def _people(directory: Directory, workspace: WorkspaceId, reviewers: Reviewers) -> People:
+    users, groups = sorted(reviewers.users), sorted(reviewers.groups)
+    actors, lists = await asyncio.gather(
+        _actors(directory, workspace, users), asyncio.gather(*(directory.members(g) for g in groups))
+    )
+    found = [Found("reviewers", s) for s in (_about(actor) for actor in actors) if s]
+    found += [Found("reviewers", s) for s in (_about_group(g, m) for g, m in zip(groups, lists, strict=True)) if s]
+    members = sorted({user for some in lists if some for user in some} - reviewers.users)
+    some = await _actors(directory, workspace, members[:_LOOKED_AT])
+    fit = frozenset(a.user for a in some if why_nobody(a, workspace) is None) | frozenset(members[_LOOKED_AT:])
+    named = frozenset(a.user for a in actors if why_nobody(a, workspace) is None)
+    silent = any(not a.checked for a in (*actors, *some)) or None in lists
+    if groups and not named and not fit and not found and not silent:
+        found.append(Found("reviewers", "Nobody in these groups may decide: they hold only guests, bots or strangers."))
+    return People(named, fit, found, silent)
+
+
+async def _actors(directory: Directory, workspace: WorkspaceId, users: Iterable[UserId]) -> list[Actor]:
+    return list(await asyncio.gather(*(directory.actor(workspace, user) for user in users)))
+
+
+def _about(actor: Actor) -> str | None:
+    name = f"<@{actor.user}>"
+    if not actor.checked:
+        return f"{_SLACK_SILENT} who {name} is; please try again in a moment."
+    if actor.is_stranger:
+        return f"{name} is not a member of this workspace and could not decide."
+    if actor.is_bot:
+        return f"{name} is a bot, and bots do not decide."
+    if actor.is_deactivated:
+        return f"{name} left: the account is deactivated and could not decide."
+    return f"{name} is a guest, and guests do not decide." if actor.is_guest else None
+
+
+def _about_group(group: GroupId, members: frozenset[UserId] | None) -> str | None:
+    if members is None:
+        return f"{_SLACK_SILENT} who is in <!subteam^{group}>; please try again in a moment."
+    return None if members else f"There is nobody in <!subteam^{group}>, so nobody of it could decide."
+
+
+async def _room(directory: Directory, rules: Rules) -> list[Found]:
+    room = await directory.room(rules.approvals_channel)
+    name, field = f"<#{rules.approvals_channel}>", "approvals_channel"
+    if room is None:
+        return [Found(field, f"{_SLACK_SILENT} whether cards can be posted in {name}; please try again in a moment.")]
+    if not room.known:
+        return [Found(field, f"The app does not see the channel {name}. Invite it there with `/invite` first.")]
+    if room.is_archived:
+        return [Found(field, f"The channel {name} is archived, so no card can be posted there.")]
+    if not room.is_member:
+        return [Found(field, f"The app is not in {name} and cannot post cards there. Invite it with `/invite` first.")]
+    return []

@@ -1,0 +1,81 @@
+"""The one port of `web`: `/healthz` always, and `/slack/events` where Slack calls us over signed HTTP."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import uvicorn
+from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
+from slack_bolt.async_app import AsyncApp
+
+from bot.core.errors import CountersignError, WrongSettings
+from bot.core.ports import Store
+
+EVENTS_PATH: Final = "/slack/events"
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def http(app: AsyncApp | None, problem: Callable[[], Awaitable[str]]) -> Asgi:
+    """`/healthz`, and `/slack/events` if an app is given. `problem` says what is wrong, "" if nothing is."""
+    events = AsyncSlackRequestHandler(app, path=EVENTS_PATH) if app is not None else None
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/healthz" and scope["method"] in ("GET", "HEAD"):
+            wrong = await problem()
+            await _plain(send, 503 if wrong else 200, wrong or "ok")
+        elif events is not None:
+            await events(scope, receive, send)
+        else:
+            await _plain(send, 404, "Not Found")
+
+    return answer
+
+
+async def problem_of(store: Store, connected: Callable[[], Awaitable[bool]] | None) -> str:
+    """What is wrong with this process, for `/healthz`; "" if nothing is."""
+    try:
+        async with asyncio.timeout(2):
+            await store.now()
+    except (CountersignError, TimeoutError):
+        return "The store (Redis) does not answer."
+    if connected is not None and not await connected():
+        return "There is no Socket Mode connection to Slack."
+    return ""
+
+
+@asynccontextmanager
+async def serving(asgi: Asgi, host: str, port: int) -> AsyncIterator[int]:
+    """Serves until the block ends; yields the port, which is a free one for 0. WrongSettings if it is taken."""
+    try:
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as wrong:
+        raise WrongSettings([f"HOST, PORT: cannot listen on {host}:{port} ({wrong.strerror})."]) from None
+    config = uvicorn.Config(asgi, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listening]), name="http")
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _plain(send: Send, status: int, text: str) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})

@@ -1,0 +1,1 @@
+"""Parts of the demo that are not Countersign itself."""

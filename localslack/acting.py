@@ -1,0 +1,234 @@
+"""What a person does in Slack's client, and what the client shows for the app's answer."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from localslack import interactions
+from localslack.acks import Ack
+from localslack.errors import CannotDo, Json, SlackError
+from localslack.inputs import FIELDS, Values, merged, refusals, state_of
+from localslack.limits import check_errors, check_message_blocks
+from localslack.modals import View
+from localslack.platform import Platform
+from localslack.text import text_of, typed
+from localslack.workspace import Channel, Message, User, speaks
+
+TROUBLE = "We had some trouble connecting. Try again?"
+_WORDS = {
+    "operation_timeout": "Operation timed out. Apps need to respond within 3 seconds.",
+    "app_not_connected": "This app is not connected, so it could not be reached.",
+    "dispatch_failed": "This app could not be reached.",
+    "http_service_error": "This app answered with an error.",
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a person sees right after a command: the app's answer, or Slack's error. Late answers are ephemerals."""
+
+    text: str = ""
+    blocks: list[Json] = field(default_factory=list)
+    error: str = ""
+    in_channel: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return not self.error
+
+
+class Acting:
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.workspace = platform.workspace
+
+    async def post(self, user: User, channel: Channel, text: str, thread_ts: str | None = None) -> Reply:
+        """Types into a channel; a text with / is a command. Raises CannotDo where Slack's client refuses."""
+        if text.startswith("/"):
+            if thread_ts:
+                raise CannotDo(f"{text.split()[0]} is not supported in threads. Sorry!")
+            return await self.command(user, channel, text)
+        if not text.strip():
+            raise CannotDo("A message needs some text.")
+        self._member(user, channel)
+        if thread_ts and thread_ts not in channel.posts:
+            raise CannotDo("That thread is not there any more.")
+        message = self.workspace.post(channel, user.id, text=typed(text, self.workspace), thread_ts=thread_ts)
+        self._said(user, channel, message)
+        return Reply(message.text, in_channel=True)
+
+    async def command(self, user: User, channel: Channel, text: str) -> Reply:
+        """A slash command as typed. Raises CannotDo for a command that no app registered."""
+        self._member(user, channel)
+        name, _, rest = text.strip().partition(" ")
+        commands = self.platform.config.commands
+        registered = next((command for command in commands or () if command.command == name), None)
+        if commands is not None and registered is None:
+            raise CannotDo(f"{name} is not a valid command.")
+        names = registered.should_escape if registered else True
+        words = typed(rest.strip(), self.workspace, names=names)
+        payload = interactions.command(self.platform, user, channel, name, words)
+        ack = await self.platform.interact(payload, "slash_commands")
+        if not ack.ok:
+            self.platform.notify(user.id, f'{name} failed with the error "{ack.error}"')
+            return Reply(error=ack.error)
+        return self._command_reply(user, channel, name, ack.body)
+
+    def _command_reply(self, user: User, channel: Channel, name: str, body: Any) -> Reply:
+        answer: Json = {"text": body} if isinstance(body, str) else body or {}
+        text, blocks = str(answer.get("text") or ""), list(answer.get("blocks") or [])
+        if not text and not blocks:
+            return Reply()
+        try:
+            check_message_blocks(blocks)
+        except SlackError as error:
+            self.platform.problem(f"The answer to {name} was refused: {error}")
+            self.platform.notify(user.id, f'{name} failed with the error "{error.code}"')
+            return Reply(error=error.code)
+        in_channel = answer.get("response_type") == "in_channel"
+        message = self.workspace.post(
+            channel,
+            self.workspace.bot_user,
+            text=text,
+            blocks=blocks,
+            from_app=True,
+            ephemeral_to=None if in_channel else user.id,
+        )
+        return Reply(text_of(message), message.blocks or [], in_channel=in_channel)
+
+    def message_click(
+        self,
+        user: User,
+        channel: Channel,
+        seen: Message,
+        current: Message,
+        element: Json,
+        given: Json,
+        state: Values,
+    ) -> Json:
+        """The payload of a click on a message as the person sees it, which may be older than the message is."""
+        self._member(user, channel)
+        _check_speaks(seen.blocks or [], element)
+        action = interactions.action_of(self.platform, element, given)
+        values = merged(seen.blocks or [], state_of(seen.blocks or []), state)
+        _hold(values, element, action)
+        return interactions.message_click(self.platform, user, channel, current, action, values)
+
+    def view_click(self, user: User, view: View, element: Json, given: Json, state: Values) -> Json:
+        """The payload of a click in a modal or Home; the view keeps what was chosen."""
+        _check_speaks(view.blocks, element)
+        action = interactions.action_of(self.platform, element, given)
+        view.values = merged(view.blocks, view.values, state)
+        _hold(view.values, element, action)
+        return interactions.view_click(self.platform, user, view, action)
+
+    async def click(self, user: User, payload: Json) -> Ack:
+        """Delivers a click; without an ack the person sees an error."""
+        ack = await self.platform.interact(payload)
+        if not ack.ok:
+            self.platform.notify(user.id, _WORDS.get(ack.error, TROUBLE))
+        return ack
+
+    async def submit(self, user: User, view: View, given: Values) -> dict[str, str]:
+        """Submits a modal; the errors by block_id that the person then sees, empty when it was taken."""
+        if view.json.get("submit") is None or view.json["submit_disabled"]:
+            raise CannotDo("This view has nothing to submit.")
+        if view.busy or view not in self.platform.modals.stacks.get(user.id, []):
+            raise CannotDo("This view was sent or closed already.")
+        view.values = merged(view.blocks, view.values, given)
+        view.errors = refusals(view.blocks, view.values, self.workspace)
+        if not view.errors:
+            view.busy = True
+            ack = await self.platform.interact(interactions.submission(self.platform, user, view))
+            view.busy = False
+            self._submitted(user, view, ack)
+        self.platform.changes.ring()
+        return view.errors
+
+    def _submitted(self, user: User, view: View, ack: Ack) -> None:
+        if not ack.ok:
+            view.errors = {"": TROUBLE}
+            self.platform.notify(user.id, _WORDS.get(ack.error, TROUBLE))
+            return
+        body = ack.body if isinstance(ack.body, dict) else {}
+        modals = self.platform.modals
+        try:
+            match body.get("response_action"):
+                case None if not ack.body:
+                    modals.remove(view)
+                case "clear":
+                    self._tell_closed(user, modals.remove(view, everything=True), view)
+                case "errors":
+                    view.errors = check_errors(body.get("errors"), view.json)
+                case "update":
+                    modals.update(view, body.get("view") or {})
+                case "push":
+                    modals.push(user.id, body.get("view") or {})
+                case other:
+                    raise ValueError(f"response_action {other!r} is unknown; the answer was {ack.body!r}")
+        except (SlackError, ValueError) as error:
+            self.platform.problem(f"The answer to the submission of {view.title!r} was refused: {error}")
+            view.errors = {"": TROUBLE}
+            self.platform.notify(user.id, TROUBLE)
+
+    async def close(self, user: User, view: View) -> None:
+        """Closes a modal with its close button; the app hears of it if it asked to (notify_on_close)."""
+        everything = bool(view.json["clear_on_close"])
+        self._tell_closed(user, self.platform.modals.remove(view, everything=everything), None)
+
+    def _tell_closed(self, user: User, views: list[View], submitted: View | None) -> None:
+        cleared = len(views) > 1 or submitted is not None
+        for view in views:
+            if view.json["notify_on_close"] and view is not submitted:
+                payload = interactions.closed(self.platform, user, view, cleared)
+                self.platform.delivery.background(self.platform.interact(payload))
+
+    def open_home(self, user: User) -> None:
+        """Opens the app's Home tab."""
+        direct = self.workspace.direct(user.id)
+        event: Json = {
+            "type": "app_home_opened",
+            "user": user.id,
+            "channel": direct.id,
+            "tab": "home",
+            "event_ts": f"{self.workspace.wall_clock():.6f}",
+        }
+        if view := self.platform.modals.homes.get(user.id):
+            event["view"] = view.full()
+        self.platform.event(event)
+
+    def _member(self, user: User, channel: Channel) -> None:
+        if user.id not in channel.members:
+            raise CannotDo(f"{user.real_name} is not in #{channel.name}.")
+        if channel.is_archived:
+            raise CannotDo(f"#{channel.name} is archived.")
+
+    def _said(self, user: User, channel: Channel, message: Message) -> None:
+        if self.workspace.bot_user not in channel.members:
+            return
+        kind = "im" if channel.is_im else "group" if channel.is_private else "channel"
+        said: Json = {
+            "user": user.id,
+            "text": message.text,
+            "ts": message.ts,
+            "channel": channel.id,
+            "event_ts": message.ts,
+            "team": self.workspace.id,
+        }
+        if message.thread_ts:
+            said["thread_ts"] = message.thread_ts
+        self.platform.event({"type": "message", "channel_type": kind, **said})
+        if f"<@{self.workspace.bot_user}" in message.text:
+            self.platform.event({"type": "app_mention", **said})
+
+
+def _check_speaks(blocks: list[Json], element: Json) -> None:
+    block = next(block for block in blocks if block["block_id"] == element["block_id"])
+    if not speaks(block):
+        raise CannotDo("This input sends nothing before the view is submitted.")
+
+
+def _hold(values: Values, element: Json, action: Json) -> None:
+    """An element that holds a value holds what was just chosen."""
+    if element["type"] in FIELDS:
+        name = FIELDS[element["type"]][0]
+        values[element["block_id"]][element["action_id"]] = {"type": element["type"], name: action[name]}

@@ -1,0 +1,223 @@
+"""chat.*, reactions.add and response URLs: messages written by the app."""
+
+from localslack.args import Args
+from localslack.errors import Json, RateLimited, SlackError
+from localslack.limits import MESSAGE_TEXT, check_message_blocks, check_metadata
+from localslack.platform import Platform
+from localslack.tickets import ResponseUrl
+from localslack.workspace import TS, Channel, Message
+
+
+def room(platform: Platform, ref: str, *, member: bool = True) -> Channel:
+    """A channel that the app may use, by its id.
+
+    Raises SlackError channel_not_found (also for private ones that it is not in), not_in_channel.
+    """
+    workspace = platform.workspace
+    channel = workspace.channels.get(ref)
+    if channel is None:
+        raise SlackError("channel_not_found")
+    if workspace.bot_user not in channel.members:
+        if channel.is_private:
+            raise SlackError("channel_not_found")
+        if member:
+            raise SlackError("not_in_channel")
+    return channel
+
+
+def _destination(platform: Platform, ref: str) -> Channel:
+    """Where chat.postMessage may post: an id, the name of a public channel, a user's id for direct messages."""
+    workspace = platform.workspace
+    if ref in workspace.users:
+        return workspace.direct(ref)
+    if ref not in workspace.channels:
+        named = workspace.channel(ref)
+        if named.is_private:
+            raise SlackError("channel_not_found")
+        ref = named.id
+    return room(platform, ref)
+
+
+def _content(args: Args) -> Json:
+    """Checked text, blocks and metadata of a message."""
+    blocks = args.data("blocks", "invalid_blocks_format")
+    if blocks is not None:
+        if not isinstance(blocks, list):
+            raise SlackError("invalid_blocks_format")
+        check_message_blocks(blocks)
+    metadata = args.data("metadata", "invalid_metadata_format")
+    if metadata:
+        check_metadata(metadata)
+    text = args.text("text")[:MESSAGE_TEXT]
+    attachments = args.data("attachments", "invalid_attachments")
+    if not text.strip() and not blocks and not attachments:
+        raise SlackError("no_text")
+    return {"text": text, "blocks": blocks, "metadata": metadata}
+
+
+def _thread(channel: Channel, args: Args) -> str | None:
+    thread_ts = args.text("thread_ts")
+    if not thread_ts:
+        return None
+    if not TS.match(thread_ts):
+        raise SlackError("invalid_thread_ts")
+    if thread_ts not in channel.posts:
+        raise SlackError("thread_not_found")
+    return channel.posts[thread_ts].thread_ts or thread_ts
+
+
+def _post_message(platform: Platform, args: Args) -> Json:
+    channel = _destination(platform, args.needed("channel", "channel_not_found"))
+    if channel.is_archived:
+        raise SlackError("is_archived")
+    _pace(platform, channel)
+    content = _content(args)
+    message = platform.workspace.post(
+        channel,
+        platform.workspace.bot_user,
+        **{**content, "metadata": content["metadata"] or None},
+        thread_ts=_thread(channel, args),
+        broadcast=args.flag("reply_broadcast"),
+        from_app=True,
+        options={name: args.values[name] for name in ("unfurl_links", "unfurl_media") if name in args.values},
+    )
+    shown = platform.message_json(message, metadata=True)
+    return {"channel": channel.id, "ts": message.ts, "message": shown}
+
+
+def _pace(platform: Platform, channel: Channel) -> None:
+    """About one post a second for each channel: https://docs.slack.dev/apis/web-api/rate-limits"""
+    if not platform.config.enforce_rate_limits:
+        return
+    own = [m for m in channel.posts.values() if m.from_app]
+    if own and platform.config.wall_clock() - float(own[-1].ts) < 1.0:
+        raise RateLimited(1)
+
+
+def _own(platform: Platform, args: Args, refusal: str) -> tuple[Channel, Message]:
+    channel = room(platform, args.needed("channel", "channel_not_found"))
+    message = channel.posts.get(args.needed("ts"))
+    if message is None:
+        raise SlackError("message_not_found")
+    if not message.from_app:
+        raise SlackError(refusal)
+    if channel.is_archived:
+        raise SlackError("is_inactive")
+    return channel, message
+
+
+def _update(platform: Platform, args: Args) -> Json:
+    channel, message = _own(platform, args, "cant_update_message")
+    content = _content(args)
+    _rewrite(platform, message, content)
+    shown = platform.message_json(message, metadata=True)
+    return {"channel": channel.id, "ts": message.ts, "text": message.text, "message": shown}
+
+
+def _rewrite(platform: Platform, message: Message, content: Json) -> None:
+    """Text without blocks removes the blocks; metadata stays unless new metadata is given ({} removes it)."""
+    workspace = platform.workspace
+    message.text = content["text"]
+    message.blocks = workspace.with_ids(content["blocks"])
+    if content.get("metadata") is not None:
+        message.metadata = content["metadata"] or None
+    message.edited = {"user": workspace.bot_user, "ts": f"{workspace.wall_clock():.6f}"}
+    workspace.rang()
+
+
+def _delete(platform: Platform, args: Args) -> Json:
+    channel, message = _own(platform, args, "cant_delete_message")
+    channel.remove(message)
+    platform.workspace.rang()
+    return {"channel": channel.id, "ts": message.ts}
+
+
+def _post_ephemeral(platform: Platform, args: Args) -> Json:
+    channel = room(platform, args.needed("channel", "channel_not_found"))
+    user = args.needed("user", "user_not_found")
+    if user not in platform.workspace.users:
+        raise SlackError("user_not_found")
+    if user not in channel.members:
+        raise SlackError("user_not_in_channel")
+    if channel.is_archived:
+        raise SlackError("is_archived")
+    content = _content(args)
+    message = platform.workspace.post(
+        channel,
+        platform.workspace.bot_user,
+        text=content["text"],
+        blocks=content["blocks"],
+        thread_ts=_thread(channel, args),
+        from_app=True,
+        ephemeral_to=user,
+    )
+    return {"message_ts": message.ts}
+
+
+def _permalink(platform: Platform, args: Args) -> Json:
+    channel = room(platform, args.needed("channel", "channel_not_found"), member=False)
+    message = channel.posts.get(args.text("message_ts"))
+    if message is None:
+        raise SlackError("message_not_found")
+    query = f"?thread_ts={message.thread_ts}&cid={channel.id}" if message.is_reply else ""
+    path = f"/archives/{channel.id}/p{message.ts.replace('.', '')}{query}"
+    return {"channel": channel.id, "permalink": platform.base_url + path}
+
+
+def _react(platform: Platform, args: Args) -> Json:
+    channel = room(platform, args.needed("channel", "channel_not_found"))
+    message = channel.posts.get(args.text("timestamp"))
+    if message is None:
+        raise SlackError("message_not_found")
+    name, bot = args.needed("name", "invalid_name"), platform.workspace.bot_user
+    reaction = next((r for r in message.reactions if r["name"] == name), None)
+    if reaction is None:
+        message.reactions.append({"name": name, "users": [bot], "count": 1})
+    elif bot in reaction["users"]:
+        raise SlackError("already_reacted")
+    else:
+        reaction["users"].append(bot)
+        reaction["count"] += 1
+    platform.workspace.rang()
+    return {}
+
+
+def respond(platform: Platform, url: ResponseUrl, answer: Json) -> None:
+    """What the app sent to a response URL. Raises SlackError as the Web API would."""
+    workspace = platform.workspace
+    channel = workspace.channels[url.channel]
+    seen = [m for m in workspace.ephemerals if m.ts == url.message_ts and m.ephemeral_to == url.user]
+    original = seen[0] if url.ephemeral and seen else channel.posts.get(url.message_ts or "")
+    args = Args(answer)
+    if args.flag("delete_original"):
+        if original is None:
+            raise SlackError("message_not_found")
+        if original.ephemeral:
+            workspace.ephemerals.remove(original)
+        else:
+            channel.remove(original)
+        workspace.rang()
+        return
+    content = _content(args)
+    if args.flag("replace_original") and original is not None:
+        _rewrite(platform, original, content)
+        return
+    workspace.post(
+        channel,
+        workspace.bot_user,
+        text=content["text"],
+        blocks=content["blocks"],
+        thread_ts=args.text("thread_ts") or url.thread_ts,
+        from_app=True,
+        ephemeral_to=None if args.text("response_type") == "in_channel" else url.user,
+    )
+
+
+METHODS = {
+    "chat.postMessage": _post_message,
+    "chat.update": _update,
+    "chat.delete": _delete,
+    "chat.postEphemeral": _post_ephemeral,
+    "chat.getPermalink": _permalink,
+    "reactions.add": _react,
+}

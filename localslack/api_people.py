@@ -1,0 +1,113 @@
+"""users.*, usergroups.*, auth.test, apps.connections.open, api.test."""
+
+from localslack.args import Args
+from localslack.errors import Json, SlackError
+from localslack.platform import Platform
+from localslack.workspace import User, UserGroup, page_of
+
+
+def user_json(user: User) -> Json:
+    shown: Json = {
+        "id": user.id,
+        "team_id": user.team_id,
+        "name": user.name,
+        "deleted": user.deleted,
+        "real_name": user.real_name,
+        "tz": "Etc/UTC",
+        "tz_label": "UTC",
+        "tz_offset": 0,
+        "profile": {
+            "real_name": user.real_name,
+            "real_name_normalized": user.real_name,
+            "display_name": user.name,
+            "display_name_normalized": user.name,
+            "team": user.team_id,
+        },
+        "is_bot": user.is_bot,
+        "is_app_user": False,
+    }
+    if not user.deleted:
+        shown |= {
+            "is_admin": user.is_admin,
+            "is_owner": user.is_owner,
+            "is_primary_owner": False,
+            "is_restricted": user.is_restricted,
+            "is_ultra_restricted": False,
+        }
+    if user.is_stranger:
+        shown["is_stranger"] = True
+    return shown
+
+
+def _info(platform: Platform, args: Args) -> Json:
+    user = platform.workspace.users.get(args.text("user"))
+    if user is None:
+        raise SlackError("user_not_found")
+    return {"user": user_json(user)}
+
+
+def _list(platform: Platform, args: Args) -> Json:
+    users = [user_json(user) for user in platform.workspace.users.values() if not user.is_stranger]
+    page, cursor = page_of(users, args.number("limit", 1000), args.text("cursor"))
+    return {"members": page, "response_metadata": {"next_cursor": cursor}}
+
+
+def _group_json(platform: Platform, group: UserGroup, with_users: bool) -> Json:
+    shown: Json = {
+        "id": group.id,
+        "team_id": platform.workspace.id,
+        "is_usergroup": True,
+        "name": group.name,
+        "handle": group.handle,
+        "date_delete": 1 if group.disabled else 0,
+        "user_count": len(group.users),
+    }
+    return {**shown, "users": group.users} if with_users else shown
+
+
+def _groups(platform: Platform, args: Args) -> Json:
+    with_users, disabled = args.flag("include_users"), args.flag("include_disabled")
+    groups = [g for g in platform.workspace.groups.values() if disabled or not g.disabled]
+    return {"usergroups": [_group_json(platform, group, with_users) for group in groups]}
+
+
+def _group_users(platform: Platform, args: Args) -> Json:
+    group = platform.workspace.groups.get(args.text("usergroup"))
+    if group is None or (group.disabled and not args.flag("include_disabled")):
+        raise SlackError("no_such_subteam")
+    return {"users": [user for user in group.users if not platform.workspace.users[user].deleted]}
+
+
+def _auth_test(platform: Platform, args: Args) -> Json:
+    workspace = platform.workspace
+    return {
+        "url": f"{platform.base_url}/",
+        "team": workspace.name,
+        "user": workspace.users[workspace.bot_user].name,
+        "team_id": workspace.id,
+        "user_id": workspace.bot_user,
+        "bot_id": workspace.bot_id,
+        "is_enterprise_install": False,
+    }
+
+
+def _connect(platform: Platform, args: Args) -> Json:
+    base = platform.base_url.replace("http://", "ws://")
+    return {"url": f"{base}/link/?ticket={platform.socket.ticket()}&app_id={platform.workspace.app_id}"}
+
+
+def _api_test(platform: Platform, args: Args) -> Json:
+    if error := args.text("error"):
+        raise SlackError(error, args=args.values)
+    return {"args": args.values}
+
+
+METHODS = {
+    "users.info": _info,
+    "users.list": _list,
+    "usergroups.list": _groups,
+    "usergroups.users.list": _group_users,
+    "auth.test": _auth_test,
+    "apps.connections.open": _connect,
+    "api.test": _api_test,
+}

@@ -1,0 +1,139 @@
+"""conversations.* and users.conversations."""
+
+from localslack.api_chat import room
+from localslack.args import Args
+from localslack.errors import Json, SlackError
+from localslack.platform import Platform
+from localslack.workspace import Channel, Message, page_of
+
+
+def channel_json(platform: Platform, channel: Channel) -> Json:
+    return {
+        "id": channel.id,
+        "name": channel.name,
+        "name_normalized": channel.name,
+        "is_channel": not channel.is_private,
+        "is_group": channel.is_private and not channel.is_im,
+        "is_im": channel.is_im,
+        "is_mpim": False,
+        "is_private": channel.is_private,
+        "is_archived": channel.is_archived,
+        "is_general": channel.name == "general",
+        "is_member": platform.workspace.bot_user in channel.members,
+        "num_members": len(channel.members),
+        "context_team_id": platform.workspace.id,
+    }
+
+
+def _page(args: Args, items: list[Json], name: str, default: int = 100) -> Json:
+    limit = args.number("limit", default)
+    if not 1 <= limit <= 1000:
+        raise SlackError("invalid_limit")
+    page, cursor = page_of(items, limit, args.text("cursor"))
+    return {name: page, "response_metadata": {"next_cursor": cursor}}
+
+
+def _between(args: Args, messages: list[Message]) -> list[Message]:
+    """Those between `oldest` and `latest`, which themselves count only with `inclusive`."""
+    inclusive = args.flag("inclusive")
+    try:
+        oldest, latest = float(args.text("oldest") or 0), float(args.text("latest") or "inf")
+    except ValueError:
+        raise SlackError("invalid_arguments") from None
+    found = []
+    for message in messages:
+        at = float(message.ts)
+        if oldest < at < latest or (inclusive and at in (oldest, latest)):
+            found.append(message)
+    return found
+
+
+def _history(platform: Platform, args: Args) -> Json:
+    channel = room(platform, args.needed("channel", "channel_not_found"))
+    messages = [m for m in channel.posts.values() if not m.is_reply or m.broadcast]
+    newest_first = list(reversed(_between(args, messages)))
+    metadata = args.flag("include_all_metadata")
+    page = _page(args, [platform.message_json(m, metadata=metadata) for m in newest_first], "messages")
+    return {**page, "has_more": bool(page["response_metadata"]["next_cursor"]), "pin_count": 0}
+
+
+def _replies(platform: Platform, args: Args) -> Json:
+    channel = room(platform, args.needed("channel", "channel_not_found"))
+    ts = args.needed("ts", "invalid_ts_latest")
+    if ts not in channel.posts:
+        raise SlackError("thread_not_found")
+    parent, *replies = channel.live_thread(ts)
+    shown = [parent, *_between(args, replies)]
+    metadata = args.flag("include_all_metadata")
+    page = _page(args, [platform.message_json(m, metadata=metadata) for m in shown], "messages", 1000)
+    return {**page, "has_more": bool(page["response_metadata"]["next_cursor"])}
+
+
+def _info(platform: Platform, args: Args) -> Json:
+    channel = room(platform, args.needed("channel", "channel_not_found"), member=False)
+    return {"channel": channel_json(platform, channel)}
+
+
+def _wanted(args: Args, channels: list[Channel]) -> list[Channel]:
+    types = args.text("types", "public_channel").split(",")
+    hide_archived = args.flag("exclude_archived")
+
+    def kind(channel: Channel) -> str:
+        return "im" if channel.is_im else "private_channel" if channel.is_private else "public_channel"
+
+    return [c for c in channels if kind(c) in types and not (hide_archived and c.is_archived)]
+
+
+def _list(platform: Platform, args: Args) -> Json:
+    bot = platform.workspace.bot_user
+    seen = [c for c in platform.workspace.channels.values() if not c.is_private or bot in c.members]
+    return _page(args, [channel_json(platform, c) for c in _wanted(args, seen)], "channels")
+
+
+def _conversations_of(platform: Platform, args: Args) -> Json:
+    user = args.text("user") or platform.workspace.bot_user
+    platform.workspace.user(user)
+    joined = [c for c in platform.workspace.channels.values() if user in c.members]
+    return _page(args, [channel_json(platform, c) for c in _wanted(args, joined)], "channels")
+
+
+def _join(platform: Platform, args: Args) -> Json:
+    channel = room(platform, args.needed("channel", "channel_not_found"), member=False)
+    if channel.is_private:
+        raise SlackError("method_not_supported_for_channel_type")
+    if channel.is_archived:
+        raise SlackError("is_archived")
+    platform.join(channel, platform.workspace.bot_user)
+    return {"channel": channel_json(platform, channel)}
+
+
+def _members(platform: Platform, args: Args) -> Json:
+    channel = room(platform, args.needed("channel", "channel_not_found"), member=False)
+    limit = args.number("limit", 100)
+    page, cursor = page_of(sorted(channel.members), limit, args.text("cursor"))
+    return {"members": page, "response_metadata": {"next_cursor": cursor}}
+
+
+def _open(platform: Platform, args: Args) -> Json:
+    users = [user for user in args.text("users").split(",") if user]
+    if args.text("channel"):
+        return {"channel": channel_json(platform, room(platform, args.text("channel")))}
+    if not users:
+        raise SlackError("users_list_not_supplied")
+    if len(users) > 1 or users[0] not in platform.workspace.users:
+        raise SlackError("user_not_found")
+    if platform.workspace.users[users[0]].deleted:
+        raise SlackError("user_disabled")
+    return {"channel": {"id": platform.workspace.direct(users[0]).id}}
+
+
+METHODS = {
+    "conversations.history": _history,
+    "conversations.replies": _replies,
+    "conversations.info": _info,
+    "conversations.list": _list,
+    "conversations.join": _join,
+    "conversations.members": _members,
+    "conversations.open": _open,
+    "users.conversations": _conversations_of,
+}

@@ -1,0 +1,53 @@
+"""views.*: modals and Homes."""
+
+from localslack.args import Args
+from localslack.errors import Json, SlackError
+from localslack.limits import check_view
+from localslack.platform import Platform
+
+
+def _view(args: Args) -> Json:
+    view = args.data("view", "invalid_arguments")
+    if not isinstance(view, dict):
+        raise SlackError("invalid_arguments", ["[ERROR] missing required field: view"])
+    return view
+
+
+def _open(platform: Platform, args: Args) -> Json:
+    trigger_id, view = args.needed("trigger_id"), _view(args)
+    check_view(view, ("modal",))
+    trigger = platform.triggers.spend(trigger_id)
+    return {"view": platform.modals.open(trigger, view).full()}
+
+
+def _push(platform: Platform, args: Args) -> Json:
+    trigger_id, view = args.needed("trigger_id"), _view(args)
+    check_view(view, ("modal",))
+    trigger = platform.triggers.spend(trigger_id)
+    if trigger.view_id is None:
+        raise SlackError("invalid_trigger_id")
+    return {"view": platform.modals.push(trigger.user, view).full()}
+
+
+def _update(platform: Platform, args: Args) -> Json:
+    view_id, external_id = args.text("view_id"), args.text("external_id")
+    if not view_id and not external_id:
+        raise SlackError("invalid_arguments", ["[ERROR] missing required field: view_id or external_id"])
+    given = _view(args)
+    found = platform.modals.find(view_id or None, external_id or None)
+    return {"view": platform.modals.update(found, given, args.text("hash") or None).full()}
+
+
+def _publish(platform: Platform, args: Args) -> Json:
+    user = args.needed("user_id")
+    if user not in platform.workspace.users:
+        raise SlackError("user_not_found")
+    return {"view": platform.modals.publish(user, _view(args), args.text("hash") or None).full()}
+
+
+METHODS = {
+    "views.open": _open,
+    "views.push": _push,
+    "views.update": _update,
+    "views.publish": _publish,
+}

@@ -1,0 +1,44 @@
+"""Arguments of a Web API call, which come as texts from forms and as values from JSON."""
+
+import json
+from typing import Any
+
+from localslack.errors import Json, SlackError
+
+
+class Args:
+    def __init__(self, values: Json) -> None:
+        self.values = values
+
+    def text(self, name: str, default: str = "") -> str:
+        value = self.values.get(name)
+        return default if value is None else str(value)
+
+    def needed(self, name: str, error: str = "invalid_arguments") -> str:
+        """A text that must be there; else raises SlackError with that code."""
+        value = self.text(name)
+        if not value:
+            raise SlackError(error, [f"[ERROR] missing required field: {name}"])
+        return value
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        value = self.values.get(name)
+        return default if value is None else str(value).lower() in ("1", "true")
+
+    def number(self, name: str, default: int) -> int:
+        try:
+            return int(self.text(name) or default)
+        except ValueError:
+            raise SlackError("invalid_arguments", [f"[ERROR] must be an integer [json-pointer:/{name}]"]) from None
+
+    def data(self, name: str, error: str) -> Any:
+        """JSON, as a value or as a text; None when absent. Raises SlackError with that code when it is no JSON."""
+        value = self.values.get(name)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise SlackError(error) from None

@@ -1,0 +1,48 @@
+"""Waiting for a fact instead of for time: everything that changes says so here, everybody who waits looks again."""
+
+# ruff: noqa: ASYNC109  (the timeout is asyncio.timeout; who waits says how long)
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+
+class Changes:
+    """A bell that rings at each change; a waiter checks its own fact each time, and never sleeps in between."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def ring(self) -> None:
+        self.count += 1
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def next(self) -> None:
+        """Returns at the next ring."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            await future
+        finally:
+            self._waiting.discard(future)
+
+    async def until(self, find: Callable[[], Found], timeout: float, what: Callable[[], str]) -> Found:
+        """The first truthy value of `find`, looked for now and after each change.
+
+        `timeout` in seconds; raises TimeoutError with the sentence of `what` when it is over.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while not (found := find()):
+                    await self.next()
+                return found
+        except TimeoutError:
+            if found := find():
+                return found
+            raise TimeoutError(what()) from None

@@ -1,0 +1,75 @@
+"""What localslack is started with: secrets, how the app is reached, which rules of Slack are on."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Command:
+    """A slash command as the app's manifest registers it."""
+
+    command: str
+    description: str = ""
+    usage_hint: str = ""
+    should_escape: bool = True
+
+
+@dataclass(frozen=True)
+class Config:
+    """Durations are seconds, as in Slack's own documentation.
+
+    `events_urls`: where signed HTTP requests go, one base per replica, in turn; empty means Socket Mode.
+    `commands`: None lets every command through, as if the app had registered it.
+    `event_delays`: waits before the second, third and fourth delivery of an event (Slack: at once, 1 min, 5 min),
+    multiplied by `time_scale`.
+    """
+
+    bot_token: str = "xoxb-local-bot"
+    app_token: str = "xapp-local-app"
+    signing_secret: str = "local-signing-secret"
+    app_name: str = "Countersign"
+    host: str = "127.0.0.1"
+    port: int = 0
+    events_urls: tuple[str, ...] = ()
+    failover: bool = False
+    commands: tuple[Command, ...] | None = None
+    bot_events: frozenset[str] = frozenset({"app_home_opened"})
+    scopes: frozenset[str] | None = None
+    ack_seconds: float = 3.0
+    trigger_seconds: float = 3.0
+    event_delays: tuple[float, ...] = (0.0, 60.0, 300.0)
+    time_scale: float = 1.0
+    enforce_rate_limits: bool = False
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    wall_clock: Callable[[], float] = field(default=time.time, repr=False)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The parts of an app manifest (YAML) that decide what Slack sends: arguments for `Config`.
+
+    Raises ValueError with a sentence when the file is no manifest.
+    """
+    manifest = yaml.safe_load(path.read_text("utf-8"))
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{path} is not an app manifest: it should be a YAML mapping.")
+    features = manifest.get("features") or {}
+    settings = manifest.get("settings") or {}
+    known = {"command", "description", "usage_hint", "should_escape"}
+    commands = tuple(
+        Command(**{"should_escape": False, **{key: value for key, value in entry.items() if key in known}})
+        for entry in features.get("slash_commands") or []
+    )
+    events = (settings.get("event_subscriptions") or {}).get("bot_events") or []
+    scopes = ((manifest.get("oauth_config") or {}).get("scopes") or {}).get("bot")
+    name = (manifest.get("display_information") or {}).get("name")
+    read: dict[str, Any] = {"commands": commands, "bot_events": frozenset(events)}
+    if scopes:
+        read["scopes"] = frozenset(scopes)
+    if name:
+        read["app_name"] = str(name)
+    return read

@@ -1,0 +1,180 @@
+"""The Python API that a test drives localslack with: it does what people do and sees what they see."""
+
+# ruff: noqa: ASYNC109  (a test says how long it waits; the waiting itself is asyncio.timeout in `Changes`)
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from localslack.config import Config
+from localslack.errors import Json
+from localslack.faults import Faults
+from localslack.person import Person
+from localslack.platform import Call, Platform
+from localslack.server import Server
+from localslack.text import text_of
+from localslack.workspace import Channel, Message, User, Workspace
+
+Found = TypeVar("Found")
+
+
+class LocalSlack:
+    """A running local Slack: `async with LocalSlack(...) as slack`, or `await LocalSlack.start(...)` and `stop()`."""
+
+    def __init__(self, config: Config | None = None, **settings: Any) -> None:
+        """Settings are the fields of `Config`."""
+        self.config = config or Config(**settings)
+        self.platform = Platform(self.config)
+        self.server = Server(self.platform)
+        self._people: dict[str, Person] = {}
+
+    @classmethod
+    async def start(cls, config: Config | None = None, **settings: Any) -> "LocalSlack":
+        slack = cls(config, **settings)
+        await slack.server.start()
+        return slack
+
+    async def stop(self) -> None:
+        await self.server.stop()
+
+    async def __aenter__(self) -> "LocalSlack":
+        await self.server.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def bot_token(self) -> str:
+        return self.config.bot_token
+
+    @property
+    def app_token(self) -> str:
+        return self.config.app_token
+
+    @property
+    def signing_secret(self) -> str:
+        return self.config.signing_secret
+
+    @property
+    def url(self) -> str:
+        """The page's address."""
+        return self.platform.base_url
+
+    @property
+    def api_url(self) -> str:
+        """The `base_url` of slack-sdk's clients."""
+        return f"{self.platform.base_url}/api/"
+
+    @property
+    def workspace(self) -> Workspace:
+        """The live state, to look at and to change (members, groups, archived channels)."""
+        return self.platform.workspace
+
+    @property
+    def faults(self) -> Faults:
+        return self.platform.faults
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every call of the Web API, oldest first."""
+        return self.platform.calls
+
+    @property
+    def problems(self) -> list[str]:
+        """Answers of the app that Slack could not use."""
+        return self.platform.problems
+
+    @property
+    def deliveries(self) -> list[tuple[str, Json]]:
+        """Every payload sent to the app: (`interactive` | `slash_commands` | `events_api`, payload)."""
+        return self.platform.delivery.sent
+
+    @property
+    def events_urls(self) -> list[str]:
+        """The request URLs of HTTP mode, one for each replica; may be changed while it runs. Empty: Socket Mode."""
+        return self.platform.http.urls
+
+    def user(self, ref: str) -> "Person":
+        """A person by id or name."""
+        user = self.workspace.user(ref)
+        return self._people.setdefault(user.id, Person(self, user))
+
+    def channel(self, ref: str) -> Channel:
+        """A channel by id or name: `.messages` and `.thread(ts)` are copies of what is there now."""
+        return self.workspace.channel(ref)
+
+    def add_user(self, name: str, channels: tuple[str, ...] = ("#general", "#approvals"), **kind: Any) -> Person:
+        """One more person, U0<NAME>, in these channels; `kind`: the fields of `User` (is_bot, is_restricted, …)."""
+        user = User(f"U0{name.upper()}", name, name.capitalize(), **kind)
+        self.workspace.users[user.id] = user
+        for channel in channels:
+            self.invite(user.id, channel)
+        return self.user(user.id)
+
+    def add_channel(self, name: str, members: tuple[str, ...] = ("alice", "bob"), **kind: Any) -> Channel:
+        """One more channel, C0<NAME>; `kind`: the fields of `Channel` (is_private, is_archived). The app is not in."""
+        users = {self.workspace.user(member).id for member in members}
+        channel = Channel(f"C0{name.upper()}", name, users, **kind)
+        self.workspace.channels[channel.id] = channel
+        self.platform.changes.ring()
+        return channel
+
+    def invite(self, user: str, channel: str) -> None:
+        """Makes a person, or the app by the id of its bot user, a member of a channel."""
+        self.platform.join(self.channel(channel), self.workspace.user(user).id)
+
+    async def wait_for(
+        self, fact: Callable[[Workspace], Found], timeout: float = 10.0, what: str = "what was waited for"
+    ) -> Found:
+        """The first truthy value of `fact`, checked after each change. Raises TimeoutError."""
+        return await self.platform.changes.until(lambda: fact(self.workspace), timeout, lambda: self._story(what))
+
+    async def wait_message(
+        self,
+        channel: str,
+        match: Callable[[Message], Any] = lambda message: True,
+        timeout: float = 10.0,
+        *,
+        thread: str | None = None,
+    ) -> Message:
+        """A copy of the newest message that matches: of the channel, or of one thread in it."""
+        room = self.channel(channel)
+
+        def find(_: Workspace) -> Message | None:
+            messages = room.thread(thread) if thread else room.messages
+            return next((message for message in reversed(messages) if match(message)), None)
+
+        found = await self.wait_for(find, timeout, f"a matching message in #{room.name}")
+        assert found is not None
+        return found
+
+    async def wait_connected(self, count: int = 1, timeout: float = 10.0) -> None:
+        """Until the app holds that many Socket Mode connections."""
+        sockets = self.platform.socket.connections
+        await self.wait_for(lambda _: len(sockets) >= count, timeout, f"{count} connections of the app")
+
+    async def ask_to_reconnect(self, reason: str = "refresh_requested", count: int | None = None) -> None:
+        """Sends `disconnect` frames, as Slack does when it refreshes connections."""
+        await self.platform.socket.ask_to_reconnect(reason, count)
+
+    def cut_sockets(self) -> int:
+        """Breaks all Socket Mode connections at once, without a word; returns how many there were."""
+        return self.platform.socket.cut()
+
+    async def verify_events_urls(self) -> list[bool]:
+        """Sends `url_verification` to each events URL."""
+        return await self.platform.http.verify()
+
+    def _story(self, what: str) -> str:
+        rooms = [
+            f"#{room.name}: {text_of(message)[:300]!r}"
+            for room in self.workspace.channels.values()
+            for message in list(room.posts.values())[-4:]
+        ]
+        calls = [f"{c.method} -> {c.status} {(c.result or {}).get('error', '')}" for c in self.calls[-8:]]
+        notices = [f"{user}: {n.text}" for user, shown in self.platform.notices.items() for n in shown[-3:]]
+        parts = [f"{what} did not come in time.", *rooms, *calls, *notices, *self.problems]
+        return "\n  ".join(parts)

@@ -1,0 +1,167 @@
+"""Inputs of modals and messages: what they hold, what Slack checks itself before the app hears of it."""
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from localslack.errors import CannotDo, Json
+from localslack.workspace import Workspace, elements_of
+
+Values = dict[str, dict[str, Json]]
+
+# Which field of an element's state holds its value, and which field of the element says what it starts with.
+FIELDS: dict[str, tuple[str, str]] = {
+    "plain_text_input": ("value", "initial_value"),
+    "number_input": ("value", "initial_value"),
+    "email_text_input": ("value", "initial_value"),
+    "url_text_input": ("value", "initial_value"),
+    "rich_text_input": ("rich_text_value", "initial_value"),
+    "static_select": ("selected_option", "initial_option"),
+    "radio_buttons": ("selected_option", "initial_option"),
+    "multi_static_select": ("selected_options", "initial_options"),
+    "checkboxes": ("selected_options", "initial_options"),
+    "users_select": ("selected_user", "initial_user"),
+    "multi_users_select": ("selected_users", "initial_users"),
+    "channels_select": ("selected_channel", "initial_channel"),
+    "multi_channels_select": ("selected_channels", "initial_channels"),
+    "conversations_select": ("selected_conversation", "initial_conversation"),
+    "multi_conversations_select": ("selected_conversations", "initial_conversations"),
+    "datepicker": ("selected_date", "initial_date"),
+    "timepicker": ("selected_time", "initial_time"),
+    "datetimepicker": ("selected_date_time", "initial_date_time"),
+    "file_input": ("files", "initial_files"),
+}
+
+
+def state_of(blocks: Iterable[Json], kept: Values | None = None) -> Values:
+    """What the blocks hold: values kept from before (same block_id, action_id, type), else the initial ones."""
+    values: Values = {}
+    for element in elements_of(list(blocks)):
+        if element["type"] not in FIELDS:
+            continue
+        field, initial = FIELDS[element["type"]]
+        block_id, action_id = element["block_id"], element["action_id"]
+        before = (kept or {}).get(block_id, {}).get(action_id)
+        if before and before.get("type") == element["type"]:
+            value = before
+        else:
+            empty: Any = [] if field.startswith("selected_") and field.endswith("s") else None
+            value = {"type": element["type"], field: element.get(initial, empty)}
+        values.setdefault(block_id, {})[action_id] = value
+    return values
+
+
+def merged(blocks: list[Json], current: Values, given: Values) -> Values:
+    """The current values with what the person filled in; raises CannotDo for a field that is not there."""
+    values: Values = {block_id: dict(actions) for block_id, actions in current.items()}
+    types = {(e["block_id"], e["action_id"]): e["type"] for e in elements_of(blocks)}
+    for block_id, actions in given.items():
+        for action_id, value in actions.items():
+            if types.get((block_id, action_id)) not in FIELDS:
+                raise CannotDo(f"There is no input {action_id!r} in the block {block_id!r}.")
+            kind = types[(block_id, action_id)]
+            field = FIELDS[kind][0]
+            held = value[field] if field in value else values[block_id][action_id].get(field)
+            values[block_id][action_id] = {"type": kind, field: held}
+    return values
+
+
+def refusals(blocks: list[Json], values: Values, workspace: Workspace) -> dict[str, str]:
+    """What Slack tells the person by block_id before anything is sent; empty when all is well."""
+    found: dict[str, str] = {}
+    for block in blocks:
+        if block["type"] != "input":
+            continue
+        element = block["element"]
+        held = values.get(block["block_id"], {}).get(element["action_id"], {})
+        value = held.get(FIELDS[element["type"]][0])
+        if value in (None, "", []):
+            if not block.get("optional"):
+                found[block["block_id"]] = "Please complete this required field."
+        elif (words := _refusal(element, value, workspace)) is not None:
+            found[block["block_id"]] = words
+    return found
+
+
+def _refusal(element: Json, value: Any, workspace: Workspace) -> str | None:
+    kind = element["type"]
+    if kind == "plain_text_input":
+        if len(value) < element.get("min_length", 0):
+            return f"Must be at least {element['min_length']} characters long."
+        if len(value) > (most := element.get("max_length", 3000)):
+            return f"Must be at most {most} characters long."
+    elif kind == "number_input":
+        return _number_refusal(element, value)
+    elif kind == "email_text_input" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", value):
+        return "Enter a valid email address."
+    elif kind == "url_text_input" and not re.fullmatch(r"https?://\S+", value):
+        return "Enter a valid URL."
+    elif kind in ("static_select", "radio_buttons", "multi_static_select", "checkboxes"):
+        given = options_of(element)
+        chosen = value if isinstance(value, list) else [value]
+        if any(option not in given for option in chosen):
+            return "Choose one of the options."
+    if isinstance(value, list) and len(value) > element.get("max_selected_items", len(value)):
+        return f"Choose at most {element['max_selected_items']}."
+    known: dict[str, Collection[str]] = {
+        "user": workspace.users,
+        "channel": workspace.channels,
+        "conversation": workspace.channels,
+    }
+    for word, table in known.items():
+        if word in kind and any(each not in table for each in (value if isinstance(value, list) else [value])):
+            return f"Choose a {word} that exists."
+    return None
+
+
+def _number_refusal(element: Json, value: Any) -> str | None:
+    pattern = r"-?\d+(\.\d+)?" if element.get("is_decimal_allowed") else r"-?\d+"
+    if not re.fullmatch(pattern, str(value)):
+        return "Enter a number." if element.get("is_decimal_allowed") else "Enter a whole number."
+    if "min_value" in element and float(value) < float(element["min_value"]):
+        return f"Must be at least {element['min_value']}."
+    if "max_value" in element and float(value) > float(element["max_value"]):
+        return f"Must be at most {element['max_value']}."
+    return None
+
+
+def options_of(element: Json) -> list[Json]:
+    """All options of a select, grouped or not."""
+    options = list(element.get("options") or [])
+    for group in element.get("option_groups") or []:
+        options += group["options"]
+    return options
+
+
+def filled(element: Json, value: Any, workspace: Workspace) -> Json:
+    """What a person means by a plain value, in Slack's shape: an option by value or text, @bob, #general.
+
+    Raises CannotDo for an option or name that is not there.
+    """
+    kind = element["type"]
+    if kind not in FIELDS:
+        raise CannotDo(f"A {kind} holds no value.")
+    field = FIELDS[kind][0]
+
+    def one(each: Any) -> Any:
+        if each is None or not isinstance(each, str):
+            return each
+        if "option" in field:
+            for option in options_of(element):
+                if each in (option["value"], option["text"]["text"]):
+                    return option
+            offered = ", ".join(option["text"]["text"] for option in options_of(element))
+            raise CannotDo(f"{each!r} is not among the options: {offered}.")
+        if "user" in field:
+            return workspace.user(each).id
+        if "channel" in field or "conversation" in field:
+            return workspace.channel(each).id
+        return each
+
+    many = field.endswith("s") and field != "files"
+    if many:
+        chosen = value if isinstance(value, list | tuple | set) else [value]
+        return {"type": kind, field: [one(each) for each in chosen]}
+    if field == "value" and value is not None:
+        value = str(value)
+    return {"type": kind, field: one(value)}

@@ -1,0 +1,137 @@
+"""The payloads that Slack sends when a person does something: https://docs.slack.dev/reference/interaction-payloads"""
+
+from typing import Any
+
+from localslack.errors import Json
+from localslack.inputs import FIELDS, Values
+from localslack.modals import View
+from localslack.platform import Platform
+from localslack.workspace import Channel, Message, User
+
+
+def _who(user: User) -> Json:
+    return {"id": user.id, "username": user.name, "name": user.name, "team_id": user.team_id}
+
+
+def _common(platform: Platform, user: User) -> Json:
+    workspace = platform.workspace
+    return {
+        "user": _who(user),
+        "api_app_id": workspace.app_id,
+        "token": "local",
+        "team": {"id": workspace.id, "domain": workspace.domain},
+        "enterprise": None,
+        "is_enterprise_install": False,
+    }
+
+
+def action_of(platform: Platform, element: Json, given: Json) -> Json:
+    """The entry in `actions` for an element; `given` carries what was chosen (`selected_option`, `value`, …)."""
+    micros = int(platform.workspace.wall_clock() * 1_000_000)
+    action: Json = {
+        "action_id": element["action_id"],
+        "block_id": element["block_id"],
+        "type": element["type"],
+        "action_ts": f"{micros // 1_000_000}.{micros % 1_000_000:06d}",
+    }
+    if element["type"] == "button":
+        action |= {name: element[name] for name in ("text", "value", "style", "url", "confirm") if name in element}
+    elif element["type"] == "overflow":
+        action["selected_option"] = given.get("selected_option")
+    else:
+        field, _ = FIELDS[element["type"]]
+        action[field] = given.get(field)
+        if "placeholder" in element:
+            action["placeholder"] = element["placeholder"]
+    return action
+
+
+def message_click(
+    platform: Platform, user: User, channel: Channel, message: Message, action: Json, state: Values
+) -> Json:
+    """block_actions of a message, ephemeral or not."""
+    container: Json = {
+        "type": "message",
+        "message_ts": message.ts,
+        "channel_id": channel.id,
+        "is_ephemeral": message.ephemeral,
+    }
+    if message.thread_ts:
+        container["thread_ts"] = message.thread_ts
+    token = platform.response_urls.issue(
+        channel.id, user.id, message.ts, message.ephemeral, message.thread_ts if message.is_reply else None
+    )
+    payload = {
+        "type": "block_actions",
+        **_common(platform, user),
+        "container": container,
+        "trigger_id": platform.triggers.issue(user.id),
+        "channel": {"id": channel.id, "name": "directmessage" if channel.is_im else channel.name},
+        "state": {"values": state},
+        "response_url": f"{platform.base_url}/actions/{token}",
+        "actions": [action],
+    }
+    if not message.ephemeral:
+        payload["message"] = platform.message_json(message)
+    return payload
+
+
+def view_click(platform: Platform, user: User, view: View, action: Json) -> Json:
+    """block_actions in a modal or a Home."""
+    inside = view.id if view.json["type"] == "modal" else None
+    return {
+        "type": "block_actions",
+        **_common(platform, user),
+        "container": {"type": "view", "view_id": view.id},
+        "trigger_id": platform.triggers.issue(user.id, inside),
+        "view": view.full(),
+        "actions": [action],
+    }
+
+
+def submission(platform: Platform, user: User, view: View) -> Json:
+    urls = []
+    for block_id, actions in view.values.items():
+        for element in (b["element"] for b in view.blocks if b["type"] == "input" and b["block_id"] == block_id):
+            if element.get("response_url_enabled"):
+                chosen: Any = actions[element["action_id"]].get(FIELDS[element["type"]][0])
+                token = platform.response_urls.issue(chosen, user.id)
+                urls.append(
+                    {
+                        "block_id": block_id,
+                        "action_id": element["action_id"],
+                        "channel_id": chosen,
+                        "response_url": f"{platform.base_url}/actions/{token}",
+                    }
+                )
+    return {
+        "type": "view_submission",
+        **_common(platform, user),
+        "trigger_id": platform.triggers.issue(user.id, view.id),
+        "view": view.full(),
+        "response_urls": urls,
+    }
+
+
+def closed(platform: Platform, user: User, view: View, is_cleared: bool) -> Json:
+    return {"type": "view_closed", **_common(platform, user), "view": view.full(), "is_cleared": is_cleared}
+
+
+def command(platform: Platform, user: User, channel: Channel, name: str, text: str) -> Json:
+    workspace = platform.workspace
+    token = platform.response_urls.issue(channel.id, user.id)
+    return {
+        "token": "local",
+        "team_id": workspace.id,
+        "team_domain": workspace.domain,
+        "channel_id": channel.id,
+        "channel_name": "directmessage" if channel.is_im else channel.name,
+        "user_id": user.id,
+        "user_name": user.name,
+        "command": name,
+        "text": text,
+        "api_app_id": workspace.app_id,
+        "is_enterprise_install": "false",
+        "response_url": f"{platform.base_url}/commands/{token}",
+        "trigger_id": platform.triggers.issue(user.id),
+    }

@@ -1,0 +1,163 @@
+"""Modals: one stack of at most three views for each user, opened by triggers, changed by hash."""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from localslack.errors import Json, SlackError
+from localslack.inputs import Values, state_of
+from localslack.limits import check_view
+from localslack.tickets import Trigger
+from localslack.workspace import Workspace
+
+DEPTH = 3
+
+
+@dataclass
+class View:
+    """A view as the app gave it and Slack completed it; `json` is what payloads and answers carry."""
+
+    user: str
+    json: Json
+    values: Values = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    busy: bool = False
+
+    @property
+    def id(self) -> str:
+        return str(self.json["id"])
+
+    @property
+    def blocks(self) -> list[Json]:
+        blocks: list[Json] = self.json["blocks"]
+        return blocks
+
+    @property
+    def title(self) -> str:
+        title = self.json.get("title")
+        return str(title["text"]) if title else ""
+
+    def full(self) -> Json:
+        """The view as Slack sends it, with the values that it holds now."""
+        return {**self.json, "state": {"values": self.values}}
+
+
+class Modals:
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.stacks: dict[str, list[View]] = {}
+        self.homes: dict[str, View] = {}
+
+    def top(self, user: str) -> View | None:
+        """The view that this user sees on top, if any."""
+        stack = self.stacks.get(user)
+        return stack[-1] if stack else None
+
+    def find(self, view_id: str | None = None, external_id: str | None = None) -> View:
+        """An open view or a Home. Raises SlackError not_found."""
+        views = [view for stack in self.stacks.values() for view in stack] + list(self.homes.values())
+        for view in views:
+            if view_id and view.id == view_id:
+                return view
+            if external_id and view.json["external_id"] == external_id:
+                return view
+        raise SlackError("not_found")
+
+    def open(self, trigger: Trigger, given: Json) -> View:
+        """A new modal; whatever this user had open goes."""
+        check_view(given, ("modal",))
+        self._check_external(given)
+        view = self._new(trigger.user, given, None)
+        self.stacks[trigger.user] = [view]
+        self.workspace.rang()
+        return view
+
+    def push(self, user: str, given: Json) -> View:
+        """One more on top of the stack. Raises SlackError push_limit_reached, not_found without a modal."""
+        check_view(given, ("modal",))
+        self._check_external(given)
+        stack = self.stacks.get(user)
+        if not stack:
+            raise SlackError("not_found")
+        if len(stack) >= DEPTH:
+            raise SlackError("push_limit_reached")
+        view = self._new(user, given, stack[-1])
+        stack.append(view)
+        self.workspace.rang()
+        return view
+
+    def update(self, view: View, given: Json, expected_hash: str | None = None) -> View:
+        """Replaces a view's content; inputs with the same ids keep what was typed. Raises SlackError hash_conflict."""
+        check_view(given, (view.json["type"],))
+        if expected_hash is not None and expected_hash != view.json["hash"]:
+            raise SlackError("hash_conflict")
+        old = view.json
+        view.json = self._completed(given) | {
+            key: old[key] for key in ("id", "root_view_id", "previous_view_id") if key in old
+        }
+        view.values = state_of(view.blocks, view.values)
+        view.errors = {}
+        self.workspace.rang()
+        return view
+
+    def publish(self, user: str, given: Json, expected_hash: str | None = None) -> View:
+        """The Home of one user."""
+        check_view(given, ("home",))
+        if user in self.homes:
+            return self.update(self.homes[user], given, expected_hash)
+        view = self._new(user, given, None)
+        self.homes[user] = view
+        self.workspace.rang()
+        return view
+
+    def remove(self, view: View, *, everything: bool = False) -> list[View]:
+        """Closes this view and those above it, or the whole stack; returns what was closed, top first."""
+        stack = self.stacks.get(view.user, [])
+        if view not in stack:
+            return []
+        start = 0 if everything else stack.index(view)
+        closed = stack[start:]
+        del stack[start:]
+        self.workspace.rang()
+        return list(reversed(closed))
+
+    def _check_external(self, given: Json) -> None:
+        external_id = given.get("external_id")
+        if external_id:
+            try:
+                self.find(external_id=external_id)
+            except SlackError:
+                return
+            raise SlackError("duplicate_external_id")
+
+    def _new(self, user: str, given: Json, below: View | None) -> View:
+        view_id = self.workspace.number("V")
+        completed = self._completed(given) | {
+            "id": view_id,
+            "root_view_id": below.json["root_view_id"] if below else view_id,
+            "previous_view_id": below.id if below else None,
+        }
+        view = View(user, completed)
+        view.values = state_of(view.blocks)
+        return view
+
+    def _completed(self, given: Json) -> Json:
+        empty: dict[str, Any] = {
+            "private_metadata": "",
+            "callback_id": "",
+            "external_id": "",
+            "clear_on_close": False,
+            "notify_on_close": False,
+        }
+        if given["type"] == "modal":
+            empty |= {"close": None, "submit": None, "submit_disabled": False}
+        return {
+            **empty,
+            **given,
+            "blocks": self.workspace.with_ids(given["blocks"]) or [],
+            "team_id": self.workspace.id,
+            "app_id": self.workspace.app_id,
+            "app_installed_team_id": self.workspace.id,
+            "bot_id": self.workspace.bot_id,
+            "hash": f"{int(self.workspace.wall_clock())}.{secrets.token_hex(4)}",
+        }

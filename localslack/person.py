@@ -1,0 +1,164 @@
+"""One person at their Slack client, for tests: what they do, and what they see."""
+
+# ruff: noqa: ASYNC109  (a test says how long it waits; the waiting itself is asyncio.timeout in `Changes`)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from localslack.acks import Ack
+from localslack.acting import Acting, Reply
+from localslack.errors import CannotDo, Json
+from localslack.inputs import Values, filled
+from localslack.modals import View
+from localslack.text import text_of
+from localslack.workspace import Message, User, Workspace, elements_of
+
+if TYPE_CHECKING:
+    from localslack.driver import LocalSlack
+
+
+class Person:
+    """Somebody at their Slack client. Raises CannotDo for what the client would not let them do."""
+
+    def __init__(self, slack: LocalSlack, user: User) -> None:
+        self.slack = slack
+        self.user = user
+        self._acting: Acting = slack.server.acting
+        self._platform = slack.platform
+
+    @property
+    def id(self) -> str:
+        return self.user.id
+
+    @property
+    def ephemerals(self) -> list[Message]:
+        """Copies of the messages that only this person sees, oldest first."""
+        return [m.copy() for m in self.slack.workspace.ephemerals if m.ephemeral_to == self.id]
+
+    @property
+    def notices(self) -> list[str]:
+        """The errors that Slack showed to this person."""
+        return [notice.text for notice in self._platform.notices.get(self.id, [])]
+
+    @property
+    def modal(self) -> View | None:
+        """The modal on top, if one is open."""
+        return self._platform.modals.top(self.id)
+
+    @property
+    def home(self) -> View | None:
+        """The app's Home as published for this person."""
+        return self._platform.modals.homes.get(self.id)
+
+    async def command(self, text: str, channel: str = "#general") -> Reply:
+        """Types a slash command; returns when the app acked it or Slack gave up."""
+        return await self._acting.command(self.user, self.slack.channel(channel), text)
+
+    async def say(self, text: str, channel: str = "#general", thread: str | None = None) -> Reply:
+        """Types a message, into a thread if one is named."""
+        return await self._acting.post(self.user, self.slack.channel(channel), text, thread)
+
+    async def click(self, target: Message | View, what: str, *, choose: Any = None, stale: bool = False) -> Ack:
+        """Clicks a button by action_id or text, or chooses `choose` in a select; returns when the app acked it.
+
+        Looks at the message as it is now; with `stale=True` at the copy given, as a client that was not told yet.
+        """
+        if isinstance(target, View):
+            element = self._element(target.blocks, what)
+            given = self._given(element, choose)
+            return await self._acting.click(self.user, self._acting.view_click(self.user, target, element, given, {}))
+        channel = self.slack.channel(target.channel)
+        current = self._current(target)
+        if current is None and not stale:
+            raise CannotDo("That message is not there any more.")
+        seen = target if stale or current is None else current
+        element = self._element(seen.blocks or [], what)
+        given = self._given(element, choose)
+        payload = self._acting.message_click(self.user, channel, seen, current or seen, element, given, {})
+        return await self._acting.click(self.user, payload)
+
+    async def wait_modal(self, match: Callable[[View], Any] | str = "", timeout: float = 10.0) -> View:
+        """The modal on top once there is one that matches (a function, or a part of its words)."""
+
+        def find(_: Workspace) -> View | None:
+            view = self.modal
+            fits = view and (match in text_of(view.json) if isinstance(match, str) else match(view))
+            return view if fits else None
+
+        found = await self.slack.wait_for(find, timeout, f"a modal for {self.user.name}")
+        assert found is not None
+        return found
+
+    async def wait_ephemeral(self, match: Callable[[Message], Any] | str = "", timeout: float = 10.0) -> Message:
+        """The newest message only for this person that matches (a function, or a part of its words)."""
+
+        def find(_: Workspace) -> Message | None:
+            for message in reversed(self.ephemerals):
+                if match in text_of(message) if isinstance(match, str) else match(message):
+                    return message
+            return None
+
+        found = await self.slack.wait_for(find, timeout, f"an ephemeral message for {self.user.name}")
+        assert found is not None
+        return found
+
+    async def submit(self, values: dict[str, Any] | None = None, view: View | None = None) -> dict[str, str]:
+        """Fills in the modal on top (inputs by block_id, action_id or label) and submits it.
+
+        Returns the errors by block_id that the person now sees; empty when the app took it.
+        """
+        target = view or self._top()
+        return await self._acting.submit(self.user, target, self._filled(target, values or {}))
+
+    async def close(self) -> None:
+        """Closes the modal on top."""
+        await self._acting.close(self.user, self._top())
+
+    async def open_home(self) -> None:
+        """Opens the app's Home tab."""
+        self._acting.open_home(self.user)
+
+    def _top(self) -> View:
+        if self.modal is None:
+            raise CannotDo(f"No modal is open for {self.user.name}.")
+        return self.modal
+
+    def _current(self, message: Message) -> Message | None:
+        if message.ephemeral:
+            ephemerals = self.slack.workspace.ephemerals
+            return next((m for m in ephemerals if (m.ts, m.ephemeral_to) == (message.ts, self.id)), None)
+        return self.slack.channel(message.channel).posts.get(message.ts)
+
+    def _element(self, blocks: list[Json], what: str) -> Json:
+        elements = elements_of(blocks)
+        for element in elements:
+            text = element["text"]["text"] if element["type"] == "button" else None
+            if what in (element["action_id"], element["block_id"], text):
+                return element
+        there = ", ".join(e["text"]["text"] if e["type"] == "button" else e["action_id"] for e in elements)
+        raise CannotDo(f"There is no {what!r} to click; there is: {there or 'nothing'}.")
+
+    def _given(self, element: Json, choose: Any) -> Json:
+        if choose is None or element["type"] == "button":
+            return {}
+        if element["type"] == "overflow":
+            as_select = {**element, "type": "static_select"}
+            return filled(as_select, choose, self.slack.workspace)
+        return filled(element, choose, self.slack.workspace)
+
+    def _filled(self, view: View, values: dict[str, Any]) -> Values:
+        given: Values = {}
+        labels = {b["block_id"]: b["label"]["text"] for b in view.blocks if b["type"] == "input"}
+        elements = elements_of(view.blocks)
+        for name, value in values.items():
+            for element in elements:
+                if name in (element["block_id"], element["action_id"], labels.get(element["block_id"])):
+                    held = filled(element, value, self.slack.workspace)
+                    given.setdefault(element["block_id"], {})[element["action_id"]] = held
+                    break
+            else:
+                there = ", ".join(f"{e['block_id']}/{e['action_id']}" for e in elements)
+                raise CannotDo(f"The modal has no input {name!r}; it has: {there or 'none'}.")
+        return given

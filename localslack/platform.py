@@ -1,0 +1,174 @@
+"""The parts of one local Slack, put together: what the Web API, the page and the driver all work on."""
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from localslack.acks import Ack
+from localslack.changes import Changes
+from localslack.config import Config
+from localslack.delivery import Delivery
+from localslack.errors import Json
+from localslack.faults import Faults
+from localslack.http_events import HttpEvents
+from localslack.modals import Modals
+from localslack.seed import seed
+from localslack.socket_mode import SocketMode
+from localslack.tickets import ResponseUrls, Triggers
+from localslack.workspace import Channel, Message, Workspace
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the Web API. `at` is wall-clock seconds; `result` is None when no reply was sent."""
+
+    method: str
+    args: Json
+    at: float
+    status: int
+    result: Json | None
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.result and self.result.get("ok"))
+
+
+@dataclass(frozen=True)
+class Notice:
+    """An error that Slack showed to a person."""
+
+    id: str
+    text: str
+
+
+@dataclass
+class Platform:
+    config: Config
+    changes: Changes = field(default_factory=Changes)
+    faults: Faults = field(default_factory=Faults)
+    calls: list[Call] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notices: dict[str, list[Notice]] = field(default_factory=dict)
+    base_url: str = ""
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.workspace = Workspace(self.changes.ring, config.wall_clock)
+        seed(self.workspace, config.app_name)
+        self.triggers = Triggers(config.clock, config.trigger_seconds)
+        self.response_urls = ResponseUrls(config.clock)
+        self.modals = Modals(self.workspace)
+        self.socket = SocketMode(self.workspace.app_id, config.ack_seconds, self.changes)
+        self.http = HttpEvents(list(config.events_urls), config.signing_secret, config.ack_seconds, config.failover)
+        self.delivery = Delivery(config, self.faults, self.socket, self.http, self.changes)
+
+    def notify(self, user: str, text: str) -> None:
+        """Shows an error to a person, as Slack's client does."""
+        self.notices.setdefault(user, []).append(Notice(secrets.token_hex(4), text))
+        self.changes.ring()
+
+    def problem(self, sentence: str) -> None:
+        """Something that the app answered and Slack could not use; a test may want none of these."""
+        self.problems.append(sentence)
+        self.changes.ring()
+
+    def join(self, channel: Channel, user: str) -> None:
+        """Makes somebody a member; the app hears of it if it is in the channel too."""
+        if user in channel.members:
+            return
+        channel.members.add(user)
+        if self.workspace.bot_user in channel.members:
+            kind = "G" if channel.is_private else "C"
+            event = {"type": "member_joined_channel", "user": user, "channel": channel.id, "channel_type": kind}
+            self.event({**event, "team": self.workspace.id, "event_ts": f"{self.config.wall_clock():.6f}"})
+        self.changes.ring()
+
+    async def interact(self, payload: Json, kind: str = "interactive") -> Ack:
+        """Delivers what a person did, and gives the app's answer."""
+        return await self.delivery.interaction(kind, payload)
+
+    def event(self, event: Json) -> None:
+        """Sends an event if the app subscribed to its type."""
+        subscription = f"message.{event['channel_type']}s" if event["type"] == "message" else event["type"]
+        if subscription.replace("message.ims", "message.im") not in self.config.bot_events:
+            return
+        workspace = self.workspace
+        envelope: Json = {
+            "token": "local",
+            "team_id": workspace.id,
+            "api_app_id": workspace.app_id,
+            "type": "event_callback",
+            "event_id": f"Ev{secrets.token_hex(5).upper()}",
+            "event_time": int(workspace.wall_clock()),
+            "is_ext_shared_channel": False,
+            "authorizations": [
+                {
+                    "enterprise_id": None,
+                    "team_id": workspace.id,
+                    "user_id": workspace.bot_user,
+                    "is_bot": True,
+                    "is_enterprise_install": False,
+                }
+            ],
+        }
+        self.delivery.event(event, envelope)
+
+    def message_json(self, message: Message, *, metadata: bool = False) -> Json:
+        """A message as the Web API and payloads show it."""
+        return message_json(self, message, metadata)
+
+    async def stop(self) -> None:
+        await self.delivery.stop()
+        await self.socket.close()
+        await self.http.close()
+        # One turn for the handlers of the closed connections to end.
+        await asyncio.sleep(0)
+
+
+def message_json(platform: Platform, message: Message, metadata: bool) -> Json:
+    workspace = platform.workspace
+    shown: Json = {"type": "message", "user": message.user, "ts": message.ts, "text": message.text}
+    if message.subtype:
+        shown["subtype"] = message.subtype
+    if message.from_app:
+        shown |= {"bot_id": workspace.bot_id, "app_id": workspace.app_id, "team": workspace.id}
+    for name in ("thread_ts", "blocks", "edited", "reactions"):
+        value: Any = getattr(message, name)
+        if value:
+            shown[name] = value
+    if message.files:
+        shown["files"] = [file_json(platform, file.id) for file in message.files]
+    if message.metadata and metadata:
+        shown["metadata"] = message.metadata
+    channel = workspace.channels[message.channel]
+    replies = [channel.posts[ts] for ts in channel.replies.get(message.ts, [])]
+    if replies:
+        shown |= {
+            "thread_ts": message.ts,
+            "reply_count": len(replies),
+            "reply_users": list(dict.fromkeys(m.user for m in replies)),
+            "latest_reply": replies[-1].ts,
+        }
+    return shown
+
+
+def file_json(platform: Platform, file_id: str) -> Json:
+    """A file as the Web API shows it."""
+    file = platform.workspace.files[file_id]
+    url = f"{platform.base_url}/files/{file.id}/{quote(file.name)}"
+    return {
+        "id": file.id,
+        "created": int(file.created),
+        "name": file.name,
+        "title": file.title,
+        "mimetype": file.mimetype,
+        "filetype": file.name.rpartition(".")[2] or "text",
+        "user": file.user,
+        "size": len(file.content),
+        "url_private": url,
+        "url_private_download": url,
+        "permalink": url,
+        "mode": "hosted",
+    }

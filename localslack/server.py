@@ -1,0 +1,134 @@
+"""The HTTP server: one loopback port for Web API, Socket Mode, files, response URLs, faults and the page."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from localslack import api_files
+from localslack.acting import Acting
+from localslack.api_chat import respond
+from localslack.errors import Json, SlackError
+from localslack.page import Page
+from localslack.platform import Platform
+from localslack.web_api import WebApi
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+STATIC = Path(__file__).parent / "static"
+
+
+@web.middleware
+async def _only_from_here(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Keeps web pages of other sites, open in the same browser, from clicking here (also by DNS rebinding)."""
+    host = request.url.host or ""
+    origin = request.headers.get("Origin")
+    if host not in LOOPBACK or (origin and origin != f"http://{request.host}"):
+        raise web.HTTPForbidden(text="localslack answers its own page and local programs only.")
+    return await handler(request)
+
+
+class Server:
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.acting = Acting(platform)
+        self.api = WebApi(platform)
+        self.page = Page(platform, self.acting)
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Binds the port. Raises ValueError for a host that is not loopback, OSError for a port in use."""
+        config = self.platform.config
+        if config.host not in LOOPBACK:
+            raise ValueError(f"localslack listens on loopback only, not on {config.host}: it has no passwords.")
+        app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[_only_from_here])
+        app.router.add_route("*", "/api/{method}", self.api.handle)
+        app.router.add_get("/link/", self.platform.socket.handle)
+        app.router.add_post("/upload/v1/{file}", self._upload)
+        app.router.add_get("/files/{file}/{name}", self._file)
+        app.router.add_post("/actions/{token}", self._respond)
+        app.router.add_post("/commands/{token}", self._respond)
+        app.router.add_get("/_faults", self._faults)
+        app.router.add_post("/_faults", self._add_fault)
+        app.router.add_delete("/_faults", self._clear_faults)
+        app.router.add_get("/", self._index)
+        app.router.add_get("/page/live", self.page.live)
+        app.router.add_post("/page/act", self.page.act)
+        if STATIC.is_dir():
+            app.router.add_static("/static", STATIC)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, config.host, config.port)
+        try:
+            await site.start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        port = self._runner.addresses[0][1]
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        self.platform.base_url = f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        await self.platform.stop()
+        await self.page.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await asyncio.sleep(0)
+
+    async def _index(self, request: web.Request) -> web.StreamResponse:
+        if not (STATIC / "index.html").is_file():
+            return web.Response(text="localslack runs; its page is not installed.")
+        return web.FileResponse(STATIC / "index.html")
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        return await api_files.receive(self.platform, request)
+
+    async def _file(self, request: web.Request) -> web.Response:
+        file = self.platform.workspace.files.get(request.match_info["file"])
+        if file is None or not file.complete:
+            raise web.HTTPNotFound(text="file_not_found")
+        # As a download in plain text, so that a file from an app is never run by the browser as this page.
+        kind = file.mimetype if file.mimetype.startswith("image/") and "svg" not in file.mimetype else "text/plain"
+        headers = {"Content-Type": f"{kind}; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=file.content, headers=headers)
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        """A response URL: answers as Slack does, in plain words, 404 when it is used up or too old."""
+        try:
+            answer: Json = await request.json()
+        except ValueError:
+            return web.Response(status=400, text="invalid_payload")
+
+        def work() -> Json:
+            respond(self.platform, self.platform.response_urls.spend(request.match_info["token"]), answer)
+            return {"ok": True}
+
+        def refuse(error: SlackError) -> web.Response:
+            gone = error.code in ("used_url", "expired_url", "invalid_url")
+            return web.Response(status=404 if gone else 400, text=error.code)
+
+        return await self.api.answer(request, "response_url", answer, work, refuse)
+
+    async def _faults(self, request: web.Request) -> web.Response:
+        return web.json_response({"faults": self.platform.faults.as_json()})
+
+    async def _add_fault(self, request: web.Request) -> web.Response:
+        """Arms a fault for other processes: {"kind": …, "on": …, "times": …}, or {"kind": "cut_sockets"}."""
+        try:
+            details: dict[str, Any] = await request.json()
+            kind = details.pop("kind")
+            if kind == "cut_sockets":
+                return web.json_response({"ok": True, "cut": self.platform.socket.cut()})
+            if kind == "disconnect":
+                await self.platform.socket.ask_to_reconnect()
+                return web.json_response({"ok": True})
+            self.platform.faults.add(kind, **details)
+        except (KeyError, TypeError, ValueError, SlackError) as error:
+            return web.json_response({"ok": False, "error": str(error)}, status=400)
+        return web.json_response({"ok": True})
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        self.platform.faults.clear()
+        return web.json_response({"ok": True})

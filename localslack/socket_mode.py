@@ -1,0 +1,127 @@
+"""Socket Mode: up to ten WebSockets, each payload to exactly one of them, each acked by its envelope id."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from localslack.acks import Ack
+from localslack.changes import Changes
+from localslack.errors import Json
+
+MOST_CONNECTIONS = 10
+# How long a closing connection waits for its other end, which may be a process that hangs.
+CLOSE_SECONDS = 0.5
+
+
+class SocketMode:
+    """Gives out tickets (`apps.connections.open`), holds the connections, sends envelopes in turn."""
+
+    def __init__(self, app_id: str, ack_seconds: float, changes: Changes) -> None:
+        self.connections: list[web.WebSocketResponse] = []
+        self._app_id = app_id
+        self._ack_seconds = ack_seconds
+        self._changes = changes
+        self._tickets: set[str] = set()
+        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._turn = 0
+        self._handlers: set[asyncio.Task[Any]] = set()
+
+    def ticket(self) -> str:
+        """A secret that opens one connection."""
+        ticket = secrets.token_urlsafe(16)
+        self._tickets.add(ticket)
+        return ticket
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        """One connection from its hello to its end."""
+        ticket = request.query.get("ticket", "")
+        if ticket not in self._tickets:
+            raise web.HTTPUnauthorized(text="invalid ticket")
+        self._tickets.discard(ticket)
+        socket = web.WebSocketResponse(heartbeat=30, timeout=CLOSE_SECONDS)
+        await socket.prepare(request)
+        if len(self.connections) >= MOST_CONNECTIONS:
+            await socket.send_json({"type": "disconnect", "reason": "too_many_websockets"})
+            await socket.close()
+            return socket
+        self.connections.append(socket)
+        self._changes.ring()
+        try:
+            await socket.send_json(self._hello())
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    self._acked(message.data)
+        except ConnectionError:
+            pass
+        finally:
+            self.connections.remove(socket)
+            self._changes.ring()
+        return socket
+
+    async def send(
+        self, kind: str, payload: Json, attempt: int = 0, reason: str = "", accepts_response: bool = True
+    ) -> Ack:
+        """One envelope to one connection; kind is `interactive`, `slash_commands` or `events_api`."""
+        if not self.connections:
+            return Ack.failed("app_not_connected", "the app is not connected")
+        envelope: Json = {
+            "envelope_id": secrets.token_hex(16),
+            "type": kind,
+            "payload": payload,
+            "accepts_response_payload": accepts_response,
+        }
+        if kind == "events_api":
+            envelope |= {"retry_attempt": attempt, "retry_reason": reason}
+        self._turn += 1
+        socket = self.connections[self._turn % len(self.connections)]
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[envelope["envelope_id"]] = future
+        try:
+            async with asyncio.timeout(self._ack_seconds):
+                with contextlib.suppress(ConnectionError):
+                    await socket.send_json(envelope)
+                return Ack(True, await future)
+        except TimeoutError:
+            return Ack.failed("operation_timeout", "timeout")
+        finally:
+            del self._waiting[envelope["envelope_id"]]
+
+    async def ask_to_reconnect(self, reason: str = "refresh_requested", count: int | None = None) -> None:
+        """Sends `disconnect` frames (reasons: warning, refresh_requested, link_disabled), to the oldest first."""
+        for socket in list(self.connections)[:count]:
+            with contextlib.suppress(ConnectionError):
+                await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {"host": "local"}})
+
+    async def close(self) -> None:
+        """Closes every connection as a server does that goes away."""
+        await asyncio.gather(*[socket.close(code=1001) for socket in self.connections])
+
+    def cut(self) -> int:
+        """Breaks every connection without a closing frame, as a broken network does; returns how many."""
+        cut = list(self.connections)
+        for socket in cut:
+            transport = socket._req.transport if socket._req is not None else None
+            if transport is not None:
+                transport.abort() if hasattr(transport, "abort") else transport.close()
+        return len(cut)
+
+    def _hello(self) -> Json:
+        return {
+            "type": "hello",
+            "num_connections": len(self.connections),
+            "debug_info": {"host": "local", "build_number": 1, "approximate_connection_time": 18060},
+            "connection_info": {"app_id": self._app_id},
+        }
+
+    def _acked(self, text: str) -> None:
+        try:
+            ack = json.loads(text)
+        except ValueError:
+            return
+        future = self._waiting.get(str(ack.get("envelope_id")))
+        if future is not None and not future.done():
+            future.set_result(ack.get("payload"))

@@ -1,0 +1,195 @@
+// Puts the page together: one place being looked at, one snapshot of it, drawn whenever either changes.
+
+import { renderBlocks } from "./blocks.js";
+import { Composer } from "./composer.js";
+import { namesForConfirm } from "./confirm.js";
+import { Directory } from "./directory.js";
+import { h, icon } from "./dom.js";
+import { Live, act } from "./live.js";
+import { MessageList } from "./messages.js";
+import { Modal } from "./modal.js";
+import { addressOf, placeOf, placeOfLink } from "./place.js";
+import { drawSidebar, openDrawer, setUpSidebar } from "./sidebar.js";
+import { surfaceOf } from "./surface.js";
+import { showNotices, toast } from "./toasts.js";
+
+const $ = (id) => document.getElementById(id);
+const STALE_MS = 1500; // so long a snapshot of the place we just left is taken for a late one
+
+const start = placeOf(new URL(location.href)) ?? {};
+let place = { user: null, channel: null, thread: null, home: false, message: null, ...start };
+place.user ??= localStorage.getItem("localslack.user");
+let snapshot = null;
+let movedAt = 0;
+let revealed = null;
+let readSent = "";
+
+const doAct = async (body) => {
+  const problem = await act(place.user, body);
+  if (problem) toast(problem);
+  return problem === null;
+};
+
+const modal = new Modal(doAct);
+const list = new MessageList($("messages"), $("newer"));
+const threadList = new MessageList($("thread-messages"));
+const composer = new Composer($("composer"), {
+  testid: "composer",
+  label: "Message",
+  onSend: (text) => doAct({ do: "post", channel: place.channel, text }),
+});
+const threadComposer = new Composer($("thread-composer"), {
+  testid: "thread-composer",
+  label: "Reply",
+  onSend: (text) => doAct({ do: "post", channel: place.channel, text, thread_ts: place.thread }),
+});
+
+function lookedAt() {
+  const { user, channel, thread, home } = place;
+  return { user, channel, thread: thread ?? null, home };
+}
+
+function go(next, { remember = true } = {}) {
+  const before = place;
+  place = { thread: null, message: null, home: false, channel: null, ...next, user: next.user ?? before.user };
+  // Home and another person's view keep the channel underneath, so that coming back needs no choice.
+  place.channel ??= before.channel;
+  if (place.user) localStorage.setItem("localslack.user", place.user);
+  if (remember) history.pushState(null, "", addressOf(place));
+  movedAt = performance.now();
+  revealed = null;
+  openDrawer(false);
+  live.look(lookedAt());
+  if (place.home && (!before.home || before.user !== place.user)) doAct({ do: "home" });
+  draw();
+  if (place.thread && place.thread !== before.thread) threadComposer.focus();
+}
+
+function onSnapshot(next) {
+  const isOther = next.me?.id !== place.user || (!place.home && next.channel?.id !== place.channel);
+  if (isOther && place.user && snapshot && performance.now() - movedAt < STALE_MS) return;
+  const isFirst = snapshot === null;
+  snapshot = next;
+  if (isOther) adopt(next);
+  if (isFirst && place.home) doAct({ do: "home" });
+  draw();
+}
+
+/** The server knows better who may look at what (at the first snapshot, or after an unknown id in the address). */
+function adopt(next) {
+  const wanted = place.channel;
+  place.user = next.me?.id ?? place.user;
+  if (next.channel) place.channel = next.channel.id;
+  if (wanted && next.channel && wanted !== next.channel.id) {
+    toast("That channel is not here, or not for you.");
+    place.thread = place.message = null;
+  }
+  history.replaceState(null, "", addressOf(place));
+}
+
+function draw() {
+  if (!snapshot?.me) return;
+  const directory = new Directory(snapshot);
+  namesForConfirm(directory);
+  drawSidebar(snapshot, place);
+  drawMain(directory);
+  drawThread(directory);
+  modal.show(snapshot.modal, directory);
+  showNotices(snapshot.notices ?? [], (notice) => doAct({ do: "dismiss", notice }));
+  markRead();
+}
+
+function peopleFor(directory) {
+  return [
+    ...directory.users.filter((user) => !user.deleted).map((user) => ({ handle: user.name, name: user.real_name || user.name })),
+    ...directory.usergroups.map((group) => ({ handle: group.handle, name: group.name })),
+  ];
+}
+
+function drawMain(directory) {
+  $("channel-view").hidden = place.home;
+  $("home-view").hidden = !place.home;
+  if (place.home) return drawHome(directory);
+  const channel = snapshot.channel?.id === place.channel ? snapshot.channel : null;
+  const known = snapshot.channels.find((each) => each.id === place.channel);
+  const name = channel?.name ?? known?.name ?? "";
+  $("place-name").replaceChildren(icon(known?.is_private ? "lock" : "hash"), name);
+  $("place-note").textContent = known && !known.bot_member && snapshot.app ? `${snapshot.app.name} is not in this channel` : "";
+  document.title = `${name} - ${snapshot.workspace.name}`;
+  composer.show(`${place.user}/${place.channel}`, `Message #${name}`, snapshot.app?.commands ?? [], peopleFor(directory));
+  if (!channel) return;
+  const context = { channel: channel.id, thread: null, directory, act: doAct, highlight: place.thread ? null : place.message };
+  list.show(`${place.user}/${channel.id}`, channel.messages, context);
+  if (place.message && !place.thread && revealed !== place.message && list.reveal(place.message)) revealed = place.message;
+}
+
+function drawHome(directory) {
+  const view = snapshot.home?.view;
+  $("place-name").replaceChildren(snapshot.app?.name ?? "App");
+  $("place-note").textContent = "Home";
+  document.title = `${snapshot.app?.name ?? "App"} - ${snapshot.workspace.name}`;
+  const box = $("home-view");
+  if (!view) {
+    box.dataset.view = "";
+    box.replaceChildren(h("p", { class: "empty" }, "This app has not shown anything on its Home yet."));
+    return;
+  }
+  if (box.dataset.view !== view.id) box.replaceChildren(h("div", { class: "home-blocks" }));
+  box.dataset.view = view.id;
+  const surface = surfaceOf(view.id, { view_id: view.id }, doAct, view.blocks, view.state?.values);
+  renderBlocks(box.firstElementChild, view.blocks, { surface, directory });
+}
+
+function drawThread(directory) {
+  const isOpen = Boolean(place.thread) && !place.home;
+  $("thread").hidden = !isOpen;
+  document.body.classList.toggle("thread-is-open", isOpen);
+  const thread = snapshot.thread?.ts === place.thread && snapshot.channel?.id === place.channel ? snapshot.thread : null;
+  if (!isOpen || !thread) return;
+  $("thread-note").textContent = `#${directory.channelName(place.channel)}`;
+  const context = { channel: place.channel, thread: thread.ts, directory, act: doAct, highlight: place.message };
+  threadList.show(`${place.user}/${place.channel}/${thread.ts}`, thread.messages, context);
+  threadComposer.show(`${place.user}/${place.channel}/${thread.ts}`, "Reply…", [], peopleFor(directory));
+  if (place.message && revealed !== place.message && threadList.reveal(place.message)) revealed = place.message;
+}
+
+/** What is in front of the person's eyes counts as read. */
+function markRead() {
+  const channel = snapshot.channels.find((each) => each.id === place.channel);
+  if (!channel?.unread) readSent = "";
+  if (!channel?.unread || place.home || document.hidden || snapshot.channel?.id !== place.channel) return;
+  const fact = `${place.user}/${channel.id}/${channel.unread}`;
+  if (fact === readSent) return;
+  readSent = fact;
+  act(place.user, { do: "read", channel: channel.id });
+}
+
+function closeThread() {
+  go({ ...place, thread: null, message: null });
+  composer.focus();
+}
+
+setUpSidebar((user) => go({ ...place, user, message: null }));
+$("thread-close").append(icon("close"));
+$("thread-close").addEventListener("click", closeThread);
+$("thread").addEventListener("keydown", (event) => event.key === "Escape" && !event.defaultPrevented && closeThread());
+document.addEventListener("visibilitychange", () => snapshot?.me && markRead());
+
+// Links that lead to this page (places, permalinks, channel mentions) do not load it again.
+document.addEventListener("click", (event) => {
+  const anchor = event.target.closest?.("a[href]");
+  if (!anchor || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  const next = placeOfLink(anchor.getAttribute("href"));
+  if (!next) return;
+  event.preventDefault();
+  go(next);
+});
+window.addEventListener("popstate", () => {
+  const next = placeOf(new URL(location.href));
+  if (next) go(next, { remember: false });
+});
+
+const live = new Live(lookedAt(), onSnapshot, (connected) => {
+  $("connection").textContent = connected ? "" : "Connecting…";
+  document.body.classList.toggle("offline", !connected);
+});

@@ -1,0 +1,99 @@
+"""What the app may use a few times and not for long: trigger ids (3 s, once), response URLs (5 times, 30 minutes)."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from localslack.errors import SlackError
+
+RESPONSE_URL_USES = 5
+RESPONSE_URL_SECONDS = 30 * 60
+# So many are remembered, to say "expired" instead of "unknown"; a demo may run for weeks.
+REMEMBERED = 10_000
+
+
+def _forget_oldest(issued: dict[str, Any]) -> None:
+    while len(issued) >= REMEMBERED:
+        del issued[next(iter(issued))]
+
+
+@dataclass
+class Trigger:
+    id: str
+    user: str
+    view_id: str | None
+    expires: float
+    spent: bool = False
+
+
+class Triggers:
+    def __init__(self, clock: Callable[[], float], seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._issued: dict[str, Trigger] = {}
+
+    def issue(self, user: str, view_id: str | None = None) -> str:
+        """A new id for what this user just did, inside the modal `view_id` if it was done there."""
+        trigger_id = f"{secrets.randbelow(10**12)}.{secrets.randbelow(10**9)}.{secrets.token_hex(16)}"
+        _forget_oldest(self._issued)
+        self._issued[trigger_id] = Trigger(trigger_id, user, view_id, self._clock() + self._seconds)
+        return trigger_id
+
+    def spend(self, trigger_id: str) -> Trigger:
+        """Uses it up. Raises SlackError invalid_, expired_ or exchanged_trigger_id."""
+        trigger = self._issued.get(trigger_id)
+        if trigger is None:
+            raise SlackError("invalid_trigger_id")
+        if trigger.spent:
+            raise SlackError("exchanged_trigger_id")
+        if self._clock() >= trigger.expires:
+            raise SlackError("expired_trigger_id")
+        trigger.spent = True
+        return trigger
+
+
+@dataclass
+class ResponseUrl:
+    """Where a late answer goes: the channel and user of the interaction, and the message it was on."""
+
+    channel: str
+    user: str
+    message_ts: str | None
+    ephemeral: bool
+    thread_ts: str | None
+    expires: float
+    uses: int = RESPONSE_URL_USES
+
+
+class ResponseUrls:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._issued: dict[str, ResponseUrl] = {}
+
+    def issue(
+        self,
+        channel: str,
+        user: str,
+        message_ts: str | None = None,
+        ephemeral: bool = True,
+        thread_ts: str | None = None,
+    ) -> str:
+        """The secret end of a new URL."""
+        token = secrets.token_urlsafe(24)
+        expires = self._clock() + RESPONSE_URL_SECONDS
+        _forget_oldest(self._issued)
+        self._issued[token] = ResponseUrl(channel, user, message_ts, ephemeral, thread_ts, expires)
+        return token
+
+    def spend(self, token: str) -> ResponseUrl:
+        """Uses it once. Raises SlackError invalid_url, used_url or expired_url."""
+        url = self._issued.get(token)
+        if url is None:
+            raise SlackError("invalid_url")
+        if self._clock() >= url.expires:
+            raise SlackError("expired_url")
+        if url.uses <= 0:
+            raise SlackError("used_url")
+        url.uses -= 1
+        return url

@@ -1,0 +1,151 @@
+"""The Web API: reads a call, checks its token, meets the armed faults, finds the method, writes the log."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from localslack import api_chat, api_files, api_people, api_rooms, api_views
+from localslack.args import Args
+from localslack.errors import Json, RateLimited, SlackError
+from localslack.faults import API_KINDS
+from localslack.platform import Call, Platform
+
+Method = Callable[[Platform, Args], Json]
+
+METHODS: dict[str, Method] = {
+    **api_chat.METHODS,
+    **api_files.METHODS,
+    **api_people.METHODS,
+    **api_rooms.METHODS,
+    **api_views.METHODS,
+}
+# So many calls are kept for a test to look at.
+REMEMBERED = 20_000
+_WITHOUT_TOKEN = {"api.test"}
+_APP_TOKEN = {"apps.connections.open"}
+# The one scope (or any of several) that a method needs: https://docs.slack.dev/reference/scopes
+SCOPES: dict[str, tuple[str, ...]] = {
+    "chat.postMessage": ("chat:write",),
+    "chat.update": ("chat:write",),
+    "chat.delete": ("chat:write",),
+    "chat.postEphemeral": ("chat:write",),
+    "conversations.history": ("channels:history", "groups:history", "im:history", "mpim:history"),
+    "conversations.replies": ("channels:history", "groups:history", "im:history", "mpim:history"),
+    "conversations.info": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "conversations.list": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "conversations.members": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "conversations.join": ("channels:join",),
+    "conversations.open": ("im:write", "mpim:write", "channels:manage", "groups:write"),
+    "users.info": ("users:read",),
+    "users.list": ("users:read",),
+    "users.conversations": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "usergroups.list": ("usergroups:read",),
+    "usergroups.users.list": ("usergroups:read",),
+    "files.getUploadURLExternal": ("files:write",),
+    "files.completeUploadExternal": ("files:write",),
+    "files.info": ("files:read",),
+    "reactions.add": ("reactions:write",),
+}
+
+
+class WebApi:
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """One call of `/api/<method>`."""
+        method = request.match_info["method"]
+        values, token = await _read(request)
+        return await self.answer(request, method, values, lambda: self._call(method, values, token))
+
+    async def answer(
+        self,
+        request: web.Request,
+        method: str,
+        values: Json,
+        work: Callable[[], Json],
+        refuse: Callable[[SlackError], web.Response] = lambda error: web.json_response(error.body()),
+    ) -> web.Response:
+        """Does the work of one call under the armed faults, and logs it.
+
+        `values` are its arguments; `refuse` words an error, as `/api/` does or as a response URL does.
+        """
+        at = self.platform.config.wall_clock()
+
+        def log(status: int, result: Json | None) -> None:
+            self.platform.calls.append(Call(method, values, at, status, result))
+            del self.platform.calls[:-REMEMBERED]
+            self.platform.changes.ring()
+
+        def lost(result: Json | None) -> web.Response:
+            """Ends the connection without a word, as when a network breaks."""
+            log(0, result)
+            if request.transport is not None:
+                request.transport.close()
+            return web.Response()
+
+        reply_is_lost = False
+        try:
+            for fault in self.platform.faults.take(method, API_KINDS):
+                if fault.kind == "delay":
+                    await asyncio.sleep(fault.seconds)
+                elif fault.kind == "ratelimited":
+                    raise RateLimited(fault.retry_after)
+                elif fault.kind == "server_error":
+                    log(fault.status, None)
+                    return web.Response(status=fault.status, text="upstream error")
+                elif fault.kind == "error":
+                    raise SlackError(fault.error)
+                elif fault.kind == "lost_request":
+                    return lost(None)
+                else:
+                    reply_is_lost = True
+            result, reply = work(), None
+        except RateLimited as limited:
+            result = limited.body()
+            headers = {"Retry-After": str(limited.retry_after)}
+            reply = web.json_response(result, status=429, headers=headers)
+        except SlackError as error:
+            result, reply = error.body(), refuse(error)
+        if reply_is_lost:
+            return lost(result)
+        reply = reply or web.json_response(result)
+        log(reply.status, result)
+        return reply
+
+    def _call(self, method: str, values: Json, token: str) -> Json:
+        config = self.platform.config
+        if method not in METHODS:
+            raise SlackError("unknown_method", req_method=method)
+        if method not in _WITHOUT_TOKEN:
+            if not token:
+                raise SlackError("not_authed")
+            wanted = config.app_token if method in _APP_TOKEN else config.bot_token
+            if token != wanted:
+                known = token in (config.app_token, config.bot_token)
+                raise SlackError("not_allowed_token_type" if known else "invalid_auth")
+        needed = SCOPES.get(method)
+        if config.scopes is not None and needed and not config.scopes & set(needed):
+            provided = ",".join(sorted(config.scopes))
+            raise SlackError("missing_scope", needed=needed[0], provided=provided)
+        return {"ok": True, **METHODS[method](self.platform, Args(values))}
+
+
+async def _read(request: web.Request) -> tuple[Json, str]:
+    """The arguments of a call, from its query, form or JSON, and its token."""
+    values: Json = dict(request.query)
+    if request.content_type == "application/json":
+        try:
+            body = json.loads(await request.text() or "{}")
+        except ValueError:
+            body = {}
+        values |= body if isinstance(body, dict) else {}
+    elif request.method == "POST":
+        form: dict[str, Any] = dict(await request.post())
+        values |= form
+    token = str(values.pop("token", ""))
+    header = request.headers.get("Authorization", "")
+    return values, header.removeprefix("Bearer ").strip() or token

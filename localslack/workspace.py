@@ -1,0 +1,252 @@
+"""The workspace: people, channels, messages, files. Plain data and the rules that need nothing else."""
+
+import base64
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from localslack.errors import Json, SlackError
+
+TEAM_ID = "T0LOCAL"
+
+
+@dataclass
+class User:
+    id: str
+    name: str
+    real_name: str
+    is_bot: bool = False
+    deleted: bool = False
+    is_admin: bool = False
+    is_owner: bool = False
+    is_restricted: bool = False
+    is_stranger: bool = False
+    team_id: str = TEAM_ID
+
+
+@dataclass
+class UserGroup:
+    id: str
+    handle: str
+    name: str
+    users: list[str]
+    disabled: bool = False
+
+
+@dataclass
+class File:
+    id: str
+    name: str
+    title: str
+    mimetype: str
+    content: bytes
+    created: float
+    user: str
+    expected: int
+    complete: bool = False
+
+
+@dataclass
+class Message:
+    """One message as it is now; `Channel.messages` hands out copies, so an old one is what somebody saw before."""
+
+    channel: str
+    ts: str
+    user: str
+    text: str = ""
+    blocks: list[Json] | None = None
+    thread_ts: str | None = None
+    metadata: Json | None = None
+    from_app: bool = False
+    edited: Json | None = None
+    files: list[File] = field(default_factory=list)
+    ephemeral_to: str | None = None
+    broadcast: bool = False
+    subtype: str | None = None
+    reactions: list[Json] = field(default_factory=list)
+    options: Json = field(default_factory=dict)
+
+    @property
+    def ephemeral(self) -> bool:
+        return self.ephemeral_to is not None
+
+    @property
+    def is_reply(self) -> bool:
+        return self.thread_ts is not None and self.thread_ts != self.ts
+
+    @property
+    def elements(self) -> list[Json]:
+        """Every interactive element on the message, each with its `block_id`."""
+        return elements_of(self.blocks or [])
+
+    @property
+    def buttons(self) -> list[str]:
+        """The texts of its buttons, in order."""
+        return [e["text"]["text"] for e in self.elements if e["type"] == "button"]
+
+    def copy(self) -> "Message":
+        return replace(self, files=list(self.files), reactions=list(self.reactions))
+
+
+def speaks(block: Json) -> bool:
+    """Whether what is done in this block is sent at once: an input waits for the submission unless it dispatches."""
+    return block["type"] != "input" or bool(block.get("dispatch_action"))
+
+
+def elements_of(blocks: list[Json]) -> list[Json]:
+    """Every element with an `action_id` in message or view blocks, with its `block_id` added."""
+    found: list[Json] = []
+    for block in blocks:
+        parts = list(block.get("elements") or []) if block["type"] == "actions" else []
+        parts += [block[key] for key in ("accessory", "element") if isinstance(block.get(key), dict)]
+        found += [{**part, "block_id": block["block_id"]} for part in parts if "action_id" in part]
+    return found
+
+
+@dataclass
+class Channel:
+    id: str
+    name: str
+    members: set[str] = field(default_factory=set)
+    is_private: bool = False
+    is_im: bool = False
+    is_archived: bool = False
+    posts: dict[str, Message] = field(default_factory=dict)
+    reads: dict[str, str] = field(default_factory=dict)
+    replies: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, message: Message) -> None:
+        self.posts[message.ts] = message
+        if message.is_reply and message.thread_ts:
+            self.replies.setdefault(message.thread_ts, []).append(message.ts)
+
+    def remove(self, message: Message) -> None:
+        del self.posts[message.ts]
+        if message.is_reply and message.thread_ts:
+            self.replies[message.thread_ts].remove(message.ts)
+
+    def live_thread(self, ts: str) -> list[Message]:
+        """The thread's messages themselves, its parent first."""
+        every = [ts, *self.replies.get(ts, [])]
+        return [self.posts[each] for each in every if each in self.posts]
+
+    @property
+    def messages(self) -> list[Message]:
+        """Copies of the messages of the channel itself, oldest first, without replies in threads."""
+        return [m.copy() for m in self.posts.values() if not m.is_reply or m.broadcast]
+
+    def thread(self, ts: str) -> list[Message]:
+        """Copies of a thread's messages, its parent first."""
+        return [message.copy() for message in self.live_thread(ts)]
+
+
+class Workspace:
+    """Everything that people and the app see. `rang` is called after each change."""
+
+    def __init__(self, rang: Callable[[], None], wall_clock: Callable[[], float]) -> None:
+        self.id = TEAM_ID
+        self.name = "Local"
+        self.domain = "local"
+        self.rang = rang
+        self.wall_clock = wall_clock
+        self.users: dict[str, User] = {}
+        self.groups: dict[str, UserGroup] = {}
+        self.channels: dict[str, Channel] = {}
+        self.files: dict[str, File] = {}
+        self.ephemerals: list[Message] = []
+        self.bot_user = "U0BOT"
+        self.bot_id = "B0BOT"
+        self.app_id = "A0LOCAL"
+        self._numbers: dict[str, int] = {}
+
+    def number(self, prefix: str) -> str:
+        """A new id, readable: F0000001, V0000001, …"""
+        self._numbers[prefix] = self._numbers.get(prefix, 0) + 1
+        return f"{prefix}{self._numbers[prefix]:07d}"
+
+    def user(self, ref: str) -> User:
+        """A user by id, name or @name. Raises SlackError user_not_found."""
+        found = self.users.get(ref) or next((u for u in self.users.values() if u.name == ref.lstrip("@")), None)
+        if found is None:
+            raise SlackError("user_not_found")
+        return found
+
+    def group(self, ref: str) -> UserGroup:
+        """A user group by id or @handle. Raises SlackError no_such_subteam."""
+        handle = ref.lstrip("@")
+        found = self.groups.get(ref) or next((g for g in self.groups.values() if g.handle == handle), None)
+        if found is None:
+            raise SlackError("no_such_subteam")
+        return found
+
+    def channel(self, ref: str) -> Channel:
+        """A channel by id, name or #name. Raises SlackError channel_not_found."""
+        name = ref.lstrip("#")
+        found = self.channels.get(ref) or next((c for c in self.channels.values() if c.name == name), None)
+        if found is None:
+            raise SlackError("channel_not_found")
+        return found
+
+    def direct(self, user_id: str, other: str | None = None) -> Channel:
+        """The direct-message channel of a user with the app (or with another user), opened when needed."""
+        other = other or self.bot_user
+        channel_id = "D0" + user_id[2:] + ("" if other == self.bot_user else other[2:])
+        if channel_id not in self.channels:
+            self.channels[channel_id] = Channel(channel_id, channel_id, {user_id, other}, True, True)
+            self.rang()
+        return self.channels[channel_id]
+
+    def next_ts(self, channel: Channel) -> str:
+        """A timestamp that is unique in this channel, and only there, as in Slack."""
+        micros = int(self.wall_clock() * 1_000_000)
+        if channel.posts:
+            last = next(reversed(channel.posts))
+            seconds, fraction = last.split(".")
+            micros = max(micros, int(seconds) * 1_000_000 + int(fraction) + 1)
+        return f"{micros // 1_000_000}.{micros % 1_000_000:06d}"
+
+    def post(self, channel: Channel, user: str, **fields: Any) -> Message:
+        """Adds a message and returns it (the live one, not a copy)."""
+        message = Message(channel.id, self.next_ts(channel), user, **fields)
+        message.blocks = self.with_ids(message.blocks)
+        if message.ephemeral_to:
+            self.ephemerals.append(message)
+        else:
+            channel.add(message)
+            channel.reads[user] = message.ts
+        self.rang()
+        return message
+
+    def with_ids(self, blocks: list[Json] | None) -> list[Json] | None:
+        """The blocks with the ids that Slack adds where the app gave none; an empty list is none at all."""
+        if not blocks:
+            return None
+        return [self._with_ids(block) for block in blocks]
+
+    def _with_ids(self, block: Json) -> Json:
+        block = {**block, "block_id": block.get("block_id") or self.number("b")}
+        if block["type"] == "actions":
+            block["elements"] = [self._with_action_id(element) for element in block["elements"]]
+        for key in ("accessory", "element"):
+            if isinstance(block.get(key), dict) and block[key]["type"] != "image":
+                block[key] = self._with_action_id(block[key])
+        return block
+
+    def _with_action_id(self, element: Json) -> Json:
+        return {**element, "action_id": element.get("action_id") or self.number("a")}
+
+
+def page_of(items: list[Any], limit: int, cursor: str) -> tuple[list[Any], str]:
+    """One page of a list and the cursor of the next ("" at the end). Raises SlackError invalid_cursor."""
+    start = 0
+    if cursor:
+        try:
+            start = int(base64.b64decode(cursor, validate=True).decode().removeprefix("next:"))
+        except ValueError:
+            raise SlackError("invalid_cursor") from None
+    following = base64.b64encode(f"next:{start + limit}".encode()).decode() if start + limit < len(items) else ""
+    return items[start : start + limit], following
+
+
+TS = re.compile(r"^\d{9,11}\.\d{6}$")

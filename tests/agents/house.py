@@ -1,0 +1,220 @@
+"""What the tests of the worker share: a store of their own, a worker in this process or another, and people."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from autogen_core.models import ChatCompletionClient
+from pydantic import SecretStr
+
+from agents import teams
+from agents.demo_model import DemoModel
+from agents.patience import patiently
+from agents.runner import Runner
+from agents.teams import Teams
+from bot import flows
+from bot.core.deciding import Attempt
+from bot.core.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId
+from bot.core.people import Actor, Reviewers
+from bot.core.policy import Rules
+from bot.core.requests import Request, Verb
+from bot.core.runs import Run
+from bot.settings import WorkerSettings
+from bot.store.journal import RedisJournal
+from bot.store.store import EVENTS, Store
+from bot.store.wakeups import Wakeups
+
+T = TypeVar("T")
+WORKSPACE, CHANNEL = WorkspaceId("T1"), ChannelId("C1")
+ANN, BOB = UserId("U0ANN"), UserId("U0BOB")
+RULES = Rules(ChannelId("CAPPROVALS"), Reviewers(frozenset({BOB})))
+LEASE = timedelta(seconds=1)
+HERE = Path(__file__).parent
+
+
+class Silent:
+    """A queue that nobody works on: tests advance runs themselves."""
+
+    def __init__(self) -> None:
+        self.asked: list[RunId] = []
+
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0)) -> None:
+        self.asked.append(run)
+
+
+@dataclass
+class House:
+    """A store with its rules, and everything that works on it."""
+
+    url: str
+    namespace: str
+    store: Store
+    wakeups: Wakeups
+    folder: Path
+    smtp_url: str | None = None
+
+    def settings(self) -> WorkerSettings:
+        """With a lease too short for the environment."""
+        return WorkerSettings.model_construct(
+            redis_url=SecretStr(self.url),
+            namespace=self.namespace,
+            log_level="INFO",
+            model_config_file=None,
+            smtp_url=SecretStr(self.smtp_url) if self.smtp_url else None,
+            mail_from="countersign@example.com",
+            data_dir=self.folder,
+            lease=LEASE,
+            concurrency=100,
+        )
+
+    async def start(self, run: str = "r1", team: str = "email", task: str = "tell the vendor we need 10% off") -> Run:
+        """A run in the store, queued and asked for by nobody."""
+        await self.store.announce("a test", [teams.TeamInfo(team, "")], timedelta(seconds=15))
+        return await flows.start(
+            self.store,
+            Silent(),
+            run=RunId(run),
+            workspace=WORKSPACE,
+            channel=CHANNEL,
+            requester=ANN,
+            team=team,
+            task=task,
+        )
+
+    @asynccontextmanager
+    async def worker(
+        self, *, found: Teams | None = None, model: ChatCompletionClient | None = None, owner: str = "w1"
+    ) -> AsyncIterator["Worker"]:
+        """A worker in this process, which lets its runs go at the end."""
+        stop = asyncio.Event()
+        queue = Silent()
+        runner = Runner(
+            owner=owner,
+            store=self.store,
+            queue=queue,
+            wakeups=self.wakeups,
+            journal=RedisJournal(self.store),
+            teams=found or teams.find(),
+            model=model or DemoModel(),
+            settings=self.settings(),
+            stop=stop,
+        )
+        worker = Worker(runner, queue, stop)
+        try:
+            yield worker
+        finally:
+            stop.set()
+            await asyncio.gather(*worker.tasks)
+
+    async def run(self, run: str = "r1") -> Run:
+        seen = await self.store.run(RunId(run))
+        assert seen is not None
+        return seen.value
+
+    async def asked(self, run: str = "r1", *, not_this: Request | None = None) -> Request:
+        """The request that the run waits for, once there is one (and it is another than `not_this`)."""
+
+        async def look() -> Request | None:
+            for name in (await self.run(run)).open.values():
+                seen = await self.store.request(name)
+                if seen is not None and (not_this is None or name != not_this.id):
+                    return seen.value
+            return None
+
+        return await fact(look)
+
+    async def over(self, run: str = "r1") -> Run:
+        """The run once it has ended."""
+
+        async def look() -> Run | None:
+            seen = await self.run(run)
+            return seen if seen.over else None
+
+        return await fact(look)
+
+    async def decide(self, request: Request, verb: Verb, words: str = "", attempt: str = "a1") -> Request:
+        actor = Actor(WORKSPACE, BOB)
+        name = AttemptId(f"{attempt}{request.id}")
+        wanted = Attempt(name, actor, verb, request.digest, words)
+        return await patiently(lambda: flows.decide(self.store, request.id, wanted))
+
+    async def events(self) -> list[dict[str, Any]]:
+        """Everything that happened, as plain data."""
+        raw = await self.store.client.xrange(self.store.keys.events)
+        return [{"type": e.type, **e.data} for e in (EVENTS.load(fields[b"event"]) for _, fields in raw)]
+
+    def mails(self) -> list[Path]:
+        """The mails in the Maildir."""
+        return sorted((self.folder / "mail" / "new").glob("*"))
+
+
+@dataclass
+class Worker:
+    """A runner whose runs are tasks of the test."""
+
+    runner: Runner
+    queue: Silent
+    stop: asyncio.Event
+
+    def __post_init__(self) -> None:
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def advance(self, run: str = "r1") -> asyncio.Task[None]:
+        task = asyncio.create_task(self.runner.advance(RunId(run)))
+        self.tasks.append(task)
+        return task
+
+
+class Process:
+    """A worker process of its own: `async with Process(house) as worker`; it is killed at the end if it still runs."""
+
+    def __init__(self, house: House, folder: Path = teams.HERE) -> None:
+        self._house = house
+        self._folder = folder
+
+    async def __aenter__(self) -> Self:
+        house = self._house
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(HERE / "worker_process.py"),
+            house.url,
+            house.namespace,
+            str(house.folder),
+            str(self._folder),
+            house.smtp_url or "",
+            cwd=HERE.parents[1],
+            env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    async def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def terminate(self) -> int:
+        """SIGTERM; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.process.wait()
+
+
+async def fact(look: Callable[[], Awaitable[T | None]], within: float = 20) -> T:
+    """What `look` finds, once it finds something."""
+    async with asyncio.timeout(within):
+        while True:
+            # Tests that cut connections meet the dead ones in their own pool.
+            if (found := await patiently(look)) is not None:
+                return found
+            await asyncio.sleep(0.01)

@@ -1,0 +1,173 @@
+"""Recorded effects: at most once, and what is found of them later."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from autogen_core.models import CreateResult, UserMessage
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from agents.journal import Entry, JournaledModel, RunJournal, effect
+from bot.core.errors import ActionFailed, LeaseLost, OutcomeUnknown, UnknownSchema
+from bot.core.ids import RunId
+from bot.core.ports import Lease
+from bot.store.journal import RedisJournal
+from tests.agents.house import LEASE, House
+
+pytest_plugins = ["tests.redis_server"]
+
+
+async def claimed(house: House, owner: str = "w1") -> Lease:
+    lease = await house.store.claim(RunId("r1"), owner, LEASE)
+    assert lease is not None
+    return lease
+
+
+async def journal_of(house: House, lease: Lease) -> RunJournal:
+    return await RunJournal.open(RedisJournal(house.store), lease)
+
+
+async def yes() -> None:
+    """It is still wanted."""
+
+
+def acting(done: list[str], outcome: str | Exception) -> Callable[[], Awaitable[str]]:
+    async def act() -> str:
+        done.append("x")
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return act
+
+
+async def do(journal: RunJournal, act: Callable[[], Awaitable[str]]) -> str:
+    return await effect(journal, journal.key("step", "send", "a"), "send", act, yes)
+
+
+async def test_a_recorded_effect_is_not_done_again(house: House) -> None:
+    await house.start()
+    done: list[str] = []
+    lease = await claimed(house)
+    assert await do(await journal_of(house, lease), acting(done, "sent")) == "sent"
+    assert await do(await journal_of(house, lease), acting(done, "sent again")) == "sent"
+    assert done == ["x"]
+
+
+async def test_an_effect_that_was_started_and_never_ended_is_not_repeated(house: House) -> None:
+    """R4: killed during the action, nobody knows; it is said and not repeated."""
+    await house.start()
+    lease = await claimed(house)
+    journal = await journal_of(house, lease)
+    await journal.record(journal.key("step", "send", "a"), Entry("started", attempt="another process"))
+    done: list[str] = []
+    with pytest.raises(OutcomeUnknown, match="Nobody knows whether “send” happened"):
+        await do(await journal_of(house, lease), acting(done, "sent"))
+    assert not done
+
+
+@pytest.mark.parametrize(
+    ("raised", "comes_out"),
+    [
+        (ActionFailed("no server"), ActionFailed),
+        (OutcomeUnknown("cut off"), OutcomeUnknown),
+        (KeyError("bug"), OutcomeUnknown),
+    ],
+)
+async def test_a_failure_is_found_again_as_it_was(
+    house: House, raised: Exception, comes_out: type[ActionFailed]
+) -> None:
+    await house.start()
+    lease = await claimed(house)
+    done: list[str] = []
+    sentences = []
+    for _ in range(2):
+        with pytest.raises(comes_out) as found:
+            await do(await journal_of(house, lease), acting(done, raised))
+        sentences.append(str(found.value))
+        assert type(found.value) is comes_out
+    assert sentences[0] == sentences[1]
+    assert done == ["x"]
+
+
+async def test_a_failure_may_be_tried_again_as_another_step(house: House) -> None:
+    await house.start()
+    journal = await journal_of(house, await claimed(house))
+    done: list[str] = []
+    with pytest.raises(ActionFailed):
+        await do(journal, acting(done, ActionFailed("no server")))
+    assert await do(journal, acting(done, "sent")) == "sent"
+    assert done == ["x", "x"]
+
+
+async def test_who_lost_the_run_does_nothing_outside(house: House) -> None:
+    await house.start()
+    lost = await claimed(house)
+    journal = await journal_of(house, lost)
+    await house.store.release(lost)
+    await claimed(house, "w2")
+    done: list[str] = []
+    with pytest.raises(LeaseLost):
+        await do(journal, acting(done, "sent"))
+    assert not done
+
+
+async def test_an_effect_that_is_no_longer_wanted_is_not_done(house: House) -> None:
+    await house.start()
+    journal = await journal_of(house, await claimed(house))
+    done: list[str] = []
+
+    async def no() -> None:
+        raise LeaseLost("the run was stopped")
+
+    with pytest.raises(LeaseLost):
+        await effect(journal, journal.key("step", "send", "a"), "send", acting(done, "sent"), no)
+    assert not done
+
+
+async def test_entries_of_another_version_are_refused_by_name() -> None:
+    with pytest.raises(UnknownSchema, match="another version of the worker"):
+        Entry.load(b'{"schema": 99, "state": "done"}')
+    assert Entry.load(Entry("done", "x").dump()) == Entry("done", "x")
+
+
+async def test_a_model_is_asked_once_whatever_the_number_of_rebuilds(house: House) -> None:
+    await house.start()
+    lease = await claimed(house)
+    model = ReplayChatCompletionClient(["one", "two", "three", "four"])
+    question = [UserMessage(content="?", source="user")]
+    transcripts = []
+    for _ in range(3):
+        journal = await journal_of(house, lease)
+        ann = JournaledModel(model, journal, "ann", lambda error: None)
+        bob = JournaledModel(model, journal, "bob", lambda error: None)
+        transcripts.append([str((await asker.create(question)).content) for asker in (ann, ann, bob)])
+    assert transcripts == [["one", "two", "three"]] * 3
+    other = JournaledModel(model, await journal_of(house, lease), "ann", lambda error: None)
+    assert (await other.create([UserMessage(content="other", source="user")])).content == "four"
+
+
+async def test_a_streaming_model_is_asked_once_too(house: House) -> None:
+    await house.start()
+    lease = await claimed(house)
+    model = ReplayChatCompletionClient(["one two"])
+    said = []
+    for _ in range(2):
+        asker = JournaledModel(model, await journal_of(house, lease), "ann", lambda error: None)
+        pieces = [piece async for piece in asker.create_stream([UserMessage(content="?", source="user")])]
+        assert isinstance(pieces[-1], CreateResult)
+        said.append(("".join(p for p in pieces if isinstance(p, str)), pieces[-1].content))
+    assert said == [("one two", "one two")] * 2
+
+
+async def test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text(house: House) -> None:
+    await house.start()
+    lost = await claimed(house)
+    journal = await journal_of(house, lost)
+    await house.store.release(lost)
+    await claimed(house, "w2")
+    told: asyncio.Queue[Exception] = asyncio.Queue()
+    asker = JournaledModel(ReplayChatCompletionClient(["one"]), journal, "ann", told.put_nowait)
+    with pytest.raises(LeaseLost):
+        await asker.create([UserMessage(content="?", source="user")])
+    assert isinstance(told.get_nowait(), LeaseLost)

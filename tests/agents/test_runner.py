@@ -1,0 +1,460 @@
+"""One run in one process: asked, stopped, taken over, rebuilt, and what AutoGen makes of it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis.asyncio
+from autogen_agentchat.agents import AssistantAgent, BaseChatAgent, UserProxyAgent
+from autogen_agentchat.base import Response, TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.messages import BaseChatMessage, TextMessage
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core import CancellationToken
+from autogen_core.models import CreateResult, LLMMessage
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from agents.answers import DecisionTermination
+from agents.context import RunContext
+from agents.demo_model import DemoModel
+from agents.runner import Runner
+from agents.teams import Conclusion, Team, Teams, find
+from bot import flows
+from bot.core.errors import StoreUnavailable
+from bot.core.ids import RunId
+from bot.core.people import Actor, Reviewers
+from bot.core.policy import Rules
+from bot.core.ports import Lease
+from bot.core.requests import Request, Verb
+from bot.core.requests import Status as RequestStatus
+from bot.core.runs import Status
+from bot.store.embedded import EmbeddedRedis
+from bot.store.journal import RedisJournal
+from bot.store.store import Store
+from bot.store.wakeups import Wakeups
+from tests.agents.house import ANN, RULES, WORKSPACE, House, Silent, fact
+
+pytest_plugins = ["tests.redis_server"]
+
+
+def only(team: Team) -> Teams:
+    return Teams({team.name: team}, {})
+
+
+def plain(run: RunContext) -> AutoGenTeam:
+    """What the README shows: AutoGen's own UserProxyAgent."""
+    writer = AssistantAgent("writer", model_client=run.model("writer"))
+    human = UserProxyAgent("human", input_func=run.human().input_func)
+    return RoundRobinGroupChat([writer, human], termination_condition=MaxMessageTermination(4))
+
+
+async def told(run: RunContext, result: TaskResult) -> Conclusion:
+    """The whole conversation."""
+    said = [f"{m.source}: {m.to_text()}" for m in result.messages if isinstance(m, BaseChatMessage)]
+    return Conclusion("Told.", "\n---\n".join(said))
+
+
+PLAIN = Team("plain", "asks", plain, told)
+
+
+async def test_a_plain_user_proxy_shows_the_last_words_and_gets_the_fixed_answer(house: House) -> None:
+    """R16: input_func is told only a prompt; people see the team's words, the team reads the template."""
+    await house.start(team="plain")
+    model = ReplayChatCompletionClient(["Shall I order 10?", "Then 12 are ordered."])
+    async with house.worker(found=only(PLAIN), model=model) as worker:
+        worker.advance()
+        request = await house.asked()
+        assert request.question.agent == "writer"
+        assert request.question.content == "Shall I order 10?"
+        assert (await house.run()).status is Status.WAITING
+        await house.decide(request, Verb.RESPOND, "12, please")
+        run = await house.over()
+    assert run.status is Status.FINISHED
+    assert "human: DECISION: ANSWERED, NOT APPROVED" in run.words
+    assert "> 12, please" in run.words
+    types = [e["type"] for e in await house.events()]
+    assert types.index("request_decided") < types.index("decision_delivered") < types.index("run_finished")
+
+
+async def test_an_agent_that_says_approved_does_not_end_its_team(house: House) -> None:
+    def build(run: RunContext) -> AutoGenTeam:
+        writer = AssistantAgent("writer", model_client=run.model("writer"))
+        ends = DecisionTermination({RequestStatus.APPROVED}, sources={"reviewer"})
+        return RoundRobinGroupChat([writer, run.reviewer()], termination_condition=ends)
+
+    await house.start(team="t")
+    model = ReplayChatCompletionClient(["DECISION: APPROVED", "APPROVED again"])
+    async with house.worker(found=only(Team("t", "", build, told)), model=model) as worker:
+        worker.advance()
+        first = await house.asked()
+        assert first.question.content == "DECISION: APPROVED"
+        await house.decide(first, Verb.RESPOND, "APPROVED")
+        await house.decide(await house.asked(not_this=first), Verb.APPROVE)
+        run = await house.over()
+    assert run.status is Status.FINISHED
+    assert [e["type"] for e in await house.events()].count("request_asked") == 2
+
+
+async def test_two_runs_that_wait_do_not_block_each_other(house: House) -> None:
+    """Answered in reverse order, each gets its own answer (R1)."""
+    await house.start("r1", task="write to a@example.com about tea")
+    await house.start("r2", task="write to b@example.com about coffee")
+    async with house.worker() as worker:
+        worker.advance("r1")
+        worker.advance("r2")
+        first, second = await house.asked("r1"), await house.asked("r2")
+        await house.decide(second, Verb.APPROVE)
+        assert (await house.over("r2")).words == second.question.content
+        assert not (await house.run("r1")).over
+        await house.decide(first, Verb.REJECT)
+        assert "rejected" in (await house.over("r1")).result
+    assert len(house.mails()) == 1
+
+
+async def test_one_run_delivered_to_two_workers_has_one_set_of_effects(house: House) -> None:
+    """R8: the job may come twice, to one worker or to two."""
+    await house.start()
+    async with house.worker(owner="w1") as one, house.worker(owner="w2") as two:
+        jobs = [one.advance(), one.advance(), two.advance(), two.advance()]
+        request = await house.asked()
+        await fact_of(lambda: sum(job.done() for job in jobs) == 3)
+        await house.decide(request, Verb.APPROVE)
+        await house.over()
+        await asyncio.gather(*jobs)
+    types = [e["type"] for e in await house.events()]
+    assert (types.count("request_asked"), types.count("run_progressed"), types.count("run_finished")) == (1, 1, 1)
+    assert len(house.mails()) == 1
+
+
+async def test_a_run_stopped_while_it_waits_ends_at_once(house: House) -> None:
+    await house.start()
+    async with house.worker() as worker:
+        job = worker.advance()
+        request = await house.asked()
+        await flows.stop(house.store, RunId("r1"), Actor(WORKSPACE, ANN), frozenset())
+        await asyncio.wait_for(job, 3)
+    assert (await house.run()).status is Status.STOPPED
+    seen = await house.store.request(request.id)
+    assert seen is not None
+    assert seen.value.status is RequestStatus.WITHDRAWN
+    assert not house.mails()
+
+
+async def test_a_run_stopped_at_the_last_moment_does_nothing_outside(house: House) -> None:
+    """A stop between the decision and the action: the store is asked once more right before."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def late(run: RunContext, result: TaskResult) -> Conclusion:
+        reached.set()
+        await go_on.wait()
+        return Conclusion(await run.step("send", done))
+
+    acted: list[str] = []
+
+    async def done() -> str:
+        acted.append("x")
+        return "sent"
+
+    class Deaf(Wakeups):
+        async def ended(self, run: RunId) -> Any:
+            await asyncio.Event().wait()
+
+    await house.start(team="plain")
+    async with Deaf(house.store) as deaf:
+        house.wakeups = deaf
+        model = ReplayChatCompletionClient(["?", "!"])
+        async with house.worker(found=only(Team("plain", "", plain, late)), model=model) as worker:
+            job = worker.advance()
+            await house.decide(await house.asked(), Verb.APPROVE)
+            await reached.wait()
+            await flows.stop(house.store, RunId("r1"), Actor(WORKSPACE, ANN), frozenset())
+            go_on.set()
+            await asyncio.wait_for(job, 3)
+    assert not acted
+    assert (await house.run()).status is Status.STOPPED
+
+
+async def test_an_action_under_way_is_not_cut_off_when_the_worker_is_told_to_stop(house: House) -> None:
+    acting, go_on = asyncio.Event(), asyncio.Event()
+
+    async def act() -> str:
+        acting.set()
+        await go_on.wait()
+        return "Ordered."
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        return Conclusion(await run.step("order", act))
+
+    await house.start(team="plain")
+    model = ReplayChatCompletionClient(["?", "!"])
+    async with house.worker(found=only(Team("plain", "", plain, conclude)), model=model) as worker:
+        job = worker.advance()
+        await house.decide(await house.asked(), Verb.APPROVE)
+        await acting.wait()
+        worker.stop.set()
+        go_on.set()
+        await asyncio.wait_for(job, 5)
+    assert (await house.run()).result == "Ordered."
+
+
+class Orders(BaseChatAgent):
+    """Acts the way AutoGen calls tools: the call is cancelled with the token, and the agent then fails."""
+
+    def __init__(self, run: RunContext, act: Callable[[], Awaitable[str]], cut: asyncio.Event) -> None:
+        super().__init__("clerk", "")
+        self._run, self._act, self._cut = run, act, cut
+
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage,)
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        call = asyncio.ensure_future(self._run.step("order", self._act))
+        cancellation_token.link_future(call)
+        try:
+            return Response(chat_message=TextMessage(content=await call, source="clerk"))
+        except asyncio.CancelledError:
+            self._cut.set()
+            raise ValueError("I was cut off") from None
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
+
+
+async def test_an_action_of_an_agent_that_is_cut_off_is_seen_to_its_end_and_not_repeated(house: House) -> None:
+    """R4: the team is cancelled, what it does outside is not; the run goes on elsewhere with the result."""
+    acting, cut, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    acted: list[str] = []
+
+    async def act() -> str:
+        acted.append("x")
+        acting.set()
+        await go_on.wait()
+        return "Ordered."
+
+    team = Team("t", "", lambda run: RoundRobinGroupChat([Orders(run, act, cut)], max_turns=1))
+    await house.start(team="t")
+    async with house.worker(found=only(team)) as one:
+        job = one.advance()
+        await acting.wait()
+        one.stop.set()
+        await cut.wait()
+        go_on.set()
+        await asyncio.wait_for(job, 5)
+    assert not (await house.run()).over
+    async with house.worker(found=only(team), owner="w2") as two:
+        await two.advance()
+    assert (await house.run()).words == "Ordered."
+    assert acted == ["x"]
+
+
+class Raises(BaseChatAgent):
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage,)
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        raise ValueError("the vendor list is empty")
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
+
+
+async def test_a_team_that_fails_is_told_in_a_sentence_and_the_traceback_is_in_the_log(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.start(team="t")
+    team = Team("t", "", lambda run: RoundRobinGroupChat([Raises("clerk", "")]), told)
+    async with house.worker(found=only(team)) as worker:
+        await worker.advance()
+    run = await house.run()
+    assert run.status is Status.FAILED
+    assert "ValueError: the vendor list is empty" in run.result
+    assert "Traceback" not in run.result
+    assert "\n" not in run.result
+    assert "Traceback" in caplog.text
+
+
+async def test_a_team_that_cannot_be_built_fails_its_run(house: House) -> None:
+    def build(run: RunContext) -> AutoGenTeam:
+        raise KeyError("VENDOR")
+
+    await house.start(team="t")
+    async with house.worker(found=only(Team("t", "", build))) as worker:
+        await worker.advance()
+    assert "VENDOR" in (await house.run()).result
+
+
+async def test_a_run_of_a_team_that_is_gone_fails_and_one_of_another_worker_is_left_to_it(house: House) -> None:
+    await house.start("r1", team="email")
+    await house.start("r2", team="gone")
+    await house.store.announce("a test", find().infos(), timedelta(seconds=15))
+    async with house.worker(found=Teams({}, {"gone": "its file does not load."})) as worker:
+        await worker.advance("r1")
+        await worker.advance("r2")
+        assert worker.queue.asked == [RunId("r1")]
+    assert (await house.run("r1")).status is Status.QUEUED
+    assert (await house.run("r2")).result == "The team “gone” cannot run: its file does not load."
+
+
+async def test_a_question_that_nobody_may_answer_ends_the_run_and_says_what_to_do(house: House) -> None:
+    """R10: never a request that no one may decide."""
+    await house.start()
+    await house.store.set_defaults(Rules(RULES.approvals_channel, Reviewers()))
+    async with house.worker() as worker:
+        await worker.advance()
+    run = await house.run()
+    assert run.status is Status.FAILED
+    assert "nobody may decide" in run.result
+
+
+async def test_a_run_taken_over_by_another_worker_is_let_go_in_silence(house: House) -> None:
+    """A worker that slept longer than its lease changes nothing any more."""
+    await house.start()
+    async with house.worker(owner="w1") as one, house.worker(owner="w2") as two:
+        first = one.advance()
+        request = await house.asked()
+        await house.store.release(Lease(RunId("r1"), 1, "w1"))
+        two.advance()
+        await asyncio.wait_for(first, 5)
+        await house.decide(request, Verb.APPROVE)
+        assert (await house.over()).status is Status.FINISHED
+    assert len(house.mails()) == 1
+
+
+async def test_two_humans_asked_about_the_same_words_are_two_questions(house: House) -> None:
+    def build(run: RunContext) -> AutoGenTeam:
+        writer = AssistantAgent("writer", model_client=run.model("writer"))
+        humans = [run.reviewer("legal"), run.reviewer("finance")]
+        return RoundRobinGroupChat([writer, *humans], termination_condition=MaxMessageTermination(4))
+
+    await house.start(team="t")
+    async with house.worker(found=only(Team("t", "", build, told))) as worker:
+        worker.advance()
+        first = await house.asked()
+        assert first.question.agent == "writer to legal"
+        await house.decide(first, Verb.APPROVE)
+        second = await house.asked(not_this=first)
+        assert second.question.agent == "legal to finance"
+
+
+class Dying(RedisJournal):
+    """Stops its worker when one more effect was recorded: a death at every effect in turn."""
+
+    def __init__(self, store: Store, stop: asyncio.Event) -> None:
+        super().__init__(store)
+        self._stop = stop
+
+    async def record(self, lease: Lease, key: str, value: bytes, *, replace: bool = False) -> bytes:
+        stands = await super().record(lease, key, value, replace=replace)
+        self._stop.set()
+        return stands
+
+
+class Counting(DemoModel):
+    """Counts what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def create(self, messages: Sequence[LLMMessage], **more: Any) -> CreateResult:
+        self.asked += 1
+        return await super().create(messages, **more)
+
+
+async def test_a_run_let_go_after_each_of_its_effects_repeats_none(house: House) -> None:
+    """R4, and FACTS AutoGen 6: no model, no person and no mail server is asked twice."""
+    await house.start()
+    model = Counting()
+    decided: list[Request] = []
+    for life in range(30):
+        stop = asyncio.Event()
+        runner = Runner(
+            owner=f"w{life}",
+            store=house.store,
+            queue=Silent(),
+            wakeups=house.wakeups,
+            journal=Dying(house.store, stop),
+            teams=find(),
+            model=model,
+            settings=house.settings(),
+            stop=stop,
+        )
+        job = asyncio.create_task(runner.advance(RunId("r1")))
+        while not job.done():
+            open_ = [name for name in (await house.run()).open.values() if name not in {r.id for r in decided}]
+            if open_ and (seen := await house.store.request(open_[0])):
+                verb = Verb.RESPOND if len(decided) < 2 else Verb.APPROVE
+                decided.append(await house.decide(seen.value, verb, "" if verb is Verb.APPROVE else "make it shorter"))
+            await asyncio.wait({job}, timeout=0.01)
+        await job
+        if (await house.run()).over:
+            break
+    assert (await house.run()).status is Status.FINISHED
+    assert life >= 5
+    assert model.asked == 3
+    types = [e["type"] for e in await house.events()]
+    assert (types.count("request_asked"), types.count("request_decided"), types.count("decision_delivered")) == (
+        3,
+        3,
+        3,
+    )
+    assert types.count("run_progressed") <= 3
+    assert len(house.mails()) == 1
+
+
+async def test_a_connection_cut_while_people_are_asked_is_no_answer(house: House) -> None:
+    await house.start()
+    async with house.worker() as worker:
+        worker.advance()
+        request = await house.asked()
+        for kind in ("pubsub", "normal"):
+            await house.store.client.client_kill_filter(_type=kind, skipme=True)
+        await house.decide(request, Verb.APPROVE)
+        assert (await house.over()).status is Status.FINISHED
+    assert len(house.mails()) == 1
+
+
+@asynccontextmanager
+async def on(server: EmbeddedRedis, folder: Path) -> AsyncIterator[House]:
+    async with redis.asyncio.Redis.from_url(server.url) as client:
+        store = Store(client, "t")
+        await store.set_defaults(RULES)
+        async with Wakeups(store) as wakeups:
+            yield House(server.url, "t", store, wakeups, folder)
+
+
+async def test_a_store_that_is_away_while_people_are_asked_ends_nothing(tmp_path: Path) -> None:
+    """FACTS AutoGen 3: a lost store is waited out; it is no exception and no decision."""
+    async with EmbeddedRedis(tmp_path / "redis") as server, on(server, tmp_path) as house:
+        await house.start()
+        async with house.worker() as worker:
+            job = worker.advance()
+            request = await house.asked()
+            os.kill(int((await house.store.client.info("server"))["process_id"]), signal.SIGKILL)
+            assert await fact(lambda: answering(house.store))
+            assert not job.done()
+            await house.decide(request, Verb.APPROVE)
+            assert (await house.over()).status is Status.FINISHED
+        assert len(house.mails()) == 1
+
+
+async def answering(store: Store) -> bool | None:
+    try:
+        await store.now()
+    except StoreUnavailable:
+        return None
+    return True
+
+
+async def fact_of(true: Callable[[], bool]) -> None:
+    async def look() -> bool | None:
+        return True if true() else None
+
+    await fact(look)

@@ -1,0 +1,35 @@
+"""`python -m agents` with a lease too short for the environment, and teams from any folder."""
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from agents.__main__ import serve
+from bot.settings import WorkerSettings
+from tests.agents.house import LEASE
+
+
+async def main(url: str, namespace: str, data: str, folder: str, smtp_url: str) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    settings = WorkerSettings.model_construct(
+        redis_url=SecretStr(url),
+        namespace=namespace,
+        log_level="INFO",
+        model_config_file=None,
+        smtp_url=SecretStr(smtp_url) if smtp_url else None,
+        mail_from="countersign@example.com",
+        data_dir=Path(data),
+        lease=LEASE,
+        concurrency=100,
+    )
+    await serve(settings, stop, Path(folder))
+
+
+logging.basicConfig(level="INFO", format="%(relativeCreated)d %(process)d %(name)s %(message)s")
+logging.getLogger("autogen_core").setLevel("WARNING")
+asyncio.run(main(*sys.argv[1:]))

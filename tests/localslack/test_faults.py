@@ -1,0 +1,114 @@
+"""Faults on demand, seen by slack-sdk's own client and from other processes."""
+
+import asyncio
+
+import aiohttp
+import pytest
+from slack_cases import client_of
+from slack_sdk.errors import SlackApiError
+from slack_sdk.http_retry.builtin_async_handlers import (
+    AsyncRateLimitErrorRetryHandler,
+    AsyncServerErrorRetryHandler,
+)
+from slack_sdk.http_retry.builtin_interval_calculators import FixedValueRetryIntervalCalculator
+from slack_sdk.web.async_client import AsyncWebClient
+
+from localslack import LocalSlack
+
+
+def texts(slack: LocalSlack) -> list[str]:
+    return [message.text for message in slack.channel("#general").messages]
+
+
+async def test_a_lost_reply_leaves_the_effect_and_a_lost_request_does_not(
+    slack: LocalSlack, client: AsyncWebClient
+) -> None:
+    slack.faults.add("lost_reply", on="chat.postMessage")
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await client.chat_postMessage(channel="#general", text="took effect")
+    slack.faults.add("lost_request", on="chat.*")
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await client.chat_postMessage(channel="#general", text="never came")
+    assert texts(slack) == ["took effect"]
+    assert [(call.method, call.status, call.ok) for call in slack.calls] == [
+        ("chat.postMessage", 0, True),
+        ("chat.postMessage", 0, False),
+    ]
+
+
+async def test_a_client_that_retries_connection_errors_posts_twice(
+    slack: LocalSlack, session: aiohttp.ClientSession
+) -> None:
+    """slack-sdk's default: a post whose reply was lost is posted again."""
+    slack.faults.add("lost_reply", on="chat.postMessage")
+    client = AsyncWebClient(slack.bot_token, base_url=slack.api_url, session=session)
+    await client.chat_postMessage(channel="#general", text="once?")
+    assert texts(slack) == ["once?", "once?"]
+
+
+async def test_429_and_5xx_pass_after_as_many_tries_as_were_armed(
+    slack: LocalSlack, session: aiohttp.ClientSession
+) -> None:
+    client = client_of(slack, session)
+    client.retry_handlers += [
+        AsyncRateLimitErrorRetryHandler(max_retry_count=2),
+        AsyncServerErrorRetryHandler(interval_calculator=FixedValueRetryIntervalCalculator(0.0)),
+    ]
+    slack.faults.add("ratelimited", on="chat.postMessage", times=1, retry_after=0)
+    slack.faults.add("server_error", on="chat.update", times=1, status=503)
+    posted = await client.chat_postMessage(channel="#general", text="one")
+    await client.chat_update(channel="C0GENERAL", ts=posted["ts"], text="two")
+    assert [(call.method, call.status) for call in slack.calls] == [
+        ("chat.postMessage", 429),
+        ("chat.postMessage", 200),
+        ("chat.update", 503),
+        ("chat.update", 200),
+    ]
+
+
+async def test_a_fault_can_skip_calls_name_a_code_and_be_cleared(slack: LocalSlack, client: AsyncWebClient) -> None:
+    slack.faults.add("error", on="auth.test", skip=1, times=None, error="account_inactive")
+    await client.auth_test()
+    for _ in range(2):
+        with pytest.raises(SlackApiError, match="account_inactive"):
+            await client.auth_test()
+    slack.faults.clear()
+    await client.auth_test()
+    with pytest.raises(ValueError, match="no fault 'flood'"):
+        slack.faults.add("flood")  # type: ignore[arg-type]
+
+
+async def test_a_delay_holds_the_reply_back(slack: LocalSlack, client: AsyncWebClient) -> None:
+    slack.faults.add("delay", on="auth.test", seconds=30)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await client.auth_test()
+    assert slack.calls == []
+
+
+async def test_other_processes_arm_faults_over_http(
+    slack: LocalSlack, client: AsyncWebClient, session: aiohttp.ClientSession
+) -> None:
+    faults = f"{slack.url}/_faults"
+    async with session.post(faults, json={"kind": "error", "on": "auth.test", "error": "fatal_error"}) as answer:
+        assert await answer.json() == {"ok": True}
+    async with session.get(faults) as answer:
+        assert [fault["on"] for fault in (await answer.json())["faults"]] == ["auth.test"]
+    with pytest.raises(SlackApiError, match="fatal_error"):
+        await client.auth_test()
+    async with session.post(faults, json={"kind": "cut_sockets"}) as answer:
+        assert await answer.json() == {"ok": True, "cut": 0}
+    for bad in ({"kind": "flood"}, {"on": "x"}, {"kind": "delay", "colour": 1}):
+        async with session.post(faults, json=bad) as answer:
+            assert answer.status == 400
+    async with session.delete(faults) as answer:
+        assert (await answer.json())["ok"]
+
+
+async def test_other_sites_in_the_browser_cannot_reach_in(slack: LocalSlack, session: aiohttp.ClientSession) -> None:
+    act = {"user": "U0BOB", "do": "home"}
+    for headers in ({"Origin": "https://evil.test"}, {"Host": "evil.test"}):
+        async with session.post(f"{slack.url}/page/act", json=act, headers=headers) as answer:
+            assert answer.status == 403
+    with pytest.raises(ValueError, match="loopback only"):
+        await LocalSlack.start(host="0.0.0.0")

@@ -1,0 +1,157 @@
+"""`web` and `worker` as real processes over a local Slack, for the end-to-end tests and the benchmark."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+from localslack import LocalSlack
+
+HERE = Path(__file__).resolve().parent.parent
+READY = {"bot": re.compile(r"port (\d+)\.$"), "agents": re.compile(r"is ready")}
+
+
+class Process:
+    """`python -m <module>`; `ready` waits for the line that says so."""
+
+    def __init__(self, module: str, env: dict[str, str]) -> None:
+        self.module = module
+        self.env = env
+        self.lines: list[str] = []
+        self._spoke = asyncio.Condition()
+        self._process: asyncio.subprocess.Process | None = None
+        self._hearing: asyncio.Task[None] | None = None
+
+    async def start(self) -> Self:
+        self.lines = []
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            self.module,
+            cwd=HERE,
+            env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **self.env},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        self._hearing = asyncio.create_task(self._hear())
+        return self
+
+    async def _hear(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            async with self._spoke:
+                self.lines.append(line.decode(errors="replace").rstrip())
+                self._spoke.notify_all()
+        async with self._spoke:
+            self.lines.append(f"<{self.module} ended>")
+            self._spoke.notify_all()
+
+    async def said(self, pattern: str | re.Pattern[str], within: float = 20) -> re.Match[str]:
+        """The first line that matches, as soon as there is one. AssertionError with all its words otherwise."""
+
+        def found() -> re.Match[str] | None:
+            return next((m for line in self.lines if (m := re.search(pattern, line))), None)
+
+        try:
+            async with asyncio.timeout(within), self._spoke:
+                await self._spoke.wait_for(lambda: found() or (self.lines and self.lines[-1].endswith("ended>")))
+        except TimeoutError:
+            pass
+        match = found()
+        assert match is not None, f"{self.module} did not say {pattern!r}:\n" + "\n".join(self.lines)
+        return match
+
+    async def ready(self) -> int:
+        """The port, of `bot`; 0 of `agents`."""
+        match = await self.said(READY[self.module])
+        return int(match[1]) if self.module == "bot" else 0
+
+    async def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send the signal and wait for the end; returns the exit status."""
+        assert self._process is not None
+        assert self._hearing is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+        status = await self._process.wait()
+        await self._hearing
+        return status
+
+    async def wait(self) -> int:
+        """The exit status, when it ends by itself."""
+        assert self._process is not None
+        assert self._hearing is not None
+        status = await self._process.wait()
+        await self._hearing
+        return status
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+
+class Town:
+    """Everything a test needs: a local Slack in this process, web and worker in processes of their own."""
+
+    def __init__(self, slack: LocalSlack, redis_url: str, namespace: str, data: Path) -> None:
+        self.slack = slack
+        self.data = data
+        self.common = {"REDIS_URL": redis_url, "NAMESPACE": namespace, "LOG_LEVEL": "INFO"}
+        self.processes: list[Process] = []
+
+    async def web(self, *, http: bool = False, **env: str) -> Process:
+        """A web process, ready; over signed HTTP its address is added to Slack's list."""
+        way = {"SLACK_SIGNING_SECRET": self.slack.signing_secret} if http else {"SLACK_APP_TOKEN": self.slack.app_token}
+        process = await self._start(
+            "bot",
+            {
+                "SLACK_BOT_TOKEN": self.slack.bot_token,
+                "SLACK_API_URL": self.slack.api_url,
+                "REVIEWERS": "S0REVIEWERS",
+                "PORT": "0",
+                **way,
+                **env,
+            },
+        )
+        port = await process.ready()
+        if http:
+            self.slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
+        else:
+            await self.slack.wait_connected(1, timeout=10)
+        return process
+
+    async def worker(self, **env: str) -> Process:
+        """A worker process that has announced its teams."""
+        process = await self._start("agents", {"DATA_DIR": str(self.data), "LEASE": "5s", **env})
+        await process.ready()
+        return process
+
+    async def _start(self, module: str, env: dict[str, str]) -> Process:
+        process = Process(module, {**self.common, **env})
+        self.processes.append(process)
+        return await process.start()
+
+    async def end(self) -> None:
+        await asyncio.gather(*(p.kill(signal.SIGTERM) for p in self.processes if p.running))
+        for process in self.processes:
+            assert not [line for line in process.lines if "Traceback" in line], "\n".join(process.lines)
+
+
+@asynccontextmanager
+async def town(slack: LocalSlack, redis_url: str, namespace: str, data: Path) -> AsyncIterator[Town]:
+    """A town whose processes end with the block; a traceback in any of their logs fails the test."""
+    it = Town(slack, redis_url, namespace, data)
+    try:
+        yield it
+    except BaseException:
+        for process in it.processes:
+            print(f"--- {process.module}", *process.lines, sep="\n")
+        raise
+    finally:
+        await it.end()

@@ -1,0 +1,286 @@
+"""What people see: golden JSON of every view, and Slack's limits for whatever content.
+
+`GOLDEN=1 pytest tests/slack/test_cards.py` writes the golden files anew; they are read in review.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.core import requests, runs
+from bot.core.deciding import decide
+from bot.core.ids import GroupId, RequestId, RunId, UserId
+from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout
+from bot.core.ports import TeamInfo
+from bot.core.requests import Request, Status, Verb
+from bot.core.runs import Run
+from bot.slack import cards, modals
+from bot.slack.cards import Drawing
+from bot.slack.text import escape, size_of
+from localslack.limits import check_message_blocks, check_view
+from tests.making import ALICE, BOB, CAROL, GENERAL, HERE, LEADS, attempt, later, question, request, rules
+
+GOLDEN = Path(__file__).parent / "golden"
+LINK = "https://example.slack.com/archives/C0GENERAL/p1?thread_ts=1&cid=C0GENERAL"
+LONG = "\n".join(f"{n:04} rm -rf /srv/data/{n:04}" for n in range(400))
+HOSTILE = "<!channel> <@U0EVE> <https://evil.example|Approve here> `*_~ \u202e @here :tada: & https://evil.example"
+
+
+def run(**changes: Any) -> Run:
+    made = Run(RunId("rtest"), HERE, GENERAL, ALICE, "email", "tell the vendor we need 10% off", later())
+    return replace(made, **changes)
+
+
+def decided(verb: Verb, words: str = "", of: Request | None = None) -> Request:
+    asked = of or request()
+    return decide(asked, attempt(asked, BOB, verb, words=words), later(minutes=5)).request
+
+
+def expired(**changes: Any) -> Request:
+    return requests.expire(request(**changes), later(hours=2)).request
+
+
+def voted() -> Request:
+    asked = request(quorum=2)
+    return decide(asked, attempt(asked), later(minutes=1)).request
+
+
+def card(of: Request) -> Drawing:
+    return cards.card(of, run=run(), run_link=LINK)
+
+
+def at_work() -> Run:
+    step = runs.note_progress(run(status=runs.Status.RUNNING), "drafter", "Drafting\na mail", later(minutes=1))
+    return runs.note_progress(step.run, "reviewer", HOSTILE, later(minutes=2)).run
+
+
+def ended(**changes: Any) -> Run:
+    told = {"result": "The mail was sent to vendor@example.com.", "words": "Dear vendor,\n\nten percent off, please."}
+    return run(**{"status": runs.Status.FINISHED, "ended_at": later(minutes=9), **told, **changes})
+
+
+DRAWINGS: dict[str, Drawing] = {
+    "card": card(request()),
+    "card_long": card(request(asked=question(LONG))),
+    "card_hostile": card(request(asked=question(HOSTILE, title=HOSTILE, agent=HOSTILE))),
+    "card_quorum": card(voted()),
+    "card_groups_own": card(
+        request(
+            reviewers=Reviewers(frozenset({BOB}), frozenset({LEADS})), own_requests=True, timeout=timedelta(minutes=15)
+        )
+    ),
+    "card_timeout_approves": card(request(on_timeout=OnTimeout.APPROVE)),
+    "card_waits": card(request(on_timeout=OnTimeout.WAIT)),
+    "card_without_respond": card(request(asked=question(offers=(Verb.APPROVE, Verb.REJECT)))),
+    "card_approved": card(decided(Verb.APPROVE)),
+    "card_approved_by_two": card(decide(voted(), attempt(voted(), CAROL), later(minutes=3)).request),
+    "card_rejected": card(decided(Verb.REJECT, "Too dear.\nAsk for five.")),
+    "card_answered": card(decided(Verb.RESPOND, HOSTILE)),
+    "card_long_rejected": card(decided(Verb.REJECT, "no", request(asked=question(LONG)))),
+    "card_expired": card(expired()),
+    "card_approved_by_timeout": card(expired(on_timeout=OnTimeout.APPROVE)),
+    "card_withdrawn": card(requests.withdraw(request(), later(minutes=5), "the run was stopped", ALICE).request),
+    "run_queued": cards.run_message(run()),
+    "run_hostile": cards.run_message(run(task=HOSTILE, team=HOSTILE)),
+    "run_waiting": cards.run_message(run(status=runs.Status.WAITING)),
+    "run_finished": cards.run_message(ended()),
+    "run_long_task": cards.run_message(run(task="do " * 3000)),
+    "note_progress": cards.progress_note(at_work()),
+    "note_waiting": cards.waiting_note(request(), LINK),
+    "note_decided": cards.decided_note(decided(Verb.REJECT, "Too dear.")),
+    "note_expired": cards.decided_note(expired()),
+    "note_outcome": cards.outcome_note(ended()),
+    "note_outcome_long": cards.outcome_note(ended(words=LONG * 3)),
+    "note_failed": cards.outcome_note(ended(status=runs.Status.FAILED, result=HOSTILE, words="")),
+    "note_stopped": cards.outcome_note(
+        ended(status=runs.Status.STOPPED, stopped_by=ALICE, result="Stopped.", words="")
+    ),
+    "note_not_posted": cards.not_posted_note(request(), "not_in_channel"),
+}
+VIEWS: dict[str, dict[str, Any]] = {
+    "modal_start": modals.start([TeamInfo("email", "writes a mail"), TeamInfo("broken", "", "no model")], GENERAL),
+    "modal_reject": modals.reject(request(), GENERAL),
+    "modal_respond": modals.respond(request(), GENERAL),
+    "modal_full": modals.full(request(asked=question(LONG))),
+    "modal_settings": modals.settings(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
+    "modal_settings_silent": modals.settings(GENERAL, rules(reviewers=Reviewers(groups=frozenset({LEADS}))), None),
+}
+
+
+@pytest.mark.parametrize("name", [*DRAWINGS, *VIEWS])
+def test_views_are_as_they_were_reviewed(name: str) -> None:
+    drawing = DRAWINGS.get(name)
+    shown = {"text": drawing.text, "blocks": drawing.blocks} if drawing else VIEWS[name]
+    text = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
+    file = GOLDEN / f"{name}.json"
+    if os.environ.get("GOLDEN"):
+        file.write_text(text)
+    assert file.read_text() == text
+
+
+def test_every_golden_file_is_of_a_view() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.json")} == {*DRAWINGS, *VIEWS}
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS.values(), ids=DRAWINGS)
+def test_slack_takes_every_message(drawing: Drawing) -> None:
+    check_message_blocks(drawing.blocks)
+    assert 0 < len(drawing.text) < 3000
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_slack_takes_every_modal(view: dict[str, Any]) -> None:
+    check_view(view, ("modal",))
+
+
+def test_only_pending_cards_have_buttons_that_decide() -> None:
+    """R6: in every settled state there is no block of actions."""
+    for name, drawing in DRAWINGS.items():
+        if name.startswith("card"):
+            settled = any(f"_{state}" in name for state in ("approved", "rejected", "answered", "expired", "withdrawn"))
+            assert any(b["type"] == "actions" for b in drawing.blocks) != settled, name
+
+
+def test_an_approval_by_timeout_is_announced_and_told() -> None:
+    """R23: on the card while it waits, in the settled card, in the thread."""
+    assert "counts as APPROVED if nobody decides" in mrkdwn_of(DRAWINGS["card_timeout_approves"].blocks)
+    assert "APPROVED" not in mrkdwn_of(DRAWINGS["card"].blocks)
+    told = cards.decided_note(expired(on_timeout=OnTimeout.APPROVE))
+    for drawing in (DRAWINGS["card_approved_by_timeout"], told):
+        assert "*Approved by timeout*" in drawing.text
+        assert "nobody decided" in mrkdwn_of(drawing.blocks)
+
+
+def test_expired_is_not_rejected() -> None:
+    """R17: other words."""
+    shown = DRAWINGS["card_expired"]
+    assert "Time ran out" in shown.text and "eject" not in shown.text
+
+
+def test_every_button_carries_its_own_request_and_digest() -> None:
+    """R1, R13"""
+    asked = request()
+    actions = next(b for b in card(asked).blocks if b["type"] == "actions")
+    handles = {cards.Handle.read(element["value"]) for element in actions["elements"]}
+    assert handles == {cards.Handle(asked.id, asked.digest)}
+
+
+@pytest.mark.parametrize("name", ["card_hostile", "card_answered", "run_hostile", "note_progress", "note_failed"])
+def test_what_models_and_people_write_does_not_act(name: str) -> None:
+    """R15: it stands in plain or preformatted text only, escaped where it must be in mrkdwn."""
+    drawing = DRAWINGS[name]
+    for acting in (drawing.text, mrkdwn_of(drawing.blocks)):
+        assert "<!channel>" not in acting
+        assert "<@U0EVE>" not in acting
+        assert "<https://evil" not in acting
+    assert "\u202e" not in json.dumps([drawing.text, drawing.blocks], ensure_ascii=False)
+    assert "⟦U+202E⟧" in json.dumps(drawing.blocks, ensure_ascii=False)
+
+
+def test_a_long_title_is_judged_whole_too() -> None:
+    """R13: what has no room in the first line is in the content, the modal and the file."""
+    asked = request(asked=question("short", title="x" * 100 + " rm -rf / " + "y" * 100))
+    assert "rm -rf /" in cards.whole(asked)
+    assert cards.whole(asked) in cards.file_of(asked)[1].decode()
+
+
+PAIR = st.characters(min_codepoint=0x10000, max_codepoint=0x1F9FF)
+CJK = st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF)
+CONTENT = st.builds(
+    lambda text, times: (text * times)[:50_000],
+    st.text(st.one_of(PAIR, CJK, st.characters(), st.sampled_from('\n"\\<&\u202e\x00')), min_size=1, max_size=40),
+    st.sampled_from([1, 60, 90, 300, 5000]),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(CONTENT, CONTENT, CONTENT)
+def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: str, title: str, words: str) -> None:
+    """R13, R14: too long is a file and a modal, never an error; shown and hidden add up to everything."""
+    asked = request(asked=question(content, title=title, agent=title[:200]), quorum=1)
+    asked = replace(asked, id=RequestId("q" * 17))
+    many = Reviewers(frozenset(UserId(f"U{n:010}") for n in range(300)), frozenset({LEADS}))
+    asked = replace(asked, rules=replace(asked.rules, reviewers=many, quorum=300, on_timeout=OnTimeout.APPROVE))
+    settled = decided(Verb.REJECT, words[:3000].strip(), replace(asked, rules=rules()))
+    spoken = ended(result=words[:30_000], words=content[:30_000], team=title)
+    for drawing in (
+        card(asked),
+        card(settled),
+        cards.decided_note(settled),
+        cards.waiting_note(asked, LINK),
+        cards.run_message(replace(spoken, task=content[:10_000])),
+        cards.outcome_note(spoken),
+        cards.progress_note(runs.note_progress(spoken, title, content, later()).run),
+        cards.not_posted_note(asked, title),
+    ):
+        check_message_blocks(drawing.blocks)
+        assert size_of(drawing.blocks) <= 13_000
+        assert len(drawing.text) < 4000
+    check_view(modals.full(asked), ("modal",))
+    check_view(modals.reject(asked, GENERAL), ("modal",))
+    whole = cards.whole(asked)
+    boxes = [box for box in boxes_of(card(asked).blocks)]
+    assert cards.needs_file(asked) == (len(boxes) == 2)
+    if cards.needs_file(asked):
+        assert whole.startswith(boxes[0]) and whole.endswith(boxes[1])
+        hidden = len(whole) - len(boxes[0]) - len(boxes[1])
+        assert f"{hidden:,} characters in between are not shown here" in mrkdwn_of(card(asked).blocks)
+        assert cards.file_of(asked)[1].decode() == whole
+    else:
+        assert boxes == [whole]
+
+
+def test_fifty_thousand_characters_are_whole_in_the_modal() -> None:
+    """R14"""
+    content = "x" * 49_000 + "\n" * 1_000
+    shown = "".join(boxes_of(modals.full(request(asked=question(content)))["blocks"]))
+    assert shown == content
+
+
+def test_more_than_a_modal_holds_is_said_there() -> None:
+    """R14: with the file named."""
+    view = modals.full(request(asked=question("語" * 50_000)))
+    check_view(view, ("modal",))
+    assert "The file in the card's thread has all" in mrkdwn_of(view["blocks"])
+
+
+def test_final_words_without_room_are_in_a_file() -> None:
+    """R14"""
+    assert cards.outcome_file(ended()) is None
+    named = cards.outcome_file(ended(words=LONG * 3))
+    assert named is not None and LONG * 3 in named[1].decode()
+
+
+def test_a_settled_card_says_who_when_and_why() -> None:
+    shown = DRAWINGS["card_rejected"]
+    assert "*Rejected* by <@U0BOB> <!date^" in mrkdwn_of(shown.blocks)
+    assert "Too dear.\nAsk for five." in boxes_of(shown.blocks)
+    assert decided(Verb.REJECT).status is Status.REJECTED
+    assert escape("email") in shown.text
+
+
+def mrkdwn_of(blocks: list[dict[str, Any]]) -> str:
+    return "\n".join(found["text"] for found in _all(blocks) if found.get("type") == "mrkdwn")
+
+
+def boxes_of(blocks: list[dict[str, Any]]) -> list[str]:
+    boxes = [found for found in _all(blocks) if found.get("type") == "rich_text_preformatted"]
+    return ["".join(element["text"] for element in box["elements"]) for box in boxes]
+
+
+def _all(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _all(item)

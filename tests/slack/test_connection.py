@@ -1,0 +1,182 @@
+"""The ways in: Socket Mode and signed HTTP, `/healthz`, and what happens when Slack or a token is wrong."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+import redis.asyncio
+
+from bot import flows
+from bot.core.errors import WrongSettings
+from bot.core.ports import Lease
+from bot.core.requests import Status
+from bot.slack import app, web
+from bot.slack.cards import card
+from bot.store.store import Store
+from localslack import LocalSlack
+from localslack.http_events import sign
+from tests.making import question
+from tests.slack.conftest import a_desk, post
+
+
+@asynccontextmanager
+async def over_http(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
+    """One web process's way in over signed HTTP; its base address."""
+    async with a_desk(slack, store) as (desk, _, clients):
+        identity = await app.identify(clients.reads)
+        bolt = app.build(clients, identity, desk, slack.signing_secret)
+        asgi = web.http(bolt, lambda: web.problem_of(store, None))
+        async with web.serving(asgi, "127.0.0.1", 0) as port:
+            slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
+            try:
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                slack.events_urls.clear()
+
+
+async def get(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_a_click_over_signed_http_counts(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    asked = await flows.ask(store, lease, question())
+    async with over_http(slack, store) as url, a_desk(slack, store) as (desk, _, _clients):
+        run = await store.run(lease.run)
+        assert run is not None
+        shown = await post(slack, store, desk, card(asked, run=run.value, run_link=None), asked)
+        assert (await slack.user("bob").click(shown, "Approve")).ok
+        assert await slack.verify_events_urls() == [True]
+        assert await get(f"{url}/healthz") == (200, "ok")
+    seen = await store.request(asked.id)
+    assert seen is not None and seen.value.status is Status.APPROVED
+
+
+@pytest.mark.parametrize(
+    ("secret", "age", "status"), [("right", 0, 200), ("wrong", 0, 401), ("right", 3600, 401), ("", 0, 401)]
+)
+async def test_forged_and_old_signatures_are_refused(
+    slack: LocalSlack, store: Store, secret: str, age: int, status: int
+) -> None:
+    """R9: only Slack says who clicked."""
+    body = json.dumps({"type": "url_verification", "challenge": "c", "token": "t"})
+    at = int(time.time()) - age
+    key = slack.signing_secret if secret == "right" else secret
+    headers = {
+        "Content-Type": "application/json",
+        "X-Slack-Request-Timestamp": str(at),
+        "X-Slack-Signature": sign(key, at, body),
+    }
+    async with over_http(slack, store) as url, aiohttp.ClientSession() as session:
+        async with session.post(f"{url}/slack/events", data=body, headers=headers) as answer:
+            assert answer.status == status
+        async with session.post(f"{url}/slack/events", data=body) as unsigned:
+            assert unsigned.status == 401
+
+
+async def test_in_socket_mode_nothing_is_taken_over_http(slack: LocalSlack, store: Store) -> None:
+    """R9: without a signing secret a signature would prove nothing."""
+    asgi = web.http(None, lambda: web.problem_of(store, None))
+    async with (
+        web.serving(asgi, "127.0.0.1", 0) as port,
+        aiohttp.ClientSession() as session,
+        session.post(f"http://127.0.0.1:{port}/slack/events", data="{}") as answer,
+    ):
+        assert answer.status == 404
+
+
+async def test_healthz_says_whether_slack_is_connected(slack: LocalSlack, store: Store) -> None:
+    async with a_desk(slack, store) as (_, bolt, clients):
+        async with app.socket_mode(bolt, slack.app_token, clients.reads) as connected:
+            asgi = web.http(None, lambda: web.problem_of(store, connected))
+            async with web.serving(asgi, "127.0.0.1", 0) as port:
+                await slack.wait_connected(1)
+                await until(connected)
+                assert await get(f"http://127.0.0.1:{port}/healthz") == (200, "ok")
+                slack.faults.add("server_error", on="apps.connections.open", status=503, times=None)
+                slack.cut_sockets()
+                await until(connected, False)
+                status, text = await get(f"http://127.0.0.1:{port}/healthz")
+                assert (status, "Socket Mode" in text) == (503, True)
+        assert not await connected()
+
+
+async def test_healthz_says_whether_the_store_answers() -> None:
+    client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
+    asgi = web.http(None, lambda: web.problem_of(Store(client, "t"), None))
+    async with web.serving(asgi, "127.0.0.1", 0) as port:
+        status, text = await get(f"http://127.0.0.1:{port}/healthz")
+    await client.aclose()
+    assert (status, text) == (503, "The store (Redis) does not answer.")
+
+
+async def test_after_slack_refreshed_the_connection_commands_are_answered(slack: LocalSlack, store: Store) -> None:
+    async with a_desk(slack, store) as (_, bolt, clients), app.socket_mode(bolt, slack.app_token, clients.reads):
+        await slack.wait_connected(1)
+        connections = slack.server.platform.socket.connections
+        old = list(connections)
+        await slack.ask_to_reconnect()
+        await slack.wait_for(lambda _: connections and not any(c in old for c in connections))
+        assert "Nothing goes on" in (await slack.user("bob").command("/agent status", channel="#approvals")).text
+
+
+async def test_a_wrong_bot_token_ends_the_start_with_what_to_fix(slack: LocalSlack) -> None:
+    async with app.slack_clients("xoxb-wrong", slack.api_url) as clients:
+        with pytest.raises(WrongSettings, match=r"SLACK_BOT_TOKEN: Slack refuses it \(invalid_auth\)"):
+            await app.identify(clients.reads)
+
+
+async def test_a_wrong_app_token_ends_the_start_with_what_to_fix(slack: LocalSlack, store: Store) -> None:
+    async with a_desk(slack, store) as (_, bolt, clients):
+        with pytest.raises(WrongSettings, match="SLACK_APP_TOKEN: Slack refuses it"):
+            async with app.socket_mode(bolt, "xapp-wrong", clients.reads):
+                raise AssertionError("connected with a wrong token")
+
+
+async def test_missing_scopes_are_named() -> None:
+    with pytest.raises(WrongSettings, match="lacks usergroups:read, users:read"):
+        app._check_scopes({"X-OAuth-Scopes": ",".join(app.SCOPES - {"users:read", "usergroups:read"})})
+    app._check_scopes({"x-oauth-scopes": ", ".join([*app.SCOPES, "more:scopes"])})
+
+
+async def test_slack_away_at_the_start_is_waited_for(
+    slack: LocalSlack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(app, "_TRY_AGAIN", 0.01)
+    slack.faults.add("server_error", on="auth.test", status=503, times=4)
+    async with app.slack_clients(slack.bot_token, slack.api_url) as clients:
+        assert (await app.identify(clients.reads)).workspace == "T0LOCAL"
+    assert "asking again" in caplog.text
+    async with app.slack_clients(slack.bot_token, "http://127.0.0.1:1/api") as clients:
+        waiting = asyncio.create_task(app.identify(clients.reads))
+        async with asyncio.timeout(10):
+            while "Slack cannot be reached" not in caplog.text:  # noqa: ASYNC110 -- a fact of another task
+                await asyncio.sleep(0.01)
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_bolt_does_not_turn_oauth_on(slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLACK_CLIENT_ID", "1.2")
+    monkeypatch.setenv("SLACK_CLIENT_SECRET", "secret")
+    async with a_desk(slack, store) as (_, bolt, _clients):
+        assert bolt.oauth_flow is None
+
+
+async def test_a_port_that_is_taken_is_said(store: Store) -> None:
+    asgi = web.http(None, lambda: web.problem_of(store, None))
+    async with web.serving(asgi, "127.0.0.1", 0) as port:
+        with pytest.raises(WrongSettings, match="cannot listen on"):
+            async with web.serving(asgi, "127.0.0.1", port):
+                raise AssertionError("listened twice")
+
+
+async def until(fact: app.Fact, wanted: bool = True) -> None:
+    async with asyncio.timeout(10):
+        while await fact() is not wanted:  # noqa: ASYNC110 -- a fact of another task
+            await asyncio.sleep(0.01)

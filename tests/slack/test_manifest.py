@@ -1,0 +1,74 @@
+"""The manifest asks Slack for exactly what the code uses."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bot.slack import app, listeners, web
+
+ROOT = Path(__file__).parents[2]
+SCOPES_OF = {
+    "apps_connections_open": set(),
+    "auth_test": set(),
+    "chat_delete": {"chat:write"},
+    "chat_postEphemeral": {"chat:write"},
+    "chat_postMessage": {"chat:write"},
+    "chat_update": {"chat:write"},
+    "conversations_history": {"channels:history", "groups:history", "im:history"},
+    "conversations_info": {"channels:read", "groups:read"},
+    "conversations_replies": {"channels:history", "groups:history", "im:history"},
+    "files_upload_v2": {"files:write"},
+    "usergroups_list": {"usergroups:read"},
+    "usergroups_users_list": {"usergroups:read"},
+    "users_conversations": {"channels:read", "groups:read"},
+    "users_info": {"users:read"},
+    "views_open": set(),
+}
+"""Bot scopes of each Web API method, from its page at https://docs.slack.dev/reference/methods."""
+
+
+def manifest() -> Any:
+    return yaml.safe_load((ROOT / "manifest.yml").read_text())
+
+
+def http_variant() -> Any:
+    """The manifest with what its head says done for HTTP."""
+    text = (ROOT / "manifest.yml").read_text()
+    text = re.sub(r"^( *)# ((?:request_)?url: )", r"\1\2", text, flags=re.M)
+    return yaml.safe_load(text.replace("socket_mode_enabled: true", "socket_mode_enabled: false"))
+
+
+def used_methods() -> set[str]:
+    source = "\n".join(path.read_text() for path in (ROOT / "bot" / "slack").glob("*.py"))
+    called = set(re.findall(r"client\.([a-z]+_[a-zA-Z0-9_]+)\(", source))
+    named = {name.replace(".", "_") for name in re.findall(r'"((?:chat|conversations|files|views)\.\w+)"', source)}
+    return (called | named) - {"api_call"}
+
+
+def test_the_commands_are_those_that_somebody_listens_to() -> None:
+    commands = manifest()["features"]["slash_commands"]
+    assert {c["command"] for c in commands} == set(listeners.COMMANDS)
+    assert all(c["should_escape"] for c in commands)
+
+
+def test_the_scopes_are_those_that_the_methods_need() -> None:
+    methods = used_methods()
+    assert methods <= set(SCOPES_OF), f"say the scopes of {methods - set(SCOPES_OF)}"
+    needed = set().union(*(SCOPES_OF[m] for m in methods)) | {"commands"}
+    assert set(manifest()["oauth_config"]["scopes"]["bot"]) == needed == app.SCOPES
+
+
+def test_no_events_are_subscribed_because_none_are_listened_to() -> None:
+    """R12: what people write in channels never reaches the app."""
+    assert "event_subscriptions" not in manifest()["settings"]
+
+
+def test_the_http_variant_points_everything_at_the_served_path() -> None:
+    http = http_variant()
+    urls = [c["url"] for c in http["features"]["slash_commands"]] + [http["settings"]["interactivity"]["request_url"]]
+    assert len(urls) == 3
+    assert all(url.endswith(web.EVENTS_PATH) for url in urls)
+    assert http["settings"]["socket_mode_enabled"] is False
+    assert manifest()["settings"]["socket_mode_enabled"] is True

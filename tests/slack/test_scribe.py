@@ -1,0 +1,224 @@
+"""Slack is kept equal to the store, whatever fails in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot import flows
+from bot.core.ids import ChannelId
+from bot.core.policy import ChannelSettings
+from bot.core.ports import Change, Lease, Put
+from bot.core.requests import Request, Verb
+from bot.slack.poster import Poster
+from bot.slack.scribe import Scribe
+from bot.store.outbox import Outbox
+from bot.store.store import Store
+from localslack import LocalSlack, text_of
+from localslack.driver import Message as Seen
+from tests.making import BOB, GENERAL, HERE, attempt, question
+from tests.storing import new_run
+
+
+@asynccontextmanager
+async def drawing(slack: LocalSlack, store: Store, owner: str = "web-1") -> AsyncIterator[Scribe]:
+    """A scribe at work."""
+    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url), owner)
+    task = asyncio.create_task(scribe.run())
+    try:
+        yield scribe
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def card_of(slack: LocalSlack, *, pending: bool = True, where: str = "#approvals") -> Seen:
+    return await slack.wait_message(where, lambda m: ("Approve" in m.buttons) == pending, timeout=10)
+
+
+async def all_drawn(slack: LocalSlack, store: Store) -> None:
+    """Returns when every event was ticked off."""
+    async with asyncio.timeout(15):
+        while True:
+            groups = await store.client.xinfo_groups(store.keys.events)
+            if groups and groups[0]["pending"] == 0 and groups[0]["lag"] == 0:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def decided(store: Store, request: Request, verb: Verb = Verb.APPROVE, words: str = "") -> Request:
+    return await flows.decide(store, request.id, attempt(request, BOB, verb, name=request.id, words=words))
+
+
+async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R2, R6: stored first, found again by (workspace, channel, ts), settled from the store."""
+    asked = await flows.ask(store, lease, question())
+    async with drawing(slack, store):
+        card = await card_of(slack)
+        await all_drawn(slack, store)
+        assert await store.message_request(HERE, ChannelId("C0APPROVALS"), card.ts) == asked.id
+        await decided(store, asked, Verb.REJECT, "too dear")
+        await all_drawn(slack, store)
+    (settled,) = slack.channel("#approvals").messages
+    assert settled.ts == card.ts
+    assert settled.buttons == []
+    assert "Rejected" in settled.text
+    (root,) = slack.channel("#general").messages
+    thread = " ".join(m.text for m in slack.channel("#general").thread(root.ts))
+    assert "Waiting for a decision" in thread
+    assert "Rejected" in thread
+
+
+async def test_a_lost_reply_does_not_make_a_second_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R6, R21: after an unclear failure the message is looked up and adopted."""
+    asked = await flows.ask(store, lease, question())
+    slack.faults.add("lost_reply", on="chat.postMessage", times=3)
+    async with drawing(slack, store):
+        await card_of(slack)
+        await decided(store, asked)
+        await all_drawn(slack, store)
+    (card,) = slack.channel("#approvals").messages
+    assert card.buttons == []
+    assert len([m for m in slack.channel("#general").messages if not m.thread_ts or m.thread_ts == m.ts]) == 1
+
+
+@pytest.mark.parametrize("fault", ["ratelimited", "server_error", "lost_request"])
+async def test_a_card_survives_what_slack_does(slack: LocalSlack, store: Store, lease: Lease, fault: str) -> None:
+    """R21: tried again on 429, 5xx and cut connections; nothing is lost and nothing is double."""
+    asked = await flows.ask(store, lease, question())
+    options = {"ratelimited": {"retry_after": 1}, "server_error": {"status": 503}, "lost_request": {}}[fault]
+    slack.faults.add(fault, on="chat.*", times=2, **options)
+    async with drawing(slack, store):
+        await card_of(slack)
+        slack.faults.add(fault, on="chat.update", times=1, **options)
+        await decided(store, asked)
+        await all_drawn(slack, store)
+    (card,) = slack.channel("#approvals").messages
+    assert card.buttons == []
+
+
+async def test_a_card_whose_scribe_died_between_post_and_index_is_adopted(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R4: the message stands in Slack, the store knows only the intent."""
+    asked = await flows.ask(store, lease, question())
+    async with drawing(slack, store):
+        card = await card_of(slack)
+        await all_drawn(slack, store)
+    seen = await store.message(f"card/{asked.id}")
+    assert seen is not None
+    from dataclasses import replace
+
+    forgotten = replace(seen.value, ts="", drawn="", posting_since=seen.now)
+    await store.commit(Change(messages=(Put(forgotten, seen.version),)))
+    await decided(store, asked)
+    async with drawing(slack, store, "web-2"):
+        await all_drawn(slack, store)
+    (settled,) = slack.channel("#approvals").messages
+    assert (settled.ts, settled.buttons) == (card.ts, [])
+
+
+async def test_another_process_draws_on_when_the_scribe_is_gone(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R4: what it had in hand is drawn by the next, once."""
+    asked = await flows.ask(store, lease, question())
+    slack.faults.add("server_error", on="chat.postMessage", status=503, times=None)
+    async with drawing(slack, store):
+        await slack.wait_for(
+            lambda _: any(c.method == "chat.postMessage" for c in slack.calls) or slack.faults, timeout=5
+        )
+    slack.faults.clear()
+    async with drawing(slack, store, "web-2"):
+        await card_of(slack)
+        await decided(store, asked)
+        await all_drawn(slack, store)
+    assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_two_processes_draw_one_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    async with drawing(slack, store, "web-1"), drawing(slack, store, "web-2"):
+        for number in range(5):
+            await flows.ask(store, lease, question(agent=f"agent{number}"))
+        await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 5, timeout=10)
+        await all_drawn(slack, store)
+    assert len(slack.channel("#approvals").messages) == 5
+
+
+async def test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester_is_told(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R21: never an approval, never a silent wait; in the record."""
+    nowhere = ChannelSettings(approvals_channel=ChannelId("C0RANDOM"))
+    await store.commit(Change(settings={GENERAL: Put(nowhere, 0)}))
+    asked = await flows.ask(store, lease, question())
+    async with drawing(slack, store):
+        (root,) = await slack.wait_for(lambda _: slack.channel("#general").messages, timeout=10)
+        card = await slack.wait_message("#general", lambda m: "Approve" in m.buttons, thread=root.ts, timeout=10)
+        await all_drawn(slack, store)
+        thread = " ".join(m.text for m in slack.channel("#general").thread(root.ts))
+        assert "could not be posted" in thread
+        await decided(store, asked)
+        await all_drawn(slack, store)
+    settled = next(m for m in slack.channel("#general").thread(root.ts) if m.ts == card.ts)
+    assert settled.buttons == []
+
+
+async def test_a_long_request_is_in_a_file_in_the_thread_of_its_card(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R13, R14: all of it can be seen; too long is a file, never an error; once, also after a lost reply."""
+    content = "\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))
+    slack.faults.add("lost_reply", on="files.completeUploadExternal", times=1)
+    await flows.ask(store, lease, question(content))
+    async with drawing(slack, store):
+        card = await card_of(slack)
+        await all_drawn(slack, store)
+    files = [f for m in slack.channel("#approvals").thread(card.ts) for f in m.files]
+    assert len(files) == 1
+    assert "View full" in card.buttons
+
+
+async def test_a_deleted_card_that_still_waits_is_posted_again(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R6: the store is the truth; somebody deleted its view."""
+    asked = await flows.ask(store, lease, question())
+    async with drawing(slack, store):
+        card = await card_of(slack)
+        await all_drawn(slack, store)
+        client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url)
+        await client.chat_delete(channel="C0APPROVALS", ts=card.ts)
+        await flows.progressed(store, lease, "drafter", "still at it")
+        other = await flows.ask(store, lease, question(agent="second"))
+        await all_drawn(slack, store)
+        await decided(store, asked)
+        await decided(store, other)
+        await all_drawn(slack, store)
+    assert [m.buttons for m in slack.channel("#approvals").messages] == [[]]
+
+
+async def test_refused_clicks_draw_nothing(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R3: one decision, one card update that counts."""
+    asked = await flows.ask(store, lease, question())
+    async with drawing(slack, store):
+        await card_of(slack)
+        await decided(store, asked)
+        for number in range(20):
+            with pytest.raises(flows.Refused):
+                await flows.decide(store, asked.id, attempt(asked, BOB, name=f"late{number}"))
+        await all_drawn(slack, store)
+    updates = [c for c in slack.calls if c.method == "chat.update" and c.args["channel"] == "C0APPROVALS"]
+    assert len(updates) == 1
+
+
+async def test_runs_do_not_wait_for_each_other(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    other = await new_run(store, "rother")
+    await flows.ask(store, lease, question())
+    asked = await flows.ask(store, other, question())
+    async with drawing(slack, store):
+        await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 2, timeout=10)
+        await decided(store, asked)
+        await all_drawn(slack, store)
+    pending = [m for m in slack.channel("#approvals").messages if m.buttons]
+    assert len(pending) == 1
+    assert "rother" in " ".join(text_of(m) for m in slack.channel("#approvals").messages)

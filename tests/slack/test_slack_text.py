@@ -1,0 +1,69 @@
+"""Text from models and people is data (R15)."""
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.slack import text
+from bot.slack.text import Room
+
+
+@pytest.mark.parametrize(
+    ("given_text", "shown"),
+    [
+        ("plain\n\ttext", "plain\n\ttext"),
+        ("pay \u202eevil\u202c", "pay ⟦U+202E⟧evil⟦U+202C⟧"),
+        ("zero\u200bwidth", "zero⟦U+200B⟧width"),
+        ("\U000e0041tag", "⟦U+E0041⟧tag"),
+        ("a\u00adb\u3164c\u2800d", "a⟦U+00AD⟧b⟦U+3164⟧c⟦U+2800⟧d"),
+        ("bell\x07 \x1b[31mred", "bell⟦U+0007⟧ ⟦U+001B⟧[31mred"),
+        ("dos\r\nlines and\rold", "dos\nlines and⟦U+000D⟧old"),
+        ("half \ud83d pair", "half ⟦U+D83D⟧ pair"),
+        ("hidden\ufe01data\U000e0100", "hidden⟦U+FE01⟧data⟦U+E0100⟧"),
+        ("a\u200db", "a⟦U+200D⟧b"),
+        ("👩‍💻 ❤️ 👍🏽 1️⃣ 🏳️‍🌈", "👩‍💻 ❤️ 👍🏽 1️⃣ 🏳️‍🌈"),
+        ("naïve 日本語 العربية עברית", "naïve 日本語 العربية עברית"),
+    ],
+)
+def test_what_hides_is_made_visible_and_the_rest_stays(given_text: str, shown: str) -> None:
+    """R15"""
+    assert text.visible(given_text) == shown
+
+
+@given(st.text())
+def test_nothing_invisible_is_left(given_text: str) -> None:
+    """R15: whatever the text, Slack gets no control, bidi or lone surrogate character."""
+    shown = text.visible(given_text)
+    shown.encode()
+    left = {
+        unicodedata.name(c, hex(ord(c))) for c in shown if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    }
+    assert left <= {"0x9", "0xa", "ZERO WIDTH JOINER"}
+
+
+@given(st.text(), st.integers(1, 50))
+def test_pieces_joined_are_the_text(given_text: str, most: int) -> None:
+    parts = list(text.pieces(given_text, most))
+    assert "".join(parts) == given_text
+    assert all(0 < len(part) <= most for part in parts)
+
+
+@given(st.text(), st.builds(Room, st.integers(1, 60), st.integers(12, 90), st.integers(1, 9)))
+def test_shortening_counts_what_it_hides(given_text: str, room: Room) -> None:
+    """R13: beginning, hidden count and end account for every character."""
+    beginning, hidden, end = text.shorten(given_text, room)
+    assert given_text.startswith(beginning) and given_text.endswith(end)
+    assert len(beginning) + hidden + len(end) == len(given_text)
+    assert text.fits(given_text, room) == (hidden == 0)
+    assert len(json.dumps(beginning)) - 2 + len(json.dumps(end)) - 2 <= room.size
+    assert (beginning + end).count("\n") <= room.lines
+
+
+def test_mrkdwn_that_people_wrote_does_nothing() -> None:
+    assert text.escape("<!channel> & <https://evil|Approve here>") == (
+        "&lt;!channel&gt; &amp; &lt;https://evil|Approve here&gt;"
+    )
+    assert text.unescape(text.escape("a < b && c > d &lt;")) == "a < b && c > d &lt;"

