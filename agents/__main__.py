@@ -168,9 +168,11 @@ def main() -> int:
         _ours()
         settings = read(WorkerSettings)
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        for loud in ("autogen_core", "autogen_core.events", "autogen_agentchat", "autogen_agentchat.events", "httpx"):
+        for loud in ("autogen_core.events", "autogen_agentchat", "autogen_agentchat.events", "httpx"):
             # They write whole conversations.
             logging.getLogger(loud).setLevel(logging.WARNING)
+        # It writes a traceback for every cancelled agent; what fails a run is in the error that the runner logs.
+        logging.getLogger("autogen_core").setLevel(logging.CRITICAL)
         asyncio.run(_until_told_to_stop(settings))
     except (WrongSettings, StoreUnsafe) as wrong:
         print(wrong, file=sys.stderr)

@@ -33,10 +33,10 @@ MAY_IMPORT = {
     },
     "agents": {"bot.core", "bot.flows", "bot.settings", "agents", "autogen_agentchat", "autogen_core", "autogen_ext"}
     | {"aiosmtplib", "yaml", "pydantic"},
-    "localslack": {"localslack", "aiohttp", "slack_sdk", "yaml"},
+    "localslack": {"localslack", "aiohttp", "slack_sdk", "yaml", "pytest_asyncio"},
     "demo": {"demo", "bot.store.embedded", "aiohttp", "aiosmtpd"},
 }
-"""Package -> what it may import besides the standard library. The two `__main__` of bot and agents wire all together."""
+"""Package -> what it may import besides the standard library. The two `__main__` wire them together."""
 
 LONGEST = 300
 LONGER = {

@@ -56,8 +56,7 @@ class Checker(BaseChatAgent):
         words = f"This is not a mail that can be sent, so nobody was asked about it. {problem} Write it again."
         return Response(chat_message=TextMessage(content=words, source=self.name))
 
-    async def on_reset(self, cancellation_token: CancellationToken) -> None:
-        self._corrections = 0
+    async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 
 
 def build(run: RunContext) -> AutoGenTeam:
@@ -110,9 +109,9 @@ async def _send(run: RunContext, request: Request) -> str:
     if digest(request.question) != request.digest or request.decision is None or isinstance(draft, MailProblem):
         raise ActionFailed("What was approved is not what would be sent, so nothing was sent.")
     sender, smtp = run.settings.mail_from, run.settings.smtp_url
-    message_id = f"<{request.id}.{run.run.id}@{sender.partition('@')[2]}>"
+    name = f"<{request.id}.{run.run.id}@{sender.partition('@')[2]}>"
     try:
-        message = to_message(draft, sender, message_id, request.decision.at)
+        message = to_message(draft, sender, name, request.decision.at)
     except ValueError as problem:
         raise ActionFailed(f"The mail was not sent. {problem}") from None
     return await deliver(message, smtp.get_secret_value() if smtp else None, run.settings.data_dir / "mail")

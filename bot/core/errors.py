@@ -9,8 +9,8 @@
     ├── UnknownSchema        a stored record of a version this program does not read
     ├── StoreUnavailable     Redis cannot be reached or refuses; nothing was changed
     ├── StoreUnsafe          Redis is set up so that decisions could be lost; the process does not start
-    └── ActionFailed         an effect outside failed
-        └── OutcomeUnknown   nobody knows whether it happened; it must not be repeated silently
+    ├── ActionFailed         an effect outside certainly did not happen
+    └── OutcomeUnknown       nobody knows whether it happened; it must not be repeated silently
 
 The text of an error is for people: what happened, what was kept, what to do next.
 """
@@ -66,5 +66,5 @@ class ActionFailed(CountersignError):
     """An effect outside did certainly not happen."""
 
 
-class OutcomeUnknown(ActionFailed):
+class OutcomeUnknown(CountersignError):
     """An effect outside may or may not have happened; people must find out before anybody repeats it."""

@@ -42,7 +42,7 @@ class Desk:
     client: AsyncWebClient
     admins: frozenset[UserId]
     link: Callable[[Message], str]
-    errands: set[asyncio.Task["Said"]] = field(default_factory=set)
+    errands: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def drain(self) -> None:
         """Waits until everything in hand is done; call it when no more payloads come."""
@@ -95,9 +95,11 @@ async def in_time(
     tell: Callable[[Said], Awaitable[None]],
 ) -> None:
     """Do the work, ack with what it said; if it takes too long, ack with None first and tell later."""
+    me = asyncio.current_task()
+    assert me is not None, "Bolt runs each listener in a task of its own"
+    desk.errands.add(me)  # nothing else holds it after the ack
+    me.add_done_callback(desk.errands.discard)
     task = asyncio.create_task(work)
-    desk.errands.add(task)
-    task.add_done_callback(desk.errands.discard)
     await asyncio.wait({task}, timeout=ACK_WITHIN)
     if task.done():
         await ack(task.result())

@@ -14,13 +14,12 @@ import { surfaceOf } from "./surface.js";
 import { showNotices, toast } from "./toasts.js";
 
 const $ = (id) => document.getElementById(id);
-const STALE_MS = 1500; // so long a snapshot of the place we just left is taken for a late one
 
 const start = placeOf(new URL(location.href)) ?? {};
 let place = { user: null, channel: null, thread: null, home: false, message: null, ...start };
 place.user ??= localStorage.getItem("localslack.user");
-let snapshot = null;
-let movedAt = 0;
+let snapshot = null; // the newest that shows the place
+let latest = null; // the newest of all
 let revealed = null;
 let readSent = "";
 
@@ -56,29 +55,45 @@ function go(next, { remember = true } = {}) {
   place.channel ??= before.channel;
   if (place.user) localStorage.setItem("localslack.user", place.user);
   if (remember) history.pushState(null, "", addressOf(place));
-  movedAt = performance.now();
   revealed = null;
   openDrawer(false);
   live.look(lookedAt());
+  if (latest && !isLate(latest)) snapshot = latest; // the server sends nothing twice
   if (place.home && (!before.home || before.user !== place.user)) doAct({ do: "home" });
   draw();
   if (place.thread && place.thread !== before.thread) threadComposer.focus();
 }
 
+/** Whether a snapshot still shows the place that we have just left, and the right one is on its way. */
+function isLate({ me, channel, channels, home }) {
+  if (place.user && me.id !== place.user) return true;
+  if (place.home && !home) return true;
+  return Boolean(place.channel) && channel?.id !== place.channel && channels.some((each) => each.id === place.channel);
+}
+
 function onSnapshot(next) {
-  const isOther = next.me?.id !== place.user || (!place.home && next.channel?.id !== place.channel);
-  if (isOther && place.user && snapshot && performance.now() - movedAt < STALE_MS) return;
+  if (next.error) return startOver(next.error);
+  latest = next;
+  if (isLate(next)) return;
   const isFirst = snapshot === null;
   snapshot = next;
-  if (isOther) adopt(next);
+  if (next.me.id !== place.user || next.channel?.id !== place.channel) adopt(next);
   if (isFirst && place.home) doAct({ do: "home" });
   draw();
+}
+
+/** The person that we came as is not in this workspace (an old address, another workspace on this port). */
+function startOver(error) {
+  if (!place.user) return toast(`This workspace cannot be shown: ${error}.`);
+  localStorage.removeItem("localslack.user");
+  place = { ...place, user: null };
+  live.look(lookedAt());
 }
 
 /** The server knows better who may look at what (at the first snapshot, or after an unknown id in the address). */
 function adopt(next) {
   const wanted = place.channel;
-  place.user = next.me?.id ?? place.user;
+  place.user = next.me.id;
   if (next.channel) place.channel = next.channel.id;
   if (wanted && next.channel && wanted !== next.channel.id) {
     toast("That channel is not here, or not for you.");
@@ -88,7 +103,7 @@ function adopt(next) {
 }
 
 function draw() {
-  if (!snapshot?.me) return;
+  if (!snapshot) return;
   const directory = new Directory(snapshot);
   namesForConfirm(directory);
   drawSidebar(snapshot, place);
@@ -145,11 +160,12 @@ function drawThread(directory) {
   $("thread").hidden = !isOpen;
   document.body.classList.toggle("thread-is-open", isOpen);
   const thread = snapshot.thread?.ts === place.thread && snapshot.channel?.id === place.channel ? snapshot.thread : null;
-  if (!isOpen || !thread) return;
+  if (!isOpen) return;
+  const where = `${place.user}/${place.channel}/${place.thread}`;
+  const context = { channel: place.channel, thread: place.thread, directory, act: doAct, highlight: place.message };
   $("thread-note").textContent = `#${directory.channelName(place.channel)}`;
-  const context = { channel: place.channel, thread: thread.ts, directory, act: doAct, highlight: place.message };
-  threadList.show(`${place.user}/${place.channel}/${thread.ts}`, thread.messages, context);
-  threadComposer.show(`${place.user}/${place.channel}/${thread.ts}`, "Reply…", [], peopleFor(directory));
+  threadList.show(where, thread?.messages ?? [], context);
+  threadComposer.show(where, "Reply…", [], peopleFor(directory));
   if (place.message && revealed !== place.message && threadList.reveal(place.message)) revealed = place.message;
 }
 
@@ -173,7 +189,7 @@ setUpSidebar((user) => go({ ...place, user, message: null }));
 $("thread-close").append(icon("close"));
 $("thread-close").addEventListener("click", closeThread);
 $("thread").addEventListener("keydown", (event) => event.key === "Escape" && !event.defaultPrevented && closeThread());
-document.addEventListener("visibilitychange", () => snapshot?.me && markRead());
+document.addEventListener("visibilitychange", () => snapshot && markRead());
 
 // Links that lead to this page (places, permalinks, channel mentions) do not load it again.
 document.addEventListener("click", (event) => {

@@ -84,7 +84,7 @@ export function renderBlocks(container, blocks, context) {
   });
 }
 
-/** Puts each error under its input and takes the others away; true when there was one to show. */
+/** Puts each error under its input and takes the others away; answers the first block that has one. */
 export function showErrors(container, errors) {
   let first = null;
   for (const block of container.children) {
@@ -93,7 +93,7 @@ export function showErrors(container, errors) {
     const text = errors?.[block.dataset.blockId] ?? "";
     if (spot.textContent !== text) spot.textContent = text;
     block.classList.toggle("has-error", text !== "");
-    for (const input of block.querySelectorAll("input, textarea")) input.toggleAttribute("aria-invalid", text !== "");
+    for (const input of block.querySelectorAll("input, textarea")) input.setAttribute("aria-invalid", String(text !== ""));
     if (text) first ??= block;
   }
   return first;

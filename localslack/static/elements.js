@@ -182,10 +182,12 @@ function choiceList(kind) {
     const name = `${at.block}/${element.action_id}`;
     const chosen = [at.surface.read(at.block, element) ?? []].flat().map((option) => option.value);
     const box = h("div", { ...hooks(element, at), class: "choices", role: kind === "radio" ? "radiogroup" : "group", "aria-labelledby": at.label });
-    const changed = async (event) => {
+    const changed = async () => {
       const ticked = [...box.querySelectorAll("input")].flatMap((input, index) => (input.checked ? [element.options[index]] : []));
       const stands = await at.surface.choose(at.block, element, kind === "radio" ? (ticked[0] ?? null) : ticked, at.tells);
-      if (!stands) event.target.checked = !event.target.checked;
+      if (stands) return;
+      const before = [at.surface.read(at.block, element) ?? []].flat().map((option) => option.value);
+      for (const input of box.querySelectorAll("input")) input.checked = before.includes(input.value);
     };
     box.append(
       ...element.options.map((option) =>
@@ -215,7 +217,7 @@ function textInput(element, at) {
     rows: element.multiline ? "5" : null,
     type: element.multiline ? null : ({ email_text_input: "email", url_text_input: "url" }[element.type] ?? "text"),
     inputmode: element.type === "number_input" ? (element.is_decimal_allowed ? "decimal" : "numeric") : null,
-    autofocus: element.focus_on_load ? true : null,
+    "data-autofocus": element.focus_on_load ? true : null,
     placeholder: placeholder(element),
     value: at.surface.read(at.block, element) ?? "",
     autocomplete: "off",

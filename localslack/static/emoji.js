@@ -13,7 +13,7 @@ thread 🧵|eyes 👀|wave 👋|+1 👍|thumbsup 👍|-1 👎|thumbsdown 👎|ok
 point_up ☝️|point_down 👇|muscle 💪|raised_hands 🙌|handshake 🤝|writing_hand ✍️|smile 😄|grin 😁|joy 😂|wink 😉|thinking_face 🤔|sweat_smile 😅
 sob 😭|slightly_smiling_face 🙂|upside_down_face 🙃|neutral_face 😐|sunglasses 😎|heart ❤️|tada 🎉|sparkles ✨|star ⭐|fire 🔥|rocket 🚀|zap ⚡|bulb 💡
 boom 💥|bug 🐛|skull 💀|ghost 👻|coffee ☕|pizza 🍕|moneybag 💰|dollar 💵|chart_with_upwards_trend 📈|bar_chart 📊|zzz 💤|recycle ♻️
-repeat 🔁|arrows_counterclockwise 🔄|arrow_right ➡️|arrow_left ⬅️|arrow_up ⬆️|arrow_down ⬇️|arrow_forward ▶️|double_vertical_bar ⏸️|black_square_for_stop ⏹️
+checkered_flag 🏁|leftwards_arrow_with_hook ↩️|arrow_right_hook ↪️|repeat 🔁|arrows_counterclockwise 🔄|arrow_right ➡️|arrow_left ⬅️|arrow_up ⬆️|arrow_down ⬇️|arrow_forward ▶️|double_vertical_bar ⏸️|black_square_for_stop ⏹️
 red_circle 🔴|large_orange_circle 🟠|large_yellow_circle 🟡|large_green_circle 🟢|large_blue_circle 🔵|white_circle ⚪|black_circle ⚫
 large_green_square 🟩|large_red_square 🟥|large_yellow_square 🟨|bust_in_silhouette 👤|busts_in_silhouette 👥|house 🏠|globe_with_meridians 🌐|100 💯|one 1️⃣|two 2️⃣|three 3️⃣
 `;

@@ -20,8 +20,10 @@ export function closeLayer(node) {
   if (cameFrom?.isConnected) cameFrom.focus({ preventScroll: true });
 }
 
-export function focusFirst(node, selector) {
-  (node.querySelector(selector) ?? node.querySelector(FOCUSABLE) ?? node).focus();
+/** Focuses what the first selector that finds something finds, else the first thing that can be focused. */
+export function focusFirst(node, ...selectors) {
+  const found = [...selectors, FOCUSABLE].map((selector) => node.querySelector(selector)).find(Boolean);
+  (found ?? node).focus();
 }
 
 function settle() {

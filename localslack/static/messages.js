@@ -24,7 +24,7 @@ export class MessageList {
     this.#newer = newer;
     newer?.addEventListener("click", () => this.toBottom());
     scroller.addEventListener("scroll", () => this.#atBottom() && this.#hideNewer());
-    // A card that grows (an opened preview, a late font) must not push the last words out of sight.
+    // A list that gets shorter (a phone's keyboard, a growing composer) must not hide the last words.
     new ResizeObserver(() => this.#stuck && this.toBottom()).observe(scroller);
   }
 
@@ -76,7 +76,7 @@ export class MessageList {
 function rows(messages, context) {
   const out = [];
   let before = null;
-  if (!messages.length)
+  if (!messages.length && !context.thread)
     out.push(fixed("empty", () => h("p", { class: "empty" }, "Nothing here yet. Messages of this channel appear here as they are written.")));
   messages.forEach((message, index) => {
     const day = dayName(message.ts);

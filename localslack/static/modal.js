@@ -8,7 +8,7 @@ import { plainText } from "./mrkdwn.js";
 import { surfaceOf } from "./surface.js";
 import { problems } from "./validate.js";
 
-const FIRST_INPUT = ".dialog-body :is(input, textarea, select)";
+const TO_START = [".dialog-body [data-autofocus]", ".dialog-body :is(input, textarea, select)", ".dialog-footer .button-primary"];
 
 export class Modal {
   #act;
@@ -43,7 +43,7 @@ export class Modal {
     if (isFresh) this.#build();
     this.#draw(isOther, JSON.stringify(before?.errors) !== JSON.stringify(modal.errors));
     if (isFresh) openLayer(this.#layer, () => this.#close());
-    if (isOther) focusFirst(this.#layer, `.dialog-body [autofocus], ${FIRST_INPUT}, .dialog-footer .button-primary`);
+    if (isOther) focusFirst(this.#layer, ...TO_START);
   }
 
   #build() {
@@ -80,7 +80,7 @@ export class Modal {
     const [header, body, footer] = form.children;
     const isBusy = busy || this.#sending;
     form.dataset.viewId = view.id;
-    form.toggleAttribute("aria-busy", isBusy);
+    form.setAttribute("aria-busy", String(isBusy));
     fill(header, JSON.stringify([view.title, depth > 1]), () => [
       depth > 1
         ? h("button", { class: "icon-button", type: "button", "aria-label": "Back", "data-testid": "modal-back", onclick: () => this.#close() }, icon("back"))

@@ -6,6 +6,7 @@ const box = document.getElementById("toasts");
 const local = [];
 let fromServer = [];
 let dismiss = () => {};
+const STAYS_MS = 15_000;
 let serial = 0;
 
 /** Shows the notices of a snapshot; `onDismiss(id)` tells the server. */
@@ -16,8 +17,10 @@ export function showNotices(notices, onDismiss) {
 }
 
 export function toast(text) {
-  local.push({ id: `local-${(serial += 1)}`, text, local: true });
+  const notice = { id: `local-${(serial += 1)}`, text, local: true };
+  local.push(notice);
   draw();
+  setTimeout(() => remove(notice), STAYS_MS);
 }
 
 function draw() {
@@ -35,8 +38,9 @@ function draw() {
 }
 
 function remove(notice) {
-  if (notice.local) local.splice(local.indexOf(notice), 1);
-  else {
+  if (notice.local) {
+    if (local.includes(notice)) local.splice(local.indexOf(notice), 1);
+  } else {
     fromServer = fromServer.filter((each) => each.id !== notice.id);
     dismiss(notice.id);
   }

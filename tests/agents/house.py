@@ -24,6 +24,7 @@ from bot.core.deciding import Attempt
 from bot.core.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import Rules
+from bot.core.ports import TeamInfo
 from bot.core.requests import Request, Verb
 from bot.core.runs import Run
 from bot.settings import WorkerSettings
@@ -76,7 +77,7 @@ class House:
 
     async def start(self, run: str = "r1", team: str = "email", task: str = "tell the vendor we need 10% off") -> Run:
         """A run in the store, queued and asked for by nobody."""
-        await self.store.announce("a test", [teams.TeamInfo(team, "")], timedelta(seconds=15))
+        await self.store.announce("a test", [TeamInfo(team, "")], timedelta(seconds=15))
         return await flows.start(
             self.store,
             Silent(),

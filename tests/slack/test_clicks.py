@@ -20,7 +20,7 @@ from bot.slack.cards import Handle
 from bot.store.store import Store
 from localslack import LocalSlack
 from tests.making import GENERAL, question, rules
-from tests.slack.conftest import Show, a_bot, events, post
+from tests.slack.botting import Show, a_bot, events, post
 from tests.storing import new_run
 
 
@@ -86,7 +86,6 @@ async def test_simultaneous_clicks_decide_once_and_the_others_learn_who_did(
         await slack.wait_connected(2)
         people = [slack.user("bob"), slack.user("carol")]
         await asyncio.gather(*(people[n % 2].click(shown, "Approve", stale=True) for n in range(20)))
-        told = [m for p in people for m in p.ephemerals]
         await slack.wait_for(lambda _: sum(len(p.ephemerals) for p in people) == 19)
         told = [m.text for p in people for m in p.ephemerals]
     assert all("lready decided by <@U0" in text for text in told)

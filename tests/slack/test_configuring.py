@@ -6,12 +6,14 @@ import pytest
 
 from bot import flows
 from bot.core.events import EventType
+from bot.core.ids import GroupId
+from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout, Rules
 from bot.slack.answering import Desk
 from bot.store.store import Store
 from localslack import LocalSlack
-from tests.making import GENERAL
-from tests.slack.conftest import events
+from tests.making import BOB, DAVE, GENERAL
+from tests.slack.botting import events
 
 
 async def rules(store: Store) -> Rules:
@@ -32,7 +34,7 @@ async def test_everything_can_be_set_in_words(slack: LocalSlack, store: Store, b
         assert reply.text.startswith("Saved."), reply.text
     now = await rules(store)
     assert (now.timeout, now.on_timeout, now.approvals_channel) == (timedelta(minutes=15), OnTimeout.WAIT, GENERAL)
-    assert (now.reviewers.users, now.reviewers.groups) == ({"U0BOB", "U0DAVE"}, {"S0REVIEWERS"})
+    assert now.reviewers == Reviewers(frozenset({BOB, DAVE}), frozenset({GroupId("S0REVIEWERS")}))
     assert (now.quorum, now.own_requests) == (2, True)
     shown = (await alice.command("/approvals show")).text
     assert "<@U0DAVE>" in shown and "2 approvals" in shown and "no deadline" in shown

@@ -20,7 +20,7 @@ from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.http_events import sign
 from tests.making import question
-from tests.slack.conftest import a_desk, post
+from tests.slack.botting import a_desk, post
 
 
 @asynccontextmanager

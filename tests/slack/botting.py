@@ -1,0 +1,60 @@
+"""A bot in Socket Mode at a local Slack, over a real store: what `python -m bot` wires, without the process."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from slack_bolt.async_app import AsyncApp
+
+from bot.core.events import Event
+from bot.core.ids import UserId
+from bot.core.requests import Request
+from bot.slack import app
+from bot.slack.answering import Desk
+from bot.slack.cards import Drawing
+from bot.slack.directory import Directory
+from bot.slack.poster import Place, Poster
+from bot.store.store import EVENTS, Store
+from localslack import LocalSlack
+from localslack.workspace import Message
+from tests.making import HERE
+from tests.storing import NoQueue
+
+
+@asynccontextmanager
+async def a_desk(slack: LocalSlack, store: Store) -> AsyncIterator[tuple[Desk, AsyncApp, app.Clients]]:
+    """All but the way in."""
+    async with AsyncExitStack() as stack:
+        clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
+        identity = await app.identify(clients.reads)
+        directory = Directory(clients.reads, patience=1.0)
+        stack.push_async_callback(directory.close)
+        poster = Poster(clients.posts, store, identity.workspace, identity.home)
+        desk = Desk(store, NoQueue(), directory, clients.reads, frozenset({UserId("U0DAVE")}), poster.link)
+        stack.push_async_callback(desk.drain)
+        yield desk, app.build(clients, identity, desk, None), clients
+
+
+@asynccontextmanager
+async def a_bot(slack: LocalSlack, store: Store) -> AsyncIterator[Desk]:
+    """One web process's listeners, connected."""
+    async with (
+        a_desk(slack, store) as (desk, bolt, clients),
+        app.socket_mode(bolt, slack.app_token, clients.reads),
+    ):
+        await slack.wait_connected(1)
+        yield desk
+
+
+Show = Callable[[Request], Awaitable[Message]]
+
+
+async def post(slack: LocalSlack, store: Store, bot: Desk, drawing: Drawing, request: Request) -> Message:
+    poster = Poster(bot.client, store, HERE, slack.url)
+    place = Place(request.rules.approvals_channel)
+    posted = await poster.show(f"card/{request.id}", place, drawing, request=request.id)
+    assert posted is not None
+    return await slack.wait_message("#approvals", lambda m: m.ts == posted.ts)
+
+
+async def events(store: Store) -> list[Event]:
+    return [EVENTS.load(fields[b"event"]) for _, fields in await store.client.xrange(store.keys.events)]
