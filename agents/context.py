@@ -11,7 +11,7 @@ from agents.human import Desk, Human, HumanProxy
 from agents.journal import JournaledModel, RunJournal, effect
 from agents.patience import patiently
 from bot import flows
-from bot.core.errors import ActionFailed, LeaseLost, NotFound
+from bot.core.errors import LeaseLost, NotFound
 from bot.core.ids import RequestId
 from bot.core.ports import Lease, Store, Wakeups
 from bot.core.requests import Request
@@ -82,9 +82,8 @@ class RunContext:
         task.add_done_callback(self._acted)
         try:
             return await asyncio.shield(task)
-        except (LeaseLost, ActionFailed) as error:
-            if isinstance(error, LeaseLost):
-                self.give_up(error)
+        except LeaseLost as error:
+            self.give_up(error)
             raise
 
     async def request(self, request: RequestId) -> Request:

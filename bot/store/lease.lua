@@ -8,7 +8,6 @@ local last = tonumber(held[1] or 0)
 if verb == 'claim' then
   if held[2] and tonumber(held[3]) > now and held[2] ~= owner then return 0 end
   redis.call('HSET', KEYS[1], 'fence', last + 1, 'owner', owner, 'until', now + ms)
-  redis.call('PERSIST', KEYS[1])
   return last + 1
 end
 if held[2] ~= owner or (fence >= 0 and last ~= fence) then return 0 end

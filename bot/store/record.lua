@@ -6,4 +6,6 @@ if ARGV[4] == '1' then
 else
   redis.call('HSETNX', KEYS[2], ARGV[2], ARGV[3])
 end
+local left = redis.call('PTTL', KEYS[1])  -- set at the end of the run
+if left > 0 then redis.call('PEXPIRE', KEYS[2], left) end
 return redis.call('HGET', KEYS[2], ARGV[2])

@@ -1,15 +1,15 @@
 """The store: reads records with the server's clock, and commits a change in one step or not at all."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import redis.asyncio
 import redis.exceptions
-from redis.asyncio.client import Pipeline
 
 from bot.core.errors import StoreUnavailable, StoreUnsafe
 from bot.core.events import Event
@@ -33,6 +33,8 @@ TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
 _HERE = Path(__file__).parent
 _COMMIT = (_HERE / "commit.lua").read_text()
 _LEASE = (_HERE / "lease.lua").read_text()
+_GET = "return {redis.call('GET', KEYS[1]), redis.call('TIME')}"
+"""A value and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart."""
 
 
 def ms(at: datetime | timedelta) -> int:
@@ -50,11 +52,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @asynccontextmanager
 async def reaching() -> AsyncIterator[None]:
-    """Turns what redis-py raises into StoreUnavailable."""
+    """Turns what redis-py raises into StoreUnavailable, and lets no cancellation get lost.
+
+    redis-py 8.1 on Python 3.11 swallows a cancellation that arrives together with a reply; the task would go on for
+    ever while somebody waits for its end.
+    """
+    task = asyncio.current_task()
+    cancelled = task.cancelling() if task else 0
     try:
         yield
     except (redis.exceptions.RedisError, OSError) as wrong:
         raise StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.") from wrong
+    if task is not None and task.cancelling() > cancelled:
+        raise asyncio.CancelledError
 
 
 class Store:
@@ -65,6 +75,7 @@ class Store:
         self.keys = Keys(namespace)
         self._commit = client.register_script(_COMMIT)
         self._lease = client.register_script(_LEASE)
+        self._get = client.register_script(_GET)
 
     async def check(self) -> None:
         """StoreUnavailable if Redis cannot be reached; StoreUnsafe if it may drop keys when memory is short."""
@@ -132,11 +143,9 @@ class Store:
 
     async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]:
         """Requests whose deadline has passed, the next deadline after them, and the server's clock."""
-        async with reaching(), self.client.pipeline(transaction=False) as pipe:
-            pipe.time()
-            pipe.zrange(self.keys.pending, 0, limit, withscores=True)
-            time, first = await pipe.execute()
-        now = _time(time)
+        now = await self.now()
+        async with reaching():
+            first = await self.client.zrange(self.keys.pending, 0, limit, withscores=True)
         due, following = [], None
         for member, score in first:
             if score == float("inf"):
@@ -158,18 +167,16 @@ class Store:
     async def announce(self, worker: str, teams: list[TeamInfo], ttl: timedelta) -> None:
         """Tell everybody that this worker runs these teams; it must say so again before `ttl` has passed."""
         now = await self.now()
-        async with reaching(), self.client.pipeline(transaction=True) as pipe:
-            pipe.set(self.keys.team(worker), TEAMS.dump(teams), px=ttl)
-            pipe.zremrangebyscore(self.keys.workers, "-inf", ms(now))
-            pipe.zadd(self.keys.workers, {worker: ms(now + ttl)})
-            await pipe.execute()
+        async with reaching():
+            await self.client.set(self.keys.team(worker), TEAMS.dump(teams), px=ttl)
+            await self.client.zremrangebyscore(self.keys.workers, "-inf", ms(now))
+            await self.client.zadd(self.keys.workers, {worker: ms(now + ttl)})
 
     async def retire(self, worker: str) -> None:
         """Tell everybody that this worker is gone."""
-        async with reaching(), self.client.pipeline(transaction=True) as pipe:
-            pipe.delete(self.keys.team(worker))
-            pipe.zrem(self.keys.workers, worker)
-            await pipe.execute()
+        async with reaching():
+            await self.client.delete(self.keys.team(worker))
+            await self.client.zrem(self.keys.workers, worker)
 
     async def teams(self) -> list[TeamInfo]:
         """The teams that some worker runs now, by name; a usable one wins over a broken one of the same name."""
@@ -213,8 +220,8 @@ class Store:
             return int(await self._lease(keys=[key], args=[verb, owner, fence, ms(ttl)]))
 
     async def _read(self, key: str, codec: Codec[T]) -> Seen[T] | None:
-        async with reaching(), self.client.pipeline(transaction=False) as pipe:
-            raw, time = await _get_and_time(pipe, key)
+        async with reaching():
+            raw, time = await self._get(keys=[key])
         if raw is None:
             return None
         value, version = codec.read(raw)
@@ -308,11 +315,5 @@ class _Plan:
             self.plan["texts"].append({"key": self._key(key), "value": message.request, "ttl": ms(KEPT_MESSAGE)})
 
 
-async def _get_and_time(pipe: "Pipeline", key: str) -> tuple[bytes | None, tuple[int, int]]:
-    pipe.get(key)
-    pipe.time()
-    return cast("tuple[bytes | None, tuple[int, int]]", tuple(await cast("Awaitable[list[Any]]", pipe.execute())))
-
-
-def _time(answer: tuple[int, int]) -> datetime:
-    return from_ms(answer[0] * 1000 + answer[1] // 1000)
+def _time(answer: Sequence[int | bytes]) -> datetime:
+    return from_ms(int(answer[0]) * 1000 + int(answer[1]) // 1000)

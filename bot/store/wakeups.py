@@ -10,13 +10,11 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from datetime import timedelta
 from typing import Any, Final, Generic, Self, TypeVar
 
-import redis.exceptions
-
 from bot.core.errors import StoreUnavailable, UnknownSchema
 from bot.core.ids import RequestId, RunId
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
-from bot.store.store import Store
+from bot.store.store import Store, reaching
 
 READ_BACK: Final = timedelta(seconds=15)
 _BATCH: Final = 500
@@ -102,12 +100,13 @@ class Wakeups:
     async def _listen(self) -> None:
         while True:
             try:
-                async with self._store.client.pubsub() as subscription:
+                async with reaching(), self._store.client.pubsub() as subscription:
                     await subscription.subscribe(self._store.keys.wake)
                     await self._follow(subscription)
-            except (redis.exceptions.RedisError, OSError, StoreUnavailable) as wrong:
+            except StoreUnavailable as wrong:
+                if self._listening.is_set():
+                    _log.warning("The subscription for wake-ups was lost; subscribing again. %s", wrong)
                 self._listening.clear()
-                _log.warning("The subscription for wake-ups was lost (%s); subscribing again.", wrong)
                 await asyncio.sleep(0.2)
             except UnknownSchema as wrong:
                 _log.error("Somebody waits for a record that cannot be read: %s", wrong)
@@ -118,7 +117,8 @@ class Wakeups:
         read_back_at = 0.0
         while True:
             left = max(0.0, read_back_at - loop.time()) if self._listening.is_set() else None
-            message = await subscription.get_message(timeout=left)
+            async with reaching():
+                message = await subscription.get_message(timeout=left)
             if message is not None and message["type"] == "message":
                 await self._hear(message["data"].decode())
             elif message is not None or loop.time() >= read_back_at:

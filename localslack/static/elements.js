@@ -91,9 +91,9 @@ function overflow(element, at) {
     items()[0]?.focus();
   }
   function close() {
+    opener.focus(); // before the menu goes, so that it does not also close because it lost the focus
     menu.remove();
     opener.setAttribute("aria-expanded", "false");
-    opener.focus();
   }
   menu.addEventListener("focusout", (event) => {
     if (event.relatedTarget === opener || menu.contains(event.relatedTarget)) return;

@@ -301,3 +301,19 @@ async def test_a_decision_made_while_the_subscription_was_cut_is_read_back(
     await flows.decide(store, asked.id, attempt(asked, name=AttemptId("one")))
     async with asyncio.timeout(5):
         assert (await waiting).status is Status.APPROVED
+
+
+async def test_a_cancellation_that_arrives_with_a_reply_is_not_lost(store: Store, lease: Lease) -> None:
+    """Redis-py 8.1 swallows some; a process that cancels its tasks at the end would hang."""
+
+    async def reading() -> None:
+        while True:
+            await store.run(lease.run)
+
+    for delay in range(60):
+        task = asyncio.create_task(reading())
+        await asyncio.sleep(delay / 50_000)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=1)
+        assert done, f"the task ignored its cancellation after {delay / 50} ms"
+        assert task.cancelled()

@@ -376,10 +376,21 @@ async def test_a_slow_store_is_acked_in_time_and_the_answer_comes_later(
     asked = await ask(store, lease)
     shown = await show(asked)
     await slack.user("bob").click(shown, "Approve")
-    await store.client.client_pause(2700, all=True)
+    await store.client.client_pause(3300, all=True)
     ack = await slack.user("carol").click(shown, "Approve", stale=True)
     assert ack.ok
     await slack.user("carol").wait_ephemeral("Already decided by <@U0BOB>")
+
+
+@pytest.mark.parametrize("broken", ["chat.postEphemeral", "response_url"])
+async def test_a_sentence_finds_its_way_when_one_of_two_is_closed(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, broken: str
+) -> None:
+    """R7"""
+    shown = await show(await ask(store, lease))
+    slack.faults.add("server_error", on=broken, status=503, times=None)
+    await slack.user("dave").click(shown, "Approve")
+    await slack.user("dave").wait_ephemeral("You are not a reviewer")
 
 
 async def test_a_bug_is_told_and_logged(
