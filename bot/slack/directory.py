@@ -60,7 +60,7 @@ class Directory:
     async def actor(self, workspace: WorkspaceId, user: UserId, groups: Iterable[GroupId] = ()) -> Actor:
         """Who this is now, and in which of the groups. `workspace` is the one that Slack's payload names for them."""
         wanted = sorted(groups)
-        person, *members = await asyncio.gather(self._person(user), *(self._members(g) for g in wanted))
+        person, *members = await asyncio.gather(self._person(user), *(self.members(g) for g in wanted))
         if person is None:
             return Actor(workspace, user, groups=None, checked=False)
         mine = {g for g, users in zip(wanted, members, strict=True) if users and user in users}
@@ -91,7 +91,16 @@ class Directory:
 
     async def members(self, group: GroupId) -> frozenset[UserId] | None:
         """Who is in the group; empty if there is no such group, None if Slack did not say."""
-        return await self._members(group)
+
+        async def ask() -> frozenset[UserId]:
+            try:
+                return frozenset((await self._client.usergroups_users_list(usergroup=group))["users"])
+            except SlackApiError as refused:
+                if _code(refused) in _NO_GROUP:
+                    return frozenset()
+                raise
+
+        return await self._ask(("members", group), ask)
 
     async def groups(self) -> dict[GroupId, str] | None:
         """The workspace's user groups by id, `@handle` each; None if Slack did not say."""
@@ -155,17 +164,6 @@ class Directory:
                 raise
 
         return await self._ask(("person", user), ask)
-
-    async def _members(self, group: GroupId) -> frozenset[UserId] | None:
-        async def ask() -> frozenset[UserId]:
-            try:
-                return frozenset((await self._client.usergroups_users_list(usergroup=group))["users"])
-            except SlackApiError as refused:
-                if _code(refused) in _NO_GROUP:
-                    return frozenset()
-                raise
-
-        return await self._ask(("members", group), ask)
 
     async def _ask(self, what: Hashable, ask: Callable[[], Awaitable[T]]) -> T | None:
         loop = asyncio.get_running_loop()

@@ -44,7 +44,7 @@ export function avatar(id, name, size = "") {
   const words = name.split(/[\s._-]+/u).filter(Boolean);
   const initials = [words[0], words.length > 1 ? words.at(-1) : ""].map((word) => [...(word ?? "")][0] ?? "").join("");
   let hash = 0;
-  for (const letter of id) hash = (hash * 31 + letter.codePointAt(0)) >>> 0;
+  for (const letter of id) hash = (hash * 119 + letter.codePointAt(0)) >>> 0;
   return h(
     "span",
     { class: `avatar ${size}`, style: `background:${COLOURS[hash % COLOURS.length]}`, "aria-hidden": "true" },

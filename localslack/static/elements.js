@@ -151,14 +151,18 @@ function usersOf(_element, at) {
   return at.directory.users.filter((user) => !user.deleted && !user.is_bot).map((user) => userChoice(user.id, at));
 }
 
+function isDirect(id) {
+  return id.startsWith("D");
+}
+
 function channelChoice(id, at) {
-  return { id, label: `#${at.directory.channelName(id)}` };
+  return { id, label: (isDirect(id) ? "" : "#") + at.directory.channelName(id) };
 }
 
 function channelsOf(element, at) {
   const kinds = element.filter?.include ?? (element.type.includes("channels") ? ["public"] : ["public", "private"]);
   return at.directory.channels
-    .filter((channel) => kinds.includes(channel.is_private ? "private" : "public"))
+    .filter((channel) => kinds.includes(isDirect(channel.id) ? "im" : channel.is_private ? "private" : "public"))
     .map((channel) => channelChoice(channel.id, at));
 }
 

@@ -3,6 +3,9 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from slack_bolt.async_app import AsyncApp
 
 from bot.core.events import Event
@@ -54,6 +57,18 @@ async def post(slack: LocalSlack, store: Store, bot: Desk, drawing: Drawing, req
     posted = await poster.show(f"card/{request.id}", place, drawing, request=request.id)
     assert posted is not None
     return await slack.wait_message("#approvals", lambda m: m.ts == posted.ts)
+
+
+@asynccontextmanager
+async def away(store: Store) -> AsyncIterator[None]:
+    """The store's Redis does not answer, as long as this lasts."""
+    real = store.client
+    store.client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0", retry=Retry(NoBackoff(), 1))
+    try:
+        yield
+    finally:
+        await store.client.aclose()
+        store.client = real
 
 
 async def events(store: Store) -> list[Event]:

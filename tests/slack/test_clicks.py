@@ -20,7 +20,7 @@ from bot.slack.cards import Handle
 from bot.store.store import Store
 from localslack import LocalSlack
 from tests.making import GENERAL, question, rules
-from tests.slack.botting import Show, a_bot, events, post
+from tests.slack.botting import Show, a_bot, away, events, post
 from tests.storing import new_run
 
 
@@ -354,18 +354,10 @@ async def test_a_store_that_is_away_is_told_and_nothing_counts(
     """R7: with the words what to do."""
     asked = await ask(store, lease)
     shown = await show(asked)
-    real = store.client
-    import redis.asyncio
-
-    gone = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
-    store.client = gone
-    try:
+    async with away(store):
         ack = await slack.user("bob").click(shown, "Approve")
         assert ack.ok
         await slack.user("bob").wait_ephemeral("The store cannot be reached")
-    finally:
-        store.client = real
-        await gone.aclose()
     assert await status(store, asked) is Status.PENDING
 
 

@@ -13,6 +13,7 @@ from bot.slack.answering import Desk
 from bot.store.store import Store
 from localslack import LocalSlack
 from tests.making import GENERAL, question
+from tests.slack.botting import away
 
 
 async def runs(store: Store) -> list[Run]:
@@ -154,12 +155,6 @@ async def test_the_requester_stops_a_run_and_strangers_do_not(
 
 
 async def test_a_store_that_is_away_is_told(slack: LocalSlack, store: Store, bot: Desk) -> None:
-    import redis.asyncio
-
-    real, store.client = store.client, redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
-    try:
+    async with away(store):
         reply = await slack.user("alice").command("/agent email hello")
-    finally:
-        await store.client.aclose()
-        store.client = real
     assert "The store cannot be reached" in reply.text

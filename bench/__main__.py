@@ -1,0 +1,81 @@
+"""`python -m bench [--quick]`: two tables, about two minutes. A missed aim is said, and is no failure."""
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from bench import clicking, waking
+from bench.clicking import Round
+from bench.waking import Waking
+from bot.store.embedded import EmbeddedRedis
+
+
+def verdict(met: bool) -> str:
+    """The last word of a table."""
+    return "met" if met else "MISSED"
+
+
+def percentile(values: list[float], percent: int) -> float:
+    """The smallest value that so many percent do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+
+def show_waking(seen: Waking) -> None:
+    """One table of milliseconds."""
+    print(f"\nClick → input_func returned, web and worker in two processes, {seen.transport}, {len(seen.ours)} rounds")
+    print(f"  {'milliseconds':<58}{'p50':>8}{'p99':>8}")
+    for name, values in (
+        ("ours: click sent → input_func returned", seen.ours),
+        ("bare Bolt: click sent → empty listener entered", seen.bare),
+        ("raw Redis: script sent → coroutine of another process runs", seen.redis),
+    ):
+        print(f"  {name:<58}{percentile(values, 50):>8.2f}{percentile(values, 99):>8.2f}")
+    ours, bare = statistics.median(seen.ours), statistics.median(seen.bare)
+    limit = bare + waking.AIM
+    print(
+        f"  ours {ours:.2f}, limit {limit:.2f} (bare + {waking.AIM:.1f}), ratio to bare {ours / bare:.2f}; waking adds "
+        f"{ours - bare:.2f} ms, aim at most {waking.AIM:.1f} ms: {verdict(ours <= limit)}"
+    )
+
+
+def show_clicking(rounds: list[Round]) -> None:
+    """One table of clicks a second."""
+    clicks = rounds[0].ours.statuses.total()
+    print(f"\nClicks a second, signed HTTP, {clicking.AT_ONCE} at a time, {len(rounds)} rounds of {clicks} each")
+    print(f"  {'':<34}{'median':>8}{'lowest':>8}{'highest':>9}{'generator busy':>17}")
+    for name, loads in (
+        ("ours: decided in Redis, then acked", [r.ours for r in rounds]),
+        ("bare Bolt: empty listener", [r.bare for r in rounds]),
+    ):
+        rates, busy = [load.rate for load in loads], max(load.busy for load in loads)
+        print(f"  {name:<34}{statistics.median(rates):>8.0f}{min(rates):>8.0f}{max(rates):>9.0f}{busy:>17.0%}")
+    ratio = statistics.median(r.ours.rate / r.bare.rate for r in rounds)
+    limit = clicking.AIM * statistics.median(r.bare.rate for r in rounds)
+    print(
+        f"  ours {statistics.median(r.ours.rate for r in rounds):.0f}, limit {limit:.0f}, median ratio {ratio:.0%} of "
+        f"bare, aim at least {clicking.AIM:.0%}: {verdict(ratio >= clicking.AIM)}"
+    )
+
+
+async def main(*, quick: bool) -> None:
+    """Everything on one embedded server with its append-only file written before every answer."""
+    rounds, takes, clicks = (5, 2, 60) if quick else (200, 9, 500)
+    begun = time.perf_counter()
+    print(f"Embedded Valkey, appendfsync always; localslack; {os.cpu_count()} CPUs")
+    with tempfile.TemporaryDirectory(prefix="countersign-bench-") as folder:
+        async with EmbeddedRedis(Path(folder) / "redis") as server:
+            for http in (False, True):
+                show_waking(await waking.measure(server.url, Path(folder) / f"data{http:d}", rounds, http=http))
+            show_clicking(await clicking.measure(server.url, takes, clicks))
+    print(f"\n{time.perf_counter() - begun:.0f} s")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="tiny counts, to see that it runs")
+    asyncio.run(main(quick=parser.parse_args().quick))

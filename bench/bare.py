@@ -1,0 +1,53 @@
+"""Bolt by itself: one process, one empty listener for every button, served exactly as bot/slack serves ours.
+
+WAY is `socket`, `http` or `quiet` (HTTP, prints nothing). Prints `port <n>`, and `entered <n> <monotonic ns>` for
+each click as its listener is entered.
+"""
+
+import asyncio
+import os
+import re
+import signal
+import time
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+
+from bot.slack import web
+from bot.slack.app import slack_clients, socket_mode
+
+
+async def main(way: str, token: str, api_url: str, app_token: str, secret: str) -> None:
+    """Until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    entered = 0
+
+    async def empty(ack: AsyncAck) -> None:
+        await ack()
+
+    async def telling(ack: AsyncAck) -> None:
+        nonlocal entered
+        at = time.monotonic_ns()
+        await ack()
+        print(f"entered {entered} {at}", flush=True)
+        entered += 1
+
+    async def no_problem() -> str:
+        return ""
+
+    async with slack_clients(token, api_url) as clients:
+        app = AsyncApp(client=clients.reads, signing_secret=secret)
+        app.action(re.compile(r""))(empty if way == "quiet" else telling)
+        if way == "socket":
+            async with socket_mode(app, app_token, clients.reads):
+                print("port 0", flush=True)
+                await stop.wait()
+        else:
+            async with web.serving(web.http(app, no_problem), "127.0.0.1", 0) as port:
+                print(f"port {port}", flush=True)
+                await stop.wait()
+
+
+if __name__ == "__main__":
+    names = ("WAY", "SLACK_BOT_TOKEN", "SLACK_API_URL", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET")
+    asyncio.run(main(*(os.environ[name] for name in names)))

@@ -1,0 +1,146 @@
+"""Clicks a second through our listeners and store, beside bare Bolt with an empty listener.
+
+One server process each, the very same signed requests to both, 50 at a time, in alternating rounds.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from urllib.parse import urlencode
+
+import redis.asyncio
+
+from bench.load import Load, send
+from bench.waking import environment, payload_of
+from bot import flows
+from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.people import Reviewers
+from bot.core.policy import Rules
+from bot.core.ports import TeamInfo
+from bot.core.requests import Kind, Question, Request, Status
+from bot.core.runs import Run
+from bot.slack import cards
+from bot.slack.web import EVENTS_PATH
+from bot.store.store import Store
+from localslack import LocalSlack
+from localslack.http_events import sign
+from tests.processes import Process
+
+AIM: Final = 0.6
+"""Of bare Bolt's rate (issue 2)."""
+AT_ONCE: Final = 50
+_GENERAL, _APPROVALS = ChannelId("C0GENERAL"), ChannelId("C0APPROVALS")
+_QUESTIONS = 10
+"""Open questions in one run."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """The same clicks, sent to one and to the other."""
+
+    ours: Load
+    bare: Load
+
+
+async def measure(redis_url: str, rounds: int, clicks: int) -> list[Round]:
+    """`rounds` of `clicks` clicks, after one to warm up. AssertionError if a click did not count."""
+    namespace = f"bench{secrets.token_hex(4)}"
+    async with AsyncExitStack() as stack:
+        slack = await stack.enter_async_context(LocalSlack())
+        client = await stack.enter_async_context(redis.asyncio.Redis.from_url(redis_url))
+        store = Store(client, namespace)
+        common = environment(slack, "quiet")
+        del common["SLACK_APP_TOKEN"]
+        ours = await stack.enter_async_context(
+            _server("bench.listeners", {**common, "REDIS_URL": redis_url, "NAMESPACE": namespace})
+        )
+        bare = await stack.enter_async_context(_server("bench.bare", environment(slack, "quiet")))
+        asked = await _ask(store, (rounds + 1) * clicks)
+        run = await store.run(asked[0].run)
+        assert run is not None, "it was just started"
+        signed = [_signed(slack, request, run.value) for request in asked]
+        done = []
+        for number in range(rounds + 1):
+            some = signed[number * clicks : (number + 1) * clicks]
+            ports = (ours, bare) if number % 2 else (bare, ours)
+            loads = {port: await send(port, some, at_once=AT_ONCE) for port in ports}
+            if number:
+                done.append(Round(loads[ours], loads[bare]))
+        after = await store.requests([RequestId(request.id) for request in asked])
+        counted = sum(request is not None and request.status is Status.APPROVED for request in after)
+        assert counted == len(asked), f"{counted} of {len(asked)} clicks counted."
+        for load in (load for round_ in done for load in (round_.ours, round_.bare)):
+            assert load.statuses == {200: clicks}, load.statuses
+    return done
+
+
+@asynccontextmanager
+async def _server(module: str, env: dict[str, str]) -> AsyncIterator[int]:
+    process = await Process(module, env).start()
+    try:
+        yield int((await process.said(r"^port (\d+)$"))[1])
+    finally:
+        await process.kill()
+
+
+async def _ask(store: Store, count: int) -> list[Request]:
+    """As many pending requests, some in each run."""
+    await store.set_defaults(Rules(_APPROVALS, Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))))
+    await store.announce("bench", [TeamInfo("rounds", "asks")], timedelta(minutes=5))
+    found: list[Request] = []
+    runs = [RunId(f"rbench{n}") for n in range(-(-count // _QUESTIONS))]
+    for start in range(0, len(runs), AT_ONCE):
+        for some in await asyncio.gather(*(_run(store, run) for run in runs[start : start + AT_ONCE])):
+            found += some
+    return found[:count]
+
+
+async def _run(store: Store, run: RunId) -> list[Request]:
+    await flows.start(
+        store,
+        _NoQueue(),
+        run=run,
+        workspace=WorkspaceId("T0LOCAL"),
+        channel=_GENERAL,
+        requester=UserId("U0ALICE"),
+        team="rounds",
+        task="ask",
+    )
+    lease = await store.claim(run, "bench", timedelta(minutes=5))
+    assert lease is not None, "nobody else works on this run"
+    await flows.begin(store, lease)
+    words = "To: vendor@example.com\n\nWe have been with you for years. Ten percent off, please."
+    return [
+        await flows.ask(store, lease, Question("drafter", n, Kind.MESSAGE, "Send this draft?", words))
+        for n in range(_QUESTIONS)
+    ]
+
+
+class _NoQueue:
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0)) -> None:
+        return
+
+
+def _signed(slack: LocalSlack, request: Request, run: Run) -> bytes:
+    """The whole HTTP request of Bob's click on the request's card."""
+    drawing = cards.card(request, run=run, run_link=None)
+    room = slack.channel("#approvals")
+    card = slack.workspace.post(room, slack.workspace.bot_user, text=drawing.text, blocks=drawing.blocks, from_app=True)
+    body = urlencode({"payload": json.dumps(payload_of(slack, card))})
+    now = int(time.time())
+    lines = (
+        f"POST {EVENTS_PATH} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "User-Agent: Slackbot 1.0 (+https://api.slack.com/robots)",
+        "Content-Type: application/x-www-form-urlencoded",
+        f"Content-Length: {len(body)}",
+        f"X-Slack-Request-Timestamp: {now}",
+        f"X-Slack-Signature: {sign(slack.signing_secret, now, body)}",
+    )
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()

@@ -1,0 +1,53 @@
+"""Our listeners on the real store over signed HTTP, without scribe and deadlines: what a click itself costs.
+
+Prints `port <n>`.
+"""
+
+import asyncio
+import logging
+import signal
+from contextlib import AsyncExitStack
+
+import redis.asyncio
+
+from bot.settings import WebSettings, read
+from bot.slack import web
+from bot.slack.answering import Desk
+from bot.slack.app import build, identify, slack_clients
+from bot.slack.directory import Directory
+from bot.store.queue import Queue
+from bot.store.store import Store
+
+
+async def main(settings: WebSettings) -> None:
+    """Until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    assert settings.slack_signing_secret is not None, "the benchmark sets it"
+    url = settings.redis_url.get_secret_value()
+
+    async def no_problem() -> str:
+        return ""
+
+    async with AsyncExitStack() as stack:
+        client = redis.asyncio.Redis.from_url(url)
+        stack.push_async_callback(client.aclose)
+        clients = await stack.enter_async_context(
+            slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+        )
+        identity = await identify(clients.reads)
+        directory = Directory(clients.reads)
+        stack.push_async_callback(directory.close)
+        queue = await stack.enter_async_context(Queue(url, settings.namespace))
+        store = Store(client, settings.namespace)
+        desk = Desk(store, queue, directory, clients.reads, frozenset(), lambda message: "")
+        app = build(clients, identity, desk, settings.slack_signing_secret.get_secret_value())
+        port = await stack.enter_async_context(web.serving(web.http(app, no_problem), "127.0.0.1", 0))
+        stack.push_async_callback(desk.drain)
+        print(f"port {port}", flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level="WARNING")
+    asyncio.run(main(read(WebSettings)))

@@ -1,0 +1,57 @@
+"""A team for the benchmark: a scripted drafter and a human take turns; the task is the number of rounds."""
+
+import time
+from collections.abc import Sequence
+
+from autogen_agentchat.agents import BaseChatAgent, UserProxyAgent
+from autogen_agentchat.base import Response
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.messages import BaseChatMessage, TextMessage
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core import CancellationToken
+
+from agents.context import RunContext
+from agents.teams import Team
+
+_DRAFT = "To: vendor@example.com\nSubject: Our contract\n\nWe have been with you for years. Ten percent off, please."
+
+
+class Drafter(BaseChatAgent):
+    """Says the next draft; there is no model behind it."""
+
+    def __init__(self) -> None:
+        super().__init__("drafter", "writes a draft each time")
+        self._said = 0
+
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage,)
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        """The next draft, whatever was said."""
+        self._said += 1
+        return Response(chat_message=TextMessage(content=f"Draft {self._said}\n{_DRAFT}", source=self.name))
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None:
+        self._said = 0
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    """The human prints when each of its answers has come: `returned <round> <monotonic ns>`."""
+    human = run.human(title="Send this draft?")
+    answers = 0
+
+    async def input_func(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
+        nonlocal answers
+        answer = await human.input_func(prompt, cancellation_token)
+        at = time.monotonic_ns()
+        print(f"returned {answers} {at}", flush=True)
+        answers += 1
+        return answer
+
+    everything = MaxMessageTermination(1 + 2 * int(run.task))
+    return RoundRobinGroupChat([Drafter(), UserProxyAgent("human", input_func=input_func)], everything)
+
+
+TEAM = Team("rounds", "takes turns with the human", build)

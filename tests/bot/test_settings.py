@@ -1,0 +1,79 @@
+"""The environment: all problems at once, each with what to fix, and no secret in any of them."""
+
+import pytest
+
+from bot.core.errors import WrongSettings
+from bot.core.ids import ChannelId
+from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout
+from bot.settings import WebSettings, WorkerSettings, read, variables
+
+GOOD = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "REVIEWERS": "U0BOB, S0LEADS"}
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*variables(WebSettings), *variables(WorkerSettings)):
+        monkeypatch.delenv(name, raising=False)
+
+
+def given(monkeypatch: pytest.MonkeyPatch, **env: str) -> None:
+    for name, value in {**GOOD, **env}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R23: nothing is approved by timeout, nobody decides on their own request, only loopback is listened on."""
+    given(monkeypatch)
+    settings = read(WebSettings)
+    rules = settings.rules(ChannelId("C1"))
+    assert (rules.on_timeout, rules.own_requests, settings.host) == (OnTimeout.REJECT, False, "127.0.0.1")
+    assert rules.reviewers == Reviewers(frozenset({"U0BOB"}), frozenset({"S0LEADS"}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SLACK_BOT_TOKEN", "xoxp-secret", "SLACK_BOT_TOKEN: must begin with xoxb-"),
+        ("SLACK_APP_TOKEN", "secret", "SLACK_APP_TOKEN: must begin with xapp-"),
+        ("REDIS_URL", "http://secret", "REDIS_URL: must begin with redis://"),
+        ("REVIEWERS", "bob U0BOB", "REVIEWERS: neither user ids"),
+        ("ADMINS", "S0LEADS", "ADMINS: not user ids"),
+        ("APPROVAL_TIMEOUT", "soon", "APPROVAL_TIMEOUT: “soon” is not a duration"),
+        ("APPROVAL_TIMEOUT", "0s", "APPROVAL_TIMEOUT: “0s” is out of range"),
+        ("ON_TIMEOUT", "maybe", "ON_TIMEOUT: "),
+        ("PORT", "99999", "PORT: "),
+        ("QUORUM", "0", "QUORUM: "),
+        ("APPROVALS_CHANNEL", "approvals", "APPROVALS_CHANNEL: "),
+        ("NAMESPACE", "a b", "NAMESPACE: "),
+    ],
+)
+def test_each_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    given(monkeypatch, **{name: value})
+    with pytest.raises(WrongSettings) as wrong:
+        read(WebSettings)
+    assert any(problem.startswith(said) for problem in wrong.value.problems), wrong.value.problems
+    assert "secret" not in str(wrong.value)
+
+
+def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, SLACK_BOT_TOKEN="", SLACK_APP_TOKEN="", REDIS_URL="x", REVIEWERS="bob", PORT="x")
+    with pytest.raises(WrongSettings) as wrong:
+        read(WebSettings)
+    told = {problem.split(":")[0].split(" ")[0] for problem in wrong.value.problems}
+    assert told == {"SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "REDIS_URL", "REVIEWERS", "PORT"}
+
+
+def test_a_quorum_that_the_reviewers_cannot_reach_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R10."""
+    given(monkeypatch, REVIEWERS="U0BOB", QUORUM="2")
+    with pytest.raises(WrongSettings, match="REVIEWERS names only 1"):
+        read(WebSettings)
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R15."""
+    given(
+        monkeypatch, SLACK_BOT_TOKEN="xoxb-hidden", REDIS_URL="redis://:hidden@localhost", SMTP_URL="smtp://u:hidden@h"
+    )
+    assert "hidden" not in repr(read(WebSettings)) + repr(read(WorkerSettings))

@@ -1,0 +1,91 @@
+"""Wrong settings, and Redis or Slack away: a clear sentence, nothing lost, nothing half done."""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from bot.store.embedded import EmbeddedRedis
+from localslack import LocalSlack, text_of
+from tests.e2e.test_main_job import ASK, card, settled, told
+from tests.processes import Process, Town, town
+
+
+async def test_wrong_settings_end_the_process_with_all_of_them(there: Town) -> None:
+    web = await Process("bot", {"SLACK_BOT_TOKEN": "xoxp-1", "PORT": "x", "ON_TIMEOUT": "maybe"}).start()
+    worker = await Process("agents", {"REDIS_URL": "nowhere", "MODEL_CONFIG": "no-such-file.yaml"}).start()
+    assert (await web.wait(), await worker.wait()) == (2, 2)
+    said = "\n".join(web.lines)
+    for name in ("SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "PORT", "ON_TIMEOUT"):
+        assert name in said
+    assert "REDIS_URL" in "\n".join(worker.lines)
+    assert "Traceback" not in said + "\n".join(worker.lines)
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"SLACK_BOT_TOKEN": "xoxb-wrong"}, "SLACK_BOT_TOKEN: Slack refuses it"),
+        ({"SLACK_APP_TOKEN": "xapp-wrong"}, "SLACK_APP_TOKEN: Slack refuses it"),
+        ({"APPROVALS_CHANNEL": "#nowhere"}, "APPROVALS_CHANNEL: the app is not in #nowhere"),
+    ],
+)
+async def test_what_slack_refuses_at_the_start_is_said(
+    there: Town, slack: LocalSlack, env: dict[str, str], said: str
+) -> None:
+    tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url}
+    web = await Process("bot", {**there.common, **tokens, "PORT": "0", **env}).start()
+    assert await web.wait() == 2
+    assert said in "\n".join(web.lines)
+    assert "Traceback" not in "\n".join(web.lines)
+
+
+async def test_processes_wait_for_redis_and_stop_when_told(slack: LocalSlack, tmp_path: Path) -> None:
+    nowhere = "redis://127.0.0.1:1/0"
+    env = {"REDIS_URL": nowhere, "SLACK_API_URL": slack.api_url}
+    tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "PORT": "0"}
+    web = await Process("bot", {**env, **tokens}).start()
+    worker = await Process("agents", {**env, "DATA_DIR": str(tmp_path)}).start()
+    for process in (web, worker):
+        await process.said("does not answer")
+        assert await process.kill(signal.SIGTERM) == 0
+
+
+async def test_redis_goes_away_and_comes_back(slack: LocalSlack, tmp_path: Path) -> None:
+    """R4, R7: a click meanwhile gets a sentence; what waited before is decided afterwards, once."""
+    folder = tmp_path / "redis"
+    async with AsyncExitStack() as until_it_goes:
+        server = await until_it_goes.enter_async_context(EmbeddedRedis(folder))
+        async with town(slack, server.url, "bad", tmp_path) as there:
+            web, _ = await asyncio.gather(there.web(), there.worker())
+            alice, bob = slack.user("alice"), slack.user("bob")
+            await alice.command(ASK, channel="#general")
+            asked = await card(slack)
+            await until_it_goes.aclose()
+            await bob.click(asked, "Approve")
+            assert await bob.wait_ephemeral("store cannot be reached", timeout=20)
+            assert web.running
+            async with EmbeddedRedis(folder) as again:
+                assert again.url == server.url
+                await bob.click(asked, "Approve")
+                assert "Approved" in text_of(await settled(slack, asked.ts))
+                await told(slack, "Finished")
+                await there.end()
+
+
+async def test_slack_goes_away_and_comes_back(there: Town, slack: LocalSlack) -> None:
+    """R21: what happened meanwhile is drawn afterwards, once."""
+    await asyncio.gather(there.web(), there.worker())
+    slack.faults.add("server_error", on="chat.*", status=503, times=None)
+    await slack.user("alice").command(ASK, channel="#general")
+    await slack.wait_for(lambda _: len([c for c in slack.calls if c.method == "chat.postMessage"]) > 2, timeout=15)
+    slack.faults.clear()
+    slack.cut_sockets()
+    asked = await card(slack)
+    await slack.wait_connected(1, timeout=15)
+    await slack.user("bob").click(asked, "Approve")
+    assert "Approved" in text_of(await settled(slack, asked.ts))
+    await told(slack, "Finished")
+    assert len(slack.channel("#approvals").messages) == 1
