@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
-import redis.asyncio
-
 from bot import deadlines
 from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
 from bot.core.ids import ChannelId, UserId
@@ -25,7 +23,7 @@ from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
 from bot.store.outbox import Outbox
 from bot.store.queue import Queue
-from bot.store.store import Store
+from bot.store.store import Store, connect
 from bot.store.wakeups import Wakeups
 
 _TRY_AGAIN: Final = 2.0
@@ -39,7 +37,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
     app_token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else None
     secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else None
     async with AsyncExitStack() as stack:
-        client = redis.asyncio.Redis.from_url(url)
+        client = connect(url)
         stack.push_async_callback(client.aclose)
         store = Store(client, settings.namespace)
         await _patiently(store.check)

@@ -1,63 +1,124 @@
-"""A real Chromium for the tests of the page, found on the PATH; without one these tests are skipped and say so."""
+"""A real browser for tests: one Chromium for all of them, a page of its own for each.
 
+Chromium runs for the whole session; each test speaks to it from its own event loop, so that servers which a test
+starts on that loop answer while the test looks at them.
+"""
+
+import contextlib
+import os
+import queue
+import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+import signal
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright, expect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
+    "--headless",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--disable-quic",
+    "--remote-debugging-port=0",
 )
-PATIENCE_MS = 5_000
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+STARTS_WITHIN = 20.0
+WAITS_MS = 5000
 
-Open = Callable[..., Awaitable[Page]]
+OpenPage = Callable[..., Awaitable[Page]]
+"""`await open_page(url, phone=False)`: a page with cookies and storage of its own."""
 
 
-def chromium() -> str | None:
-    """The browser's program, or None."""
-    return next((path for path in map(shutil.which, NAMES) if path), None)
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    program = chromium()
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address where one Chromium takes orders; skips when there is none on PATH."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
-        pytest.skip(f"no browser on the PATH (looked for {', '.join(NAMES)}): the page was not tested")
+        pytest.skip(f"No browser found: none of {', '.join(NAMES)} is on PATH (Debian: apt-get install chromium).")
+    profile = tmp_path_factory.mktemp("chromium")
+    running = subprocess.Popen(
+        [program, *ARGUMENTS, f"--user-data-dir={profile}", "about:blank"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield _address(running, Path(program))
+    finally:
+        _end(running)
+
+
+def _address(running: "subprocess.Popen[str]", program: Path) -> str:
+    """What Chromium says on its standard error; the rest of it is read and thrown away."""
+    found: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if match := re.match(r"DevTools listening on (ws://\S+)", line):
+                found.put(match[1])
+        found.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    with contextlib.suppress(queue.Empty):
+        if address := found.get(timeout=STARTS_WITHIN):
+            return address
+    raise RuntimeError(f"{program.name} did not start within {STARTS_WITHIN:g} s.")
+
+
+def _end(running: "subprocess.Popen[str]") -> None:
+    running.terminate()
+    try:
+        running.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    if running.stderr is not None:
+        running.stderr.close()
+
+
+@pytest_asyncio.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+        connected = await playwright.chromium.connect_over_cdp(chromium)
         try:
-            yield running
+            yield connected
         finally:
-            await running.close()
+            await connected.close()
 
 
-@pytest.fixture
-async def open_page(browser: Browser) -> AsyncIterator[Open]:
-    """`await open_page(url, width=…, height=…)`; a page that complained in its console fails the test."""
-    complaints: list[str] = []
+@pytest_asyncio.fixture
+async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
+    """Opens pages; fails a test whose page wrote an error to its console."""
+    contexts: list[BrowserContext] = []
+    errors: list[str] = []
+    expect.set_options(timeout=WAITS_MS)
 
-    def listen(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
-    async def opened(url: str, *, width: int = 1280, height: int = 800) -> Page:
-        is_phone = width < 600
-        context = await browser.new_context(
-            viewport={"width": width, "height": height}, has_touch=is_phone, is_mobile=is_phone
-        )
-        context.set_default_timeout(PATIENCE_MS)
+    async def opened(url: str, *, phone: bool = False) -> Page:
+        size = PHONE if phone else DESKTOP
+        context = await browser.new_context(viewport=size, is_mobile=phone, has_touch=phone)
+        contexts.append(context)
+        context.set_default_timeout(WAITS_MS)
         page = await context.new_page()
-        page.on("console", listen)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
         await page.goto(url)
         return page
 
     yield opened
-    assert complaints == []
+    for context in contexts:
+        await context.close()
+    assert errors == []

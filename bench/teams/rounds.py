@@ -50,8 +50,10 @@ def build(run: RunContext) -> AutoGenTeam:
         answers += 1
         return answer
 
-    everything = MaxMessageTermination(1 + 2 * int(run.task))
-    return RoundRobinGroupChat([Drafter(), UserProxyAgent("human", input_func=input_func)], everything)
+    return RoundRobinGroupChat(
+        [Drafter(), UserProxyAgent("human", input_func=input_func)],
+        termination_condition=MaxMessageTermination(1 + 2 * int(run.task)),
+    )
 
 
 TEAM = Team("rounds", "takes turns with the human", build)

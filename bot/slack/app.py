@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
@@ -45,6 +45,9 @@ SCOPES: Final = frozenset(
 )
 """What the bot's token must be allowed; the manifest asks for the same."""
 _TRY_AGAIN: Final = 5.0
+_BOLT_READS: Final = ("SLACK_CLIENT_ID", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET")
+_CONNECTIONS: Final = 2
+"""Slack refreshes each connection about once an hour, and Bolt closes the old one first: the other takes the clicks."""
 _PING: Final = 3.0
 """Seconds between pings of a Socket Mode connection; a dead one is replaced after four."""
 _TRANSIENT: Final = frozenset(
@@ -129,7 +132,7 @@ def build(clients: Clients, identity: Identity, desk: Desk, signing_secret: str 
     async def authorize() -> AuthorizeResult:
         return result
 
-    with _no_oauth():
+    with _bolt_reads_nothing():
         app = AsyncApp(
             name="countersign",
             client=AsyncWebClient(base_url=clients.reads.base_url, session=clients.reads.session),
@@ -151,26 +154,34 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
             raise WrongSettings([f"SLACK_APP_TOKEN: Slack refuses it ({_code(refused)}). {fix}"]) from None
     except (aiohttp.ClientError, TimeoutError, OSError) as away:
         _log.warning("Slack cannot be reached (%s); trying on.", away or type(away).__name__)
-    handler = AsyncSocketModeHandler(app, app_token, web_client=client, ping_interval=_PING)
-    connecting = asyncio.create_task(handler.client.connect(), name="connect to Slack")  # type: ignore[no-untyped-call]
+    links = [
+        AsyncSocketModeHandler(app, app_token, web_client=client, ping_interval=_PING).client
+        for _ in range(_CONNECTIONS)
+    ]
+    connecting = [asyncio.create_task(link.connect(), name="connect to Slack") for link in links]  # type: ignore[no-untyped-call]
+
+    async def connected() -> bool:
+        return any([await link.is_connected() for link in links])
+
     try:
-        yield handler.client.is_connected
+        yield connected
     finally:
-        connecting.cancel()
-        link = handler.client
-        await link.close()  # type: ignore[no-untyped-call]
-        left = [connecting, link.message_processor, link.current_session_monitor, link.message_receiver]
+        left: list[asyncio.Future[Any] | None] = [*connecting]
+        for task in connecting:
+            task.cancel()
+        for link in links:
+            await link.close()  # type: ignore[no-untyped-call]
+            left += [link.message_processor, link.current_session_monitor, link.message_receiver]
         await asyncio.gather(*(task for task in left if task is not None), return_exceptions=True)
 
 
 @contextmanager
-def _no_oauth() -> Iterator[None]:
-    kept = os.environ.pop("SLACK_CLIENT_ID", None)
+def _bolt_reads_nothing() -> Iterator[None]:
+    kept = {name: os.environ.pop(name) for name in _BOLT_READS if name in os.environ}
     try:
         yield
     finally:
-        if kept is not None:
-            os.environ["SLACK_CLIENT_ID"] = kept
+        os.environ |= kept
 
 
 def _check_scopes(headers: dict[str, str]) -> None:

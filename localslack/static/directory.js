@@ -43,11 +43,11 @@ export class Directory {
 export function avatar(id, name, size = "") {
   const words = name.split(/[\s._-]+/u).filter(Boolean);
   const initials = [words[0], words.length > 1 ? words.at(-1) : ""].map((word) => [...(word ?? "")][0] ?? "").join("");
-  let hash = 0;
-  for (const letter of id) hash = (hash * 119 + letter.codePointAt(0)) >>> 0;
+  let hash = 1; // FNV-1a, so that ids that differ in one letter differ in colour
+  for (const letter of id) hash = Math.imul(hash ^ letter.codePointAt(0), 16777619) >>> 0;
   return h(
     "span",
-    { class: `avatar ${size}`, style: `background:${COLOURS[hash % COLOURS.length]}`, "aria-hidden": "true" },
+    { class: `avatar ${size}`, style: `background:${COLOURS[(hash >>> 8) % COLOURS.length]}`, "aria-hidden": "true" },
     initials.toUpperCase() || "?",
   );
 }

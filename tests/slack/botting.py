@@ -62,13 +62,14 @@ async def post(slack: LocalSlack, store: Store, bot: Desk, drawing: Drawing, req
 @asynccontextmanager
 async def away(store: Store) -> AsyncIterator[None]:
     """The store's Redis does not answer, as long as this lasts."""
-    real = store.client
-    store.client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0", retry=Retry(NoBackoff(), 1))
+    real = store.client.connection_pool
+    nowhere = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0", retry=Retry(NoBackoff(), 1))
+    store.client.connection_pool = nowhere.connection_pool
     try:
         yield
     finally:
-        await store.client.aclose()
-        store.client = real
+        store.client.connection_pool = real
+        await nowhere.aclose()
 
 
 async def events(store: Store) -> list[Event]:
