@@ -9,8 +9,10 @@ import asyncio
 import json
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, Self
 
 from autogen_core import CancellationToken
@@ -18,6 +20,7 @@ from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, 
 from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel, TypeAdapter
 
+from agents.activity import Activity
 from agents.patience import patiently
 from bot.core import ports
 from bot.core.errors import ActionFailed, OutcomeUnknown, UnknownSchema
@@ -32,12 +35,13 @@ _MESSAGES: Final[TypeAdapter[list[LLMMessage]]] = TypeAdapter(list[LLMMessage])
 class Entry:
     """One recorded effect.
 
-    `value` is the result, or the sentence of a failure; `attempt` tells whose `started` it is.
+    `value` is the result, or the sentence of a failure; `attempt` tells whose `started` it is, and `at` when that was.
     """
 
     state: Literal["started", "done", "failed", "unknown"]
     value: str = ""
     attempt: str = ""
+    at: str = ""
 
     def dump(self) -> bytes:
         """JSON with its schema number."""
@@ -56,13 +60,21 @@ class Entry:
 
 
 class RunJournal:
-    """The journal of one run, as this process goes through it: each `key` is given out once."""
+    """The journal of one run, as this process goes through it: each `key` is given out once.
+
+    `before_live` is asked before anything happens that nothing recorded answers; what it raises keeps it from
+    happening (`agents.divergence`). `now` is the clock of what is recorded.
+    """
 
     def __init__(self, journal: ports.Journal, lease: Lease, entries: Mapping[str, bytes]) -> None:
         self._journal = journal
         self._lease = lease
         self._entries = {key: Entry.load(raw) for key, raw in entries.items()}
         self._times: Counter[str] = Counter()
+        self._unused = set(self._entries)
+        self.activity = Activity()
+        self.before_live: Callable[[str], Awaitable[None]] = _always
+        self.now: Callable[[], Awaitable[datetime]] = _by_this_machine
 
     @classmethod
     async def open(cls, journal: ports.Journal, lease: Lease) -> Self:
@@ -77,7 +89,19 @@ class RunJournal:
 
     def found(self, key: str) -> Entry | None:
         """What was recorded under the key, if anything."""
+        self._unused.discard(key)
         return self._entries.get(key)
+
+    def unused(self) -> set[str]:
+        """Keys of what was recorded before this process took the run, and not asked for since."""
+        return set(self._unused)
+
+    @asynccontextmanager
+    async def live(self, key: str) -> AsyncIterator[None]:
+        """Around what happens now, because nothing is recorded under the key."""
+        await self.before_live(key)
+        with self.activity.working():
+            yield
 
     async def record(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
         """Record, unless something stands there already (and not `replace`); returns what stands there then.
@@ -101,8 +125,17 @@ async def effect(
     ActionFailed if it certainly did not happen, now or when it was tried; asking for it again is a new try, under a
     new key. OutcomeUnknown if it was started and nobody knows how it ended: the seam where people will be asked.
     """
-    mine = Entry("started", attempt=secrets.token_hex(8))
-    stands = journal.found(key) or await journal.record(key, mine)
+    if (before := journal.found(key)) is not None:
+        return _as_it_ended(before, name)
+    async with journal.live(key):
+        return await _now(journal, key, name, act, wanted)
+
+
+async def _now(
+    journal: RunJournal, key: str, name: str, act: Callable[[], Awaitable[str]], wanted: Callable[[], Awaitable[None]]
+) -> str:
+    mine = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
+    stands = await journal.record(key, mine)
     if stands != mine:
         return _as_it_ended(stands, name)
     try:
@@ -113,7 +146,7 @@ async def effect(
     try:
         result = await act()
     except OutcomeUnknown as unclear:
-        await journal.record(key, Entry("unknown", str(unclear)), replace=True)
+        await journal.record(key, replace(mine, state="unknown", value=str(unclear)), replace=True)
         raise
     except ActionFailed as failure:
         await journal.record(key, Entry("failed", str(failure)), replace=True)
@@ -123,10 +156,18 @@ async def effect(
             f"“{name}” ended with an error that does not say whether it happened ({type(error).__name__}). It was not "
             "repeated; please look at the other end before the task is started again."
         )
-        await journal.record(key, Entry("unknown", str(doubt)), replace=True)
+        await journal.record(key, replace(mine, state="unknown", value=str(doubt)), replace=True)
         raise doubt from error
     await journal.record(key, Entry("done", result), replace=True)
     return result
+
+
+async def _always(key: str) -> None:
+    """Nothing speaks against it."""
+
+
+async def _by_this_machine() -> datetime:
+    return datetime.now(UTC)
 
 
 def _as_it_ended(entry: Entry, name: str) -> str:
@@ -174,15 +215,16 @@ class JournaledModel(ChatCompletionClient):
         recorded = self._recorded(key)
         if recorded is not None:
             return recorded
-        result = await self._model.create(
-            messages,
-            tools=tools,
-            tool_choice=tool_choice,
-            json_output=json_output,
-            extra_create_args=extra,
-            cancellation_token=cancellation_token,
-        )
-        return await self._record(key, result)
+        async with self._journal.live(key):
+            result = await self._model.create(
+                messages,
+                tools=tools,
+                tool_choice=tool_choice,
+                json_output=json_output,
+                extra_create_args=extra,
+                cancellation_token=cancellation_token,
+            )
+            return await self._record(key, result)
 
     async def create_stream(
         self,
@@ -203,15 +245,16 @@ class JournaledModel(ChatCompletionClient):
                 yield recorded.content
             yield recorded
             return
-        async for piece in self._model.create_stream(
-            messages,
-            tools=tools,
-            tool_choice=tool_choice,
-            json_output=json_output,
-            extra_create_args=extra,
-            cancellation_token=cancellation_token,
-        ):
-            yield piece if isinstance(piece, str) else await self._record(key, piece)
+        async with self._journal.live(key):
+            async for piece in self._model.create_stream(
+                messages,
+                tools=tools,
+                tool_choice=tool_choice,
+                json_output=json_output,
+                extra_create_args=extra,
+                cancellation_token=cancellation_token,
+            ):
+                yield piece if isinstance(piece, str) else await self._record(key, piece)
 
     def _key(
         self,

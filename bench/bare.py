@@ -1,6 +1,6 @@
 """Bolt by itself: one process, one empty listener for every button, served exactly as bot/slack serves ours.
 
-WAY is `socket`, `http` or `quiet` (HTTP, prints nothing). Prints `port <n>`, and `entered <n> <monotonic ns>` for
+WAY is `socket`, `http` or `quiet` (HTTP, prints nothing). Prints `port <n> <pid>`, and `entered <n> <monotonic ns>` for
 each click as its listener is entered.
 """
 
@@ -40,11 +40,11 @@ async def main(way: str, token: str, api_url: str, app_token: str, secret: str) 
         app.action(re.compile(r""))(empty if way == "quiet" else telling)
         if way == "socket":
             async with socket_mode(app, app_token, clients.reads):
-                print("port 0", flush=True)
+                print(f"port 0 {os.getpid()}", flush=True)
                 await stop.wait()
         else:
             async with web.serving(web.http(app, no_problem), "127.0.0.1", 0) as port:
-                print(f"port {port}", flush=True)
+                print(f"port {port} {os.getpid()}", flush=True)
                 await stop.wait()
 
 

@@ -5,19 +5,21 @@ One server process each, the very same signed requests to both, 50 at a time, in
 
 import asyncio
 import json
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
 import redis.asyncio
 
 from bench.load import Load, send
-from bench.waking import environment, payload_of
+from bench.waking import PORT, environment, payload_of
 from bot import flows
 from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId, WorkspaceId
 from bot.core.people import Reviewers
@@ -44,8 +46,17 @@ _QUESTIONS = 10
 class Round:
     """The same clicks, sent to one and to the other."""
 
-    ours: Load
-    bare: Load
+    ours: "Taken"
+    bare: "Taken"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One round of one server. `cpu`: milliseconds that it computed for each click, which a busy machine changes less
+    than the rate."""
+
+    load: Load
+    cpu: float
 
 
 async def measure(redis_url: str, rounds: int, clicks: int) -> list[Round]:
@@ -68,25 +79,44 @@ async def measure(redis_url: str, rounds: int, clicks: int) -> list[Round]:
         done = []
         for number in range(rounds + 1):
             some = signed[number * clicks : (number + 1) * clicks]
-            ports = (ours, bare) if number % 2 else (bare, ours)
-            loads = {port: await send(port, some, at_once=AT_ONCE) for port in ports}
+            servers = (ours, bare) if number % 2 else (bare, ours)
+            taken = {server: await _take(server, some) for server in servers}
             if number:
-                done.append(Round(loads[ours], loads[bare]))
+                done.append(Round(taken[ours], taken[bare]))
         after = await store.requests([RequestId(request.id) for request in asked])
         counted = sum(request is not None and request.status is Status.APPROVED for request in after)
         assert counted == len(asked), f"{counted} of {len(asked)} clicks counted."
-        for load in (load for round_ in done for load in (round_.ours, round_.bare)):
-            assert load.statuses == {200: clicks}, load.statuses
+        for taken_ in (taken_ for round_ in done for taken_ in (round_.ours, round_.bare)):
+            assert taken_.load.statuses == {200: clicks}, taken_.load.statuses
     return done
 
 
 @asynccontextmanager
-async def _server(module: str, env: dict[str, str]) -> AsyncIterator[int]:
+async def _server(module: str, env: dict[str, str]) -> AsyncIterator["_Server"]:
     process = await Process(module, env).start()
     try:
-        yield int((await process.said(r"^port (\d+)$"))[1])
+        port, pid = (await process.said(PORT)).groups()
+        yield _Server(int(port), int(pid))
     finally:
         await process.kill()
+
+
+@dataclass(frozen=True)
+class _Server:
+    port: int
+    pid: int
+
+    def computed(self) -> float:
+        """Seconds of CPU so far; 0 where the system does not say it like Linux."""
+        stat = Path(f"/proc/{self.pid}/stat")
+        fields = stat.read_text().rsplit(")", 1)[1].split() if stat.exists() else []
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+async def _take(server: _Server, requests: list[bytes]) -> Taken:
+    before = server.computed()
+    load = await send(server.port, requests, at_once=AT_ONCE)
+    return Taken(load, (server.computed() - before) * 1000 / len(requests))
 
 
 async def _ask(store: Store, count: int) -> list[Request]:

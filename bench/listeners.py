@@ -1,10 +1,11 @@
 """Our listeners on the real store over signed HTTP, without scribe and deadlines: what a click itself costs.
 
-Prints `port <n>`.
+Prints `port <n> <pid>`.
 """
 
 import asyncio
 import logging
+import os
 import signal
 from contextlib import AsyncExitStack
 
@@ -44,7 +45,7 @@ async def main(settings: WebSettings) -> None:
         app = build(clients, identity, desk, settings.slack_signing_secret.get_secret_value())
         port = await stack.enter_async_context(web.serving(web.http(app, no_problem), "127.0.0.1", 0))
         stack.push_async_callback(desk.drain)
-        print(f"port {port}", flush=True)
+        print(f"port {port} {os.getpid()}", flush=True)
         await stop.wait()
 
 

@@ -33,6 +33,8 @@ redis.call('XADD', KEYS[3], '*', 'event', ARGV[2])
 redis.call('PUBLISH', KEYS[4], ARGV[3])
 """
 _APPROVE: Final = "Approve"
+PORT: Final = r"^port (\d+) (\d+)$"
+"""What a server of the benchmark says: its port, its process."""
 
 
 @dataclass
@@ -101,7 +103,7 @@ async def bare(*, http: bool) -> AsyncIterator[Bare]:
     async with LocalSlack() as slack:
         process = await Process("bench.bare", environment(slack, "http" if http else "socket")).start()
         try:
-            port = (await process.said(r"^port (\d+)$"))[1]
+            port = (await process.said(PORT))[1]
             if http:
                 slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
             else:

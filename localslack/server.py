@@ -54,6 +54,7 @@ class Server:
         app.router.add_post("/_faults", self._add_fault)
         app.router.add_delete("/_faults", self._clear_faults)
         app.router.add_get("/", self._index)
+        app.router.add_get("/archives/{channel}/{message}", self._index)
         app.router.add_get("/page/live", self.page.live)
         app.router.add_post("/page/act", self.page.act)
         if STATIC.is_dir():

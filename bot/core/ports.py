@@ -63,17 +63,21 @@ class Message:
 class Change:
     """All that one step changes, at once or not at all.
 
-    `before`: only if the server's clock has not reached it. `lease`: only if it still holds. `once`: only the first
-    time; a repeat stores nothing.
+    `before`: only if the server's clock has not reached it. `lease`: only if it still holds; with `release` it ends
+    in the same step. `once`: only the first time; a repeat stores nothing. `unchanged`: only if these are still as
+    they were read. `delivered`: settled requests that nobody waits for any more (R5).
     """
 
     runs: tuple[Put[Run], ...] = ()
     requests: tuple[Put[Request], ...] = ()
+    unchanged: tuple[Put[Request], ...] = ()
+    delivered: tuple[RequestId, ...] = ()
     messages: tuple[Put[Message], ...] = ()
     settings: Mapping[ChannelId, Put[ChannelSettings]] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     before: datetime | None = None
     lease: Lease | None = None
+    release: bool = False
     once: AttemptId | None = None
 
 
@@ -111,6 +115,8 @@ class Store(Protocol):
     async def commit(self, change: Change) -> Committed: ...
     async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]: ...
     async def active_runs(self, limit: int) -> list[Run]: ...
+    async def unparked_runs(self, limit: int) -> list[Run]: ...
+    async def undelivered(self, limit: int, older: timedelta) -> list[Request]: ...
     async def teams(self) -> list[TeamInfo]: ...
     async def announce(self, worker: str, teams: list[TeamInfo], ttl: timedelta) -> None: ...
     async def retire(self, worker: str) -> None: ...
@@ -120,9 +126,14 @@ class Store(Protocol):
 
 
 class Queue(Protocol):
-    """Says "advance run X" to some worker: at least once, or never if the message is lost."""
+    """Says "advance run X" to some worker: at least once, or never if the message is lost.
 
-    async def advance(self, run: RunId, *, after: timedelta = timedelta(0)) -> None: ...
+    Asking again while an earlier ask is not done with is asking once; but each `signal` is heard by itself.
+    """
+
+    async def advance(
+        self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None
+    ) -> None: ...
 
 
 class Wakeups(Protocol):

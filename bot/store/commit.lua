@@ -10,6 +10,10 @@ for _, record in ipairs(plan.records) do
   local head = redis.call('GETRANGE', KEYS[record.key], 0, 15)
   if tonumber(string.match(head, '^(%d+) ') or 0) ~= record.version then return 'stale' end
 end
+for _, guard in ipairs(plan.unchanged) do
+  local head = redis.call('GETRANGE', KEYS[guard.key], 0, 15)
+  if tonumber(string.match(head, '^(%d+) ') or 0) ~= guard.version then return 'stale' end
+end
 if plan.before and now >= plan.before then return 'late' end
 
 local value = 1
@@ -28,6 +32,7 @@ for _, text in ipairs(plan.texts) do redis.call('SET', KEYS[text.key], text.valu
 for _, entry in ipairs(plan.add) do redis.call('ZADD', KEYS[entry.key], entry.score, entry.member) end
 for _, entry in ipairs(plan.remove) do redis.call('ZREM', KEYS[entry.key], entry.member) end
 for _, entry in ipairs(plan.expire) do redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end
+if plan.release then redis.call('HSET', KEYS[plan.lease], 'fence', plan.fence + 1, 'until', 0) end
 if plan.once then redis.call('SET', KEYS[plan.once], '1', 'PX', plan.once_ttl) end
 for _ = 1, plan.events do redis.call('XADD', KEYS[1], '*', 'event', next_value()) end
 for _, hint in ipairs(plan.wake) do redis.call('PUBLISH', plan.channel, hint) end

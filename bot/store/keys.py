@@ -13,7 +13,9 @@
 | `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never |
 | `{ns}:defaults` | string | the default rules, from the environment of `web` | never |
 | `{ns}:pending` | sorted set | undecided requests by deadline (ms; +inf without one) | never |
-| `{ns}:active` | sorted set | runs that have not ended, by creation (ms) | never |
+| `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never |
+| `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never |
+| `{ns}:undelivered` | sorted set | settled requests whose run has not heard of it, by when they were settled (ms) | never |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never |
 | `{ns}:events` | stream | everything that happened: audit log and outbox | never |
 | `{ns}:scribe` | hash | lease of the scribe, as for a run | never |
@@ -40,6 +42,8 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "defaults": "one key; rewritten at each start of web",
     "pending": "one key; empties as requests are settled",
     "active": "one key; empties as runs end",
+    "parked": "one key; empties as runs go on",
+    "undelivered": "one key; empties as runs take the decisions",
     "workers": "one key; entries that ended are dropped at each announcement",
     "events": "the audit log and the outbox; nothing that was not delivered may be trimmed",
     "scribe": "one key; its fence must keep growing",
@@ -55,6 +59,8 @@ class Keys:
         self.defaults: Final = self.prefix + "defaults"
         self.pending: Final = self.prefix + "pending"
         self.active: Final = self.prefix + "active"
+        self.parked: Final = self.prefix + "parked"
+        self.undelivered: Final = self.prefix + "undelivered"
         self.workers: Final = self.prefix + "workers"
         self.events: Final = self.prefix + "events"
         self.scribe: Final = self.prefix + "scribe"

@@ -23,7 +23,7 @@ from docket.dependencies import Dependency
 from redis.exceptions import RedisError
 
 from bot.core.errors import StoreUnavailable
-from bot.core.ids import RunId
+from bot.core.ids import RequestId, RunId
 
 log = logging.getLogger(__name__)
 
@@ -69,15 +69,19 @@ class Queue:
     ) -> None:
         await self._docket.__aexit__(kind, error, trace)
 
-    async def advance(self, run: RunId, *, after: timedelta = timedelta(0)) -> None:
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
         """Ask that some worker advances this run, now or after a while (up to 0.3 s late).
+
+        `signal`: because this request was settled; not dropped because of a job that is ending just now.
 
         Dropped when one is queued or running for the run already, so look for signals before letting a lease
         go; may be delivered more than once. One for later never stands in the way of one for now. Raises
         StoreUnavailable when Redis did not take it: what was stored about the run stays, the reconciler asks.
         """
         due = datetime.now(UTC) + after
-        key = str(run) if after <= timedelta(0) else f"{run}@{due:%Y%m%dT%H%M%S}"
+        key = f"{run}!{signal}" if signal else str(run)
+        if after > timedelta(0):
+            key += f"@{due:%Y%m%dT%H%M%S}"
         try:
             await self._docket.add("advance", when=due, key=key)(run)
         except RedisError as error:

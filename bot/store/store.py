@@ -20,6 +20,7 @@ from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Message, Seen, TeamInfo
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
+from bot.core.runs import Status as RunStatus
 from bot.store.codec import Codec
 from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_MESSAGE, Keys
 
@@ -148,9 +149,19 @@ class Store:
 
     async def active_runs(self, limit: int) -> list[Run]:
         """The newest runs that have not ended."""
+        return await self._newest([self.keys.active, self.keys.parked], limit)
+
+    async def unparked_runs(self, limit: int) -> list[Run]:
+        """The newest of those that are not parked: what it costs does not depend on how many are."""
+        return await self._newest([self.keys.active], limit)
+
+    async def undelivered(self, limit: int, older: timedelta) -> list[Request]:
+        """Requests that were settled at least that long ago and whose run has not heard of it, the oldest first."""
+        until = ms(await self.now() - older)
         async with reaching():
-            ids = await self.client.zrevrange(self.keys.active, 0, limit - 1)
-        return [run for run in await self.runs([RunId(i.decode()) for i in ids]) if run is not None]
+            found = await self.client.zrange(self.keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit)
+        requests = await self.requests([RequestId(i.decode()) for i in found])
+        return [request for request in requests if request is not None]
 
     async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]:
         """Requests whose deadline has passed, the next deadline after them, and the server's clock."""
@@ -226,6 +237,15 @@ class Store:
         """Let that right go at once, if it is still this owner's."""
         await self._with_lease(self.keys.scribe, "release", owner, -1, timedelta(0))
 
+    async def _newest(self, indexes: list[str], limit: int) -> list[Run]:
+        found: list[tuple[bytes, float]] = []
+        async with reaching():
+            for index in indexes:
+                found += await self.client.zrevrange(index, 0, limit - 1, withscores=True)
+        found.sort(key=lambda entry: -entry[1])
+        runs = await self.runs([RunId(i.decode()) for i, _ in found[:limit]])
+        return [run for run in runs if run is not None]
+
     async def _with_lease(self, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
         async with reaching():
             return int(await self._lease(keys=[key], args=[verb, owner, fence, ms(ttl)]))
@@ -248,6 +268,7 @@ class _Plan:
         self.values: list[bytes] = []
         self.plan: dict[str, Any] = {
             "records": [],
+            "unchanged": [],
             "texts": [],
             "add": [],
             "remove": [],
@@ -265,6 +286,11 @@ class _Plan:
             self._run(run.value, run.version)
         for request in change.requests:
             self._request(request.value, request.version)
+        for guard in change.unchanged:
+            entry = {"key": self._key(self.names.request(guard.value.id)), "version": guard.version}
+            self.plan["unchanged"].append(entry)
+        for delivered in change.delivered:
+            self.plan["remove"].append({"key": self._key(self.names.undelivered), "member": delivered})
         for message in change.messages:
             self._message(message.value, message.version)
         for channel, settings in change.settings.items():
@@ -279,6 +305,7 @@ class _Plan:
         if change.lease is not None:
             self.plan["fence"] = change.lease.fence
             self.plan["lease"] = self._key(self.names.lease(change.lease.run))
+            self.plan["release"] = change.release
         if change.once is not None:
             self.plan["once"] = self._key(self.names.once(change.once))
             self.plan["once_ttl"] = ms(KEPT_ATTEMPT)
@@ -298,14 +325,17 @@ class _Plan:
     def _run(self, run: Run, version: int) -> None:
         self._record(self.names.run(run.id), RUNS.write(run, version + 1), version, KEPT if run.over else None)
         if run.over:
-            self.plan["remove"].append({"key": self._key(self.names.active), "member": run.id})
+            for index in (self.names.active, self.names.parked):
+                self.plan["remove"].append({"key": self._key(index), "member": run.id})
             for kept in (self.names.lease(run.id), self.names.journal(run.id)):
                 self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
             self.plan["wake"].append(f"run {run.id}")
-        elif version == 0:
-            self.plan["add"].append(
-                {"key": self._key(self.names.active), "score": str(ms(run.created_at)), "member": run.id}
-            )
+            return
+        stands, other = self.names.active, self.names.parked
+        if run.status is RunStatus.PARKED:
+            stands, other = other, stands
+        self.plan["add"].append({"key": self._key(stands), "score": str(ms(run.created_at)), "member": run.id})
+        self.plan["remove"].append({"key": self._key(other), "member": run.id})
 
     def _request(self, request: Request, version: int) -> None:
         settled = request.status is not Status.PENDING
@@ -313,6 +343,9 @@ class _Plan:
         self._record(self.names.request(request.id), raw, version, KEPT if settled else None)
         if settled:
             self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
+            if request.decision is not None:
+                at = str(ms(request.decision.at))
+                self.plan["add"].append({"key": self._key(self.names.undelivered), "score": at, "member": request.id})
             self.plan["wake"].append(f"request {request.id}")
         elif version == 0:
             score = str(ms(request.deadline)) if request.deadline else "+inf"

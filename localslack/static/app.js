@@ -9,7 +9,7 @@ import { Live, act } from "./live.js";
 import { MessageList } from "./messages.js";
 import { Modal } from "./modal.js";
 import { addressOf, placeOf, placeOfLink } from "./place.js";
-import { drawSidebar, openDrawer, setUpSidebar } from "./sidebar.js";
+import { drawSidebar, openDrawer, placeIcon, setUpSidebar } from "./sidebar.js";
 import { surfaceOf } from "./surface.js";
 import { showNotices, toast } from "./toasts.js";
 
@@ -128,10 +128,10 @@ function drawMain(directory) {
   const channel = snapshot.channel?.id === place.channel ? snapshot.channel : null;
   const known = snapshot.channels.find((each) => each.id === place.channel);
   const name = channel?.name ?? known?.name ?? "";
-  $("place-name").replaceChildren(icon(known?.is_private ? "lock" : "hash"), name);
+  $("place-name").replaceChildren(placeIcon(known), name);
   $("place-note").textContent = known && !known.bot_member && snapshot.app ? `${snapshot.app.name} is not in this channel` : "";
   document.title = `${name} - ${snapshot.workspace.name}`;
-  composer.show(`${place.user}/${place.channel}`, `Message #${name}`, snapshot.app?.commands ?? [], peopleFor(directory));
+  composer.show(`${place.user}/${place.channel}`, `Message ${known?.is_im ? "" : "#"}${name}`, snapshot.app?.commands ?? [], peopleFor(directory));
   if (!channel) return;
   const context = { channel: channel.id, thread: null, directory, act: doAct, highlight: place.thread ? null : place.message };
   list.show(`${place.user}/${channel.id}`, channel.messages, context);

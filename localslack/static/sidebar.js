@@ -33,10 +33,9 @@ export function openDrawer(open) {
 export function drawSidebar(snapshot, place) {
   $("workspace-name").textContent = snapshot.workspace.name;
   drawSwitcher(snapshot);
-  const isDirect = (channel) => channel.id.startsWith("D");
-  const directs = snapshot.channels.filter(isDirect);
+  const directs = snapshot.channels.filter((channel) => channel.is_im);
   $("directs-title").hidden = directs.length === 0;
-  drawPlaces($("channels"), snapshot.channels.filter((channel) => !isDirect(channel)), snapshot, place);
+  drawPlaces($("channels"), snapshot.channels.filter((channel) => !channel.is_im), snapshot, place);
   drawPlaces($("directs"), directs, snapshot, place);
   drawApps(snapshot, place);
 }
@@ -75,12 +74,16 @@ function drawPlaces(list, channels, { me }, place) {
             "data-testid": "channel",
             "data-channel-id": channel.id,
           },
-          icon(channel.is_private ? "lock" : "hash"),
+          placeIcon(channel),
           h("span", { class: "place-label" }, channel.name),
           channel.unread ? h("span", { class: "unread", "aria-label": `${channel.unread} unread`, "data-testid": "unread" }, String(channel.unread)) : null,
         ),
       ),
   });
+}
+
+export function placeIcon(channel) {
+  return icon(channel?.is_im ? "thread" : channel?.is_private ? "lock" : "hash");
 }
 
 function isHere(channel, place) {

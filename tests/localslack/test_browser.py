@@ -263,9 +263,35 @@ async def test_a_permalink_in_a_message_leads_to_its_message(
     await expect(page.get_by_test_id("thread").locator(".message-lit")).to_contain_text("the reply")
 
 
-@pytest.mark.xfail(strict=True, reason="the server answers 404 for /archives/…")
 async def test_a_permalink_opens_in_a_new_page(
     slack: LocalSlack, client: AsyncWebClient, session: ClientSession, open_page: OpenPage
+) -> None:
+    ts = await post(client, text="the card", channel="C0APPROVALS")
+    link = (await client.chat_getPermalink(channel="C0APPROVALS", message_ts=ts))["permalink"]
+    async with session.get(link) as answer:
+        assert answer.status == 200
+    page = await open_page(link)
+    await expect(page.locator(".message-lit")).to_contain_text("the card")
+
+
+async def test_what_others_do_appears_by_itself(slack: LocalSlack, client: AsyncWebClient, open_page: OpenPage) -> None:
+    page = await open_page(at(slack))
+    await expect(page.get_by_test_id("connection")).to_be_empty()
+    await slack.user("bob").say("live from Bob", channel="#general")
+    await expect(message(page, "live from Bob")).to_be_visible()
+    ts = await post(client, CARD, channel="C0APPROVALS")
+    approvals = page.locator("[data-channel-id=C0APPROVALS]")
+    await expect(approvals.get_by_test_id("unread")).to_have_text("1")
+    await approvals.click()
+    await expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    await expect(approvals.get_by_test_id("unread")).to_have_count(0)
+    await client.chat_update(channel="C0APPROVALS", ts=ts, text="Approved by Bob")
+    await expect(message(page, "Approved by Bob")).to_contain_text("(edited)")
+    await expect(page.get_by_test_id("button")).to_have_count(0)
+
+
+async def test_what_is_typed_survives_what_others_do(
+    slack: LocalSlack, app: AsyncApp, client: AsyncWebClient, open_page: OpenPage
 ) -> None:
     ts = await post(client, CARD)
     page = await open_page(at(slack))

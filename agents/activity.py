@@ -1,0 +1,54 @@
+"""What a run is busy with in this process, so that one in which everything waits for people can leave memory."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+SETTLING: Final = timedelta(milliseconds=100)
+"""Between two of a team's agents nothing is under way for a moment either; a run that rests as long as this waits."""
+
+
+class Activity:
+    """Counts what is under way in one run: work (models, tools, steps) and questions to people."""
+
+    def __init__(self) -> None:
+        self._working = 0
+        self._asking = 0
+        self._changed = asyncio.Event()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Around anything that goes on by itself."""
+        self._working += 1
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._working -= 1
+            self._changed.set()
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Around the wait for people."""
+        self._asking += 1
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._asking -= 1
+            self._changed.set()
+
+    async def rests(self, span: timedelta) -> None:
+        """Returns when nothing but people was waited for, for as long as `span`, and nothing began or ended."""
+        while True:
+            self._changed.clear()
+            if self._working or not self._asking:
+                await self._changed.wait()
+                continue
+            try:
+                async with asyncio.timeout(max(span, SETTLING).total_seconds()):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
