@@ -19,6 +19,7 @@ from agents.delivery import parse_smtp_url
 from agents.mail import is_address
 from agents.models import load_model
 from agents.runner import Runner
+from bot import deadlines
 from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from bot.settings import WorkerSettings, read
 from bot.store.journal import RedisJournal
@@ -65,6 +66,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
             async with asyncio.TaskGroup() as jobs:
                 announcing = jobs.create_task(_announce(store, owner, found, stop))
                 jobs.create_task(_reconcile(runner, stop))
+                keeping = jobs.create_task(deadlines.keep(store, queue, wakeups), name="deadlines")
                 await work(
                     queue,
                     runner.advance,
@@ -72,6 +74,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
                     redelivery=settings.lease + BEYOND_THE_LEASE,
                     stop=stop,
                 )
+                keeping.cancel()
                 await announcing
     await model.close()
     log.info("Worker %s has ended.", owner)

@@ -7,7 +7,7 @@ import pytest
 import redis.asyncio
 
 from bot import flows
-from bot.core.ids import RunId
+from bot.core.ids import RequestId, RunId
 from bot.core.ports import Lease, TeamInfo
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
@@ -17,7 +17,7 @@ from tests.making import ALICE, GENERAL, HERE, rules
 class NoQueue:
     """A queue that loses every job: the store must not need it."""
 
-    async def advance(self, run: RunId, *, after: timedelta = timedelta(0)) -> None:
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
         return
 
 

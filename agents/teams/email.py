@@ -92,7 +92,9 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     why = f" Their words: “{decision.words}”" if decision.words else ""
     match decision.outcome:
         case Status.APPROVED:
-            sent = await run.step("send", lambda: _send(run, request), content=f"{request.id} {request.digest}")
+            sent = await run.step(
+                "send", lambda: _send(run, request), content=f"{request.id} {request.digest}", shown=draft
+            )
             by = f"Approved by {decision.who()}." if decision.by else "Approved by timeout, as this channel asks for."
             return Conclusion(f"{by}{why} {sent}", draft)
         case Status.REJECTED:

@@ -329,7 +329,7 @@ class _Plan:
                 self.plan["remove"].append({"key": self._key(index), "member": run.id})
             for kept in (self.names.lease(run.id), self.names.journal(run.id)):
                 self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
-            self.plan["wake"].append(f"run {run.id}")
+            self.plan["wake"].append({"name": f"run {run.id}"})
             return
         stands, other = self.names.active, self.names.parked
         if run.status is RunStatus.PARKED:
@@ -341,16 +341,18 @@ class _Plan:
         settled = request.status is not Status.PENDING
         raw = REQUESTS.write(request, version + 1)
         self._record(self.names.request(request.id), raw, version, KEPT if settled else None)
+        value = len(self.values) + 1
         if settled:
             self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
             if request.decision is not None:
                 at = str(ms(request.decision.at))
                 self.plan["add"].append({"key": self._key(self.names.undelivered), "score": at, "member": request.id})
-            self.plan["wake"].append(f"request {request.id}")
+            self.plan["wake"].append({"name": f"request {request.id}", "value": value})
+            self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
         elif version == 0:
             score = str(ms(request.deadline)) if request.deadline else "+inf"
             self.plan["add"].append({"key": self._key(self.names.pending), "score": score, "member": request.id})
-            self.plan["wake"].append("due")
+            self.plan["wake"].append({"name": "due"})
 
     def _message(self, message: Message, version: int) -> None:
         self._record(self.names.message(message.name), MESSAGES.write(message, version + 1), version, KEPT_MESSAGE)
