@@ -95,10 +95,10 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
             sent = await run.step(
                 "send", lambda: _send(run, request), content=f"{request.id} {request.digest}", shown=draft
             )
-            by = f"Approved by {decision.who()}." if decision.by else "Approved by timeout, as this channel asks for."
+            by = "Approved." if decision.by else "Approved by timeout, as this channel asks for."
             return Conclusion(f"{by}{why} {sent}", draft)
         case Status.REJECTED:
-            return Conclusion(f"Not sent: {decision.who()} rejected the mail.{why}", draft)
+            return Conclusion(f"Not sent: it was rejected.{why}", draft)
         case Status.EXPIRED:
             return Conclusion("Nobody answered in time; nothing was sent.", draft)
         case _:

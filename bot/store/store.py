@@ -92,7 +92,7 @@ class Store:
     async def check(self) -> None:
         """StoreUnavailable if Redis cannot be reached; StoreUnsafe if it may drop keys when memory is short."""
         async with reaching():
-            policy = (await self.client.config_get("maxmemory-policy")).get("maxmemory-policy")
+            policy = (await self.client.info("memory")).get("maxmemory_policy")  # hosted Redis refuses CONFIG
         if policy != "noeviction":
             raise StoreUnsafe(
                 f"Redis has maxmemory-policy {policy}, so it may forget decisions when memory is short. "
