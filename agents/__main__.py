@@ -11,8 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import redis.asyncio
-
 import agents
 from agents import teams
 from agents.delivery import parse_smtp_url
@@ -24,7 +22,7 @@ from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from bot.settings import WorkerSettings, read
 from bot.store.journal import RedisJournal
 from bot.store.queue import Queue, work
-from bot.store.store import Store
+from bot.store.store import Store, connect
 from bot.store.wakeups import Wakeups
 
 log = logging.getLogger("agents")
@@ -47,7 +45,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
     found = teams.find(folder)
     url = settings.redis_url.get_secret_value()
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    async with redis.asyncio.Redis.from_url(url) as client:
+    async with connect(url) as client:
         store = Store(client, settings.namespace)
         if not await _reached(store, stop):
             return

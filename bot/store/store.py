@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import redis.asyncio
 import redis.exceptions
@@ -31,6 +31,8 @@ MESSAGES = Codec(Message)
 SETTINGS = Codec(ChannelSettings)
 RULES = Codec(Rules)
 EVENTS = Codec(Event)
+CONNECTIONS: Final = 32
+"""To Redis from one process, besides its subscription's and the job engine's."""
 TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
 
 _HERE = Path(__file__).parent
@@ -73,10 +75,18 @@ async def reaching() -> AsyncIterator[None]:
 def connect(url: str) -> redis.asyncio.Redis:
     """A client that repeats a command for a fraction of a second, so that a person who clicks is answered in time.
 
-    redis-py's own default waits up to 7 s between its tries.
+    redis-py's own default waits up to 7 s between its tries. Its pool fails above 100 connections, as if Redis were
+    lost; this one lets callers wait for their turn.
     """
-    retry = Retry(ExponentialBackoff(cap=0.2, base=0.05), 3)
-    return redis.asyncio.Redis.from_url(url, retry=retry, socket_connect_timeout=2, socket_timeout=5)
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=20,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 3),
+        socket_connect_timeout=2,
+        socket_timeout=5,
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 class Store:
