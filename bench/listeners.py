@@ -9,15 +9,13 @@ import os
 import signal
 from contextlib import AsyncExitStack
 
-import redis.asyncio
-
 from bot.settings import WebSettings, read
 from bot.slack import web
 from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients
 from bot.slack.directory import Directory
 from bot.store.queue import Queue
-from bot.store.store import Store
+from bot.store.store import Store, connect
 
 
 async def main(settings: WebSettings) -> None:
@@ -31,7 +29,7 @@ async def main(settings: WebSettings) -> None:
         return ""
 
     async with AsyncExitStack() as stack:
-        client = redis.asyncio.Redis.from_url(url)
+        client = connect(url)
         stack.push_async_callback(client.aclose)
         clients = await stack.enter_async_context(
             slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
