@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import redis.asyncio
@@ -16,7 +17,7 @@ from bot.core.ports import Message
 from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.store.outbox import GROUP
-from bot.store.store import EVENTS, MESSAGES, REQUESTS, RUNS, Store
+from bot.store.store import EVENTS, MESSAGES, REQUESTS, RUNS, Store, from_ms
 from localslack.workspace import Message as SlackMessage
 from torture.acting import EFFECTS, HEARD, read
 from torture.people import Given
@@ -27,12 +28,14 @@ _INDEXES: Final = ("pending", "active", "parked", "undelivered")
 
 @dataclass(slots=True)
 class Facts:
-    """`shown`: Slack's messages by the name that we gave them; `left`: members of indexes that should be empty."""
+    """`events` with when they were stored, by the server's clock.
+
+    `shown`: Slack's messages by the name that we gave them; `left`: members of indexes that should be empty."""
 
     given: list[Given]
     runs: dict[RunId, Run]
     requests: dict[RequestId, Request]
-    events: list[Event]
+    events: list[tuple[datetime, Event]]
     messages: dict[str, Message]
     shown: dict[str, list[SlackMessage]]
     left: dict[str, list[str]]
@@ -89,7 +92,7 @@ class Eye:
             given=given,
             runs={r.id: r for r in await self._records("run", RUNS)},
             requests={r.id: r for r in await self._records("request", REQUESTS)},
-            events=[EVENTS.load(fields[b"event"]) for _, fields in raw],
+            events=[(from_ms(int(at.split(b"-")[0])), EVENTS.load(fields[b"event"])) for at, fields in raw],
             messages={m.name: m for m in await self._records("message", MESSAGES)},
             shown=_shown(town),
             left=left,

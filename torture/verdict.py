@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from bot.core.events import Event, EventType
@@ -31,11 +32,11 @@ class Verdict:
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
-        self.decided: defaultdict[str, list[Event]] = defaultdict(list)
+        self.decided: defaultdict[str, list[tuple[datetime, Event]]] = defaultdict(list)
         self.ended: defaultdict[str, list[Event]] = defaultdict(list)
-        for event in facts.events:
+        for at, event in facts.events:
             if event.type is EventType.REQUEST_DECIDED:
-                self.decided[str(event.request)].append(event)
+                self.decided[str(event.request)].append((at, event))
             elif event.type in (EventType.RUN_FINISHED, EventType.RUN_FAILED, EventType.RUN_STOPPED):
                 self.ended[str(event.run)].append(event)
         self.doubts = _doubts(facts)
@@ -87,7 +88,7 @@ class Verdict:
 
     def _double_decisions(self) -> list[Case]:
         cases = [
-            Case(f"{len(events)} decisions", str(events[0].run), request)
+            Case(f"{len(events)} decisions", str(events[0][1].run), request)
             for request, events in self.decided.items()
             if len(events) > 1
         ]
@@ -101,12 +102,13 @@ class Verdict:
                 if events:
                     cases.append(Case("an event tells of a decision that is not there", request.run, request.id))
                 continue
-            if len(events) != 1 or events[0].data["outcome"] != decision.outcome:
+            if [e.data["outcome"] for _, e in events] != [decision.outcome]:
                 cases.append(Case(f"decided {decision.outcome}, events: {events}", request.run, request.id))
+                continue
             if decision.how is How.REVIEWERS and not set(decision.by) <= _REVIEWERS:
                 cases.append(Case(f"decided by {decision.by}", request.run, request.id))
-            if decision.how is How.REVIEWERS and request.deadline is not None and decision.at >= request.deadline:
-                cases.append(Case(f"decided at {decision.at}, due {request.deadline}", request.run, request.id))
+            if decision.how is How.REVIEWERS and request.deadline is not None and events[0][0] >= request.deadline:
+                cases.append(Case(f"stored at {events[0][0]}, due {request.deadline}", request.run, request.id))
             if decision.outcome is Status.APPROVED and decision.by and len(set(decision.by)) < request.rules.quorum:
                 cases.append(Case(f"approved by {decision.by}, needs {request.rules.quorum}", request.run, request.id))
         return cases
@@ -202,7 +204,7 @@ class Verdict:
     def story(self, case: Case) -> list[str]:
         """Everything that happened to the case's run or request, a line each."""
         found = []
-        for event in self.facts.events:
+        for _, event in self.facts.events:
             if (case.request and event.request == case.request) or (case.run and event.run == case.run):
                 data = " ".join(f"{k}={v!r}" for k, v in event.data.items() if v and k != "digest")
                 found.append(
