@@ -18,13 +18,13 @@ demo: $(READY)
 	@$(BIN)/python -m demo --port $(PORT)
 
 test: $(READY)
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 3
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 3
 
 format: $(READY)
 	$(BIN)/ruff format .

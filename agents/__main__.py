@@ -11,19 +11,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import redis.asyncio
-
 import agents
 from agents import teams
 from agents.delivery import parse_smtp_url
 from agents.mail import is_address
 from agents.models import load_model
 from agents.runner import Runner
+from bot import deadlines
 from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from bot.settings import WorkerSettings, read
 from bot.store.journal import RedisJournal
 from bot.store.queue import Queue, work
-from bot.store.store import Store
+from bot.store.store import Store, connect
 from bot.store.wakeups import Wakeups
 
 log = logging.getLogger("agents")
@@ -46,7 +45,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
     found = teams.find(folder)
     url = settings.redis_url.get_secret_value()
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    async with redis.asyncio.Redis.from_url(url) as client:
+    async with connect(url) as client:
         store = Store(client, settings.namespace)
         if not await _reached(store, stop):
             return
@@ -65,6 +64,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
             async with asyncio.TaskGroup() as jobs:
                 announcing = jobs.create_task(_announce(store, owner, found, stop))
                 jobs.create_task(_reconcile(runner, stop))
+                keeping = jobs.create_task(deadlines.keep(store, queue, wakeups), name="deadlines")
                 await work(
                     queue,
                     runner.advance,
@@ -72,6 +72,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
                     redelivery=settings.lease + BEYOND_THE_LEASE,
                     stop=stop,
                 )
+                keeping.cancel()
                 await announcing
     await model.close()
     log.info("Worker %s has ended.", owner)

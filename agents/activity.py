@@ -1,10 +1,13 @@
 """What a run is busy with in this process, so that one in which everything waits for people can leave memory."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
+
+from bot.core.ids import RequestId
 
 SETTLING: Final = timedelta(milliseconds=100)
 """Between two of a team's agents nothing is under way for a moment either; a run that rests as long as this waits."""
@@ -15,8 +18,23 @@ class Activity:
 
     def __init__(self) -> None:
         self._working = 0
-        self._asking = 0
+        self._asked: Counter[RequestId] = Counter()
         self._changed = asyncio.Event()
+
+    @property
+    def under_way(self) -> int:
+        """How many things go on at once."""
+        return self._working + self._asked.total()
+
+    @property
+    def asked(self) -> frozenset[RequestId]:
+        """What is waited for."""
+        return frozenset(self._asked)
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing but people is waited for."""
+        return bool(self._asked) and not self._working
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -30,21 +48,21 @@ class Activity:
             self._changed.set()
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def asking(self, request: RequestId) -> Iterator[None]:
         """Around the wait for people."""
-        self._asking += 1
+        self._asked[request] += 1
         self._changed.set()
         try:
             yield
         finally:
-            self._asking -= 1
+            self._asked -= Counter([request])
             self._changed.set()
 
     async def rests(self, span: timedelta) -> None:
         """Returns when nothing but people was waited for, for as long as `span`, and nothing began or ended."""
         while True:
             self._changed.clear()
-            if self._working or not self._asking:
+            if not self.resting:
                 await self._changed.wait()
                 continue
             try:

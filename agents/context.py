@@ -2,20 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+from random import Random
 
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient
+from autogen_core.tools import Workbench
 
+from agents.doubts import Doubts
 from agents.human import Desk, Human, HumanProxy
-from agents.journal import JournaledModel, RunJournal, effect
+from agents.journal import Entry, RunJournal, effect
+from agents.journaled_model import JournaledModel
 from agents.patience import patiently
+from agents.tools import JournaledTools, Offered
 from bot import flows
 from bot.core.errors import LeaseLost, NotFound
 from bot.core.ids import RequestId
-from bot.core.ports import Lease, Store, Wakeups
+from bot.core.ports import Lease, Queue, Store, Wakeups
 from bot.core.requests import Request
-from bot.core.runs import Run, Step
+from bot.core.runs import Run
 from bot.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -29,6 +35,7 @@ class RunContext:
         run: Run,
         lease: Lease,
         store: Store,
+        queue: Queue,
         wakeups: Wakeups,
         journal: RunJournal,
         model: ChatCompletionClient,
@@ -45,7 +52,12 @@ class RunContext:
         self._store = store
         self._journal = journal
         self._model = model
-        self._desk = Desk(store, lease, wakeups, self.token, self.give_up)
+        self.activity = journal.activity
+        self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, self.activity)
+        self._doubts = Doubts(self._desk, journal, self.give_up, run.team)
+        journal.before_live = self._doubts.before_live
+        journal.now = self._now
+        self._desk.arrived = journal.arrived
         self.transcript = self._desk.transcript
 
     @property
@@ -68,16 +80,58 @@ class RunContext:
         """The same as an agent, whose messages carry the decision in their metadata."""
         return HumanProxy(self.human(agent_name, title=title))
 
-    async def step(self, name: str, act: Callable[[], Awaitable[str]], *, content: str = "") -> str:
+    async def step(
+        self, name: str, act: Callable[[], Awaitable[str]], *, content: str = "", shown: str | None = None
+    ) -> str:
         """Do something outside, at most once in the life of the run; its result is recorded and given again.
 
         `content` is what it is done with; other content is another step. `act` raises ActionFailed when it
-        certainly did not happen, OutcomeUnknown when nobody knows; both come out of here. It is never cancelled.
+        certainly did not happen, which comes out of here, and OutcomeUnknown when nobody knows: then people are
+        asked, who are shown `shown` or else the content. It is never cancelled.
         """
+        key = self._journal.key("step", name, content)
+        return await self._once(name, content if shown is None else shown, key, lambda _: act(), idempotent=False)
+
+    def tools(
+        self, agent: str, tools: Workbench | Sequence[Offered], *, idempotent: bool | Collection[str] = False
+    ) -> Workbench:
+        """Tools for the agent of this name: `AssistantAgent(…, workbench=run.tools("clerk", [order]))`.
+
+        Each call happens at most once in the life of the run; what it returned, an error too, is recorded. `idempotent`
+        tools (True: all; else those of these names) are called again with the same key if a call was cut off; of
+        others people are asked whether it happened.
+        """
+        return JournaledTools(agent, tools, self._journal, self._once, self.give_up, idempotent=idempotent)
+
+    async def now(self, agent: str = "") -> datetime:
+        """The store's clock, UTC; in a rebuilt run what it was then. Agents that go on at once name themselves."""
+        key = self._journal.key("now", agent)
+        with self.activity.working():
+            entry = await self._journal.again(key)
+            if entry is None:
+                entry = await self._journal.result(key, Entry("done", (await self._now()).isoformat()))
+        return datetime.fromisoformat(entry.value)
+
+    def random(self, agent: str = "") -> Random:
+        """The same numbers in a rebuilt run; not for secrets. Agents that go on at once name themselves.
+
+        The seed is the run's id and how often this was asked, so there is nothing to record.
+        """
+        return Random(f"{self.run.id}/{self._journal.key('random', agent)}")
+
+    async def _once(
+        self, name: str, shown: str, key: str, act: Callable[[str], Awaitable[str]], *, idempotent: bool
+    ) -> str:
+        return await self._doubts.once(name, shown, key, lambda this: self._uncut(this, name, act, idempotent))
+
+    async def _uncut(self, key: str, name: str, act: Callable[[str], Awaitable[str]], idempotent: bool) -> str:
+        """The effect, which goes on when its caller is cancelled, unless it can be done again."""
         if self.token.is_cancelled():
             raise asyncio.CancelledError
-        key = self._journal.key("step", name, content)
-        task = asyncio.create_task(effect(self._journal, key, name, act, self._still_wanted), name=f"step {name}")
+        doing = effect(self._journal, key, name, lambda: act(key), self._still_wanted, idempotent=idempotent)
+        task = asyncio.create_task(doing, name=f"step {name}")
+        if idempotent:
+            self.token.link_future(task)
         self.acting.add(task)
         task.add_done_callback(self._acted)
         try:
@@ -101,7 +155,10 @@ class RunContext:
 
     async def _still_wanted(self) -> None:
         """LeaseLost if the run was stopped or taken over."""
-        await patiently(lambda: flows.advance(self._store, self._lease, lambda run, _: Step(run)))
+        await patiently(lambda: flows.still_ours(self._store, self._lease))
+
+    async def _now(self) -> datetime:
+        return await patiently(self._store.now)
 
     def _acted(self, task: asyncio.Task[str]) -> None:
         self.acting.discard(task)

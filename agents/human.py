@@ -8,7 +8,7 @@ timeout is an answer.
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final
 
 from autogen_agentchat.agents import UserProxyAgent
@@ -22,12 +22,14 @@ from autogen_agentchat.messages import (
 )
 from autogen_core import CancellationToken
 
+from agents.activity import Activity
 from agents.answers import answer, decided, metadata_of
 from agents.patience import ended, patiently
 from bot import flows
 from bot.core.errors import CountersignError
-from bot.core.ports import Lease, Store, Wakeups
-from bot.core.requests import Kind, Question, Request, Status
+from bot.core.ids import RequestId
+from bot.core.ports import Lease, Queue, Store, Wakeups
+from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status
 
 AT_LEAST: Final = 0.01
 """Seconds between two looks at a deadline that the server's clock has not quite reached."""
@@ -73,12 +75,18 @@ class Desk:
         self,
         store: Store,
         lease: Lease,
+        queue: Queue,
         wakeups: Wakeups,
         token: CancellationToken,
         give_up: Callable[[Exception], None],
+        activity: Activity,
     ) -> None:
         self.transcript = Transcript()
+        self.arrived: Callable[[str, RequestId], Awaitable[None]] | None = None
+        """Asked with agent and request before an answer is handed on; returns when it is its turn."""
+        self._activity = activity
         self._store = store
+        self._queue = queue
         self._lease = lease
         self._wakeups = wakeups
         self._token = token
@@ -95,7 +103,10 @@ class Desk:
         self, human: "Human", words: BaseChatMessage | None, cancellation_token: CancellationToken | None
     ) -> Request:
         """The settled request for the words; CancelledError if the run ends or is lost first."""
-        question = self._question(human, words)
+        return await self.put(self._question(human, words), cancellation_token)
+
+    async def put(self, question: Question, cancellation_token: CancellationToken | None = None) -> Request:
+        """The settled request for a question, likewise; the same question is the same request."""
         settled = asyncio.ensure_future(self._settled(question))
         self._token.link_future(settled)
         if cancellation_token is not None and cancellation_token is not self._token:
@@ -115,8 +126,12 @@ class Desk:
     async def _settled(self, question: Question) -> Request:
         try:
             request = await patiently(lambda: flows.ask(self._store, self._lease, question))
-            request = await self._wait(request)
-            await patiently(lambda: flows.answered(self._store, self._lease, request))
+            with self._activity.asking(request.id):
+                request = await self._wait(request)
+            with self._activity.working():
+                await patiently(lambda: flows.answered(self._store, self._lease, request))
+                if self.arrived is not None and question.kind not in ABOUT_THE_RUN:
+                    await self.arrived(question.agent, request.id)
         except CountersignError as error:
             self._give_up(error)
             raise asyncio.CancelledError from error
@@ -134,7 +149,7 @@ class Desk:
                 if waiting.done():
                     return waiting.result()
                 # Whoever looks first settles what is due, so that a run does not depend on the other process.
-                seen = await patiently(lambda: flows.expire(self._store, request.id))
+                seen = await patiently(lambda: flows.expire(self._store, self._queue, request.id))
                 if seen is not None and seen.status is not Status.PENDING:
                     return seen
         finally:

@@ -23,7 +23,7 @@ from bot import flows
 from bot.core.errors import CountersignError, LeaseLost, StoreUnavailable
 from bot.core.ids import RunId
 from bot.core.ports import Journal, Lease, Queue, Store, Wakeups
-from bot.core.runs import Run, Verb
+from bot.core.runs import MOVES, Run, Status, Verb
 from bot.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,9 @@ GRACE: Final = timedelta(seconds=5)
 """How long a cancelled team may take to end before it is left behind."""
 SOON: Final = timedelta(milliseconds=100)
 ELSEWHERE: Final = timedelta(seconds=2)
+UNHEARD: Final = timedelta(seconds=5)
+"""A parked run's decision that was not heard of for so long has lost its job."""
+_AT_REST: Final = frozenset({Status.PARKED, *(status for status, moves in MOVES.items() if not moves)})
 
 
 class Runner:
@@ -62,10 +65,13 @@ class Runner:
         self._model = model
         self._settings = settings
         self._stop = stop
+        self.mended = 0
+        """Parked runs that this process found decided and not asked for."""
         self._hand: set[RunId] = set()
 
     async def advance(self, run: RunId) -> None:
-        """See the run to its end, unless another worker holds it. StoreUnavailable only when stopping."""
+        """See the run to its end or until it parks, unless another worker holds it. StoreUnavailable only when
+        stopping."""
         if run in self._hand or self._stop.is_set():
             return
         self._hand.add(run)
@@ -75,14 +81,23 @@ class Runner:
             self._hand.discard(run)
 
     async def reconcile(self) -> None:
-        """Ask again for every run that nobody may be advancing; whoever holds one refuses the second."""
-        for run in await self._store.active_runs(10_000):
+        """Ask again for every run that nobody may be advancing; whoever holds one refuses the second.
+
+        Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
+        """
+        for run in await self._store.unparked_runs(10_000):
             if run.id not in self._hand:
                 await self._queue.advance(run.id)
+        for request in await self._store.undelivered(10_000, UNHEARD):
+            seen = await self._store.run(request.run)
+            if seen is not None and seen.value.status is Status.PARKED and request.run not in self._hand:
+                self.mended += 1
+                log.warning("Run %s was decided (request %s) and not asked for; asking.", request.run, request.id)
+                await self._queue.advance(request.run, signal=request.id)
 
     async def _claimed(self, run_id: RunId) -> None:
         seen = await self._patiently(lambda: self._store.run(run_id))
-        if seen is None or seen.value.over:
+        if seen is None or seen.value.over or await self._patiently(lambda: flows.rests(self._store, seen.value)):
             return
         name = seen.value.team
         team = self._teams.working.get(name)
@@ -111,18 +126,19 @@ class Runner:
 
     async def _advance(self, run: Run, lease: Lease, journal: RunJournal, team: Team) -> None:
         log.info("Run %s of team %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
-        context = RunContext(run, lease, self._store, self._wakeups, journal, self._model, self._settings)
+        context = RunContext(run, lease, self._store, self._queue, self._wakeups, journal, self._model, self._settings)
         teller = _Teller(self._store, lease, journal, context)
         driving = asyncio.create_task(self._drive(context, team, teller), name=f"team of run {run.id}")
         given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         context.token.link_future(given_up)
         over = asyncio.create_task(patiently(lambda: self._wakeups.ended(run.id)), name=f"end of run {run.id}")
         stopped = asyncio.create_task(self._stop.wait())
+        parked = asyncio.create_task(self._parked(context, teller, lease), name=f"parking of run {run.id}")
         helpers: list[asyncio.Task[None]] = [
             asyncio.create_task(self._beat(lease, context), name=f"heartbeat of run {run.id}"),
             asyncio.create_task(teller.work(), name=f"progress of run {run.id}"),
         ]
-        first: list[asyncio.Future[Any]] = [driving, over, stopped, given_up]
+        first: list[asyncio.Future[Any]] = [driving, over, stopped, given_up, parked]
         try:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             cut = not driving.done()
@@ -134,6 +150,21 @@ class Runner:
             await ended(*first[1:], *helpers)
         if conclusion is not None:
             await self._end(lease, *conclusion)
+
+    async def _parked(self, context: RunContext, teller: "_Teller", lease: Lease) -> None:
+        """Returns when the run has waited so long that it may leave memory, and is parked."""
+        while True:
+            await context.activity.rests(self._settings.park_after)
+            await teller.done()
+            if not context.activity.resting:
+                continue
+            try:
+                if await patiently(lambda: flows.park(self._store, lease, context.activity.asked)):
+                    log.info("Run %s is parked until somebody decides.", lease.run)
+                    return
+            except LeaseLost as lost:
+                context.give_up(lost)
+                return
 
     async def _drive(self, context: RunContext, team: Team, teller: "_Teller") -> Conclusion:
         result: TaskResult | None = None
@@ -189,7 +220,7 @@ class Runner:
         try:
             await self._store.release(lease)
             seen = await self._store.run(lease.run)
-            if self._stop.is_set() and seen is not None and not seen.value.over:
+            if self._stop.is_set() and seen is not None and seen.value.status not in _AT_REST:
                 # A job for now would be dropped as a double of the one that is just ending.
                 await self._queue.advance(lease.run, after=SOON)
                 log.info("Run %s was let go, for another worker to go on with.", lease.run)

@@ -153,7 +153,7 @@ async def _run(store: Store, run: RunId) -> list[Request]:
 
 
 class _NoQueue:
-    async def advance(self, run: RunId, *, after: timedelta = timedelta(0)) -> None:
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
         return
 
 

@@ -59,7 +59,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         desk = Desk(store, queue, directory, clients.reads, admins, poster.link)
         app = build(clients, identity, desk, secret)
         await stack.enter_async_context(_at_work("scribe", Scribe(store, Outbox(store), poster, owner).run()))
-        await stack.enter_async_context(_at_work("deadlines", deadlines.keep(store, wakeups)))
+        await stack.enter_async_context(_at_work("deadlines", deadlines.keep(store, queue, wakeups)))
         stack.push_async_callback(desk.drain)
         connected: Callable[[], Awaitable[bool]] | None = None
         if app_token:

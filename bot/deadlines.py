@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from bot import flows
 from bot.core.errors import CountersignError, StoreUnavailable
 from bot.core.ids import RequestId
-from bot.core.ports import Store
+from bot.core.ports import Queue, Store
 
 _BATCH: Final = 100
 _LONGEST_SLEEP: Final = timedelta(seconds=15)
@@ -25,14 +25,14 @@ class Hints(Protocol):
     due: asyncio.Event
 
 
-async def keep(store: Store, hints: Hints) -> None:
+async def keep(store: Store, queue: Queue, hints: Hints) -> None:
     """Expire requests as their deadlines pass, until cancelled."""
     while True:
         hints.due.clear()
         try:
             due, following, now = await store.due(_BATCH)
             for request in due:
-                await _expire(store, request)
+                await _expire(store, queue, request)
         except StoreUnavailable as away:
             _log.warning("%s Deadlines are kept again when it is back.", away)
             await asyncio.sleep(1)
@@ -47,9 +47,9 @@ async def keep(store: Store, hints: Hints) -> None:
             pass
 
 
-async def _expire(store: Store, request: RequestId) -> None:
+async def _expire(store: Store, queue: Queue, request: RequestId) -> None:
     try:
-        await flows.expire(store, request)
+        await flows.expire(store, queue, request)
     except StoreUnavailable:
         raise
     except CountersignError as wrong:

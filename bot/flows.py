@@ -1,9 +1,10 @@
-"""The verbs: start, ask, decide, expire, withdraw, stop, configure. Each reads, lets a pure rule compute, and commits.
+"""The verbs: start, ask, decide, expire, park, stop, configure …: each reads, lets a pure rule compute, and commits.
 
 A verb whose commit finds that somebody was faster reads again and lets the rule judge anew, so two people, a person
 and the clock, or one person twice never decide the same request twice.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from bot.core import deciding, policy, requests, runs
 from bot.core.deciding import Attempt
-from bot.core.errors import InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
+from bot.core.errors import CountersignError, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
 from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
 from bot.core.people import Actor
@@ -22,6 +23,7 @@ from bot.core.requests import Question, Request
 from bot.core.runs import Run
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 _TRIES = 200
 
 
@@ -103,76 +105,157 @@ async def ask(store: Store, lease: Lease, question: Question) -> Request:
         )
         changed = [Put(step.request, 0)]
         events = list(step.events)
-        if (old := run.value.open.get(step.request.slot)) and (before := await store.request(old)):
+        old = run.value.open.get(step.request.slot)
+        if old and (before := await store.request(old)):
             back = requests.withdraw(before.value, run.now, "the run asks something else instead")
             if back.events:
                 changed.append(Put(back.request, before.version))
                 events += back.events
         waiting = replace(run.value, open={**run.value.open, step.request.slot: wanted})
         waiting = runs.move(waiting, runs.Verb.WAIT, run.now) or waiting
-        answer = await store.commit(
-            Change(runs=(Put(waiting, run.version),), requests=tuple(changed), events=tuple(events), lease=lease)
+        change = Change(
+            runs=(Put(waiting, run.version),),
+            requests=tuple(changed),
+            events=tuple(events),
+            lease=lease,
+            delivered=(old,) if old else (),
         )
-        if answer is Committed.DONE:
+        if await _fenced(store, change):
             return step.request
-        if answer is Committed.FENCED:
-            raise LeaseLost(f"Another worker advances run {lease.run}.")
     raise _too_many_tries()
 
 
-async def decide(store: Store, request: RequestId, attempt: Attempt) -> Request:
-    """Count the attempt. Returns the request as it is then: decided, or with one more vote.
+async def decide(
+    store: Store, queue: Queue, request: RequestId, attempt: Attempt, seen: Seen[Request] | None = None
+) -> Request:
+    """Count the attempt, and wake a parked run. Returns the request as it is then: decided, or with one more vote.
+
+    `seen` is the request as the caller read it a moment ago, which saves a read; the commit finds out if it is old.
 
     Refused, with nothing changed but an event for the audit, if the attempt does not count. A late click settles a
     request whose time ran out unnoticed. NotFound if there is no such request.
     """
     for _ in range(_TRIES):
-        seen = await store.request(request)
+        seen = seen or await store.request(request)
         if seen is None:
             raise NotFound(Refusal.UNKNOWN.value)
         step = deciding.decide(seen.value, attempt, seen.now)
         if not step.changes:
-            return step.request
+            return await _told(store, queue, step.request)
         if (refusal := step.refusal) is not None:
             await store.commit(Change(events=step.events, once=attempt.id))
-            now_is = await expire(store, request) if refusal is Refusal.TIME_RAN_OUT else None
+            now_is = await expire(store, queue, request) if refusal is Refusal.TIME_RAN_OUT else None
             raise Refused(refusal, deciding.sentence(refusal, now_is or step.request))
         change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
-        if await store.commit(change) is Committed.DONE:
+        if await _stored(store, queue, change):
             return step.request
+        seen = None
     raise _too_many_tries()
 
 
-async def expire(store: Store, request: RequestId) -> Request | None:
+async def expire(store: Store, queue: Queue, request: RequestId) -> Request | None:
     """Settle a request whose deadline has passed; returns it as it is then, None if there is none."""
 
     def rule(seen: Seen[Request]) -> requests.Step:
         return requests.expire(seen.value, seen.now)
 
-    return await _settle(store, request, rule)
+    return await _settle(store, queue, request, rule)
 
 
-async def withdraw(store: Store, request: RequestId, why: str) -> Request | None:
+async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
     """Take a question back; returns the request as it is then, None if there is none."""
 
     def rule(seen: Seen[Request]) -> requests.Step:
         return requests.withdraw(seen.value, seen.now, why)
 
-    return await _settle(store, request, rule)
+    return await _settle(store, queue, request, rule)
 
 
-async def _settle(store: Store, request: RequestId, rule: Callable[[Seen[Request]], requests.Step]) -> Request | None:
+async def _settle(
+    store: Store, queue: Queue, request: RequestId, rule: Callable[[Seen[Request]], requests.Step]
+) -> Request | None:
     for _ in range(_TRIES):
         seen = await store.request(request)
         if seen is None:
             return None
         step = rule(seen)
         if not step.changes:
-            return step.request
+            return await _told(store, queue, step.request)
         change = Change(requests=(Put(step.request, seen.version),), events=step.events)
-        if await store.commit(change) is Committed.DONE:
+        if await _stored(store, queue, change):
             return step.request
     raise _too_many_tries()
+
+
+async def _stored(store: Store, queue: Queue, change: Change) -> bool:
+    """Whether the change was stored; a parked run is then asked for, one in memory waits for the request itself.
+
+    A run that parks at this moment finds its request settled and does not (`park`).
+    """
+    answer = await store.commit(change)
+    if answer is Committed.DONE_BUT_PARKED:
+        for put in change.requests:
+            await _wake(queue, put.value)
+    return answer in (Committed.DONE, Committed.DONE_BUT_PARKED)
+
+
+async def _told(store: Store, queue: Queue, request: Request) -> Request:
+    """A repeat: whoever settled the request may have died before asking for its parked run."""
+    if request.status is not requests.Status.PENDING:
+        try:
+            seen = await store.run(request.run)
+        except StoreUnavailable:  # the decision counts all the same
+            return request
+        if seen is not None and seen.value.status is runs.Status.PARKED:
+            await _wake(queue, request)
+    return request
+
+
+async def _wake(queue: Queue, request: Request) -> None:
+    try:
+        await queue.advance(request.run, signal=request.id)
+    except CountersignError as away:  # the decision counts all the same
+        _log.warning("Run %s was not asked for; the workers find request %s. %s", request.run, request.id, away)
+
+
+async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
+    """The run may leave memory: in one step it is parked and its lease ends. False if it has something to do.
+
+    `asked` is what it waits for; all of that must still be undecided in that step, so no decision falls between (R5).
+    Other decisions have nobody who waits for them: a run with changed code did not get there again, and finds them
+    when it does.
+    """
+    for _ in range(_TRIES):
+        seen = await _live(store, lease)
+        found = {slot: await store.request(name) for slot, name in seen.value.open.items()}
+        still = {s: r for s, r in found.items() if r and r.value.status is requests.Status.PENDING}
+        parked = runs.move(seen.value, runs.Verb.PARK, seen.now)
+        if parked is None or not asked or not asked <= {r.value.id for r in still.values()}:
+            return False
+        change = Change(
+            runs=(Put(replace(parked, open={slot: r.value.id for slot, r in still.items()}), seen.version),),
+            unchanged=tuple(Put(r.value, r.version) for r in still.values()),
+            delivered=tuple(name for slot, name in seen.value.open.items() if slot not in still),
+            lease=lease,
+            release=True,
+        )
+        if await _fenced(store, change):
+            return True
+    raise _too_many_tries()
+
+
+async def rests(store: Store, run: Run) -> bool:
+    """Whether there is nothing to do for the run: it is parked, and nothing that it asks was settled."""
+    if run.status is not runs.Status.PARKED:
+        return False
+    found = await store.requests(list(run.open.values()))
+    return all(request is not None and request.status is requests.Status.PENDING for request in found)
+
+
+async def still_ours(store: Store, lease: Lease) -> None:
+    """LeaseLost if the run has ended or another worker has claimed it: asked right before anything is done outside."""
+    await _live(store, lease)
+    await _fenced(store, Change(lease=lease))
 
 
 async def stop(store: Store, run: RunId, actor: Actor, admins: frozenset[UserId]) -> Run:
@@ -195,7 +278,12 @@ async def stop(store: Store, run: RunId, actor: Actor, admins: frozenset[UserId]
                 )
         changed, events = await _withdraw_all(store, seen, "the run was stopped", actor.user)
         step = runs.end(seen.value, runs.Verb.STOP, seen.now, result="Stopped.", user=actor.user)
-        change = Change(runs=(Put(step.run, seen.version),), requests=tuple(changed), events=(*events, *step.events))
+        change = Change(
+            runs=(Put(step.run, seen.version),),
+            requests=tuple(changed),
+            events=(*events, *step.events),
+            delivered=tuple(seen.value.open.values()),
+        )
         if await store.commit(change) is Committed.DONE:
             return step.run
     raise _too_many_tries()
@@ -215,6 +303,7 @@ async def finish(store: Store, lease: Lease, verb: runs.Verb, *, result: str, wo
             requests=tuple(changed),
             events=(*events, *step.events),
             lease=lease,
+            delivered=tuple(run.open.values()),
         )
         if await _fenced(store, change):
             return step.run
@@ -222,9 +311,12 @@ async def finish(store: Store, lease: Lease, verb: runs.Verb, *, result: str, wo
 
 
 async def begin(store: Store, lease: Lease) -> Run:
-    """The run starts, or goes on in this process after another one let it go."""
+    """The run starts, or goes on in this process after another one let it go, or after it was parked."""
 
     def rule(run: Run, now: datetime) -> runs.Step:
+        if run.status is runs.Status.PARKED:
+            woken = runs.move(run, runs.Verb.GO_ON, now) or run
+            return runs.Step((runs.move(woken, runs.Verb.WAIT, now) or woken) if run.open else woken)
         started = runs.move(run, runs.Verb.START, now)
         if started is None:
             return runs.Step(run)
@@ -250,17 +342,22 @@ async def answered(store: Store, lease: Lease, request: Request) -> Run:
         delivered = Event(EventType.DECISION_DELIVERED, now, run=run.id, request=request.id, workspace=run.workspace)
         return runs.Step(freed, (delivered,))
 
-    return await advance(store, lease, rule)
+    return await advance(store, lease, rule, delivered=(request.id,))
 
 
-async def advance(store: Store, lease: Lease, rule: Callable[[Run, datetime], runs.Step]) -> Run:
+async def advance(
+    store: Store,
+    lease: Lease,
+    rule: Callable[[Run, datetime], runs.Step],
+    delivered: tuple[RequestId, ...] = (),
+) -> Run:
     """Change a run under its lease. LeaseLost if it is no longer ours or has ended."""
     for _ in range(_TRIES):
         seen = await _live(store, lease)
         step = rule(seen.value, seen.now)
-        if not step.events:
+        if step.run == seen.value and not step.events:
             return step.run
-        change = Change(runs=(Put(step.run, seen.version),), events=step.events, lease=lease)
+        change = Change(runs=(Put(step.run, seen.version),), events=step.events, lease=lease, delivered=delivered)
         if await _fenced(store, change):
             return step.run
     raise _too_many_tries()

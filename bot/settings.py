@@ -33,7 +33,13 @@ def _ids(value: Any) -> Any:
     return frozenset(re.split(r"[\s,]+", value.strip())) - {""} if isinstance(value, str) else value
 
 
+def _span(value: Any) -> Any:
+    """A duration that may be nothing at all."""
+    return timedelta(0) if isinstance(value, str) and re.fullmatch(r"\s*0\s*[smhdw]?\s*", value) else _duration(value)
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+ParkAfter = Annotated[timedelta, BeforeValidator(_span)]
 Ids = Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)]
 
 
@@ -137,6 +143,9 @@ class WorkerSettings(_Common):
     mail_from: str = Field("countersign@localhost", pattern=r"^[^@\s]+@[^@\s]+$", description="sender of mails")
     data_dir: Path = Field(Path(".data"), description="folder for what is kept in files (the Maildir)")
     lease: Duration = Field(timedelta(seconds=10), description="a run without a sign of life is taken over after this")
+    park_after: ParkAfter = Field(
+        timedelta(minutes=1), description="a run that waits longer leaves memory; 0s: at once"
+    )
     concurrency: int = Field(1000, ge=1, le=10_000, description="runs that one worker holds in memory at once")
 
 

@@ -4,12 +4,11 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import redis.asyncio
 
 from bot import flows
-from bot.core.ids import RunId
+from bot.core.ids import RequestId, RunId
 from bot.core.ports import Lease, TeamInfo
-from bot.store.store import Store
+from bot.store.store import Store, connect
 from bot.store.wakeups import Wakeups
 from tests.making import ALICE, GENERAL, HERE, rules
 
@@ -17,13 +16,13 @@ from tests.making import ALICE, GENERAL, HERE, rules
 class NoQueue:
     """A queue that loses every job: the store must not need it."""
 
-    async def advance(self, run: RunId, *, after: timedelta = timedelta(0)) -> None:
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
         return
 
 
 @pytest.fixture
 async def store(redis_url: str, namespace: str) -> AsyncIterator[Store]:
-    client = redis.asyncio.Redis.from_url(redis_url)
+    client = connect(redis_url)
     store = Store(client, namespace)
     await store.set_defaults(rules())
     await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))

@@ -40,7 +40,6 @@ MAY_IMPORT = {
 
 LONGEST = 300
 LONGER = {
-    "agents/journal.py": "the record, and each of the effects that go through it",
     "bot/flows.py": "the verbs of requests and runs, read as one list",
     "bot/store/store.py": "one class, one port",
     "bot/store/embedded.py": "the supervisor of one server, with its locks",

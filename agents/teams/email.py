@@ -92,11 +92,13 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     why = f" Their words: “{decision.words}”" if decision.words else ""
     match decision.outcome:
         case Status.APPROVED:
-            sent = await run.step("send", lambda: _send(run, request), content=f"{request.id} {request.digest}")
-            by = f"Approved by {decision.who()}." if decision.by else "Approved by timeout, as this channel asks for."
+            sent = await run.step(
+                "send", lambda: _send(run, request), content=f"{request.id} {request.digest}", shown=draft
+            )
+            by = "Approved." if decision.by else "Approved by timeout, as this channel asks for."
             return Conclusion(f"{by}{why} {sent}", draft)
         case Status.REJECTED:
-            return Conclusion(f"Not sent: {decision.who()} rejected the mail.{why}", draft)
+            return Conclusion(f"Not sent: it was rejected.{why}", draft)
         case Status.EXPIRED:
             return Conclusion("Nobody answered in time; nothing was sent.", draft)
         case _:

@@ -8,7 +8,7 @@ from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest
 from bot.core.people import Actor, why_nobody
 from bot.core.refusals import Refusal
-from bot.core.requests import MOVES, Decision, How, Request, Status, Step, Verb, Vote, event, settle
+from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event, settle
 
 LONGEST_WORDS: Final = 3000
 """Characters of a reason or an answer: what one plain_text_input of Slack holds."""
@@ -97,6 +97,8 @@ def sentence(refusal: Refusal, request: Request) -> str:
             what = f"{len(request.votes)} of {request.rules.quorum} needed"
         case Refusal.TIME_RAN_OUT if request.status is Status.APPROVED:
             what = "it counts as approved by timeout, as this channel asked for"
+        case Refusal.TIME_RAN_OUT if request.question.kind in ABOUT_THE_RUN:
+            what = "the run ends"
         case Refusal.TIME_RAN_OUT:
             what = "the agent is told that nobody answered"
     at = decision.at if decision else request.deadline

@@ -10,7 +10,8 @@
     ├── StoreUnavailable     Redis cannot be reached or refuses; nothing was changed
     ├── StoreUnsafe          Redis is set up so that decisions could be lost; the process does not start
     ├── ActionFailed         an effect outside certainly did not happen
-    └── OutcomeUnknown       nobody knows whether it happened; it must not be repeated silently
+    ├── OutcomeUnknown       nobody knows whether it happened; it must not be repeated silently
+    └── GivenUp              people, or their silence, ended a run that could not go on by itself
 
 The text of an error is for people: what happened, what was kept, what to do next.
 """
@@ -68,3 +69,7 @@ class ActionFailed(CountersignError):
 
 class OutcomeUnknown(CountersignError):
     """An effect outside may or may not have happened; people must find out before anybody repeats it."""
+
+
+class GivenUp(CountersignError):
+    """People, or their silence, ended a run that could not go on by itself."""

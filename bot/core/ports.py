@@ -85,6 +85,8 @@ class Committed(StrEnum):
     """What became of a change."""
 
     DONE = "done"
+    DONE_BUT_PARKED = "done, parked"
+    """Stored; a request was settled whose run is parked, so somebody must ask for that run."""
     STALE = "stale"
     LATE = "late"
     FENCED = "fenced"

@@ -29,6 +29,13 @@ class Kind(StrEnum):
     CODE = "code"
     CHOICE = "choice"
     IN_DOUBT = "in_doubt"
+    """Whether something happened: respond "it ran" with what it returned, approve another try, or reject to stop."""
+    DIVERGED = "diverged"
+    """Whether a run whose code changed under it goes on: approve, or reject to stop."""
+
+
+ABOUT_THE_RUN: Final = frozenset({Kind.IN_DOUBT, Kind.DIVERGED})
+"""Kinds that people must answer themselves: no timeout approves them."""
 
 
 class Verb(StrEnum):
@@ -156,6 +163,11 @@ class Step:
 
 def slot_of(question: Question) -> str:
     """The name of a question's place in its run."""
+    match question.kind:
+        case Kind.IN_DOUBT:  # several may stand beside each other, and beside the agent's own questions
+            return f"in doubt {digest(question)[:16]}"
+        case Kind.DIVERGED:
+            return f"diverged {question.agent}#{question.asked}"
     return f"{question.agent}#{question.asked}"
 
 
@@ -199,9 +211,18 @@ def expire(request: Request, now: datetime) -> Step:
     """What the passing of the deadline makes of a request; nothing if it is not due or already settled."""
     if request.status is not Status.PENDING or request.deadline is None or now < request.deadline:
         return Step(request)
-    approved = request.rules.on_timeout is OnTimeout.APPROVE and Verb.APPROVE in request.question.offers
-    outcome = MOVES[request.status][Verb.APPROVE if approved else Verb.EXPIRE]
+    outcome = MOVES[request.status][Verb.APPROVE if approved_by_timeout(request) else Verb.EXPIRE]
     return settle(request, Decision(outcome, How.TIMEOUT, now))
+
+
+def approved_by_timeout(request: Request) -> bool:
+    """Whether it counts as approved if nobody decides in time (R23)."""
+    question = request.question
+    return (
+        request.rules.on_timeout is OnTimeout.APPROVE
+        and Verb.APPROVE in question.offers
+        and question.kind not in ABOUT_THE_RUN
+    )
 
 
 def withdraw(request: Request, now: datetime, why: str, user: UserId | None = None) -> Step:

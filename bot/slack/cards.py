@@ -10,9 +10,10 @@ from typing import Any, Final, NamedTuple
 
 from bot.core import runs
 from bot.core.ids import Digest, RequestId
-from bot.core.policy import OnTimeout, say_duration
-from bot.core.requests import Decision, Request, Verb
+from bot.core.policy import say_duration
+from bot.core.requests import Decision, Request, Verb, approved_by_timeout
 from bot.core.runs import Run
+from bot.slack import wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.outcomes import WORDS, named, reason, sentence, votes
 from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible, when
@@ -194,17 +195,15 @@ STATES: Final = {
     runs.Status.STOPPED: ":octagonal_sign: Stopped",
 }
 
-_BUTTONS: Final = (
-    (Verb.APPROVE, "Approve", APPROVE, "primary"),
-    (Verb.REJECT, "Reject", REJECT, "danger"),
-    (Verb.RESPOND, "Respond", RESPOND, None),
-)
+_ACTIONS: Final = {Verb.APPROVE: APPROVE, Verb.REJECT: REJECT, Verb.RESPOND: RESPOND}
 
 
 def _buttons(request: Request) -> list[Block]:
     value = Handle(request.id, request.digest).write()
     return [
-        button(name, action, value, style) for verb, name, action, style in _BUTTONS if verb in request.question.offers
+        button(label, _ACTIONS[verb], value, style)
+        for verb, label, style in wording.of(request.question.kind).buttons
+        if verb in request.question.offers
     ]
 
 
@@ -222,16 +221,16 @@ def _content(request: Request) -> list[Block]:
 
 def _deadline(request: Request) -> Block:
     text = _expiry(request)
-    return words(f":warning: {text}") if request.rules.on_timeout is OnTimeout.APPROVE else context(mrkdwn(text))
+    return words(f":warning: {text}") if approved_by_timeout(request) else context(mrkdwn(text))
 
 
 def _expiry(request: Request) -> str:
     if request.deadline is None:
         return "Waits until somebody decides or the run is stopped."
     at = f"Expires {when(request.deadline)} (after {say_duration(request.rules.timeout)})"
-    if request.rules.on_timeout is OnTimeout.APPROVE and Verb.APPROVE in request.question.offers:
+    if approved_by_timeout(request):
         return f"{at} · then: *it counts as APPROVED if nobody decides*, as this channel's settings say."
-    return f"{at} · then: not approved; the agent is told that nobody answered."
+    return f"{at} · then: not approved; {wording.of(request.question.kind).unanswered}."
 
 
 def _settled_text(request: Request, decision: Decision, team: str, title: str) -> str:

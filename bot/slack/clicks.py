@@ -83,7 +83,7 @@ async def _open(desk: Desk, body: dict[str, Any], handle: Handle | None, name: A
     seen, attempt = await _attempt(desk, body, handle, name, verb, "")
     if deciding.why_refused(seen.value, attempt, seen.now) not in (None, Refusal.NO_WORDS):
         # Refused for good: what made it so never changes back. Decide says it, and writes it down (R25).
-        await flows.decide(desk.store, seen.value.id, attempt)
+        await flows.decide(desk.store, desk.queue, seen.value.id, attempt)
     make = modals.reject if verb is Verb.REJECT else modals.respond
     channel = who(body).channel or seen.value.rules.approvals_channel
     return await open_modal(desk.client, body, make(seen.value, channel))
@@ -93,7 +93,7 @@ async def _count(
     desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb, words: str
 ) -> Said:
     seen, attempt = await _attempt(desk, body, handle, name, verb, words)
-    after = await flows.decide(desk.store, seen.value.id, attempt)
+    after = await flows.decide(desk.store, desk.queue, seen.value.id, attempt, seen)
     if after.status is not Status.PENDING:
         return Said("")
     return Said(f"Your approval is counted: {len(after.votes)} of {after.rules.quorum} needed.")

@@ -28,11 +28,12 @@ _log = logging.getLogger(__name__)
 
 def register(app: AsyncApp, desk: Desk) -> None:
     """Every payload that Slack can send us finds somebody here."""
+    # First, because Bolt tries them in turn, and a click is what people wait for.
+    app.action(re.compile(r""))(_bound(desk, clicks.on_click))
     for command, listener in COMMANDS.items():
         app.command(command)(_bound(desk, listener))
     for callback, listener in SUBMITS.items():
         app.view_submission(callback)(_bound(desk, listener))
-    app.action(re.compile(r""))(_bound(desk, clicks.on_click))
     app.view_submission(re.compile(r""))(_bound(desk, clicks.on_unknown_submit))
 
     async def failed(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:

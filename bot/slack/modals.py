@@ -13,6 +13,7 @@ from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
 from bot.core.ports import TeamInfo
 from bot.core.requests import Request
+from bot.slack import wording
 from bot.slack.blocks import Block, context, data, heading, mrkdwn, plain, words
 from bot.slack.cards import Handle, whole
 from bot.slack.text import Room, one_line, pieces, shorten
@@ -61,15 +62,12 @@ def start(teams: list[TeamInfo], channel: ChannelId) -> View:
 
 def reject(request: Request, channel: ChannelId) -> View:
     """The reason may stay empty."""
-    return _words(
-        request, channel, REJECT, "Reject", REASON, "Reason", "The agents read it. You may leave it empty.", True
-    )
+    return _words(request, channel, REJECT, wording.of(request.question.kind).reject, REASON, True)
 
 
 def respond(request: Request, channel: ChannelId) -> View:
     """Words for the agents; they are never an approval (R12)."""
-    hint = "The agents read this and ask again. It approves nothing."
-    return _words(request, channel, RESPOND, "Respond", ANSWER, "Your answer", hint, False)
+    return _words(request, channel, RESPOND, wording.of(request.question.kind).respond, ANSWER, False)
 
 
 def full(request: Request) -> View:
@@ -212,17 +210,17 @@ def _held(view: View, block: str) -> dict[str, Any]:
 
 
 def _words(
-    request: Request, channel: ChannelId, callback: str, title: str, block: str, label: str, hint: str, optional: bool
+    request: Request, channel: ChannelId, callback: str, window: wording.Window, block: str, optional: bool
 ) -> View:
     asked = heading("About: ", one_line(request.question.title, 150))
     field = {"type": "plain_text_input", "action_id": block, "multiline": True, "max_length": LONGEST_WORDS}
     blocks = [
         asked,
         context(mrkdwn(f"For <@{request.requester}>"), plain(f"run {request.run}")),
-        _input(block, label, field, hint=hint, optional=optional),
+        _input(block, window.label, field, hint=window.hint, optional=optional),
     ]
     carried = {**Handle(request.id, request.digest)._asdict(), "channel": channel}
-    return _modal(callback, title, blocks, title, json.dumps(carried))
+    return _modal(callback, window.title, blocks, window.title, json.dumps(carried))
 
 
 def _input(block: str, label: str, element: Block, *, hint: str = "", optional: bool = False) -> Block:

@@ -6,6 +6,7 @@ from typing import Final
 from bot.core.ids import UserId
 from bot.core.people import Reviewers
 from bot.core.requests import Decision, How, Request, Status
+from bot.slack import wording
 from bot.slack.blocks import Block, data, words
 from bot.slack.text import Room, shorten, visible, when
 
@@ -41,7 +42,8 @@ def sentence(request: Request, decision: Decision) -> str:
             meant = "nobody decided, and this channel's settings say that this means approval"
             return f":warning: *Approved by timeout* {at}: {meant}."
         case Status.EXPIRED, _:
-            return f":alarm_clock: *Time ran out* {at}: nobody decided. The agent is told that nobody answered."
+            then = wording.of(request.question.kind).unanswered
+            return f":alarm_clock: *Time ran out* {at}: nobody decided. {then[0].upper()}{then[1:]}."
         case Status.WITHDRAWN, _:
             return (
                 f":leftwards_arrow_with_hook: *Withdrawn* {at}"
@@ -52,15 +54,7 @@ def sentence(request: Request, decision: Decision) -> str:
             by = who or {How.POLICY: "a rule of this channel", How.PERMISSION: "a standing permission"}.get(
                 how, "nobody"
             )
-            return f"{_OUTCOMES[outcome]} by {by} {at}"
-
-
-_OUTCOMES: Final = {
-    Status.APPROVED: ":white_check_mark: *Approved*",
-    Status.REJECTED: ":no_entry: *Rejected*",
-    Status.ANSWERED: ":speech_balloon: *Answered*",
-    Status.EDITED: ":pencil2: *Approved with changes*",
-}
+            return f"{wording.of(request.question.kind).outcomes[outcome]} by {by} {at}"
 
 
 def named(reviewers: Reviewers) -> str:

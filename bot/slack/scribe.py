@@ -23,6 +23,8 @@ from bot.store.outbox import Outbox
 LEASE: Final = timedelta(seconds=6)
 TRY_AGAIN: Final = timedelta(seconds=30)
 """After this long a card that Slack did not take is tried again (R21)."""
+BREATH: Final = timedelta(milliseconds=20)
+"""Before it draws: what follows at once is drawn with it, and whoever just clicked is answered first."""
 _IN_HAND: Final = 5000
 _REQUEST_CHANGED: Final = frozenset({EventType.REQUEST_ASKED, EventType.VOTE_CAST, EventType.REQUEST_DECIDED})
 _log = logging.getLogger(__name__)
@@ -95,7 +97,9 @@ class Scribe:
     async def _draw(self, run: RunId) -> None:
         """Draw what changed in one run until nothing is left to draw."""
         try:
-            while entries := self._waiting.pop(run, []):
+            while run in self._waiting:
+                await asyncio.sleep(BREATH.total_seconds())
+                entries = self._waiting.pop(run)
                 await self._until_drawn(run, [event for _, event in entries])
                 for entry, _ in entries:
                     await self._outbox.done(entry)

@@ -35,5 +35,8 @@ for _, entry in ipairs(plan.expire) do redis.call('PEXPIRE', KEYS[entry.key], en
 if plan.release then redis.call('HSET', KEYS[plan.lease], 'fence', plan.fence + 1, 'until', 0) end
 if plan.once then redis.call('SET', KEYS[plan.once], '1', 'PX', plan.once_ttl) end
 for _ = 1, plan.events do redis.call('XADD', KEYS[1], '*', 'event', next_value()) end
-for _, hint in ipairs(plan.wake) do redis.call('PUBLISH', plan.channel, hint) end
+for _, hint in ipairs(plan.wake) do
+  redis.call('PUBLISH', plan.channel, hint.value and hint.name .. '\n' .. ARGV[hint.value] or hint.name)
+end
+if plan.parked and redis.call('ZSCORE', KEYS[plan.parked.key], plan.parked.member) then return 'done, parked' end
 return 'done'

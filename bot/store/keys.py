@@ -15,11 +15,11 @@
 | `{ns}:pending` | sorted set | undecided requests by deadline (ms; +inf without one) | never |
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never |
 | `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never |
-| `{ns}:undelivered` | sorted set | settled requests whose run has not heard of it, by when they were settled (ms) | never |
+| `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never |
 | `{ns}:events` | stream | everything that happened: audit log and outbox | never |
 | `{ns}:scribe` | hash | lease of the scribe, as for a run | never |
-| `{ns}:wake` | channel | hints: `request <id>`, `run <id>`, `due` | – |
+| `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
 """
 
 from datetime import timedelta

@@ -151,16 +151,19 @@ class _Hand:
         self._advance = advance
         self._stop = stop
         self._runs: dict[RunId, asyncio.Task[None]] = {}
+        self._again: set[RunId] = set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._dropped = False
 
     async def job(self, run: str) -> None:
-        """What docket calls. A run that is already in hand is not advanced twice, its job waits for it."""
+        """What docket calls. A run that is already in hand is not advanced twice at once: its job waits for it, and
+        it is advanced once more when it is let go, because what this job is about may have come too late for it."""
         of = RunId(run)
         task = self._runs.get(of)
         if task is None:
             task = self._runs[of] = asyncio.create_task(self._advanced(of), name=f"run {of}")
-            task.add_done_callback(lambda _: self._runs.pop(of, None))
+        else:
+            self._again.add(of)
         job = asyncio.current_task()
         assert job is not None
         self._jobs.add(job)
@@ -172,8 +175,14 @@ class _Hand:
     async def _advanced(self, run: RunId) -> None:
         try:
             await self._advance(run)
+            while run in self._again and not self._stop.is_set():
+                self._again.discard(run)
+                await self._advance(run)
         except Exception:
             log.exception("Run %s was not advanced because of an error; it is kept and will be tried again.", run)
+        finally:
+            self._again.discard(run)
+            self._runs.pop(run, None)
 
     def lost(self) -> None:
         """The engine lost Redis: let its jobs go, so that they come again, and keep the runs."""

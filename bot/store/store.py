@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import redis.asyncio
 import redis.exceptions
@@ -31,6 +31,8 @@ MESSAGES = Codec(Message)
 SETTINGS = Codec(ChannelSettings)
 RULES = Codec(Rules)
 EVENTS = Codec(Event)
+CONNECTIONS: Final = 32
+"""To Redis from one process, besides its subscription's and the job engine's."""
 TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
 
 _HERE = Path(__file__).parent
@@ -73,10 +75,18 @@ async def reaching() -> AsyncIterator[None]:
 def connect(url: str) -> redis.asyncio.Redis:
     """A client that repeats a command for a fraction of a second, so that a person who clicks is answered in time.
 
-    redis-py's own default waits up to 7 s between its tries.
+    redis-py's own default waits up to 7 s between its tries. Its pool fails above 100 connections, as if Redis were
+    lost; this one lets callers wait for their turn.
     """
-    retry = Retry(ExponentialBackoff(cap=0.2, base=0.05), 3)
-    return redis.asyncio.Redis.from_url(url, retry=retry, socket_connect_timeout=2, socket_timeout=5)
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=20,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 3),
+        socket_connect_timeout=2,
+        socket_timeout=5,
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 class Store:
@@ -92,7 +102,7 @@ class Store:
     async def check(self) -> None:
         """StoreUnavailable if Redis cannot be reached; StoreUnsafe if it may drop keys when memory is short."""
         async with reaching():
-            policy = (await self.client.config_get("maxmemory-policy")).get("maxmemory-policy")
+            policy = (await self.client.info("memory")).get("maxmemory_policy")  # hosted Redis refuses CONFIG
         if policy != "noeviction":
             raise StoreUnsafe(
                 f"Redis has maxmemory-policy {policy}, so it may forget decisions when memory is short. "
@@ -329,7 +339,7 @@ class _Plan:
                 self.plan["remove"].append({"key": self._key(index), "member": run.id})
             for kept in (self.names.lease(run.id), self.names.journal(run.id)):
                 self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
-            self.plan["wake"].append(f"run {run.id}")
+            self.plan["wake"].append({"name": f"run {run.id}"})
             return
         stands, other = self.names.active, self.names.parked
         if run.status is RunStatus.PARKED:
@@ -341,16 +351,18 @@ class _Plan:
         settled = request.status is not Status.PENDING
         raw = REQUESTS.write(request, version + 1)
         self._record(self.names.request(request.id), raw, version, KEPT if settled else None)
+        value = len(self.values) + 1
         if settled:
             self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
             if request.decision is not None:
                 at = str(ms(request.decision.at))
                 self.plan["add"].append({"key": self._key(self.names.undelivered), "score": at, "member": request.id})
-            self.plan["wake"].append(f"request {request.id}")
+            self.plan["wake"].append({"name": f"request {request.id}", "value": value})
+            self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
         elif version == 0:
             score = str(ms(request.deadline)) if request.deadline else "+inf"
             self.plan["add"].append({"key": self._key(self.names.pending), "score": score, "member": request.id})
-            self.plan["wake"].append("due")
+            self.plan["wake"].append({"name": "due"})
 
     def _message(self, message: Message, version: int) -> None:
         self._record(self.names.message(message.name), MESSAGES.write(message, version + 1), version, KEPT_MESSAGE)

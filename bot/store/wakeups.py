@@ -14,7 +14,7 @@ from bot.core.errors import StoreUnavailable, UnknownSchema
 from bot.core.ids import RequestId, RunId
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
-from bot.store.store import Store, reaching
+from bot.store.store import REQUESTS, Store, reaching
 
 READ_BACK: Final = timedelta(seconds=15)
 _BATCH: Final = 500
@@ -53,10 +53,18 @@ class _Waiters(Generic[K, V]):
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
             for key, value in zip(batch, await self._read(batch), strict=True):
-                if value is not None and self._final(value):
-                    for future in self._futures.get(key, ()):
-                        if not future.done():
-                            future.set_result(value)
+                if value is not None:
+                    self.tell(key, value)
+
+    def waited_for(self, key: K) -> bool:
+        return key in self._futures
+
+    def tell(self, key: K, value: V) -> None:
+        """Wake those who wait for this one, if it is final."""
+        if self._final(value):
+            for future in self._futures.get(key, ()):
+                if not future.done():
+                    future.set_result(value)
 
     async def look_at_all(self) -> None:
         await self.look(list(self._futures))
@@ -120,7 +128,7 @@ class Wakeups:
             async with reaching():
                 message = await subscription.get_message(timeout=left)
             if message is not None and message["type"] == "message":
-                await self._hear(message["data"].decode())
+                await self._hear(message["data"])
             elif message is not None or loop.time() >= read_back_at:
                 await self._requests.look_at_all()
                 await self._runs.look_at_all()
@@ -128,9 +136,12 @@ class Wakeups:
                 self._listening.set()
                 read_back_at = loop.time() + READ_BACK.total_seconds()
 
-    async def _hear(self, hint: str) -> None:
-        kind, _, name = hint.partition(" ")
-        if kind == "request":
+    async def _hear(self, hint: bytes) -> None:
+        head, _, record = hint.partition(b"\n")
+        kind, _, name = head.decode().partition(" ")
+        if kind == "request" and record and self._requests.waited_for(RequestId(name)):
+            self._requests.tell(RequestId(name), REQUESTS.read(record)[0])
+        elif kind == "request":
             await self._requests.look([RequestId(name)])
         elif kind == "run":
             await self._runs.look([RunId(name)])

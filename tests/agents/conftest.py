@@ -4,16 +4,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import redis.asyncio
 
-from bot.store.store import Store
+from bot.store.store import Store, connect
 from bot.store.wakeups import Wakeups
 from tests.agents.house import RULES, House
 
 
 @pytest.fixture
 async def house(redis_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with redis.asyncio.Redis.from_url(redis_url) as client:
+    async with connect(redis_url) as client:
         store = Store(client, namespace)
         await store.set_defaults(RULES)
         async with Wakeups(store) as wakeups:

@@ -21,10 +21,10 @@ from agents.runner import Runner
 from agents.teams import Teams
 from bot import flows
 from bot.core.deciding import Attempt
-from bot.core.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import Rules
-from bot.core.ports import TeamInfo
+from bot.core.ports import Journal, Queue, TeamInfo
 from bot.core.requests import Request, Verb
 from bot.core.runs import Run
 from bot.settings import WorkerSettings
@@ -46,7 +46,7 @@ class Silent:
     def __init__(self) -> None:
         self.asked: list[RunId] = []
 
-    async def advance(self, run: RunId, *, after: timedelta = timedelta(0)) -> None:
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
         self.asked.append(run)
 
 
@@ -60,6 +60,7 @@ class House:
     wakeups: Wakeups
     folder: Path
     smtp_url: str | None = None
+    park_after: timedelta = timedelta(minutes=1)
 
     def settings(self) -> WorkerSettings:
         """With a lease too short for the environment."""
@@ -72,6 +73,7 @@ class House:
             mail_from="countersign@example.com",
             data_dir=self.folder,
             lease=LEASE,
+            park_after=self.park_after,
             concurrency=100,
         )
 
@@ -91,7 +93,12 @@ class House:
 
     @asynccontextmanager
     async def worker(
-        self, *, found: Teams | None = None, model: ChatCompletionClient | None = None, owner: str = "w1"
+        self,
+        *,
+        found: Teams | None = None,
+        model: ChatCompletionClient | None = None,
+        owner: str = "w1",
+        journal: Journal | None = None,
     ) -> AsyncIterator["Worker"]:
         """A worker in this process, which lets its runs go at the end."""
         stop = asyncio.Event()
@@ -101,7 +108,7 @@ class House:
             store=self.store,
             queue=queue,
             wakeups=self.wakeups,
-            journal=RedisJournal(self.store),
+            journal=journal or RedisJournal(self.store),
             teams=found or teams.find(),
             model=model or DemoModel(),
             settings=self.settings(),
@@ -140,11 +147,17 @@ class House:
 
         return await fact(look)
 
-    async def decide(self, request: Request, verb: Verb, words: str = "", attempt: str = "a1") -> Request:
+    async def decide(
+        self, request: Request, verb: Verb, words: str = "", attempt: str = "a1", *, queue: Queue | None = None
+    ) -> Request:
         actor = Actor(WORKSPACE, BOB)
         name = AttemptId(f"{attempt}{request.id}")
         wanted = Attempt(name, actor, verb, request.digest, words)
-        return await patiently(lambda: flows.decide(self.store, request.id, wanted))
+        return await patiently(lambda: flows.decide(self.store, queue or Silent(), request.id, wanted))
+
+    def requester(self) -> Actor:
+        """Who started the runs."""
+        return Actor(WORKSPACE, ANN)
 
     async def events(self) -> list[dict[str, Any]]:
         """Everything that happened, as plain data."""
@@ -190,6 +203,7 @@ class Process:
             str(house.folder),
             str(self._folder),
             house.smtp_url or "",
+            str(house.park_after.total_seconds()),
             cwd=HERE.parents[1],
             env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
         )

@@ -7,7 +7,8 @@ import pytest
 from autogen_core.models import CreateResult, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from agents.journal import Entry, JournaledModel, RunJournal, effect
+from agents.journal import Entry, RunJournal, effect
+from agents.journaled_model import JournaledModel
 from bot.core.errors import ActionFailed, LeaseLost, OutcomeUnknown, UnknownSchema
 from bot.core.ids import RunId
 from bot.core.ports import Lease
@@ -143,7 +144,7 @@ async def test_a_model_is_asked_once_whatever_the_number_of_rebuilds(house: Hous
         bob = JournaledModel(model, journal, "bob", lambda error: None)
         transcripts.append([str((await asker.create(question)).content) for asker in (ann, ann, bob)])
     assert transcripts == [["one", "two", "three"]] * 3
-    other = JournaledModel(model, await journal_of(house, lease), "ann", lambda error: None)
+    other = JournaledModel(model, journal, "ann", lambda error: None)
     assert (await other.create([UserMessage(content="other", source="user")])).content == "four"
 
 

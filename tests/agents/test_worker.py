@@ -43,20 +43,6 @@ async def test_a_worker_killed_while_people_are_asked_and_after_their_decision_l
     assert len(said) == len(set(said)) <= 2
 
 
-async def test_a_worker_killed_while_it_acts_leaves_the_truth_that_nobody_knows(house: House) -> None:
-    """R4: kill -9 during the action: it is not repeated, and the requester is told so."""
-    await house.start(team="hold")
-    folder = HERE / "teams"
-    async with Process(house, folder) as first:
-        await fact(lambda: there(house.folder / "acted"))
-        await first.kill()
-    async with Process(house, folder):
-        run = await house.over()
-    assert run.status is Status.FAILED
-    assert run.result.startswith("Nobody knows whether “order” happened")
-    assert (house.folder / "acted").read_text() == "x"
-
-
 async def test_a_worker_told_to_stop_hands_its_runs_to_another_one(house: House) -> None:
     """SIGTERM: the lease is free at once, and nobody waits for the job to be redelivered."""
     await house.start()

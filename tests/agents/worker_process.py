@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -13,7 +14,7 @@ from bot.settings import WorkerSettings
 from tests.agents.house import LEASE
 
 
-async def main(url: str, namespace: str, data: str, folder: str, smtp_url: str) -> None:
+async def main(url: str, namespace: str, data: str, folder: str, smtp_url: str, park_after: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = WorkerSettings.model_construct(
@@ -25,6 +26,7 @@ async def main(url: str, namespace: str, data: str, folder: str, smtp_url: str) 
         mail_from="countersign@example.com",
         data_dir=Path(data),
         lease=LEASE,
+        park_after=timedelta(seconds=float(park_after)),
         concurrency=100,
     )
     await serve(settings, stop, Path(folder))

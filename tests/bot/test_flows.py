@@ -39,7 +39,9 @@ async def test_fifty_clicks_at_once_over_two_processes_decide_once(store: Store,
     verbs = [Verb.APPROVE, Verb.REJECT]
     answers = await asyncio.gather(
         *(
-            flows.decide(stores[n % 2], asked.id, attempt(asked, (BOB, CAROL)[n % 3 % 2], verbs[n % 2], name=f"c{n}"))
+            flows.decide(
+                stores[n % 2], NoQueue(), asked.id, attempt(asked, (BOB, CAROL)[n % 3 % 2], verbs[n % 2], name=f"c{n}")
+            )
             for n in range(50)
         ),
         return_exceptions=True,
@@ -58,9 +60,9 @@ async def test_the_same_click_delivered_five_times_is_one_vote_and_one_record(st
     asked = await flows.ask(store, lease, question())
     for _ in range(5):
         with pytest.raises(Refused):
-            await flows.decide(store, asked.id, attempt(asked, DAVE, name="refused"))
+            await flows.decide(store, NoQueue(), asked.id, attempt(asked, DAVE, name="refused"))
     for _ in range(5):
-        done = await flows.decide(store, asked.id, attempt(asked, BOB, name="counted"))
+        done = await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name="counted"))
         assert done.status is Status.APPROVED
     found = await kinds(store)
     assert found.count(EventType.ATTEMPT_REFUSED) == 1
@@ -71,7 +73,7 @@ async def test_a_refused_attempt_is_in_the_record_with_who_and_why(store: Store,
     """R25."""
     asked = await flows.ask(store, lease, question())
     with pytest.raises(Refused) as refused:
-        await flows.decide(store, asked.id, attempt(asked, DAVE, Verb.REJECT, words="never"))
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked, DAVE, Verb.REJECT, words="never"))
     assert refused.value.refusal is Refusal.NOT_A_REVIEWER
     last = (await events(store))[-1]
     assert (last.user, last.request, last.data["refusal"]) == (DAVE, asked.id, "not_a_reviewer")
@@ -82,7 +84,7 @@ async def test_an_unknown_request_is_said_to_be_unknown(store: Store, lease: Lea
     """R7."""
     asked = await flows.ask(store, lease, question())
     with pytest.raises(NotFound, match="not known"):
-        await flows.decide(store, RequestId("qnothing"), attempt(asked))
+        await flows.decide(store, NoQueue(), RequestId("qnothing"), attempt(asked))
 
 
 async def test_a_request_is_stored_before_anything_is_posted_and_asking_again_finds_it(
@@ -91,7 +93,7 @@ async def test_a_request_is_stored_before_anything_is_posted_and_asking_again_fi
     """R2: own id first; a rebuilt run that asks the same gets the same request, also when it was decided meanwhile."""
     asked = await flows.ask(store, lease, question())
     assert await flows.ask(store, lease, question()) == asked
-    await flows.decide(store, asked.id, attempt(asked))
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked))
     assert (await flows.ask(store, lease, question())).status is Status.APPROVED
     assert (await kinds(store)).count(EventType.REQUEST_ASKED) == 1
 
@@ -102,9 +104,9 @@ async def test_other_words_in_the_same_place_withdraw_what_was_asked_before(stor
     new = await flows.ask(store, lease, question("delete all files"))
     assert new.id != old.id
     with pytest.raises(Refused) as refused:
-        await flows.decide(store, old.id, attempt(old))
+        await flows.decide(store, NoQueue(), old.id, attempt(old))
     assert refused.value.refusal is Refusal.WITHDRAWN
-    assert (await flows.decide(store, new.id, attempt(new))).status is Status.APPROVED
+    assert (await flows.decide(store, NoQueue(), new.id, attempt(new))).status is Status.APPROVED
 
 
 async def test_a_run_waits_while_something_is_asked_and_goes_on_when_all_is_answered(
@@ -113,14 +115,14 @@ async def test_a_run_waits_while_something_is_asked_and_goes_on_when_all_is_answ
     first = await flows.ask(store, lease, question())
     second = await flows.ask(store, lease, question(agent="other"))
     for asked, expected in ((second, runs.Status.WAITING), (first, runs.Status.RUNNING)):
-        done = await flows.decide(store, asked.id, attempt(asked))
+        done = await flows.decide(store, NoQueue(), asked.id, attempt(asked))
         assert (await flows.answered(store, lease, done)).status is expected
 
 
 async def test_decided_and_delivered_are_two_events(store: Store, lease: Lease) -> None:
     """R5."""
     asked = await flows.ask(store, lease, question())
-    done = await flows.decide(store, asked.id, attempt(asked))
+    done = await flows.decide(store, NoQueue(), asked.id, attempt(asked))
     assert EventType.DECISION_DELIVERED not in await kinds(store)
     for _ in range(2):
         await flows.answered(store, lease, done)
@@ -130,7 +132,7 @@ async def test_decided_and_delivered_are_two_events(store: Store, lease: Lease) 
 async def test_deadlines_are_kept_while_somebody_waits(store: Store, lease: Lease, wakeups: Wakeups) -> None:
     """R17, R20: expired, not rejected, within the second; a later click changes nothing and is told."""
     await store.commit(flows.Change(settings={GENERAL: flows.Put(ChannelSettings(timeout=timedelta(seconds=0.3)), 0)}))
-    keeper = asyncio.create_task(deadlines.keep(store, wakeups))
+    keeper = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))
     asked = await flows.ask(store, lease, question())
     settled = await wakeups.settled(asked.id)
     keeper.cancel()
@@ -140,7 +142,7 @@ async def test_deadlines_are_kept_while_somebody_waits(store: Store, lease: Leas
     assert asked.deadline is not None
     assert timedelta(0) <= settled.decision.at - asked.deadline < timedelta(seconds=1)
     with pytest.raises(Refused, match="Time ran out"):
-        await flows.decide(store, asked.id, attempt(asked))
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked))
     assert await store.client.zcard(store.keys.pending) == 0
 
 
@@ -149,7 +151,7 @@ async def test_a_late_click_settles_a_request_that_nobody_expired(store: Store, 
     await store.commit(flows.Change(settings={GENERAL: flows.Put(ChannelSettings(timeout=timedelta(0)), 0)}))
     asked = await flows.ask(store, lease, question())
     with pytest.raises(Refused, match="Time ran out"):
-        await flows.decide(store, asked.id, attempt(asked))
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked))
     seen = await store.request(asked.id)
     assert seen is not None
     assert seen.value.status is Status.EXPIRED
@@ -273,8 +275,8 @@ async def test_a_request_keeps_the_rules_it_was_asked_under(store: Store, lease:
         none_wrong,
     )
     with pytest.raises(Refused):
-        await flows.decide(store, asked.id, attempt(asked, DAVE))
-    assert (await flows.decide(store, asked.id, attempt(asked, BOB))).status is Status.APPROVED
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))
+    assert (await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))).status is Status.APPROVED
 
 
 async def test_a_decision_wakes_who_waits_and_so_does_one_made_before(
@@ -283,7 +285,7 @@ async def test_a_decision_wakes_who_waits_and_so_does_one_made_before(
     """R5: subscribe, then read."""
     asked = await flows.ask(store, lease, question())
     waiting = asyncio.create_task(wakeups.settled(asked.id))
-    await flows.decide(store, asked.id, attempt(asked, name="one"))
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked, name="one"))
     assert (await waiting).status is Status.APPROVED
     assert (await wakeups.settled(asked.id)).status is Status.APPROVED
 
@@ -298,7 +300,7 @@ async def test_a_decision_made_while_the_subscription_was_cut_is_read_back(
     for _ in range(3):
         await store.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         await asyncio.sleep(0)
-    await flows.decide(store, asked.id, attempt(asked, name=AttemptId("one")))
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked, name=AttemptId("one")))
     async with asyncio.timeout(5):
         assert (await waiting).status is Status.APPROVED
 

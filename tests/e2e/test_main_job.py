@@ -28,13 +28,13 @@ async def settled(slack: LocalSlack, ts: str) -> Message:
 
 
 async def told(slack: LocalSlack, words: str, which: int = 0) -> str:
-    """All of a run's thread, once it says the words."""
+    """All replies in a run's thread, once they say the words."""
 
     def thread() -> str:
         roots = [m for m in slack.channel("#general").messages if m.user == "U0BOT"]
         if len(roots) <= which:
             return ""
-        text = " ".join(text_of(m) for m in slack.channel("#general").thread(roots[which].ts))
+        text = " ".join(text_of(m) for m in slack.channel("#general").thread(roots[which].ts)[1:])
         return text if words in text else ""
 
     found: str = await slack.wait_for(lambda _: thread(), timeout=15)

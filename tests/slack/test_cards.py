@@ -16,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core import requests, runs
-from bot.core.deciding import decide
+from bot.core.deciding import decide, sentence
 from bot.core.ids import GroupId, RequestId, RunId, UserId
 from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout
 from bot.core.ports import TeamInfo
-from bot.core.requests import Request, Status, Verb
+from bot.core.refusals import Refusal
+from bot.core.requests import Kind, Request, Status, Verb
 from bot.core.runs import Run
 from bot.slack import cards, modals
 from bot.slack.cards import Drawing
@@ -68,6 +69,22 @@ def ended(**changes: Any) -> Run:
     return run(**{"status": runs.Status.FINISHED, "ended_at": later(minutes=9), **told, **changes})
 
 
+def in_doubt(**changes: Any) -> Request:
+    """As `agents.doubts` asks; the channel approves by timeout, which does not count here."""
+    words = "Nobody knows whether “send” happened.\n\nAttempt 1, started 2026-03-06 17:00:00 UTC.\n\nsend\nTen boxes"
+    asked = question(words, kind=Kind.IN_DOUBT, title="Did “send” happen?", agent="send", offers=DOUBT_OFFERS)
+    return request(asked=asked, on_timeout=OnTimeout.APPROVE, **changes)
+
+
+def diverged() -> Request:
+    """Likewise."""
+    words = "The code of the team “email” has changed while this run was under way."
+    offers = (Verb.APPROVE, Verb.REJECT)
+    asked = question(words, kind=Kind.DIVERGED, title="Go on with changed code?", agent="drafter", offers=offers)
+    return request(asked=asked)
+
+
+DOUBT_OFFERS = (Verb.RESPOND, Verb.APPROVE, Verb.REJECT)
 DRAWINGS: dict[str, Drawing] = {
     "card": card(request()),
     "card_long": card(request(asked=question(LONG))),
@@ -89,6 +106,13 @@ DRAWINGS: dict[str, Drawing] = {
     "card_expired": card(expired()),
     "card_approved_by_timeout": card(expired(on_timeout=OnTimeout.APPROVE)),
     "card_withdrawn": card(requests.withdraw(request(), later(minutes=5), "the run was stopped", ALICE).request),
+    "card_in_doubt": card(in_doubt()),
+    "card_in_doubt_answered": card(decided(Verb.RESPOND, "Message 17 is in the log.", in_doubt())),
+    "card_in_doubt_approved": card(decided(Verb.APPROVE, of=in_doubt())),
+    "card_in_doubt_rejected": card(decided(Verb.REJECT, of=in_doubt())),
+    "card_in_doubt_expired": card(requests.expire(in_doubt(), later(hours=2)).request),
+    "card_diverged": card(diverged()),
+    "card_diverged_approved": card(decided(Verb.APPROVE, of=diverged())),
     "run_queued": cards.run_message(run()),
     "run_hostile": cards.run_message(run(task=HOSTILE, team=HOSTILE)),
     "run_waiting": cards.run_message(run(status=runs.Status.WAITING)),
@@ -110,6 +134,8 @@ VIEWS: dict[str, dict[str, Any]] = {
     "modal_start": modals.start([TeamInfo("email", "writes a mail"), TeamInfo("broken", "", "no model")], GENERAL),
     "modal_reject": modals.reject(request(), GENERAL),
     "modal_respond": modals.respond(request(), GENERAL),
+    "modal_in_doubt_stop": modals.reject(in_doubt(), GENERAL),
+    "modal_in_doubt_it_ran": modals.respond(in_doubt(), GENERAL),
     "modal_full": modals.full(request(asked=question(LONG))),
     "modal_settings": modals.settings(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
     "modal_settings_silent": modals.settings(GENERAL, rules(reviewers=Reviewers(groups=frozenset({LEADS}))), None),
@@ -158,6 +184,15 @@ def test_an_approval_by_timeout_is_announced_and_told() -> None:
     for drawing in (DRAWINGS["card_approved_by_timeout"], told):
         assert "*Approved by timeout*" in drawing.text
         assert "nobody decided" in mrkdwn_of(drawing.blocks)
+
+
+def test_no_timeout_approves_what_only_people_can_know() -> None:
+    """R23: whatever the channel says; a late click is told what happens instead."""
+    assert "APPROVED" not in mrkdwn_of(DRAWINGS["card_in_doubt"].blocks)
+    late = requests.expire(in_doubt(), later(hours=2)).request
+    assert late.status is Status.EXPIRED
+    assert "nothing is repeated" in mrkdwn_of(DRAWINGS["card_in_doubt_expired"].blocks)
+    assert sentence(Refusal.TIME_RAN_OUT, late).endswith("the run ends.")
 
 
 def test_expired_is_not_rejected() -> None:

@@ -21,7 +21,7 @@ from bot.store.store import Store
 from localslack import LocalSlack
 from tests.making import GENERAL, question, rules
 from tests.slack.botting import Show, a_bot, away, events, post
-from tests.storing import new_run
+from tests.storing import NoQueue, new_run
 
 
 async def ask(store: Store, lease: Lease, asked: Question | None = None, **settings: object) -> Request:
@@ -333,7 +333,7 @@ async def test_a_withdrawn_request_says_so(slack: LocalSlack, store: Store, leas
     """R7"""
     asked = await ask(store, lease)
     shown = await show(asked)
-    await flows.withdraw(store, asked.id, "the run was stopped")
+    await flows.withdraw(store, NoQueue(), asked.id, "the run was stopped")
     await slack.user("bob").click(shown, "Approve")
     await slack.user("bob").wait_ephemeral("it was withdrawn")
 

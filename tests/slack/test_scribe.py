@@ -19,7 +19,7 @@ from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.driver import Message as Seen
 from tests.making import BOB, GENERAL, HERE, attempt, question
-from tests.storing import new_run
+from tests.storing import NoQueue, new_run
 
 
 @asynccontextmanager
@@ -50,7 +50,7 @@ async def all_drawn(slack: LocalSlack, store: Store) -> None:
 
 
 async def decided(store: Store, request: Request, verb: Verb = Verb.APPROVE, words: str = "") -> Request:
-    return await flows.decide(store, request.id, attempt(request, BOB, verb, name=request.id, words=words))
+    return await flows.decide(store, NoQueue(), request.id, attempt(request, BOB, verb, name=request.id, words=words))
 
 
 async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -205,7 +205,7 @@ async def test_refused_clicks_draw_nothing(slack: LocalSlack, store: Store, leas
         await decided(store, asked)
         for number in range(20):
             with pytest.raises(flows.Refused):
-                await flows.decide(store, asked.id, attempt(asked, BOB, name=f"late{number}"))
+                await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name=f"late{number}"))
         await all_drawn(slack, store)
     updates = [c for c in slack.calls if c.method == "chat.update" and c.args["channel"] == "C0APPROVALS"]
     assert len(updates) == 1

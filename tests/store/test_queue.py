@@ -14,7 +14,7 @@ import pytest
 import redis.asyncio
 
 from bot.core.errors import StoreUnavailable
-from bot.core.ids import RunId
+from bot.core.ids import RequestId, RunId
 from bot.store.embedded import EmbeddedRedis
 from bot.store.queue import Queue, work
 
@@ -129,6 +129,23 @@ async def test_a_run_in_hand_is_not_started_a_second_time_by_a_job_for_later(que
         await queue.advance(RunId("r2"), after=timedelta(seconds=0.2))
         await until(lambda: "r2" in recorder.started)
         assert recorder.started == [RUN, "r2"]
+
+
+async def test_a_signal_is_heard_though_the_job_of_its_run_is_just_ending(queue: Queue) -> None:
+    """R5: what comes while a run is let go is looked at once more, never two at once."""
+    recorder = Recorder()
+    recorder.open.clear()
+    async with working(queue, recorder):
+        await queue.advance(RUN)
+        await until(lambda: recorder.started == [RUN])
+        await queue.advance(RUN, signal=RequestId("q1"))
+        await queue.advance(RUN, signal=RequestId("q1"))
+        await queue.advance(RunId("r2"))
+        await until(lambda: len(recorder.started) == 2)
+        assert recorder.started == [RUN, "r2"]
+        recorder.open.set()
+        await until(lambda: recorder.ended.count(RUN) == 2)
+    assert recorder.started.count(RUN) == 2
 
 
 async def test_an_error_is_logged_and_does_not_end_the_worker(queue: Queue, caplog: pytest.LogCaptureFixture) -> None:

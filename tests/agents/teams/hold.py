@@ -24,7 +24,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
         await asyncio.Event().wait()
         return "never"
 
-    return Conclusion(await run.step("order", act))
+    return Conclusion(await run.step("order", act, content="10 boxes"))
 
 
 TEAM = Team("hold", "acts and never ends", build, conclude)

@@ -1,0 +1,84 @@
+"""What the answers to each kind of request are called: on its buttons, in its windows, and in what is said of it."""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from bot.core.requests import Kind, Status, Verb
+
+
+class Button(NamedTuple):
+    """`style` is Slack's: primary, danger, or None."""
+
+    verb: Verb
+    label: str
+    style: str | None
+
+
+class Window(NamedTuple):
+    """A modal that asks for words."""
+
+    title: str
+    label: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """`unanswered`: what happens when nobody decides in time."""
+
+    buttons: tuple[Button, ...]
+    outcomes: dict[Status, str]
+    reject: Window
+    respond: Window
+    unanswered: str
+
+
+_ORDINARY: Final = Wording(
+    (
+        Button(Verb.APPROVE, "Approve", "primary"),
+        Button(Verb.REJECT, "Reject", "danger"),
+        Button(Verb.RESPOND, "Respond", None),
+    ),
+    {
+        Status.APPROVED: ":white_check_mark: *Approved*",
+        Status.REJECTED: ":no_entry: *Rejected*",
+        Status.ANSWERED: ":speech_balloon: *Answered*",
+        Status.EDITED: ":pencil2: *Approved with changes*",
+    },
+    Window("Reject", "Reason", "The agents read it. You may leave it empty."),
+    Window("Respond", "Your answer", "The agents read this and ask again. It approves nothing."),
+    "the agent is told that nobody answered",
+)
+_STOP: Final = Window("Stop", "Reason", "The run ends, and nothing more is done. You may leave it empty.")
+_IN_DOUBT: Final = Wording(
+    (
+        Button(Verb.RESPOND, "It ran", "primary"),
+        Button(Verb.APPROVE, "Run it again", None),
+        Button(Verb.REJECT, "Stop", "danger"),
+    ),
+    {
+        Status.ANSWERED: ":white_check_mark: *It ran*, as found out",
+        Status.APPROVED: ":repeat: *To be run again*, as decided",
+        Status.REJECTED: ":octagonal_sign: *Stopped*",
+    },
+    _STOP,
+    Window(
+        "It ran", "What it returned", "The run goes on with exactly these words as the result; nothing is repeated."
+    ),
+    "the run ends, and nothing is repeated",
+)
+_DIVERGED: Final = Wording(
+    (Button(Verb.APPROVE, "Continue from here", "primary"), Button(Verb.REJECT, "Stop", "danger")),
+    {
+        Status.APPROVED: ":arrow_forward: *To be continued with the changed code*, as decided",
+        Status.REJECTED: ":octagonal_sign: *Stopped*",
+    },
+    _STOP,
+    _ORDINARY.respond,  # not offered
+    "the run ends, and nothing is repeated",
+)
+
+
+def of(kind: Kind) -> Wording:
+    """The words for requests of this kind."""
+    return {Kind.IN_DOUBT: _IN_DOUBT, Kind.DIVERGED: _DIVERGED}.get(kind, _ORDINARY)

@@ -1,0 +1,157 @@
+"""A run of any kind of team is lost at each of its journal's entries in turn, and nobody can tell afterwards."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from autogen_agentchat.base import Team as AutoGenTeam
+
+from agents.context import RunContext
+from agents.runner import Runner
+from agents.teams import Teams
+from bot.core.ids import RunId
+from bot.core.ports import Lease
+from bot.core.requests import Kind, Request, Verb
+from bot.core.requests import Status as RequestStatus
+from bot.core.runs import Status
+from bot.store.journal import RedisJournal
+from bot.store.store import EVENTS
+from tests.agents.house import House, Silent
+from tests.agents.rebuild_teams import BUILDERS, World, graph_cycle, graph_parallel, team
+
+pytest_plugins = ["tests.redis_server"]
+
+
+class Mortal(RedisJournal):
+    """The process is gone with the record of this number: the run is another's, and nothing is written any more."""
+
+    def __init__(self, house: House, dies_at: int) -> None:
+        super().__init__(house.store)
+        self._house = house
+        self._dies_at = dies_at
+        self.records = 0
+        self.models = 0
+
+    async def record(self, lease: Lease, key: str, value: bytes, *, replace: bool = False) -> bytes:
+        stands = await super().record(lease, key, value, replace=replace)
+        self.records += 1
+        self.models += key.startswith("model/")
+        if self.records == self._dies_at:
+            store = self._house.store
+            await store.release(lease)
+            await store.claim(lease.run, "nobody", timedelta(milliseconds=1))
+            await super().record(lease, key, value, replace=replace)
+        return stands
+
+
+@dataclass
+class People:
+    """They decide what is open, in a fixed order, and know what they saw happen."""
+
+    house: House
+    world: World
+    decided: list[Request] = field(default_factory=list)
+    delivered: set[str] = field(default_factory=set)
+
+    async def work(self, run: str, job: asyncio.Task[None]) -> None:
+        while not job.done():
+            open_ = (await self.house.run(run)).open
+            self.delivered = {request.slot for request in self.decided} - set(open_)
+            for request in await self.house.store.requests(sorted(open_.values())):
+                if request is not None and request.status is RequestStatus.PENDING:
+                    await self._decide(request)
+            await asyncio.wait({job}, timeout=0.003)
+        await job
+
+    async def _decide(self, request: Request) -> None:
+        question = request.question
+        if question.kind is Kind.IN_DOUBT:
+            ran = next((done for done in self.world.done if done.split()[-1] in question.content), "")
+            await self._say(request, Verb.RESPOND if ran else Verb.APPROVE, ran)
+        elif "to first" in question.agent and "writer to second#0" not in self.delivered:
+            return
+        else:
+            changes = self.world.wants_changes and question.asked == 0
+            await self._say(request, Verb.RESPOND if changes else Verb.APPROVE, "10 will do" if changes else "")
+
+    async def _say(self, request: Request, verb: Verb, words: str = "") -> None:
+        self.decided.append(await self.house.decide(request, verb, words))
+
+
+@dataclass
+class Told:
+    """What came of a run."""
+
+    transcript: list[str]
+    world: World
+    records: int
+    unrecorded: int
+    doubts: int
+    questions: int
+
+
+async def live(
+    house: House, build: Callable[[World, RunContext], AutoGenTeam], run: str, dies_at: int = 0, lives: int = 2
+) -> Told:
+    """A run in two lives, or in one if it never dies."""
+    world = World(wants_changes=build is graph_cycle)
+    it = team(build, world)
+    people = People(house, world)
+    await house.start(run, it.name, "get pens")
+    records = unrecorded = 0
+    for life, end in enumerate((dies_at, 0)[:lives]):
+        before = world.model.asked
+        journal = Mortal(house, end)
+        runner = Runner(
+            owner=f"w{life}",
+            store=house.store,
+            queue=Silent(),
+            wakeups=house.wakeups,
+            journal=journal,
+            teams=Teams({it.name: it}, {}),
+            model=world.model,
+            settings=house.settings(),
+            stop=asyncio.Event(),
+        )
+        await people.work(run, asyncio.create_task(runner.advance(RunId(run))))
+        records += journal.records
+        if not end:
+            break
+        unrecorded += world.model.asked - before - journal.models
+    seen = await house.run(run)
+    assert seen.status is Status.FINISHED, seen.result
+    raw = await house.store.client.xrange(house.store.keys.events)
+    events = [EVENTS.load(fields[b"event"]) for _, fields in raw]
+    asked = [event for event in events if event.run == run and event.type == "request_asked"]
+    doubts = sum(request.question.kind is Kind.IN_DOUBT for request in people.decided)
+    return Told([plain(t) for t in world.transcript[:-2]], world, records, unrecorded, doubts, len(asked))
+
+
+def plain(text: str) -> str:
+    """Without what differs from run to run."""
+    return re.sub(r"request q\w+|\d\d:\d\d:\d\d|\d{4}-\d\d-\d\d", "…", text)
+
+
+@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
+    house: House, build: Callable[[World, RunContext], AutoGenTeam], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4: the same transcript, and no model, tool or person asked twice."""
+    monkeypatch.setattr(
+        "agents.runner.GRACE", timedelta(milliseconds=20)
+    )  # AutoGen does not end every team by its token
+    whole = await live(house, build, "r0")
+    print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")
+    for dies_at in range(1, whole.records + 1):
+        again = await live(house, build, f"r{dies_at}", dies_at)
+        if build is graph_parallel:  # branches that were cut off may overtake each other, each keeps its own order
+            assert sorted(again.transcript) == sorted(whole.transcript), dies_at
+        else:
+            assert again.transcript == whole.transcript, dies_at
+        assert again.world.model.asked == whole.world.model.asked + again.unrecorded, dies_at
+        assert sorted(again.world.done) == sorted(whole.world.done), dies_at
+        assert len(set(again.world.looks)) == len(set(whole.world.looks)), dies_at
+        assert again.questions == whole.questions + again.doubts, dies_at
