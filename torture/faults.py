@@ -125,7 +125,7 @@ class Torturer:
         for kind, fault, times in self._armed:
             self.done[kind] += times - (fault.times or 0)
         for process in self._town.processes:
-            self.done["lose reply"] += process.wire.lost
+            self.done["Redis: reply lost"] += process.wire.lost
         self.done["mail: lost reply"] += self._town.sink.forgotten
 
 

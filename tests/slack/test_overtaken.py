@@ -9,7 +9,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import flows
 from bot.core.people import Actor
-from bot.core.ports import Lease
+from bot.core.ports import Change, Committed, Lease
 from bot.slack.cards import Drawing
 from bot.slack.poster import Place, Poster
 from bot.slack.scribe import Scribe
@@ -79,14 +79,22 @@ async def test_a_second_copy_whose_reply_was_lost_is_deleted(slack: LocalSlack, 
 async def test_a_message_that_another_process_means_to_post_is_looked_for_first(
     slack: LocalSlack, store: Store
 ) -> None:
-    """R6: the other one posted, lost the reply, and was frozen before it looked."""
+    """R6: the other one meant to post just before us, posted, lost the reply, and was frozen before it looked."""
     slack.faults.add("lost_reply", on="chat.postMessage")
     slow = slack.faults.add("delay", on="conversations.history", seconds=0.5)
-    async with poster(slack, store) as first, poster(slack, store) as second:
-        frozen = asyncio.create_task(first.show("note/1", Place(GENERAL), OLD))
-        await under_way(slack, slow)
-        await second.show("note/1", Place(GENERAL), OLD)
-        await frozen
+    async with poster(slack, store) as first:
+        frozen: list[asyncio.Task[object]] = []
+
+        class Meddled(Store):
+            async def commit(self, change: Change) -> Committed:
+                if not frozen:
+                    frozen.append(asyncio.create_task(first.show("note/1", Place(GENERAL), OLD)))
+                    await under_way(slack, slow)
+                return await super().commit(change)
+
+        async with poster(slack, Meddled(store.client, store.keys.prefix[1:-2])) as second:
+            await second.show("note/1", Place(GENERAL), OLD)
+        await frozen[0]
     assert shown(slack) == ["old"]
     assert sum(c.method == "chat.postMessage" for c in slack.calls) == 1
 
