@@ -180,9 +180,15 @@ class Scribe:
         return root
 
     async def _note(
-        self, name: str, root: Message, drawing: cards.Drawing, *, request: RequestId | None = None
+        self,
+        name: str,
+        root: Message,
+        drawing: cards.Drawing,
+        *,
+        request: RequestId | None = None,
+        post: bool = True,
     ) -> None:
-        await self._poster.show(name, Place(root.channel, root.ts), drawing, request=request)
+        await self._poster.show(name, Place(root.channel, root.ts), drawing, request=request, post=post)
 
     async def _request(self, run: Run, root: Message, request_id: RequestId) -> None:
         seen = await self._store.request(request_id)
@@ -190,10 +196,12 @@ class Scribe:
             return
         request = seen.value
         card = await self._card(run, root, request)
-        if card is not None and request.status is Status.PENDING:
+        pending = request.status is Status.PENDING
+        if card is not None:
+            # Of a settled request only if it stands already, and perhaps nobody has written down where.
             waiting = cards.waiting_note(request, self._poster.link(card))
-            await self._note(f"waiting/{request.id}", root, waiting, request=request.id)
-        if request.status is not Status.PENDING:
+            await self._note(f"waiting/{request.id}", root, waiting, request=request.id, post=pending)
+        if not pending:
             await self._note(f"decided/{request.id}", root, cards.decided_note(request), request=request.id)
 
     async def _card(self, run: Run, root: Message, request: Request) -> Message | None:

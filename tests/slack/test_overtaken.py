@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import flows
 from bot.core.people import Actor
-from bot.core.ports import Change, Committed, Lease
+from bot.core.ports import Change, Committed, Lease, Message, Put
 from bot.slack.cards import Drawing
 from bot.slack.poster import Place, Poster
 from bot.slack.scribe import Scribe
@@ -17,6 +18,7 @@ from bot.store.outbox import Outbox
 from bot.store.store import Store
 from localslack import LocalSlack
 from tests.making import ALICE, GENERAL, HERE, question
+from tests.storing import NoQueue
 
 OLD, NEW = (
     Drawing(text, [{"type": "section", "text": {"type": "plain_text", "text": text}}]) for text in ("old", "new")
@@ -134,3 +136,29 @@ async def test_a_scribe_that_draws_over_something_newer_draws_that_again(
         await asyncio.gather(awake, return_exceptions=True)
     drawn = [str(c.args.get("text")) for c in slack.calls if c.method == "chat.update" and "asked email" in str(c.args)]
     assert "Waiting" in " ".join(drawn[1:]), drawn
+
+
+async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_decision(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R2, R6: it is not drawn any more, but the message that stands is known."""
+    asked = await flows.ask(store, lease, question())
+    name = f"waiting/{asked.id}"
+
+    async def known() -> Message:
+        async with asyncio.timeout(10):
+            while (seen := await store.message(name)) is None or not seen.value.ts:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        return seen.value
+
+    async with poster(slack, store) as first:
+        drawing = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
+        before = await known()
+        seen = await store.message(name)
+        assert seen is not None
+        forgotten = replace(before, ts="", drawn="", posting_since=seen.now)
+        await store.commit(Change(messages=(Put(forgotten, seen.version),)))
+        await flows.withdraw(store, NoQueue(), asked.id, "not wanted")
+        assert (await known()).ts == before.ts
+        drawing.cancel()
+        await asyncio.gather(drawing, return_exceptions=True)
