@@ -142,3 +142,8 @@ def test_nothing_names_a_place_on_somebodys_machine() -> None:
     for path in (*HERE.rglob("*.py"), *HERE.rglob("*.md"), HERE / "Makefile", HERE / "requirements.lock"):
         if ".venv" not in path.parts and path != Path(__file__).resolve():
             assert not re.search(r"/(work|root|home)/\w", path.read_text()), path
+
+
+def test_every_test_named_in_the_guarantees_exists() -> None:
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (HERE / "docs" / "guarantees.md").read_text()):
+        assert f"def {name}(" in (HERE / path).read_text() if name else (HERE / path).exists(), (path, name)
