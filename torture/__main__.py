@@ -48,6 +48,7 @@ async def torture(folder: Path, *, minutes: float, seed: int, at_once: int, paus
                 task.cancel()
             ended = await asyncio.gather(watch, giving, telling, return_exceptions=True)
             await crowd.go_home()
+            await torturer.stop()
     for wrong in ended:
         if isinstance(wrong, Exception):
             raise wrong

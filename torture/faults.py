@@ -43,9 +43,16 @@ class Torturer:
 
     async def rest(self) -> None:
         """Everything is mended when this returns; counts what Slack's faults hit."""
-        await asyncio.gather(*self._under_way)
+        while self._under_way:
+            await asyncio.gather(*self._under_way)
         self._count()
         await self._town.mend()
+
+    async def stop(self) -> None:
+        """Nothing more is done to anybody, so that nothing is started behind the town's end."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def start(self, process: Process) -> Awaitable[None]:
         """Start a process; a worker with one of the clocks, and more or less patience before it parks."""
