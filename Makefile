@@ -1,10 +1,12 @@
 # Every target sets up what it needs: .venv with the locked packages.
 PYTHON ?= python3
 PORT ?= 4000
+TORTURE ?= 5
+SEED ?= 1
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test check format bench lock clean
+.PHONY: setup demo test check format bench torture lock clean
 
 setup: $(READY)
 
@@ -32,6 +34,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+torture: $(READY)
+	@$(BIN)/python -m torture --minutes $(TORTURE) --seed $(SEED)
 
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-header --quiet -o requirements.lock

@@ -66,14 +66,18 @@ class Poster:
         CannotPost if Slack refuses for good. Waits as long as Slack is away or asks to slow down.
         """
         drawn = digest_of(drawing.text, repr(drawing.blocks))
+        unclear = False
         while True:
             seen = await self._store.message(name)
             if seen is None:
                 if not post:
                     return None
-                seen = await self._intend(name, place, request)
-                found = None
+                seen, found = await self._intend(name, place, request), None
+                if seen is None:
+                    continue
             elif seen.value.ts:
+                if unclear:
+                    await self._find(seen.value)
                 return await self._redraw(seen, drawing, drawn, post)
             else:
                 found = await self._find(seen.value)
@@ -81,6 +85,7 @@ class Poster:
                 return None
             ts = found if found is not None else await self._post(seen.value, drawing)
             if ts is None:
+                unclear = True
                 continue
             known = replace(seen.value, ts=ts[1], channel=ChannelId(ts[0]), drawn="" if found else drawn, problem="")
             if await self._store.commit(Change(messages=(Put(known, seen.version),))) is not Committed.DONE:
@@ -93,23 +98,25 @@ class Poster:
         seen = await self._store.message(name)
         if seen is not None and seen.value.ts:
             return
-        fresh = seen is None
+        fresh = False
         if seen is None:
             seen = await self._intend(name, place, None)
+            fresh = seen is not None
+            seen = seen or await self._store.message(name)
+            assert seen is not None, "a message that exists already can be read"
         while fresh or not await self._has_file(seen.value, filename):
             fresh = False
             if await self._upload(place, filename, content, title):
                 break
         await self._store.commit(Change(messages=(Put(replace(seen.value, ts=filename), seen.version),)))
 
-    async def _intend(self, name: str, place: Place, request: RequestId | None) -> Seen[Message]:
+    async def _intend(self, name: str, place: Place, request: RequestId | None) -> Seen[Message] | None:
+        """The message before its post; None if another process has the same intent, and may have posted already."""
         now = await self._store.now()
         message = Message(name, self._workspace, place.channel, thread=place.thread, request=request, posting_since=now)
         if await self._store.commit(Change(messages=(Put(message, 0),))) is Committed.DONE:
             return Seen(message, 1, now)
-        seen = await self._store.message(name)
-        assert seen is not None, "a message that exists already can be read"
-        return seen
+        return None
 
     async def _post(self, message: Message, drawing: Drawing) -> tuple[str, str] | None:
         """Channel and timestamp of the new message; None if it is unclear whether there is one."""
@@ -148,13 +155,22 @@ class Poster:
                     message.name, Place(message.channel, message.thread), drawing, request=message.request
                 )
         redrawn = replace(message, drawn=drawn)
-        await self._store.commit(Change(messages=(Put(redrawn, seen.version),)))
+        if await self._store.commit(Change(messages=(Put(redrawn, seen.version),))) is not Committed.DONE:
+            await self._overtaken(redrawn)
         return redrawn
 
+    async def _overtaken(self, mine: Message) -> None:
+        """Another process drew this meanwhile, and Slack shows what came last, whichever that was: whoever looks next
+        draws it anew."""
+        while (seen := await self._store.message(mine.name)) is not None and seen.value != mine:
+            unknown = Change(messages=(Put(replace(seen.value, drawn=""), seen.version),))
+            if await self._store.commit(unknown) is Committed.DONE:
+                return
+
     async def _find(self, message: Message) -> tuple[str, str] | None:
-        """The message of this name that an earlier try left in Slack; later copies of it are deleted."""
+        """The message of this name that stands in Slack; all copies of it but the known or else first are deleted."""
         found = [m for m in await self._since(message) if _name_of(m) == message.name]
-        found.sort(key=lambda m: float(m["ts"]))
+        found.sort(key=lambda m: (m["ts"] != message.ts, float(m["ts"])))
         for copy in found[1:]:
             _log.warning("Deleting a second copy of %s.", message.name)
             await self._call("chat.delete", {"channel": message.channel, "ts": copy["ts"]})

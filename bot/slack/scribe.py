@@ -25,6 +25,9 @@ TRY_AGAIN: Final = timedelta(seconds=30)
 """After this long a card that Slack did not take is tried again (R21)."""
 BREATH: Final = timedelta(milliseconds=20)
 """Before it draws: what follows at once is drawn with it, and whoever just clicked is answered first."""
+GRACE: Final = 16
+"""So many half seconds may what is being drawn take to end: who posted a second copy, or drew over something newer,
+is the only one to know. Counted, not measured, because a process that was frozen has no time left on waking."""
 _IN_HAND: Final = 5000
 _REQUEST_CHANGED: Final = frozenset({EventType.REQUEST_ASKED, EventType.VOTE_CAST, EventType.REQUEST_DECIDED})
 _log = logging.getLogger(__name__)
@@ -75,7 +78,11 @@ class Scribe:
             await self._put_down()
 
     async def _put_down(self) -> None:
+        self._waiting.clear()
         tasks = list(self._drawing.values())
+        for _ in range(GRACE):
+            if not all(task.done() for task in tasks):
+                await asyncio.wait(tasks, timeout=0.5)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -111,7 +118,11 @@ class Scribe:
         pause = 0.5
         while True:
             try:
-                return await self._draw_once(run, events)
+                while True:
+                    before = await self._state(run, events)
+                    await self._draw_once(run, events)
+                    if await self._state(run, events) == before:
+                        return
             except StoreUnavailable as away:
                 _log.warning("%s Drawing run %s goes on when it is back.", away, run)
             except CannotPost as refused:
@@ -126,6 +137,12 @@ class Scribe:
                 _log.exception("Run %s could not be drawn; trying again.", run)
             await asyncio.sleep(pause)
             pause = min(pause * 2, TRY_AGAIN.total_seconds())
+
+    async def _state(self, run: RunId, events: list[Event]) -> tuple[Run | None, list[Request | None]]:
+        """What is drawn from. If it changed meanwhile, another process may have drawn that before we drew the older."""
+        seen = await self._store.run(run)
+        asked = await self._store.requests(list(dict.fromkeys(e.request for e in events if e.request is not None)))
+        return seen.value if seen else None, asked
 
     async def _over(self, run: RunId) -> bool:
         seen = await self._store.run(run)
@@ -163,9 +180,15 @@ class Scribe:
         return root
 
     async def _note(
-        self, name: str, root: Message, drawing: cards.Drawing, *, request: RequestId | None = None
+        self,
+        name: str,
+        root: Message,
+        drawing: cards.Drawing,
+        *,
+        request: RequestId | None = None,
+        post: bool = True,
     ) -> None:
-        await self._poster.show(name, Place(root.channel, root.ts), drawing, request=request)
+        await self._poster.show(name, Place(root.channel, root.ts), drawing, request=request, post=post)
 
     async def _request(self, run: Run, root: Message, request_id: RequestId) -> None:
         seen = await self._store.request(request_id)
@@ -173,10 +196,12 @@ class Scribe:
             return
         request = seen.value
         card = await self._card(run, root, request)
-        if card is not None and request.status is Status.PENDING:
+        pending = request.status is Status.PENDING
+        if card is not None:
+            # Of a settled request only if it stands already, and perhaps nobody has written down where.
             waiting = cards.waiting_note(request, self._poster.link(card))
-            await self._note(f"waiting/{request.id}", root, waiting, request=request.id)
-        if request.status is not Status.PENDING:
+            await self._note(f"waiting/{request.id}", root, waiting, request=request.id, post=pending)
+        if not pending:
             await self._note(f"decided/{request.id}", root, cards.decided_note(request), request=request.id)
 
     async def _card(self, run: Run, root: Message, request: Request) -> Message | None:

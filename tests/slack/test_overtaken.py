@@ -1,0 +1,164 @@
+"""A process that was frozen wakes up and finishes what it was drawing, long after another one drew it: one stays."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot import flows
+from bot.core.people import Actor
+from bot.core.ports import Change, Committed, Lease, Message, Put
+from bot.slack.cards import Drawing
+from bot.slack.poster import Place, Poster
+from bot.slack.scribe import Scribe
+from bot.store.outbox import Outbox
+from bot.store.store import Store
+from localslack import LocalSlack
+from tests.making import ALICE, GENERAL, HERE, question
+from tests.storing import NoQueue
+
+OLD, NEW = (
+    Drawing(text, [{"type": "section", "text": {"type": "plain_text", "text": text}}]) for text in ("old", "new")
+)
+
+
+@asynccontextmanager
+async def poster(slack: LocalSlack, store: Store) -> AsyncIterator[Poster]:
+    async with aiohttp.ClientSession() as session:
+        client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
+        yield Poster(client, store, HERE, slack.url)
+
+
+async def under_way(slack: LocalSlack, fault: object) -> None:
+    """Returns when the call that this fault delays has reached Slack."""
+    async with asyncio.timeout(5):
+        while any(f is fault for f in slack.faults.active):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def shown(slack: LocalSlack) -> list[str]:
+    return [m.text for m in slack.channel("#general").messages]
+
+
+async def test_a_scribe_that_is_put_down_finishes_its_post_and_deletes_the_second_copy(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R20: the post was on its way when another process took over; who posted knows about it, nobody else does."""
+    slow = slack.faults.add("delay", on="chat.postMessage", seconds=1.0)
+    async with poster(slack, store) as first, poster(slack, store) as second:
+        frozen = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
+        await under_way(slack, slow)
+        await store.client.delete(store.keys.scribe)
+        awake = asyncio.create_task(Scribe(store, Outbox(store), second, "web-2").run())
+        await slack.wait_for(lambda _: shown(slack), timeout=5)
+        frozen.cancel()
+        await asyncio.gather(frozen, return_exceptions=True)
+        await slack.wait_for(lambda _: sum(c.method == "chat.postMessage" for c in slack.calls) >= 2, timeout=5)
+        await slack.wait_for(lambda _: len(shown(slack)) == 1, timeout=5)
+        awake.cancel()
+        await asyncio.gather(awake, return_exceptions=True)
+    known = await store.message(f"run/{lease.run}")
+    assert known is not None
+    assert [m.ts for m in slack.channel("#general").messages] == [known.value.ts]
+
+
+async def test_a_second_copy_whose_reply_was_lost_is_deleted(slack: LocalSlack, store: Store) -> None:
+    """R6: its post arrived after another process had found nothing and posted; it looks for its own afterwards."""
+    slow = slack.faults.add("delay", on="chat.postMessage", seconds=0.5)
+    slack.faults.add("lost_reply", on="chat.postMessage", times=1)
+    async with poster(slack, store) as first, poster(slack, store) as second:
+        frozen = asyncio.create_task(first.show("note/1", Place(GENERAL), OLD))
+        await under_way(slack, slow)
+        kept = await second.show("note/1", Place(GENERAL), OLD)
+        await frozen
+    assert kept is not None
+    assert [m.ts for m in slack.channel("#general").messages] == [kept.ts]
+
+
+async def test_a_message_that_another_process_means_to_post_is_looked_for_first(
+    slack: LocalSlack, store: Store
+) -> None:
+    """R6: the other one meant to post just before us, posted, lost the reply, and was frozen before it looked."""
+    slack.faults.add("lost_reply", on="chat.postMessage")
+    slow = slack.faults.add("delay", on="conversations.history", seconds=0.5)
+    async with poster(slack, store) as first:
+        frozen: list[asyncio.Task[object]] = []
+
+        class Meddled(Store):
+            async def commit(self, change: Change) -> Committed:
+                if not frozen:
+                    frozen.append(asyncio.create_task(first.show("note/1", Place(GENERAL), OLD)))
+                    await under_way(slack, slow)
+                return await super().commit(change)
+
+        async with poster(slack, Meddled(store.client, store.keys.prefix[1:-2])) as second:
+            await second.show("note/1", Place(GENERAL), OLD)
+        await frozen[0]
+    assert shown(slack) == ["old"]
+    assert sum(c.method == "chat.postMessage" for c in slack.calls) == 1
+
+
+async def test_two_that_draw_at_once_leave_a_message_that_is_drawn_again(slack: LocalSlack, store: Store) -> None:
+    """R6: Slack shows what came last; who finds that another process drew meanwhile says that nobody knows what."""
+    async with poster(slack, store) as first, poster(slack, store) as second:
+        await first.show("note/1", Place(GENERAL), Drawing("oldest", OLD.blocks))
+        slow = slack.faults.add("delay", on="chat.update", seconds=0.5)
+        frozen = asyncio.create_task(first.show("note/1", Place(GENERAL), OLD))
+        await under_way(slack, slow)
+        await second.show("note/1", Place(GENERAL), NEW)
+        await frozen
+        assert shown(slack) == ["old"]
+        await second.show("note/1", Place(GENERAL), NEW)
+    assert shown(slack) == ["new"]
+
+
+async def test_a_scribe_that_draws_over_something_newer_draws_that_again(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R20: what it drew from has changed while it was frozen; it looks once more when it has drawn."""
+    async with poster(slack, store) as first, poster(slack, store) as second:
+        frozen = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
+        await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)), timeout=5)
+        slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
+        await flows.ask(store, lease, question())
+        await under_way(slack, slow)
+        await store.client.delete(store.keys.scribe)
+        awake = asyncio.create_task(Scribe(store, Outbox(store), second, "web-2").run())
+        await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+        await slack.wait_for(lambda _: "Stopped" in " ".join(shown(slack)), timeout=5)
+        frozen.cancel()
+        await asyncio.gather(frozen, return_exceptions=True)
+        assert "Stopped" in " ".join(shown(slack))
+        awake.cancel()
+        await asyncio.gather(awake, return_exceptions=True)
+    drawn = [str(c.args.get("text")) for c in slack.calls if c.method == "chat.update" and "asked email" in str(c.args)]
+    assert "Waiting" in " ".join(drawn[1:]), drawn
+
+
+async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_decision(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R2, R6: it is not drawn any more, but the message that stands is known."""
+    asked = await flows.ask(store, lease, question())
+    name = f"waiting/{asked.id}"
+
+    async def known() -> Message:
+        async with asyncio.timeout(10):
+            while (seen := await store.message(name)) is None or not seen.value.ts:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        return seen.value
+
+    async with poster(slack, store) as first:
+        drawing = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
+        before = await known()
+        seen = await store.message(name)
+        assert seen is not None
+        forgotten = replace(before, ts="", drawn="", posting_since=seen.now)
+        await store.commit(Change(messages=(Put(forgotten, seen.version),)))
+        await flows.withdraw(store, NoQueue(), asked.id, "not wanted")
+        assert (await known()).ts == before.ts
+        drawing.cancel()
+        await asyncio.gather(drawing, return_exceptions=True)

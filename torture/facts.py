@@ -1,0 +1,139 @@
+"""Everything that is known when all is quiet: the store, what Slack shows, what was done, what agents heard."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import redis.asyncio
+
+from bot.core.errors import StoreUnavailable
+from bot.core.events import Event
+from bot.core.ids import RequestId, RunId
+from bot.core.ports import Message
+from bot.core.requests import Request
+from bot.core.runs import Run
+from bot.store.outbox import GROUP
+from bot.store.store import EVENTS, MESSAGES, REQUESTS, RUNS, Store, from_ms
+from localslack.workspace import Message as SlackMessage
+from torture.acting import EFFECTS, HEARD, read
+from torture.people import Given
+from torture.town import NAMESPACE, Town
+
+_INDEXES: Final = ("pending", "active", "parked", "undelivered")
+
+
+@dataclass(slots=True)
+class Facts:
+    """`events` with when they were stored, by the server's clock.
+
+    `shown`: Slack's messages by the name that we gave them; `left`: members of indexes that should be empty."""
+
+    given: list[Given]
+    runs: dict[RunId, Run]
+    requests: dict[RequestId, Request]
+    events: list[tuple[datetime, Event]]
+    messages: dict[str, Message]
+    shown: dict[str, list[SlackMessage]]
+    left: dict[str, list[str]]
+    effects: list[dict[str, Any]]
+    heard: list[dict[str, Any]]
+    mails: list[str]
+    tracebacks: dict[str, list[str]]
+
+
+class Eye:
+    """Looks at the store directly, not over a wire that is tortured."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._client = store.client
+
+    async def going(self) -> int:
+        """Runs that have not ended."""
+        keys = self.store.keys
+        return int(await self._client.zcard(keys.active)) + int(await self._client.zcard(keys.parked))
+
+    async def going_or(self, unknown: int) -> int:
+        """The same, or `unknown` while Redis does not answer."""
+        try:
+            return await self.going()
+        except (redis.RedisError, OSError):
+            return unknown
+
+    async def drawn(self) -> bool:
+        """Whether the scribe has nothing more to draw."""
+        groups = await self._client.xinfo_groups(self.store.keys.events)
+        return all(g["pending"] == 0 and g["lag"] == 0 for g in groups if g["name"] in (GROUP, GROUP.encode()))
+
+    async def quiet(self, within: float) -> float | None:
+        """Seconds until every run was over and drawn; None if that took too long."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while loop.time() - begun < within:
+            try:
+                if not await self.going() and await self.drawn():
+                    return loop.time() - begun
+            except (redis.RedisError, OSError, StoreUnavailable):
+                pass
+            await asyncio.sleep(0.25)
+        return None
+
+    async def facts(self, town: Town, given: list[Given]) -> Facts:
+        """All of them."""
+        left = {}
+        for name in _INDEXES:
+            left[name] = [m.decode() for m in await self._client.zrange(self.store.keys.prefix + name, 0, -1)]
+        raw = await self._client.xrange(self.store.keys.events)
+        return Facts(
+            given=given,
+            runs={r.id: r for r in await self._records("run", RUNS)},
+            requests={r.id: r for r in await self._records("request", REQUESTS)},
+            events=[(from_ms(int(at.split(b"-")[0])), EVENTS.load(fields[b"event"])) for at, fields in raw],
+            messages={m.name: m for m in await self._records("message", MESSAGES)},
+            shown=_shown(town),
+            left=left,
+            effects=read(town.folder / EFFECTS),
+            heard=read(town.folder / HEARD),
+            mails=list(town.sink.names),
+            tracebacks={p.name: _tracebacks(p.log.read_text(errors="replace")) for p in town.processes},
+        )
+
+    async def _records(self, kind: str, codec: Any) -> list[Any]:
+        keys = [key async for key in self._client.scan_iter(f"{self.store.keys.prefix}{kind}:*", count=1000)]
+        found = []
+        for start in range(0, len(keys), 500):
+            values = await self._client.mget(keys[start : start + 500])
+            found += [codec.read(value)[0] for value in values if value]
+        return found
+
+
+@asynccontextmanager
+async def eye(town: Town) -> AsyncIterator[Eye]:
+    """An eye on the town's store."""
+    async with redis.asyncio.Redis.from_url(town.redis.url) as client:
+        yield Eye(Store(client, NAMESPACE))
+
+
+def _shown(town: Town) -> dict[str, list[SlackMessage]]:
+    shown: dict[str, list[SlackMessage]] = defaultdict(list)
+    for channel in town.slack.workspace.channels.values():
+        for message in channel.posts.values():
+            payload = (message.metadata or {}).get("event_payload") or {}
+            if name := payload.get("name"):
+                shown[str(name)].append(message)
+    return dict(shown)
+
+
+def _tracebacks(log: str) -> list[str]:
+    """The last line of each traceback in a log."""
+    found = []
+    lines = iter(log.splitlines())
+    for line in lines:
+        if "Traceback (most recent call last)" in line:
+            last = next((later for later in lines if later and not later.startswith((" ", "\t"))), "")
+            found.append(last[:200])
+    return found
