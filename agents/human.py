@@ -129,14 +129,9 @@ class Desk:
             with self._activity.asking(request.id):
                 request = await self._wait(request)
             with self._activity.working():
-                # Two writes to different records, side by side: the agent waits for both.
-                delivered = asyncio.ensure_future(patiently(lambda: flows.answered(self._store, self._lease, request)))
-                try:
-                    if self.arrived is not None and question.kind not in ABOUT_THE_RUN:
-                        await self.arrived(question.agent, request.id)
-                    await delivered
-                finally:
-                    await ended(delivered)
+                await patiently(lambda: flows.answered(self._store, self._lease, request))
+                if self.arrived is not None and question.kind not in ABOUT_THE_RUN:
+                    await self.arrived(question.agent, request.id)
         except CountersignError as error:
             self._give_up(error)
             raise asyncio.CancelledError from error
