@@ -20,13 +20,15 @@ demo: $(READY)
 	@$(BIN)/python -m demo --port $(PORT)
 
 test: $(READY)
-	$(BIN)/pytest -q -n 3
+	$(BIN)/pytest -q -n 3 -m 'not alone'
+	$(BIN)/pytest -q -m alone
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 3
+	$(BIN)/pytest -q -n 3 -m 'not alone'
+	$(BIN)/pytest -q -m alone
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 from bot.core.requests import Verb
 from bot.core.runs import Status
 from bot.store.queue import Queue
@@ -40,6 +42,7 @@ async def test_a_worker_that_slept_longer_than_its_lease_changes_nothing_when_it
     assert (await house.run()) == run
 
 
+@pytest.mark.alone
 async def test_a_run_of_a_worker_told_to_stop_goes_on_within_a_second(house: House) -> None:
     """SIGTERM: its lease ends at once, and nobody waits for it to run out."""
     await house.start()
