@@ -87,6 +87,8 @@ class Eye:
         left = {}
         for name in _INDEXES:
             left[name] = [m.decode() for m in await self._client.zrange(self.store.keys.prefix + name, 0, -1)]
+        undrawn = await self._client.xpending_range(self.store.keys.events, GROUP, "-", "+", 1000)
+        left["events that were not drawn"] = [entry["message_id"].decode() for entry in undrawn]
         raw = await self._client.xrange(self.store.keys.events)
         return Facts(
             given=given,

@@ -7,7 +7,9 @@ copy is deleted. Slack's limits: chat.postMessage about one a second per channel
 
 import asyncio
 import logging
+import math
 from collections import defaultdict
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -26,6 +28,8 @@ _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _TRANSIENT: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "rate_limited"}
 )
+good_until: Final[ContextVar[float]] = ContextVar("good_until")
+"""Until when what is drawn in this task may be taken for what the store holds, by the loop's clock; unset: for ever."""
 _GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _LONGEST_PAUSE: Final = 30.0
 _log = logging.getLogger(__name__)
@@ -33,6 +37,10 @@ _log = logging.getLogger(__name__)
 
 class CannotPost(CountersignError):
     """Slack will not take this message here, however often it is tried; the text is Slack's code."""
+
+
+class Outdated(CountersignError):
+    """What was to be drawn was read too long ago to be drawn over what stands there now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,8 @@ class Poster:
     ) -> Message | None:
         """Make the message of this name show the drawing; returns it, or None if there is none and `post` is False.
 
-        CannotPost if Slack refuses for good. Waits as long as Slack is away or asks to slow down.
+        CannotPost if Slack refuses for good, Outdated past `good_until`. Waits as long as Slack is away or asks to slow
+        down.
         """
         drawn = digest_of(drawing.text, repr(drawing.blocks))
         unclear = False
@@ -83,6 +92,8 @@ class Poster:
                 found = await self._find(seen.value)
             if found is None and not post:
                 return None
+            if found is None:
+                _still_good(name)
             ts = found if found is not None else await self._post(seen.value, drawing)
             if ts is None:
                 unclear = True
@@ -230,6 +241,8 @@ class Poster:
         """Slack's answer; None after a failure that leaves open whether it happened. CannotPost if it never will."""
         pause = 0.5
         while True:
+            if method == "chat.update":
+                _still_good(method)
             try:
                 answer = await self._client.api_call(method, json={k: v for k, v in content.items() if v is not None})
                 return dict(answer.data) if isinstance(answer.data, dict) else {}
@@ -248,6 +261,12 @@ class Poster:
             if method not in ("conversations.history", "conversations.replies"):
                 return None
             pause *= 2
+
+
+def _still_good(what: str) -> None:
+    """Outdated if this process slept, or waited, so long that another one may have drawn something newer."""
+    if asyncio.get_running_loop().time() > good_until.get(math.inf):
+        raise Outdated(f"{what}: what it shows was read too long ago; reading again.")
 
 
 def _name_of(message: dict[str, Any]) -> str | None:

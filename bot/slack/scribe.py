@@ -17,7 +17,7 @@ from bot.core.ports import Change, Message, Store
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
 from bot.slack import cards
-from bot.slack.poster import CannotPost, Place, Poster
+from bot.slack.poster import CannotPost, Outdated, Place, Poster, good_until
 from bot.store.outbox import Outbox
 
 LEASE: Final = timedelta(seconds=6)
@@ -25,6 +25,10 @@ TRY_AGAIN: Final = timedelta(seconds=30)
 """After this long a card that Slack did not take is tried again (R21)."""
 BREATH: Final = timedelta(milliseconds=20)
 """Before it draws: what follows at once is drawn with it, and whoever just clicked is answered first."""
+OVERLOOKED: Final = timedelta(seconds=10)
+"""Events that were handed out so long ago, and that nobody draws, are read again."""
+FRESH: Final = timedelta(seconds=3)
+"""What was read so long ago is not drawn over something else: nobody takes the lease in less than 4 s."""
 GRACE: Final = 16
 """So many half seconds may what is being drawn take to end: who posted a second copy, or drew over something newer,
 is the only one to know. Counted, not measured, because a process that was frozen has no time left on waking."""
@@ -36,13 +40,17 @@ _log = logging.getLogger(__name__)
 class Scribe:
     """Draws Slack from the events as long as this process holds the scribe's lease."""
 
-    def __init__(self, store: Store, outbox: Outbox, poster: Poster, owner: str) -> None:
+    def __init__(
+        self, store: Store, outbox: Outbox, poster: Poster, owner: str, *, overlooked: timedelta = OVERLOOKED
+    ) -> None:
         self._store = store
         self._outbox = outbox
         self._poster = poster
         self._owner = owner
+        self._overlooked = overlooked
         self._waiting: dict[RunId, list[tuple[str, Event]]] = {}
         self._drawing: dict[RunId, asyncio.Task[None]] = {}
+        self._in_hand: set[str] = set()
         self._room = asyncio.Semaphore(_IN_HAND)
 
     async def run(self) -> None:
@@ -88,29 +96,52 @@ class Scribe:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._drawing.clear()
         self._waiting.clear()
+        self._in_hand.clear()
         self._room = asyncio.Semaphore(_IN_HAND)
 
     async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + self._overlooked.total_seconds()
         while True:
-            for entry, event in await self._outbox.read(100):
+            entries = await self._outbox.read(100)
+            if loop.time() >= look_at:
+                entries += await self._left_over()
+                look_at = loop.time() + self._overlooked.total_seconds()
+            for entry, event in entries:
                 if event.run is None:
                     await self._outbox.done(entry)
                     continue
                 await self._room.acquire()
+                self._in_hand.add(entry)
                 self._waiting.setdefault(event.run, []).append((entry, event))
                 if event.run not in self._drawing:
                     self._drawing[event.run] = asyncio.create_task(self._draw(event.run), name=f"draw {event.run}")
+
+    async def _left_over(self) -> list[tuple[str, Event]]:
+        found = await self._outbox.overlooked(self._overlooked, 100)
+        left = [(entry, event) for entry, event in found if entry not in self._in_hand]
+        if left:
+            _log.warning("Events that were handed out and drawn by nobody: %d; drawing them.", len(left))
+        return left
 
     async def _draw(self, run: RunId) -> None:
         """Draw what changed in one run until nothing is left to draw."""
         try:
             while run in self._waiting:
                 await asyncio.sleep(BREATH.total_seconds())
-                entries = self._waiting.pop(run)
-                await self._until_drawn(run, [event for _, event in entries])
-                for entry, _ in entries:
-                    await self._outbox.done(entry)
-                    self._room.release()
+                entries = self._waiting.pop(run, [])
+                if not entries:
+                    return  # put down meanwhile
+                try:
+                    await self._until_drawn(run, [event for _, event in entries])
+                    for entry, _ in entries:
+                        await self._outbox.done(entry)
+                except StoreUnavailable as away:
+                    _log.warning("%s Run %s is drawn and not ticked off; it is looked at again.", away, run)
+                finally:
+                    for entry, _ in entries:
+                        self._in_hand.discard(entry)
+                        self._room.release()
         finally:
             self._drawing.pop(run, None)
 
@@ -123,6 +154,9 @@ class Scribe:
                     await self._draw_once(run, events)
                     if await self._state(run, events) == before:
                         return
+            except Outdated as outdated:
+                _log.info("%s", outdated)
+                continue
             except StoreUnavailable as away:
                 _log.warning("%s Drawing run %s goes on when it is back.", away, run)
             except CannotPost as refused:
@@ -149,6 +183,7 @@ class Scribe:
         return seen is None or seen.value.over
 
     async def _draw_once(self, run_id: RunId, events: list[Event]) -> None:
+        good_until.set(asyncio.get_running_loop().time() + FRESH.total_seconds())
         seen = await self._store.run(run_id)
         if seen is None:
             _log.warning("Events tell of run %s, which is not known any more.", run_id)

@@ -62,6 +62,17 @@ class Outbox:
                 return []
         return [(entry.decode(), EVENTS.load(fields[b"event"])) for entry, fields in entries if fields]
 
+    async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
+        """Events that were handed out at least so long ago and not finished, the oldest first; some may be in hand.
+
+        The reply that handed them out may have been lost, or taken by a process that is not the scribe any more.
+        """
+        async with reaching():
+            answer = await self._store.client.xautoclaim(
+                self._store.keys.events, GROUP, "scribe", round(idle.total_seconds() * 1000), count=limit
+            )
+        return [(entry.decode(), EVENTS.load(fields[b"event"])) for entry, fields in answer[1] if fields]
+
     async def done(self, entry: str) -> None:
         """Slack shows this event."""
         async with reaching():

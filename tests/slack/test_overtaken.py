@@ -4,15 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import aiohttp
+import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import flows
+from bot.core.errors import StoreUnavailable
+from bot.core.events import Event
 from bot.core.people import Actor
 from bot.core.ports import Change, Committed, Lease, Message, Put
 from bot.slack.cards import Drawing
-from bot.slack.poster import Place, Poster
+from bot.slack.poster import Outdated, Place, Poster, good_until
 from bot.slack.scribe import Scribe
 from bot.store.outbox import Outbox
 from bot.store.store import Store
@@ -162,3 +166,56 @@ async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_
         assert (await known()).ts == before.ts
         drawing.cancel()
         await asyncio.gather(drawing, return_exceptions=True)
+
+
+async def test_what_was_read_too_long_ago_is_not_drawn(slack: LocalSlack, store: Store) -> None:
+    """R20: a process that was frozen reads again before it draws over what another one drew meanwhile."""
+    async with poster(slack, store) as first:
+        await first.show("note/1", Place(GENERAL), NEW)
+        good_until.set(asyncio.get_running_loop().time() - 1)
+        with pytest.raises(Outdated):
+            await first.show("note/1", Place(GENERAL), OLD)
+        with pytest.raises(Outdated):
+            await first.show("note/2", Place(GENERAL), OLD)
+    assert shown(slack) == ["new"]
+
+
+class Unlucky(Outbox):
+    """The reply to one read, and the first tick, are lost."""
+
+    lost = 0
+
+    async def read(self, limit: int) -> list[tuple[str, Event]]:
+        found = await super().read(limit)
+        if found and not self.lost:
+            self.lost = 1
+            return []
+        return found
+
+    async def done(self, entry: str) -> None:
+        if self.lost == 1:
+            self.lost = 2
+            raise StoreUnavailable("The store (Redis) does not answer.")
+        await super().done(entry)
+
+
+async def test_events_that_were_handed_out_and_lost_are_drawn_all_the_same(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R5, R6: the reply that brought them did not arrive, and the process goes on as the scribe."""
+    outbox = Unlucky(store)
+    outbox.lost = 2
+    async with poster(slack, store) as first:
+        scribe = Scribe(store, outbox, first, "web-1", overlooked=timedelta(seconds=0.5))
+        drawing = asyncio.create_task(scribe.run())
+        await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)), timeout=5)
+        outbox.lost = 0
+        await flows.ask(store, lease, question())
+        await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons, timeout=10)
+        async with asyncio.timeout(10):
+            while (await store.client.xpending(store.keys.events, "scribe"))["pending"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        drawing.cancel()
+        await asyncio.gather(drawing, return_exceptions=True)
+    assert outbox.lost == 2
+    assert len(slack.channel("#approvals").messages) == 1
