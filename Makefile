@@ -41,7 +41,7 @@ torture: $(READY)
 	@$(BIN)/python -m torture --minutes $(TORTURE) --seed $(SEED)
 
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-header --quiet -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-strip-extras --no-header --quiet -o requirements.lock
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
