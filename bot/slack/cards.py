@@ -21,6 +21,8 @@ from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visibl
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
 RESPOND: Final = "decide_respond"
+EDIT: Final = "decide_edit"
+CHOOSE: Final = "decide_choose"
 VIEW_FULL: Final = "view_full"
 
 _CONTENT: Final = Room(2500, 5500, 60)
@@ -195,7 +197,13 @@ STATES: Final = {
     runs.Status.STOPPED: ":octagonal_sign: Stopped",
 }
 
-_ACTIONS: Final = {Verb.APPROVE: APPROVE, Verb.REJECT: REJECT, Verb.RESPOND: RESPOND}
+_ACTIONS: Final = {
+    Verb.APPROVE: APPROVE,
+    Verb.REJECT: REJECT,
+    Verb.RESPOND: RESPOND,
+    Verb.EDIT: EDIT,
+    Verb.CHOOSE: CHOOSE,
+}
 
 
 def _buttons(request: Request) -> list[Block]:
