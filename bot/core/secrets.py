@@ -21,10 +21,11 @@ _DEEPEST: Final = 100
 
 def hide(text: str) -> tuple[str, int]:
     """The text with secrets replaced by ⟦hidden: 40 characters⟧, and how many were."""
-    count = 0
+    count, lower = 0, text.lower()
     for pattern in _PATTERNS:
-        text, found = _without(text, pattern)
-        count += found
+        if any(need in lower for need in pattern.needs.split()):
+            text, found = _without(text, pattern)
+            count += found
     return text, count
 
 
@@ -91,8 +92,12 @@ def _is_secret_name(name: str) -> bool:
 
 
 class _Pattern(NamedTuple):
-    """A regular expression whose group `secret` is hidden if `real` says so."""
+    """A regular expression whose group `secret` is hidden if `real` says so.
 
+    `needs`: lower case, separated by blanks; a text without any of them has no match. Looking for them is fast.
+    """
+
+    needs: str
     regex: re.Pattern[str]
     real: Callable[[re.Match[str]], bool] = lambda _: True
 
@@ -144,41 +149,50 @@ def _is_value(found: re.Match[str]) -> bool:
     return found["sep"] == "=" or secret.isdigit() or (_is_mixed(secret) and "://" not in secret)
 
 
-def _key(prefix: str, rest: str, real: Callable[[re.Match[str]], bool] = lambda _: True) -> _Pattern:
-    return _Pattern(re.compile(rf"(?<![A-Za-z0-9_-])(?P<secret>(?:{prefix}){rest})"), real)
+def _key(needs: str, prefix: str, rest: str, real: Callable[[re.Match[str]], bool] = lambda _: True) -> _Pattern:
+    return _Pattern(needs, re.compile(rf"(?<![A-Za-z0-9_-])(?P<secret>(?:{prefix}){rest})"), real)
 
 
 _PATTERNS: Final = (
-    _Pattern(  # only lines of base64, so that nothing else hides behind a key that never ends
+    _Pattern(
+        "private",  # only lines of base64, so that nothing else hides behind a key that never ends
         re.compile(
             r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
             r"(?P<secret>(?:\s|\\[nr])*+(?:[A-Za-z0-9+/=]{16,}+(?:\s|\\[nr])*+)++(?:[A-Za-z0-9+/=]++(?:\s|\\[nr])*+)?)"
-        )
+        ),
     ),
-    _key("AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9]", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),
-    _key("AIza", r"[A-Za-z0-9_-]{35}"),
-    _key(r"ya29\.|GOCSPX-", r"[A-Za-z0-9_-]{20,}+"),
-    _key("gh[pousr]_|github_pat_|glpat-|npm_|hf_|pypi-|dop_v1_", r"[A-Za-z0-9_-]{20,}+"),
-    _key(r"xox[a-z](?:\.xox[a-z])?-|xapp-[0-9]-", r"[A-Za-z0-9-]{10,}+"),
-    _Pattern(
-        re.compile(r"hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/(?P<secret>[A-Za-z0-9/_+-]{20,}+)")
+    _key("akia asia abia acca a3t", "AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9]", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    _key("aiza", "AIza", r"[A-Za-z0-9_-]{35}"),
+    _key("ya29. gocspx-", r"ya29\.|GOCSPX-", r"[A-Za-z0-9_-]{20,}+"),
+    _key(
+        "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- npm_ hf_ pypi- dop_v1_",
+        "gh[pousr]_|github_pat_|glpat-|npm_|hf_|pypi-|dop_v1_",
+        r"[A-Za-z0-9_-]{20,}+",
     ),
-    _key("sk-", r"[A-Za-z0-9_-]{20,}+", _is_key),
-    _key("[sr]k_(?:live|test|prod)_|whsec_", r"[A-Za-z0-9]{10,}+"),
-    _key(r"SG\.", r"[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),
-    _key("eyJ", r"[A-Za-z0-9_-]{10,}+\.eyJ[A-Za-z0-9_-]{10,}+(?:\.[A-Za-z0-9_-]*+)?"),
+    _key("xox xapp-", r"xox[a-z](?:\.xox[a-z])?-|xapp-[0-9]-", r"[A-Za-z0-9-]{10,}+"),
     _Pattern(
+        "hooks.slack",
+        re.compile(r"hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/(?P<secret>[A-Za-z0-9/_+-]{20,}+)"),
+    ),
+    _key("sk-", "sk-", r"[A-Za-z0-9_-]{20,}+", _is_key),
+    _key("k_live_ k_test_ k_prod_ whsec_", "[sr]k_(?:live|test|prod)_|whsec_", r"[A-Za-z0-9]{10,}+"),
+    _key("sg.", r"SG\.", r"[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),
+    _key("eyj", "eyJ", r"[A-Za-z0-9_-]{10,}+\.eyJ[A-Za-z0-9_-]{10,}+(?:\.[A-Za-z0-9_-]*+)?"),
+    _Pattern(
+        "authorization",
         re.compile(
             r"(?i)authorization[\"']?[ \t]{0,3}[:=][ \t]{0,3}[\"']?(?:basic|bearer|token|digest|apikey)[ \t]{1,3}"
             r"(?P<secret>[A-Za-z0-9._~+/:-]{6,}+={0,2})"
-        )
+        ),
     ),
     _Pattern(
+        "bearer",
         re.compile(r"(?i)(?<![A-Za-z0-9])bearer[ \t]{1,3}(?P<secret>[A-Za-z0-9._~+/-]{16,}+={0,2})"),
         lambda found: _is_mixed(found["secret"]),
     ),
-    _Pattern(re.compile(r"(?<=://)[A-Za-z0-9._~%+-]{0,100}:(?P<secret>[A-Za-z0-9._~%+!*,=^#-]{1,200})@")),
+    _Pattern("://", re.compile(r"(?<=://)[A-Za-z0-9._~%+-]{0,100}:(?P<secret>[A-Za-z0-9._~%+!*,=^#-]{1,200})@")),
     _Pattern(
+        "pass pwd secret token credential authorization cookie key",
         re.compile(
             rf"(?i)(?P<name>{_WORDS})(?:\\?[\"'])?(?P<sep>[ \t]{{0,3}}(?:=>|:=|={{1,3}}|:)[ \t]{{0,3}})"
             r"(?P<quote>\\?[\"'])?(?P<secret>[A-Za-z0-9_.~+/!@#%^*?:-]{4,}+={0,2})(?![(\[{])"

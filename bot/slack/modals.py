@@ -12,17 +12,21 @@ from bot.core.ids import ChannelId, GroupId, UserId, digest_of
 from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
 from bot.core.ports import TeamInfo
-from bot.core.requests import Request
+from bot.core.requests import Request, Verb
 from bot.slack import wording
 from bot.slack.blocks import Block, context, data, heading, mrkdwn, plain, words
-from bot.slack.cards import Handle, whole
-from bot.slack.text import Room, one_line, pieces, shorten
+from bot.slack.cards import Handle
+from bot.slack.content import in_full
+from bot.slack.outcomes import changes_of
+from bot.slack.text import Room, one_line, shorten
 
 START: Final = "start_run"
 REJECT: Final = "reject_request"
 RESPOND: Final = "respond_to_request"
 SETTINGS: Final = "channel_settings"
 FULL: Final = "full_request"
+APPROVE: Final = "approve_request"
+READ: Final = "read"
 TEAM, TASK, REASON, ANSWER = "team", "task", "reason", "answer"
 TIMEOUT, ON_TIMEOUT, CHANNEL, USERS, GROUPS, QUORUM, OWN = (
     "timeout",
@@ -33,9 +37,6 @@ TIMEOUT, ON_TIMEOUT, CHANNEL, USERS, GROUPS, QUORUM, OWN = (
     "quorum",
     "own_requests",
 )
-_FULL: Final = Room(130_000, 180_000, 20_000)
-"""A view may hold 250,000 bytes and 100 blocks; `pieces` of 3,000 hold 1,500 characters at least."""
-
 View = dict[str, Any]
 
 ON_TIMEOUT_SAYS: Final = {
@@ -72,15 +73,42 @@ def respond(request: Request, channel: ChannelId) -> View:
 
 def full(request: Request) -> View:
     """All of a request to read; what is too long even here is in the file."""
-    beginning, hidden, end = shorten(whole(request), _FULL)
-    blocks = [
-        heading("About: ", one_line(request.question.title, 150)),
-        *(data([part]) for part in pieces(beginning, 3000)),
-    ]
-    if hidden:
-        gap = f":warning: *{hidden:,} characters in between are not shown here.* The file in the card's thread has all."
-        blocks += [words(gap), *(data([part]) for part in pieces(end, 3000))]
+    blocks, _ = _all_of(request)
     return _modal(FULL, "All that is asked", blocks, None, Handle(request.id, request.digest).write())
+
+
+def review(request: Request, channel: ChannelId) -> View:
+    """The same with a button that approves it. Who must read the file besides says so first."""
+    blocks, is_all = _all_of(request)
+    if not is_all:
+        read = [{"text": plain("I have read the file in the card's thread, which has all of it"), "value": "yes"}]
+        box = {"type": "checkboxes", "action_id": READ, "options": read}
+        blocks.append(_input(READ, "This window has no room for all of it", box))
+    approve = next(b.label for b in wording.of(request.question.kind).buttons if b.verb is Verb.APPROVE)
+    return _modal(APPROVE, "Review", blocks, approve, _carried(request, channel))
+
+
+def has_read(view: View) -> bool:
+    """Whether the box is checked where there is one."""
+    asked = any(block.get("block_id") == READ for block in view["blocks"])
+    return not asked or bool(_held(view, READ).get("selected_options"))
+
+
+def not_counted(sentence: str) -> View:
+    """Instead of a window whose answer did not count. `sentence` is ours, in mrkdwn."""
+    return _modal(FULL, "Not counted", [words(sentence)], None, "")
+
+
+def _all_of(request: Request) -> tuple[list[Block], bool]:
+    blocks, is_all = in_full(request.question)
+    if changes := changes_of(request):
+        changed = shorten(changes, Room(2500, 8000, 200))
+        blocks = [words("*Changed before it was approved*"), data([p for p in changed[::2] if p]), *blocks]
+    return [heading("About: ", one_line(request.question.title, 150)), *blocks], is_all
+
+
+def _carried(request: Request, channel: ChannelId) -> str:
+    return json.dumps({**Handle(request.id, request.digest)._asdict(), "channel": channel})
 
 
 def settings(channel: ChannelId, rules: Rules, groups: dict[GroupId, str] | None) -> View:
@@ -219,8 +247,7 @@ def _words(
         context(mrkdwn(f"For <@{request.requester}>"), plain(f"run {request.run}")),
         _input(block, window.label, field, hint=window.hint, optional=optional),
     ]
-    carried = {**Handle(request.id, request.digest)._asdict(), "channel": channel}
-    return _modal(callback, window.title, blocks, window.title, json.dumps(carried))
+    return _modal(callback, window.title, blocks, window.title, _carried(request, channel))
 
 
 def _input(block: str, label: str, element: Block, *, hint: str = "", optional: bool = False) -> Block:

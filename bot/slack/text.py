@@ -3,6 +3,7 @@
 import json
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -130,13 +131,12 @@ def _is_emoji(c: str) -> bool:
 
 
 def _head(text: str, room: Room) -> str:
-    size, lines = 0, 1
-    for at, c in enumerate(text[: room.characters]):
-        size += 1 if " " <= c <= "~" and c not in '"\\' else len(json.dumps(c)) - 2
-        lines += c == "\n"
-        if size > room.size or lines > room.lines:
-            return text[:at]
-    return text[: room.characters]
+    text = text[: room.characters]
+    if text.count("\n") >= room.lines:
+        text = "\n".join(text.split("\n", room.lines)[: room.lines])
+    if size_of(text) - 2 <= room.size:
+        return text
+    return text[: bisect_right(range(len(text)), room.size, key=lambda cut: size_of(text[:cut]) - 2) - 1]
 
 
 def _share(room: Room, part: float) -> Room:
