@@ -20,6 +20,7 @@ from bot.core.ids import (
 )
 from bot.core.policy import OnTimeout, Rules
 from bot.core.refusals import Refusal
+from bot.core.secrets import hide
 
 
 class Kind(StrEnum):
@@ -230,7 +231,9 @@ def ask(
         created_at=now,
         deadline=None if rules.on_timeout is OnTimeout.WAIT else now + rules.timeout,
     )
-    return Step(request, (event(EventType.REQUEST_ASKED, request, now, agent=question.agent, title=question.title),))
+    return Step(
+        request, (event(EventType.REQUEST_ASKED, request, now, agent=question.agent, title=hide(question.title)[0]),)
+    )
 
 
 def expire(request: Request, now: datetime) -> Step:
