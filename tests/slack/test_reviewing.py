@@ -26,7 +26,7 @@ HIDINGS = {
     "behind bidi marks": (f"\u202e{RM[::-1]}\u202c\nand \u2066{RM}\u2069", ["⟦U+202E⟧", "⟦U+2066⟧rm -rf /⟦U+2069⟧"]),
     "behind a look-alike": (f"r\u043em notes; r\uff4d -rf /; {RM}", ["r\u043e⟦U+043E⟧m", "r\uff4d⟦U+FF4D⟧", RM]),
     "after 500 empty lines": ("echo ok" + "\n" * 501 + RM, ["⟦500 empty lines⟧\nrm -rf /"]),
-    "behind a secret": (f"curl --password=hunter22 -u 'Bearer {RM}' && PASSWORD={RM}", ["Bearer rm -rf /", "PASSWORD=rm"]),
+    "behind a secret": (f"--password=hunter22 -u 'Bearer {RM}' && PASSWORD={RM}", ["Bearer rm -rf /", "PASSWORD=rm"]),
     "in the middle of secrets": ("password=hunter22\n" * 400 + RM + "\npassword=hunter22" * 400, [RM]),
 }  # fmt: skip
 
