@@ -70,12 +70,8 @@ def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
     )
     question, pending = request.question, request.decision is None
     who, what = _asks(question, team, title)
-    small = context(
-        mrkdwn(place),
-        plain(
-            f"{'team' if question.call else 'agent'} {run.team if question.call else question.agent} · run {run.id}", 60
-        ),
-    )
+    asking = f"team {run.team}" if question.call else f"agent {question.agent}"
+    small = context(mrkdwn(place), plain(f"{asking} · run {run.id}", 60))
     view_full = button("View full", VIEW_FULL, Handle(request.id, request.digest).write())
     blocks = [heading(who, what), small, *on_card(question, view_full, pending=pending)]
     if request.decision is not None:
@@ -88,7 +84,7 @@ def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
     own = " · the requester may decide too" if request.rules.own_requests else ""
     blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}")))
     blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request)})
-    asks = f"{escape(who + what)}" if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
+    asks = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
     return Drawing(f"{asks} (for <@{request.requester}>)", blocks)
 
 
@@ -213,12 +209,13 @@ def _buttons(request: Request) -> list[Block]:
         for verb, label, style in wording.of(question.kind).buttons
         if verb in question.offers
     ]
-    if not complete(question):  # nobody approves by one click what the card does not show
-        for made in buttons:
-            if made["action_id"] == APPROVE:
-                label = made["text"]["text"]
-                made |= {"action_id": REVIEW, "text": plain("Review…" if label == "Approve" else f"{label}…")}
-    return buttons + ([button("Arguments", VIEW_FULL, value)] if question.call else [])
+    if complete(question):
+        return buttons + ([button("Arguments", VIEW_FULL, value)] if question.call else [])
+    for made in buttons:  # nobody approves by one click what the card does not show
+        if made["action_id"] == APPROVE:
+            label = made["text"]["text"]
+            made |= {"action_id": REVIEW, "text": plain("Review…" if label == "Approve" else f"{label}…")}
+    return buttons
 
 
 def _deadline(request: Request) -> Block:

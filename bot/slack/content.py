@@ -153,9 +153,9 @@ def _note(text: str) -> Block:
 def _warnings(it: Seen) -> list[Block]:
     blocks = []
     if it.odd:
-        many = f"{len(it.odd)} words mix" if len(it.odd) > 1 else "1 word mixes"
+        many, look = (f"{len(it.odd)} words mix", "they look") if len(it.odd) > 1 else ("1 word mixes", "it looks")
         named = ", ".join(one_line(word, 30) for word in it.odd[:_NAMED]) + (", …" if len(it.odd) > _NAMED else "")
-        blocks.append(words(f":warning: *{many} alphabets* and may not be what it looks like: {escape(named)}"))
+        blocks.append(words(f":warning: *{many} alphabets* and may not be what {look} like: {escape(named)}"))
     if it.secrets:
         many = f"{it.secrets:,} secrets are hidden here; what runs has them."
         blocks.append(
