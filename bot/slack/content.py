@@ -48,7 +48,7 @@ class Seen:
     odd: tuple[str, ...]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def seen(question: Question) -> Seen:
     """Pure, and remembered, because one click draws the same question more than once."""
     options = "".join(f"\n{number}. {one_line(o, 300)}" for number, o in enumerate(question.options, 1))
