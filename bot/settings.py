@@ -146,6 +146,9 @@ class WorkerSettings(_Common):
     park_after: ParkAfter = Field(
         timedelta(minutes=1), description="a run that waits longer leaves memory; 0s: at once"
     )
+    model_calls: int = Field(
+        200, ge=1, le=100_000, description="how often the agents of one run may ask models; one more ends it"
+    )
     concurrency: int = Field(1000, ge=1, le=10_000, description="runs that one worker holds in memory at once")
 
 

@@ -27,6 +27,8 @@ _CONTENT: Final = Room(2500, 5500, 60)
 _FINAL: Final = Room(6000, 8500, 150)
 _TASK: Final = Room(2500, 5500, 40)
 _TITLE: Final = 120
+_FALLBACKS: Final = 5
+"""A context block holds 10 elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,12 @@ def progress_note(run: Run) -> Drawing:
     beginning, _, end = shorten("\n".join(lines) or "Nothing yet.", Room(3000, 8000, runs.KEPT_PROGRESS))
     newest = one_line(run.progress[-1].words, 150) if run.progress else "nothing yet"
     blocks = [context(mrkdwn("What the agents do (UTC)")), data([p for p in (beginning, end) if p])]
+    if run.writing is not None and not run.over:
+        does = "has written" if run.writing.done else "is writing …"
+        newest = f"{one_line(run.writing.agent, 30)} {does} {run.writing.characters:,} characters"
+        blocks.append(context(plain(newest, 150)))
+        if not run.writing.done:
+            blocks.append(data([f"… {one_line(run.writing.words, 200)}"]))
     return Drawing(f"{escape(one_line(run.team, 40))} is at work: {escape(newest)}", blocks)
 
 
@@ -160,6 +168,8 @@ def outcome_note(run: Run) -> Drawing:
         )
     if end:
         blocks.append(data([end]))
+    if run.usage is not None:
+        blocks.append(context(*_usage(run.usage)))
     return Drawing(f"{STATES[run.status]}{by}: {escape(one_line(run.result, 200))} (<@{run.requester}>)", blocks)
 
 
@@ -196,6 +206,18 @@ STATES: Final = {
 }
 
 _ACTIONS: Final = {Verb.APPROVE: APPROVE, Verb.REJECT: REJECT, Verb.RESPOND: RESPOND}
+
+
+def _usage(usage: runs.Usage) -> list[dict[str, Any]]:
+    cached = f", {usage.cached:,} from the cache" if usage.cached else ""
+    calls = f"{usage.calls:,} model call{'' if usage.calls == 1 else 's'}{cached}"
+    lines = [f"Tokens: {usage.prompt_tokens:,} in, {usage.completion_tokens:,} out · {calls}"]
+    if usage.models:
+        lines.append("Answered by " + ", ".join(f"{name} ({times:,}×)" for name, times in usage.models))
+    lines += [f"{times:,}× {why}, so another model was asked" for why, times in usage.fallbacks[:_FALLBACKS]]
+    if (more := len(usage.fallbacks) - _FALLBACKS) > 0:
+        lines.append(f"and {more:,} other reasons; see the worker's log")
+    return [plain(line, 250) for line in lines]
 
 
 def _buttons(request: Request) -> list[Block]:
