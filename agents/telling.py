@@ -22,8 +22,8 @@ takes 50 changes of messages a minute (Tier 3), and decisions need them more."""
 class Pace:
     """When this process may show again what is being written; its runs share it."""
 
-    def __init__(self, every: timedelta = PACE) -> None:
-        self.every: Final = every
+    def __init__(self) -> None:
+        self.every: Final = PACE
         self._next = 0.0
 
     def due(self, now: float) -> bool:

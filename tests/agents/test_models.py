@@ -1,19 +1,16 @@
 """MODEL_CONFIG: every documented example loads, a real request goes out, and whatever is wrong is one sentence."""
 
-import json
 import re
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
 from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, SystemMessage, UserMessage
 
 from agents.demo_model import DemoModel
 from agents.models import load_model
 from bot.core.errors import WrongSettings
+from tests.openai_server import OpenAIServer
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 EXAMPLES = re.findall(r"^## (.+?)\n.*?^```yaml\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -135,57 +132,12 @@ def test_an_error_of_the_provider_is_told_without_the_key(tmp_path: Path) -> Non
     assert "secret" not in sentence
 
 
-class OpenAIServer:
-    """Speaks OpenAI's chat completions on loopback and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.authorization: list[str] = []
-        self.url = ""
-
-    async def complete(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        self.asked.append(body)
-        self.authorization.append(request.headers["Authorization"])
-        common = {"id": "c1", "created": 1, "model": body["model"]}
-        usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
-        if not body.get("stream"):
-            message = {"role": "assistant", "content": "Dear vendor"}
-            choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-            return web.json_response(common | {"object": "chat.completion", "choices": [choice], "usage": usage})
-        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await stream.prepare(request)
-        for delta, reason in (
-            ({"role": "assistant", "content": "Dear "}, None),
-            ({"content": "vendor"}, None),
-            ({}, "stop"),
-        ):
-            choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
-            chunk = common | {"object": "chat.completion.chunk", "choices": [choice]}
-            await stream.write(f"data: {json.dumps(chunk)}\n\n".encode())
-        await stream.write(b"data: [DONE]\n\n")
-        return stream
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OpenAIServer]:
-    it = OpenAIServer()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", it.complete)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    it.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    yield it
-    await runner.cleanup()
-
-
-async def test_a_configured_model_is_asked_over_http_whole_and_streaming(server: OpenAIServer, tmp_path: Path) -> None:
+async def test_a_configured_model_is_asked_over_http_whole_and_streaming(openai: OpenAIServer, tmp_path: Path) -> None:
     text = f"""
 provider: autogen_ext.models.openai.OpenAIChatCompletionClient
 config:
   model: my-model
-  base_url: {server.url}
+  base_url: {openai.url}
   api_key: ${{MY_KEY}}
   model_info: {{vision: false, function_calling: true, json_output: true, structured_output: false, family: unknown}}
 """
@@ -202,5 +154,5 @@ config:
     last = pieces[-1]
     assert isinstance(last, CreateResult)
     assert last.content == "Dear vendor"
-    assert server.authorization == ["Bearer sk-#1: 'x'"] * 2
-    assert [message["content"] for message in server.asked[0]["messages"]] == ["You write.", "Write."]
+    assert openai.authorization == ["Bearer sk-#1: 'x'"] * 2
+    assert [message["content"] for message in openai.asked[0]["messages"]] == ["You write.", "Write."]
