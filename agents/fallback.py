@@ -47,8 +47,8 @@ class Choice:
 class FallbackModel(WrappedModel):
     """Asks its models in order until one answers; the answer is an `Answer`. NoAnswer if none does.
 
-    Teams are built for the first model: it is what the others are measured by, and those that cannot do what a call
-    needs are left out of it. `redact` takes secrets out of what goes into the log; `clock` counts seconds.
+    Teams are built for the first model, whose `model_info` this is. A model that by its own `model_info` cannot do what
+    a call needs is left out of it. `redact` takes secrets out of what goes into the log; `clock` counts seconds.
     """
 
     def __init__(
@@ -142,8 +142,8 @@ class FallbackModel(WrappedModel):
         json_output: bool | type[BaseModel] | None,
     ) -> list[Choice]:
         now = self._clock()
-        fit = [self._choices[0]]
-        for choice in self._choices[1:]:
+        fit = []
+        for choice in self._choices:
             missing = _missing(choice.client, messages, tools, json_output)
             if missing:
                 attempts.reasons.append(f"{choice.name} {missing}")

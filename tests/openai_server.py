@@ -13,11 +13,11 @@ from aiohttp import web
 
 @dataclass(frozen=True)
 class Says:
-    """A proper answer; `tool` makes it a call of that tool. `wait` is waited for before the last piece."""
+    """A proper answer; `tool` makes it a call of that tool. Streamed, its last word is said again until `until`."""
 
     text: str = "Dear vendor"
     tool: str = ""
-    wait: asyncio.Event | None = None
+    until: asyncio.Event | None = None
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,10 @@ class OpenAIServer:
             if message["content"]:
                 first, space, rest = message["content"].partition(" ")
                 await send({"role": "assistant", "content": first + space})
-                if what.wait is not None:
-                    await what.wait.wait()
                 await send({"content": rest})
+                while what.until is not None and not what.until.is_set():
+                    await send({"content": f" {rest}"})
+                    await asyncio.sleep(0.005)
             for place, call in enumerate(message.get("tool_calls", [])):
                 await send({"tool_calls": [{"index": place, **call}]})
             await send({}, reason)
