@@ -16,7 +16,7 @@ from bot.core.runs import Run
 from bot.slack import wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.outcomes import WORDS, named, reason, sentence, votes
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible, when
+from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible, when
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
@@ -24,11 +24,12 @@ RESPOND: Final = "decide_respond"
 VIEW_FULL: Final = "view_full"
 
 _CONTENT: Final = Room(2500, 5500, 60)
-_FINAL: Final = Room(6000, 8500, 150)
+_FINAL: Final = Room(6000, 7500, 150)
 _TASK: Final = Room(2500, 5500, 40)
 _TITLE: Final = 120
-_FALLBACKS: Final = 5
-"""A context block holds 10 elements."""
+_FALLBACKS: Final = 3
+_USAGE: Final = 1000
+"""Bytes that what a run took may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ def outcome_note(run: Run) -> Drawing:
     if end:
         blocks.append(data([end]))
     if run.usage is not None:
-        blocks.append(context(*_usage(run.usage)))
+        blocks.append(_usage(run.usage))
     return Drawing(f"{STATES[run.status]}{by}: {escape(one_line(run.result, 200))} (<@{run.requester}>)", blocks)
 
 
@@ -208,7 +209,7 @@ STATES: Final = {
 _ACTIONS: Final = {Verb.APPROVE: APPROVE, Verb.REJECT: REJECT, Verb.RESPOND: RESPOND}
 
 
-def _usage(usage: runs.Usage) -> list[dict[str, Any]]:
+def _usage(usage: runs.Usage) -> Block:
     cached = f", {usage.cached:,} from the cache" if usage.cached else ""
     calls = f"{usage.calls:,} model call{'' if usage.calls == 1 else 's'}{cached}"
     lines = [f"Tokens: {usage.prompt_tokens:,} in, {usage.completion_tokens:,} out · {calls}"]
@@ -217,7 +218,9 @@ def _usage(usage: runs.Usage) -> list[dict[str, Any]]:
     lines += [f"{times:,}× {why}, so another model was asked" for why, times in usage.fallbacks[:_FALLBACKS]]
     if (more := len(usage.fallbacks) - _FALLBACKS) > 0:
         lines.append(f"and {more:,} other reasons; see the worker's log")
-    return [plain(line, 250) for line in lines]
+    while size_of(block := context(*(plain(line, 130) for line in lines))) > _USAGE:
+        lines.pop()
+    return block
 
 
 def _buttons(request: Request) -> list[Block]:
