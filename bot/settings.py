@@ -137,7 +137,7 @@ class WorkerSettings(_Common):
     """What `python -m agents` needs."""
 
     model_config_file: Path | None = Field(
-        None, validation_alias="MODEL_CONFIG", description="YAML file with an AutoGen model; else the demo model"
+        None, validation_alias="MODEL_CONFIG", description="YAML file with AutoGen models; else the demo model"
     )
     smtp_url: SecretStr | None = Field(None, description="`smtp://user:password@host:587`; else a Maildir")
     mail_from: str = Field("countersign@localhost", pattern=r"^[^@\s]+@[^@\s]+$", description="sender of mails")

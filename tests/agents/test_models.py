@@ -2,6 +2,7 @@
 
 import re
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, 
 from agents.demo_model import DemoModel
 from agents.models import load_model
 from bot.core.errors import WrongSettings
-from tests.openai_server import OpenAIServer
+from bot.core.ids import Digest
+from tests.agents.asking import answer_of, component
+from tests.agents.asking import written as several
+from tests.openai_server import Fails, OpenAIServer
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 EXAMPLES = re.findall(r"^## (.+?)\n.*?^```yaml\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -24,6 +28,15 @@ def written(folder: Path, text: str) -> Path:
     path = folder / "model.yaml"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+class Nowhere:
+    """Keeps nothing."""
+
+    async def get(self, question: Digest) -> bytes | None:
+        return None
+
+    async def put(self, question: Digest, answer: bytes, kept: timedelta) -> None: ...
 
 
 def refused(path: Path, environment: dict[str, str] | None = None) -> str:
@@ -45,7 +58,7 @@ def test_the_documentation_has_an_example_for_each_vendor() -> None:
 
 @pytest.mark.parametrize(("title", "text"), EXAMPLES, ids=[title for title, _ in EXAMPLES])
 async def test_each_documented_example_loads(title: str, text: str, tmp_path: Path) -> None:
-    client = load_model(written(tmp_path, text), KEYS)
+    client = load_model(written(tmp_path, text), KEYS, answers=Nowhere())
     try:
         assert isinstance(client, ChatCompletionClient)
         assert not isinstance(client, DemoModel)
@@ -156,3 +169,60 @@ config:
     assert last.content == "Dear vendor"
     assert openai.authorization == ["Bearer sk-#1: 'x'"] * 2
     assert [message["content"] for message in openai.asked[0]["messages"]] == ["You write.", "Write."]
+
+
+def test_everything_that_is_wrong_with_several_models_is_said_at_once_and_no_key(tmp_path: Path) -> None:
+    text = """
+models:
+  - provider: nobody.models.Client
+    config: {api_key: sk-written-down}
+  - provider: autogen_ext.models.openai.OpenAIChatCompletionClient
+    config: {model: gpt-4.1, api_key: sk-written-down, max_retries: sk-written-down}
+    timeout: soon
+    retries: 3
+  - provider: autogen_ext.models.openai.OpenAIChatCompletionClient
+    config: {model: gpt-4.1, api_key: "${FIRST}"}
+  - gpt-4.1
+  - provider: autogen_ext.models.openai.OpenAIChatCompletionClient
+timeout: 0s
+cash: 1d
+cache: for ever
+"""
+    with pytest.raises(WrongSettings) as caught:
+        load_model(written(tmp_path, text), {})
+    problems = "\n".join(caught.value.problems)
+    for part in (
+        "“cash” is not known here; known: models, timeout, cache",
+        "model 1: there is no provider “nobody.models.Client”",
+        "model 2: “retries” is not known here",
+        "model 2: timeout: “soon” is not a duration",
+        "model 2: autogen_ext.models.openai.OpenAIChatCompletionClient does not take this configuration",
+        "model 3: it uses FIRST",
+        "model 4: this is not a component",
+        "model 5: this is not a component",
+        "timeout: “0s” is out of range",
+        "cache: “for ever” is not a duration",
+    ):
+        assert part in problems
+    assert len(caught.value.problems) == 10
+    assert "sk-written-down" not in problems
+
+
+@pytest.mark.parametrize("text", ["models: []\n", "models: gpt-4.1\n", "models:\n"])
+def test_a_list_of_models_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
+    assert "“models:” must be a list of components" in refused(written(tmp_path, text))
+
+
+def test_a_misspelt_word_beside_one_model_is_refused(tmp_path: Path) -> None:
+    text = "provider: autogen_ext.models.openai.OpenAIChatCompletionClient\nconfig: {model: gpt-4.1, api_key: x}\n"
+    assert "“tiemout” is not known here" in refused(written(tmp_path, text + "tiemout: 5s\n"))
+
+
+async def test_models_of_the_same_name_are_told_apart(openai: OpenAIServer, tmp_path: Path) -> None:
+    same = component(openai, "same", max_retries=0)
+    openai.will("same", Fails(500), Fails(503))
+    client = load_model(several(tmp_path, [same, same, {**same, "label": "spare"}]), {})
+    _, answer = await answer_of(client, streaming=False)
+    await client.close()
+    assert answer.by == "spare"
+    assert answer.instead_of == ["same failed (HTTP 500)", "same (2) failed (HTTP 503)"]
