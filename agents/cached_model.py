@@ -7,6 +7,7 @@ given the answer of one that must not.
 
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -79,17 +80,19 @@ class CachedModel(WrappedModel):
                 yield kept.content
             yield kept
             return
-        async for piece in self._model.create_stream(
+        stream = self._model.create_stream(
             messages,
             tools=tools,
             tool_choice=tool_choice,
             json_output=json_output,
             extra_create_args=extra,
             cancellation_token=cancellation_token,
-        ):
-            if isinstance(piece, CreateResult):
-                await self._keep(key, piece)
-            yield piece
+        )
+        async with aclosing(stream):
+            async for piece in stream:
+                if isinstance(piece, CreateResult):
+                    await self._keep(key, piece)
+                yield piece
 
     async def _found(self, key: Digest) -> Answer | None:
         try:

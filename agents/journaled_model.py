@@ -96,8 +96,8 @@ class JournaledModel(WrappedModel):
             extra_create_args=extra,
             cancellation_token=cancellation_token,
         )
-        async with self._asking(key), aclosing(stream):
-            async for piece in _together(stream):
+        async with self._asking(key), aclosing(stream), aclosing(_together(stream)) as pieces:
+            async for piece in pieces:
                 yield piece if isinstance(piece, str) else await self._record(key, piece, json_output)
 
     def _key(
@@ -151,7 +151,7 @@ class JournaledModel(WrappedModel):
         """The model belongs to the process and stays open."""
 
 
-async def _together(stream: AsyncGenerator[str | CreateResult, None]) -> AsyncIterator[str | CreateResult]:
+async def _together(stream: AsyncGenerator[str | CreateResult, None]) -> AsyncGenerator[str | CreateResult, None]:
     """The same, with pieces that come fast after one another in one."""
     loop = asyncio.get_running_loop()
     held, since = "", loop.time()

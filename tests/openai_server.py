@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -116,13 +117,11 @@ class OpenAIServer:
                 request.transport.close()
         elif isinstance(what, Says):
             message, reason = _message(what)
-            if message["content"]:
-                first, space, rest = message["content"].partition(" ")
-                await send({"role": "assistant", "content": first + space})
-                await send({"content": rest})
-                while what.until is not None and not what.until.is_set():
-                    await send({"content": f" {rest}"})
-                    await asyncio.sleep(0.005)
+            for word in (words := re.findall(r"\S+\s*", message["content"] or "")):
+                await send({"content": word})
+            while what.until is not None and not what.until.is_set():
+                await send({"content": f" {words[-1]}"})
+                await asyncio.sleep(0.005)
             for place, call in enumerate(message.get("tool_calls", [])):
                 await send({"tool_calls": [{"index": place, **call}]})
             await send({}, reason)
