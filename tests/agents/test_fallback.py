@@ -45,7 +45,7 @@ async def loaded(path: Path) -> AsyncIterator[ChatCompletionClient]:
 async def of_two(
     openai: OpenAIServer, patience: float = 30, clock: Callable[[], float] = lambda: 0.0, **second: Any
 ) -> AsyncIterator[FallbackModel]:
-    """Two models with a time-out shorter than a file may name, and a clock that the test moves."""
+    """Two models, the first with a time-out shorter than a file may name, and a clock that the test moves."""
     clients = [
         OpenAIChatCompletionClient(
             model=name, base_url=openai.url, api_key=KEY, max_retries=0, model_info={**ABLE, **more}
@@ -53,8 +53,8 @@ async def of_two(
         for name, more in (("first", {}), ("second", second))
     ]
     choices = [
-        Choice(name, client, timedelta(seconds=patience), {"include_usage": True})
-        for name, client in zip(("first", "second"), clients, strict=True)
+        Choice("first", clients[0], timedelta(seconds=patience), {"include_usage": True}),
+        Choice("second", clients[1], timedelta(seconds=30), {"include_usage": True}),
     ]
     model = FallbackModel(choices, clock=clock)
     try:
@@ -110,7 +110,7 @@ async def test_a_stream_that_breaks_off_is_started_over_by_the_next_and_says_so(
     what: What, openai: OpenAIServer
 ) -> None:
     openai.will("first", what)
-    async with of_two(openai, patience=0.3) as model:
+    async with of_two(openai, patience=2) as model:
         shown, answer = await answer_of(model, streaming=True)
     assert shown == "Dear ven\n— first broke off; second starts over —\nDear vendor"
     assert (answer.content, answer.by) == ("Dear vendor", "second")

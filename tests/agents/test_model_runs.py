@@ -255,6 +255,7 @@ async def test_a_long_text_that_comes_quickly_or_again_is_no_flood_of_events(
 ) -> None:
     """R26: one line each, however many pieces it came in, and none more when the run is rebuilt."""
     monkeypatch.setattr(journaled_model, "PIECES_EVERY", timedelta(0))
+    monkeypatch.setattr(telling, "PACE", timedelta(hours=1))
     openai.will("first", *[Says("word " * 500)] * 3)
     async with two(openai, house) as model:
         await rebuilt_at_each_question(house, model)
