@@ -289,7 +289,9 @@ async def stop(store: Store, run: RunId, actor: Actor, admins: frozenset[UserId]
     raise _too_many_tries()
 
 
-async def finish(store: Store, lease: Lease, verb: runs.Verb, *, result: str, words: str = "") -> Run:
+async def finish(
+    store: Store, lease: Lease, verb: runs.Verb, *, result: str, words: str = "", usage: runs.Usage | None = None
+) -> Run:
     """End the run as its worker found it to end (finish or fail); withdraws what is still asked."""
     for _ in range(_TRIES):
         seen = await _live(store, lease)
@@ -297,7 +299,7 @@ async def finish(store: Store, lease: Lease, verb: runs.Verb, *, result: str, wo
         run = seen.value
         if verb is runs.Verb.FINISH:
             run = runs.move(run, runs.Verb.GO_ON, seen.now) or run
-        step = runs.end(run, verb, seen.now, result=result, words=words)
+        step = runs.end(run, verb, seen.now, result=result, words=words, usage=usage)
         change = Change(
             runs=(Put(step.run, seen.version),),
             requests=tuple(changed),
@@ -328,6 +330,11 @@ async def begin(store: Store, lease: Lease) -> Run:
 async def progressed(store: Store, lease: Lease, agent: str, words: str) -> Run:
     """One more line of progress for the requester's thread."""
     return await advance(store, lease, lambda run, now: runs.note_progress(run, agent, words, now))
+
+
+async def writing(store: Store, lease: Lease, what: runs.Writing) -> Run:
+    """What an agent is just writing, for the requester's thread."""
+    return await advance(store, lease, lambda run, now: runs.note_writing(run, what, now))
 
 
 async def answered(store: Store, lease: Lease, request: Request) -> Run:

@@ -6,6 +6,7 @@
 | `{ns}:run:<id>` | string | a run, likewise | 30 days after it ended |
 | `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | with its run |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run |
+| `{ns}:answer:<digest>` | string | a model's answer, where MODEL_CONFIG says that answers are kept | as it says |
 | `{ns}:message:<name>` | string | a Slack message of ours and what it shows | 400 days after it was last drawn |
 | `{ns}:ts:<workspace>:<channel>:<ts>` | string | the request that this Slack message belongs to | with its message |
 | `{ns}:once:<attempt>` | string | an attempt that was refused and recorded | 1 day |
@@ -25,7 +26,7 @@
 from datetime import timedelta
 from typing import Final
 
-from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, WorkspaceId
 
 KEPT: Final = timedelta(days=30)
 """How long settled requests and ended runs stay readable."""
@@ -77,6 +78,9 @@ class Keys:
 
     def journal(self, run: RunId) -> str:
         return f"{self.prefix}journal:{run}"
+
+    def answer(self, question: Digest) -> str:
+        return f"{self.prefix}answer:{question}"
 
     def message(self, name: str) -> str:
         return f"{self.prefix}message:{name}"
