@@ -55,7 +55,9 @@ class Runner:
         model: ChatCompletionClient,
         settings: WorkerSettings,
         stop: asyncio.Event,
+        script: RunId | None = None,
     ) -> None:
+        """`script`: of those that scripts advance by themselves, the one that is ours; a worker has none."""
         self._owner = owner
         self._store = store
         self._queue = queue
@@ -65,6 +67,7 @@ class Runner:
         self._model = model
         self._settings = settings
         self._stop = stop
+        self._script = script
         self.mended = 0
         """Parked runs that this process found decided and not asked for."""
         self._hand: set[RunId] = set()
@@ -99,6 +102,8 @@ class Runner:
     async def _claimed(self, run_id: RunId) -> None:
         seen = await self._patiently(lambda: self._store.run(run_id))
         if seen is None or seen.value.over or await self._patiently(lambda: flows.rests(self._store, seen.value)):
+            return
+        if seen.value.by_script and run_id != self._script:
             return
         name = seen.value.team
         team = self._teams.working.get(name)

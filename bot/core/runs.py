@@ -113,6 +113,8 @@ class Run:
     """The outcome in a sentence, then the agents' final words: what the requester reads."""
     words: str = ""
     stopped_by: UserId | None = None
+    by_script: bool = False
+    """Somebody's own program advances it, and no worker does."""
     writing: Writing | None = None
     """What is shown of a text under way until it is a line of progress; nothing depends on it."""
     usage: Usage | None = None
@@ -141,9 +143,10 @@ def start(
     team: str,
     task: str,
     now: datetime,
+    by_script: bool = False,
 ) -> Step:
     """A new run, queued."""
-    new = Run(run, workspace, channel, requester, team, task, now)
+    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script)
     return Step(new, (event(EventType.RUN_QUEUED, new, now, user=requester, team=team),))
 
 
