@@ -19,16 +19,23 @@ class JournaledModel(ChatCompletionClient):
     """A model client that asks the model once: in a rebuilt run the recorded answer is given.
 
     `failed` is told what goes wrong with the journal itself (LeaseLost, UnknownSchema), since AutoGen turns
-    exceptions into text.
+    exceptions into text. `token` is the run's own: a call ends with it whatever the caller passes on, because
+    MagenticOne passes none for a ledger in structured output.
     """
 
     def __init__(
-        self, model: ChatCompletionClient, journal: RunJournal, agent: str, failed: Callable[[Exception], None]
+        self,
+        model: ChatCompletionClient,
+        journal: RunJournal,
+        agent: str,
+        failed: Callable[[Exception], None],
+        token: CancellationToken | None = None,
     ) -> None:
         self._model = model
         self._journal = journal
         self._agent = agent
         self._failed = failed
+        self._token = token or CancellationToken()
 
     async def create(
         self,
@@ -46,15 +53,18 @@ class JournaledModel(ChatCompletionClient):
         if recorded is not None:
             return recorded
         async with self._journal.live(key):
-            result = await self._model.create(
-                messages,
-                tools=tools,
-                tool_choice=tool_choice,
-                json_output=json_output,
-                extra_create_args=extra,
-                cancellation_token=cancellation_token,
+            call = asyncio.ensure_future(
+                self._model.create(
+                    messages,
+                    tools=tools,
+                    tool_choice=tool_choice,
+                    json_output=json_output,
+                    extra_create_args=extra,
+                    cancellation_token=cancellation_token or self._token,
+                )
             )
-            return await self._record(key, result)
+            self._token.link_future(call)
+            return await self._record(key, await call)
 
     async def create_stream(
         self,
@@ -82,7 +92,7 @@ class JournaledModel(ChatCompletionClient):
                 tool_choice=tool_choice,
                 json_output=json_output,
                 extra_create_args=extra,
-                cancellation_token=cancellation_token,
+                cancellation_token=cancellation_token or self._token,
             ):
                 yield piece if isinstance(piece, str) else await self._record(key, piece)
 
@@ -119,7 +129,8 @@ class JournaledModel(ChatCompletionClient):
             raise
         except Exception as error:
             self._failed(error)
-            raise
+            # The run is let go: AutoGen 0.7's runtime bears a cancellation then, and waits for ever after an error.
+            raise asyncio.CancelledError from error
         return CreateResult.model_validate_json(stands.value)
 
     async def close(self) -> None:

@@ -17,7 +17,7 @@ def test_a_bug_can_be_planted_and_names_tests_that_exist(bug: Bug) -> None:
         ast.parse(planted(bug))
     assert bug.tests
     for test in bug.tests:
-        path, _, name = test.partition("::")
+        path, _, name = test.partition("[")[0].partition("::")
         found = ast.parse((TREE / path).read_text()).body
         assert name in {node.name for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
