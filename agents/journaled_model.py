@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, Literal
 
 from autogen_core import CancellationToken
@@ -52,7 +53,7 @@ class JournaledModel(ChatCompletionClient):
         recorded = await self._recorded(key)
         if recorded is not None:
             return recorded
-        async with self._journal.live(key):
+        async with self._live(key):
             call = asyncio.ensure_future(
                 self._model.create(
                     messages,
@@ -85,7 +86,7 @@ class JournaledModel(ChatCompletionClient):
                 yield recorded.content
             yield recorded
             return
-        async with self._journal.live(key):
+        async with self._live(key):
             async for piece in self._model.create_stream(
                 messages,
                 tools=tools,
@@ -118,6 +119,18 @@ class JournaledModel(ChatCompletionClient):
         entry = await self._journal.again(key)
         return None if entry is None else CreateResult.model_validate_json(entry.value)
 
+    @asynccontextmanager
+    async def _live(self, key: str) -> AsyncIterator[None]:
+        """Once the run is let go every error is a cancellation: AutoGen 0.7's runtime bears that, and waits for ever
+        after an error in a message whose sender was cancelled."""
+        try:
+            async with self._journal.live(key):
+                yield
+        except Exception as error:
+            if self._token.is_cancelled():
+                raise asyncio.CancelledError from error
+            raise
+
     async def _record(self, key: str, result: CreateResult) -> CreateResult:
         if isinstance(result.content, str):
             # Half a surrogate pair is no text that could be stored, shown or sent.
@@ -129,8 +142,7 @@ class JournaledModel(ChatCompletionClient):
             raise
         except Exception as error:
             self._failed(error)
-            # The run is let go: AutoGen 0.7's runtime bears a cancellation then, and waits for ever after an error.
-            raise asyncio.CancelledError from error
+            raise
         return CreateResult.model_validate_json(stands.value)
 
     async def close(self) -> None:

@@ -328,7 +328,7 @@ class Cutting(Store):
                 answer: bytes = (await step.execute())[-1]
                 return answer
 
-        self._commit = cut
+        self._commit = cut  # type: ignore[assignment]
 
 
 async def test_a_decision_made_while_the_subscription_was_cut_is_read_back(
