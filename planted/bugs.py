@@ -31,6 +31,9 @@ _DOUBTS = "tests/agents/test_doubts.py::"
 _CLICKS = "tests/slack/test_clicks.py::"
 _CARDS = "tests/slack/test_cards.py::"
 _SCRIBE = "tests/slack/test_scribe.py::"
+_OVERTAKEN = "tests/slack/test_overtaken.py::"
+_LEASES = "tests/store/test_leases.py::"
+_LETTING_GO = "tests/agents/test_letting_go.py::"
 
 BUGS: Final = (
     Bug(
@@ -40,6 +43,14 @@ BUGS: Final = (
         "short_name(run, slot_of(question), digest(question), length=16)",
         "short_name(slot_of(question), digest(question), length=16)",
         (_DECIDING + "test_the_id_of_a_request_follows_from_run_place_and_content",),
+    ),
+    Bug(
+        "the question that another one replaced stays open",
+        "R1",
+        "bot/flows.py",
+        "                changed.append(Put(back.request, before.version))\n                events += back.events\n",
+        "                pass\n",
+        (_FLOWS + "test_other_words_in_the_same_place_withdraw_what_was_asked_before",),
     ),
     Bug(
         "after a lost reply the card is posted without a look",
@@ -117,9 +128,7 @@ BUGS: Final = (
         "agents/journaled_model.py",
         "            self._token.link_future(call)\n",
         "",
-        (
-            "tests/agents/test_letting_go.py::test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",
-        ),
+        (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
     ),
     Bug(
         "a lost lease comes out of the model as an error",
@@ -128,6 +137,73 @@ BUGS: Final = (
         "if self._token.is_cancelled():",
         "if False:",
         (_JOURNAL + "test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text",),
+    ),
+    Bug(
+        "two workers hold one lease",
+        "R4",
+        "bot/store/lease.lua",
+        "tonumber(held[3]) > now and held[2] ~= owner then return 0 end",
+        "tonumber(held[3]) > now and false then return 0 end",
+        (_LEASES + "test_a_lease_is_one_owners_until_it_lets_go",),
+    ),
+    Bug(
+        "a claim keeps the fence",
+        "R4",
+        "bot/store/lease.lua",
+        "'fence', last + 1, 'owner'",
+        "'fence', last, 'owner'",
+        (_LEASES + "test_an_owner_that_claims_again_fences_its_own_past",),
+    ),
+    Bug(
+        "an old holder renews and releases",
+        "R4",
+        "bot/store/lease.lua",
+        "if held[2] ~= owner or (fence >= 0 and last ~= fence) then return 0 end",
+        "",
+        (
+            _LEASES + "test_a_lease_whose_time_is_over_is_anybodys_and_its_old_holder_has_no_say",
+            _LEASES + "test_one_process_draws_slack_until_it_lets_go",
+        ),
+    ),
+    Bug(
+        "a worker that stops keeps its leases",
+        "R4",
+        "agents/runner.py",
+        "            await self._store.release(lease)\n",
+        "",
+        (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
+    ),
+    Bug(
+        "an action in doubt is done again",
+        "R4",
+        "agents/journal.py",
+        "again = idempotent and before is not None",
+        "again = before is not None",
+        (_JOURNAL + "test_an_effect_that_was_started_and_never_ended_is_not_repeated",),
+    ),
+    Bug(
+        "changed code asks nobody",
+        "R4",
+        "agents/doubts.py",
+        "            if unused := self._unused(agent):\n",
+        "            if False and (unused := self._unused(agent)):\n",
+        (_DOUBTS + "test_people_may_stop_a_run_whose_code_changed",),
+    ),
+    Bug(
+        "what a killed scribe had in hand is not read again",
+        "R4",
+        "bot/store/outbox.py",
+        'what was handed out but not finished."""\n        self._undelivered = "0"\n',
+        'what was handed out but not finished."""\n        self._undelivered = ">"\n',
+        (_SCRIBE + "test_what_a_killed_scribe_had_in_hand_is_drawn_by_the_next_at_once",),
+    ),
+    Bug(
+        "what is settled stays for ever",
+        "R4",
+        "bot/store/store.py",
+        "KEPT if settled else None",
+        "None",
+        (_FLOWS + "test_what_is_settled_ends_by_itself_and_what_waits_does_not",),
     ),
     Bug(
         "no read-back after a resubscribe",
@@ -154,12 +230,56 @@ BUGS: Final = (
         (_PARKING + "test_a_decision_asks_for_a_parked_run_by_a_signal_of_its_own",),
     ),
     Bug(
+        "an event is ticked off before it is drawn",
+        "R5",
+        "bot/slack/scribe.py",
+        "                    await self._until_drawn(run, [event for _, event in entries])\n"
+        "                    for entry, _ in entries:\n"
+        "                        await self._outbox.done(entry)\n",
+        "                    for entry, _ in entries:\n"
+        "                        await self._outbox.done(entry)\n"
+        "                    await self._until_drawn(run, [event for _, event in entries])\n",
+        (_SCRIBE + "test_another_process_draws_on_when_the_scribe_is_gone",),
+    ),
+    Bug(
+        "a parked run whose job was lost is not found",
+        "R5",
+        "agents/runner.py",
+        "for request in await self._store.undelivered(10_000, UNHEARD):",
+        "for request in []:",
+        ("tests/agents/test_parked_runs.py::test_a_decision_whose_job_was_lost_is_found_counted_and_logged",),
+    ),
+    Bug(
+        "a signal that comes while a run is let go is lost",
+        "R5",
+        "bot/store/queue.py",
+        "            self._again.add(of)\n",
+        "            pass\n",
+        ("tests/store/test_queue.py::test_a_signal_is_heard_though_the_job_of_its_run_is_just_ending",),
+    ),
+    Bug(
         "a settled card keeps its buttons",
         "R6",
         "bot/slack/cards.py",
         "blocks + _outcome(request, request.decision)\n",
         'blocks + _outcome(request, request.decision) + [{"type": "actions", "elements": _buttons(request)}]\n',
         (_CARDS + "test_only_pending_cards_have_buttons_that_decide",),
+    ),
+    Bug(
+        "a second copy of a card stays",
+        "R6",
+        "bot/slack/poster.py",
+        "                await self._drop_orphan(name, known)\n",
+        "                pass\n",
+        (_OVERTAKEN + "test_a_scribe_that_is_put_down_finishes_its_post_and_deletes_the_second_copy",),
+    ),
+    Bug(
+        "an old picture is drawn over a newer one",
+        "R6, R20",
+        "bot/slack/scribe.py",
+        "                    if await self._state(run, events) == before:\n                        return\n",
+        "                    return\n",
+        (_OVERTAKEN + "test_a_scribe_that_draws_over_something_newer_draws_that_again",),
     ),
     Bug(
         "a refused click is acked and nothing is said",
@@ -289,6 +409,14 @@ BUGS: Final = (
         'return unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")',
         'return unicodedata.category(c) not in ("Cc",)',
         ("tests/slack/test_slack_text.py::test_what_hides_is_made_visible_and_the_rest_stays",),
+    ),
+    Bug(
+        "Slack fetches what a model wrote",
+        "R15",
+        "bot/slack/poster.py",
+        '"unfurl_links": False',
+        '"unfurl_links": True',
+        (_SCRIBE + "test_slack_fetches_no_address_that_a_model_wrote",),
     ),
     Bug(
         "the agent is not told that a no is a no in every way",

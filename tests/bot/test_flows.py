@@ -17,6 +17,7 @@ from bot.core.policy import ChannelSettings, OnTimeout
 from bot.core.ports import Lease
 from bot.core.refusals import Refusal
 from bot.core.requests import Status, Verb
+from bot.store.keys import KEPT
 from bot.store.store import EVENTS, Store
 from bot.store.wakeups import Wakeups
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
@@ -203,6 +204,18 @@ async def test_a_lost_lease_writes_nothing(store: Store, lease: Lease) -> None:
     with pytest.raises(LeaseLost):
         await flows.progressed(store, old, "drafter", "still here")
     assert EventType.REQUEST_ASKED not in await kinds(store)
+
+
+async def test_what_is_settled_ends_by_itself_and_what_waits_does_not(store: Store, lease: Lease) -> None:
+    """R4: a request outlasts any weekend; a month after its end nothing is left of it, nor of its run."""
+    asked = await flows.ask(store, lease, question())
+    keys = [store.keys.request(asked.id), store.keys.run(lease.run), store.keys.lease(lease.run)]
+    assert [await store.client.ttl(key) for key in keys] == [-1, -1, -1]
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked))
+    month = KEPT.total_seconds()
+    assert month - 60 < await store.client.ttl(keys[0]) <= month
+    await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+    assert all([month - 60 < await store.client.ttl(key) <= month for key in keys])
 
 
 async def test_a_stopped_run_takes_its_questions_back_in_the_same_step(store: Store, lease: Lease) -> None:
