@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 from typing import Final
 
-from planted.bugs import BUGS, Bug
+from planted.bug import Bug
+from planted.bugs import BUGS
 from planted.planting import PATIENCE, OutOfDate, copied, plant, tried
 
-_WIDTH: Final = 60
+_WIDTH: Final = 75
 
 
 def noticed(bug: Bug, tree: Path) -> bool:
@@ -26,7 +27,7 @@ def noticed(bug: Bug, tree: Path) -> bool:
     for number, test in enumerate(bug.tests):
         red = found.ran and test in found.failed
         name = f"{bug.name} ({bug.rule})" if not number else ""
-        print(f"{name:{_WIDTH + 15}} {'red  ' if red else 'GREEN'} {took:4.1f} s  {test.split('::')[1]}", flush=True)
+        print(f"{name:{_WIDTH}} {'red  ' if red else 'GREEN'} {took:4.1f} s  {test.split('::')[1]}", flush=True)
     if not found.ran:
         print(found.output)
     return found.ran and found.failed == set(bug.tests)

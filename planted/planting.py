@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from planted.bugs import Bug
+from planted.bug import Bug
 
 TREE: Final = Path(__file__).resolve().parent.parent
 PATIENCE: Final = 15

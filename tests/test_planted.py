@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from planted.bugs import BUGS, Bug
+from planted.bug import Bug
+from planted.bugs import BUGS
 from planted.planting import TREE, OutOfDate, copied, plant, planted, tried
 
 
