@@ -69,7 +69,7 @@ class RunContext:
 
     def model(self, agent: str) -> ChatCompletionClient:
         """The model for the agent of this name; each agent has its own, so that their journals do not mix."""
-        return JournaledModel(self._model, self._journal, agent, self.give_up, self._budget)
+        return JournaledModel(self._model, self._journal, agent, self.give_up, self._budget, self.token)
 
     def human(self, agent_name: str = "human", *, title: str = "") -> Human:
         """Somebody to ask: `UserProxyAgent(name, input_func=run.human().input_func)`.
