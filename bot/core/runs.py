@@ -1,5 +1,6 @@
 """The life of a run: one task given to one team."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -70,7 +71,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One task given to one team. `open` maps the place of a question in the run to its undecided request."""
+    """One task given to one team. `open` maps the place of a question in the run to its undecided request.
+
+    `options` are what was chosen when it was started, by name.
+    """
 
     id: RunId
     workspace: WorkspaceId
@@ -87,6 +91,7 @@ class Run:
     """The outcome in a sentence, then the agents' final words: what the requester reads."""
     words: str = ""
     stopped_by: UserId | None = None
+    options: dict[str, str] = field(default_factory=dict)
 
     @property
     def over(self) -> bool:
@@ -111,10 +116,17 @@ def start(
     team: str,
     task: str,
     now: datetime,
+    options: Mapping[str, str] | None = None,
 ) -> Step:
     """A new run, queued."""
-    new = Run(run, workspace, channel, requester, team, task, now)
-    return Step(new, (event(EventType.RUN_QUEUED, new, now, user=requester, team=team),))
+    new = Run(run, workspace, channel, requester, team, task, now, options=dict(options or {}))
+    data = {"team": team, **({"options": said(new)} if new.options else {})}
+    return Step(new, (event(EventType.RUN_QUEUED, new, now, user=requester, **data),))
+
+
+def said(run: Run) -> str:
+    """What was chosen when it was started, as people write it: `mode=never replies=3`."""
+    return " ".join(f"{name}={choice}" for name, choice in run.options.items())
 
 
 def move(run: Run, verb: Verb, now: datetime) -> Run | None:
