@@ -14,8 +14,8 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage
 from autogen_core.models import ChatCompletionClient
 
-from agents.answers import decision_in
 from agents.context import RunContext
+from agents.conversation import from_people
 from agents.journal import Entry, RunJournal
 from agents.patience import ended, patiently
 from agents.teams import Conclusion, Team, Teams
@@ -126,7 +126,8 @@ class Runner:
 
     async def _advance(self, run: Run, lease: Lease, journal: RunJournal, team: Team) -> None:
         log.info("Run %s of team %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
-        context = RunContext(run, lease, self._store, self._queue, self._wakeups, journal, self._model, self._settings)
+        ports = (self._store, self._queue, self._wakeups)
+        context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
         teller = _Teller(self._store, lease, journal, context)
         driving = asyncio.create_task(self._drive(context, team, teller), name=f"team of run {run.id}")
         given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -174,7 +175,7 @@ class Runner:
                 result = item
                 continue
             context.transcript.heard(item)
-            if isinstance(item, BaseChatMessage) and item.source != "user" and decision_in(item) is None:
+            if isinstance(item, BaseChatMessage) and item.source != "user" and not from_people(item):
                 teller.tell(item.source, item.to_text())
         assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."
         return await team.conclude(context, result)

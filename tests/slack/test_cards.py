@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from bot.core import requests, runs
 from bot.core.deciding import decide, sentence
 from bot.core.ids import GroupId, RequestId, RunId, UserId
+from bot.core.options import Option
 from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout
 from bot.core.ports import TeamInfo
 from bot.core.refusals import Refusal
-from bot.core.requests import Kind, Request, Status, Verb
+from bot.core.requests import Kind, Question, Request, Status, Verb
 from bot.core.runs import Run
 from bot.slack import cards, modals
 from bot.slack.cards import Drawing
@@ -84,6 +85,20 @@ def diverged() -> Request:
     return request(asked=asked)
 
 
+def turn(*, to_end: bool = False) -> Question:
+    """As `agents.proxy` asks."""
+    if to_end:
+        title, offers = "assistant says that it is finished. End here?", (Verb.APPROVE, Verb.RESPOND)
+        return question("All is done.\n\nTERMINATE", kind=Kind.END, title=title, agent="assistant", offers=offers)
+    offers = (Verb.APPROVE, Verb.RESPOND, Verb.REJECT)
+    return question(
+        "Step 1 of 2", kind=Kind.TURN, title="assistant has spoken. Go on?", agent="assistant", offers=offers
+    )
+
+
+CHAT = TeamInfo(
+    "chat", "talks", options=(Option("mode", "When people are asked", ("always", "never"), "never", "Always or never"),)
+)
 DOUBT_OFFERS = (Verb.RESPOND, Verb.APPROVE, Verb.REJECT)
 DRAWINGS: dict[str, Drawing] = {
     "card": card(request()),
@@ -111,6 +126,13 @@ DRAWINGS: dict[str, Drawing] = {
     "card_in_doubt_approved": card(decided(Verb.APPROVE, of=in_doubt())),
     "card_in_doubt_rejected": card(decided(Verb.REJECT, of=in_doubt())),
     "card_in_doubt_expired": card(requests.expire(in_doubt(), later(hours=2)).request),
+    "card_turn": card(request(asked=turn())),
+    "card_turn_approved": card(decided(Verb.APPROVE, of=request(asked=turn()))),
+    "card_turn_answered": card(decided(Verb.RESPOND, "Take the train.", request(asked=turn()))),
+    "card_turn_rejected": card(decided(Verb.REJECT, "enough", request(asked=turn()))),
+    "card_end": card(request(asked=turn(to_end=True))),
+    "card_end_approved": card(decided(Verb.APPROVE, of=request(asked=turn(to_end=True)))),
+    "card_end_expired": card(requests.expire(request(asked=turn(to_end=True)), later(hours=2)).request),
     "card_diverged": card(diverged()),
     "card_diverged_approved": card(decided(Verb.APPROVE, of=diverged())),
     "run_queued": cards.run_message(run()),
@@ -132,6 +154,7 @@ DRAWINGS: dict[str, Drawing] = {
 }
 VIEWS: dict[str, dict[str, Any]] = {
     "modal_start": modals.start([TeamInfo("email", "writes a mail"), TeamInfo("broken", "", "no model")], GENERAL),
+    "modal_start_options": modals.start([TeamInfo("email", "writes a mail"), CHAT], GENERAL, "chat"),
     "modal_reject": modals.reject(request(), GENERAL),
     "modal_respond": modals.respond(request(), GENERAL),
     "modal_in_doubt_stop": modals.reject(in_doubt(), GENERAL),
