@@ -49,6 +49,7 @@ _OFFERS: Final = {
 @dataclass(frozen=True, slots=True)
 class _Judged:
     move: Move
+    finished: bool = False
     problem: str = ""
     wanted: bool = False
 
@@ -105,7 +106,7 @@ class HumanProxy(Reviewer):
             self._replies = self._replies + 1 if went_on and self._policy is None else 0
             self._since = []
         elif judged.move is Move.END:
-            over = Over.UNJUDGED if judged.problem else Over.LIMIT if self._replies >= self._limit else Over.FINISHED
+            over = Over.UNJUDGED if judged.problem else Over.FINISHED if judged.finished else Over.LIMIT
             text, turn = by_itself(over, limit=self._limit, problem=judged.problem)
             self._replies, self._since = 0, []
         else:
@@ -144,7 +145,7 @@ class HumanProxy(Reviewer):
             limit=self._limit,
             wanted=bool(wanted.answer) or bool(problem),
         )
-        return _Judged(move, problem, bool(wanted.answer))
+        return _Judged(move, bool(said.answer), problem, bool(wanted.answer))
 
     async def _verdict(
         self,

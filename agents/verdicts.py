@@ -33,9 +33,10 @@ async def verdict(
     agent: str,
     about: str,
     journal: RunJournal | None,
-    within: timedelta = WITHIN,
+    within: timedelta | None = None,
 ) -> Verdict:
     """What the callable says, recorded, so that a rebuilt run hears the same. `about` is what it judges, as text.
+    It may take `within`, or else WITHIN.
 
     A sync callable runs in a thread of its own, so that it holds up nothing; one that never returns is left there.
     """
@@ -51,7 +52,8 @@ async def verdict(
     return Verdict(entry.value == "True") if entry.state == "done" else Verdict(None, entry.value)
 
 
-async def _ask(call: Callable[[], bool | Awaitable[bool]], name: str, within: timedelta) -> Verdict:
+async def _ask(call: Callable[[], bool | Awaitable[bool]], name: str, within: timedelta | None) -> Verdict:
+    within = within or WITHIN
     try:
         async with asyncio.timeout(within.total_seconds()):
             answer = await _in_a_thread(call)

@@ -45,7 +45,7 @@ def build(run: RunContext) -> AutoGenTeam:
 _RESULTS: Final = {
     Over.STOPPED: "Stopped before the assistant was finished.{why}",
     Over.FINISHED: "The assistant has finished.",
-    Over.LIMIT: "Ended after {limit} replies in a row without a person; the assistant was not finished.",
+    Over.LIMIT: "Ended after {limit} in a row without a person; the assistant was not finished.",
     Over.UNANSWERED: "Nobody answered in time, so the conversation has ended; the assistant may not be finished.",
     Over.UNJUDGED: "Ended, because nobody could tell whether the assistant was finished.",
 }
@@ -58,7 +58,8 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     if turn is None or turn.over is None:
         return Conclusion("The conversation has ended.", words)
     why = f" Their words: “{turn.words}”" if turn.words else ""
-    return Conclusion(_RESULTS[turn.over].format(limit=run.options["replies"], why=why), words)
+    limit = "1 reply" if run.options["replies"] == "1" else f"{run.options['replies']} replies"
+    return Conclusion(_RESULTS[turn.over].format(limit=limit, why=why), words)
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:

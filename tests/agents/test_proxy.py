@@ -139,9 +139,12 @@ async def test_never_asks_nobody_and_ends_at_the_limit(house: House) -> None:
     assert [e for e in await house.events() if e["type"] == "request_asked"] == []
 
 
-async def test_never_ends_when_the_assistant_says_so(house: House) -> None:
-    """S2"""
-    async with table(house, Mode.NEVER, "more", "done\nTERMINATE", is_termination_msg=DONE) as it:
+@pytest.mark.parametrize("limit", [1, 9])
+async def test_never_ends_when_the_assistant_says_so(house: House, limit: int) -> None:
+    """S2: also where the limit is reached by the same message."""
+    says = ("more", "done\nTERMINATE")
+    how = {"is_termination_msg": DONE, "max_consecutive_auto_reply": limit}
+    async with table(house, Mode.NEVER, *says, **how) as it:
         await it.over()
     assert it.talk.over is Over.FINISHED
     assert len(it.talk.words) == 2
@@ -151,9 +154,8 @@ async def test_terminate_asks_at_the_end_and_an_answer_begins_anew(house: House)
     """S3: runs by itself, asks when the assistant is finished, and an answer lets it run again."""
     says = ("one", "two", "TERMINATE", "four", "five", "six")
     async with table(house, Mode.TERMINATE, *says, max_consecutive_auto_reply=2) as it:
-        limit = await it.answers(
-            Verb.RESPOND, "and a hat"
-        )  # two replies were given, so “TERMINATE” is at the limit too
+        # Two replies were given, so that this message is at the limit too.
+        limit = await it.answers(Verb.RESPOND, "and a hat")
         assert limit.question.kind is Kind.END
         again = await it.answers(Verb.REJECT)
         assert (again.question.kind, again.question.content) == (Kind.TURN, "six")
@@ -164,12 +166,13 @@ async def test_terminate_asks_at_the_end_and_an_answer_begins_anew(house: House)
 
 async def test_go_on_at_the_limit_allows_one_more_as_in_0_2(house: House) -> None:
     """S3: only words begin the count anew, and the card says so."""
-    async with table(house, Mode.TERMINATE, "a", "b", "c", "d", max_consecutive_auto_reply=1) as it:
+    async with table(house, Mode.TERMINATE, *"abcde", max_consecutive_auto_reply=1) as it:
         asked = await it.answers(Verb.APPROVE)
         assert asked.question.content == "b"
         assert "Go on allows one more, and words of yours 1 again" in asked.question.notes[0]
         assert (await it.answers(Verb.RESPOND, "hm")).question.content == "c"
-        assert (await it.answers(Verb.REJECT)).question.content == "d\n".strip() or True
+        # Words began the count anew: one reply by itself came before this question.
+        assert (await it.answers(Verb.REJECT)).question.content == "e"
         await it.over()
 
 
