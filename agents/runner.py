@@ -14,6 +14,7 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage
 from autogen_core.models import ChatCompletionClient
 
+from agents import cut_off
 from agents.context import RunContext
 from agents.conversation import from_people
 from agents.journal import Entry, RunJournal
@@ -70,11 +71,11 @@ class Runner:
         self._hand: set[RunId] = set()
 
     async def advance(self, run: RunId) -> None:
-        """See the run to its end or until it parks, unless another worker holds it. StoreUnavailable only when
-        stopping."""
+        """See the run to its end or until it parks, unless another holds it. StoreUnavailable only when stopping."""
         if run in self._hand or self._stop.is_set():
             return
         self._hand.add(run)
+        cut_off.watch()
         try:
             await self._claimed(run)
         finally:

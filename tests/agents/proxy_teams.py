@@ -1,7 +1,6 @@
 """A conversation with a human proxy in each kind of team, for the tests that stop it, lose it and rebuild it."""
 
 from collections.abc import Callable, Sequence
-from itertools import count
 
 from autogen_agentchat.agents import AssistantAgent, SocietyOfMindAgent
 from autogen_agentchat.base import Team as AutoGenTeam
@@ -19,7 +18,7 @@ from autogen_agentchat.tools import AgentTool, TeamTool
 
 from agents.context import RunContext
 from agents.conversation import ConversationOver, over_in
-from agents.modes import Mode, Policy, last_line
+from agents.modes import Mode, any_of, every, last_line, when_said
 from tests.agents.rebuild_teams import SCRIPT, World
 
 FINISHED = last_line("TERMINATE")
@@ -41,13 +40,10 @@ def round_robin(world: World, run: RunContext) -> AutoGenTeam:
 
 
 def adaptive(world: World, run: RunContext) -> AutoGenTeam:
-    """Its policy says something else each time that it is asked, in whatever life of the run."""
-    flips: Policy = lambda messages: next(_FLIPS) % 2 == 0  # noqa: E731
-    people = run.reviewer("human", mode=flips, is_termination_msg=FINISHED)
+    """Asks at a word."""
+    policy = any_of(when_said("two"), every(9))
+    people = run.reviewer("human", mode=policy, is_termination_msg=FINISHED)
     return RoundRobinGroupChat([talker(run), people], termination_condition=ConversationOver())
-
-
-_FLIPS = count()
 
 
 def selector(world: World, run: RunContext) -> AutoGenTeam:

@@ -211,6 +211,27 @@ async def test_a_policy_that_does_not_answer_asks_and_the_card_says_why(
         await it.over()
 
 
+async def test_a_policys_verdict_stands_in_a_rebuilt_run(house: House) -> None:
+    """R4: a policy that would say something else after a crash is not asked again about what it has judged."""
+    answers = {"first": True, "second": True}
+
+    def policy(messages: Sequence[BaseChatMessage]) -> bool:
+        return answers[messages[-1].to_text()]
+
+    talk = Talk(("first", "second"), policy, {"max_consecutive_auto_reply": 9})
+    found = Teams({"talk": Team("talk", "", talk.build, talk.conclude, demo=talk.play)}, {})
+    await house.start("r1", "talk", "make a plan")
+    async with house.worker(found=found) as worker:
+        worker.advance()
+        asked = await house.asked()
+    answers["first"] = False
+    async with house.worker(found=found, owner="w2") as worker:
+        worker.advance()
+        await house.decide(asked, Verb.APPROVE)
+        assert (await house.asked(not_this=asked)).question.content == "second"
+    assert [e["type"] for e in await house.events()].count("request_asked") == 2
+
+
 async def test_without_people_a_broken_is_termination_msg_ends_the_conversation(house: House) -> None:
     """S2: where nobody can be asked, it stops; with people it asks."""
 
