@@ -94,6 +94,13 @@ def every(count: int) -> Policy:
     return lambda messages: len(messages) >= count
 
 
+def when_from(*agents: str) -> Policy:
+    """Asks when one of these agents has spoken; the others run free. ValueError if there is none."""
+    if not agents:
+        raise ValueError("when_from needs at least one agent's name.")
+    return lambda messages: any(message.source in agents for message in messages)
+
+
 def any_of(*policies: Policy) -> Policy:
     """Asks when one of the policies does."""
 

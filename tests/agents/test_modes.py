@@ -10,7 +10,7 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.modes import Mode, Move, Policy, any_of, every, last_line, next_move, says_terminate, when_said
+from agents.modes import Mode, Move, Policy, any_of, every, last_line, next_move, says_terminate, when_from, when_said
 from agents.verdicts import Verdict, verdict
 
 
@@ -80,7 +80,9 @@ def test_every_counts_what_was_said_since_people_were_asked() -> None:
     assert [every(3)(said(*"abcd"[:n])) for n in range(5)] == [False, False, False, True, True]
 
 
-@pytest.mark.parametrize("make", [lambda: when_said(), lambda: when_said("", "\u200b"), lambda: every(0)])
+@pytest.mark.parametrize(
+    "make", [lambda: when_said(), lambda: when_said("", "\u200b"), lambda: every(0), lambda: when_from()]
+)
 def test_a_policy_that_could_never_be_meant_is_refused(make: object) -> None:
     with pytest.raises(ValueError):
         make()  # type: ignore[operator]

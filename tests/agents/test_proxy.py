@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent
-from autogen_agentchat.base import TaskResult
+from autogen_agentchat.base import ChatAgent, TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import MaxMessageTermination
-from autogen_agentchat.messages import BaseChatMessage
-from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
+from autogen_agentchat.teams import RoundRobinGroupChat, SelectorGroupChat
 from autogen_core.models import LLMMessage
 
 from agents import verdicts
@@ -21,7 +21,7 @@ from agents.answers import decision_in
 from agents.context import RunContext
 from agents.conversation import METADATA, ConversationOver, Over, over_in, turn_in
 from agents.demo_model import turns
-from agents.modes import IsTermination, Mode, Policy, every, last_line
+from agents.modes import IsTermination, Mode, Policy, every, last_line, when_from
 from agents.teams import Conclusion, Team, Teams
 from bot.core.policy import OnTimeout
 from bot.core.requests import Kind, Request, Verb
@@ -262,6 +262,73 @@ async def test_where_the_channel_says_so_it_goes_on_by_timeout(house: House) -> 
     assert it.talk.over is Over.FINISHED
     assert "no person has read the last message" in it.talk.read[1]
     assert it.talk.read[1].endswith("Please go on.")
+
+
+def group(run: RunContext, *members: ChatAgent, over: str) -> AutoGenTeam:
+    return RoundRobinGroupChat(
+        list(members), termination_condition=ConversationOver([over]) | MaxMessageTermination(30)
+    )
+
+
+async def test_a_worker_that_never_asks_and_an_approver_share_a_team(house: House) -> None:
+    """S6: only the approver's question reaches people, and only the approver ends the team."""
+    talk = Talk(("draft\nTERMINATE",), Mode.ALWAYS)
+
+    def build(run: RunContext) -> AutoGenTeam:
+        researcher, writer = (AssistantAgent(name, model_client=run.model(name)) for name in ("researcher", "writer"))
+        worker = run.reviewer("worker", mode=Mode.NEVER, max_consecutive_auto_reply=1)
+        approver = run.reviewer("approver", mode=Mode.ALWAYS, is_termination_msg=DONE)
+        return group(run, researcher, worker, writer, approver, over="approver")
+
+    found = Teams({"talk": Team("talk", "", build, talk.conclude, demo=talk.play)}, {})
+    await house.start("r1", "talk", "find out")
+    async with house.worker(found=found) as worker:
+        worker.advance()
+        first = await house.asked()
+        await house.decide(first, Verb.RESPOND, "longer")
+        second = await house.asked(not_this=first)
+        await house.decide(second, Verb.APPROVE)
+        run = await house.over()
+    assert run.status is Status.FINISHED, run.result
+    assert {first.question.agent, second.question.agent} == {"writer to approver"}
+    # All that was said since the approver's last turn can be read, with who said it (R13).
+    for part in ("researcher:\ndraft", "worker:\nPlease go on.", "writer:\ndraft"):
+        assert part in first.question.content
+    assert "CONVERSATION OVER: REPLY LIMIT REACHED" in second.question.content
+    assert [e["type"] for e in await house.events()].count("request_asked") == 2
+
+
+async def test_only_the_agent_that_is_named_asks(house: House) -> None:
+    """S17: of three, two run free and one is looked at."""
+    talk = Talk(("step",), Mode.ALWAYS)
+
+    def build(run: RunContext) -> AutoGenTeam:
+        three = [AssistantAgent(name, model_client=run.model(name)) for name in ("planner", "deployer", "tester")]
+        people = run.reviewer("people", mode=when_from("deployer"))
+
+        def following(thread: Sequence[BaseAgentEvent | BaseChatMessage]) -> str:
+            spoken = [m.source for m in thread if isinstance(m, BaseChatMessage)]
+            names = [agent.name for agent in three]
+            return names[sum(s in names for s in spoken) % 3] if spoken[-1] not in names else "people"
+
+        over = ConversationOver() | MaxMessageTermination(30)
+        model = run.model("selector")
+        return SelectorGroupChat(
+            [*three, people], model_client=model, selector_func=following, termination_condition=over
+        )
+
+    found = Teams({"talk": Team("talk", "", build, talk.conclude, demo=talk.play)}, {})
+    await house.start("r1", "talk", "ship it")
+    async with house.worker(found=found) as worker:
+        worker.advance()
+        first = await house.asked()
+        await house.decide(first, Verb.APPROVE)
+        second = await house.asked(not_this=first)
+        await house.decide(second, Verb.REJECT)
+        await house.over()
+    assert first.question.agent == second.question.agent == "deployer"
+    spoken = [m.source for m in talk.messages if m.source not in ("user", "people")]
+    assert spoken == ["planner", "deployer", "tester", "planner", "deployer"]
 
 
 async def test_words_that_say_it_is_over_end_nothing(house: House) -> None:
