@@ -214,8 +214,10 @@ async def test_a_policy_that_does_not_answer_asks_and_the_card_says_why(
 async def test_a_policys_verdict_stands_in_a_rebuilt_run(house: House) -> None:
     """R4: a policy that would say something else after a crash is not asked again about what it has judged."""
     answers = {"first": True, "second": True}
+    judged: list[str] = []
 
     def policy(messages: Sequence[BaseChatMessage]) -> bool:
+        judged.append(messages[-1].to_text())
         return answers[messages[-1].to_text()]
 
     talk = Talk(("first", "second"), policy, {"max_consecutive_auto_reply": 9})
@@ -229,6 +231,7 @@ async def test_a_policys_verdict_stands_in_a_rebuilt_run(house: House) -> None:
         worker.advance()
         await house.decide(asked, Verb.APPROVE)
         assert (await house.asked(not_this=asked)).question.content == "second"
+    assert judged == ["first", "second"]
     assert [e["type"] for e in await house.events()].count("request_asked") == 2
 
 

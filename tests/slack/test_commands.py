@@ -201,6 +201,21 @@ async def test_another_team_in_the_window_has_none_of_the_first_ones_options(
     assert (run.team, run.options) == ("email", {})
 
 
+async def test_options_that_the_window_could_not_take_away_do_not_count(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None
+) -> None:
+    """Another team was chosen, and Slack still shows the first one's options."""
+    alice = slack.user("alice")
+    await alice.command("/agent")
+    await alice.click(await alice.wait_modal("Start a task"), modals.TEAM, choose="chat")
+    window = await alice.wait_modal("When people are asked")
+    slack.faults.add("server_error", on="views.update", status=503, times=None)
+    await alice.click(window, modals.TEAM, choose="email")
+    assert await alice.submit({"task": "tell the vendor"}) == {}
+    (run,) = await runs(store)
+    assert (run.team, run.options) == ("email", {})
+
+
 async def test_a_window_whose_options_were_not_shown_still_starts(
     slack: LocalSlack, store: Store, bot: Desk, chat: None
 ) -> None:
