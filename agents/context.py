@@ -20,6 +20,7 @@ from agents.modes import IsTermination, Mode, Policy, says_terminate
 from agents.patience import patiently
 from agents.proxy import REPLIES, HumanProxy
 from agents.tools import JournaledTools, Offered
+from agents.usage import Budget
 from bot import flows
 from bot.core.errors import LeaseLost, NotFound
 from bot.core.ids import RequestId
@@ -65,6 +66,7 @@ class RunContext:
         journal.now = self._now
         self._desk.arrived = journal.arrived
         self.transcript = self._desk.transcript
+        self._budget = Budget(journal, settings.model_calls)
 
     @property
     def task(self) -> str:
@@ -81,7 +83,7 @@ class RunContext:
         model = self._model
         if self._script is not None and isinstance(model, DemoModel):
             model = model.playing(agent, self._script)
-        return JournaledModel(model, self._journal, agent, self.give_up)
+        return JournaledModel(model, self._journal, agent, self.give_up, self._budget)
 
     def human(self, agent_name: str = "human", *, title: str = "") -> Human:
         """Somebody to ask: `UserProxyAgent(name, input_func=run.human().input_func)`.
