@@ -14,8 +14,9 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChunkEvent
 from autogen_core.models import ChatCompletionClient
 
-from agents.answers import decision_in
+from agents import cut_off
 from agents.context import RunContext
+from agents.conversation import from_people
 from agents.journal import RunJournal
 from agents.patience import ended, patiently
 from agents.teams import Conclusion, Team, Teams
@@ -74,11 +75,11 @@ class Runner:
         self._pace = Pace()
 
     async def advance(self, run: RunId) -> None:
-        """See the run to its end or until it parks, unless another worker holds it. StoreUnavailable only when
-        stopping."""
+        """See the run to its end or until it parks, unless another holds it. StoreUnavailable only when stopping."""
         if run in self._hand or self._stop.is_set():
             return
         self._hand.add(run)
+        cut_off.watch()
         try:
             await self._claimed(run)
         finally:
@@ -132,7 +133,8 @@ class Runner:
 
     async def _advance(self, run: Run, lease: Lease, journal: RunJournal, team: Team) -> None:
         log.info("Run %s of team %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
-        context = RunContext(run, lease, self._store, self._queue, self._wakeups, journal, self._model, self._settings)
+        ports = (self._store, self._queue, self._wakeups)
+        context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
         teller = Teller(self._store, lease, journal, context, self._pace)
         driving = asyncio.create_task(self._drive(context, team, teller), name=f"team of run {run.id}")
         given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -183,7 +185,7 @@ class Runner:
                 teller.writes(item.source, item.content)
                 continue
             context.transcript.heard(item)
-            if isinstance(item, BaseChatMessage) and item.source != "user" and decision_in(item) is None:
+            if isinstance(item, BaseChatMessage) and item.source != "user" and not from_people(item):
                 teller.tell(item.source, item.to_text())
             else:
                 teller.wrote(item.source)

@@ -5,7 +5,7 @@ and the clock, or one person twice never decide the same request twice.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -15,6 +15,7 @@ from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
 from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.options import chosen as choose
 from bot.core.people import Actor
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Put, Queue, Seen, Store
@@ -37,10 +38,12 @@ async def start(
     requester: UserId,
     team: str,
     task: str,
+    options: Mapping[str, str] | None = None,
 ) -> Run:
     """A new run of the team. The same run id again (a retried delivery, R8) is the same run.
 
-    InvalidInput, with nothing changed, if the team is unknown, no worker runs it, or the task is empty or too long.
+    `options` not given are the team's defaults. InvalidInput, with nothing changed, if the team is unknown, no worker
+    runs it, an option cannot be chosen, or the task is empty or too long.
     """
     task = _readable(task)
     teams = {t.name: t for t in await store.teams()}
@@ -50,9 +53,19 @@ async def start(
         raise InvalidInput(f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}.")
     if teams[team].problem:
         raise InvalidInput(f"The team “{team}” cannot run: {teams[team].problem} Nothing was started.")
+    chosen = choose(team, teams[team].options, options or {})
     await _somebody_may_decide(store, channel)
     now = await store.now()
-    step = runs.start(run, workspace=workspace, channel=channel, requester=requester, team=team, task=task, now=now)
+    step = runs.start(
+        run,
+        workspace=workspace,
+        channel=channel,
+        requester=requester,
+        team=team,
+        task=task,
+        now=now,
+        options=chosen,
+    )
     await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
     await queue.advance(run)
     return step.run

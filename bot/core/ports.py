@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from bot.core.events import Event
 from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, WorkspaceId
+from bot.core.options import Option
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.requests import Request
 from bot.core.runs import Run
@@ -95,11 +96,15 @@ class Committed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TeamInfo:
-    """A team of agents as its worker announces it; `problem` says why it cannot be used."""
+    """A team of agents as its worker announces it; `problem` says why it cannot be used.
+
+    `options` are what can be chosen when it is started.
+    """
 
     name: str
     line: str
     problem: str = ""
+    options: tuple[Option, ...] = ()
 
 
 class Store(Protocol):

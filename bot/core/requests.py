@@ -33,6 +33,8 @@ class Kind(StrEnum):
     """Which of the options; reject to choose none."""
     TURN = "turn"
     """Whether a conversation goes on: approve, respond with what is said next, or reject to stop."""
+    END = "end"
+    """Whether a conversation whose agents say that they are finished ends: approve, or respond with what comes next."""
     IN_DOUBT = "in_doubt"
     """Whether something happened: respond "it ran" with what it returned, approve another try, or reject to stop."""
     DIVERGED = "diverged"

@@ -94,10 +94,16 @@ class Told:
 
 
 async def live(
-    house: House, build: Callable[[World, RunContext], AutoGenTeam], run: str, dies_at: int = 0, lives: int = 2
+    house: House,
+    build: Callable[[World, RunContext], AutoGenTeam],
+    run: str,
+    dies_at: int = 0,
+    lives: int = 2,
+    *,
+    changes: bool = False,
 ) -> Told:
     """A run in two lives, or in one if it never dies."""
-    world = World(wants_changes=build is graph_cycle)
+    world = World(wants_changes=changes or build is graph_cycle)
     it = team(build, world)
     people = People(house, world)
     await house.start(run, it.name, "get pens")
