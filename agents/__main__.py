@@ -20,9 +20,11 @@ from agents.runner import Runner
 from bot import deadlines
 from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from bot.settings import WorkerSettings, read
+from bot.store.confirming import Replicas
+from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
 from bot.store.queue import Queue, work
-from bot.store.store import Store, connect
+from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 
 log = logging.getLogger("agents")
@@ -46,7 +48,9 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
     url = settings.redis_url.get_secret_value()
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     async with connect(url) as client:
-        store = Store(client, settings.namespace)
+        store = Store(
+            client, settings.namespace, Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+        )
         if not await _reached(store, stop):
             return
         async with Queue(url, settings.namespace) as queue, Wakeups(store) as wakeups:

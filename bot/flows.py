@@ -90,6 +90,8 @@ async def ask(store: Store, lease: Lease, question: Question) -> Request:
         run = await _live(store, lease)
         known = await store.request(wanted)
         if known is not None:
+            if not await store.confirm(known):
+                continue
             return known.value
         rules = await rules_of(store, run.value.channel)
         if not rules.reviewers:
@@ -141,6 +143,9 @@ async def decide(
             raise NotFound(Refusal.UNKNOWN.value)
         step = deciding.decide(seen.value, attempt, seen.now)
         if not step.changes:
+            if not await store.confirm(seen):
+                seen = None
+                continue
             return await _told(store, queue, step.request)
         if (refusal := step.refusal) is not None:
             await store.commit(Change(events=step.events, once=attempt.id))

@@ -49,6 +49,10 @@ class _Common(BaseSettings):
     redis_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/0"), description="Redis or Valkey, with its password; `noeviction` and AOF"
     )
+    redis_wait: int = Field(
+        0, ge=0, le=10, description="replicas that must confirm each decision and journal entry before it counts"
+    )
+    redis_wait_ms: int = Field(1000, ge=10, le=2000, description="milliseconds that they have; then people are told")
     namespace: str = Field(
         "countersign", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="prefix of every key, one per Slack workspace"
     )
@@ -57,7 +61,8 @@ class _Common(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
-        return _begins(value, "redis://", "rediss://", "unix://")
+        schemes = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
+        return _begins(value, *(f"{scheme}://" for scheme in schemes))
 
 
 class WebSettings(_Common):

@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 
 from docket import Docket, Worker
 from docket.dependencies import Dependency
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from bot.core.errors import StoreUnavailable
 from bot.core.ids import RequestId, RunId
@@ -51,7 +51,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
 class Queue:
     """Where anybody asks for a run to be advanced. Enter it as an async context manager.
 
-    `url`: `redis://:password@host:port/db`. `namespace`: the installation's, as in bot.store.keys.
+    `url`: as for bot.store.connecting. `namespace`: the installation's, as in bot.store.keys.
     """
 
     def __init__(self, url: str, namespace: str) -> None:
@@ -84,7 +84,7 @@ class Queue:
             key += f"@{due:%Y%m%dT%H%M%S}"
         try:
             await self._docket.add("advance", when=due, key=key)(run)
-        except RedisError as error:
+        except (RedisError, RedisClusterException) as error:
             raise StoreUnavailable(
                 f"Redis did not take the job for run {run}; the run is kept and will be advanced later."
             ) from error
@@ -212,6 +212,11 @@ class _Docket(Docket):
     def __init__(self, name: str, url: str, execution_ttl: timedelta) -> None:
         super().__init__(name=name, url=url, execution_ttl=execution_ttl)
         self._gate = asyncio.Semaphore(CONNECTIONS)
+
+    @property
+    def prefix(self) -> str:
+        """The name, which carries the hash tag already: the same keys on a Cluster as on one server."""
+        return self.name
 
     @contextlib.asynccontextmanager
     async def redis(self) -> AsyncGenerator[Any, None]:

@@ -319,7 +319,8 @@ async def test_a_run_taken_over_by_another_worker_is_let_go_in_silence(house: Ho
     async with house.worker(owner="w1") as one, house.worker(owner="w2") as two:
         first = one.advance()
         request = await house.asked()
-        await house.store.release(Lease(RunId("r1"), 1, "w1"))
+        fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
+        await house.store.release(Lease(RunId("r1"), fence, "w1"))
         two.advance()
         await asyncio.wait_for(first, 5)
         await house.decide(request, Verb.APPROVE)
