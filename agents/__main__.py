@@ -17,7 +17,7 @@ from agents.delivery import parse_smtp_url
 from agents.mail import is_address
 from agents.models import load_model
 from agents.runner import Runner
-from bot import deadlines
+from bot import deadlines, metrics
 from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from bot.settings import WorkerSettings, read
 from bot.store.confirming import Replicas
@@ -65,7 +65,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
                 settings=settings,
                 stop=stop,
             )
-            async with asyncio.TaskGroup() as jobs:
+            async with metrics.served(settings.host, settings.metrics_port), asyncio.TaskGroup() as jobs:
                 announcing = jobs.create_task(_announce(store, owner, found, stop))
                 jobs.create_task(_reconcile(runner, stop))
                 keeping = jobs.create_task(deadlines.keep(store, queue, wakeups), name="deadlines")

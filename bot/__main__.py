@@ -69,7 +69,9 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         connected: Callable[[], Awaitable[bool]] | None = None
         if app_token:
             connected = await stack.enter_async_context(socket_mode(app, app_token, clients.reads))
-        asgi = web.http(None if app_token else app, lambda: web.problem_of(store, connected))
+        asgi = web.http(
+            None if app_token else app, lambda: web.problem_of(store, connected), lambda: web.measured(store)
+        )
         port = await stack.enter_async_context(web.serving(asgi, settings.host, settings.port))
         way = "Socket Mode" if app_token else f"signed HTTP at {web.EVENTS_PATH}"
         _log.info("Workspace %s, %s, port %d.", identity.workspace, way, port)

@@ -58,6 +58,8 @@ class _Common(BaseSettings):
     )
     log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
 
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 behind a load balancer")
+
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
@@ -81,8 +83,9 @@ class WebSettings(_Common):
     on_timeout: OnTimeout = Field(OnTimeout.REJECT, description="what a timeout means: reject, approve or wait")
     quorum: int = Field(1, ge=1, le=20, description="how many different people must approve")
     own_requests: bool = Field(False, description="whether people may decide on requests of runs they started")
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 behind a load balancer")
-    port: int = Field(3000, ge=0, le=65535, description="for `/slack/events` and `/healthz`; 0 takes a free one")
+    port: int = Field(
+        3000, ge=0, le=65535, description="for `/slack/events`, `/healthz` and `/metrics`; 0 takes a free one"
+    )
 
     @field_validator("slack_bot_token")
     @classmethod
@@ -151,6 +154,7 @@ class WorkerSettings(_Common):
     park_after: ParkAfter = Field(
         timedelta(minutes=1), description="a run that waits longer leaves memory; 0s: at once"
     )
+    metrics_port: int = Field(0, ge=0, le=65535, description="for `/metrics` of the worker; 0: none")
     concurrency: int = Field(1000, ge=1, le=10_000, description="runs that one worker holds in memory at once")
 
 

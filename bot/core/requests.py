@@ -248,9 +248,19 @@ def settle(request: Request, decision: Decision, *, user: UserId | None = None) 
                 how=decision.how,
                 words=decision.words,
                 digest=request.digest,
+                workspace=None,
+                **_spans(request, decision),
             ),
         ),
     )
+
+
+def _spans(request: Request, decision: Decision) -> dict[str, str]:
+    """Seconds from the question to its end, and from the deadline to whoever kept it."""
+    spans = {"waited": f"{(decision.at - request.created_at).total_seconds():.3f}"}
+    if decision.how is How.TIMEOUT and request.deadline is not None:
+        spans["late"] = f"{(decision.at - request.deadline).total_seconds():.3f}"
+    return spans
 
 
 def event(

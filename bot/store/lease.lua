@@ -13,5 +13,5 @@ if verb == 'claim' then
   return fence
 end
 if held[2] ~= owner or (mine >= 0 and last ~= mine) then return 0 end
-redis.call('HSET', KEYS[1], 'until', verb == 'renew' and now + ms or 0)
+redis.call('HSET', KEYS[1], 'until', now + (verb == 'renew' and ms or 0))
 return 1

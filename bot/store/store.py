@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import redis.asyncio
 import redis.exceptions
@@ -36,6 +36,8 @@ TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
 _HERE = Path(__file__).parent
 _COMMIT = (_HERE / "commit.lua").read_text()
 _LEASE = (_HERE / "lease.lua").read_text()
+_UNHELD = (_HERE / "unheld.lua").read_text()
+_AT_ONCE: Final = 1000
 _TIME = "return redis.call('TIME')"
 """A script, because it goes to the server that holds its key: on a Cluster each node has a clock of its own."""
 _GET = "return {redis.call('GET', KEYS[1]), redis.call('TIME')}"
@@ -81,6 +83,7 @@ class Store:
         self._replicas = replicas
         self._commit = self.writing(_COMMIT)
         self._lease = client.register_script(_LEASE)
+        self._unheld = client.register_script(_UNHELD)
         self._get = client.register_script(_GET)
         self._clock = client.register_script(_TIME)
 
@@ -150,9 +153,24 @@ class Store:
         """The newest runs that have not ended."""
         return await self._newest([self.keys.active, self.keys.parked], limit)
 
-    async def unparked_runs(self, limit: int) -> list[Run]:
-        """The newest of those that are not parked: what it costs does not depend on how many are."""
-        return await self._newest([self.keys.active], limit)
+    async def unheld(self, limit: int, since: timedelta) -> list[RunId]:
+        """Runs that are not parked and that no worker has held for so long, the oldest first; the runs are not read."""
+        async with reaching():
+            oldest = await self.client.zrange(self.keys.active, 0, limit - 1)
+            runs = [RunId(name.decode()) for name in oldest]
+            found: list[RunId] = []
+            for start in range(0, len(runs), _AT_ONCE):
+                some = runs[start : start + _AT_ONCE]
+                leases = [self.keys.lease(run) for run in some]
+                places = await self._unheld(keys=[self.keys.active, *leases], args=[ms(since), *some])
+                found += [some[place - 1] for place in places]
+        return found
+
+    async def standing(self) -> dict[str, int]:
+        """How many requests wait for people, how many runs are in memory or on their way there, and how many parked."""
+        indexes = {"requests": self.keys.pending, "runs": self.keys.active, "parked_runs": self.keys.parked}
+        async with reaching():
+            return {what: int(await self.client.zcard(index)) for what, index in indexes.items()}
 
     async def undelivered(self, limit: int, older: timedelta) -> list[Request]:
         """Requests that were settled at least that long ago and whose run has not heard of it, the oldest first."""
