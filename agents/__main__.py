@@ -128,9 +128,11 @@ async def _announce(store: Store, owner: str, found: teams.Teams, stop: asyncio.
 
 async def _reconcile(runner: Runner, stop: asyncio.Event) -> None:
     """Ask for runs whose job was lost (R5), at the start and now and then."""
+    starting = True
     while not stop.is_set():
         try:
-            await runner.reconcile()
+            await runner.reconcile(starting=starting)
+            starting = False
         except StoreUnavailable as away:
             log.warning("Lost jobs were not looked for: %s", away)
         except Exception:

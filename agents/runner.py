@@ -79,16 +79,16 @@ class Runner:
         finally:
             self._hand.discard(run)
 
-    async def reconcile(self) -> None:
-        """Ask again for every run that nobody has advanced for a moment; a job that is only late is not doubled by it.
+    async def reconcile(self, *, starting: bool = False) -> None:
+        """Ask again for every run that nobody held for a moment; `starting`: that nobody holds now.
 
         Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
         """
-        for lost in await self._store.unheld(10_000, UNHEARD):
-            if lost not in self._hand:
+        for run in set(await self._store.unheld(10_000, timedelta(0) if starting else UNHEARD)) - self._hand:
+            if not starting:
                 metrics.repaired(Repair.JOB_LOST)
-                log.warning("Run %s is advanced by nobody; asking.", lost)
-                await self._queue.advance(lost)
+                log.warning("Run %s is advanced by nobody; asking.", run)
+            await self._queue.advance(run)
         for request in await self._store.undelivered(10_000, UNHEARD):
             seen = await self._store.run(request.run)
             if seen is not None and seen.value.status is Status.PARKED and request.run not in self._hand:
