@@ -63,6 +63,9 @@ class _Common(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if "+sentinel://" in url and not re.match(r"rediss?\+sentinel://[^/?]+/[^/?]+(/\d+)?(\?|$)", url):
+            raise ValueError("must name the Sentinels and their primary, like redis+sentinel://host:26379/name/0")
         schemes = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
         return _begins(value, *(f"{scheme}://" for scheme in schemes))
 
