@@ -22,11 +22,12 @@ from agents.patience import ended, patiently
 from agents.teams import Conclusion, Team, Teams
 from agents.telling import LINE, Pace, Teller
 from agents.usage import add_up
-from bot import flows
+from bot import flows, metrics
 from bot.core.errors import CountersignError, LeaseLost, StoreUnavailable
 from bot.core.ids import RunId
 from bot.core.ports import Journal, Lease, Queue, Store, Wakeups
 from bot.core.runs import MOVES, Run, Status, Usage, Verb
+from bot.metrics import Repair
 from bot.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ GRACE: Final = timedelta(seconds=5)
 SOON: Final = timedelta(milliseconds=100)
 ELSEWHERE: Final = timedelta(seconds=2)
 UNHEARD: Final = timedelta(seconds=5)
-"""A parked run's decision that was not heard of for so long has lost its job."""
+"""A run that nobody held, or a parked one's decision that was not heard of, for so long has lost its job."""
 _AT_REST: Final = frozenset({Status.PARKED, *(status for status, moves in MOVES.items() if not moves)})
 
 
@@ -69,8 +70,6 @@ class Runner:
         self._settings = settings
         self._stop = stop
         self._script = script
-        self.mended = 0
-        """Parked runs that this process found decided and not asked for."""
         self._hand: set[RunId] = set()
         self._pace = Pace()
 
@@ -85,18 +84,20 @@ class Runner:
         finally:
             self._hand.discard(run)
 
-    async def reconcile(self) -> None:
-        """Ask again for every run that nobody may be advancing; whoever holds one refuses the second.
+    async def reconcile(self, *, starting: bool = False) -> None:
+        """Ask again for every run that nobody held for a moment; `starting`: that nobody holds now.
 
         Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
         """
-        for run in await self._store.unparked_runs(10_000):
-            if run.id not in self._hand:
-                await self._queue.advance(run.id)
+        for run in set(await self._store.unheld(10_000, timedelta(0) if starting else UNHEARD)) - self._hand:
+            if not starting:
+                metrics.repaired(Repair.JOB_LOST)
+                log.warning("Run %s is advanced by nobody; asking.", run)
+            await self._queue.advance(run)
         for request in await self._store.undelivered(10_000, UNHEARD):
             seen = await self._store.run(request.run)
             if seen is not None and seen.value.status is Status.PARKED and request.run not in self._hand:
-                self.mended += 1
+                metrics.repaired(Repair.UNDELIVERED)
                 log.warning("Run %s was decided (request %s) and not asked for; asking.", request.run, request.id)
                 await self._queue.advance(request.run, signal=request.id)
 
@@ -114,6 +115,7 @@ class Runner:
             return
         lease = await self._patiently(lambda: self._store.claim(run_id, self._owner, self._settings.lease))
         if lease is None:
+            metrics.repaired(Repair.JOB_DOUBLED)
             log.info("Run %s is advanced by another worker.", run_id)
             return
         try:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from bot.core import deciding, policy, requests, runs
+from bot.core import deciding, policy, requests, runs, settling
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
 from bot.core.events import Event, EventType
@@ -139,6 +139,8 @@ async def ask(store: Store, lease: Lease, question: Question) -> Request:
         run = await _live(store, lease)
         known = await store.request(wanted)
         if known is not None:
+            if not await store.confirm(known):
+                continue
             return known.value
         rules = await rules_of(store, run.value.channel)
         if not rules.reviewers:
@@ -156,7 +158,7 @@ async def ask(store: Store, lease: Lease, question: Question) -> Request:
         events = list(step.events)
         old = run.value.open.get(step.request.slot)
         if old and (before := await store.request(old)):
-            back = requests.withdraw(before.value, run.now, "the run asks something else instead")
+            back = settling.withdraw(before.value, run.now, "the run asks something else instead")
             if back.events:
                 changed.append(Put(back.request, before.version))
                 events += back.events
@@ -190,6 +192,9 @@ async def decide(
             raise NotFound(Refusal.UNKNOWN.value)
         step = deciding.decide(seen.value, attempt, seen.now)
         if not step.changes:
+            if not await store.confirm(seen):
+                seen = None
+                continue
             return await _told(store, queue, step.request)
         if (refusal := step.refusal) is not None:
             await store.commit(Change(events=step.events, once=attempt.id))
@@ -206,7 +211,7 @@ async def expire(store: Store, queue: Queue, request: RequestId) -> Request | No
     """Settle a request whose deadline has passed; returns it as it is then, None if there is none."""
 
     def rule(seen: Seen[Request]) -> requests.Step:
-        return requests.expire(seen.value, seen.now)
+        return settling.expire(seen.value, seen.now)
 
     return await _settle(store, queue, request, rule)
 
@@ -215,7 +220,7 @@ async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> 
     """Take a question back; returns the request as it is then, None if there is none."""
 
     def rule(seen: Seen[Request]) -> requests.Step:
-        return requests.withdraw(seen.value, seen.now, why)
+        return settling.withdraw(seen.value, seen.now, why)
 
     return await _settle(store, queue, request, rule)
 
@@ -477,7 +482,7 @@ async def _withdraw_all(
         before = await store.request(request)
         if before is None:
             continue
-        step = requests.withdraw(before.value, seen.now, why, user)
+        step = settling.withdraw(before.value, seen.now, why, user)
         if step.changes:
             changed.append(Put(step.request, before.version))
             events += step.events

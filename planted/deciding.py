@@ -186,7 +186,7 @@ DECIDING: Final = (
     Bug(
         "every timeout approves",
         "R23",
-        "bot/core/requests.py",
+        "bot/core/settling.py",
         "request.rules.on_timeout is OnTimeout.APPROVE",
         "request.rules.on_timeout is not OnTimeout.WAIT",
         (
@@ -197,7 +197,7 @@ DECIDING: Final = (
     Bug(
         "a timeout approves what only people can know",
         "R23",
-        "bot/core/requests.py",
+        "bot/core/settling.py",
         "        and question.kind not in ABOUT_THE_RUN\n",
         "",
         (_CARDS + "test_no_timeout_approves_what_only_people_can_know",),

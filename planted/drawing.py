@@ -14,8 +14,8 @@ DRAWING: Final = (
         "after a lost reply the card is posted without a look",
         "R2, R6",
         "bot/slack/poster.py",
-        "            else:\n                found = await self._find(seen.value)\n",
-        "            else:\n                found = None\n",
+        "                found, looked = await self._find(seen.value), True\n",
+        "                found, looked = None, True\n",
         (_SCRIBE + "test_a_lost_reply_does_not_make_a_second_card",),
     ),
     Bug(
@@ -23,9 +23,9 @@ DRAWING: Final = (
         "R5",
         "bot/slack/scribe.py",
         "                    await self._until_drawn(run, [event for _, event in entries])\n"
-        "                    for entry, _ in entries:\n"
+        "                    for entry, event in entries:\n"
         "                        await self._outbox.done(entry)\n",
-        "                    for entry, _ in entries:\n"
+        "                    for entry, event in entries:\n"
         "                        await self._outbox.done(entry)\n"
         "                    await self._until_drawn(run, [event for _, event in entries])\n",
         (_SCRIBE + "test_another_process_draws_on_when_the_scribe_is_gone",),

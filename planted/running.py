@@ -95,15 +95,15 @@ RUNNING: Final = (
         "a claim keeps the fence",
         "R4",
         "bot/store/lease.lua",
-        "'fence', last + 1, 'owner'",
-        "'fence', last, 'owner'",
+        "math.max(last + 1, now)",
+        "math.max(last, 1)",
         (_LEASES + "test_an_owner_that_claims_again_fences_its_own_past",),
     ),
     Bug(
         "an old holder renews and releases",
         "R4",
         "bot/store/lease.lua",
-        "if held[2] ~= owner or (fence >= 0 and last ~= fence) then return 0 end",
+        "if held[2] ~= owner or (mine >= 0 and last ~= mine) then return 0 end",
         "",
         (
             _LEASES + "test_a_lease_whose_time_is_over_is_anybodys_and_its_old_holder_has_no_say",

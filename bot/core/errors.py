@@ -8,6 +8,7 @@
     ├── LeaseLost            another worker advances this run, or the run ended: stop touching it
     ├── UnknownSchema        a stored record of a version this program does not read
     ├── StoreUnavailable     Redis cannot be reached or refuses; nothing was changed
+    │   └── NotReplicated    it was stored, but the replicas did not confirm it in time; a repeat counts once
     ├── StoreUnsafe          Redis is set up so that decisions could be lost; the process does not start
     ├── ActionFailed         an effect outside certainly did not happen
     ├── OutcomeUnknown       nobody knows whether it happened; it must not be repeated silently
@@ -58,6 +59,10 @@ class UnknownSchema(CountersignError):
 
 class StoreUnavailable(CountersignError):
     """Redis does not answer. What was stored before is kept; nothing was changed by this call."""
+
+
+class NotReplicated(StoreUnavailable):
+    """The change is stored, and too few replicas confirmed that they have it; doing it again is the same once more."""
 
 
 class StoreUnsafe(CountersignError):

@@ -21,6 +21,7 @@
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never |
 | `{ns}:events` | stream | everything that happened: audit log and outbox | never |
 | `{ns}:scribe` | hash | lease of the scribe, as for a run | never |
+| `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
 """
 
@@ -68,6 +69,7 @@ class Keys:
         self.workers: Final = self.prefix + "workers"
         self.events: Final = self.prefix + "events"
         self.scribe: Final = self.prefix + "scribe"
+        self.confirmed: Final = self.prefix + "confirmed"
         self.wake: Final = self.prefix + "wake"
 
     def request(self, request: RequestId) -> str:

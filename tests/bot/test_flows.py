@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import redis.asyncio
 
-from bot import deadlines, flows
+from bot import deadlines, flows, metrics
 from bot.core import runs
 from bot.core.errors import InvalidInput, LeaseLost, NotFound, Refused
 from bot.core.events import Event, EventType
@@ -17,9 +17,11 @@ from bot.core.policy import ChannelSettings, OnTimeout
 from bot.core.ports import Lease
 from bot.core.refusals import Refusal
 from bot.core.requests import Status, Verb
+from bot.metrics import Repair
 from bot.store.keys import KEPT
 from bot.store.store import EVENTS, Store
 from bot.store.wakeups import Wakeups
+from tests.counting import repaired
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.storing import NoQueue, new_run
 
@@ -348,15 +350,38 @@ async def test_a_decision_made_while_the_subscription_was_cut_is_read_back(
     store: Store, lease: Lease, wakeups: Wakeups
 ) -> None:
     """R5: a hint may be lost, the state may not."""
-    for n in range(3):
-        asked = await flows.ask(store, lease, question(asked=n))
-        waiting = asyncio.create_task(wakeups.settled(asked.id))
-        for _ in range(3):  # by then whoever waits has looked for the first time
-            await asyncio.sleep(0)
-            await store.request(asked.id)
-        await flows.decide(Cutting(store), NoQueue(), asked.id, attempt(asked, name=f"c{n}"))
-        async with asyncio.timeout(5):
-            assert (await waiting).status is Status.APPROVED
+    with repaired(Repair.HINT_LOST, 3):
+        for n in range(3):
+            asked = await flows.ask(store, lease, question(asked=n))
+            waiting = asyncio.create_task(wakeups.settled(asked.id))
+            for _ in range(3):  # by then whoever waits has looked for the first time
+                await asyncio.sleep(0)
+                await store.request(asked.id)
+            await flows.decide(Cutting(store), NoQueue(), asked.id, attempt(asked, name=f"c{n}"))
+            async with asyncio.timeout(5):
+                assert (await waiting).status is Status.APPROVED
+
+
+async def test_a_deadline_that_passed_while_nobody_was_there_is_kept_at_the_start_and_logged(
+    store: Store, lease: Lease, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R5, R20: by whichever process is back first."""
+    monkeypatch.setattr(deadlines, "LATE", timedelta(0))
+    await store.commit(flows.Change(settings={GENERAL: flows.Put(ChannelSettings(timeout=timedelta(seconds=0.1)), 0)}))
+    asked = await flows.ask(store, lease, question())
+    assert asked.deadline is not None
+    while await store.now() <= asked.deadline:  # noqa: ASYNC110 -- the server's clock wakes nobody
+        await asyncio.sleep(0.01)
+    keeper = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))
+    async with asyncio.timeout(5):
+        assert (await wakeups.settled(asked.id)).status is Status.EXPIRED
+    keeper.cancel()
+    await asyncio.gather(keeper, return_exceptions=True)
+    assert "nobody was there" in caplog.text
+    raw = (await store.client.xrange(store.keys.events))[-1][1][b"event"]
+    monkeypatch.setattr(metrics, "LATE", 0.0)
+    with repaired(Repair.DEADLINE_MISSED, 1):
+        metrics.happened(EVENTS.load(raw))
 
 
 async def test_a_cancellation_that_arrives_with_a_reply_is_not_lost(store: Store, lease: Lease) -> None:

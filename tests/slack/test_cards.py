@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core import requests, runs
+from bot.core import runs, settling
 from bot.core.calls import Call, canonical
 from bot.core.deciding import decide, sentence
 from bot.core.ids import GroupId, RequestId, RunId, UserId
@@ -64,7 +64,7 @@ def decided(verb: Verb, words: str = "", of: Request | None = None) -> Request:
 
 
 def expired(**changes: Any) -> Request:
-    return requests.expire(request(**changes), later(hours=2)).request
+    return settling.expire(request(**changes), later(hours=2)).request
 
 
 def voted() -> Request:
@@ -178,19 +178,19 @@ DRAWINGS: dict[str, Drawing] = {
     "card_long_rejected": card(decided(Verb.REJECT, "no", request(asked=question(LONG)))),
     "card_expired": card(expired()),
     "card_approved_by_timeout": card(expired(on_timeout=OnTimeout.APPROVE)),
-    "card_withdrawn": card(requests.withdraw(request(), later(minutes=5), "the run was stopped", ALICE).request),
+    "card_withdrawn": card(settling.withdraw(request(), later(minutes=5), "the run was stopped", ALICE).request),
     "card_in_doubt": card(in_doubt()),
     "card_in_doubt_answered": card(decided(Verb.RESPOND, "Message 17 is in the log.", in_doubt())),
     "card_in_doubt_approved": card(decided(Verb.APPROVE, of=in_doubt())),
     "card_in_doubt_rejected": card(decided(Verb.REJECT, of=in_doubt())),
-    "card_in_doubt_expired": card(requests.expire(in_doubt(), later(hours=2)).request),
+    "card_in_doubt_expired": card(settling.expire(in_doubt(), later(hours=2)).request),
     "card_turn": card(request(asked=turn())),
     "card_turn_approved": card(decided(Verb.APPROVE, of=request(asked=turn()))),
     "card_turn_answered": card(decided(Verb.RESPOND, "Take the train.", request(asked=turn()))),
     "card_turn_rejected": card(decided(Verb.REJECT, "enough", request(asked=turn()))),
     "card_end": card(request(asked=turn(to_end=True))),
     "card_end_approved": card(decided(Verb.APPROVE, of=request(asked=turn(to_end=True)))),
-    "card_end_expired": card(requests.expire(request(asked=turn(to_end=True)), later(hours=2)).request),
+    "card_end_expired": card(settling.expire(request(asked=turn(to_end=True)), later(hours=2)).request),
     "card_diverged": card(diverged()),
     "card_diverged_approved": card(decided(Verb.APPROVE, of=diverged())),
     "card_tool": card(request(asked=refund())),
@@ -294,7 +294,7 @@ def test_an_approval_by_timeout_is_announced_and_told() -> None:
 def test_no_timeout_approves_what_only_people_can_know() -> None:
     """R23: whatever the channel says; a late click is told what happens instead."""
     assert "APPROVED" not in mrkdwn_of(DRAWINGS["card_in_doubt"].blocks)
-    late = requests.expire(in_doubt(), later(hours=2)).request
+    late = settling.expire(in_doubt(), later(hours=2)).request
     assert late.status is Status.EXPIRED
     assert "nothing is repeated" in mrkdwn_of(DRAWINGS["card_in_doubt_expired"].blocks)
     assert sentence(Refusal.TIME_RAN_OUT, late).endswith("the run ends.")

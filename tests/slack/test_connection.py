@@ -11,12 +11,13 @@ import aiohttp
 import pytest
 import redis.asyncio
 
-from bot import flows
+from bot import flows, metrics
 from bot.core.errors import WrongSettings
 from bot.core.ports import Lease
 from bot.core.requests import Status
 from bot.slack import app, web
 from bot.slack.cards import card
+from bot.store.embedded import _free_port
 from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.http_events import sign
@@ -104,6 +105,31 @@ async def test_healthz_says_whether_slack_is_connected(slack: LocalSlack, store:
                 status, text = await get(f"http://127.0.0.1:{port}/healthz")
                 assert (status, "Socket Mode" in text) == (503, True)
         assert not await connected()
+
+
+async def test_metrics_say_what_waits_and_go_on_without_the_store(store: Store, lease: Lease) -> None:
+    """R26: what a platform team watches, on the port that it probes anyway."""
+    await flows.ask(store, lease, question())
+    nowhere = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
+    for of, waiting in ((store, "1.0"), (Store(nowhere, "t"), "NaN")):
+        asgi = web.http(None, lambda of=of: web.problem_of(of, None), lambda of=of: web.measured(of))
+        async with web.serving(asgi, "127.0.0.1", 0) as port:
+            status, text = await get(f"http://127.0.0.1:{port}/metrics")
+        assert status == 200
+        assert f'countersign_waiting{{what="requests"}} {waiting}' in text
+        assert 'countersign_repairs_total{kind="job_lost"}' in text
+    await nowhere.aclose()
+
+
+async def test_a_worker_serves_its_metrics_where_it_is_told_to() -> None:
+    port = _free_port()
+    async with metrics.served("127.0.0.1", port):
+        status, text = await get(f"http://127.0.0.1:{port}/metrics")
+        with pytest.raises(WrongSettings, match="METRICS_PORT"):
+            async with metrics.served("127.0.0.1", port):
+                pass
+    assert status == 200
+    assert "countersign_repairs_total" in text
 
 
 async def test_healthz_says_whether_the_store_answers() -> None:

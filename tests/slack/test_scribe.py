@@ -8,16 +8,20 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import flows
+from bot.core import runs
+from bot.core.errors import Refused
 from bot.core.ids import ChannelId
 from bot.core.policy import ChannelSettings
-from bot.core.ports import Change, Lease, Put
+from bot.core.ports import Change, Lease, Message, Put
 from bot.core.requests import Request, Verb
+from bot.metrics import Repair
 from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
 from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.driver import Message as Seen
+from tests.counting import count, repaired
 from tests.making import BOB, GENERAL, HERE, attempt, question
 from tests.slack.botting import events
 from tests.storing import NoQueue, new_run
@@ -127,8 +131,9 @@ async def test_a_card_whose_scribe_died_between_post_and_index_is_adopted(
     forgotten = replace(seen.value, ts="", drawn="", posting_since=seen.now)
     await store.commit(Change(messages=(Put(forgotten, seen.version),)))
     await decided(store, asked)
-    async with drawing(slack, store, "web-2"):
-        await all_drawn(slack, store)
+    with repaired(Repair.NEVER_INDEXED):
+        async with drawing(slack, store, "web-2"):
+            await all_drawn(slack, store)
     (settled,) = slack.channel("#approvals").messages
     assert (settled.ts, settled.buttons) == (card.ts, [])
 
@@ -154,16 +159,55 @@ async def test_another_process_draws_on_when_the_scribe_is_gone(
 async def test_what_a_killed_scribe_had_in_hand_is_drawn_by_the_next_at_once(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
-    """R4: long before it would be found as overlooked."""
+    """R4, R5: long before it would be found as overlooked."""
     await flows.ask(store, lease, question())
     killed = Outbox(store)
     await killed.open()
     while not await killed.read(100):
         pass
-    async with drawing(slack, store, "web-2"), asyncio.timeout(5):
-        await card_of(slack)
-        await all_drawn(slack, store)
+    in_hand = len(await store.client.xrange(store.keys.events))
+    with repaired(Repair.SCRIBE_STOPPED, in_hand):
+        async with drawing(slack, store, "web-2"), asyncio.timeout(5):
+            await card_of(slack)
+            await all_drawn(slack, store)
     assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_a_card_that_was_meant_and_never_posted_is_posted_and_counted(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R2, R5: the intent was stored, and its process died before the post."""
+    asked = await flows.ask(store, lease, question())
+    name = f"card/{asked.id}"
+    meant = Message(name, HERE, asked.rules.approvals_channel, request=asked.id, posting_since=await store.now())
+    await store.commit(Change(messages=(Put(meant, 0),)))
+    with repaired(Repair.NEVER_POSTED, 1):
+        async with drawing(slack, store):
+            await card_of(slack)
+            await all_drawn(slack, store)
+    assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_what_was_decided_refused_and_ended_is_counted_once_it_is_drawn(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R17: each outcome has a count of its own."""
+    asked = await flows.ask(store, lease, question())
+    names = {"outcome": "approved", "how": "reviewers"}
+    before = count("countersign_requests_decided_total", **names), count("countersign_runs_ended_total", end="finished")
+    times = count("countersign_decision_seconds_count", outcome="approved")
+    with pytest.raises(Refused):
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked, "U0MALLORY"))
+    refused = count("countersign_attempts_refused_total", why="not_a_reviewer")
+    await decided(store, asked)
+    assert await store.standing() == {"requests": 0, "runs": 1, "parked_runs": 0}
+    await flows.finish(store, lease, runs.Verb.FINISH, result="Done.")
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+    after = count("countersign_requests_decided_total", **names), count("countersign_runs_ended_total", end="finished")
+    assert after == (before[0] + 1, before[1] + 1)
+    assert count("countersign_decision_seconds_count", outcome="approved") == times + 1
+    assert count("countersign_attempts_refused_total", why="not_a_reviewer") == refused + 1
 
 
 async def test_two_processes_draw_one_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
