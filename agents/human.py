@@ -8,7 +8,7 @@ timeout is an answer.
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
 from autogen_agentchat.agents import UserProxyAgent
@@ -22,12 +22,11 @@ from autogen_agentchat.messages import (
 )
 from autogen_core import CancellationToken
 
-from agents.activity import Activity
 from agents.answers import answer, decided, metadata_of
+from agents.journal import RunJournal
 from agents.patience import ended, patiently
 from bot import flows
 from bot.core.errors import CountersignError
-from bot.core.ids import RequestId
 from bot.core.ports import Lease, Queue, Store, Wakeups
 from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status
 
@@ -79,12 +78,11 @@ class Desk:
         wakeups: Wakeups,
         token: CancellationToken,
         give_up: Callable[[Exception], None],
-        activity: Activity,
+        journal: RunJournal,
     ) -> None:
         self.transcript = Transcript()
-        self.arrived: Callable[[str, RequestId], Awaitable[None]] | None = None
-        """Asked with agent and request before an answer is handed on; returns when it is its turn."""
-        self._activity = activity
+        self._journal = journal
+        self._activity = journal.activity
         self._store = store
         self._queue = queue
         self._lease = lease
@@ -125,13 +123,19 @@ class Desk:
 
     async def _settled(self, question: Question) -> Request:
         try:
+            await self._journal.behind.written()
             request = await patiently(lambda: flows.ask(self._store, self._lease, question))
             with self._activity.asking(request.id):
                 request = await self._wait(request)
             with self._activity.working():
-                await patiently(lambda: flows.answered(self._store, self._lease, request))
-                if self.arrived is not None and question.kind not in ABOUT_THE_RUN:
-                    await self.arrived(question.agent, request.id)
+
+                async def deliver() -> None:
+                    await patiently(lambda: flows.answered(self._store, self._lease, request))
+
+                if question.kind in ABOUT_THE_RUN:
+                    await deliver()
+                else:
+                    await self._journal.arrived(question.agent, request.id, deliver)
         except CountersignError as error:
             self._give_up(error)
             raise asyncio.CancelledError from error

@@ -148,6 +148,7 @@ class Runner:
         finally:
             driving.cancel()
             await ended(*first[1:], *helpers)
+            await journal.behind.close()
         if conclusion is not None:
             await self._end(lease, *conclusion)
 
@@ -251,9 +252,10 @@ class _Teller:
         self._lines.put_nowait((agent, line if len(line) <= LINE else line[: LINE - 1] + "…"))
 
     async def done(self) -> None:
-        """Everything was told."""
+        """Everything was told, and what is written behind the agents is written."""
         if self._context.error is None:
             await self._lines.join()
+            await self._journal.behind.written()
 
     async def work(self) -> None:
         """Until cancelled."""
