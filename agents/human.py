@@ -6,6 +6,7 @@ timeout is an answer.
 """
 
 import asyncio
+import contextlib
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -24,7 +25,7 @@ from autogen_core import CancellationToken
 
 from agents.answers import answer, decided, metadata_of
 from agents.journal import RunJournal
-from agents.patience import ended, patiently
+from agents.patience import patiently
 from bot import flows
 from bot.core.errors import CountersignError
 from bot.core.ports import Lease, Queue, Store, Wakeups
@@ -142,22 +143,18 @@ class Desk:
         return request
 
     async def _wait(self, request: Request) -> Request:
-        waiting = asyncio.ensure_future(patiently(lambda: self._wakeups.settled(request.id)))
-        try:
-            while True:
-                left: float | None = None
-                if request.deadline is not None:
-                    now = await patiently(self._store.now)
-                    left = max((request.deadline - now).total_seconds(), AT_LEAST)
-                await asyncio.wait({waiting}, timeout=left)
-                if waiting.done():
-                    return waiting.result()
-                # Whoever looks first settles what is due, so that a run does not depend on the other process.
-                seen = await patiently(lambda: flows.expire(self._store, self._queue, request.id))
-                if seen is not None and seen.status is not Status.PENDING:
-                    return seen
-        finally:
-            await ended(waiting)
+        while True:
+            left: float | None = None
+            if request.deadline is not None:
+                now = await patiently(self._store.now)
+                left = max((request.deadline - now).total_seconds(), AT_LEAST)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    return await patiently(lambda: self._wakeups.settled(request.id))
+            # Whoever looks first settles what is due, so that a run does not depend on the other process.
+            seen = await patiently(lambda: flows.expire(self._store, self._queue, request.id))
+            if seen is not None and seen.status is not Status.PENDING:
+                return seen
 
 
 class Human:
