@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.core import requests
+from bot.core.calls import Call, canonical
 from bot.core.deciding import Attempt
 from bot.core.ids import AttemptId, ChannelId, GroupId, RunId, UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers
@@ -27,6 +28,33 @@ def question(content: str = "To: vendor@example.com\n\nTen percent off, please."
     return replace(Question("human", 0, Kind.MESSAGE, "send this mail", content), **changes)
 
 
+def call(**arguments: Any) -> Question:
+    """An agent wants to refund something."""
+    return Question(
+        "clerk",
+        0,
+        Kind.TOOL,
+        "call refund",
+        "Refund order 17: 20 EUR",
+        (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND),
+        Call("refund", canonical(arguments or {"order": 17, "amount": 20})),
+    )
+
+
+def choice(*options: str, several: bool = False) -> Question:
+    """An agent asks which."""
+    return Question(
+        "planner",
+        0,
+        Kind.CHOICE,
+        "Which region?",
+        "Where shall it run?",
+        (Verb.CHOOSE, Verb.RESPOND, Verb.REJECT),
+        options=options or ("eu", "us"),
+        several=several,
+    )
+
+
 def request(now: datetime = NOW, run: str = "rtest", asked: Question | None = None, **changes: Any) -> Request:
     """Alice's run asks; `changes` are changes of the rules."""
     step = requests.ask(
@@ -42,8 +70,8 @@ def request(now: datetime = NOW, run: str = "rtest", asked: Question | None = No
 
 
 def attempt(of: Request, user: str = BOB, verb: Verb = Verb.APPROVE, name: str = "", **changes: Any) -> Attempt:
-    """`changes` go to the actor, but `words` and `digest` to the attempt."""
-    own = {key: changes.pop(key) for key in ("words", "digest") if key in changes}
+    """`changes` go to the actor, but those of its words and content to the attempt."""
+    own = {key: changes.pop(key) for key in ("words", "digest", "arguments", "chosen") if key in changes}
     actor = replace(Actor(HERE, UserId(user)), **changes)
     return replace(Attempt(AttemptId(name or f"{user}-{verb}"), actor, verb, of.digest), **own)
 

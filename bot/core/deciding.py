@@ -4,25 +4,33 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from bot.core.calls import LONGEST_ARGUMENTS, is_canonical
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest
 from bot.core.people import Actor, why_nobody
 from bot.core.refusals import Refusal
 from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event, settle
 
+_VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
+"""Verbs of which a quorum is needed; one rejection or one answer is enough."""
 LONGEST_WORDS: Final = 3000
 """Characters of a reason or an answer: what one plain_text_input of Slack holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Somebody's try to decide. `digest` is that of what they were shown."""
+    """Somebody's try to decide. `digest` is that of what they were shown.
+
+    `arguments` are the changed ones of an edit, canonical JSON; `chosen` are options of a choice.
+    """
 
     id: AttemptId
     actor: Actor
     verb: Verb
     digest: Digest
     words: str = ""
+    arguments: str = ""
+    chosen: tuple[str, ...] = ()
 
 
 def decide(request: Request, attempt: Attempt, now: datetime) -> Step:
@@ -36,20 +44,41 @@ def decide(request: Request, attempt: Attempt, now: datetime) -> Step:
     refusal = why_refused(request, attempt, now)
     if refusal is not None:
         return Step(request, (_refused(request, attempt, refusal, now),), refusal)
-    votes = request.votes
-    if attempt.verb is Verb.APPROVE:
-        votes = (*votes, Vote(attempt.actor.workspace, attempt.actor.user, now, attempt.id))
-        if len({(v.workspace, v.user) for v in votes}) < request.rules.quorum:
+    if attempt.verb in _VOTES:
+        votes = _with_vote(request, attempt, now)
+        agreeing = [vote for vote in votes if vote.chosen == _chosen(request, attempt)]
+        if len({(v.workspace, v.user) for v in agreeing}) < request.rules.quorum:
             voted = replace(request, votes=votes)
             return Step(
                 voted,
                 (event(EventType.VOTE_CAST, voted, now, user=attempt.actor.user, digest=request.digest),),
             )
-        by = tuple(v.user for v in votes)
+        by = tuple(v.user for v in agreeing)
     else:
-        by = (attempt.actor.user,)
-    decision = Decision(MOVES[request.status][attempt.verb], How.REVIEWERS, now, by, attempt.words.strip(), attempt.id)
+        votes, by = request.votes, (attempt.actor.user,)
+    decision = Decision(
+        MOVES[request.status][attempt.verb],
+        How.REVIEWERS,
+        now,
+        by,
+        attempt.words.strip(),
+        attempt.id,
+        attempt.arguments,
+        _chosen(request, attempt),
+    )
     return settle(replace(request, votes=votes), decision, user=attempt.actor.user)
+
+
+def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote, ...]:
+    """The votes with this one; of a choice, a person's newer vote replaces the older."""
+    actor = attempt.actor
+    others = tuple(v for v in request.votes if (v.workspace, v.user) != (actor.workspace, actor.user))
+    return (*others, Vote(actor.workspace, actor.user, now, attempt.id, _chosen(request, attempt)))
+
+
+def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
+    """What was chosen, in the order of the options, so that the same choice is the same."""
+    return tuple(option for option in request.question.options if option in attempt.chosen)
 
 
 def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
@@ -81,7 +110,28 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.TOO_LONG
     if attempt.verb is Verb.APPROVE and any(v.user == actor.user for v in request.votes):
         return Refusal.VOTED_ALREADY
-    return None
+    return _why_not_this(request, attempt)
+
+
+def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
+    """Why what was changed or chosen cannot be taken."""
+    question = request.question
+    if attempt.verb is Verb.EDIT:
+        if question.call is None:
+            return Refusal.NOT_OFFERED
+        if request.rules.quorum > 1:
+            return Refusal.EDIT_NEEDS_ONE
+        if not is_canonical(attempt.arguments) or len(attempt.arguments) > LONGEST_ARGUMENTS:
+            return Refusal.NOT_ARGUMENTS
+        return Refusal.NOTHING_CHANGED if attempt.arguments == question.call.arguments else None
+    if attempt.arguments:
+        return Refusal.NOT_OFFERED
+    if attempt.verb is Verb.CHOOSE:
+        allowed = set(attempt.chosen) <= set(question.options) and len(set(attempt.chosen)) == len(attempt.chosen)
+        return (
+            None if allowed and attempt.chosen and (question.several or len(attempt.chosen) == 1) else Refusal.NO_CHOICE
+        )
+    return Refusal.NOT_OFFERED if attempt.chosen else None
 
 
 def sentence(refusal: Refusal, request: Request) -> str:
@@ -95,6 +145,10 @@ def sentence(refusal: Refusal, request: Request) -> str:
             by = ", ".join([f"<@{u}>" for u in sorted(reviewers.users)] + groups)
         case Refusal.VOTED_ALREADY:
             what = f"{len(request.votes)} of {request.rules.quorum} needed"
+        case Refusal.EDIT_NEEDS_ONE:
+            what = str(request.rules.quorum)
+        case Refusal.NO_CHOICE:
+            what = "one or more" if request.question.several else "one"
         case Refusal.TIME_RAN_OUT if request.status is Status.APPROVED:
             what = "it counts as approved by timeout, as this channel asked for"
         case Refusal.TIME_RAN_OUT if request.question.kind in ABOUT_THE_RUN:

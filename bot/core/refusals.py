@@ -28,3 +28,10 @@ class Refusal(StrEnum):
     NO_WORDS = "Please write what the agents should read; an empty answer was not counted."
     TOO_LONG = "Your answer is longer than 3,000 characters, so it was not counted. Please shorten it."
     VOTED_ALREADY = "Your approval is counted already; {what}."
+    EDIT_NEEDS_ONE = (
+        "This request needs {what} approvals of the same content, so one person cannot change it. Nothing was decided; "
+        "please reject it with a reason, or answer with what should change."
+    )
+    NOT_ARGUMENTS = "What you changed is no longer a call that could be made. Nothing was decided; please try again."
+    NOTHING_CHANGED = "You changed nothing, so nothing was counted. To approve it as it is, use Approve."
+    NO_CHOICE = "Please choose {what} of the options on the card; nothing was counted."

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from bot.core.calls import Call
 from bot.core.events import Event, EventType
 from bot.core.ids import (
     AttemptId,
@@ -28,6 +29,9 @@ class Kind(StrEnum):
     TOOL = "tool"
     CODE = "code"
     CHOICE = "choice"
+    """Which of the options; reject to choose none."""
+    TURN = "turn"
+    """Whether a conversation goes on: approve, respond with what is said next, or reject to stop."""
     IN_DOUBT = "in_doubt"
     """Whether something happened: respond "it ran" with what it returned, approve another try, or reject to stop."""
     DIVERGED = "diverged"
@@ -44,6 +48,7 @@ class Verb(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     RESPOND = "respond"
+    CHOOSE = "choose"
     EDIT = "edit"
     EXPIRE = "expire"
     WITHDRAW = "withdraw"
@@ -66,16 +71,12 @@ MOVES: Final[dict[Status, dict[Verb, Status]]] = {
         Verb.APPROVE: Status.APPROVED,
         Verb.REJECT: Status.REJECTED,
         Verb.RESPOND: Status.ANSWERED,
+        Verb.CHOOSE: Status.ANSWERED,
         Verb.EDIT: Status.EDITED,
         Verb.EXPIRE: Status.EXPIRED,
         Verb.WITHDRAW: Status.WITHDRAWN,
     },
-    Status.APPROVED: {},
-    Status.REJECTED: {},
-    Status.ANSWERED: {},
-    Status.EDITED: {},
-    Status.EXPIRED: {},
-    Status.WITHDRAWN: {},
+    **{status: {} for status in Status if status is not Status.PENDING},
 }
 
 
@@ -91,17 +92,22 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One person's approval of a request that needs several."""
+    """One person's approval, or choice, of a request that needs several."""
 
     workspace: WorkspaceId
     user: UserId
     at: datetime
     attempt: AttemptId
+    chosen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a request. `by` is empty when no person decided; `words` are the reason or the answer."""
+    """What became of a request. `by` is empty when no person decided; `words` are the reason or the answer.
+
+    `arguments` are those of an edited call, canonical JSON: they run instead of what was asked. `chosen` are the
+    options of a choice.
+    """
 
     outcome: Status
     how: How
@@ -109,11 +115,19 @@ class Decision:
     by: tuple[UserId, ...] = ()
     words: str = ""
     attempt: AttemptId | None = None
+    arguments: str = ""
+    chosen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an agent asks. `asked` counts the questions of this agent in this run, from 0."""
+    """What an agent asks. `asked` counts the questions of this agent in this run, from 0.
+
+    `content` is what people read; of a call it is what its renderer made of the arguments. `call` is set for the kinds
+    tool and code. `options`, and whether `several` may be chosen, are those of a choice. `notes` are what people must
+    know besides ("runs without a sandbox"), a sentence each. `before` is the content that was refused last in this
+    place: the card shows what changed since.
+    """
 
     agent: str
     asked: int
@@ -121,6 +135,11 @@ class Question:
     title: str
     content: str
     offers: tuple[Verb, ...] = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND)
+    call: Call | None = None
+    options: tuple[str, ...] = ()
+    several: bool = False
+    notes: tuple[str, ...] = ()
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +191,15 @@ def slot_of(question: Question) -> str:
 
 
 def digest(question: Question) -> Digest:
-    """Digest of everything that a reviewer judges."""
-    return digest_of(question.kind, question.title, question.content, *question.offers)
+    """Digest of everything that a reviewer judges. What a question does not have adds nothing to it."""
+    parts: list[str] = []
+    if (call := question.call) is not None:
+        parts += ["call", call.tool, call.arguments]
+    if question.options:
+        parts += ["several" if question.several else "one", *question.options]
+    if question.notes:
+        parts += ["notes", *question.notes]
+    return digest_of(question.kind, question.title, question.content, *question.offers, *parts)
 
 
 def request_id(run: RunId, question: Question) -> RequestId:
@@ -236,21 +262,13 @@ def withdraw(request: Request, now: datetime, why: str, user: UserId | None = No
 def settle(request: Request, decision: Decision, *, user: UserId | None = None) -> Step:
     """The request with its decision, and the event."""
     settled = replace(request, status=decision.outcome, decision=decision)
-    return Step(
-        settled,
-        (
-            event(
-                EventType.REQUEST_DECIDED,
-                settled,
-                decision.at,
-                user=user,
-                outcome=decision.outcome,
-                how=decision.how,
-                words=decision.words,
-                digest=request.digest,
-            ),
-        ),
-    )
+    data = {"outcome": decision.outcome, "how": decision.how, "words": decision.words, "digest": request.digest}
+    if decision.arguments:
+        data["edited"] = digest_of(decision.arguments)
+    if decision.chosen:
+        data["chosen"] = " | ".join(decision.chosen)
+    told = event(EventType.REQUEST_DECIDED, settled, decision.at, user=user)
+    return Step(settled, (replace(told, data={key: str(value) for key, value in data.items()}),))
 
 
 def event(

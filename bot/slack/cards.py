@@ -16,17 +16,22 @@ from bot.core.runs import Run
 from bot.slack import wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.outcomes import WORDS, named, reason, sentence, votes
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible, when
+from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible, when
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
 RESPOND: Final = "decide_respond"
+EDIT: Final = "decide_edit"
+CHOOSE: Final = "decide_choose"
 VIEW_FULL: Final = "view_full"
 
 _CONTENT: Final = Room(2500, 5500, 60)
-_FINAL: Final = Room(6000, 8500, 150)
+_FINAL: Final = Room(6000, 7500, 150)
 _TASK: Final = Room(2500, 5500, 40)
 _TITLE: Final = 120
+_FALLBACKS: Final = 3
+_USAGE: Final = 1000
+"""Bytes that what a run took may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,12 @@ def progress_note(run: Run) -> Drawing:
     beginning, _, end = shorten("\n".join(lines) or "Nothing yet.", Room(3000, 8000, runs.KEPT_PROGRESS))
     newest = one_line(run.progress[-1].words, 150) if run.progress else "nothing yet"
     blocks = [context(mrkdwn("What the agents do (UTC)")), data([p for p in (beginning, end) if p])]
+    if run.writing is not None and not run.over:
+        does = "has written" if run.writing.done else "is writing …"
+        newest = f"{one_line(run.writing.agent, 30)} {does} {run.writing.characters:,} characters"
+        blocks.append(context(plain(newest, 150)))
+        if not run.writing.done:
+            blocks.append(data([f"… {one_line(run.writing.words, 200)}"]))
     return Drawing(f"{escape(one_line(run.team, 40))} is at work: {escape(newest)}", blocks)
 
 
@@ -160,6 +171,8 @@ def outcome_note(run: Run) -> Drawing:
         )
     if end:
         blocks.append(data([end]))
+    if run.usage is not None:
+        blocks.append(_usage(run.usage))
     return Drawing(f"{STATES[run.status]}{by}: {escape(one_line(run.result, 200))} (<@{run.requester}>)", blocks)
 
 
@@ -195,7 +208,27 @@ STATES: Final = {
     runs.Status.STOPPED: ":octagonal_sign: Stopped",
 }
 
-_ACTIONS: Final = {Verb.APPROVE: APPROVE, Verb.REJECT: REJECT, Verb.RESPOND: RESPOND}
+_ACTIONS: Final = {
+    Verb.APPROVE: APPROVE,
+    Verb.REJECT: REJECT,
+    Verb.RESPOND: RESPOND,
+    Verb.EDIT: EDIT,
+    Verb.CHOOSE: CHOOSE,
+}
+
+
+def _usage(usage: runs.Usage) -> Block:
+    cached = f", {usage.cached:,} from the cache" if usage.cached else ""
+    calls = f"{usage.calls:,} model call{'' if usage.calls == 1 else 's'}{cached}"
+    lines = [f"Tokens: {usage.prompt_tokens:,} in, {usage.completion_tokens:,} out · {calls}"]
+    if usage.models:
+        lines.append("Answered by " + ", ".join(f"{name} ({times:,}×)" for name, times in usage.models))
+    lines += [f"{times:,}× {why}, so another model was asked" for why, times in usage.fallbacks[:_FALLBACKS]]
+    if (more := len(usage.fallbacks) - _FALLBACKS) > 0:
+        lines.append(f"and {more:,} other reasons; see the worker's log")
+    while size_of(block := context(*(plain(line, 130) for line in lines))) > _USAGE:
+        lines.pop()
+    return block
 
 
 def _buttons(request: Request) -> list[Block]:

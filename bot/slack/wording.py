@@ -36,6 +36,7 @@ class Wording:
 _ORDINARY: Final = Wording(
     (
         Button(Verb.APPROVE, "Approve", "primary"),
+        Button(Verb.EDIT, "Edit", None),
         Button(Verb.REJECT, "Reject", "danger"),
         Button(Verb.RESPOND, "Respond", None),
     ),
@@ -67,6 +68,35 @@ _IN_DOUBT: Final = Wording(
     ),
     "the run ends, and nothing is repeated",
 )
+_CHOICE: Final = Wording(
+    (
+        Button(Verb.CHOOSE, "Choose", "primary"),
+        Button(Verb.RESPOND, "Respond", None),
+        Button(Verb.REJECT, "None of these", "danger"),
+    ),
+    {
+        Status.ANSWERED: ":ballot_box_with_check: *Answered*",
+        Status.REJECTED: ":no_entry: *None of these*",
+    },
+    Window("None of these", "Reason", "The agents read it. You may leave it empty."),
+    Window("Respond", "Your answer", "The agents read this instead of a choice. It approves nothing."),
+    "the agent is told that nobody answered",
+)
+_TURN: Final = Wording(
+    (
+        Button(Verb.APPROVE, "Go on", "primary"),
+        Button(Verb.RESPOND, "Respond", None),
+        Button(Verb.REJECT, "Stop", "danger"),
+    ),
+    {
+        Status.APPROVED: ":arrow_forward: *Goes on*",
+        Status.ANSWERED: ":speech_balloon: *Answered*",
+        Status.REJECTED: ":octagonal_sign: *Stopped*",
+    },
+    Window("Stop", "Reason", "The conversation ends, and the agents read why. You may leave it empty."),
+    Window("Respond", "What is said next", "The agents read this as the next message, and go on."),
+    "the conversation ends, and the agents are told that nobody answered",
+)
 _DIVERGED: Final = Wording(
     (Button(Verb.APPROVE, "Continue from here", "primary"), Button(Verb.REJECT, "Stop", "danger")),
     {
@@ -81,4 +111,5 @@ _DIVERGED: Final = Wording(
 
 def of(kind: Kind) -> Wording:
     """The words for requests of this kind."""
-    return {Kind.IN_DOUBT: _IN_DOUBT, Kind.DIVERGED: _DIVERGED}.get(kind, _ORDINARY)
+    special = {Kind.IN_DOUBT: _IN_DOUBT, Kind.DIVERGED: _DIVERGED, Kind.CHOICE: _CHOICE, Kind.TURN: _TURN}
+    return special.get(kind, _ORDINARY)
