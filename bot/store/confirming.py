@@ -18,6 +18,7 @@ from redis.asyncio.cluster import PipelineCommand
 
 from bot.core.errors import NotReplicated
 from bot.store.connecting import ClusterClient
+from bot.store.together import Together
 
 _TRIES: Final = 4
 _PAUSE: Final = 0.1
@@ -45,19 +46,20 @@ NONE: Final = Replicas()
 class WritingScript:
     """A script that changes something; called like redis-py's own. All its keys are on one node."""
 
-    def __init__(self, client: Any, text: str, replicas: Replicas, mark: str) -> None:
+    def __init__(self, client: Any, text: str, replicas: Replicas, mark: str, together: Together) -> None:
         self._client = client
         self._script = client.register_script(text)
         self._replicas = replicas
         self._mark = mark
+        self._together = together
 
     async def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """The script's answer. NotReplicated: it was done, and too few replicas have it yet."""
         if not self._replicas.wanted:
-            return await self._script(keys=keys, args=args)
+            return await self._together.call(self._script, keys, args)
         for attempt in range(1, _TRIES + 1):
             try:
-                answer, _, confirmed = await self._together(keys, args)
+                answer, _, confirmed = await self._confirmed(keys, args)
                 break
             except redis.exceptions.NoScriptError:
                 await self._client.script_load(self._script.script)
@@ -77,7 +79,7 @@ class WritingScript:
             )
         return answer
 
-    async def _together(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
+    async def _confirmed(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
         within = round(self._replicas.within / timedelta(milliseconds=1))
         commands = (
             ("EVALSHA", self._script.sha, len(keys), *keys, *args),

@@ -23,6 +23,7 @@ from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
 from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_MESSAGE, Keys
+from bot.store.together import Together
 
 T = TypeVar("T")
 REQUESTS = Codec(Request)
@@ -81,6 +82,7 @@ class Store:
         self.client: Any = client  # redis-py's types do not know that replies are bytes here
         self.keys = Keys(namespace)
         self._replicas = replicas
+        self._together = Together(client)
         self._commit = self.writing(_COMMIT)
         self._lease = client.register_script(_LEASE)
         self._unheld = client.register_script(_UNHELD)
@@ -89,7 +91,7 @@ class Store:
 
     def writing(self, text: str) -> WritingScript:
         """A script that changes something, and answers when the replicas have it."""
-        return WritingScript(self.client, text, self._replicas, self.keys.confirmed)
+        return WritingScript(self.client, text, self._replicas, self.keys.confirmed, self._together)
 
     async def check(self) -> None:
         """StoreUnavailable if Redis cannot be reached; StoreUnsafe if it may drop keys when memory is short."""
@@ -210,7 +212,7 @@ class Store:
         plan = _Plan(self.keys)
         plan.fill(change)
         async with reaching():
-            answer = await self._commit(keys=plan.keys, args=plan.args())
+            answer = await self._commit(plan.keys, plan.args())
         return Committed(answer.decode())
 
     async def confirm(self, seen: Seen[Request]) -> bool:
@@ -295,7 +297,7 @@ class Store:
 
     async def _read(self, key: str, codec: Codec[T]) -> Seen[T] | None:
         async with reaching():
-            raw, time = await self._get(keys=[key])
+            raw, time = await self._together.call(self._get, [key])
         if raw is None:
             return None
         value, version = codec.read(raw)

@@ -19,7 +19,7 @@ from bot.core.refusals import Refusal
 from bot.core.requests import Status, Verb
 from bot.metrics import Repair
 from bot.store.keys import KEPT
-from bot.store.store import EVENTS, Store
+from bot.store.store import _COMMIT, EVENTS, Store
 from bot.store.wakeups import Wakeups
 from tests.counting import repaired
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
@@ -334,9 +334,9 @@ class Cutting(Store):
 
     def __init__(self, of: Store) -> None:
         super().__init__(of.client, of.keys.prefix[1:-2])
-        stored = self._commit
+        stored = of.client.register_script(_COMMIT)
 
-        async def cut(*, keys: list[str], args: list[bytes]) -> bytes:
+        async def cut(keys: list[str], args: list[bytes]) -> bytes:
             async with self.client.pipeline(transaction=True) as step:
                 step.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
                 await stored(keys=keys, args=args, client=step)
