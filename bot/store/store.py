@@ -19,6 +19,7 @@ from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Message, Seen, TeamInfo
 from bot.core.requests import Request, Status
+from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
 from bot.store.codec import Codec
@@ -30,6 +31,7 @@ RUNS = Codec(Run)
 MESSAGES = Codec(Message)
 SETTINGS = Codec(ChannelSettings)
 RULES = Codec(Rules)
+RULEBOOK = Codec(Rulebook)
 EVENTS = Codec(Event)
 CONNECTIONS: Final = 32
 """To Redis from one process, besides its subscription's and the job engine's."""
@@ -140,6 +142,16 @@ class Store:
     async def set_defaults(self, rules: Rules) -> None:
         async with reaching():
             await self.client.set(self.keys.defaults, RULES.write(rules, 1))
+
+    async def rulebook(self) -> Rulebook:
+        """The workspace's policy; one without rules if none was set."""
+        async with reaching():
+            raw = await self.client.get(self.keys.rulebook)
+        return RULEBOOK.read(raw)[0] if raw else Rulebook()
+
+    async def set_rulebook(self, book: Rulebook) -> None:
+        async with reaching():
+            await self.client.set(self.keys.rulebook, RULEBOOK.write(book, 1))
 
     async def requests(self, ids: list[RequestId]) -> list[Request | None]:
         """Many requests at once, in the order asked; None for those that do not exist."""
