@@ -17,8 +17,8 @@ from bot.core.conditions import parse
 from bot.core.errors import InvalidInput, WrongSettings
 from bot.core.ids import ChannelId, GroupId, UserId
 from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout, parse_duration
-from bot.core.rulebook import Clause, Effect, Risk, Rulebook, Terms
+from bot.core.policy import OnTimeout, Risk, parse_duration
+from bot.core.rulebook import Clause, Effect, Rulebook, Terms
 
 LARGEST: Final = 1_000_000
 """Bytes of a policy file."""

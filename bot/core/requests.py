@@ -18,7 +18,7 @@ from bot.core.ids import (
     digest_of,
     short_name,
 )
-from bot.core.policy import OnTimeout, Rules
+from bot.core.policy import OnTimeout, Risk, Rules
 from bot.core.refusals import Refusal
 
 
@@ -246,6 +246,7 @@ def approved_by_timeout(request: Request) -> bool:
     question = request.question
     return (
         request.rules.on_timeout is OnTimeout.APPROVE
+        and request.rules.risk is not Risk.HIGH
         and Verb.APPROVE in question.offers
         and question.kind not in ABOUT_THE_RUN
     )

@@ -15,7 +15,7 @@ from bot.core.conditions import Condition, matches
 from bot.core.errors import CannotTell
 from bot.core.ids import ChannelId
 from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout, Rules
+from bot.core.policy import OnTimeout, Risk, Rules
 
 
 class Effect(StrEnum):
@@ -24,14 +24,6 @@ class Effect(StrEnum):
     PASS = "pass"
     ASK = "ask"
     REFUSE = "refuse"
-
-
-class Risk(StrEnum):
-    """How much harm an action may do, the smaller first."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
 
 
 _STRICTNESS: Final = {effect: at for at, effect in enumerate(Effect)}
@@ -146,6 +138,9 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
         timeout=terms.timeout or rules.timeout,
         on_timeout=on_timeout,
         approvals_channel=terms.approvals_channel or rules.approvals_channel,
+        risk=judgement.risk,
+        clause=judgement.clause,
+        why=judgement.why,
     )
 
 

@@ -9,8 +9,8 @@ from bot import policy_file
 from bot.core.errors import WrongSettings
 from bot.core.ids import ChannelId, GroupId, UserId
 from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout
-from bot.core.rulebook import Effect, Risk
+from bot.core.policy import OnTimeout, Risk
+from bot.core.rulebook import Effect
 
 GOOD = """\
 version: 1

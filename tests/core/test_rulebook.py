@@ -7,8 +7,8 @@ import pytest
 from bot.core.conditions import parse
 from bot.core.ids import ChannelId
 from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout
-from bot.core.rulebook import Action, Clause, Effect, Risk, Rulebook, Terms, apply, judge
+from bot.core.policy import OnTimeout, Risk
+from bot.core.rulebook import Action, Clause, Effect, Rulebook, Terms, apply, judge
 from tests.making import CAROL, GENERAL, rules
 
 SMALL = Clause("small refunds", Effect.PASS, 3, tool="refund", condition=parse("amount <= 20"))
@@ -85,6 +85,7 @@ def test_a_policy_makes_a_channels_settings_stricter_and_never_milder() -> None:
         reviewers=Reviewers(frozenset({CAROL})),
         timeout=timedelta(hours=4),
         approvals_channel=ChannelId("C0MONEY"),
+        clause="mild",
     )
     strict = Rulebook((Clause("strict", Effect.ASK, 1, terms=Terms(quorum=3, own_requests=False)),))
     under = apply(judge(strict, refund(1)), rules(own_requests=True, on_timeout=OnTimeout.APPROVE))
