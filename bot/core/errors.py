@@ -3,6 +3,7 @@
     CountersignError
     ├── WrongSettings        the environment or a file of settings; the process ends and says what to fix
     ├── InvalidInput         what a person typed; nothing was changed
+    ├── CannotTell           a condition of the policy cannot be judged of these arguments
     ├── NotFound             no such run, request or team
     ├── Refused              an attempt that did not count; carries the refusal
     ├── LeaseLost            another worker advances this run, or the run ended: stop touching it
@@ -35,6 +36,10 @@ class WrongSettings(CountersignError):
 
 class InvalidInput(CountersignError):
     """A person's input cannot be used; nothing was changed."""
+
+
+class CannotTell(CountersignError):
+    """A condition cannot be judged: a field is missing, of another kind, or too long to be looked at."""
 
 
 class NotFound(CountersignError):

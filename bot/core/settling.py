@@ -5,7 +5,7 @@ from datetime import datetime
 
 from bot.core.events import EventType
 from bot.core.ids import UserId, digest_of
-from bot.core.policy import OnTimeout
+from bot.core.policy import OnTimeout, Risk
 from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, event
 
 
@@ -22,6 +22,7 @@ def approved_by_timeout(request: Request) -> bool:
     question = request.question
     return (
         request.rules.on_timeout is OnTimeout.APPROVE
+        and request.rules.risk is not Risk.HIGH
         and Verb.APPROVE in question.offers
         and question.kind not in ABOUT_THE_RUN
     )

@@ -17,6 +17,7 @@ from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Message, Put, Seen, TeamInfo
 from bot.core.requests import Request, Status
+from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
 from bot.store.codec import Codec
@@ -31,6 +32,7 @@ RUNS = Codec(Run)
 MESSAGES = Codec(Message)
 SETTINGS = Codec(ChannelSettings)
 RULES = Codec(Rules)
+RULEBOOK = Codec(Rulebook)
 EVENTS = Codec(Event)
 TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
 
@@ -144,6 +146,16 @@ class Store:
     async def set_workspace(self, workspace: WorkspaceId) -> None:
         async with reaching():
             await self.client.set(self.keys.workspace, workspace)
+
+    async def rulebook(self) -> Rulebook:
+        """The workspace's policy; one without rules if none was set."""
+        async with reaching():
+            raw = await self.client.get(self.keys.rulebook)
+        return RULEBOOK.read(raw)[0] if raw else Rulebook()
+
+    async def set_rulebook(self, book: Rulebook) -> None:
+        async with reaching():
+            await self.client.set(self.keys.rulebook, RULEBOOK.write(book, 1))
 
     async def requests(self, ids: list[RequestId]) -> list[Request | None]:
         """Many requests at once, in the order asked; None for those that do not exist."""
