@@ -16,6 +16,7 @@ from autogen_core.models import ChatCompletionClient
 
 from agents.answers import decision_in
 from agents.context import RunContext
+from agents.deliveries import lighten
 from agents.journal import Entry, RunJournal
 from agents.patience import ended, patiently
 from agents.teams import Conclusion, Team, Teams
@@ -68,6 +69,7 @@ class Runner:
         self.mended = 0
         """Parked runs that this process found decided and not asked for."""
         self._hand: set[RunId] = set()
+        lighten()
 
     async def advance(self, run: RunId) -> None:
         """See the run to its end or until it parks, unless another worker holds it. StoreUnavailable only when

@@ -32,7 +32,7 @@ MAY_IMPORT = {
         "uvicorn",
     },
     "agents": {"bot.core", "bot.flows", "bot.settings", "agents", "autogen_agentchat", "autogen_core", "autogen_ext"}
-    | {"aiosmtplib", "yaml", "pydantic"},
+    | {"aiosmtplib", "yaml", "pydantic", "opentelemetry"},
     "localslack": {"localslack", "aiohttp", "slack_sdk", "yaml", "pytest_asyncio"},
     "demo": {"demo", "bot.store.embedded", "aiohttp", "aiosmtpd"},
 }
