@@ -15,7 +15,7 @@ from agents.teams import Team
 
 
 def build(run: RunContext) -> AutoGenTeam:
-    """How: `again` (they take turns as often as it takes), `once` (each has one), `beside` (the first, then all others).
+    """How: `again` (in turn, as often as it takes), `once` (each has one), `beside` (the first, then the others).
 
     The human prints when its answer has come: `went on <run> <monotonic ns>`.
     """

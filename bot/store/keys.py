@@ -2,7 +2,7 @@
 
 | key | type | holds | ends |
 |---|---|---|---|
-| `{ns}:request:<id>` | string | a request: `version schema`, newline, JSON | 30 days after it was settled |
+| `{ns}:request:<id>` | string | a request: `version schema`, newline, JSON (packed) | 30 days after it was settled |
 | `{ns}:run:<id>` | string | a run, likewise | 30 days after it ended |
 | `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | with its run |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run |
