@@ -65,10 +65,21 @@ class Place:
             task=task,
         )
 
+    async def parked(self) -> int:
+        """How many runs are."""
+        return int(await self.store.client.zcard(self.store.keys.parked))
+
     async def all_parked(self, count: int, within: timedelta) -> None:
         """Returns when so many runs are parked. TimeoutError otherwise."""
+        await self._all(self.store.keys.parked, count, within)
+
+    async def all_asked(self, count: int, within: timedelta) -> None:
+        """Returns when so many requests wait for people. TimeoutError otherwise."""
+        await self._all(self.store.keys.pending, count, within)
+
+    async def _all(self, index: str, count: int, within: timedelta) -> None:
         async with asyncio.timeout(within.total_seconds()):
-            while await self.store.client.zcard(self.store.keys.parked) < count:  # noqa: ASYNC110 -- another process
+            while await self.store.client.zcard(index) < count:  # noqa: ASYNC110 -- another process
                 await asyncio.sleep(0.05)
 
     async def asked(self, run: RunId) -> Request:

@@ -17,12 +17,13 @@ from agents.teams import Team
 def build(run: RunContext) -> AutoGenTeam:
     """How: `again` (in turn, as often as it takes), `once` (each has one), `beside` (the first, then the others).
 
-    The human prints when its answer has come: `went on <run> <monotonic ns>`.
+    The human prints when it is asked and when its answer has come: `asks <run> <monotonic ns>`, `went on …`.
     """
     how, agents, turns = run.task.split()
     human = run.human(title="Go on?")
 
     async def input_func(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
+        print(f"asks {run.run.id} {time.monotonic_ns()}", flush=True)
         answer = await human.input_func(prompt, cancellation_token)
         at = time.monotonic_ns()
         print(f"went on {run.run.id} {at}", flush=True)
