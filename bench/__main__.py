@@ -1,4 +1,4 @@
-"""`python -m bench [--quick]`: two tables, about two minutes. A missed aim is said, and is no failure."""
+"""`python -m bench [--quick]`: its tables, about six minutes. A missed aim is said, and is no failure."""
 
 import argparse
 import asyncio
@@ -8,21 +8,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import clicking, waking
+from bench import clicking, surviving, waking
 from bench.clicking import Round
+from bench.telling import percentile, verdict
 from bench.waking import Waking
 from bot.store.embedded import EmbeddedRedis
-
-
-def verdict(met: bool) -> str:
-    """The last word of a table."""
-    return "met" if met else "MISSED"
-
-
-def percentile(values: list[float], percent: int) -> float:
-    """The smallest value that so many percent do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 def show_waking(seen: Waking) -> None:
@@ -76,6 +66,7 @@ async def main(*, quick: bool) -> None:
             for http in (False, True):
                 show_waking(await waking.measure(server.url, Path(folder) / f"data{http:d}", rounds, http=http))
             show_clicking(await clicking.measure(server.url, takes, clicks))
+            await surviving.show(server.url, Path(folder), surviving.QUICK if quick else surviving.WHOLE)
     print(f"\n{time.perf_counter() - begun:.0f} s")
 
 

@@ -1,7 +1,6 @@
 """A store of its own with workers and runs of the benchmark's teams in it, and a person who approves; no Slack."""
 
 import asyncio
-import os
 import secrets
 import signal
 import time
@@ -125,8 +124,3 @@ async def _empty(store: Store, namespace: str) -> None:
             batch.clear()
     if batch:
         await store.client.unlink(*batch)
-
-
-def load() -> float:
-    """How many processes wanted a core, over the last minute: what else this machine does shows here."""
-    return os.getloadavg()[0]
