@@ -73,8 +73,8 @@ def show_recovery(seen: recovery.Recovery) -> None:
     """Seconds."""
     print(f"\nkill -9 of a worker with {seen.runs} runs in hand, {recovery.LEFT} others{_busy()}")
     print(
-        f"  after the last lease's end: half went on at {seen.half:.1f} s, 99 of 100 at {seen.nearly_all:.1f} s, all at "
-        f"{seen.all:.1f} s; limit {recovery.AIM:.0f} s: {verdict(seen.all <= recovery.AIM)}"
+        f"  after the last lease's end: half went on at {seen.half:.1f} s, 99 of 100 at {seen.nearly_all:.1f} s, "
+        f"all at {seen.all:.1f} s; limit {recovery.AIM:.0f} s: {verdict(seen.all <= recovery.AIM)}"
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,9 @@ Advance = Callable[[RunId], Awaitable[None]]
 RECONNECT_AFTER: Final = timedelta(seconds=1)
 LOOK_EVERY: Final = timedelta(milliseconds=250)
 """How often an idle worker's blocking read returns, and how late a delayed job may be; new jobs come at once."""
+
+TAKEN_AT_ONCE: Final = 50
+"""Jobs that a worker takes before others have their turn: a lost worker's are shared by those that are left."""
 
 CONNECTIONS: Final = 20
 """Connections for jobs at the same time; a job needs one for about 1 ms when it starts and when it ends."""
@@ -117,6 +121,7 @@ async def work(
         minimum_check_interval=LOOK_EVERY,
         scheduling_resolution=LOOK_EVERY,
         schedule_automatic_tasks=False,
+        message_batch=TAKEN_AT_ONCE,
         dependencies=[_Connection()],
     )
     worker.hand = hand
@@ -211,7 +216,13 @@ class _Docket(Docket):
 
     def __init__(self, name: str, url: str, execution_ttl: timedelta) -> None:
         super().__init__(name=name, url=url, execution_ttl=execution_ttl)
+        self._process = secrets.token_hex(4)
         self._gate = asyncio.Semaphore(CONNECTIONS)
+
+    @property
+    def redelivery_sweep_key(self) -> str:
+        """Who may take a lost worker's jobs: every process. Docket lets one do so, and that one takes them all."""
+        return f"{super().redelivery_sweep_key}:{self._process}"
 
     @contextlib.asynccontextmanager
     async def redis(self) -> AsyncGenerator[Any, None]:
