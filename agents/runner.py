@@ -17,6 +17,7 @@ from autogen_core.models import ChatCompletionClient
 from agents import cut_off
 from agents.context import RunContext
 from agents.conversation import from_people
+from agents.deliveries import lighten
 from agents.journal import RunJournal
 from agents.patience import ended, patiently
 from agents.teams import Conclusion, Team, Teams
@@ -72,6 +73,7 @@ class Runner:
         self._script = script
         self._hand: set[RunId] = set()
         self._pace = Pace()
+        lighten()
 
     async def advance(self, run: RunId) -> None:
         """See the run to its end or until it parks, unless another holds it. StoreUnavailable only when stopping."""

@@ -46,7 +46,7 @@ MAY_IMPORT = {
         "autogen_core",
         "autogen_ext",
     }
-    | {"aiosmtplib", "yaml", "pydantic"},
+    | {"aiosmtplib", "yaml", "pydantic", "opentelemetry"},
     "agents.script": {
         "bot.core",
         "bot.flows",

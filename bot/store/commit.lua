@@ -32,6 +32,14 @@ for _, text in ipairs(plan.texts) do redis.call('SET', KEYS[text.key], text.valu
 for _, entry in ipairs(plan.add) do redis.call('ZADD', KEYS[entry.key], entry.score, entry.member) end
 for _, entry in ipairs(plan.remove) do redis.call('ZREM', KEYS[entry.key], entry.member) end
 for _, entry in ipairs(plan.expire) do redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end
+for _, request in ipairs(plan.settled) do
+  local left = redis.call('PTTL', KEYS[request.run])
+  if left == -1 then  -- the run goes on, and may be rebuilt after a longer wait than anything is kept
+    redis.call('SADD', KEYS[request.index], request.id)
+  else
+    redis.call('PEXPIRE', KEYS[request.key], left > 0 and left or request.ttl)
+  end
+end
 if plan.release then redis.call('HSET', KEYS[plan.lease], 'fence', plan.fence + 1, 'until', 0) end
 if plan.once then redis.call('SET', KEYS[plan.once], '1', 'PX', plan.once_ttl) end
 for _ = 1, plan.events do redis.call('XADD', KEYS[1], '*', 'event', next_value()) end

@@ -2,9 +2,10 @@
 
 | key | type | holds | ends |
 |---|---|---|---|
-| `{ns}:request:<id>` | string | a request: `version schema`, newline, JSON | 30 days after it was settled |
+| `{ns}:request:<id>` | string | a request: `version schema`, newline, JSON (packed) | 30 days after its run |
 | `{ns}:run:<id>` | string | a run, likewise | 30 days after it ended |
 | `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | with its run |
+| `{ns}:settled:<run>` | set | settled requests of a run that goes on, which a rebuilt run finds again | with its run |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run |
 | `{ns}:answer:<digest>` | string | a model's answer, where MODEL_CONFIG says that answers are kept | as it says |
 | `{ns}:message:<name>` | string | a Slack message of ours and what it shows | 400 days after it was last drawn |
@@ -32,15 +33,16 @@ from typing import Final
 from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, WorkspaceId
 
 KEPT: Final = timedelta(days=30)
-"""How long settled requests and ended runs stay readable."""
+"""How long ended runs and their requests stay readable."""
 KEPT_MESSAGE: Final = timedelta(days=400)
 """How long we know which Slack messages are ours: longer than any card can wait to be clicked."""
 KEPT_ATTEMPT: Final = timedelta(days=1)
 
 WITHOUT_TTL: Final[dict[str, str]] = {
-    "request:*": "while pending: it must outlast any weekend; settled ones get a TTL",
+    "request:*": "until its run ends: however long that waits, a rebuilt run must find what was decided",
     "run:*": "until it ends; ended ones get a TTL",
     "lease:*": "its fence must keep growing as long as the run lives; gets its run's TTL at the end",
+    "settled:*": "while its run lives; gets its run's TTL at the end",
     "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
     "settings:*": "settings stay until somebody changes them",
     "defaults": "one key; rewritten at each start of web",
@@ -83,6 +85,9 @@ class Keys:
 
     def lease(self, run: RunId) -> str:
         return f"{self.prefix}lease:{run}"
+
+    def settled(self, run: RunId) -> str:
+        return f"{self.prefix}settled:{run}"
 
     def journal(self, run: RunId) -> str:
         return f"{self.prefix}journal:{run}"

@@ -223,6 +223,11 @@ class Store:
         """Store all of the change, or nothing and say why. A repeat after a lost reply answers stale or repeated."""
         plan = _Plan(self.keys)
         plan.fill(change)
+        for run in change.runs:
+            if run.value.over:
+                async with reaching():
+                    settled = await self.client.smembers(self.keys.settled(run.value.id))
+                plan.keep([RequestId(request.decode()) for request in settled])
         async with reaching():
             answer = await self._commit(plan.keys, plan.args())
         return Committed(answer.decode())
@@ -330,6 +335,7 @@ class _Plan:
             "add": [],
             "remove": [],
             "expire": [],
+            "settled": [],
             "events": 0,
             "wake": [],
             "channel": names.wake,
@@ -367,6 +373,11 @@ class _Plan:
             self.plan["once"] = self._key(self.names.once(change.once))
             self.plan["once_ttl"] = ms(KEPT_ATTEMPT)
 
+    def keep(self, settled: list[RequestId]) -> None:
+        """Requests that lived as long as their run, which ends with this change."""
+        for request in settled:
+            self.plan["expire"].append({"key": self._key(self.names.request(request)), "ttl": ms(KEPT)})
+
     def _key(self, name: str) -> int:
         if name not in self.keys:
             self.keys.append(name)
@@ -384,7 +395,7 @@ class _Plan:
         if run.over:
             for index in (self.names.active, self.names.parked):
                 self.plan["remove"].append({"key": self._key(index), "member": run.id})
-            for kept in (self.names.lease(run.id), self.names.journal(run.id)):
+            for kept in (self.names.lease(run.id), self.names.journal(run.id), self.names.settled(run.id)):
                 self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
             self.plan["wake"].append({"name": f"run {run.id}"})
             return
@@ -397,9 +408,12 @@ class _Plan:
     def _request(self, request: Request, version: int) -> None:
         settled = request.status is not Status.PENDING
         raw = REQUESTS.write(request, version + 1)
-        self._record(self.names.request(request.id), raw, version, KEPT if settled else None)
+        self._record(self.names.request(request.id), raw, version)
         value = len(self.values) + 1
         if settled:
+            run, index = self._key(self.names.run(request.run)), self._key(self.names.settled(request.run))
+            key = self._key(self.names.request(request.id))
+            self.plan["settled"].append({"key": key, "run": run, "index": index, "id": request.id, "ttl": ms(KEPT)})
             self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
             if request.decision is not None:
                 at = str(ms(request.decision.at))
