@@ -68,7 +68,7 @@ class Desk:
     """Where the humans of one run put their questions.
 
     `token` is the run's own; `give_up` is told what makes going on impossible, because AutoGen turns exceptions into
-    text.
+    text. `limit`: more questions than that end the run; 0: no limit.
     """
 
     def __init__(
@@ -80,11 +80,13 @@ class Desk:
         token: CancellationToken,
         give_up: Callable[[Exception], None],
         activity: Activity,
+        limit: int = 0,
     ) -> None:
         self.transcript = Transcript()
         self.arrived: Callable[[str, RequestId], Awaitable[None]] | None = None
         """Asked with agent and request before an answer is handed on; returns when it is its turn."""
         self._activity = activity
+        self._limit = limit
         self._store = store
         self._queue = queue
         self._lease = lease
@@ -125,7 +127,7 @@ class Desk:
 
     async def _settled(self, question: Question) -> Request:
         try:
-            request = await patiently(lambda: flows.ask(self._store, self._lease, question))
+            request = await patiently(lambda: flows.ask(self._store, self._lease, question, self._limit))
             with self._activity.asking(request.id):
                 request = await self._wait(request)
             with self._activity.working():

@@ -148,6 +148,7 @@ class Runner:
         finally:
             driving.cancel()
             await ended(*first[1:], *helpers)
+            await context.close()
         if conclusion is not None:
             await self._end(lease, *conclusion)
 
@@ -168,6 +169,7 @@ class Runner:
 
     async def _drive(self, context: RunContext, team: Team, teller: "_Teller") -> Conclusion:
         result: TaskResult | None = None
+        context.enter()
         built = team.build(context)
         async for item in built.run_stream(task=context.task, cancellation_token=context.token):
             if isinstance(item, TaskResult):

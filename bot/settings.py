@@ -146,6 +146,9 @@ class WorkerSettings(_Common):
     park_after: ParkAfter = Field(
         timedelta(minutes=1), description="a run that waits longer leaves memory; 0s: at once"
     )
+    requests: int = Field(
+        50, ge=0, description="questions that one run may put to people; the next one ends it; 0: no limit"
+    )
     concurrency: int = Field(1000, ge=1, le=10_000, description="runs that one worker holds in memory at once")
 
 

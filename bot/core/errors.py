@@ -11,7 +11,8 @@
     ├── StoreUnsafe          Redis is set up so that decisions could be lost; the process does not start
     ├── ActionFailed         an effect outside certainly did not happen
     ├── OutcomeUnknown       nobody knows whether it happened; it must not be repeated silently
-    └── GivenUp              people, or their silence, ended a run that could not go on by itself
+    ├── WrongTeam            a team is put together in a way that cannot work; its run ends
+    └── GivenUp              people, their silence or a limit ended a run that could not go on by itself
 
 The text of an error is for people: what happened, what was kept, what to do next.
 """
@@ -71,5 +72,9 @@ class OutcomeUnknown(CountersignError):
     """An effect outside may or may not have happened; people must find out before anybody repeats it."""
 
 
+class WrongTeam(CountersignError):
+    """A team is put together in a way that cannot work; its run ends, and nothing was done."""
+
+
 class GivenUp(CountersignError):
-    """People, or their silence, ended a run that could not go on by itself."""
+    """People, their silence or a limit ended a run that could not go on by itself."""

@@ -87,6 +87,8 @@ class Run:
     """The outcome in a sentence, then the agents' final words: what the requester reads."""
     words: str = ""
     stopped_by: UserId | None = None
+    asked: int = 0
+    """How many questions it has put to people."""
 
     @property
     def over(self) -> bool:

@@ -145,7 +145,7 @@ class World:
             self.done.append(f"ordered {item}")
             return self.done[-1]
 
-        tools = [run.tools(name, [order]), run.tools(name, [look], idempotent=True)]
+        tools = [run.tools(name, [order], ask=False), run.tools(name, [look], ask=False, idempotent=True)]
         return AssistantAgent(
             name, model_client=run.model(name), system_message=f"You are {name}", **{"workbench": tools, **more}
         )
