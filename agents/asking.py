@@ -64,9 +64,9 @@ class AskHuman(BaseTool[Asked, Any], AsksItself):
         key = self._journal.key("asks", self._agent, content)
         found = self._journal.found(key)
         if found is None:
-            number = self._open[content] if content in self._open else self._gate.number(self._agent)
+            number = self._open[content] if content in self._open else self._gate.number()
             self._open[content] = number
-            found = await self._journal.record(key, Entry("done", json.dumps({"asked": number})))
+            found = await self._journal.record(key, Entry("done", json.dumps({"asked": number, "about": content})))
         number = self._open[content] = json.loads(found.value)["asked"]
         try:
             return answer(await self._desk.put(self._question(number, question, options, several), cancellation_token))

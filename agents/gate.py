@@ -5,21 +5,21 @@ Tools, workbenches, code and MCP come here with a `Wanted` and leave with a `Per
 so a rebuilt run goes through the gate the same way (R12–R14, R19, R26).
 """
 
-import asyncio
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from agents import answers
 from agents.human import Desk
 from agents.journal import Entry, RunJournal
-from agents.policies import Ask, Proposal, Tier, Verdict, judge
+from agents.policies import Ask, Proposal, Tier, judge
+from agents.twins import Twins
 from bot.core.calls import LONGEST_ARGUMENTS, Call, canonical, is_canonical
 from bot.core.errors import ActionFailed, NotFound
-from bot.core.ids import AttemptId, RequestId, digest_of
+from bot.core.ids import AttemptId, Digest, RequestId, digest_of
 from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
 from bot.core.runs import Run
 from bot.core.secrets import hide_in
@@ -53,9 +53,9 @@ class Wanted:
     call: str = ""
 
     @property
-    def same(self) -> tuple[Kind, str, str]:
-        """Actions that bring about the same: whichever agent asks, and by whatever way."""
-        return (self.kind, self.tool, self.arguments)
+    def same(self) -> Digest:
+        """Equal for actions that bring about the same: whichever agent asks, and by whatever way."""
+        return digest_of(self.kind, self.tool, self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +85,6 @@ class Denial:
     request: Request | None = None
 
 
-@dataclass(slots=True)
-class _Known:
-    """What became of the same action in this run: settled requests, in their order."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    settled: list[Request] = field(default_factory=list)
-
-    def refused(self, since: int) -> Request | None:
-        """The decision that holds for it, too: a rejection, or that nobody answered while it waited."""
-        rejected = [r for r in self.settled if r.status is Status.REJECTED]
-        expired = [r for r in self.settled[since:] if r.status in (Status.EXPIRED, Status.WITHDRAWN)]
-        return next(reversed(rejected + expired), None)
-
-
 class Gate:
     """The gate of one run. `record` is `flows.judged` for the run, `find` gives a request of the run."""
 
@@ -110,36 +96,43 @@ class Gate:
         self._desk = desk
         self._record = record
         self._find = find
-        self._known: defaultdict[tuple[Kind, str, str], _Known] = defaultdict(_Known)
+        self._twins: dict[Digest, Twins] = {}
         self._refused: dict[tuple[str, str], str] = {}
         self._spent: set[RequestId] = set()
-        self._numbers: Counter[str] = Counter()
-        for agent, value in (*journal.recorded("gate"), *journal.recorded("asks")):
-            self._numbers[agent] = max(self._numbers[agent], json.loads(value).get("asked", -1) + 1)
+        self._asked_before: defaultdict[Digest, list[int]] = defaultdict(list)
+        self._numbers = 0
+        for value in (*journal.recorded("gate"), *journal.recorded("asks")):
+            entry = json.loads(value)
+            if "asked" in entry:
+                self._numbers = max(self._numbers, entry["asked"] + 1)
+                self._asked_before[entry["about"]].append(entry["asked"])
 
-    def number(self, agent: str) -> int:
-        """The number of this agent's next question, which no other has; to be recorded before it is asked."""
-        self._numbers[agent] += 1
-        return self._numbers[agent] - 1
+    def number(self) -> int:
+        """The number of the run's next question, which no other has; to be recorded before it is asked."""
+        self._numbers += 1
+        return self._numbers - 1
 
     @asynccontextmanager
     async def judged(self, wanted: Wanted) -> AsyncIterator[Permit | Denial]:
         """The permit or denial. The action belongs into the block: the same one waits behind it, with its own card."""
         key = self._journal.key("gate", wanted.agent, wanted.kind, wanted.tool, wanted.arguments, wanted.call)
-        entry = await self._entry(key, wanted)
-        verdict = Verdict(Tier(entry["tier"]), entry["why"])
-        if verdict.tier is Tier.PASS:
-            yield Permit(wanted, key, wanted.arguments, why=verdict.why)
-        elif verdict.tier is Tier.REFUSE:
-            await self._tell(wanted, key, passed=False, why=verdict.why)
-            yield Denial(answers.refused(wanted.tool, verdict.why))
+        found = self._journal.found(key)
+        entry: dict[str, Any] = await self._verdict(wanted) if found is None else json.loads(found.value)
+        tier = Tier(entry["tier"])
+        if found is None and tier is not Tier.ASK:
+            entry = await self._note(key, entry)
+        if tier is Tier.PASS:
+            yield Permit(wanted, key, wanted.arguments, why=entry["why"])
+        elif tier is Tier.REFUSE:
+            await self._tell(wanted, key, passed=False, why=entry["why"])
+            yield Denial(answers.refused(wanted.tool, entry["why"]))
         elif "same" in entry:
             yield self._again(await self._find(RequestId(entry["same"])))
         else:
-            known = self._known[wanted.same]
-            since = len(known.settled)
-            async with known.lock:
-                yield await self._asked(wanted, key, entry, known.refused(since))
+            twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same]))
+            since = len(twins.settled)
+            async with twins.turn(entry.get("asked")):
+                yield await self._asked(wanted, key, entry, twins, since)
 
     async def passed(self, permit: Permit) -> None:
         """Put it on record, once, that nobody was asked about this; nothing if somebody was."""
@@ -154,45 +147,49 @@ class Gate:
             wanted.tool,
             passed=passed,
             arguments=f"{shown[:LONGEST_RECORDED]}… ({len(shown):,} characters)" if cut else shown,
-            digest=digest_of(*wanted.same),
+            digest=wanted.same,
             why=why,
             once=AttemptId(digest_of(self._run.id, key)[:32]),
         )
 
-    async def _entry(self, key: str, wanted: Wanted) -> dict[str, Any]:
-        found = self._journal.found(key)
-        if found is None:
-            with self._journal.activity.working():
-                verdict = await judge(wanted.ask, self._proposal(wanted), wanted.tools)
-                value: dict[str, Any] = {"tier": verdict.tier, "why": verdict.why}
-                if verdict.tier is Tier.ASK:
-                    value["asked"] = self.number(wanted.agent)
-                found = await self._journal.record(key, Entry("done", json.dumps(value)))
-        entry: dict[str, Any] = json.loads(found.value)
-        return entry
-
-    def _proposal(self, wanted: Wanted) -> Proposal:
+    async def _verdict(self, wanted: Wanted) -> dict[str, Any]:
         run = self._run
-        return Proposal(wanted.agent, wanted.tool, json.loads(wanted.arguments), run.team, run.task, run.requester)
+        arguments = json.loads(wanted.arguments)
+        with self._journal.activity.working():
+            proposal = Proposal(wanted.agent, wanted.tool, arguments, run.team, run.task, run.requester)
+            verdict = await judge(wanted.ask, proposal, wanted.tools)
+        return {"tier": verdict.tier, "why": verdict.why}
 
-    async def _asked(self, wanted: Wanted, key: str, entry: dict[str, Any], before: Request | None) -> Permit | Denial:
-        question = self._question(wanted, entry["asked"], entry["why"])
-        if before is not None and not await self._was_asked(question):
-            await self._journal.record(key, Entry("done", json.dumps({**entry, "same": before.id})), replace=True)
+    async def _note(self, key: str, entry: dict[str, Any], *, replace: bool = False) -> dict[str, Any]:
+        with self._journal.activity.working():
+            stands = await self._journal.record(key, Entry("done", json.dumps(entry)), replace=replace)
+        noted: dict[str, Any] = json.loads(stands.value)
+        return noted
+
+    async def _asked(
+        self, wanted: Wanted, key: str, entry: dict[str, Any], twins: Twins, since: int
+    ) -> Permit | Denial:
+        known = "asked" in entry
+        before = twins.refused(since)
+        if before is not None and not (known and await self._was_asked(self._question(wanted, entry))):
+            about = {name: value for name, value in entry.items() if name in ("tier", "why")}
+            await self._note(key, {**about, "same": before.id}, replace=known)
             return self._again(before)
+        if not known:
+            entry = await self._note(key, {**entry, "asked": self.number(), "about": wanted.same})
+        question = self._question(wanted, entry)
         request = await self._desk.put(question)
-        self._known[wanted.same].settled.append(request)
+        twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
-        if request.status not in (Status.APPROVED, Status.EDITED):
+        if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
             self._refused[place] = question.content
             return Denial(answers.answer(request), request)
         self._refused.pop(place, None)
         if request.id in self._spent:
             return Denial(answers.spent(request), request)
         self._spent.add(request.id)
-        decision = request.decision
-        edited = request.status is Status.EDITED and decision is not None
-        return Permit(wanted, key, decision.arguments if edited and decision else wanted.arguments, request)
+        edited = request.status is Status.EDITED
+        return Permit(wanted, key, request.decision.arguments if edited else wanted.arguments, request)
 
     async def _was_asked(self, question: Question) -> bool:
         try:
@@ -204,18 +201,18 @@ class Gate:
     def _again(self, request: Request) -> Denial:
         return Denial(answers.again(request), request)
 
-    def _question(self, wanted: Wanted, number: int, why: str) -> Question:
+    def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
         call = _call(wanted)
         content, problem = _content(wanted)
         return Question(
             wanted.agent,
-            number,
+            entry["asked"],
             wanted.kind,
             "run code" if wanted.kind is Kind.CODE else f"call {wanted.tool}",
             content,
             _OFFERS if wanted.schema else tuple(verb for verb in _OFFERS if verb is not Verb.EDIT),
             call,
-            notes=tuple(note for note in (*wanted.notes, why, problem) if note),
+            notes=tuple(note for note in (*wanted.notes, entry["why"], problem) if note),
             before=self._refused.get((wanted.agent, wanted.tool), ""),
         )
 

@@ -95,10 +95,9 @@ class RunJournal:
         self._unused.discard(key)
         return self._entries.get(key)
 
-    def recorded(self, kind: str) -> list[tuple[str, str]]:
-        """Agent and value of everything of this kind."""
-        found = [(key.split("/", 1), entry) for key, entry in self._entries.items()]
-        return [(rest.rsplit("/", 2)[0], entry.value) for (of, rest), entry in found if of == kind]
+    def recorded(self, kind: str) -> list[str]:
+        """The values of everything of this kind."""
+        return [entry.value for key, entry in self._entries.items() if key.startswith(f"{kind}/")]
 
     async def again(self, key: str) -> Entry | None:
         """The same, and a result only in its turn."""

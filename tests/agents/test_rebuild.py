@@ -1,6 +1,7 @@
 """A run of any kind of team is lost at each of its journal's entries in turn, and nobody can tell afterwards."""
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -71,6 +72,15 @@ class People:
         if question.kind is Kind.IN_DOUBT:
             ran = next((done for done in self.world.done if done.split()[-1] in question.content), "")
             await self._say(request, Verb.RESPOND if ran else Verb.APPROVE, ran)
+        elif (call := question.call) is not None:
+            item = json.loads(call.arguments)["item"]
+            verb = {"ink": Verb.EDIT, "paper": Verb.REJECT}.get(item, Verb.APPROVE)
+            edited = '{"item":"blue ink"}' if verb is Verb.EDIT else ""
+            self.decided.append(await self.house.decide(request, verb, arguments=edited))
+        elif question.options:
+            self.decided.append(await self.house.decide(request, Verb.CHOOSE, chosen=("blue",)))
+        elif question.title == "Why?":
+            await self._say(request, Verb.RESPOND, "Because.")
         elif "to first" in question.agent and "writer to second#0" not in self.delivered:
             return
         else:
