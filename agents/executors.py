@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import json
-import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
 from agents.gate import Denial, Gate, Permit, Wanted, written
 from agents.journal import Entry, RunJournal
+from agents.local_executor import LocalExecutor
 from agents.policies import Ask
 from agents.tools import Once
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
@@ -44,10 +44,7 @@ def code_executor(work_dir: Path, *, within: timedelta = WITHIN) -> CodeExecutor
             "autogen_ext.code_executors.docker"
         ).DockerCommandLineCodeExecutor(work_dir=work_dir, timeout=seconds)
         return boxed
-    with warnings.catch_warnings():
-        # AutoGen warns whoever starts the worker; here whoever approves the code is told.
-        warnings.simplefilter("ignore", UserWarning)
-        return LocalCommandLineCodeExecutor(work_dir=work_dir, timeout=seconds)
+    return LocalExecutor(work_dir, within)
 
 
 async def approved_by_the_executor(request: ApprovalRequest) -> ApprovalResponse:
@@ -87,7 +84,7 @@ class GatedExecutor(CodeExecutor):
         """The recorded output, that of this execution, or why there was none."""
         blocks = [{"language": block.language, "code": block.code} for block in code_blocks]
         try:
-            unboxed = isinstance(self._executor, LocalCommandLineCodeExecutor)
+            unboxed = isinstance(self._executor, LocalExecutor | LocalCommandLineCodeExecutor)
             wanted = _wanted(self._agent, blocks, self._ask, UNBOXED if unboxed else "")
             async with self._gate.judged(wanted) as verdict:
                 if isinstance(verdict, Denial):
