@@ -83,7 +83,7 @@ class RunContext:
         self.transcript = self._desk.transcript
         self._gate = Gate(run, journal, self._desk, self._judged, self.request)
         self._tool_names: dict[str, set[str]] = {}
-        self._executors: list[GatedExecutor] = []
+        self._to_stop: list[tuple[str, Callable[[], Awaitable[None]]]] = []
 
     @property
     def task(self) -> str:
@@ -138,6 +138,7 @@ class RunContext:
         tools (True: all; else those of these names) are called again with the same key if a call was cut off; of
         others people are asked whether it happened.
 
+        A workbench belongs to the run: it is stopped when the run leaves this process, so each build makes its own.
         WrongTeam if two tools of one agent have the same name, or a rule names a tool that there is not.
         """
         wrapped = self._wrapped(agent, tools, Rules(ask, idempotent, show or {}, hide or {}))
@@ -148,6 +149,7 @@ class RunContext:
                 "was approved. Nothing was done; give one of them another name, or build the tools once."
             )
         taken.update(wrapped.names)
+        self._to_stop.append((f"A workbench of “{agent}”", wrapped.stop))
         return wrapped
 
     async def call(self, tool: Offered, name: str, arguments: dict[str, Any], rules: Rules) -> tuple[str, bool]:
@@ -160,7 +162,7 @@ class RunContext:
         whole before it runs, and it runs at most once in the life of the run. It is started when it is needed, and
         stopped with the run in this process."""
         gated = GatedExecutor(agent, executor, self._gate, self._journal, self._once, self.give_up, ask)
-        self._executors.append(gated)
+        self._to_stop.append((f"The executor of “{agent}”", gated.stop))
         return gated
 
     def code_approval(self, agent: str, *, ask: Ask = True) -> Callable[[ApprovalRequest], Awaitable[ApprovalResponse]]:
@@ -180,12 +182,12 @@ class RunContext:
         _RUN.set(self)
 
     async def close(self) -> None:
-        """Stop what the team's code runs in."""
-        for executor in self._executors:
+        """Stop what the team's workbenches and code run in."""
+        for name, stop in self._to_stop:
             try:
-                await executor.stop()
+                await stop()
             except Exception as error:
-                log.warning("Run %s: an executor of code did not stop: %s", self.run.id, error)
+                log.warning("Run %s: %s did not stop: %s", self.run.id, name, error)
 
     def _wrapped(self, agent: str, tools: Workbench | Sequence[Offered], rules: Rules) -> JournaledTools:
         return JournaledTools(agent, tools, self._gate, self._journal, self._once, self.give_up, rules)

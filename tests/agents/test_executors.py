@@ -77,13 +77,17 @@ async def test_code_that_is_rejected_does_not_run_and_the_agent_reads_why(house:
 
 
 async def none_left(group: str) -> bool | None:
-    """Whether no process of the group is left, but for those that nobody has buried yet."""
-    living = []
+    return None if living(group) else True
+
+
+def living(group: str) -> list[Path]:
+    """The processes of the group, without those that only nobody has buried yet."""
+    found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             state, _, its_group = path.read_text().rpartition(") ")[2].split()[:3]
-            living += [path] if its_group == group and state != "Z" else []
-    return None if living else True
+            found += [path] if its_group == group and state != "Z" else []
+    return found
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
