@@ -13,7 +13,7 @@ from agents.gated import gated
 from bot.core.calls import canonical
 from bot.core.errors import ActionFailed
 from bot.core.requests import Kind, Verb
-from tests.agents.house import House
+from tests.agents.house import House, fact
 from tests.agents.test_tools import life
 
 pytest_plugins = ["tests.redis_server"]
@@ -155,3 +155,24 @@ async def test_a_gated_function_asks_and_runs_with_what_was_approved(house: Hous
         with pytest.raises(ActionFailed, match="“pay” was not called"):
             await pay("a lot", "DE")
     assert PAID == [(100, "DE00 1234", Size.LARGE)]
+
+
+async def test_a_gated_function_among_other_tools_asks_once_and_leaves_nothing_under_way(house: House) -> None:
+    """R19, R22: its own gate is the one, and its run may park while people think."""
+    await house.start()
+    PAID.clear()
+    async with life(house) as run:
+        run.enter()
+        tools = run.tools("clerk", [pay, run.ask_human("clerk")], ask=False)
+        job = asyncio.ensure_future(tools.call_tool("pay", {"amount": 5, "iban": "DE"}, CancellationToken(), "c1"))
+        request = await house.asked()
+        assert request.question.kind is Kind.TOOL
+        await fact(lambda: resting(run))
+        await house.decide(request, Verb.APPROVE)
+        assert (await job).to_text() == "paid 5"
+    assert PAID == [(5, "DE", Size.SMALL)]
+    assert sum(event["type"] == "request_asked" for event in await house.events()) == 1
+
+
+async def resting(run: RunContext) -> bool | None:
+    return True if run.activity.resting else None
