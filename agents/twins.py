@@ -7,6 +7,7 @@ for the result of another that waits for it.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Final
 
@@ -14,6 +15,8 @@ from bot.core.requests import Request, Status
 
 MISSING_AFTER: Final = timedelta(seconds=5)
 """One that went first before and does not come any more holds up the others for this long: the code has changed."""
+
+_HELD: Final[ContextVar[frozenset["Twins"]]] = ContextVar("held", default=frozenset())
 
 
 class Twins:
@@ -29,14 +32,19 @@ class Twins:
     @asynccontextmanager
     async def turn(self, number: int | None) -> AsyncIterator[None]:
         """The turn of the action whose question has this number, or of one that was not asked about yet."""
+        if self in _HELD.get():  # an action that does the same inside itself would wait for its own end
+            yield
+            return
         if number in self._here:
             self._here[number].set()
+        held = _HELD.set(_HELD.get() | {self})
         try:
             for earlier in sorted(n for n in self._here if number is None or n < number):
                 await self._behind(earlier)
             async with self._lock:
                 yield
         finally:
+            _HELD.reset(held)
             if number in self._done:
                 self._done[number].set()
 

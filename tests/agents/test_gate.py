@@ -15,6 +15,7 @@ from autogen_core.tools import FunctionTool, StaticWorkbench
 
 from agents.context import RunContext
 from agents.gate import Permit, Wanted
+from agents.gated import gated
 from agents.policies import Proposal, Tier, Verdict
 from bot.core import requests
 from bot.core.calls import LONGEST_ARGUMENTS, canonical
@@ -457,3 +458,32 @@ def test_a_permit_admits_nothing_but_what_was_judged() -> None:
     for tool, arguments in (("refund", {"order": 18}), ("refund", {"order": 17, "x": 1}), ("delete", {"order": 17})):
         with pytest.raises(ActionFailed, match="not what would run"):
             permit.check(tool, arguments)
+
+
+async def test_a_tool_that_does_the_same_inside_itself_is_asked_about_twice_and_does_not_wait_for_itself(
+    house: House,
+) -> None:
+    """R19: each door has its own question."""
+    await house.start()
+    done: list[str] = []
+
+    @gated()
+    async def wipe(path: str) -> str:
+        """Delete."""
+        done.append(path)
+        return "gone"
+
+    inner = wipe
+
+    async def wrapper(path: str) -> str:
+        """Delete, too."""
+        return await inner(path)
+
+    wrapper.__name__ = "wipe"
+    async with life(house) as run:
+        run.enter()
+        job = asyncio.create_task(call(run.tools("clerk", [wrapper]), "wipe", path="/tmp"))
+        await house.decide(first := await house.asked(), Verb.APPROVE)
+        await house.decide(await house.asked(not_this=first), Verb.APPROVE)
+        assert await asyncio.wait_for(job, 10) == ("gone", False)
+    assert done == ["/tmp"]

@@ -156,6 +156,7 @@ def plain(text: str) -> str:
     return re.sub(r"request q\w+|\d\d:\d\d:\d\d|\d{4}-\d\d-\d\d", "…", text)
 
 
+@pytest.mark.timeout(180)  # thirty lives and more
 @pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
 async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, build: Callable[[World, RunContext], AutoGenTeam], monkeypatch: pytest.MonkeyPatch
