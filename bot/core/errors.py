@@ -12,7 +12,8 @@
     ├── ActionFailed         an effect outside certainly did not happen
     ├── OutcomeUnknown       nobody knows whether it happened; it must not be repeated silently
     ├── WrongTeam            a team is put together in a way that cannot work; its run ends
-    └── GivenUp              people, their silence or a limit ended a run that could not go on by itself
+    ├── GivenUp              people, their silence, or a limit they set ended a run that could not go on by itself
+    └── NoAnswer             no model that may be asked gave an answer
 
 The text of an error is for people: what happened, what was kept, what to do next.
 """
@@ -77,4 +78,8 @@ class WrongTeam(CountersignError):
 
 
 class GivenUp(CountersignError):
-    """People, their silence or a limit ended a run that could not go on by itself."""
+    """People, their silence, or a limit they set ended a run that could not go on by itself."""
+
+
+class NoAnswer(CountersignError):
+    """Every model that may be asked was asked, and none gave an answer."""

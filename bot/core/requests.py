@@ -20,6 +20,7 @@ from bot.core.ids import (
 )
 from bot.core.policy import OnTimeout, Rules
 from bot.core.refusals import Refusal
+from bot.core.secrets import hide
 
 
 class Kind(StrEnum):
@@ -32,6 +33,8 @@ class Kind(StrEnum):
     """Which of the options; reject to choose none."""
     TURN = "turn"
     """Whether a conversation goes on: approve, respond with what is said next, or reject to stop."""
+    END = "end"
+    """Whether a conversation whose agents say that they are finished ends: approve, or respond with what comes next."""
     IN_DOUBT = "in_doubt"
     """Whether something happened: respond "it ran" with what it returned, approve another try, or reject to stop."""
     DIVERGED = "diverged"
@@ -232,7 +235,9 @@ def ask(
         created_at=now,
         deadline=None if rules.on_timeout is OnTimeout.WAIT else now + rules.timeout,
     )
-    return Step(request, (event(EventType.REQUEST_ASKED, request, now, agent=question.agent, title=question.title),))
+    return Step(
+        request, (event(EventType.REQUEST_ASKED, request, now, agent=question.agent, title=hide(question.title)[0]),)
+    )
 
 
 def expire(request: Request, now: datetime) -> Step:

@@ -11,24 +11,27 @@ from typing import Any, Final, NamedTuple
 from bot.core import runs
 from bot.core.ids import Digest, RequestId
 from bot.core.policy import say_duration
-from bot.core.requests import Decision, Request, Verb, approved_by_timeout
+from bot.core.requests import Decision, Kind, Question, Request, Verb, approved_by_timeout
 from bot.core.runs import Run
 from bot.slack import wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
-from bot.slack.outcomes import WORDS, named, reason, sentence, votes
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible, when
+from bot.slack.content import TITLE, complete, on_card
+from bot.slack.outcomes import WORDS, details, named, sentence, votes
+from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible, when
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
 RESPOND: Final = "decide_respond"
 EDIT: Final = "decide_edit"
 CHOOSE: Final = "decide_choose"
+REVIEW: Final = "review_request"
 VIEW_FULL: Final = "view_full"
 
-_CONTENT: Final = Room(2500, 5500, 60)
-_FINAL: Final = Room(6000, 8500, 150)
+_FINAL: Final = Room(6000, 7500, 150)
 _TASK: Final = Room(2500, 5500, 40)
-_TITLE: Final = 120
+_FALLBACKS: Final = 3
+_USAGE: Final = 1000
+"""Bytes that what a run took may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,16 @@ class Handle(NamedTuple):
 
 def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
     """The card of a request, pending or settled; settled ones have no buttons that decide."""
-    team, title = one_line(run.team, 40), one_line(request.question.title, _TITLE)
+    team, title = one_line(run.team, 40), one_line(request.question.title, TITLE)
     place = f"For <@{request.requester}> in <#{request.channel}>" + (
         f" · {link(run_link, 'the run')}" if run_link else ""
     )
-    small = context(mrkdwn(place), plain(f"agent {request.question.agent} · run {run.id}", 60))
-    blocks = [heading(team, f" asks: {title}"), small, *_content(request)]
+    question, pending = request.question, request.decision is None
+    who, what = _asks(question, team, title)
+    asking = f"team {run.team}" if question.call else f"agent {question.agent}"
+    small = context(mrkdwn(place), plain(f"{asking} · run {run.id}", 60))
+    view_full = button("View full", VIEW_FULL, Handle(request.id, request.digest).write())
+    blocks = [heading(who, what), small, *on_card(question, view_full, pending=pending)]
     if request.decision is not None:
         return Drawing(
             _settled_text(request, request.decision, team, title), blocks + _outcome(request, request.decision)
@@ -80,25 +87,8 @@ def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
     own = " · the requester may decide too" if request.rules.own_requests else ""
     blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}")))
     blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request)})
-    return Drawing(f"{escape(team)} asks for a decision: {escape(title)} (for <@{request.requester}>)", blocks)
-
-
-def whole(request: Request) -> str:
-    """All that a reviewer judges, with nothing in it that hides or acts."""
-    content, title = visible(request.question.content), request.question.title
-    if one_line(title, _TITLE) == visible(title).strip():
-        return content
-    return f"{visible(title)}\n\n{content}"
-
-
-def needs_file(request: Request) -> bool:
-    """Whether the card has no room for all of it, so that a file in its thread holds it too (R14)."""
-    return not fits(whole(request), _CONTENT)
-
-
-def file_of(request: Request) -> tuple[str, bytes]:
-    """Name and bytes of the file with all of the request."""
-    return f"{request.id}.txt", whole(request).encode()
+    asks = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
+    return Drawing(f"{asks} (for <@{request.requester}>)", blocks)
 
 
 def run_message(run: Run) -> Drawing:
@@ -122,17 +112,23 @@ def progress_note(run: Run) -> Drawing:
     beginning, _, end = shorten("\n".join(lines) or "Nothing yet.", Room(3000, 8000, runs.KEPT_PROGRESS))
     newest = one_line(run.progress[-1].words, 150) if run.progress else "nothing yet"
     blocks = [context(mrkdwn("What the agents do (UTC)")), data([p for p in (beginning, end) if p])]
+    if run.writing is not None and not run.over:
+        does = "has written" if run.writing.done else "is writing …"
+        newest = f"{one_line(run.writing.agent, 30)} {does} {run.writing.characters:,} characters"
+        blocks.append(context(plain(newest, 150)))
+        if not run.writing.done:
+            blocks.append(data([f"… {one_line(run.writing.words, 200)}"]))
     return Drawing(f"{escape(one_line(run.team, 40))} is at work: {escape(newest)}", blocks)
 
 
 def waiting_note(request: Request, card_link: str | None) -> Drawing:
     """In the run's thread: it waits for people, and where."""
-    title = one_line(request.question.title, _TITLE)
+    title = one_line(request.question.title, TITLE)
     where = f"<#{request.rules.approvals_channel}>"
     at = f": {link(card_link, 'open the card')}" if card_link else ""
     blocks = [
         words(f":hourglass_flowing_sand: Waiting for a decision in {where}{at}"),
-        context(plain(title, _TITLE), mrkdwn(_expiry(request))),
+        context(plain(title, TITLE), mrkdwn(_expiry(request))),
     ]
     return Drawing(f"Waiting for a decision in {where}: {escape(title)}", blocks)
 
@@ -141,9 +137,9 @@ def decided_note(request: Request) -> Drawing:
     """In the run's thread: what became of the request."""
     if request.decision is None:
         return waiting_note(request, None)
-    title = one_line(request.question.title, _TITLE)
+    title = one_line(request.question.title, TITLE)
     text = sentence(request, request.decision)
-    blocks = [words(text), context(plain(title, _TITLE)), *reason(request.decision)]
+    blocks = [words(text), context(plain(title, TITLE)), *details(request, request.decision)]
     return Drawing(f"{text} ({escape(title)})", blocks)
 
 
@@ -162,6 +158,8 @@ def outcome_note(run: Run) -> Drawing:
         )
     if end:
         blocks.append(data([end]))
+    if run.usage is not None:
+        blocks.append(_usage(run.usage))
     return Drawing(f"{STATES[run.status]}{by}: {escape(one_line(run.result, 200))} (<@{run.requester}>)", blocks)
 
 
@@ -206,25 +204,43 @@ _ACTIONS: Final = {
 }
 
 
+def _asks(question: Question, team: str, title: str) -> tuple[str, str]:
+    """The first line: who, and what they want."""
+    if question.call is None:
+        return team, f" asks: {title}"
+    tool = "code" if question.kind is Kind.CODE else one_line(question.call.tool, 60)
+    known = title.lower() in {tool.lower(), f"call {tool}".lower(), f"run {tool}".lower()}
+    return one_line(question.agent, 40), f" wants to run {tool}" + ("" if known else f": {title}")
+
+
+def _usage(usage: runs.Usage) -> Block:
+    cached = f", {usage.cached:,} from the cache" if usage.cached else ""
+    calls = f"{usage.calls:,} model call{'' if usage.calls == 1 else 's'}{cached}"
+    lines = [f"Tokens: {usage.prompt_tokens:,} in, {usage.completion_tokens:,} out · {calls}"]
+    if usage.models:
+        lines.append("Answered by " + ", ".join(f"{name} ({times:,}×)" for name, times in usage.models))
+    lines += [f"{times:,}× {why}, so another model was asked" for why, times in usage.fallbacks[:_FALLBACKS]]
+    if (more := len(usage.fallbacks) - _FALLBACKS) > 0:
+        lines.append(f"and {more:,} other reasons; see the worker's log")
+    while size_of(block := context(*(plain(line, 130) for line in lines))) > _USAGE:
+        lines.pop()
+    return block
+
+
 def _buttons(request: Request) -> list[Block]:
-    value = Handle(request.id, request.digest).write()
-    return [
+    value, question = Handle(request.id, request.digest).write(), request.question
+    buttons = [
         button(label, _ACTIONS[verb], value, style)
-        for verb, label, style in wording.of(request.question.kind).buttons
-        if verb in request.question.offers
+        for verb, label, style in wording.of(question.kind).buttons
+        if verb in question.offers
     ]
-
-
-def _content(request: Request) -> list[Block]:
-    beginning, hidden, end = shorten(whole(request), _CONTENT)
-    if not hidden:
-        return [data([beginning or "(empty)"])]
-    gap = words(
-        f":warning: *{hidden:,} characters in between are not shown here.* "
-        "*View full* before you decide; the file in this card's thread has all of it too."
-    )
-    gap["accessory"] = button("View full", VIEW_FULL, Handle(request.id, request.digest).write())
-    return [data([beginning]), gap, data([end])]
+    if complete(question):
+        return buttons + ([button("Arguments", VIEW_FULL, value)] if question.call else [])
+    for made in buttons:  # nobody approves by one click what the card does not show
+        if made["action_id"] == APPROVE:
+            label = made["text"]["text"]
+            made |= {"action_id": REVIEW, "text": plain("Review…" if label == "Approve" else f"{label}…")}
+    return buttons
 
 
 def _deadline(request: Request) -> Block:
@@ -246,7 +262,10 @@ def _settled_text(request: Request, decision: Decision, team: str, title: str) -
 
 
 def _outcome(request: Request, decision: Decision) -> list[Block]:
-    blocks = [words(sentence(request, decision)), *reason(decision)]
+    told = words(sentence(request, decision))
+    if request.question.call is not None:
+        told["accessory"] = button("View full", VIEW_FULL, Handle(request.id, request.digest).write())
+    blocks = [told, *details(request, decision)]
     if request.rules.quorum > 1:
         blocks.append(votes(request))
     return blocks

@@ -16,9 +16,11 @@ from bot.core.requests import Request, Status, Verb
 from bot.slack import cards, modals
 from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
 from bot.slack.cards import Handle
+from bot.slack.content import complete
 from bot.slack.opening import open_modal
 
-_OPENS: Final = {cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
+_OPENS: Final = {cards.REVIEW: Verb.APPROVE, cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
+_WINDOWS: Final = {Verb.APPROVE: modals.review, Verb.REJECT: modals.reject, Verb.RESPOND: modals.respond}
 _SUBMITS: Final = {modals.REJECT: (Verb.REJECT, modals.REASON), modals.RESPOND: (Verb.RESPOND, modals.ANSWER)}
 _UNKNOWN_BUTTON: Final = (
     "This button is of an older or newer version of the app and does nothing here. Nothing was decided; "
@@ -28,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 async def on_click(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Any button: Approve counts at once, Reject and Respond open a window, View full shows everything."""
+    """Any button: Approve counts at once, Review, Reject and Respond open a window, View full shows everything."""
 
     async def answer(result: Said | None) -> None:
         await ack()
@@ -55,7 +57,7 @@ async def on_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
             await ack(response_action="errors", errors={block: result.text})
 
     channel = modals.channel_of(view)
-    work = without_marks(desk.directory, said(_count(desk, body, handle, attempt, verb, words), "answer"))
+    work = without_marks(desk.directory, said(count(desk, body, handle, attempt, verb, words), "answer"))
     await in_time(desk, work, answer, lambda result: tell(desk.client, body, result, channel))
 
 
@@ -70,7 +72,7 @@ async def _click(desk: Desk, body: dict[str, Any]) -> Said:
     name, handle = action.get("action_id", ""), Handle.read(str(action.get("value")))
     attempt = AttemptId("c" + short_name(str(body["trigger_id"]), who(body).user, length=20))
     if name == cards.APPROVE:
-        return await _count(desk, body, handle, attempt, Verb.APPROVE, "")
+        return await _approve(desk, body, handle, attempt)
     if name == cards.VIEW_FULL:
         return await open_modal(desk.client, body, modals.full((await _known(desk, handle)).value))
     if name in _OPENS:
@@ -79,20 +81,30 @@ async def _click(desk: Desk, body: dict[str, Any]) -> Said:
     return Said(_UNKNOWN_BUTTON, False)
 
 
+async def _approve(desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId) -> Said:
+    seen, attempt = await _attempt(desk, body, handle, name, Verb.APPROVE, "")
+    if not complete(seen.value.question):  # the card of an older version has a button that would count at once
+        return await _open(desk, body, handle, name, Verb.APPROVE)
+    return await _decided(desk, seen, attempt)
+
+
 async def _open(desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb) -> Said:
     seen, attempt = await _attempt(desk, body, handle, name, verb, "")
     if deciding.why_refused(seen.value, attempt, seen.now) not in (None, Refusal.NO_WORDS):
         # Refused for good: what made it so never changes back. Decide says it, and writes it down (R25).
         await flows.decide(desk.store, desk.queue, seen.value.id, attempt)
-    make = modals.reject if verb is Verb.REJECT else modals.respond
     channel = who(body).channel or seen.value.rules.approvals_channel
-    return await open_modal(desk.client, body, make(seen.value, channel))
+    return await open_modal(desk.client, body, _WINDOWS[verb](seen.value, channel))
 
 
-async def _count(
+async def count(
     desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb, words: str
 ) -> Said:
-    seen, attempt = await _attempt(desk, body, handle, name, verb, words)
+    """Judge the attempt and store what it does; says how many approvals there are if more are needed."""
+    return await _decided(desk, *await _attempt(desk, body, handle, name, verb, words))
+
+
+async def _decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:
     after = await flows.decide(desk.store, desk.queue, seen.value.id, attempt, seen)
     if after.status is not Status.PENDING:
         return Said("")

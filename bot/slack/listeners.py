@@ -8,7 +8,7 @@ from typing import Any, Final
 from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.slack import clicks, commands, configuring, modals
+from bot.slack import clicks, commands, configuring, modals, reviewing
 from bot.slack.answering import Desk, Said, tell, who
 
 Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
@@ -17,6 +17,7 @@ COMMANDS: Final[dict[str, Listener]] = {"/agent": commands.on_agent, "/approvals
 SUBMITS: Final[dict[str, Listener]] = {
     modals.START: commands.on_start_submit,
     modals.SETTINGS: configuring.on_settings_submit,
+    modals.APPROVE: reviewing.on_review_submit,
     modals.REJECT: clicks.on_submit,
     modals.RESPOND: clicks.on_submit,
 }
@@ -29,7 +30,8 @@ _log = logging.getLogger(__name__)
 def register(app: AsyncApp, desk: Desk) -> None:
     """Every payload that Slack can send us finds somebody here."""
     # First, because Bolt tries them in turn, and a click is what people wait for.
-    app.action(re.compile(r""))(_bound(desk, clicks.on_click))
+    app.action(re.compile(rf"^(?!{modals.TEAM}$)"))(_bound(desk, clicks.on_click))
+    app.action(modals.TEAM)(_bound(desk, commands.on_team_chosen))
     for command, listener in COMMANDS.items():
         app.command(command)(_bound(desk, listener))
     for callback, listener in SUBMITS.items():

@@ -9,20 +9,25 @@ from typing import Any, Final
 from bot.core.deciding import LONGEST_WORDS
 from bot.core.errors import InvalidInput
 from bot.core.ids import ChannelId, GroupId, UserId, digest_of
+from bot.core.options import Option
 from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
 from bot.core.ports import TeamInfo
-from bot.core.requests import Request
+from bot.core.requests import Request, Verb
 from bot.slack import wording
 from bot.slack.blocks import Block, context, data, heading, mrkdwn, plain, words
-from bot.slack.cards import Handle, whole
-from bot.slack.text import Room, one_line, pieces, shorten
+from bot.slack.cards import Handle
+from bot.slack.content import in_full
+from bot.slack.outcomes import changes_of
+from bot.slack.text import Room, one_line, shorten
 
 START: Final = "start_run"
 REJECT: Final = "reject_request"
 RESPOND: Final = "respond_to_request"
 SETTINGS: Final = "channel_settings"
 FULL: Final = "full_request"
+APPROVE: Final = "approve_request"
+READ: Final = "read"
 TEAM, TASK, REASON, ANSWER = "team", "task", "reason", "answer"
 TIMEOUT, ON_TIMEOUT, CHANNEL, USERS, GROUPS, QUORUM, OWN = (
     "timeout",
@@ -33,9 +38,8 @@ TIMEOUT, ON_TIMEOUT, CHANNEL, USERS, GROUPS, QUORUM, OWN = (
     "quorum",
     "own_requests",
 )
-_FULL: Final = Room(130_000, 180_000, 20_000)
-"""A view may hold 250,000 bytes and 100 blocks; `pieces` of 3,000 hold 1,500 characters at least."""
-
+_OPTION: Final = "option/"
+"""Begins the block ids of a team's options; the team and the option's name follow."""
 View = dict[str, Any]
 
 ON_TIMEOUT_SAYS: Final = {
@@ -45,19 +49,36 @@ ON_TIMEOUT_SAYS: Final = {
 }
 
 
-def start(teams: list[TeamInfo], channel: ChannelId) -> View:
-    """Team and task, both required. `teams` must not be empty; Slack shows 100 at most."""
-    options = [
-        {"text": plain(t.name), "value": t.name, "description": plain(t.problem or t.line)}
-        for t in teams[:100]
-        if len(t.name) <= 150
-    ]
-    team = {"type": "static_select", "action_id": TEAM, "placeholder": plain("Choose a team"), "options": options}
-    if len(options) == 1:
-        team["initial_option"] = options[0]
+def start(teams: list[TeamInfo], channel: ChannelId, team: str = "") -> View:
+    """Team and task, both required, and the options of the team that is chosen. `teams` must not be empty; Slack shows
+    100 at most. The app is told when another team is chosen, and shows that one's options."""
+    shown = [t for t in teams if len(t.name) <= 75][:100]
+    items = [{"text": plain(t.name), "value": t.name, "description": plain(t.problem or t.line)} for t in shown]
+    one: Block = {"type": "static_select", "action_id": TEAM, "placeholder": plain("Choose a team"), "options": items}
+    chosen = next((t for t in shown if t.name == team or len(shown) == 1), None)
+    if chosen is not None:
+        one["initial_option"] = items[shown.index(chosen)]
     task = {"type": "plain_text_input", "action_id": TASK, "multiline": True, "min_length": 1, "max_length": 3000}
-    blocks = [_input(TEAM, "Team", team), _input(TASK, "Task", task, hint="What the agents should do, in your words.")]
+    blocks = [
+        {**_input(TEAM, "Team", one), "dispatch_action": True},
+        *([_option(chosen.name, option) for option in chosen.options] if chosen else []),
+        _input(TASK, "Task", task, hint="What the agents should do, in your words."),
+    ]
     return _modal(START, "Start a task", blocks, "Start", json.dumps({"channel": channel}))
+
+
+def _option(team: str, option: Option) -> Block:
+    items = [{"text": plain(choice), "value": choice} for choice in option.choices]
+    default = items[option.choices.index(option.default)]
+    one = {"type": "static_select", "action_id": option.name, "options": items, "initial_option": default}
+    return _input(f"{_OPTION}{team}/{option.name}", option.label, one, hint=option.hint)
+
+
+def options_of(view: View, team: str) -> dict[str, str]:
+    """What is chosen of this team's options, by name; not those that the window showed before."""
+    begin = f"{_OPTION}{team}/"
+    blocks = [block for block in view["state"]["values"] if block.startswith(begin)]
+    return {block.removeprefix(begin): value(view, block) for block in blocks}
 
 
 def reject(request: Request, channel: ChannelId) -> View:
@@ -72,15 +93,42 @@ def respond(request: Request, channel: ChannelId) -> View:
 
 def full(request: Request) -> View:
     """All of a request to read; what is too long even here is in the file."""
-    beginning, hidden, end = shorten(whole(request), _FULL)
-    blocks = [
-        heading("About: ", one_line(request.question.title, 150)),
-        *(data([part]) for part in pieces(beginning, 3000)),
-    ]
-    if hidden:
-        gap = f":warning: *{hidden:,} characters in between are not shown here.* The file in the card's thread has all."
-        blocks += [words(gap), *(data([part]) for part in pieces(end, 3000))]
+    blocks, _ = _all_of(request)
     return _modal(FULL, "All that is asked", blocks, None, Handle(request.id, request.digest).write())
+
+
+def review(request: Request, channel: ChannelId) -> View:
+    """The same with a button that approves it. Who must read the file besides says so first."""
+    blocks, is_all = _all_of(request)
+    if not is_all:
+        read = [{"text": plain("I have read the file in the card's thread, which has all of it"), "value": "yes"}]
+        box = {"type": "checkboxes", "action_id": READ, "options": read}
+        blocks.append(_input(READ, "This window has no room for all of it", box))
+    approve = next(b.label for b in wording.of(request.question.kind).buttons if b.verb is Verb.APPROVE)
+    return _modal(APPROVE, "Review", blocks, approve, _carried(request, channel))
+
+
+def has_read(view: View) -> bool:
+    """Whether the box is checked where there is one."""
+    asked = any(block.get("block_id") == READ for block in view["blocks"])
+    return not asked or bool(_held(view, READ).get("selected_options"))
+
+
+def not_counted(sentence: str) -> View:
+    """Instead of a window whose answer did not count. `sentence` is ours, in mrkdwn."""
+    return _modal(FULL, "Not counted", [words(sentence)], None, "")
+
+
+def _all_of(request: Request) -> tuple[list[Block], bool]:
+    blocks, is_all = in_full(request.question)
+    if changes := changes_of(request):
+        changed = shorten(changes, Room(2500, 8000, 200))
+        blocks = [words("*Changed before it was approved*"), data([p for p in changed[::2] if p]), *blocks]
+    return [heading("About: ", one_line(request.question.title, 150)), *blocks], is_all
+
+
+def _carried(request: Request, channel: ChannelId) -> str:
+    return json.dumps({**Handle(request.id, request.digest)._asdict(), "channel": channel})
 
 
 def settings(channel: ChannelId, rules: Rules, groups: dict[GroupId, str] | None) -> View:
@@ -219,8 +267,7 @@ def _words(
         context(mrkdwn(f"For <@{request.requester}>"), plain(f"run {request.run}")),
         _input(block, window.label, field, hint=window.hint, optional=optional),
     ]
-    carried = {**Handle(request.id, request.digest)._asdict(), "channel": channel}
-    return _modal(callback, window.title, blocks, window.title, json.dumps(carried))
+    return _modal(callback, window.title, blocks, window.title, _carried(request, channel))
 
 
 def _input(block: str, label: str, element: Block, *, hint: str = "", optional: bool = False) -> Block:

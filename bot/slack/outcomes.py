@@ -1,17 +1,21 @@
 """How people are told what became of a request: on its card, and in its run's thread."""
 
+import json
 from collections.abc import Iterable
 from typing import Final
 
+from bot.core.differences import changed_fields
 from bot.core.ids import UserId
 from bot.core.people import Reviewers
 from bot.core.requests import Decision, How, Request, Status
 from bot.slack import wording
 from bot.slack.blocks import Block, data, words
-from bot.slack.text import Room, shorten, visible, when
+from bot.slack.text import Room, one_line, shorten, visible, when
 
 WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
+_CHANGES: Final = Room(1000, 1500, 20)
+_CHOSEN: Final = Room(800, 1200, 20)
 _NAMED: Final = 12
 """How many people a message names; the others are counted."""
 
@@ -21,17 +25,34 @@ def votes(request: Request) -> Block:
     return words(f"*{len(request.votes)} of {request.rules.quorum} approvals*" + (f": {by}" if by else ""))
 
 
-def reason(decision: Decision) -> list[Block]:
-    beginning, hidden, end = shorten(visible(decision.words).strip(), WORDS)
+def details(request: Request, decision: Decision) -> list[Block]:
+    """What was chosen or changed, and the words, each with what has no room counted."""
+    chosen = _part("\n".join(one_line(option, 300) for option in decision.chosen), _CHOSEN, "the agents know them all")
+    changes = _part(changes_of(request), _CHANGES, "*View full* shows them all")
+    if changes:
+        changes = [words("*Changed before it was approved*"), *changes]
+    return chosen + changes + _part(visible(decision.words).strip(), WORDS, "the agents have them all")
+
+
+def changes_of(request: Request) -> str:
+    """What an edit changed, a line for each place, secrets hidden; "" if there was none."""
+    call, decision = request.question.call, request.decision
+    if call is None or decision is None or not decision.arguments:
+        return ""
+    fields = changed_fields(json.loads(call.arguments), json.loads(decision.arguments), call.hidden)
+    return "\n".join(
+        f"{visible(path)}: {visible(before) or '(nothing)'} → {visible(after) or '(nothing)'}"
+        for path, before, after in fields
+    )
+
+
+def _part(text: str, room: Room, rest: str) -> list[Block]:
+    beginning, hidden, end = shorten(text, room)
     if not beginning:
         return []
     if not hidden:
         return [data([beginning])]
-    return [
-        data([beginning]),
-        words(f"_{hidden:,} characters in between are not shown here; the agents have them all._"),
-        data([end]),
-    ]
+    return [data([beginning]), words(f"_{hidden:,} characters in between are not shown here; {rest}._"), data([end])]
 
 
 def sentence(request: Request, decision: Decision) -> str:

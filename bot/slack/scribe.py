@@ -16,7 +16,7 @@ from bot.core.ids import ChannelId, RequestId, RunId
 from bot.core.ports import Change, Message, Store
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
-from bot.slack import cards
+from bot.slack import cards, content
 from bot.slack.poster import CannotPost, Outdated, Place, Poster, good_until
 from bot.store.outbox import Outbox
 
@@ -191,7 +191,7 @@ class Scribe:
         run = seen.value
         root = await self._root(run)
         changed = dict.fromkeys(e.request for e in events if e.type in _REQUEST_CHANGED and e.request is not None)
-        if run.progress:
+        if run.progress or run.writing:
             await self._note(f"progress/{run.id}", root, cards.progress_note(run))
         for request in changed:
             await self._request(run, root, request)
@@ -256,10 +256,10 @@ class Scribe:
             if told is None:
                 await self._record_unposted(request, problem)
             card = await post(f"{name}/instead", Place(root.channel, root.ts))
-        if card is not None and pending and cards.needs_file(request):
-            filename, content = cards.file_of(request)
+        if card is not None and pending and content.needs_file(request):
+            filename, whole = content.file_of(request)
             thread = Place(card.channel, card.thread or card.ts)
-            await self._poster.attach(f"file/{request.id}", thread, filename, content, "Everything that is asked")
+            await self._poster.attach(f"file/{request.id}", thread, filename, whole, "Everything that is asked")
         return card
 
     async def _record_unposted(self, request: Request, problem: str) -> None:

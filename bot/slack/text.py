@@ -3,12 +3,22 @@
 import json
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from bot.core.secrets import hide
+from bot.slack import lookalikes
+
 _BLANK: Final = frozenset("\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u2800\u3164\uffa0")
 """Characters that show nothing though their Unicode category says they do."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_REPEATED: Final = re.compile(r"(⟦U\+[0-9A-F]{4,6}⟧)\1{3,}")
+_BLANKS: Final = re.compile(r"[^\S\n]{11,}")
+_EMPTY_LINES: Final = re.compile(r"(\A|\n)((?:[^\S\n]*\n){6,})")
+_WIDEST: Final = 40
+"""Columns that blanks in one line may take, a tab for four; more is no indentation and no table."""
 _JOINER: Final = "\u200d"
 _EMOJI_STYLE: Final = "\ufe0f"
 
@@ -32,14 +42,18 @@ def unescape(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with every control, bidi and invisible character spelled out, like ⟦U+202E⟧.
+    """The text with everything spelled out that hides itself or something else, and without secrets.
 
-    Line feeds and tabs stay, and what holds one emoji together does.
+    Control, bidi and invisible characters become ⟦U+202E⟧, long runs of blanks ⟦9,998 spaces⟧, many empty lines
+    ⟦200 empty lines⟧; letters of another alphabet in a word get their number, а⟦U+0430⟧; secrets become
+    ⟦hidden: 40 characters⟧. Line feeds, tabs and indentation stay, and what holds one emoji together does. What is
+    visible already stays as it is.
     """
-    text = text.replace("\r\n", "\n")
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if _shows(text, at) else f"⟦U+{ord(c):04X}⟧" for at, c in enumerate(text))
+    text = lookalikes.mark(hide(text.replace("\r\n", "\n"))[0])
+    if not text.isascii() or _CONTROL.search(text):
+        spelled = (c if _shows(text, at) else f"⟦U+{ord(c):04X}⟧" for at, c in enumerate(text))
+        text = _REPEATED.sub(lambda many: f"{many[1][:-1]}, {len(many[0]) // len(many[1]):,} times⟧", "".join(spelled))
+    return _EMPTY_LINES.sub(_counted_lines, _BLANKS.sub(_counted_blanks, text))
 
 
 def one_line(text: str, most: int) -> str:
@@ -82,6 +96,20 @@ def when(at: datetime) -> str:
     return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{at:%Y-%m-%d %H:%M:%S} UTC>"
 
 
+def _counted_blanks(found: re.Match[str]) -> str:
+    """One blank at each end stays, so that words do not run together."""
+    run = found[0]
+    if len(run) + 3 * run.count("\t") <= _WIDEST:
+        return run
+    inner = run[1:-1]
+    name = "spaces" if not inner.strip(" ") else "tabs" if not inner.strip("\t") else "blanks"
+    return f"{run[0]}⟦{len(inner):,} {name}⟧{run[-1]}"
+
+
+def _counted_lines(found: re.Match[str]) -> str:
+    return f"{found[1]}⟦{found[2].count(chr(10)):,} empty lines⟧\n"
+
+
 def _shows(text: str, at: int) -> bool:
     c = text[at]
     if c in "\n\t" or " " <= c <= "~":
@@ -103,13 +131,12 @@ def _is_emoji(c: str) -> bool:
 
 
 def _head(text: str, room: Room) -> str:
-    size, lines = 0, 1
-    for at, c in enumerate(text[: room.characters]):
-        size += 1 if " " <= c <= "~" and c not in '"\\' else len(json.dumps(c)) - 2
-        lines += c == "\n"
-        if size > room.size or lines > room.lines:
-            return text[:at]
-    return text[: room.characters]
+    text = text[: room.characters]
+    if text.count("\n") >= room.lines:
+        text = "\n".join(text.split("\n", room.lines)[: room.lines])
+    if size_of(text) - 2 <= room.size:
+        return text
+    return text[: bisect_right(range(len(text)), room.size, key=lambda cut: size_of(text[:cut]) - 2) - 1]
 
 
 def _share(room: Room, part: float) -> Room:

@@ -107,6 +107,9 @@ def test_the_same_click_delivered_again_counts_once_and_is_no_loser() -> None:
     assert deciding.decide(voted, click, NOW) == requests.Step(voted)
     done = deciding.decide(voted, attempt(asked, CAROL, name="last"), NOW).request
     assert deciding.decide(done, attempt(asked, CAROL, name="last"), later(hours=5)) == requests.Step(done)
+    for verb in (Verb.REJECT, Verb.RESPOND):
+        once = deciding.decide(asked, attempt(asked, BOB, verb, words="why"), NOW).request
+        assert deciding.decide(once, attempt(asked, BOB, verb, words="why"), later(hours=5)) == requests.Step(once)
 
 
 def test_who_comes_second_is_told_who_decided() -> None:
@@ -152,6 +155,7 @@ def test_approval_by_timeout_only_where_the_channel_asked_for_it_and_says_so() -
     assert step.request.decision.how is How.TIMEOUT
     assert step.events[0].data["how"] == "timeout"
     assert "by timeout" in deciding.sentence(Refusal.TIME_RAN_OUT, step.request)
+    assert requests.expire(request(on_timeout=OnTimeout.REJECT), later(hours=1)).request.status is Status.EXPIRED
 
 
 def test_a_channel_may_wait_for_ever() -> None:

@@ -16,19 +16,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core import requests, runs
+from bot.core.calls import Call, canonical
 from bot.core.deciding import decide, sentence
 from bot.core.ids import GroupId, RequestId, RunId, UserId
+from bot.core.options import Option
 from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout
 from bot.core.ports import TeamInfo
 from bot.core.refusals import Refusal
-from bot.core.requests import Kind, Request, Status, Verb
-from bot.core.runs import Run
+from bot.core.requests import Kind, Question, Request, Status, Verb
+from bot.core.runs import Run, Usage, Writing
 from bot.slack import cards, modals
+from bot.slack import content as judged
 from bot.slack.cards import Drawing
 from bot.slack.text import escape, size_of
 from localslack.limits import check_message_blocks, check_view
-from tests.making import ALICE, BOB, CAROL, GENERAL, HERE, LEADS, attempt, later, question, request, rules
+from tests.making import (
+    ALICE,
+    BOB,
+    CAROL,
+    GENERAL,
+    HERE,
+    LEADS,
+    attempt,
+    call,
+    choice,
+    later,
+    question,
+    request,
+    rules,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 LINK = "https://example.slack.com/archives/C0GENERAL/p1?thread_ts=1&cid=C0GENERAL"
@@ -69,6 +86,21 @@ def ended(**changes: Any) -> Run:
     return run(**{"status": runs.Status.FINISHED, "ended_at": later(minutes=9), **told, **changes})
 
 
+def writing(**changes: Any) -> Run:
+    """In the middle of a text."""
+    return runs.note_writing(at_work(), Writing("drafter", 1240, f"{HOSTILE}\nDear vendor", **changes), later()).run
+
+
+USAGE = Usage(
+    prompt_tokens=12_345,
+    completion_tokens=678,
+    calls=4,
+    cached=1,
+    models=(("gpt-4.1", 3), (HOSTILE, 1)),
+    fallbacks=(("gpt-4.1 has no room for more requests now (HTTP 429)", 1),),
+)
+
+
 def in_doubt(**changes: Any) -> Request:
     """As `agents.doubts` asks; the channel approves by timeout, which does not count here."""
     words = "Nobody knows whether “send” happened.\n\nAttempt 1, started 2026-03-06 17:00:00 UTC.\n\nsend\nTen boxes"
@@ -84,6 +116,47 @@ def diverged() -> Request:
     return request(asked=asked)
 
 
+def refund(**changes: Any) -> Question:
+    """As the gate asks."""
+    return replace(call(order=17, amount=20, api_key="s3cr3t-word"), **changes)
+
+
+def code(text: str = "import shutil\n\nshutil.rmtree('build')\n") -> Question:
+    made = Call("python", canonical({"code": text}))
+    offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND)
+    notes = ("It runs on the worker itself, without a sandbox.",)
+    return Question("coder", 0, Kind.CODE, "run code", text, offers, made, notes=notes)
+
+
+def edited() -> Request:
+    arguments = canonical({"order": 17, "amount": 15, "api_key": "other-word!", "why": "half of it"})
+    asked = request(asked=refund())
+    return decide(asked, attempt(asked, BOB, Verb.EDIT, arguments=arguments), later(minutes=5)).request
+
+
+def chosen() -> Request:
+    asked = request(asked=choice("eu-west", "us-east", "none of your business", several=True))
+    return decide(asked, attempt(asked, BOB, Verb.CHOOSE, chosen=("us-east", "eu-west")), later(minutes=5)).request
+
+
+BEFORE = "Refund order 17: 200 EUR\nto the card that was used"
+SPOOF = "Pay to p\u0430ypal.com, and send \uff52\uff4d"
+
+
+def turn(*, to_end: bool = False) -> Question:
+    """As `agents.proxy` asks."""
+    if to_end:
+        title, offers = "assistant says that it is finished. End here?", (Verb.APPROVE, Verb.RESPOND)
+        return question("All is done.\n\nTERMINATE", kind=Kind.END, title=title, agent="assistant", offers=offers)
+    offers = (Verb.APPROVE, Verb.RESPOND, Verb.REJECT)
+    return question(
+        "Step 1 of 2", kind=Kind.TURN, title="assistant has spoken. Go on?", agent="assistant", offers=offers
+    )
+
+
+CHAT = TeamInfo(
+    "chat", "talks", options=(Option("mode", "When people are asked", ("always", "never"), "never", "Always or never"),)
+)
 DOUBT_OFFERS = (Verb.RESPOND, Verb.APPROVE, Verb.REJECT)
 DRAWINGS: dict[str, Drawing] = {
     "card": card(request()),
@@ -111,18 +184,42 @@ DRAWINGS: dict[str, Drawing] = {
     "card_in_doubt_approved": card(decided(Verb.APPROVE, of=in_doubt())),
     "card_in_doubt_rejected": card(decided(Verb.REJECT, of=in_doubt())),
     "card_in_doubt_expired": card(requests.expire(in_doubt(), later(hours=2)).request),
+    "card_turn": card(request(asked=turn())),
+    "card_turn_approved": card(decided(Verb.APPROVE, of=request(asked=turn()))),
+    "card_turn_answered": card(decided(Verb.RESPOND, "Take the train.", request(asked=turn()))),
+    "card_turn_rejected": card(decided(Verb.REJECT, "enough", request(asked=turn()))),
+    "card_end": card(request(asked=turn(to_end=True))),
+    "card_end_approved": card(decided(Verb.APPROVE, of=request(asked=turn(to_end=True)))),
+    "card_end_expired": card(requests.expire(request(asked=turn(to_end=True)), later(hours=2)).request),
     "card_diverged": card(diverged()),
     "card_diverged_approved": card(decided(Verb.APPROVE, of=diverged())),
+    "card_tool": card(request(asked=refund())),
+    "card_tool_titled": card(request(asked=refund(title="give back what was paid"))),
+    "card_tool_long": card(request(asked=refund(content=LONG))),
+    "card_tool_again": card(request(asked=refund(before=BEFORE, notes=("Over the limit of 10 EUR.", "Bob is away.")))),
+    "card_tool_again_same": card(request(asked=refund(before=refund().content))),
+    "card_tool_again_long": card(request(asked=refund(content=LONG[:1500], before=LONG[1500:3000]))),
+    "card_tool_many_notes": card(request(asked=refund(notes=tuple(f"Note {n}. {HOSTILE * 3}" for n in range(9))))),
+    "card_tool_approved": card(decided(Verb.APPROVE, of=request(asked=refund()))),
+    "card_tool_edited": card(edited()),
+    "card_code": card(request(asked=code())),
+    "card_choice": card(request(asked=choice("eu-west", "us-east"))),
+    "card_choice_answered": card(chosen()),
+    "card_secrets": card(request(asked=question("curl -u bob:x --password=hunter22\nhttps://bob:hunter22@host/"))),
+    "card_lookalike": card(request(asked=question(SPOOF))),
     "run_queued": cards.run_message(run()),
     "run_hostile": cards.run_message(run(task=HOSTILE, team=HOSTILE)),
     "run_waiting": cards.run_message(run(status=runs.Status.WAITING)),
     "run_finished": cards.run_message(ended()),
     "run_long_task": cards.run_message(run(task="do " * 3000)),
     "note_progress": cards.progress_note(at_work()),
+    "note_writing": cards.progress_note(writing()),
+    "note_written": cards.progress_note(writing(done=True)),
     "note_waiting": cards.waiting_note(request(), LINK),
     "note_decided": cards.decided_note(decided(Verb.REJECT, "Too dear.")),
     "note_expired": cards.decided_note(expired()),
     "note_outcome": cards.outcome_note(ended()),
+    "note_outcome_with_usage": cards.outcome_note(ended(usage=USAGE)),
     "note_outcome_long": cards.outcome_note(ended(words=LONG * 3)),
     "note_failed": cards.outcome_note(ended(status=runs.Status.FAILED, result=HOSTILE, words="")),
     "note_stopped": cards.outcome_note(
@@ -132,11 +229,18 @@ DRAWINGS: dict[str, Drawing] = {
 }
 VIEWS: dict[str, dict[str, Any]] = {
     "modal_start": modals.start([TeamInfo("email", "writes a mail"), TeamInfo("broken", "", "no model")], GENERAL),
+    "modal_start_options": modals.start([TeamInfo("email", "writes a mail"), CHAT], GENERAL, "chat"),
     "modal_reject": modals.reject(request(), GENERAL),
     "modal_respond": modals.respond(request(), GENERAL),
     "modal_in_doubt_stop": modals.reject(in_doubt(), GENERAL),
     "modal_in_doubt_it_ran": modals.respond(in_doubt(), GENERAL),
     "modal_full": modals.full(request(asked=question(LONG))),
+    "modal_review": modals.review(request(asked=question(LONG)), GENERAL),
+    "modal_review_tool": modals.review(request(asked=refund(content=LONG, before=BEFORE, notes=("Mind.",))), GENERAL),
+    "modal_full_tool": modals.full(request(asked=refund())),
+    "modal_full_edited": modals.full(edited()),
+    "modal_review_with_file": modals.review(request(asked=code("語" * 4000 + "x" * 40_000)), GENERAL),
+    "modal_not_counted": modals.not_counted("Already decided by <@U0CAROL>."),
     "modal_settings": modals.settings(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
     "modal_settings_silent": modals.settings(GENERAL, rules(reviewers=Reviewers(groups=frozenset({LEADS}))), None),
 }
@@ -172,7 +276,8 @@ def test_only_pending_cards_have_buttons_that_decide() -> None:
     """R6: in every settled state there is no block of actions."""
     for name, drawing in DRAWINGS.items():
         if name.startswith("card"):
-            settled = any(f"_{state}" in name for state in ("approved", "rejected", "answered", "expired", "withdrawn"))
+            ends = ("approved", "rejected", "answered", "expired", "withdrawn", "edited")
+            settled = any(f"_{state}" in name for state in ends)
             assert any(b["type"] == "actions" for b in drawing.blocks) != settled, name
 
 
@@ -224,8 +329,8 @@ def test_what_models_and_people_write_does_not_act(name: str) -> None:
 def test_a_long_title_is_judged_whole_too() -> None:
     """R13: what has no room in the first line is in the content, the modal and the file."""
     asked = request(asked=question("short", title="x" * 100 + " rm -rf / " + "y" * 100))
-    assert "rm -rf /" in cards.whole(asked)
-    assert cards.whole(asked) in cards.file_of(asked)[1].decode()
+    assert "rm -rf /" in judged.whole(asked)
+    assert judged.whole(asked) in judged.file_of(asked)[1].decode()
 
 
 PAIR = st.characters(min_codepoint=0x10000, max_codepoint=0x1F9FF)
@@ -246,7 +351,9 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
     many = Reviewers(frozenset(UserId(f"U{n:010}") for n in range(300)), frozenset({LEADS}))
     asked = replace(asked, rules=replace(asked.rules, reviewers=many, quorum=300, on_timeout=OnTimeout.APPROVE))
     settled = decided(Verb.REJECT, words[:3000].strip(), replace(asked, rules=rules()))
-    spoken = ended(result=words[:30_000], words=content[:30_000], team=title)
+    took = Usage(10**9, 10**9, 10**6, 10**5, ((title[:60], 1),) * 9, ((content[:300], 9),) * 9)
+    spoken = ended(result=words[:30_000], words=content[:30_000], team=title, usage=took)
+    busy = replace(at_work(), writing=Writing(title, len(content), content[:200]))
     for drawing in (
         card(asked),
         card(settled),
@@ -255,6 +362,8 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         cards.run_message(replace(spoken, task=content[:10_000])),
         cards.outcome_note(spoken),
         cards.progress_note(runs.note_progress(spoken, title, content, later()).run),
+        cards.progress_note(runs.note_progress(busy, title, content, later()).run),
+        cards.progress_note(busy),
         cards.not_posted_note(asked, title),
     ):
         check_message_blocks(drawing.blocks)
@@ -262,21 +371,97 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         assert len(drawing.text) < 4000
     check_view(modals.full(asked), ("modal",))
     check_view(modals.reject(asked, GENERAL), ("modal",))
-    whole = cards.whole(asked)
+    whole = judged.whole(asked)
     boxes = [box for box in boxes_of(card(asked).blocks)]
-    assert cards.needs_file(asked) == (len(boxes) == 2)
-    if cards.needs_file(asked):
+    assert judged.needs_file(asked) == (len(boxes) == 2)
+    if judged.needs_file(asked):
         assert whole.startswith(boxes[0]) and whole.endswith(boxes[1])
         hidden = len(whole) - len(boxes[0]) - len(boxes[1])
         assert f"{hidden:,} characters in between are not shown here" in mrkdwn_of(card(asked).blocks)
-        assert cards.file_of(asked)[1].decode() == whole
+        assert judged.file_of(asked)[1].decode() == whole
     else:
         assert boxes == [whole]
 
 
+@settings(deadline=None, max_examples=25)
+@given(CONTENT, CONTENT, CONTENT)
+def test_whatever_is_called_slack_takes_the_card_and_all_can_be_seen(content: str, before: str, other: str) -> None:
+    """R13, R14: notes, arguments and what changed have their room; approving needs that all was shown."""
+    notes = tuple(other[at : at + 400] for at in range(0, 2400, 400))
+    arguments = canonical(
+        {
+            "text": other.encode(errors="replace").decode(),
+            "n": {"list": [1, content[:100].encode(errors="replace").decode()]},
+        }
+    )
+    asked = refund(content=content, before=before, notes=notes, title=other[:200], agent=before[:200], options=())
+    asked = replace(asked, call=Call(other[:200], arguments))
+    of = replace(request(asked=asked, quorum=1), id=RequestId("q" * 17))
+    changed = canonical({"text": before.encode(errors="replace").decode(), "n": None})
+    after = decide(of, attempt(of, BOB, Verb.EDIT, arguments=changed, words=other[:3000]), later()).request
+    for drawing in (card(of), card(after), cards.decided_note(after), cards.waiting_note(of, LINK)):
+        check_message_blocks(drawing.blocks)
+        assert size_of(drawing.blocks) <= 13_000
+    for view in (modals.full(of), modals.full(after), modals.review(of, GENERAL)):
+        check_view(view, ("modal",))
+    shown, in_file = "".join(boxes_of(modals.review(of, GENERAL)["blocks"])), judged.file_of(of)[1].decode()
+    it = judged.seen(asked)
+    for part in (it.text, it.arguments, "\n".join(it.notes)):
+        assert part in shown or judged.needs_file(of)
+    for part in (it.text, it.arguments, *it.notes):
+        assert part in in_file
+    assert ("Approve" in labels_of(card(of))) == judged.complete(asked)
+
+
+def labels_of(drawing: Drawing) -> list[str]:
+    actions = next((b for b in drawing.blocks if b["type"] == "actions"), {"elements": []})
+    return [element["text"]["text"] for element in actions["elements"]]
+
+
+@pytest.mark.parametrize(
+    "asked", [question(LONG), code(LONG), in_doubt().question, diverged().question, turn(), refund()]
+)
+def test_only_what_is_whole_on_the_card_is_approved_there(asked: Question) -> None:
+    """R13: of every kind; notes that have no room count too."""
+    for more in (
+        asked,
+        replace(asked, content=LONG),
+        replace(asked, notes=("x",) * 4),
+        replace(asked, notes=("x" * 300,)),
+    ):
+        actions = next(b for b in card(request(asked=more)).blocks if b["type"] == "actions")
+        ids = [element["action_id"] for element in actions["elements"]]
+        assert (cards.APPROVE in ids) == judged.complete(more)
+        assert (cards.REVIEW in ids) != judged.complete(more)
+    assert not judged.complete(replace(asked, content=LONG))
+
+
+def test_the_title_of_a_spoof_is_flagged_too() -> None:
+    """R15"""
+    for asked in (question(title="pay p\u0430ypal"), question(notes=("p\u0430ypal",))):
+        assert "1 word mixes alphabets" in mrkdwn_of(card(request(asked=asked)).blocks)
+
+
+def test_no_secret_of_a_call_is_drawn() -> None:
+    """R15: on its card, in its windows, its file, or when it is edited."""
+    drawn = [DRAWINGS[name] for name in DRAWINGS if name.startswith("card_tool")]
+    everything = json.dumps([d.blocks for d in drawn] + [VIEWS["modal_full_edited"], VIEWS["modal_full_tool"]])
+    everything += judged.file_of(edited())[1].decode()
+    assert "hidden: 11 characters" in everything
+    assert "s3cr3t-word" not in everything and "other-word!" not in everything
+
+
+def test_who_must_read_the_file_says_so() -> None:
+    """R14: beyond what a window holds; the box is asked for where it is needed only."""
+    assert not modals.has_read({**VIEWS["modal_review_with_file"], "state": {"values": {}}})
+    checked = {modals.READ: {modals.READ: {"selected_options": [{"value": "yes"}]}}}
+    assert modals.has_read({**VIEWS["modal_review_with_file"], "state": {"values": checked}})
+    assert modals.has_read({**VIEWS["modal_review"], "state": {"values": {}}})
+
+
 def test_fifty_thousand_characters_are_whole_in_the_modal() -> None:
     """R14"""
-    content = "x" * 49_000 + "\n" * 1_000
+    content = "x" * 49_000 + "\n." * 500
     shown = "".join(boxes_of(modals.full(request(asked=question(content)))["blocks"]))
     assert shown == content
 

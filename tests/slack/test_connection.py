@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -122,6 +123,37 @@ async def test_after_slack_refreshed_the_connection_commands_are_answered(slack:
         await slack.ask_to_reconnect()
         await slack.wait_for(lambda _: connections and not any(c in old for c in connections))
         assert "Nothing goes on" in (await slack.user("bob").command("/agent status", channel="#approvals")).text
+
+
+async def test_a_connection_that_breaks_under_an_answer_is_a_line_in_the_log(
+    slack: LocalSlack, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R7: what was clicked counts; that Slack did not hear of it is no bug, and a bug is not taken for that."""
+    async with a_desk(slack, store) as (_, bolt, clients), app.socket_mode(bolt, slack.app_token, clients.reads) as up:
+        await slack.wait_connected(2)
+        slack.faults.add("delay", on="views.open", seconds=0.5)
+        opening = asyncio.create_task(slack.user("bob").command("/agent", channel="#approvals"))
+        await slack.wait_for(lambda _: any(delivery[0] == "slash_commands" for delivery in slack.deliveries))
+        slack.cut_sockets()
+        await until(up, False)
+        await line(caplog, "Failed to run a request listener")
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+    links = [record for record in caplog.records if record.name == "bot.slack.app.link"]
+    assert {record.levelname for record in links} <= {"INFO", "WARNING"}
+    assert [record for record in caplog.records if record.exc_info] == []
+    try:
+        raise ValueError("a bug")
+    except ValueError:
+        logging.getLogger("bot.slack.app.link").exception("Failed to run a request listener")
+    assert caplog.records[-1].levelname == "ERROR"
+    assert "ValueError: a bug" in caplog.text
+
+
+async def line(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    async with asyncio.timeout(10):
+        while words not in caplog.text:  # noqa: ASYNC110 -- a fact of another task
+            await asyncio.sleep(0.01)
 
 
 async def test_a_wrong_bot_token_ends_the_start_with_what_to_fix(slack: LocalSlack) -> None:

@@ -14,11 +14,12 @@ from bot.core.ports import Change, Lease, Put
 from bot.core.requests import Request, Verb
 from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
-from bot.store.outbox import Outbox
+from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.driver import Message as Seen
 from tests.making import BOB, GENERAL, HERE, attempt, question
+from tests.slack.botting import events
 from tests.storing import NoQueue, new_run
 
 
@@ -36,7 +37,7 @@ async def drawing(slack: LocalSlack, store: Store, owner: str = "web-1") -> Asyn
 
 
 async def card_of(slack: LocalSlack, *, pending: bool = True, where: str = "#approvals") -> Seen:
-    return await slack.wait_message(where, lambda m: ("Approve" in m.buttons) == pending, timeout=10)
+    return await slack.wait_message(where, lambda m: bool({"Approve", "Review…"} & {*m.buttons}) == pending, timeout=10)
 
 
 async def all_drawn(slack: LocalSlack, store: Store) -> None:
@@ -70,6 +71,17 @@ async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSla
     thread = " ".join(m.text for m in slack.channel("#general").thread(root.ts))
     assert "Waiting for a decision" in thread
     assert "Rejected" in thread
+
+
+async def test_slack_fetches_no_address_that_a_model_wrote(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R15: an address leaks what it carries as soon as somebody fetches it, so nothing is unfurled."""
+    await flows.ask(store, lease, question("see https://vendor.example.com/?secret=1"))
+    async with drawing(slack, store):
+        await card_of(slack)
+        await all_drawn(slack, store)
+    posts = [call.args for call in slack.calls if call.method == "chat.postMessage"]
+    assert posts
+    assert [(post["unfurl_links"], post["unfurl_media"]) for post in posts] == [(False, False)] * len(posts)
 
 
 async def test_a_lost_reply_does_not_make_a_second_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -121,18 +133,35 @@ async def test_a_card_whose_scribe_died_between_post_and_index_is_adopted(
     assert (settled.ts, settled.buttons) == (card.ts, [])
 
 
-async def test_another_process_draws_on_when_the_scribe_is_gone(slack: LocalSlack, store: Store, lease: Lease) -> None:
-    """R4: what it had in hand is drawn by the next, once."""
+async def test_another_process_draws_on_when_the_scribe_is_gone(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4, R5: nothing is ticked off before Slack shows it; what one could not draw is drawn by the next, once."""
+    monkeypatch.setattr("bot.slack.scribe.GRACE", 1)
     asked = await flows.ask(store, lease, question())
     slack.faults.add("server_error", on="chat.postMessage", status=503, times=None)
     async with drawing(slack, store):
-        await slack.wait_for(
-            lambda _: any(c.method == "chat.postMessage" for c in slack.calls) or slack.faults, timeout=5
-        )
+        await slack.wait_for(lambda _: any(c.method == "chat.postMessage" for c in slack.calls))
+        assert (await store.client.xpending(store.keys.events, GROUP))["pending"] == len(await events(store))
     slack.faults.clear()
     async with drawing(slack, store, "web-2"):
         await card_of(slack)
         await decided(store, asked)
+        await all_drawn(slack, store)
+    assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_what_a_killed_scribe_had_in_hand_is_drawn_by_the_next_at_once(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R4: long before it would be found as overlooked."""
+    await flows.ask(store, lease, question())
+    killed = Outbox(store)
+    await killed.open()
+    while not await killed.read(100):
+        pass
+    async with drawing(slack, store, "web-2"), asyncio.timeout(5):
+        await card_of(slack)
         await all_drawn(slack, store)
     assert len(slack.channel("#approvals").messages) == 1
 

@@ -1,0 +1,184 @@
+"""What a reviewer judges, and where it has room: on the card, in the full view, in a file (R13, R14).
+
+Who cannot see all of it on the card cannot approve it there: the button opens the full view, which approves.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from bot.core.differences import changed_lines
+from bot.core.requests import Question, Request
+from bot.core.secrets import MARK, hide, hide_in
+from bot.slack.blocks import Block, context, data, mrkdwn, plain, words
+from bot.slack.lookalikes import odd_words
+from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible
+
+TITLE: Final = 120
+"""Characters of a title in a first line; a longer one is in the content too."""
+_CARD: Final = Room(2500, 5500, 60)
+_SETTLED_CALL: Final = Room(2000, 4000, 40)
+"""Beside what was changed and why."""
+_NOTE: Final = Room(200, 350, 1)
+_NOTES: Final = 3
+_SINCE: Final = Room(900, 1200, 20)
+_FULL: Final = Room(110_000, 150_000, 20_000)
+_FULL_BESIDE_ARGUMENTS: Final = Room(66_000, 100_000, 12_000)
+_FULL_ARGUMENTS: Final = Room(40_000, 65_000, 8_000)
+_FULL_NOTES: Final = Room(6_000, 9_000, 300)
+_FULL_SINCE: Final = Room(12_000, 18_000, 1_000)
+"""A view may hold 250,000 bytes and 100 blocks; `pieces` of 3,000 hold 1,500 characters at least."""
+_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All of a question as people see it: nothing in it hides, acts, or is secret.
+
+    `arguments` are those of a call, indented; `since` is what changed since the refused version, None if there was
+    none. `secrets` counts what is hidden, `odd` are the words that mix alphabets.
+    """
+
+    text: str
+    notes: tuple[str, ...]
+    arguments: str
+    since: str | None
+    secrets: int
+    odd: tuple[str, ...]
+
+
+@lru_cache(maxsize=16)
+def seen(question: Question) -> Seen:
+    """Pure, and remembered, because one click draws the same question more than once."""
+    options = "".join(f"\n{number}. {one_line(o, 300)}" for number, o in enumerate(question.options, 1))
+    ask = "several may be chosen" if question.several else "one of these"
+    text = visible(question.content) + (f"\n\nOptions ({ask}):{options}" if options else "")
+    if one_line(question.title, TITLE) != visible(question.title).strip():
+        text = f"{visible(question.title)}\n\n{text}"
+    notes = tuple(visible(note).strip() for note in question.notes)
+    everything = "\n".join([question.title, question.content, *question.options, *question.notes])
+    odd = () if everything.isascii() else tuple(odd_words(hide(everything)[0]))
+    since = "\n".join(changed_lines(visible(question.before), visible(question.content))) if question.before else None
+    return Seen(text, notes, _arguments(question), since, len(MARK.findall("\n".join([text, *notes]))), odd)
+
+
+def whole(request: Request) -> str:
+    """All that a reviewer judges, with nothing in it that hides or acts."""
+    return seen(request.question).text
+
+
+def complete(question: Question) -> bool:
+    """Whether the card has room for all that is judged, so that it can be approved there."""
+    it = seen(question)
+    return fits(it.text, _CARD) and len(it.notes) <= _NOTES and all(fits(note, _NOTE) for note in it.notes)
+
+
+def needs_file(request: Request) -> bool:
+    """Whether the card or the full view has no room for all of it, so that a file in the card's thread holds it too."""
+    return not complete(request.question) or not _whole_in_full(request.question)
+
+
+def file_of(request: Request) -> tuple[str, bytes]:
+    """Name and bytes of the file with all of the request."""
+    it = seen(request.question)
+    parts = [*it.notes, it.text]
+    if request.question.call is not None:
+        parts += [f"Arguments of {visible(request.question.call.tool)}:", it.arguments]
+    return f"{request.id}.txt", "\n\n".join(parts).encode()
+
+
+def on_card(question: Question, view_full: Block, *, pending: bool) -> list[Block]:
+    """Notes and warnings, the content or its beginning and end, and what changed since it was refused."""
+    it, room = seen(question), _SETTLED_CALL if question.call is not None and not pending else _CARD
+    blocks = _notes(it, view_full) if pending else []
+    beginning, hidden, end = shorten(it.text, room)
+    blocks += [*_warnings(it), data([beginning or "(empty)"])]
+    if hidden:
+        gap = words(
+            f":warning: *{hidden:,} characters in between are not shown here.* "
+            "*View full* before you decide; the file in this card's thread has all of it too."
+        )
+        blocks += [{**gap, "accessory": view_full}, data([end])]
+    return blocks + (_since(it, view_full) if pending else [])
+
+
+def in_full(question: Question) -> tuple[list[Block], bool]:
+    """The blocks of a view with all of it, and whether it is all."""
+    it, room = seen(question), _full_room(question)
+    blocks = []
+    if it.notes:
+        blocks += [words("*To know before you decide*"), *_boxes("\n".join(it.notes), _FULL_NOTES)]
+    blocks += [*_warnings(it), *_boxes(it.text or "(empty)", room)]
+    if question.call is not None:
+        tool = escape(one_line(question.call.tool, 100))
+        blocks += [words(f"*The arguments of {tool}*, as they are passed"), *_boxes(it.arguments, _FULL_ARGUMENTS)]
+    if it.since:
+        blocks += [words("*What changed since the refused version*"), *_boxes(it.since, _FULL_SINCE)]
+    return blocks, _whole_in_full(question)
+
+
+def _arguments(question: Question) -> str:
+    if question.call is None:
+        return ""
+    shown, _ = hide_in(json.loads(question.call.arguments), question.call.hidden)
+    return visible(json.dumps(shown, indent=2, ensure_ascii=False))
+
+
+def _full_room(question: Question) -> Room:
+    return _FULL if question.call is None else _FULL_BESIDE_ARGUMENTS
+
+
+def _whole_in_full(question: Question) -> bool:
+    it = seen(question)
+    return (
+        fits(it.text, _full_room(question))
+        and fits(it.arguments, _FULL_ARGUMENTS)
+        and fits("\n".join(it.notes), _FULL_NOTES)
+    )
+
+
+def _notes(it: Seen, view_full: Block) -> list[Block]:
+    blocks = [_note(shorten(note, _NOTE)[0] + "…" * (not fits(note, _NOTE))) for note in it.notes[:_NOTES]]
+    if len(it.notes) > _NOTES or not all(fits(note, _NOTE) for note in it.notes):
+        told = words("_Not all notes have room here._ *View full* before you decide.")
+        blocks.append({**told, "accessory": view_full})
+    return blocks
+
+
+def _note(text: str) -> Block:
+    return {"type": "section", "text": plain(f"⚠️ {text}", 300)}
+
+
+def _warnings(it: Seen) -> list[Block]:
+    blocks = []
+    if it.odd:
+        many, look = (f"{len(it.odd)} words mix", "they look") if len(it.odd) > 1 else ("1 word mixes", "it looks")
+        named = ", ".join(one_line(word, 30) for word in it.odd[:_NAMED]) + (", …" if len(it.odd) > _NAMED else "")
+        blocks.append(words(f":warning: *{many} alphabets* and may not be what {look} like: {escape(named)}"))
+    if it.secrets:
+        many = f"{it.secrets:,} secrets are hidden here; what runs has them."
+        blocks.append(
+            context(mrkdwn(f":lock: {many}" if it.secrets > 1 else ":lock: 1 secret is hidden here; what runs has it."))
+        )
+    return blocks
+
+
+def _since(it: Seen, view_full: Block) -> list[Block]:
+    if it.since is None:
+        return []
+    if not it.since:
+        return [words("*Asked again after it was refused.* The text is the same.")]
+    if fits(it.since, _SINCE):
+        return [words("*What changed since the refused version*"), data([it.since])]
+    told = words("*Asked again after it was refused.* *View full* shows what changed.")
+    return [{**told, "accessory": view_full}]
+
+
+def _boxes(text: str, room: Room) -> list[Block]:
+    beginning, hidden, end = shorten(text, room)
+    blocks = [data([part]) for part in pieces(beginning, 3000)]
+    if hidden:
+        gap = f":warning: *{hidden:,} characters in between are not shown here.* The file in the card's thread has all."
+        blocks += [words(gap), *(data([part]) for part in pieces(end, 3000))]
+    return blocks

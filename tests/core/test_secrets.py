@@ -1,0 +1,193 @@
+"""Secrets do not leave the store (R15), and nothing but secrets is hidden (R13)."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.secrets import MARK, hide, hide_in
+
+LETTERS = "Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8Qr9St0Uv1Wx2Yz3"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
+PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "\n".join(["MIIEpAIBAAKCAQEA" * 4] * 5) + "\n-----END RSA PRIVATE KEY-----"
+
+# Put together here, so that nobody's scanner takes this file for a leak.
+SECRETS = [
+    ("AKIA" + "IOSFODNN7EXAMPLE", "use {} here"),
+    ("AIza" + LETTERS[:35], "key={}"),
+    ("ghp_" + LETTERS[:36], "git clone with {}"),
+    ("github_pat_" + LETTERS, "{}"),
+    ("xox" + "b-123456789012-123456789012-" + LETTERS[:24], "({})"),
+    ("xapp-" + "1-A012345-1234567890-" + LETTERS, "{}"),
+    ("T0123456/B0123456/" + LETTERS[:24], "https://hooks.slack.com/services/{}"),
+    ("sk-" + "ant-api03-" + LETTERS, "ANTHROPIC {}"),
+    ("sk-" + "proj-" + LETTERS, "{}"),
+    ("sk_" + "live_" + LETTERS[:24], "stripe: {}"),
+    (JWT, "jwt {}"),
+    (LETTERS, "curl -H 'Authorization: Bearer {}' https://x.example"),
+    ("dXNlcjpwYXNz", '"Authorization": "Basic {}"'),
+    ("s3cr3t-word", "postgres://bob:{}@db.example/orders"),
+    ("hunter22", "password={}"),
+    ("correcthorse", "mysql --password={} orders"),
+    ("hunter22", "Password: {}"),
+    ("hunter22", 'DB_PASSWORD = "{}"'),
+    ("hunter22", '{{"client_secret":"{}"}}'),
+    ("hunter22", r"{{\"token\":\"{}\"}}"),
+    ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "aws_secret_access_key = {}"),
+]
+
+
+@pytest.mark.parametrize(("secret", "around"), SECRETS)
+def test_a_secret_is_hidden_and_what_is_around_it_stays(secret: str, around: str) -> None:
+    """R15"""
+    shown, count = hide(around.format(secret))
+    assert shown == around.format(f"⟦hidden: {len(secret)} characters⟧")
+    assert count == 1
+
+
+def test_a_private_key_is_hidden_whole() -> None:
+    """R15"""
+    shown, count = hide(f"ssh key:\n{PEM}\nand then\n" + PEM.replace("\n", "\\n"))
+    assert "MIIE" not in shown
+    assert "and then" in shown and shown.count("-----BEGIN RSA PRIVATE KEY-----") == 2
+    assert count == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The password is changed every 90 days; the token expires at noon.",
+        "Password: please ask Bob. Secret: none. Token: see https://wiki.example/page1",
+        "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "commit 1ff5f57c0a1b2c3d4e5f60718293a4b5c6d7e8f9, run rk3v9x2m, request q7h2k9d4m8x3n5p6t",
+        "550e8400-e29b-41d4-a716-446655440000",
+        "max_tokens=4096, token_count: 17, tokens = 12000",
+        'password = os.environ["DB_PASSWORD"]; token = get_token(); login(password=password, token=self.token)',
+        "connect(password=settings.password, secret=client.secret_value)",
+        'if password == "": raise ValueError("password: required")',
+        "password_file=/run/secrets/db and private_key: ./keys/id_rsa",
+        "sk-learn-compatible-estimators-are-checked-with-this-one",
+        "https://example.com:8080/path@version and mailto:bob@example.com",
+        "Basic authorization is off. A bearer of good news came.",
+        "AKIA is the prefix of such keys; ghp_ and xoxb- too.",
+        "eyJ is how a JWT begins.",
+    ],
+)
+def test_ordinary_text_is_left_alone(text: str) -> None:
+    """R13: what is hidden cannot be judged."""
+    assert hide(text) == (text, 0)
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["rm -rf /", "$(rm${IFS}-rf${IFS}/)", "`reboot`", "x;reboot", "x|sh", "x&&reboot", r"\x72\x6d\x20", "a\nrm -rf /"],
+)
+@pytest.mark.parametrize(
+    "around",
+    [
+        "password={}",
+        'password="{}"',
+        "Authorization: Bearer {}",
+        "https://bob:{}@host",
+        "-----BEGIN PRIVATE KEY-----\n{}",
+    ],
+)
+def test_an_action_does_not_hide_as_a_secret(action: str, around: str) -> None:
+    """R13: what could be a command is not hidden, whatever stands before it."""
+    shown, _ = hide(around.format(action))
+    for word in ("rm", "reboot", "sh", r"\x72"):
+        if word in action:
+            assert word in shown
+
+
+def test_hiding_twice_hides_nothing_more() -> None:
+    for secret, around in SECRETS:
+        once, _ = hide(around.format(secret))
+        assert hide(once) == (once, 0)
+
+
+def test_in_arguments_secrets_are_hidden_by_name_by_look_and_by_path() -> None:
+    """R15"""
+    given_value: dict[str, Any] = {
+        "user": "bob",
+        "password": "correct horse",
+        "headers": {"X-Api-Key": 12345678, "Accept": "*/*"},
+        "rows": [{"iban": "DE02", "name": "Bob"}, {"iban": "DE03", "name": "Eve"}],
+        "note": "use ghp_" + LETTERS[:36],
+        "clientSecret": ["a", {"b": "c"}],
+        "max_tokens": 100,
+        "next_page_token": "abc",
+        "token": None,
+        "secret": True,
+    }
+    before = json.dumps(given_value)
+    shown, paths = hide_in(given_value, ("rows.*.iban", "user"))
+    assert json.dumps(given_value) == before
+    assert shown == {
+        "user": "⟦hidden: 3 characters⟧",
+        "password": "⟦hidden: 13 characters⟧",
+        "headers": {"X-Api-Key": "⟦hidden: 8 characters⟧", "Accept": "*/*"},
+        "rows": [{"iban": "⟦hidden: 4 characters⟧", "name": "Bob"}, {"iban": "⟦hidden: 4 characters⟧", "name": "Eve"}],
+        "note": "use ⟦hidden: 40 characters⟧",
+        "clientSecret": ["⟦hidden: 1 character⟧", {"b": "⟦hidden: 1 character⟧"}],
+        "max_tokens": 100,
+        "next_page_token": "abc",
+        "token": None,
+        "secret": True,
+    }
+    hidden = "user password headers.X-Api-Key rows.0.iban rows.1.iban note clientSecret.0 clientSecret.1.b"
+    assert paths == tuple(hidden.split())
+    assert hide_in(shown, ("rows.*.iban", "user")) == (shown, ())
+
+
+def test_what_is_nested_without_end_is_hidden_too() -> None:
+    deep: Any = {"password": "hunter22"}
+    for _ in range(400):
+        deep = [deep]
+    assert "hunter22" not in json.dumps(hide_in(deep)[0])
+
+
+@given(st.text(), st.text())
+def test_whatever_the_text_only_marks_are_put_in(before: str, after: str) -> None:
+    shown, count = hide(f"{before} password=hunter22 {after}")
+    assert "hunter22" not in shown
+    assert len(MARK.findall(shown)) >= min(count, 1)
+
+
+HOSTILE = [
+    *(
+        "eyJ",
+        "eyJ.",
+        "eyJaaaaaaaaaa.",
+        "SG.",
+        "SG.aaaaaaaaaaaaaaaa.",
+        "xoxb-",
+        "sk-",
+        "A" * 50,
+        "a_",
+        "A\n",
+        "\\",
+        " ",
+        '"',
+    ),
+    *("password=", "password", "password='", "token: ", "_password", "secret_", "api", "authorization: ", "Bearer "),
+    *("://", "://a:", "a:", "⟦hidden: ", "-----BEGIN ", "-----BEGIN RSA PRIVATE KEY-----\n"),
+    "-----BEGIN PRIVATE KEY-----" + "A" * 16,
+]
+
+
+@pytest.mark.parametrize("part", HOSTILE)
+def test_a_hostile_megabyte_takes_as_long_as_its_length(part: str) -> None:
+    """Ten times the text takes at most about ten times as long; something quadratic would take a hundred times."""
+
+    def seconds(length: int) -> float:
+        text = (part * (length // len(part) + 1))[:length]
+        began = time.process_time()
+        hide(text)
+        return time.process_time() - began
+
+    short = min(seconds(100_000) for _ in range(2))
+    assert seconds(1_000_000) < 35 * max(short, 0.004)

@@ -1,0 +1,102 @@
+"""Letters that are taken for others, and blanks that push text out of sight (R15)."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.slack.lookalikes import mark, odd_words
+from bot.slack.text import one_line, visible
+
+
+@pytest.mark.parametrize(
+    ("given_text", "shown"),
+    [
+        ("pay to p\u0430ypal.com", "pay to p\u0430⟦U+0430⟧ypal.com"),
+        ("\u0440\u0430ypal", "\u0440\u0430⟦U+0440 U+0430⟧ypal"),
+        ("М\u006fсква", "М\u006f⟦U+006F⟧сква"),
+        ("r\u043em -rf", "r\u043e⟦U+043E⟧m -rf"),
+        ("from \u0440\u0430\u0443 to us", "from \u0440\u0430\u0443⟦U+0440 U+0430 U+0443⟧ to us"),
+        ("let \u0441 = 1", "let \u0441⟦U+0441⟧ = 1"),
+        ("g\u03bfogle", "g\u03bf⟦U+03BF⟧ogle"),
+        ("run \uff52\uff4d now", "run \uff52\uff4d⟦U+FF52 U+FF4D⟧ now"),
+        ("\U0001d41e\U0001d42f(x)", "\U0001d41e\U0001d42f⟦U+1D41E U+1D42F⟧(x)"),
+        ("a.com\u2215b", "a.com\u2215⟦U+2215⟧b"),
+        ("\u0440\u200baypal is here", "\u0440⟦U+0440⟧⟦U+200B⟧aypal is here"),
+    ],
+)  # fmt: skip
+def test_a_letter_of_another_alphabet_is_marked(given_text: str, shown: str) -> None:
+    """R15"""
+    assert visible(given_text) == shown
+
+
+@pytest.mark.parametrize(
+    "ordinary",
+    [
+        "Привет, мир! Ого, а вот и оса на сахаре. USB-кабель, IT-отдел, 3D-печать",
+        "Откройте https://example.com и нажмите Enter, а потом OK",
+        "Καλημέρα κόσμε. Το email είναι εδώ",
+        "Webサイトのテスト。ＡＢＣ株式会社のＵＲＬ Tシャツ",
+        "naïve Straße İstanbul ısı Łódź Việt Nam",
+        "Δt = 3 µs, 10 kΩ, λ=5, 2πr, α and β",
+        "한국어 API와 中文 JSON 文件",
+        "ﬁle nº 1ª ™ ½ ① Ⅳ",
+        "🎉 עברית العربية ไทย हिन्दी",
+    ],
+)
+def test_ordinary_text_of_any_language_is_not_marked(ordinary: str) -> None:
+    assert visible(ordinary) == ordinary
+    assert odd_words(ordinary) == []
+
+
+def test_the_words_are_named_each_once() -> None:
+    assert odd_words("p\u0430ypal and p\u0430ypal, then \u0430mazon\nПривет") == ["p\u0430ypal", "\u0430mazon"]
+
+
+@pytest.mark.parametrize(
+    ("given_text", "shown"),
+    [
+        ("echo ok" + " " * 10_000 + "rm -rf /", "echo ok ⟦9,998 spaces⟧ rm -rf /"),
+        ("a" + "\t" * 100 + "b", "a\t⟦98 tabs⟧\tb"),
+        ("a" + "\u3000 " * 50 + "b", "a\u3000⟦98 blanks⟧ b"),
+        ("a" + "\n" * 201 + "b", "a\n⟦200 empty lines⟧\nb"),
+        ("a\n" + " \t\n" * 9 + "b", "a\n⟦9 empty lines⟧\nb"),
+        ("\n" * 1000 + "b", "⟦1,000 empty lines⟧\nb"),
+        ("a" + "\u200b" * 500 + "b", "a⟦U+200B, 500 times⟧b"),
+        ("def f():\n" + " " * 36 + "return 1\n\n\n\n\nx  = 1" + " " * 30 + "# y", None),
+        ("\t\t\tindented\n\nname          amount          note", None),
+    ],
+)
+def test_blanks_that_hide_are_counted_and_indentation_stays(given_text: str, shown: str | None) -> None:
+    """R13, R15"""
+    assert visible(given_text) == (given_text if shown is None else shown)
+
+
+@given(st.text(st.sampled_from("a\u0430\u0440 \n\t\u200b\u202e1/⟦⟧U+\uff52カп"), max_size=60), st.sampled_from([1, 50]))
+def test_what_is_visible_stays_as_it_is(given_text: str, times: int) -> None:
+    once = visible(given_text * times)
+    assert visible(once) == once
+    assert one_line(once, 10_000) == one_line(once, 10_000)
+
+
+@given(st.text())
+def test_marking_only_adds(given_text: str) -> None:
+    left = iter(mark(given_text))
+    assert all(c in left for c in given_text)
+
+
+@pytest.mark.parametrize(
+    "part", ["\u0430a", " ", "\n ", "\u0430⟦U+", "\u0430\u0301", "\t\n", "⟦U+200B⟧", "\u200b", "\u2215"]
+)
+def test_a_hostile_megabyte_takes_as_long_as_its_length(part: str) -> None:
+    """Ten times the text takes at most about ten times as long; something quadratic would take a hundred times."""
+
+    def seconds(length: int) -> float:
+        text = (part * (length // len(part) + 1))[:length]
+        began = time.process_time()
+        visible(text)
+        return time.process_time() - began
+
+    short = min(seconds(30_000) for _ in range(2))
+    assert seconds(300_000) < 35 * max(short, 0.004)
