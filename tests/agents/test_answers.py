@@ -161,7 +161,7 @@ def test_changes_are_told_by_their_paths_and_secrets_are_not() -> None:
         "mail": {"subject": "Ho", "body": ""},
         "token": "t2",
         "n": 1,
-        "key": "sk-aaaaaaaaaaaaaaaaaaaa",
+        "key": "ghp_" + "4f8Kd02LmQzX7vB1nT9r" * 2,
     }
     asked = requests.ask(
         replace(QUESTION, kind=Kind.TOOL, call=Call("send", canonical(before), hidden=("token",))),
