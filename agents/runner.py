@@ -161,6 +161,7 @@ class Runner:
             driving.cancel()
             await ended(*first[1:], *helpers)
             await journal.behind.close()
+            await context.close()
         if conclusion is not None:
             await self._end(lease, *conclusion, usage=add_up(journal))
 
@@ -181,6 +182,7 @@ class Runner:
 
     async def _drive(self, context: RunContext, team: Team, teller: Teller) -> Conclusion:
         result: TaskResult | None = None
+        context.enter()
         built = team.build(context)
         async for item in built.run_stream(task=context.task, cancellation_token=context.token):
             if isinstance(item, TaskResult):
