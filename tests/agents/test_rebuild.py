@@ -98,7 +98,7 @@ class People:
 
     async def _ran(self, request: Request) -> str:
         """What happened oftener than it is recorded, as they find by looking."""
-        entries = await self.house.store.client.hgetall(self.house.store.keys.journal(request.run))
+        entries = await RedisJournal(self.house.store).entries(request.run)
         done = [raw.decode() for raw in entries.values() if Entry.load(raw).state == "done"]
         for what in self.world.done:
             recorded = sum(what in raw for raw in done)
