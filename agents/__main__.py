@@ -20,6 +20,7 @@ from agents.runner import Runner
 from bot import deadlines
 from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from bot.settings import WorkerSettings, read
+from bot.store.answers import RedisAnswers
 from bot.store.journal import RedisJournal
 from bot.store.queue import Queue, work
 from bot.store.store import Store, connect
@@ -37,7 +38,6 @@ BEYOND_THE_LEASE: Final = timedelta(seconds=2)
 async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = teams.HERE) -> None:
     """Advance runs until `stop` is set; then let all of them go. WrongSettings, StoreUnsafe: nothing was started."""
     _check(settings)
-    model = load_model(settings.model_config_file)
     if settings.model_config_file is None:
         log.warning("MODEL_CONFIG is not set: the offline demo model writes, by fixed rules.")
     if settings.smtp_url is None:
@@ -47,6 +47,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     async with connect(url) as client:
         store = Store(client, settings.namespace)
+        model = load_model(settings.model_config_file, answers=RedisAnswers(store))
         if not await _reached(store, stop):
             return
         async with Queue(url, settings.namespace) as queue, Wakeups(store) as wakeups:

@@ -16,6 +16,7 @@ from agents.journal import Entry, RunJournal, effect
 from agents.journaled_model import JournaledModel
 from agents.patience import patiently
 from agents.tools import JournaledTools, Offered
+from agents.usage import Budget
 from bot import flows
 from bot.core.errors import LeaseLost, NotFound
 from bot.core.ids import RequestId
@@ -59,6 +60,7 @@ class RunContext:
         journal.now = self._now
         self._desk.arrived = journal.arrived
         self.transcript = self._desk.transcript
+        self._budget = Budget(journal, settings.model_calls)
 
     @property
     def task(self) -> str:
@@ -67,7 +69,7 @@ class RunContext:
 
     def model(self, agent: str) -> ChatCompletionClient:
         """The model for the agent of this name; each agent has its own, so that their journals do not mix."""
-        return JournaledModel(self._model, self._journal, agent, self.give_up)
+        return JournaledModel(self._model, self._journal, agent, self.give_up, self._budget)
 
     def human(self, agent_name: str = "human", *, title: str = "") -> Human:
         """Somebody to ask: `UserProxyAgent(name, input_func=run.human().input_func)`.

@@ -126,6 +126,10 @@ class RunJournal:
         first = min(self._entries[key].place for key in keys)
         return sorted(key for key in self._unused if not 0 < self._entries[key].place < first)
 
+    def of_kind(self, kind: str) -> dict[str, Entry]:
+        """Everything of this kind that is recorded now, by key; what was set aside too, for it happened."""
+        return {key: entry for key, entry in self._entries.items() if key.startswith(f"{kind}/")}
+
     def set_aside(self, keys: Collection[str]) -> None:
         """Nobody need ask for these any more; who does still finds them."""
         self._unused.difference_update(keys)

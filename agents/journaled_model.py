@@ -1,34 +1,47 @@
 """A model client that asks the model once: in a rebuilt run the recorded answer is given."""
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from datetime import timedelta
 from typing import Any, Final, Literal
 
 from autogen_core import CancellationToken
-from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, ModelInfo, RequestUsage
+from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage
 from autogen_core.tools import Tool, ToolSchema
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from agents.journal import Entry, RunJournal
+from agents.usage import MODEL, Answer, Budget
+from agents.wrapped_model import WrappedModel, asked
+from bot.core.errors import CountersignError, NoAnswer
 
-_MESSAGES: Final[TypeAdapter[list[LLMMessage]]] = TypeAdapter(list[LLMMessage])
+PIECES_EVERY: Final = timedelta(milliseconds=250)
+"""What a model streams within this time is handed on in one piece: each piece costs AutoGen a message."""
+NOTHING: Final = "(The model answered nothing.)"
+"""Takes the place of an answer with nothing in it, so that agents and people do not judge an empty text."""
 
 
-class JournaledModel(ChatCompletionClient):
+class JournaledModel(WrappedModel):
     """A model client that asks the model once: in a rebuilt run the recorded answer is given.
 
-    `failed` is told what goes wrong with the journal itself (LeaseLost, UnknownSchema), since AutoGen turns
-    exceptions into text.
+    `failed` is told what ends the run (LeaseLost, UnknownSchema, NoAnswer, GivenUp when the `budget` is used up),
+    since AutoGen turns exceptions into text.
     """
 
     def __init__(
-        self, model: ChatCompletionClient, journal: RunJournal, agent: str, failed: Callable[[Exception], None]
+        self,
+        model: ChatCompletionClient,
+        journal: RunJournal,
+        agent: str,
+        failed: Callable[[Exception], None],
+        budget: Budget,
     ) -> None:
-        self._model = model
+        super().__init__(model)
         self._journal = journal
         self._agent = agent
         self._failed = failed
+        self._budget = budget
 
     async def create(
         self,
@@ -45,7 +58,7 @@ class JournaledModel(ChatCompletionClient):
         recorded = await self._recorded(key)
         if recorded is not None:
             return recorded
-        async with self._journal.live(key):
+        async with self._asking(key):
             result = await self._model.create(
                 messages,
                 tools=tools,
@@ -54,7 +67,7 @@ class JournaledModel(ChatCompletionClient):
                 extra_create_args=extra,
                 cancellation_token=cancellation_token,
             )
-            return await self._record(key, result)
+            return await self._record(key, result, json_output)
 
     async def create_stream(
         self,
@@ -75,16 +88,17 @@ class JournaledModel(ChatCompletionClient):
                 yield recorded.content
             yield recorded
             return
-        async with self._journal.live(key):
-            async for piece in self._model.create_stream(
-                messages,
-                tools=tools,
-                tool_choice=tool_choice,
-                json_output=json_output,
-                extra_create_args=extra,
-                cancellation_token=cancellation_token,
-            ):
-                yield piece if isinstance(piece, str) else await self._record(key, piece)
+        stream = self._model.create_stream(
+            messages,
+            tools=tools,
+            tool_choice=tool_choice,
+            json_output=json_output,
+            extra_create_args=extra,
+            cancellation_token=cancellation_token,
+        )
+        async with self._asking(key), aclosing(stream), aclosing(_together(stream)) as pieces:
+            async for piece in pieces:
+                yield piece if isinstance(piece, str) else await self._record(key, piece, json_output)
 
     def _key(
         self,
@@ -94,54 +108,60 @@ class JournaledModel(ChatCompletionClient):
         json_output: bool | type[BaseModel] | None,
         extra: dict[str, Any],
     ) -> str:
-        output = json_output if isinstance(json_output, bool | None) else json_output.model_json_schema()
-        asked = {
-            "tools": [tool.schema if isinstance(tool, Tool) else tool for tool in tools],
-            "tool_choice": tool_choice if isinstance(tool_choice, str) else tool_choice.name,
-            "json_output": output,
-            "extra": extra,
-        }
-        whole = _MESSAGES.dump_json(list(messages)).decode()
-        return self._journal.key("model", self._agent, whole, json.dumps(asked, sort_keys=True, default=str))
+        return self._journal.key(MODEL, self._agent, *asked(messages, tools, tool_choice, json_output, extra))
+
+    @asynccontextmanager
+    async def _asking(self, key: str) -> AsyncIterator[None]:
+        try:
+            with self._budget.call(key):
+                async with self._journal.live(key):
+                    yield
+        except CountersignError as error:
+            self._failed(error)
+            raise
 
     async def _recorded(self, key: str) -> CreateResult | None:
         entry = await self._journal.again(key)
-        return None if entry is None else CreateResult.model_validate_json(entry.value)
+        return None if entry is None else Answer.model_validate_json(entry.value)
 
-    async def _record(self, key: str, result: CreateResult) -> CreateResult:
-        if isinstance(result.content, str):
+    async def _record(self, key: str, result: CreateResult, json_output: bool | type[BaseModel] | None) -> CreateResult:
+        answer = Answer.of(result)
+        if not answer.by:
+            answer.by = type(self._model).__name__
+        if isinstance(answer.content, str):
             # Half a surrogate pair is no text that could be stored, shown or sent.
-            whole = result.content.encode("utf-8", "replace").decode()
-            result = result.model_copy(update={"content": whole})
+            answer.content = answer.content.encode("utf-8", "replace").decode()
+            if not answer.content.strip():
+                if json_output:
+                    raise NoAnswer(
+                        f"The model {answer.by} answered nothing where “{self._agent}” needs JSON, so the run has "
+                        "ended. What was done before stays done. Please start the task anew."
+                    )
+                answer.content = NOTHING
         try:
-            stands = await self._journal.result(key, Entry("done", result.model_dump_json()))
+            stands = await self._journal.result(key, Entry("done", answer.model_dump_json()))
         except asyncio.CancelledError:
             raise
         except Exception as error:
             self._failed(error)
             raise
-        return CreateResult.model_validate_json(stands.value)
+        return Answer.model_validate_json(stands.value)
 
     async def close(self) -> None:
         """The model belongs to the process and stays open."""
 
-    def actual_usage(self) -> RequestUsage:
-        return self._model.actual_usage()
 
-    def total_usage(self) -> RequestUsage:
-        return self._model.total_usage()
-
-    def count_tokens(self, messages: Sequence[LLMMessage], *, tools: Sequence[Tool | ToolSchema] = ()) -> int:
-        return self._model.count_tokens(messages, tools=tools)
-
-    def remaining_tokens(self, messages: Sequence[LLMMessage], *, tools: Sequence[Tool | ToolSchema] = ()) -> int:
-        return self._model.remaining_tokens(messages, tools=tools)
-
-    @property
-    def capabilities(self) -> ModelInfo:
-        """What the old name of `model_info` still asks for."""
-        return self.model_info
-
-    @property
-    def model_info(self) -> ModelInfo:
-        return self._model.model_info
+async def _together(stream: AsyncGenerator[str | CreateResult, None]) -> AsyncGenerator[str | CreateResult, None]:
+    """The same, with pieces that come fast after one another in one."""
+    loop = asyncio.get_running_loop()
+    held, since = "", loop.time()
+    async for piece in stream:
+        if isinstance(piece, str):
+            held += piece
+            if loop.time() - since < PIECES_EVERY.total_seconds():
+                continue
+        if held:
+            yield held
+            held, since = "", loop.time()
+        if not isinstance(piece, str):
+            yield piece

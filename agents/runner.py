@@ -11,26 +11,26 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from autogen_agentchat.base import TaskResult
-from autogen_agentchat.messages import BaseChatMessage
+from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChunkEvent
 from autogen_core.models import ChatCompletionClient
 
 from agents.answers import decision_in
 from agents.context import RunContext
-from agents.journal import Entry, RunJournal
+from agents.journal import RunJournal
 from agents.patience import ended, patiently
 from agents.teams import Conclusion, Team, Teams
+from agents.telling import LINE, Pace, Teller
+from agents.usage import add_up
 from bot import flows
 from bot.core.errors import CountersignError, LeaseLost, StoreUnavailable
 from bot.core.ids import RunId
 from bot.core.ports import Journal, Lease, Queue, Store, Wakeups
-from bot.core.runs import MOVES, Run, Status, Verb
+from bot.core.runs import MOVES, Run, Status, Usage, Verb
 from bot.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LINE: Final = 200
-"""Characters of a line of progress."""
 GRACE: Final = timedelta(seconds=5)
 """How long a cancelled team may take to end before it is left behind."""
 SOON: Final = timedelta(milliseconds=100)
@@ -55,7 +55,9 @@ class Runner:
         model: ChatCompletionClient,
         settings: WorkerSettings,
         stop: asyncio.Event,
+        script: RunId | None = None,
     ) -> None:
+        """`script`: of those that scripts advance by themselves, the one that is ours; a worker has none."""
         self._owner = owner
         self._store = store
         self._queue = queue
@@ -65,9 +67,11 @@ class Runner:
         self._model = model
         self._settings = settings
         self._stop = stop
+        self._script = script
         self.mended = 0
         """Parked runs that this process found decided and not asked for."""
         self._hand: set[RunId] = set()
+        self._pace = Pace()
 
     async def advance(self, run: RunId) -> None:
         """See the run to its end or until it parks, unless another worker holds it. StoreUnavailable only when
@@ -99,6 +103,8 @@ class Runner:
         seen = await self._patiently(lambda: self._store.run(run_id))
         if seen is None or seen.value.over or await self._patiently(lambda: flows.rests(self._store, seen.value)):
             return
+        if seen.value.by_script and run_id != self._script:
+            return
         name = seen.value.team
         team = self._teams.working.get(name)
         if team is None and any(t.name == name and not t.problem for t in await self._patiently(self._store.teams)):
@@ -127,7 +133,7 @@ class Runner:
     async def _advance(self, run: Run, lease: Lease, journal: RunJournal, team: Team) -> None:
         log.info("Run %s of team %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
         context = RunContext(run, lease, self._store, self._queue, self._wakeups, journal, self._model, self._settings)
-        teller = _Teller(self._store, lease, journal, context)
+        teller = Teller(self._store, lease, journal, context, self._pace)
         driving = asyncio.create_task(self._drive(context, team, teller), name=f"team of run {run.id}")
         given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         context.token.link_future(given_up)
@@ -149,9 +155,9 @@ class Runner:
             driving.cancel()
             await ended(*first[1:], *helpers)
         if conclusion is not None:
-            await self._end(lease, *conclusion)
+            await self._end(lease, *conclusion, usage=add_up(journal))
 
-    async def _parked(self, context: RunContext, teller: "_Teller", lease: Lease) -> None:
+    async def _parked(self, context: RunContext, teller: Teller, lease: Lease) -> None:
         """Returns when the run has waited so long that it may leave memory, and is parked."""
         while True:
             await context.activity.rests(self._settings.park_after)
@@ -166,21 +172,26 @@ class Runner:
                 context.give_up(lost)
                 return
 
-    async def _drive(self, context: RunContext, team: Team, teller: "_Teller") -> Conclusion:
+    async def _drive(self, context: RunContext, team: Team, teller: Teller) -> Conclusion:
         result: TaskResult | None = None
         built = team.build(context)
         async for item in built.run_stream(task=context.task, cancellation_token=context.token):
             if isinstance(item, TaskResult):
                 result = item
                 continue
+            if isinstance(item, ModelClientStreamingChunkEvent):
+                teller.writes(item.source, item.content)
+                continue
             context.transcript.heard(item)
             if isinstance(item, BaseChatMessage) and item.source != "user" and decision_in(item) is None:
                 teller.tell(item.source, item.to_text())
+            else:
+                teller.wrote(item.source)
         assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."
         return await team.conclude(context, result)
 
     async def _conclusion(
-        self, context: RunContext, driving: asyncio.Task[Conclusion], teller: "_Teller", cut: bool
+        self, context: RunContext, driving: asyncio.Task[Conclusion], teller: Teller, cut: bool
     ) -> tuple[Verb, Conclusion] | None:
         """How the run ended; None if it did not end here. `cut`: it was us who ended the team."""
         error: BaseException | None = context.error
@@ -203,11 +214,10 @@ class Runner:
         log.error("Run %s failed.", context.run.id, exc_info=error)
         return (Verb.FAIL, Conclusion(_for_people(error)))
 
-    async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion) -> None:
+    async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion, usage: Usage | None = None) -> None:
+        said = {"result": conclusion.result, "words": conclusion.words}
         try:
-            await self._patiently(
-                lambda: flows.finish(self._store, lease, verb, result=conclusion.result, words=conclusion.words)
-            )
+            await self._patiently(lambda: flows.finish(self._store, lease, verb, **said, usage=usage))
             log.info("Run %s: %s.", lease.run, "finished" if verb is Verb.FINISH else "failed")
         except LeaseLost as lost:
             log.info("Run %s: its end was not written: %s", lease.run, lost)
@@ -233,45 +243,6 @@ class Runner:
             if not await patiently(lambda: self._store.renew(lease, self._settings.lease)):
                 context.give_up(LeaseLost("another worker has claimed it."))
                 return
-
-
-class _Teller:
-    """Tells the requester what agents say, a line each, once: also when the run is rebuilt."""
-
-    def __init__(self, store: Store, lease: Lease, journal: RunJournal, context: RunContext) -> None:
-        self._store = store
-        self._lease = lease
-        self._journal = journal
-        self._context = context
-        self._lines: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-
-    def tell(self, agent: str, words: str) -> None:
-        """Take the line down; it is told in its turn."""
-        line = " ".join(words.split())
-        self._lines.put_nowait((agent, line if len(line) <= LINE else line[: LINE - 1] + "…"))
-
-    async def done(self) -> None:
-        """Everything was told."""
-        if self._context.error is None:
-            await self._lines.join()
-
-    async def work(self) -> None:
-        """Until cancelled."""
-        while True:
-            agent, line = await self._lines.get()
-            try:
-                await self._once(agent, line)
-            except Exception as error:
-                self._context.give_up(error)
-            finally:
-                self._lines.task_done()
-
-    async def _once(self, agent: str, line: str) -> None:
-        key = self._journal.key("said", agent, line)
-        if self._journal.found(key) is None:
-            # Recorded first: a line lost with its process is better than one told twice.
-            await self._journal.record(key, Entry("done"))
-            await patiently(lambda: flows.progressed(self._store, self._lease, agent, line))
 
 
 async def _end_team(context: RunContext, driving: asyncio.Task[Conclusion]) -> None:

@@ -49,6 +49,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         stack.push_async_callback(directory.close)
         rules = settings.rules(await _approvals_channel(settings.approvals_channel, directory))
         await _patiently(lambda: store.set_defaults(rules))
+        await _patiently(lambda: store.set_workspace(identity.workspace))
         if not rules.reviewers:
             _log.warning("REVIEWERS names nobody: runs start only in channels that name reviewers themselves.")
 

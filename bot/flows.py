@@ -42,6 +42,50 @@ async def start(
 
     InvalidInput, with nothing changed, if the team is unknown, no worker runs it, or the task is empty or too long.
     """
+    task = _readable(task)
+    teams = {t.name: t for t in await store.teams()}
+    if not teams:
+        raise InvalidInput("No worker is running, so nothing was started. Start one with `python -m agents`.")
+    if team not in teams:
+        raise InvalidInput(f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}.")
+    if teams[team].problem:
+        raise InvalidInput(f"The team “{team}” cannot run: {teams[team].problem} Nothing was started.")
+    await _somebody_may_decide(store, channel)
+    now = await store.now()
+    step = runs.start(run, workspace=workspace, channel=channel, requester=requester, team=team, task=task, now=now)
+    await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
+    await queue.advance(run)
+    return step.run
+
+
+async def start_by_script(
+    store: Store, *, run: RunId, channel: ChannelId, requester: UserId, team: str, task: str
+) -> Run:
+    """A run that the caller advances by itself, in the workspace of the approval service; no worker is asked.
+
+    The same run id again is the same run. InvalidInput, with nothing changed, if the task is empty or too long, or
+    nobody may decide in the channel; NotFound if the service has never been started on this store.
+    """
+    task = _readable(task)
+    workspace = await store.workspace()
+    if workspace is None:
+        raise NotFound("The approval service has not been started on this store yet. Start `python -m bot` first.")
+    await _somebody_may_decide(store, channel)
+    step = runs.start(
+        run,
+        workspace=workspace,
+        channel=channel,
+        requester=requester,
+        team=team,
+        task=task,
+        now=await store.now(),
+        by_script=True,
+    )
+    await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
+    return step.run
+
+
+def _readable(task: str) -> str:
     task = task.strip()
     if not task:
         raise InvalidInput("There is no task; nothing was started. Write it like `/agent email tell the vendor …`.")
@@ -50,23 +94,15 @@ async def start(
             f"The task has {len(task):,} characters, at most {runs.LONGEST_TASK:,} are possible; nothing was started. "
             "Please shorten it, or put the long part where the agents can read it."
         )
-    teams = {t.name: t for t in await store.teams()}
-    if not teams:
-        raise InvalidInput("No worker is running, so nothing was started. Start one with `python -m agents`.")
-    if team not in teams:
-        raise InvalidInput(f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}.")
-    if teams[team].problem:
-        raise InvalidInput(f"The team “{team}” cannot run: {teams[team].problem} Nothing was started.")
+    return task
+
+
+async def _somebody_may_decide(store: Store, channel: ChannelId) -> None:
     if not (await rules_of(store, channel)).reviewers:
         raise InvalidInput(
             "Nobody may decide in this channel, so nothing was started. "
             "An admin must name reviewers first, like `/approvals reviewers @someone`."
         )
-    now = await store.now()
-    step = runs.start(run, workspace=workspace, channel=channel, requester=requester, team=team, task=task, now=now)
-    await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
-    await queue.advance(run)
-    return step.run
 
 
 async def rules_of(store: Store, channel: ChannelId) -> Rules:
@@ -289,7 +325,9 @@ async def stop(store: Store, run: RunId, actor: Actor, admins: frozenset[UserId]
     raise _too_many_tries()
 
 
-async def finish(store: Store, lease: Lease, verb: runs.Verb, *, result: str, words: str = "") -> Run:
+async def finish(
+    store: Store, lease: Lease, verb: runs.Verb, *, result: str, words: str = "", usage: runs.Usage | None = None
+) -> Run:
     """End the run as its worker found it to end (finish or fail); withdraws what is still asked."""
     for _ in range(_TRIES):
         seen = await _live(store, lease)
@@ -297,7 +335,7 @@ async def finish(store: Store, lease: Lease, verb: runs.Verb, *, result: str, wo
         run = seen.value
         if verb is runs.Verb.FINISH:
             run = runs.move(run, runs.Verb.GO_ON, seen.now) or run
-        step = runs.end(run, verb, seen.now, result=result, words=words)
+        step = runs.end(run, verb, seen.now, result=result, words=words, usage=usage)
         change = Change(
             runs=(Put(step.run, seen.version),),
             requests=tuple(changed),
@@ -328,6 +366,11 @@ async def begin(store: Store, lease: Lease) -> Run:
 async def progressed(store: Store, lease: Lease, agent: str, words: str) -> Run:
     """One more line of progress for the requester's thread."""
     return await advance(store, lease, lambda run, now: runs.note_progress(run, agent, words, now))
+
+
+async def writing(store: Store, lease: Lease, what: runs.Writing) -> Run:
+    """What an agent is just writing, for the requester's thread."""
+    return await advance(store, lease, lambda run, now: runs.note_writing(run, what, now))
 
 
 async def answered(store: Store, lease: Lease, request: Request) -> Run:

@@ -137,7 +137,7 @@ class WorkerSettings(_Common):
     """What `python -m agents` needs."""
 
     model_config_file: Path | None = Field(
-        None, validation_alias="MODEL_CONFIG", description="YAML file with an AutoGen model; else the demo model"
+        None, validation_alias="MODEL_CONFIG", description="YAML file with AutoGen models; else the demo model"
     )
     smtp_url: SecretStr | None = Field(None, description="`smtp://user:password@host:587`; else a Maildir")
     mail_from: str = Field("countersign@localhost", pattern=r"^[^@\s]+@[^@\s]+$", description="sender of mails")
@@ -145,6 +145,9 @@ class WorkerSettings(_Common):
     lease: Duration = Field(timedelta(seconds=10), description="a run without a sign of life is taken over after this")
     park_after: ParkAfter = Field(
         timedelta(minutes=1), description="a run that waits longer leaves memory; 0s: at once"
+    )
+    model_calls: int = Field(
+        200, ge=1, le=100_000, description="how often the agents of one run may ask models; one more ends it"
     )
     concurrency: int = Field(1000, ge=1, le=10_000, description="runs that one worker holds in memory at once")
 

@@ -33,10 +33,19 @@ MAY_IMPORT = {
     },
     "agents": {"bot.core", "bot.flows", "bot.settings", "agents", "autogen_agentchat", "autogen_core", "autogen_ext"}
     | {"aiosmtplib", "yaml", "pydantic"},
+    "agents.script": {
+        "bot.core",
+        "bot.flows",
+        "bot.settings",
+        "bot.store",
+        "agents",
+        "autogen_agentchat",
+        "autogen_core",
+    },
     "localslack": {"localslack", "aiohttp", "slack_sdk", "yaml", "pytest_asyncio"},
     "demo": {"demo", "bot.store.embedded", "aiohttp", "aiosmtpd"},
 }
-"""Package -> what it may import besides the standard library. The two `__main__` wire them together."""
+"""Package -> what it may import besides the standard library. The two `__main__` wire them together, and `agents.script`."""
 
 LONGEST = 300
 LONGER = {

@@ -61,7 +61,9 @@ class Checker(BaseChatAgent):
 
 def build(run: RunContext) -> AutoGenTeam:
     """Drafter → reviewer → drafter …, with the checker between where a draft is no mail."""
-    drafter = AssistantAgent("drafter", model_client=run.model("drafter"), system_message=_DRAFTER)
+    drafter = AssistantAgent(
+        "drafter", model_client=run.model("drafter"), model_client_stream=True, system_message=_DRAFTER
+    )
     return SelectorGroupChat(
         [drafter, Checker(run), run.reviewer("reviewer", title="Send this mail?")],
         model_client=run.model("selector"),  # never asked: _next always knows

@@ -11,7 +11,8 @@
     ├── StoreUnsafe          Redis is set up so that decisions could be lost; the process does not start
     ├── ActionFailed         an effect outside certainly did not happen
     ├── OutcomeUnknown       nobody knows whether it happened; it must not be repeated silently
-    └── GivenUp              people, or their silence, ended a run that could not go on by itself
+    ├── GivenUp              people, their silence, or a limit they set ended a run that could not go on by itself
+    └── NoAnswer             no model that may be asked gave an answer
 
 The text of an error is for people: what happened, what was kept, what to do next.
 """
@@ -72,4 +73,8 @@ class OutcomeUnknown(CountersignError):
 
 
 class GivenUp(CountersignError):
-    """People, or their silence, ended a run that could not go on by itself."""
+    """People, their silence, or a limit they set ended a run that could not go on by itself."""
+
+
+class NoAnswer(CountersignError):
+    """Every model that may be asked was asked, and none gave an answer."""

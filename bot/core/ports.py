@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from bot.core.events import Event
-from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, WorkspaceId
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.requests import Request
 from bot.core.runs import Run
@@ -113,6 +113,7 @@ class Store(Protocol):
     async def settings(self, channel: ChannelId) -> Seen[ChannelSettings]: ...
     async def defaults(self) -> Rules | None: ...
     async def set_defaults(self, rules: Rules) -> None: ...
+    async def workspace(self) -> WorkspaceId | None: ...
     async def now(self) -> datetime: ...
     async def commit(self, change: Change) -> Committed: ...
     async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]: ...
@@ -147,6 +148,18 @@ class Wakeups(Protocol):
 
     async def ended(self, run: RunId) -> Run:
         """Returns when the run has ended, by whomever; at once if it has."""
+        ...
+
+
+class Answers(Protocol):
+    """Answers of models that are kept for a while. Values are bytes that only the agents' side understands."""
+
+    async def get(self, question: Digest) -> bytes | None:
+        """What was kept for the question, if its time has not ended."""
+        ...
+
+    async def put(self, question: Digest, answer: bytes, kept: timedelta) -> None:
+        """Keep the answer for so long."""
         ...
 
 

@@ -69,6 +69,32 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Writing:
+    """A text that an agent's model is still writing, or has just written (`done`): how long it is, and its end."""
+
+    agent: str
+    characters: int
+    words: str
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run's models were asked and what that took.
+
+    Tokens are those of answers that models gave, not of the `cached` ones among `calls`. `models` are the names of
+    those that answered, `fallbacks` sentences about those that did not, each with how often.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    calls: int
+    cached: int = 0
+    models: tuple[tuple[str, int], ...] = ()
+    fallbacks: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One task given to one team. `open` maps the place of a question in the run to its undecided request."""
 
@@ -87,6 +113,12 @@ class Run:
     """The outcome in a sentence, then the agents' final words: what the requester reads."""
     words: str = ""
     stopped_by: UserId | None = None
+    by_script: bool = False
+    """Somebody's own program advances it, and no worker does."""
+    writing: Writing | None = None
+    """What is shown of a text under way until it is a line of progress; nothing depends on it."""
+    usage: Usage | None = None
+    """Known at the end, where a worker saw to it."""
 
     @property
     def over(self) -> bool:
@@ -111,9 +143,10 @@ def start(
     team: str,
     task: str,
     now: datetime,
+    by_script: bool = False,
 ) -> Step:
     """A new run, queued."""
-    new = Run(run, workspace, channel, requester, team, task, now)
+    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script)
     return Step(new, (event(EventType.RUN_QUEUED, new, now, user=requester, team=team),))
 
 
@@ -128,11 +161,27 @@ def move(run: Run, verb: Verb, now: datetime) -> Run | None:
 def note_progress(run: Run, agent: str, words: str, now: datetime) -> Step:
     """The run with one more line of progress; only the newest ten are kept here, all of them in the events."""
     lines = (*run.progress, Progress(now, agent, words))[-KEPT_PROGRESS:]
-    noted = replace(run, progress=lines)
+    noted = replace(run, progress=lines, writing=None)
     return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent=agent, words=words),))
 
 
-def end(run: Run, verb: Verb, now: datetime, *, result: str, words: str = "", user: UserId | None = None) -> Step:
+def note_writing(run: Run, writing: Writing, now: datetime) -> Step:
+    """The run with what is being written; its words are in no event, only how many characters there are."""
+    noted = replace(run, writing=writing)
+    words = f"{'has written' if writing.done else 'is writing'} {writing.characters:,} characters"
+    return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent=writing.agent, words=words),))
+
+
+def end(
+    run: Run,
+    verb: Verb,
+    now: datetime,
+    *,
+    result: str,
+    words: str = "",
+    user: UserId | None = None,
+    usage: Usage | None = None,
+) -> Step:
     """The run at its end; nothing if it has ended already."""
     ended = move(run, verb, now)
     if ended is None:
@@ -143,6 +192,7 @@ def end(run: Run, verb: Verb, now: datetime, *, result: str, words: str = "", us
         Verb.STOP: EventType.RUN_STOPPED,
     }
     ended = replace(ended, open={}, result=result[:LONGEST_RESULT], words=words[:LONGEST_RESULT], stopped_by=user)
+    ended = replace(ended, writing=None, usage=usage)
     return Step(ended, (event(kinds[verb], ended, now, user=user, result=result),))
 
 

@@ -17,7 +17,7 @@ from bot.slack import wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.content import TITLE, complete, on_card
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible, when
+from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible, when
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
@@ -27,8 +27,11 @@ CHOOSE: Final = "decide_choose"
 REVIEW: Final = "review_request"
 VIEW_FULL: Final = "view_full"
 
-_FINAL: Final = Room(6000, 8500, 150)
+_FINAL: Final = Room(6000, 7500, 150)
 _TASK: Final = Room(2500, 5500, 40)
+_FALLBACKS: Final = 3
+_USAGE: Final = 1000
+"""Bytes that what a run took may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,12 @@ def progress_note(run: Run) -> Drawing:
     beginning, _, end = shorten("\n".join(lines) or "Nothing yet.", Room(3000, 8000, runs.KEPT_PROGRESS))
     newest = one_line(run.progress[-1].words, 150) if run.progress else "nothing yet"
     blocks = [context(mrkdwn("What the agents do (UTC)")), data([p for p in (beginning, end) if p])]
+    if run.writing is not None and not run.over:
+        does = "has written" if run.writing.done else "is writing …"
+        newest = f"{one_line(run.writing.agent, 30)} {does} {run.writing.characters:,} characters"
+        blocks.append(context(plain(newest, 150)))
+        if not run.writing.done:
+            blocks.append(data([f"… {one_line(run.writing.words, 200)}"]))
     return Drawing(f"{escape(one_line(run.team, 40))} is at work: {escape(newest)}", blocks)
 
 
@@ -149,6 +158,8 @@ def outcome_note(run: Run) -> Drawing:
         )
     if end:
         blocks.append(data([end]))
+    if run.usage is not None:
+        blocks.append(_usage(run.usage))
     return Drawing(f"{STATES[run.status]}{by}: {escape(one_line(run.result, 200))} (<@{run.requester}>)", blocks)
 
 
@@ -200,6 +211,20 @@ def _asks(question: Question, team: str, title: str) -> tuple[str, str]:
     tool = "code" if question.kind is Kind.CODE else one_line(question.call.tool, 60)
     known = title.lower() in {tool.lower(), f"call {tool}".lower(), f"run {tool}".lower()}
     return one_line(question.agent, 40), f" wants to run {tool}" + ("" if known else f": {title}")
+
+
+def _usage(usage: runs.Usage) -> Block:
+    cached = f", {usage.cached:,} from the cache" if usage.cached else ""
+    calls = f"{usage.calls:,} model call{'' if usage.calls == 1 else 's'}{cached}"
+    lines = [f"Tokens: {usage.prompt_tokens:,} in, {usage.completion_tokens:,} out · {calls}"]
+    if usage.models:
+        lines.append("Answered by " + ", ".join(f"{name} ({times:,}×)" for name, times in usage.models))
+    lines += [f"{times:,}× {why}, so another model was asked" for why, times in usage.fallbacks[:_FALLBACKS]]
+    if (more := len(usage.fallbacks) - _FALLBACKS) > 0:
+        lines.append(f"and {more:,} other reasons; see the worker's log")
+    while size_of(block := context(*(plain(line, 130) for line in lines))) > _USAGE:
+        lines.pop()
+    return block
 
 
 def _buttons(request: Request) -> list[Block]:

@@ -191,7 +191,7 @@ class Scribe:
         run = seen.value
         root = await self._root(run)
         changed = dict.fromkeys(e.request for e in events if e.type in _REQUEST_CHANGED and e.request is not None)
-        if run.progress:
+        if run.progress or run.writing:
             await self._note(f"progress/{run.id}", root, cards.progress_note(run))
         for request in changed:
             await self._request(run, root, request)

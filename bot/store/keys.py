@@ -6,12 +6,14 @@
 | `{ns}:run:<id>` | string | a run, likewise | 30 days after it ended |
 | `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | with its run |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run |
+| `{ns}:answer:<digest>` | string | a model's answer, where MODEL_CONFIG says that answers are kept | as it says |
 | `{ns}:message:<name>` | string | a Slack message of ours and what it shows | 400 days after it was last drawn |
 | `{ns}:ts:<workspace>:<channel>:<ts>` | string | the request that this Slack message belongs to | with its message |
 | `{ns}:once:<attempt>` | string | an attempt that was refused and recorded | 1 day |
 | `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed |
 | `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never |
 | `{ns}:defaults` | string | the default rules, from the environment of `web` | never |
+| `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never |
 | `{ns}:pending` | sorted set | undecided requests by deadline (ms; +inf without one) | never |
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never |
 | `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never |
@@ -25,7 +27,7 @@
 from datetime import timedelta
 from typing import Final
 
-from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, WorkspaceId
 
 KEPT: Final = timedelta(days=30)
 """How long settled requests and ended runs stay readable."""
@@ -40,6 +42,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
     "settings:*": "settings stay until somebody changes them",
     "defaults": "one key; rewritten at each start of web",
+    "workspace": "one key; rewritten at each start of web",
     "pending": "one key; empties as requests are settled",
     "active": "one key; empties as runs end",
     "parked": "one key; empties as runs go on",
@@ -57,6 +60,7 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         self.prefix: Final = f"{{{namespace}}}:"
         self.defaults: Final = self.prefix + "defaults"
+        self.workspace: Final = self.prefix + "workspace"
         self.pending: Final = self.prefix + "pending"
         self.active: Final = self.prefix + "active"
         self.parked: Final = self.prefix + "parked"
@@ -77,6 +81,9 @@ class Keys:
 
     def journal(self, run: RunId) -> str:
         return f"{self.prefix}journal:{run}"
+
+    def answer(self, question: Digest) -> str:
+        return f"{self.prefix}answer:{question}"
 
     def message(self, name: str) -> str:
         return f"{self.prefix}message:{name}"

@@ -141,6 +141,16 @@ class Store:
         async with reaching():
             await self.client.set(self.keys.defaults, RULES.write(rules, 1))
 
+    async def workspace(self) -> WorkspaceId | None:
+        """The Slack workspace of the approval service; None if it was never started here."""
+        async with reaching():
+            found = await self.client.get(self.keys.workspace)
+        return WorkspaceId(found.decode()) if found else None
+
+    async def set_workspace(self, workspace: WorkspaceId) -> None:
+        async with reaching():
+            await self.client.set(self.keys.workspace, workspace)
+
     async def requests(self, ids: list[RequestId]) -> list[Request | None]:
         """Many requests at once, in the order asked; None for those that do not exist."""
         if not ids:

@@ -61,6 +61,7 @@ class House:
     folder: Path
     smtp_url: str | None = None
     park_after: timedelta = timedelta(minutes=1)
+    model_calls: int = 200
 
     def settings(self) -> WorkerSettings:
         """With a lease too short for the environment."""
@@ -75,6 +76,7 @@ class House:
             lease=LEASE,
             park_after=self.park_after,
             concurrency=100,
+            model_calls=self.model_calls,
         )
 
     async def start(self, run: str = "r1", team: str = "email", task: str = "tell the vendor we need 10% off") -> Run:

@@ -9,6 +9,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.journal import Entry, RunJournal, effect
 from agents.journaled_model import JournaledModel
+from agents.usage import Budget
 from bot.core.errors import ActionFailed, LeaseLost, OutcomeUnknown, UnknownSchema
 from bot.core.ids import RunId
 from bot.core.ports import Lease
@@ -140,11 +141,11 @@ async def test_a_model_is_asked_once_whatever_the_number_of_rebuilds(house: Hous
     transcripts = []
     for _ in range(3):
         journal = await journal_of(house, lease)
-        ann = JournaledModel(model, journal, "ann", lambda error: None)
-        bob = JournaledModel(model, journal, "bob", lambda error: None)
+        ann = JournaledModel(model, journal, "ann", lambda error: None, Budget(journal, 9))
+        bob = JournaledModel(model, journal, "bob", lambda error: None, Budget(journal, 9))
         transcripts.append([str((await asker.create(question)).content) for asker in (ann, ann, bob)])
     assert transcripts == [["one", "two", "three"]] * 3
-    other = JournaledModel(model, journal, "ann", lambda error: None)
+    other = JournaledModel(model, journal, "ann", lambda error: None, Budget(journal, 9))
     assert (await other.create([UserMessage(content="other", source="user")])).content == "four"
 
 
@@ -154,7 +155,8 @@ async def test_a_streaming_model_is_asked_once_too(house: House) -> None:
     model = ReplayChatCompletionClient(["one two"])
     said = []
     for _ in range(2):
-        asker = JournaledModel(model, await journal_of(house, lease), "ann", lambda error: None)
+        journal = await journal_of(house, lease)
+        asker = JournaledModel(model, journal, "ann", lambda error: None, Budget(journal, 9))
         pieces = [piece async for piece in asker.create_stream([UserMessage(content="?", source="user")])]
         assert isinstance(pieces[-1], CreateResult)
         said.append(("".join(p for p in pieces if isinstance(p, str)), pieces[-1].content))
@@ -168,7 +170,7 @@ async def test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text(ho
     await house.store.release(lost)
     await claimed(house, "w2")
     told: asyncio.Queue[Exception] = asyncio.Queue()
-    asker = JournaledModel(ReplayChatCompletionClient(["one"]), journal, "ann", told.put_nowait)
+    asker = JournaledModel(ReplayChatCompletionClient(["one"]), journal, "ann", told.put_nowait, Budget(journal, 9))
     with pytest.raises(LeaseLost):
         await asker.create([UserMessage(content="?", source="user")])
     assert isinstance(told.get_nowait(), LeaseLost)

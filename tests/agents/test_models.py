@@ -1,19 +1,20 @@
 """MODEL_CONFIG: every documented example loads, a real request goes out, and whatever is wrong is one sentence."""
 
-import json
 import re
 import sys
-from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
 from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, SystemMessage, UserMessage
 
 from agents.demo_model import DemoModel
 from agents.models import load_model
 from bot.core.errors import WrongSettings
+from bot.core.ids import Digest
+from tests.agents.asking import answer_of, component
+from tests.agents.asking import written as several
+from tests.openai_server import Fails, OpenAIServer
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 EXAMPLES = re.findall(r"^## (.+?)\n.*?^```yaml\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -27,6 +28,15 @@ def written(folder: Path, text: str) -> Path:
     path = folder / "model.yaml"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+class Nowhere:
+    """Keeps nothing."""
+
+    async def get(self, question: Digest) -> bytes | None:
+        return None
+
+    async def put(self, question: Digest, answer: bytes, kept: timedelta) -> None: ...
 
 
 def refused(path: Path, environment: dict[str, str] | None = None) -> str:
@@ -48,7 +58,7 @@ def test_the_documentation_has_an_example_for_each_vendor() -> None:
 
 @pytest.mark.parametrize(("title", "text"), EXAMPLES, ids=[title for title, _ in EXAMPLES])
 async def test_each_documented_example_loads(title: str, text: str, tmp_path: Path) -> None:
-    client = load_model(written(tmp_path, text), KEYS)
+    client = load_model(written(tmp_path, text), KEYS, answers=Nowhere())
     try:
         assert isinstance(client, ChatCompletionClient)
         assert not isinstance(client, DemoModel)
@@ -135,57 +145,12 @@ def test_an_error_of_the_provider_is_told_without_the_key(tmp_path: Path) -> Non
     assert "secret" not in sentence
 
 
-class OpenAIServer:
-    """Speaks OpenAI's chat completions on loopback and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.authorization: list[str] = []
-        self.url = ""
-
-    async def complete(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        self.asked.append(body)
-        self.authorization.append(request.headers["Authorization"])
-        common = {"id": "c1", "created": 1, "model": body["model"]}
-        usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
-        if not body.get("stream"):
-            message = {"role": "assistant", "content": "Dear vendor"}
-            choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-            return web.json_response(common | {"object": "chat.completion", "choices": [choice], "usage": usage})
-        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await stream.prepare(request)
-        for delta, reason in (
-            ({"role": "assistant", "content": "Dear "}, None),
-            ({"content": "vendor"}, None),
-            ({}, "stop"),
-        ):
-            choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
-            chunk = common | {"object": "chat.completion.chunk", "choices": [choice]}
-            await stream.write(f"data: {json.dumps(chunk)}\n\n".encode())
-        await stream.write(b"data: [DONE]\n\n")
-        return stream
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OpenAIServer]:
-    it = OpenAIServer()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", it.complete)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    it.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    yield it
-    await runner.cleanup()
-
-
-async def test_a_configured_model_is_asked_over_http_whole_and_streaming(server: OpenAIServer, tmp_path: Path) -> None:
+async def test_a_configured_model_is_asked_over_http_whole_and_streaming(openai: OpenAIServer, tmp_path: Path) -> None:
     text = f"""
 provider: autogen_ext.models.openai.OpenAIChatCompletionClient
 config:
   model: my-model
-  base_url: {server.url}
+  base_url: {openai.url}
   api_key: ${{MY_KEY}}
   model_info: {{vision: false, function_calling: true, json_output: true, structured_output: false, family: unknown}}
 """
@@ -202,5 +167,62 @@ config:
     last = pieces[-1]
     assert isinstance(last, CreateResult)
     assert last.content == "Dear vendor"
-    assert server.authorization == ["Bearer sk-#1: 'x'"] * 2
-    assert [message["content"] for message in server.asked[0]["messages"]] == ["You write.", "Write."]
+    assert openai.authorization == ["Bearer sk-#1: 'x'"] * 2
+    assert [message["content"] for message in openai.asked[0]["messages"]] == ["You write.", "Write."]
+
+
+def test_everything_that_is_wrong_with_several_models_is_said_at_once_and_no_key(tmp_path: Path) -> None:
+    text = """
+models:
+  - provider: nobody.models.Client
+    config: {api_key: sk-written-down}
+  - provider: autogen_ext.models.openai.OpenAIChatCompletionClient
+    config: {model: gpt-4.1, api_key: sk-written-down, max_retries: sk-written-down}
+    timeout: soon
+    retries: 3
+  - provider: autogen_ext.models.openai.OpenAIChatCompletionClient
+    config: {model: gpt-4.1, api_key: "${FIRST}"}
+  - gpt-4.1
+  - provider: autogen_ext.models.openai.OpenAIChatCompletionClient
+timeout: 0s
+cash: 1d
+cache: for ever
+"""
+    with pytest.raises(WrongSettings) as caught:
+        load_model(written(tmp_path, text), {})
+    problems = "\n".join(caught.value.problems)
+    for part in (
+        "“cash” is not known here; known: models, timeout, cache",
+        "model 1: there is no provider “nobody.models.Client”",
+        "model 2: “retries” is not known here",
+        "model 2: timeout: “soon” is not a duration",
+        "model 2: autogen_ext.models.openai.OpenAIChatCompletionClient does not take this configuration",
+        "model 3: it uses FIRST",
+        "model 4: this is not a component",
+        "model 5: this is not a component",
+        "timeout: “0s” is out of range",
+        "cache: “for ever” is not a duration",
+    ):
+        assert part in problems
+    assert len(caught.value.problems) == 10
+    assert "sk-written-down" not in problems
+
+
+@pytest.mark.parametrize("text", ["models: []\n", "models: gpt-4.1\n", "models:\n"])
+def test_a_list_of_models_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
+    assert "“models:” must be a list of components" in refused(written(tmp_path, text))
+
+
+def test_a_misspelt_word_beside_one_model_is_refused(tmp_path: Path) -> None:
+    text = "provider: autogen_ext.models.openai.OpenAIChatCompletionClient\nconfig: {model: gpt-4.1, api_key: x}\n"
+    assert "“tiemout” is not known here" in refused(written(tmp_path, text + "tiemout: 5s\n"))
+
+
+async def test_models_of_the_same_name_are_told_apart(openai: OpenAIServer, tmp_path: Path) -> None:
+    same = component(openai, "same", max_retries=0)
+    openai.will("same", Fails(500), Fails(503))
+    client = load_model(several(tmp_path, [same, same, {**same, "label": "spare"}]), {})
+    _, answer = await answer_of(client, streaming=False)
+    await client.close()
+    assert answer.by == "spare"
+    assert answer.instead_of == ["same failed (HTTP 500)", "same (2) failed (HTTP 503)"]

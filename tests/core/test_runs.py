@@ -4,7 +4,7 @@ import pytest
 
 from bot.core import runs
 from bot.core.ids import RunId
-from bot.core.runs import MOVES, Status, Verb
+from bot.core.runs import MOVES, Status, Usage, Verb, Writing
 from tests.making import ALICE, GENERAL, HERE, NOW, later
 
 
@@ -41,3 +41,16 @@ def test_only_the_newest_progress_is_kept_in_the_run_and_all_of_it_in_the_events
         assert step.events[0].data["words"] == f"draft {number}"
         run = step.run
     assert [p.words for p in run.progress] == [f"draft {n}" for n in range(5, 15)]
+
+
+def test_a_text_that_is_being_written_is_shown_until_it_is_said_and_is_in_no_event() -> None:
+    step = runs.note_writing(queued(), Writing("drafter", 1240, "Dear vendor, the secret"), NOW)
+    assert step.events[0].data == {"agent": "drafter", "words": "is writing 1,240 characters"}
+    assert step.run.writing is not None
+    assert runs.note_progress(step.run, "drafter", "Dear vendor", NOW).run.writing is None
+    assert runs.end(step.run, Verb.STOP, NOW, result="Stopped.").run.writing is None
+
+
+def test_what_a_run_took_is_kept_with_its_end() -> None:
+    usage = Usage(prompt_tokens=7, completion_tokens=2, calls=1)
+    assert runs.end(queued(), Verb.FAIL, NOW, result="no", usage=usage).run.usage == usage

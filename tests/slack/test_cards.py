@@ -24,7 +24,7 @@ from bot.core.policy import OnTimeout
 from bot.core.ports import TeamInfo
 from bot.core.refusals import Refusal
 from bot.core.requests import Kind, Question, Request, Status, Verb
-from bot.core.runs import Run
+from bot.core.runs import Run, Usage, Writing
 from bot.slack import cards, modals
 from bot.slack import content as judged
 from bot.slack.cards import Drawing
@@ -83,6 +83,21 @@ def at_work() -> Run:
 def ended(**changes: Any) -> Run:
     told = {"result": "The mail was sent to vendor@example.com.", "words": "Dear vendor,\n\nten percent off, please."}
     return run(**{"status": runs.Status.FINISHED, "ended_at": later(minutes=9), **told, **changes})
+
+
+def writing(**changes: Any) -> Run:
+    """In the middle of a text."""
+    return runs.note_writing(at_work(), Writing("drafter", 1240, f"{HOSTILE}\nDear vendor", **changes), later()).run
+
+
+USAGE = Usage(
+    prompt_tokens=12_345,
+    completion_tokens=678,
+    calls=4,
+    cached=1,
+    models=(("gpt-4.1", 3), (HOSTILE, 1)),
+    fallbacks=(("gpt-4.1 has no room for more requests now (HTTP 429)", 1),),
+)
 
 
 def in_doubt(**changes: Any) -> Request:
@@ -180,10 +195,13 @@ DRAWINGS: dict[str, Drawing] = {
     "run_finished": cards.run_message(ended()),
     "run_long_task": cards.run_message(run(task="do " * 3000)),
     "note_progress": cards.progress_note(at_work()),
+    "note_writing": cards.progress_note(writing()),
+    "note_written": cards.progress_note(writing(done=True)),
     "note_waiting": cards.waiting_note(request(), LINK),
     "note_decided": cards.decided_note(decided(Verb.REJECT, "Too dear.")),
     "note_expired": cards.decided_note(expired()),
     "note_outcome": cards.outcome_note(ended()),
+    "note_outcome_with_usage": cards.outcome_note(ended(usage=USAGE)),
     "note_outcome_long": cards.outcome_note(ended(words=LONG * 3)),
     "note_failed": cards.outcome_note(ended(status=runs.Status.FAILED, result=HOSTILE, words="")),
     "note_stopped": cards.outcome_note(
@@ -314,7 +332,9 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
     many = Reviewers(frozenset(UserId(f"U{n:010}") for n in range(300)), frozenset({LEADS}))
     asked = replace(asked, rules=replace(asked.rules, reviewers=many, quorum=300, on_timeout=OnTimeout.APPROVE))
     settled = decided(Verb.REJECT, words[:3000].strip(), replace(asked, rules=rules()))
-    spoken = ended(result=words[:30_000], words=content[:30_000], team=title)
+    took = Usage(10**9, 10**9, 10**6, 10**5, ((title[:60], 1),) * 9, ((content[:300], 9),) * 9)
+    spoken = ended(result=words[:30_000], words=content[:30_000], team=title, usage=took)
+    busy = replace(at_work(), writing=Writing(title, len(content), content[:200]))
     for drawing in (
         card(asked),
         card(settled),
@@ -323,6 +343,8 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         cards.run_message(replace(spoken, task=content[:10_000])),
         cards.outcome_note(spoken),
         cards.progress_note(runs.note_progress(spoken, title, content, later()).run),
+        cards.progress_note(runs.note_progress(busy, title, content, later()).run),
+        cards.progress_note(busy),
         cards.not_posted_note(asked, title),
     ):
         check_message_blocks(drawing.blocks)

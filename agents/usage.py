@@ -1,0 +1,75 @@
+"""What the models of one run were asked, what that took, and how often they may be asked."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from autogen_core.models import CreateResult
+from pydantic import Field
+
+from agents.journal import RunJournal
+from bot.core.errors import GivenUp
+from bot.core.runs import Usage
+
+MODEL: Final = "model"
+"""The kind of the journal's entries that hold answers of models."""
+
+
+class Answer(CreateResult):
+    """A model's answer with what our clients know of it; recorded like this, and AutoGen takes it as its own.
+
+    `by` is the name of the model that gave it, `instead_of` says of each model that was asked before it why it did
+    not answer.
+    """
+
+    by: str = ""
+    instead_of: list[str] = Field(default_factory=list)
+
+    @classmethod
+    def of(cls, result: CreateResult, **known: object) -> "Answer":
+        """The same answer, and what else is known of it."""
+        return cls.model_construct(**{**dict(result), **known})
+
+
+class Budget:
+    """How often the agents of one run may ask models, all together; answers that are recorded count, once each."""
+
+    def __init__(self, journal: RunJournal, most: int) -> None:
+        self._journal = journal
+        self._most = most
+        self._asking: set[str] = set()
+
+    @contextmanager
+    def call(self, key: str) -> Iterator[None]:
+        """Around one live call. GivenUp if it would be one too many."""
+        if len(self._journal.of_kind(MODEL).keys() | self._asking) >= self._most:
+            raise GivenUp(
+                f"The agents have asked their models {self._most:,} times, which is as often as one run may "
+                "(MODEL_CALLS), so the run has ended. What was done before stays done. Please look at what the agents "
+                "said before the task is started anew."
+            )
+        self._asking.add(key)
+        try:
+            yield
+        finally:
+            self._asking.discard(key)
+
+
+def add_up(journal: RunJournal) -> Usage | None:
+    """What the run's answers took, each counted once however often the run was rebuilt; None if no model was asked.
+
+    Tokens of answers from the cache were paid by another run and do not count. Providers that count no tokens give 0.
+    """
+    answers = [Answer.model_validate_json(entry.value) for entry in journal.of_kind(MODEL).values()]
+    if not answers:
+        return None
+    paid = [answer for answer in answers if not answer.cached]
+    return Usage(
+        prompt_tokens=sum(answer.usage.prompt_tokens for answer in paid),
+        completion_tokens=sum(answer.usage.completion_tokens for answer in paid),
+        calls=len(answers),
+        cached=len(answers) - len(paid),
+        models=tuple(Counter(answer.by for answer in answers if answer.by).items()),
+        fallbacks=tuple(Counter(why for answer in paid for why in answer.instead_of).items()),
+    )

@@ -1,0 +1,72 @@
+"""A team in a program of one's own asks people through a running `web`, without a worker."""
+
+import re
+import signal
+from pathlib import Path
+
+from localslack import LocalSlack, text_of
+from tests.e2e.test_main_job import card, settled
+from tests.processes import Process, Town
+
+README = Path(__file__).resolve().parent.parent.parent / "README.md"
+
+
+def example() -> str:
+    found = re.search(r"## In your own script\n.*?```python\n(.*?)```", README.read_text(), re.S)
+    assert found
+    return found[1]
+
+
+def script(there: Town, folder: Path, text: str, **env: str) -> Process:
+    (folder / "my_script.py").write_text(text)
+    process = Process("my_script", {**there.common, "PYTHONPATH": str(folder), "LEASE": "5s", **env})
+    there.processes.append(process)
+    return process
+
+
+async def test_the_example_of_the_readme_asks_in_slack_and_goes_on_with_the_answer(
+    there: Town, slack: LocalSlack, tmp_path: Path
+) -> None:
+    """S5, S9: no worker runs."""
+    await there.web()
+    program = await script(there, tmp_path, example()).start()
+    asked = await card(slack)
+    assert "Shall this go out?" in text_of(asked)
+    assert (await slack.user("bob").click(asked, "Approve")).ok
+    await settled(slack, asked.ts)
+    assert await program.wait() == 0
+    assert "Approved by reviewer U0BOB" in "\n".join(program.lines)
+    thread = [text_of(m) for m in slack.channel("#general").messages if m.user == "U0BOT"]
+    assert any("Finished" in words for words in thread)
+
+
+async def test_a_script_that_was_killed_goes_on_where_it_was(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+    """R4, R5: decided while nobody waited, and heard when it is started again."""
+    await there.web()
+    text = "import logging, os\nlogging.basicConfig(level='INFO')\n" + example()
+    first = await script(there, tmp_path, text).start()
+    run = (await first.said(r"again='(\w+)'"))[1]
+    asked = await card(slack)
+    await first.kill(signal.SIGKILL)
+    assert (await slack.user("bob").click(asked, "Approve")).ok
+    again = text.replace('requester="U0ALICE"', f'requester="U0ALICE", again="{run}"')
+    second = await script(there, tmp_path, again).start()
+    assert await second.wait() == 0
+    assert len([m for m in slack.channel("#approvals").messages if "Shall this go out" in text_of(m)]) == 1
+
+
+async def test_a_script_that_is_interrupted_says_how_to_go_on(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+    await there.web()
+    text = "import logging\nlogging.basicConfig(level='INFO')\n" + example()
+    program = await script(there, tmp_path, text).start()
+    await card(slack)
+    await program.kill(signal.SIGINT)
+    assert any("left waiting" in line for line in program.lines)
+    there.processes.remove(program)  # Python shows where it was interrupted
+
+
+async def test_without_a_service_or_reviewers_nothing_starts(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+    program = await script(there, tmp_path, example()).start()
+    assert await program.wait() == 1
+    assert any("has not been started" in line for line in program.lines)
+    there.processes.remove(program)
