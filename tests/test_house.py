@@ -30,6 +30,7 @@ MAY_IMPORT = {
         "slack_sdk",
         "aiohttp",
         "uvicorn",
+        "regex",
     },
     "agents": {"bot.core", "bot.flows", "bot.settings", "agents", "autogen_agentchat", "autogen_core", "autogen_ext"}
     | {"aiosmtplib", "yaml", "pydantic"},
@@ -45,7 +46,8 @@ MAY_IMPORT = {
     "localslack": {"localslack", "aiohttp", "slack_sdk", "yaml", "pytest_asyncio"},
     "demo": {"demo", "bot.store.embedded", "aiohttp", "aiosmtpd"},
 }
-"""Package -> what it may import besides the standard library. The two `__main__` wire them together, and `agents.script`."""
+"""Package -> what it may import besides the standard library. The two `__main__` wire them together, and
+`agents.script`."""
 
 LONGEST = 300
 LONGER = {
