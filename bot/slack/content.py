@@ -51,7 +51,7 @@ class Seen:
 @lru_cache(maxsize=64)
 def seen(question: Question) -> Seen:
     """Pure, and remembered, because one click draws the same question more than once."""
-    options = "".join(f"\n{number}. {one_line(o, 300)}" for number, o in enumerate(question.options, 1))
+    options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
     ask = "several may be chosen" if question.several else "one of these"
     text = visible(question.content) + (f"\n\nOptions ({ask}):{options}" if options else "")
     if one_line(question.title, TITLE) != visible(question.title).strip():

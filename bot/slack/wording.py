@@ -109,6 +109,13 @@ _DIVERGED: Final = Wording(
 )
 
 
+EDIT: Final = Window("Edit and approve", "Why", "For the agents; may be empty.")
+EDIT_SUBMIT: Final = "Approve with changes"
+EDIT_TELLS: Final = "What runs is what stands here when you send it."
+CHOOSE: Final = Window("Choose", "Choose one", "The numbers are those of the card, where the options stand in full.")
+CHOOSE_SEVERAL: Final = "Choose one or more"
+
+
 def of(kind: Kind) -> Wording:
     """The words for requests of this kind."""
     special = {Kind.IN_DOUBT: _IN_DOUBT, Kind.DIVERGED: _DIVERGED, Kind.CHOICE: _CHOICE, Kind.TURN: _TURN}

@@ -25,7 +25,7 @@ from bot.core.ports import TeamInfo
 from bot.core.refusals import Refusal
 from bot.core.requests import Kind, Question, Request, Status, Verb
 from bot.core.runs import Run, Usage, Writing
-from bot.slack import cards, modals
+from bot.slack import cards, editing, modals
 from bot.slack import content as judged
 from bot.slack.cards import Drawing
 from bot.slack.text import escape, size_of
@@ -40,6 +40,7 @@ from tests.making import (
     attempt,
     call,
     choice,
+    editable,
     later,
     question,
     request,
@@ -222,6 +223,9 @@ VIEWS: dict[str, dict[str, Any]] = {
     "modal_full_edited": modals.full(edited()),
     "modal_review_with_file": modals.review(request(asked=code("語" * 4000 + "x" * 40_000)), GENERAL),
     "modal_not_counted": modals.not_counted("Already decided by <@U0CAROL>."),
+    "modal_edit": editing.edit(request(asked=editable()), GENERAL),
+    "modal_choose": modals.choose(request(asked=choice(*"abcdef")), GENERAL),
+    "modal_choose_several": modals.choose(request(asked=choice("eu", "us " * 40, several=True)), GENERAL),
     "modal_settings": modals.settings(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
     "modal_settings_silent": modals.settings(GENERAL, rules(reviewers=Reviewers(groups=frozenset({LEADS}))), None),
 }
