@@ -21,7 +21,7 @@ from bot.slack.blocks import Block, context, heading, plain
 from bot.slack.cards import Handle
 from bot.slack.content import complete
 from bot.slack.entered import MISSING, WrongValue
-from bot.slack.fields import Argument, Input, Kept, input_of
+from bot.slack.fields import Argument, Input, Kept, input_of, is_too_long
 from bot.slack.modals import View, read_box, value
 from bot.slack.schemas import Schema, resolved, without_null
 from bot.slack.text import one_line, size_of
@@ -143,11 +143,10 @@ def form_of(question: Question) -> Form:
     if call is None or not schema:
         raise InvalidInput(_refused(question, "is not one that people can change: its tool does not say what it takes"))
     values = json.loads(call.arguments)
-    shown, _ = hide_in(values, call.hidden)
-    known = resolved(schema, schema)
+    kept = {name: Kept.LONG for name, inner in values.items() if is_too_long(inner)}
+    shown, _ = hide_in({name: inner for name, inner in values.items() if name not in kept}, call.hidden)
     inputs: dict[str, Input] = {}
-    kept: dict[str, Kept] = {}
-    for argument in _arguments(known, schema, values, shown, call.hidden):
+    for argument in _arguments(resolved(schema, schema), schema, values, shown, call.hidden):
         made = input_of(argument)
         if isinstance(made, Input):
             inputs[argument.name] = made
@@ -166,19 +165,18 @@ def form_of(question: Question) -> Form:
 def _arguments(
     known: Schema, root: Schema, values: dict[str, Any], shown: dict[str, Any], hidden: tuple[str, ...]
 ) -> list[Argument]:
-    """One for each property of the schema; one for all if the schema is not of that kind."""
+    """One for each property of the schema that is not too long; one for all if the schema is not of that kind."""
     properties = known.get("properties")
-    if (
-        not isinstance(properties, Mapping)
-        or any(word in known for word in ("anyOf", "oneOf", "allOf"))
-        or "" in properties
-    ):
-        return [Argument("", values, shown, {**known, "type": "object"}, root)]
+    mixed = any(word in known for word in ("anyOf", "oneOf", "allOf"))
+    if not isinstance(properties, Mapping) or mixed or "" in properties:
+        return [Argument("", values, shown, {**known, "type": "object"}, root)] if len(shown) == len(values) else []
     found = []
     for name, schema in properties.items():
         inner, nullable = without_null(schema, root)
-        if name in values:
+        if name in shown:
             value, seen = values[name], shown[name]
+        elif name in values:
+            continue
         else:
             value, seen = MISSING, None if hide_in({name: "?"}, hidden)[1] else MISSING
         required = name in (known.get("required") or ())

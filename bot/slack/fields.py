@@ -60,6 +60,13 @@ class Input(NamedTuple):
     read: Callable[[str], Any]
 
 
+def is_too_long(value: Any) -> bool:
+    """Whether the value has no room in any input; seen at once, so that nobody waits for a form of a megabyte."""
+    if isinstance(value, str):
+        return len(value) > LONGEST
+    return isinstance(value, dict | list) and len(json.dumps(value, ensure_ascii=False)) > 4 * LONGEST
+
+
 def input_of(argument: Argument) -> Input | Kept:
     """The input for this argument, or why it has none."""
     if _is_secret(argument.value, argument.shown):
@@ -139,11 +146,13 @@ def _select(argument: Argument, options: list[tuple[str, Any]]) -> Input:
         element["initial_option"] = shown[held[0]]
 
     def read(number: str) -> Any:
+        if not number and argument.value is MISSING:
+            return MISSING
         if not re.fullmatch(r"\d{1,3}", number) or int(number) >= len(options):
             raise WrongValue(_NEEDED)
         return options[int(number)][1]
 
-    return Input(element, _hint(argument, ""), False, read)
+    return Input(element, _hint(argument, ""), argument.value is MISSING, read)
 
 
 def _options(argument: Argument) -> list[tuple[str, Any]] | None:

@@ -382,6 +382,7 @@ async def test_options_are_chosen_in_a_browser(
     many = await ask(store, lease, replace(choice(*(f"region {n}" for n in range(30)), several=True), agent="many"))
     page = await open_page(f"{slack.url}?user=U0BOB&channel=C0APPROVALS", phone=phone)
     await show(one)
+    await expect(page.get_by_role("button", name="us-east")).to_be_visible()
     await keep(page, f"choose_card_{phone}")
     await page.get_by_role("button", name="us-east").click()
     await slack.wait_for(lambda _: slack.deliveries)
