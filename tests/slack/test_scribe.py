@@ -36,7 +36,7 @@ async def drawing(slack: LocalSlack, store: Store, owner: str = "web-1") -> Asyn
 
 
 async def card_of(slack: LocalSlack, *, pending: bool = True, where: str = "#approvals") -> Seen:
-    return await slack.wait_message(where, lambda m: ("Approve" in m.buttons) == pending, timeout=10)
+    return await slack.wait_message(where, lambda m: bool({"Approve", "Review…"} & {*m.buttons}) == pending, timeout=10)
 
 
 async def all_drawn(slack: LocalSlack, store: Store) -> None:
