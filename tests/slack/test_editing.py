@@ -151,6 +151,7 @@ TEXT = {"type": "string"}
         ({"type": "integer"}, 10**40, "plain_text_input", str(10**41), 10**41),
         ({"type": "boolean"}, True, "static_select", "No", False),
         ({"enum": ["eu", "us"]}, "eu", "static_select", "us", "us"),
+        ({"enum": [1, True]}, True, "static_select", "1", 1),
         ({"enum": [1, 2.5, None]}, 1, "static_select", "2.5", 2.5),
         ({"enum": [str(n) for n in range(150)]}, "1", "plain_text_input", '"149"', "149"),
         ({"type": "string", "enum": [str(n) for n in range(150)]}, "1", "plain_text_input", "149", "149"),
