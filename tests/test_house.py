@@ -36,6 +36,7 @@ MAY_IMPORT = {
         "slack_sdk",
         "aiohttp",
         "uvicorn",
+        "regex",
     },
     "agents": {
         "bot.core",
