@@ -54,11 +54,11 @@ class RunContext:
         self._journal = journal
         self._model = model
         self.activity = journal.activity
-        self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, self.activity)
+        self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, journal)
         self._doubts = Doubts(self._desk, journal, self.give_up, run.team)
         journal.before_live = self._doubts.before_live
         journal.now = self._now
-        self._desk.arrived = journal.arrived
+        journal.behind.give_up = self.give_up
         self.transcript = self._desk.transcript
         self._budget = Budget(journal, settings.model_calls)
 

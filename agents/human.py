@@ -6,9 +6,10 @@ timeout is an answer.
 """
 
 import asyncio
+import contextlib
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
 from autogen_agentchat.agents import UserProxyAgent
@@ -22,12 +23,11 @@ from autogen_agentchat.messages import (
 )
 from autogen_core import CancellationToken
 
-from agents.activity import Activity
 from agents.answers import answer, decided, metadata_of
-from agents.patience import ended, patiently
+from agents.journal import RunJournal
+from agents.patience import patiently
 from bot import flows
 from bot.core.errors import CountersignError
-from bot.core.ids import RequestId
 from bot.core.ports import Lease, Queue, Store, Wakeups
 from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status
 
@@ -79,12 +79,11 @@ class Desk:
         wakeups: Wakeups,
         token: CancellationToken,
         give_up: Callable[[Exception], None],
-        activity: Activity,
+        journal: RunJournal,
     ) -> None:
         self.transcript = Transcript()
-        self.arrived: Callable[[str, RequestId], Awaitable[None]] | None = None
-        """Asked with agent and request before an answer is handed on; returns when it is its turn."""
-        self._activity = activity
+        self._journal = journal
+        self._activity = journal.activity
         self._store = store
         self._queue = queue
         self._lease = lease
@@ -125,35 +124,37 @@ class Desk:
 
     async def _settled(self, question: Question) -> Request:
         try:
+            await self._journal.behind.written()
             request = await patiently(lambda: flows.ask(self._store, self._lease, question))
             with self._activity.asking(request.id):
                 request = await self._wait(request)
             with self._activity.working():
-                await patiently(lambda: flows.answered(self._store, self._lease, request))
-                if self.arrived is not None and question.kind not in ABOUT_THE_RUN:
-                    await self.arrived(question.agent, request.id)
+
+                async def deliver() -> None:
+                    await patiently(lambda: flows.answered(self._store, self._lease, request))
+
+                if question.kind in ABOUT_THE_RUN:
+                    await deliver()
+                else:
+                    await self._journal.arrived(question.agent, request.id, deliver)
         except CountersignError as error:
             self._give_up(error)
             raise asyncio.CancelledError from error
         return request
 
     async def _wait(self, request: Request) -> Request:
-        waiting = asyncio.ensure_future(patiently(lambda: self._wakeups.settled(request.id)))
-        try:
-            while True:
-                left: float | None = None
-                if request.deadline is not None:
-                    now = await patiently(self._store.now)
-                    left = max((request.deadline - now).total_seconds(), AT_LEAST)
-                await asyncio.wait({waiting}, timeout=left)
-                if waiting.done():
-                    return waiting.result()
-                # Whoever looks first settles what is due, so that a run does not depend on the other process.
-                seen = await patiently(lambda: flows.expire(self._store, self._queue, request.id))
-                if seen is not None and seen.status is not Status.PENDING:
-                    return seen
-        finally:
-            await ended(waiting)
+        while True:
+            left: float | None = None
+            if request.deadline is not None:
+                now = await patiently(self._store.now)
+                left = max((request.deadline - now).total_seconds(), AT_LEAST)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    return await patiently(lambda: self._wakeups.settled(request.id))
+            # Whoever looks first settles what is due, so that a run does not depend on the other process.
+            seen = await patiently(lambda: flows.expire(self._store, self._queue, request.id))
+            if seen is not None and seen.status is not Status.PENDING:
+                return seen
 
 
 class Human:

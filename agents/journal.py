@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, Self
 
 from agents.activity import Activity
+from agents.behind import Behind
 from agents.patience import patiently
 from agents.turns import Turns
 from bot.core import ports
@@ -76,6 +77,7 @@ class RunJournal:
         self._unused = set(self._entries)
         self._turns = Turns(entry.place for entry in self._entries.values() if entry.place)
         self.activity = Activity()
+        self.behind = Behind()
         self.before_live: Callable[[str], Awaitable[None]] = _always
         self.now: Callable[[], Awaitable[datetime]] = _by_this_machine
 
@@ -111,11 +113,25 @@ class RunJournal:
             await self._turns.come(placed.place)
         return stands
 
-    async def arrived(self, human: str, request: RequestId) -> None:
-        """A person's answer has its place too; nothing else of it is recorded, the request holds it."""
+    async def arrived(self, human: str, request: RequestId, deliver: Callable[[], Awaitable[object]]) -> None:
+        """A person's answer has its place too; nothing else of it is recorded, the request holds it.
+
+        Returns when it is its turn to be handed on. `deliver` writes that it was, and runs while the agent goes on.
+        """
         key = self.key("human", human, request)
-        if await self.again(key) is None:
-            await self.result(key, Entry("done"))
+        entry = self.found(key)
+        new = Entry("done", place=self._turns.new(), alone=self.activity.under_way <= 1) if entry is None else None
+
+        async def write() -> None:
+            await deliver()
+            if new is not None:
+                await self._record(key, new)
+
+        self.behind.write(write)
+        placed = entry or new
+        if placed is not None and placed.place:
+            with self._turns.at(placed.place, alone=placed.alone):
+                await self._turns.come(placed.place)
 
     def unused(self) -> set[str]:
         """Keys of what was recorded before this process took the run, and not asked for since, nor set aside."""
@@ -145,8 +161,13 @@ class RunJournal:
     async def record(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
         """Record, unless something stands there already (and not `replace`); returns what stands there then.
 
-        Waits for a store that does not answer. LeaseLost if another worker holds the run.
+        Waits for what is still being written behind the agent, and for a store that does not answer. LeaseLost if
+        another worker holds the run.
         """
+        await self.behind.written()
+        return await self._record(key, entry, replace=replace)
+
+    async def _record(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
         raw = entry.dump()
         stands = Entry.load(
             await patiently(lambda: self._journal.record(self._lease, key, raw, replace=replace)),

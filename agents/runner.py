@@ -154,6 +154,7 @@ class Runner:
         finally:
             driving.cancel()
             await ended(*first[1:], *helpers)
+            await journal.behind.close()
         if conclusion is not None:
             await self._end(lease, *conclusion, usage=add_up(journal))
 

@@ -81,9 +81,10 @@ class Teller:
             self._lines.put_nowait(_shown(agent, draft, done=True))
 
     async def done(self) -> None:
-        """Everything was told."""
+        """Everything was told, and what is written behind the agents is written."""
         if self._context.error is None:
             await self._lines.join()
+            await self._journal.behind.written()
 
     async def work(self) -> None:
         """Until cancelled."""

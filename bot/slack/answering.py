@@ -99,13 +99,22 @@ async def in_time(
     assert me is not None, "Bolt runs each listener in a task of its own"
     desk.errands.add(me)  # nothing else holds it after the ack
     me.add_done_callback(desk.errands.discard)
-    task = asyncio.create_task(work)
-    await asyncio.wait({task}, timeout=ACK_WITHIN)
-    if task.done():
-        await ack(task.result())
+    early: asyncio.Task[Any] | None = None
+
+    def late() -> None:
+        nonlocal early
+        early = asyncio.ensure_future(ack(None))
+
+    timer = asyncio.get_running_loop().call_later(ACK_WITHIN, late)
+    try:
+        result = await work
+    finally:
+        timer.cancel()
+    if early is None:
+        await ack(result)
         return
-    await ack(None)
-    await tell(await task)
+    await early
+    await tell(result)
 
 
 async def tell(client: AsyncWebClient, body: dict[str, Any], answer: Said, channel: ChannelId | None = None) -> None:

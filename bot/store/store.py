@@ -23,6 +23,7 @@ from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
 from bot.store.codec import Codec
 from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_MESSAGE, Keys
+from bot.store.together import Together
 
 T = TypeVar("T")
 REQUESTS = Codec(Request)
@@ -98,6 +99,7 @@ class Store:
         self._commit = client.register_script(_COMMIT)
         self._lease = client.register_script(_LEASE)
         self._get = client.register_script(_GET)
+        self._together = Together(client)
 
     async def check(self) -> None:
         """StoreUnavailable if Redis cannot be reached; StoreUnsafe if it may drop keys when memory is short."""
@@ -203,7 +205,7 @@ class Store:
         plan = _Plan(self.keys)
         plan.fill(change)
         async with reaching():
-            answer = await self._commit(keys=plan.keys, args=plan.args())
+            answer = await self._together.call(self._commit, plan.keys, plan.args())
         return Committed(answer.decode())
 
     async def announce(self, worker: str, teams: list[TeamInfo], ttl: timedelta) -> None:
@@ -272,7 +274,7 @@ class Store:
 
     async def _read(self, key: str, codec: Codec[T]) -> Seen[T] | None:
         async with reaching():
-            raw, time = await self._get(keys=[key])
+            raw, time = await self._together.call(self._get, [key])
         if raw is None:
             return None
         value, version = codec.read(raw)

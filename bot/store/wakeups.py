@@ -17,7 +17,7 @@ from bot.core.runs import Run
 from bot.store.store import REQUESTS, Store, reaching
 
 READ_BACK: Final = timedelta(seconds=15)
-_BATCH: Final = 500
+_BATCH: Final = 2000
 _log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
@@ -78,7 +78,7 @@ class Wakeups:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._requests = _Waiters[RequestId, Request](store.requests, lambda r: r.status is not Status.PENDING)
+        self._requests = _Waiters[RequestId, Request](self._settled, lambda r: r.status is not Status.PENDING)
         self._runs = _Waiters[RunId, Run](store.runs, lambda r: r.over)
         self.due = asyncio.Event()
         self._listening = asyncio.Event()
@@ -100,6 +100,14 @@ class Wakeups:
     async def ended(self, run: RunId) -> Run:
         """Returns when the run has ended, likewise."""
         return await self._runs.wait(run)
+
+    async def _settled(self, asked: list[RequestId]) -> list[Request | None]:
+        """Those that are settled; None for all others, which are found out without being read."""
+        async with reaching():
+            pending = await self._store.client.zmscore(self._store.keys.pending, asked)
+        gone = [name for name, deadline in zip(asked, pending, strict=True) if deadline is None]
+        found = dict(zip(gone, await self._store.requests(gone), strict=True))
+        return [found.get(name) for name in asked]
 
     async def listening(self) -> None:
         """Returns when the subscription stands."""

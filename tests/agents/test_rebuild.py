@@ -26,25 +26,33 @@ pytest_plugins = ["tests.redis_server"]
 
 
 class Mortal(RedisJournal):
-    """The process is gone with the record of this number: the run is another's, and nothing is written any more."""
+    """The process is gone with the record of this number, or right before it (`early`): the run is another's, and
+    nothing is written any more."""
 
-    def __init__(self, house: House, dies_at: int) -> None:
+    def __init__(self, house: House, dies_at: int, *, early: bool = False) -> None:
         super().__init__(house.store)
         self._house = house
         self._dies_at = dies_at
+        self._early = early
         self.records = 0
         self.models = 0
 
     async def record(self, lease: Lease, key: str, value: bytes, *, replace: bool = False) -> bytes:
+        last = self.records + 1 == self._dies_at
+        if last and self._early:
+            await self._die(lease)
         stands = await super().record(lease, key, value, replace=replace)
         self.records += 1
         self.models += key.startswith("model/")
-        if self.records == self._dies_at:
-            store = self._house.store
-            await store.release(lease)
-            await store.claim(lease.run, "nobody", timedelta(milliseconds=1))
+        if last:
+            await self._die(lease)
             await super().record(lease, key, value, replace=replace)
         return stands
+
+    async def _die(self, lease: Lease) -> None:
+        store = self._house.store
+        await store.release(lease)
+        await store.claim(lease.run, "nobody", timedelta(milliseconds=1))
 
 
 @dataclass
@@ -94,7 +102,13 @@ class Told:
 
 
 async def live(
-    house: House, build: Callable[[World, RunContext], AutoGenTeam], run: str, dies_at: int = 0, lives: int = 2
+    house: House,
+    build: Callable[[World, RunContext], AutoGenTeam],
+    run: str,
+    dies_at: int = 0,
+    lives: int = 2,
+    *,
+    early: bool = False,
 ) -> Told:
     """A run in two lives, or in one if it never dies."""
     world = World(wants_changes=build is graph_cycle)
@@ -104,7 +118,7 @@ async def live(
     records = unrecorded = 0
     for life, end in enumerate((dies_at, 0)[:lives]):
         before = world.model.asked
-        journal = Mortal(house, end)
+        journal = Mortal(house, end, early=early)
         runner = Runner(
             owner=f"w{life}",
             store=house.store,
@@ -136,8 +150,9 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+@pytest.mark.parametrize("early", [False, True], ids=["with the entry", "right before it"])
 async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
-    house: House, build: Callable[[World, RunContext], AutoGenTeam], monkeypatch: pytest.MonkeyPatch
+    house: House, build: Callable[[World, RunContext], AutoGenTeam], early: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same transcript, and no model, tool or person asked twice."""
     monkeypatch.setattr(
@@ -146,7 +161,7 @@ async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
     whole = await live(house, build, "r0")
     print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")
     for dies_at in range(1, whole.records + 1):
-        again = await live(house, build, f"r{dies_at}", dies_at)
+        again = await live(house, build, f"r{dies_at}", dies_at, early=early)
         if build is graph_parallel:  # branches that were cut off may overtake each other, each keeps its own order
             assert sorted(again.transcript) == sorted(whole.transcript), dies_at
         else:

@@ -1,0 +1,74 @@
+"""A worker with one real run, in which a team waits for people, and CROWD more that wait as its questions do.
+
+Teams of AutoGen by the ten thousand would not fit into memory, which is why such runs park; what waits here beside the
+one are futures of the same subscription, each for a pending request of its own. Prints `waiting`.
+"""
+
+import asyncio
+import os
+import signal
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from agents import teams
+from agents.demo_model import DemoModel
+from agents.runner import Runner
+from bot.core.ids import RequestId, RunId
+from bot.core.requests import Kind, Question, request_id
+from bot.settings import WorkerSettings, read
+from bot.store.journal import RedisJournal
+from bot.store.store import Store, connect
+from bot.store.wakeups import Wakeups
+
+RUN: Final = RunId("rone")
+CROWD: Final = RunId("rcrowd")
+_AT_ONCE = 500
+
+
+def question(number: int) -> Question:
+    """What each of the crowd asks."""
+    return Question("somebody", number, Kind.MESSAGE, "Send this draft?", "To: vendor@example.com\n\nTen percent off.")
+
+
+class NoQueue:
+    """A queue that asks nobody."""
+
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
+        return
+
+
+async def main(settings: WorkerSettings, crowd: int) -> None:
+    """Until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with connect(settings.redis_url.get_secret_value()) as client:
+        store = Store(client, settings.namespace)
+        async with Wakeups(store) as wakeups:
+            await wakeups.listening()
+            waiting = []
+            for first in range(0, crowd, _AT_ONCE):
+                some = range(first, min(first + _AT_ONCE, crowd))
+                waiting += [asyncio.create_task(wakeups.settled(request_id(CROWD, question(n)))) for n in some]
+                await store.now()  # not all of them at once
+            runner = Runner(
+                owner="bench",
+                store=store,
+                queue=NoQueue(),
+                wakeups=wakeups,
+                journal=RedisJournal(store),
+                teams=teams.find(Path(__file__).parent / "teams"),
+                model=DemoModel(),
+                settings=settings,
+                stop=stop,
+            )
+            running = asyncio.create_task(runner.advance(RUN))
+            print("waiting", flush=True)
+            await stop.wait()
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(running, *waiting, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(read(WorkerSettings), int(os.environ["CROWD"])))

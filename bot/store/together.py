@@ -1,0 +1,67 @@
+"""Scripts that are called in the same round of the event loop travel to Redis together.
+
+A click costs two calls, and most of what a call costs this process is the way there: a connection of the pool, its
+checks and timeouts, the system calls. People who click at the same moment share that. A call alone goes the
+ordinary way.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import redis.asyncio
+import redis.exceptions
+from redis.commands.core import AsyncScript
+
+_ALONE: Final = object()
+"""Instead of an answer: this one goes the ordinary way, which knows about unknown scripts, repeats and errors."""
+
+
+class Together:
+    """Calls scripts over one client. They must bear being repeated after a lost reply, which is redis-py's way too."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._shares = isinstance(client, redis.asyncio.Redis)  # a Cluster's pipeline goes other ways
+        self._others: list[tuple[AsyncScript, tuple[Any, ...], asyncio.Future[Any]]] | None = None
+
+    async def call(self, script: AsyncScript, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
+        """What the script answers. Raises what redis-py raises."""
+        words = (len(keys), *keys, *args)
+        if not self._shares:
+            answer = _ALONE
+        elif self._others is None:
+            answer = await self._lead(script, words)
+        else:
+            waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            self._others.append((script, words, waiting))
+            answer = await waiting
+        return await script(keys=keys, args=args) if answer is _ALONE else answer
+
+    async def _lead(self, script: AsyncScript, words: tuple[Any, ...]) -> Any:
+        """The first of a round lets the others of that round come, and takes them along."""
+        others = self._others = []
+        answers: list[Any] = []
+        try:
+            try:
+                await asyncio.sleep(0)
+            finally:
+                self._others = None
+            if others:
+                answers = await self._send([(script, words), *((other, said) for other, said, _ in others)])
+        finally:
+            for number, (_, _, waiting) in enumerate(others, 1):
+                if not waiting.done():
+                    waiting.set_result(answers[number] if answers else _ALONE)
+        return answers[0] if answers else _ALONE
+
+    async def _send(self, calls: list[tuple[AsyncScript, tuple[Any, ...]]]) -> list[Any]:
+        """An answer each; none at all if the way there failed."""
+        try:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for script, words in calls:
+                    pipeline.evalsha(script.sha, *words)
+                answers = await pipeline.execute(raise_on_error=False)
+        except (redis.exceptions.RedisError, OSError):
+            return []
+        return [_ALONE if isinstance(answer, Exception) else answer for answer in answers]

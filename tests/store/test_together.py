@@ -1,0 +1,76 @@
+"""Calls of the same moment share their way to Redis, and nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+import redis.asyncio
+import redis.exceptions
+
+from bot.store.together import Together
+from torture.proxy import Wire
+
+pytest_plugins = ["tests.redis_server"]
+ECHO = "return {KEYS[1], ARGV[1]}"
+FAIL = "return redis.error_reply('no')"
+
+
+@pytest.fixture
+async def client(redis_url: str, namespace: str) -> AsyncIterator[redis.asyncio.Redis]:
+    async with redis.asyncio.Redis.from_url(redis_url, client_name=namespace) as client:
+        yield client
+
+
+async def connections(client: redis.asyncio.Redis, name: str) -> int:
+    return sum(one["name"] == name for one in await client.client_list())
+
+
+async def test_calls_of_the_same_moment_travel_together_and_each_gets_its_own_answer(
+    client: redis.asyncio.Redis, namespace: str
+) -> None:
+    together, echo = Together(client), client.register_script(ECHO)
+    for _ in range(2):  # the first time the server does not know the script
+        answers = await asyncio.gather(*(together.call(echo, [f"k{n}"], [n]) for n in range(30)))
+        assert answers == [[b"k%d" % n, b"%d" % n] for n in range(30)]
+    await client.connection_pool.disconnect()
+    await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(30)))
+    assert await connections(client, namespace) == 1
+
+
+async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis) -> None:
+    together, echo, fail = Together(client), client.register_script(ECHO), client.register_script(FAIL)
+    for first, second in ((echo, fail), (fail, echo)):
+        calls = (together.call(first, ["k"], ["a"]), together.call(second, ["k"], ["a"]))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        failed = answers[0] if first is fail else answers[1]
+        assert isinstance(failed, redis.exceptions.ResponseError)
+        assert [b"k", b"a"] in answers
+
+
+async def test_one_that_is_cancelled_takes_nobody_along(client: redis.asyncio.Redis) -> None:
+    together, echo = Together(client), client.register_script(ECHO)
+    for cancelled in range(3):
+        calls = [asyncio.create_task(together.call(echo, ["k"], [n])) for n in range(3)]
+        await asyncio.sleep(0)
+        calls[cancelled].cancel()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(answers.pop(cancelled), asyncio.CancelledError)
+        assert [answer[1] for answer in answers if isinstance(answer, list)] == [
+            b"%d" % n for n in range(3) if n != cancelled
+        ]
+
+
+async def test_a_reply_that_is_lost_on_the_way_loses_no_answer(redis_url: str) -> None:
+    """R8: what was under way is asked again, by each alone; the store's scripts bear being repeated."""
+    port = urlsplit(redis_url).port
+    assert port is not None
+    async with Wire("store", port) as wire:
+        url = redis_url.replace(f":{port}", f":{wire.port}")
+        async with redis.asyncio.Redis.from_url(url) as client:
+            together, echo = Together(client), client.register_script(ECHO)
+            await together.call(echo, ["k"], [0])
+            wire.lose(1, b"EVALSHA")
+            answers = await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(5)))
+            assert wire.lost == 1
+    assert [answer[1] for answer in answers] == [b"%d" % n for n in range(5)]
