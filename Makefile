@@ -6,7 +6,7 @@ SEED ?= 1
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test check format bench torture lock clean
+.PHONY: setup demo test check format bench torture plant lock clean
 
 setup: $(READY)
 
@@ -39,6 +39,9 @@ bench: $(READY)
 
 torture: $(READY)
 	@$(BIN)/python -m torture --minutes $(TORTURE) --seed $(SEED)
+
+plant: $(READY)
+	@$(BIN)/python -m planted
 
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-strip-extras --no-header --quiet -o requirements.lock

@@ -17,13 +17,15 @@ from agents.delivery import parse_smtp_url
 from agents.mail import is_address
 from agents.models import load_model
 from agents.runner import Runner
-from bot import deadlines
+from bot import deadlines, metrics
 from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from bot.settings import WorkerSettings, read
 from bot.store.answers import RedisAnswers
+from bot.store.confirming import Replicas
+from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
 from bot.store.queue import Queue, work
-from bot.store.store import Store, connect
+from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 
 log = logging.getLogger("agents")
@@ -46,7 +48,9 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
     url = settings.redis_url.get_secret_value()
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     async with connect(url) as client:
-        store = Store(client, settings.namespace)
+        store = Store(
+            client, settings.namespace, Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+        )
         model = load_model(settings.model_config_file, answers=RedisAnswers(store))
         if not await _reached(store, stop):
             return
@@ -62,7 +66,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
                 settings=settings,
                 stop=stop,
             )
-            async with asyncio.TaskGroup() as jobs:
+            async with metrics.served(settings.host, settings.metrics_port), asyncio.TaskGroup() as jobs:
                 announcing = jobs.create_task(_announce(store, owner, found, stop))
                 jobs.create_task(_reconcile(runner, stop))
                 keeping = jobs.create_task(deadlines.keep(store, queue, wakeups), name="deadlines")
@@ -125,9 +129,11 @@ async def _announce(store: Store, owner: str, found: teams.Teams, stop: asyncio.
 
 async def _reconcile(runner: Runner, stop: asyncio.Event) -> None:
     """Ask for runs whose job was lost (R5), at the start and now and then."""
+    starting = True
     while not stop.is_set():
         try:
-            await runner.reconcile()
+            await runner.reconcile(starting=starting)
+            starting = False
         except StoreUnavailable as away:
             log.warning("Lost jobs were not looked for: %s", away)
         except Exception:

@@ -169,7 +169,7 @@ def _when(request: Request) -> str:
 class DecisionTermination(TerminationCondition):
     """Ends a team when people decided one of `outcomes`; `sources` are the humans' agent names, None means all.
 
-    It reads the decision from the metadata that `agents.human.HumanProxy` writes: an agent that says "APPROVED" ends
+    It reads the decision from the metadata that `agents.human.Reviewer` writes: an agent that says "APPROVED" ends
     nothing.
     """
 

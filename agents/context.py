@@ -10,11 +10,15 @@ from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient
 from autogen_core.tools import Workbench
 
+from agents.conversation import GO_ON
+from agents.demo_model import DemoModel, Script
 from agents.doubts import Doubts
-from agents.human import Desk, Human, HumanProxy
+from agents.human import Desk, Human, Reviewer
 from agents.journal import Entry, RunJournal, effect
 from agents.journaled_model import JournaledModel
+from agents.modes import IsTermination, Mode, Policy, says_terminate
 from agents.patience import patiently
+from agents.proxy import REPLIES, HumanProxy
 from agents.tools import JournaledTools, Offered
 from agents.usage import Budget
 from bot import flows
@@ -41,6 +45,7 @@ class RunContext:
         journal: RunJournal,
         model: ChatCompletionClient,
         settings: WorkerSettings,
+        script: Script | None = None,
     ) -> None:
         self.run = run
         self.settings = settings
@@ -53,6 +58,7 @@ class RunContext:
         self._store = store
         self._journal = journal
         self._model = model
+        self._script = script
         self.activity = journal.activity
         self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, journal)
         self._doubts = Doubts(self._desk, journal, self.give_up, run.team)
@@ -67,9 +73,17 @@ class RunContext:
         """What the requester wrote."""
         return self.run.task
 
+    @property
+    def options(self) -> dict[str, str]:
+        """What was chosen when the task was started: a choice for each option of the team, by name."""
+        return self.run.options
+
     def model(self, agent: str) -> ChatCompletionClient:
         """The model for the agent of this name; each agent has its own, so that their journals do not mix."""
-        return JournaledModel(self._model, self._journal, agent, self.give_up, self._budget)
+        model = self._model
+        if self._script is not None and isinstance(model, DemoModel):
+            model = model.playing(agent, self._script)
+        return JournaledModel(model, self._journal, agent, self.give_up, self._budget, self.token)
 
     def human(self, agent_name: str = "human", *, title: str = "") -> Human:
         """Somebody to ask: `UserProxyAgent(name, input_func=run.human().input_func)`.
@@ -78,9 +92,31 @@ class RunContext:
         """
         return self._desk.human(agent_name, title)
 
-    def reviewer(self, agent_name: str = "reviewer", *, title: str = "") -> HumanProxy:
-        """The same as an agent, whose messages carry the decision in their metadata."""
-        return HumanProxy(self.human(agent_name, title=title))
+    def reviewer(
+        self,
+        agent_name: str = "reviewer",
+        *,
+        title: str = "",
+        mode: Mode | Policy | None = None,
+        is_termination_msg: IsTermination = says_terminate,
+        max_consecutive_auto_reply: int = REPLIES,
+        default_auto_reply: str = GO_ON,
+    ) -> Reviewer:
+        """The same as an agent. Without a mode it asks every time, and its messages carry the decision in their
+        metadata (`agents.answers`); with one it is AutoGen 0.2's human proxy (`agents.proxy`), and the team needs
+        `ConversationOver()`.
+        """
+        human = self.human(agent_name, title=title)
+        if mode is None:
+            return Reviewer(human)
+        return HumanProxy(
+            human,
+            mode,
+            is_termination_msg=is_termination_msg,
+            max_consecutive_auto_reply=max_consecutive_auto_reply,
+            default_auto_reply=default_auto_reply,
+            journal=self._journal,
+        )
 
     async def step(
         self, name: str, act: Callable[[], Awaitable[str]], *, content: str = "", shown: str | None = None

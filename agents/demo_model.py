@@ -7,10 +7,10 @@ so nobody mistakes its words for a model's.
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Literal, Self
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Self
 
-from autogen_core import CancellationToken, Component
+from autogen_core import CancellationToken, Component, FunctionCall
 from autogen_core.models import (
     AssistantMessage,
     ChatCompletionClient,
@@ -32,6 +32,25 @@ CONTEXT = 128_000
 """Words that a conversation may have; only there so that `remaining_tokens` has something to count down from."""
 
 
+class Use(NamedTuple):
+    """The demo model calls a tool. `arguments` can be written as JSON."""
+
+    tool: str
+    arguments: dict[str, Any]
+
+
+Script = Callable[[str, Sequence[LLMMessage]], str | Sequence[Use]]
+"""What the model of an agent says next, given its name and what it is asked: words, or calls of tools.
+
+The same messages give the same answer. Words that people read say what wrote them: they end with `NOTE`.
+"""
+
+
+def turns(messages: Sequence[LLMMessage]) -> int:
+    """How often the model has answered already."""
+    return sum(isinstance(message, AssistantMessage) for message in messages)
+
+
 class DemoModelConfig(BaseModel):
     """The demo model has no settings."""
 
@@ -44,8 +63,15 @@ class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
     component_provider_override = "agents.demo_model.DemoModel"
 
     def __init__(self) -> None:
+        self._play: tuple[str, Script] | None = None
         self._last = RequestUsage(prompt_tokens=0, completion_tokens=0)
         self._total = RequestUsage(prompt_tokens=0, completion_tokens=0)
+
+    def playing(self, agent: str, script: Script) -> "DemoModel":
+        """A demo model that says what the script says, for the agent of this name; it may call tools."""
+        player = DemoModel()
+        player._play = agent, script
+        return player
 
     async def create(
         self,
@@ -57,20 +83,27 @@ class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
         extra_create_args: Mapping[str, Any] | None = None,
         cancellation_token: CancellationToken | None = None,
     ) -> CreateResult:
-        """Answer at once. ValueError when asked for what `model_info` says it cannot do: tools or JSON."""
-        if tools and tool_choice not in ("auto", "none"):
+        """Answer at once. ValueError when asked for what it cannot do: tools or JSON, unless a script does."""
+        if self._play is None and tools and tool_choice not in ("auto", "none"):
             raise ValueError("The offline demo model calls no tools; set MODEL_CONFIG to use a model that does.")
-        if json_output:
+        if self._play is None and json_output:
             raise ValueError("The offline demo model writes no JSON; set MODEL_CONFIG to use a model that does.")
         if cancellation_token is not None and cancellation_token.is_cancelled():
             raise asyncio.CancelledError
-        answer = _answer(messages)
-        self._last = RequestUsage(self.count_tokens(messages, tools=tools), len(answer.split()))
+        answer = _answer(messages) if self._play is None else self._play[1](self._play[0], messages)
+        words = answer if isinstance(answer, str) else json.dumps(answer)
+        self._last = RequestUsage(self.count_tokens(messages, tools=tools), len(words.split()))
         self._total = RequestUsage(
             self._total.prompt_tokens + self._last.prompt_tokens,
             self._total.completion_tokens + self._last.completion_tokens,
         )
-        return CreateResult(finish_reason="stop", content=answer, usage=self._last, cached=False)
+        if isinstance(answer, str):
+            return CreateResult(finish_reason="stop", content=answer, usage=self._last, cached=False)
+        calls = [
+            FunctionCall(f"demo-{turns(messages)}-{number}", json.dumps(use.arguments), use.tool)
+            for number, use in enumerate(answer)
+        ]
+        return CreateResult(finish_reason="function_calls", content=calls, usage=self._last, cached=False)
 
     async def create_stream(
         self,
@@ -90,7 +123,8 @@ class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
             json_output=json_output,
             cancellation_token=cancellation_token,
         )
-        for piece in re.findall(r"\s*\S+\s*?(?=\s|$)|\s+", str(result.content)):
+        words = result.content if isinstance(result.content, str) else ""
+        for piece in re.findall(r"\s*\S+\s*?(?=\s|$)|\s+", words):
             yield piece
         yield result
 
@@ -115,8 +149,8 @@ class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
     def model_info(self) -> ModelInfo:
         return ModelInfo(
             vision=False,
-            function_calling=False,
-            json_output=False,
+            function_calling=self._play is not None,
+            json_output=self._play is not None,
             family=ModelFamily.UNKNOWN,
             structured_output=False,
             multiple_system_messages=True,
@@ -141,9 +175,8 @@ def _answer(messages: Sequence[LLMMessage]) -> str:
     task, feedback = (said[0], said[1:]) if said else ("", [])
     if FORMAT in system:
         return write_mail(task, [reviewers_words(text) for text in feedback])
-    answered = sum(isinstance(message, AssistantMessage) for message in messages)
     last = said[-1] if said else "nothing"
-    return f"Answer {answered + 1} to: {' '.join(last.split())[:500]}\n\n{NOTE}"
+    return f"Answer {turns(messages) + 1} to: {' '.join(last.split())[:500]}\n\n{NOTE}"
 
 
 def reviewers_words(text: str) -> str:

@@ -29,7 +29,7 @@ from agents.patience import patiently
 from bot import flows
 from bot.core.errors import CountersignError
 from bot.core.ports import Lease, Queue, Store, Wakeups
-from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status
+from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb
 
 AT_LEAST: Final = 0.01
 """Seconds between two looks at a deadline that the server's clock has not quite reached."""
@@ -102,7 +102,7 @@ class Desk:
         self, human: "Human", words: BaseChatMessage | None, cancellation_token: CancellationToken | None
     ) -> Request:
         """The settled request for the words; CancelledError if the run ends or is lost first."""
-        return await self.put(self._question(human, words), cancellation_token)
+        return await self.put(self.question(human, words), cancellation_token)
 
     async def put(self, question: Question, cancellation_token: CancellationToken | None = None) -> Request:
         """The settled request for a question, likewise; the same question is the same request."""
@@ -112,15 +112,28 @@ class Desk:
             cancellation_token.link_future(settled)
         return await settled
 
-    def _question(self, human: "Human", words: BaseChatMessage | None) -> Question:
+    def question(
+        self,
+        human: "Human",
+        words: BaseChatMessage | None,
+        *,
+        kind: Kind = Kind.MESSAGE,
+        title: str = "",
+        content: str | None = None,
+        offers: tuple[Verb, ...] = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND),
+        notes: tuple[str, ...] = (),
+    ) -> Question:
+        """The next question about these words; `content` is what people read if it is not just them."""
         agent = human.name if words is None or words.source == "user" else words.source
         if len(self._humans) > 1 and agent != human.name:
             # Two humans may be asked about the same words at once: each question has a place of its own.
             agent = f"{agent} to {human.name}"
         asked = self._asked[agent]
         self._asked[agent] += 1
-        content = "" if words is None else words.to_text()
-        return Question(agent, asked, Kind.MESSAGE, human.title or f"{agent} wants an answer", content)
+        if content is None:
+            content = "" if words is None else words.to_text()
+        title = title or human.title or f"{agent} wants an answer"
+        return Question(agent, asked, kind, title, content, offers, notes=notes)
 
     async def _settled(self, question: Question) -> Request:
         try:
@@ -158,7 +171,7 @@ class Desk:
 
 
 class Human:
-    """A human of a run: give `input_func` to AutoGen's UserProxyAgent, or use `HumanProxy`, which does more."""
+    """A human of a run: give `input_func` to AutoGen's UserProxyAgent, or use `Reviewer`, which does more."""
 
     def __init__(self, desk: Desk, name: str, title: str) -> None:
         self.name = name
@@ -168,7 +181,7 @@ class Human:
     async def input_func(self, prompt: str, cancellation_token: CancellationToken | None = None) -> str:
         """Shows people the last words before the question, and returns the fixed text about their decision.
 
-        In a GraphFlow with branches that go on at once, "last" is by the stream; `HumanProxy` knows better.
+        In a GraphFlow with branches that go on at once, "last" is by the stream; `Reviewer` knows better.
         """
         before = asyncio.ensure_future(self.desk.transcript.before(UserProxyAgent.InputRequestContext.request_id()))
         if cancellation_token is not None:
@@ -176,9 +189,9 @@ class Human:
         return answer(await self.desk.ask(self, await before, cancellation_token))
 
 
-class HumanProxy(UserProxyAgent):
-    """AutoGen's UserProxyAgent for a `Human`: shows exactly the last message it was sent, and puts the decision into
-    the metadata of what it says, where `DecisionTermination` and other code read it."""
+class Reviewer(UserProxyAgent):
+    """AutoGen's UserProxyAgent for a `Human` who judges: shows exactly the last message it was sent, and puts the
+    decision into the metadata of what it says, where `DecisionTermination` and other code read it."""
 
     def __init__(self, human: Human, *, description: str = "The people who approve, reject or answer") -> None:
         super().__init__(human.name, description=description, input_func=human.input_func)

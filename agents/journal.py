@@ -123,9 +123,10 @@ class RunJournal:
         new = Entry("done", place=self._turns.new(), alone=self.activity.under_way <= 1) if entry is None else None
 
         async def write() -> None:
-            await deliver()
+            # The place first: who is seen to have the answer keeps it there, also when this process is lost in between.
             if new is not None:
                 await self._record(key, new)
+            await deliver()
 
         self.behind.write(write)
         placed = entry or new

@@ -26,7 +26,8 @@ class JournaledModel(WrappedModel):
     """A model client that asks the model once: in a rebuilt run the recorded answer is given.
 
     `failed` is told what ends the run (LeaseLost, UnknownSchema, NoAnswer, GivenUp when the `budget` is used up),
-    since AutoGen turns exceptions into text.
+    since AutoGen turns exceptions into text. `token` is the run's own: a call ends with it whatever the caller passes
+    on, because MagenticOne passes none for a ledger in structured output.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class JournaledModel(WrappedModel):
         agent: str,
         failed: Callable[[Exception], None],
         budget: Budget,
+        token: CancellationToken | None = None,
     ) -> None:
         super().__init__(model)
         self._journal = journal
         self._agent = agent
         self._failed = failed
         self._budget = budget
+        self._token = token or CancellationToken()
 
     async def create(
         self,
@@ -59,15 +62,18 @@ class JournaledModel(WrappedModel):
         if recorded is not None:
             return recorded
         async with self._asking(key):
-            result = await self._model.create(
-                messages,
-                tools=tools,
-                tool_choice=tool_choice,
-                json_output=json_output,
-                extra_create_args=extra,
-                cancellation_token=cancellation_token,
+            call = asyncio.ensure_future(
+                self._model.create(
+                    messages,
+                    tools=tools,
+                    tool_choice=tool_choice,
+                    json_output=json_output,
+                    extra_create_args=extra,
+                    cancellation_token=cancellation_token or self._token,
+                )
             )
-            return await self._record(key, result, json_output)
+            self._token.link_future(call)
+            return await self._record(key, await call, json_output)
 
     async def create_stream(
         self,
@@ -94,7 +100,7 @@ class JournaledModel(WrappedModel):
             tool_choice=tool_choice,
             json_output=json_output,
             extra_create_args=extra,
-            cancellation_token=cancellation_token,
+            cancellation_token=cancellation_token or self._token,
         )
         async with self._asking(key), aclosing(stream), aclosing(_together(stream)) as pieces:
             async for piece in pieces:
@@ -112,12 +118,17 @@ class JournaledModel(WrappedModel):
 
     @asynccontextmanager
     async def _asking(self, key: str) -> AsyncIterator[None]:
+        """Once the run is let go every error is a cancellation: AutoGen 0.7's runtime bears that, and waits for ever
+        after an error in a message whose sender was cancelled."""
         try:
             with self._budget.call(key):
                 async with self._journal.live(key):
                     yield
-        except CountersignError as error:
-            self._failed(error)
+        except Exception as error:
+            if isinstance(error, CountersignError):
+                self._failed(error)
+            if self._token.is_cancelled():
+                raise asyncio.CancelledError from error
             raise
 
     async def _recorded(self, key: str) -> CreateResult | None:

@@ -14,18 +14,20 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChunkEvent
 from autogen_core.models import ChatCompletionClient
 
-from agents.answers import decision_in
+from agents import cut_off
 from agents.context import RunContext
+from agents.conversation import from_people
 from agents.journal import RunJournal
 from agents.patience import ended, patiently
 from agents.teams import Conclusion, Team, Teams
 from agents.telling import LINE, Pace, Teller
 from agents.usage import add_up
-from bot import flows
+from bot import flows, metrics
 from bot.core.errors import CountersignError, LeaseLost, StoreUnavailable
 from bot.core.ids import RunId
 from bot.core.ports import Journal, Lease, Queue, Store, Wakeups
 from bot.core.runs import MOVES, Run, Status, Usage, Verb
+from bot.metrics import Repair
 from bot.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ GRACE: Final = timedelta(seconds=5)
 SOON: Final = timedelta(milliseconds=100)
 ELSEWHERE: Final = timedelta(seconds=2)
 UNHEARD: Final = timedelta(seconds=5)
-"""A parked run's decision that was not heard of for so long has lost its job."""
+"""A run that nobody held, or a parked one's decision that was not heard of, for so long has lost its job."""
 _AT_REST: Final = frozenset({Status.PARKED, *(status for status, moves in MOVES.items() if not moves)})
 
 
@@ -68,34 +70,34 @@ class Runner:
         self._settings = settings
         self._stop = stop
         self._script = script
-        self.mended = 0
-        """Parked runs that this process found decided and not asked for."""
         self._hand: set[RunId] = set()
         self._pace = Pace()
 
     async def advance(self, run: RunId) -> None:
-        """See the run to its end or until it parks, unless another worker holds it. StoreUnavailable only when
-        stopping."""
+        """See the run to its end or until it parks, unless another holds it. StoreUnavailable only when stopping."""
         if run in self._hand or self._stop.is_set():
             return
         self._hand.add(run)
+        cut_off.watch()
         try:
             await self._claimed(run)
         finally:
             self._hand.discard(run)
 
-    async def reconcile(self) -> None:
-        """Ask again for every run that nobody may be advancing; whoever holds one refuses the second.
+    async def reconcile(self, *, starting: bool = False) -> None:
+        """Ask again for every run that nobody held for a moment; `starting`: that nobody holds now.
 
         Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
         """
-        for run in await self._store.unparked_runs(10_000):
-            if run.id not in self._hand:
-                await self._queue.advance(run.id)
+        for run in set(await self._store.unheld(10_000, timedelta(0) if starting else UNHEARD)) - self._hand:
+            if not starting:
+                metrics.repaired(Repair.JOB_LOST)
+                log.warning("Run %s is advanced by nobody; asking.", run)
+            await self._queue.advance(run)
         for request in await self._store.undelivered(10_000, UNHEARD):
             seen = await self._store.run(request.run)
             if seen is not None and seen.value.status is Status.PARKED and request.run not in self._hand:
-                self.mended += 1
+                metrics.repaired(Repair.UNDELIVERED)
                 log.warning("Run %s was decided (request %s) and not asked for; asking.", request.run, request.id)
                 await self._queue.advance(request.run, signal=request.id)
 
@@ -113,6 +115,7 @@ class Runner:
             return
         lease = await self._patiently(lambda: self._store.claim(run_id, self._owner, self._settings.lease))
         if lease is None:
+            metrics.repaired(Repair.JOB_DOUBLED)
             log.info("Run %s is advanced by another worker.", run_id)
             return
         try:
@@ -132,7 +135,8 @@ class Runner:
 
     async def _advance(self, run: Run, lease: Lease, journal: RunJournal, team: Team) -> None:
         log.info("Run %s of team %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
-        context = RunContext(run, lease, self._store, self._queue, self._wakeups, journal, self._model, self._settings)
+        ports = (self._store, self._queue, self._wakeups)
+        context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
         teller = Teller(self._store, lease, journal, context, self._pace)
         driving = asyncio.create_task(self._drive(context, team, teller), name=f"team of run {run.id}")
         given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -184,7 +188,7 @@ class Runner:
                 teller.writes(item.source, item.content)
                 continue
             context.transcript.heard(item)
-            if isinstance(item, BaseChatMessage) and item.source != "user" and decision_in(item) is None:
+            if isinstance(item, BaseChatMessage) and item.source != "user" and not from_people(item):
                 teller.tell(item.source, item.to_text())
             else:
                 teller.wrote(item.source)

@@ -32,8 +32,10 @@ from bot.core.errors import LeaseLost, NotFound
 from bot.core.ids import ChannelId, RequestId, RunId, UserId
 from bot.core.runs import Run
 from bot.settings import WorkerSettings, read
+from bot.store.confirming import Replicas
+from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
-from bot.store.store import Store, connect
+from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 
 log = logging.getLogger(__name__)
@@ -78,7 +80,8 @@ async def run_here(
     stop = asyncio.Event()
     client = connect(settings.redis_url.get_secret_value())
     try:
-        store = Store(client, settings.namespace)
+        replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+        store = Store(client, settings.namespace, replicas)
         await store.check()
         if again is None:
             run = await flows.start_by_script(

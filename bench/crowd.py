@@ -17,8 +17,9 @@ from agents.runner import Runner
 from bot.core.ids import RequestId, RunId
 from bot.core.requests import Kind, Question, request_id
 from bot.settings import WorkerSettings, read
+from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
-from bot.store.store import Store, connect
+from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 
 RUN: Final = RunId("rone")

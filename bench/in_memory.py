@@ -21,7 +21,8 @@ from bot.core.people import Actor, Reviewers
 from bot.core.policy import OnTimeout, Rules
 from bot.core.ports import Change, Put, Seen, TeamInfo
 from bot.core.requests import Request
-from bot.store.store import Store, connect
+from bot.store.connecting import connect
+from bot.store.store import Store
 from tests.processes import Process
 
 AIM: Final = 2.0

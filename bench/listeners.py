@@ -14,8 +14,9 @@ from bot.slack import web
 from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients
 from bot.slack.directory import Directory
+from bot.store.connecting import connect
 from bot.store.queue import Queue
-from bot.store.store import Store, connect
+from bot.store.store import Store
 
 
 async def main(settings: WebSettings) -> None:

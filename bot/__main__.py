@@ -9,11 +9,13 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Final
 
-from bot import deadlines
+from bot import deadlines, policy_cli, policy_file
 from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
 from bot.core.ids import ChannelId, UserId
+from bot.core.rulebook import Rulebook
 from bot.settings import WebSettings, read
 from bot.slack import web
 from bot.slack.answering import Desk
@@ -21,9 +23,11 @@ from bot.slack.app import build, identify, slack_clients, socket_mode
 from bot.slack.directory import Directory
 from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
+from bot.store.confirming import Replicas
+from bot.store.connecting import connect
 from bot.store.outbox import Outbox
 from bot.store.queue import Queue
-from bot.store.store import Store, connect
+from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 
 _TRY_AGAIN: Final = 2.0
@@ -39,7 +43,9 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
     async with AsyncExitStack() as stack:
         client = connect(url)
         stack.push_async_callback(client.aclose)
-        store = Store(client, settings.namespace)
+        store = Store(
+            client, settings.namespace, Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+        )
         await _patiently(store.check)
         clients = await stack.enter_async_context(
             slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
@@ -50,6 +56,8 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         rules = settings.rules(await _approvals_channel(settings.approvals_channel, directory))
         await _patiently(lambda: store.set_defaults(rules))
         await _patiently(lambda: store.set_workspace(identity.workspace))
+        book = Rulebook() if settings.policy is None else policy_file.read(settings.policy)
+        await _patiently(lambda: store.set_rulebook(book))
         if not rules.reviewers:
             _log.warning("REVIEWERS names nobody: runs start only in channels that name reviewers themselves.")
 
@@ -65,7 +73,9 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         connected: Callable[[], Awaitable[bool]] | None = None
         if app_token:
             connected = await stack.enter_async_context(socket_mode(app, app_token, clients.reads))
-        asgi = web.http(None if app_token else app, lambda: web.problem_of(store, connected))
+        asgi = web.http(
+            None if app_token else app, lambda: web.problem_of(store, connected), lambda: web.measured(store)
+        )
         port = await stack.enter_async_context(web.serving(asgi, settings.host, settings.port))
         way = "Socket Mode" if app_token else f"signed HTTP at {web.EVENTS_PATH}"
         _log.info("Workspace %s, %s, port %d.", identity.workspace, way, port)
@@ -133,7 +143,9 @@ async def _until_told_to_stop(settings: WebSettings) -> None:
 
 
 def main() -> int:
-    """The exit status: 0 when told to stop, 2 when there is something to fix first."""
+    """The exit status: 0 when told to stop, 2 when there is something to fix first. `policy …` is a look at a file."""
+    if sys.argv[1:2] == ["policy"]:
+        return policy_cli.main(sys.argv[2:])
     try:
         settings = read(WebSettings)
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -15,6 +15,8 @@ from bot.core.ids import RequestId
 from bot.core.ports import Queue, Store
 
 _BATCH: Final = 100
+LATE: Final = timedelta(seconds=5)
+"""A deadline kept so late was passed while nobody was there; bot.metrics counts it from the record."""
 _LONGEST_SLEEP: Final = timedelta(seconds=15)
 _log = logging.getLogger(__name__)
 
@@ -49,7 +51,10 @@ async def keep(store: Store, queue: Queue, hints: Hints) -> None:
 
 async def _expire(store: Store, queue: Queue, request: RequestId) -> None:
     try:
-        await flows.expire(store, queue, request)
+        settled = await flows.expire(store, queue, request)
+        late = settled.decision.at - settled.deadline if settled and settled.decision and settled.deadline else None
+        if late is not None and late > LATE:
+            _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, late.seconds)
     except StoreUnavailable:
         raise
     except CountersignError as wrong:

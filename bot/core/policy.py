@@ -25,9 +25,20 @@ class OnTimeout(StrEnum):
     """There is no deadline; the request waits until somebody decides or the run is stopped."""
 
 
+class Risk(StrEnum):
+    """How much harm an action may do, the smaller first."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Complete settings; a request keeps a copy of those that were in force when it was asked."""
+    """Complete settings; a request keeps a copy of those that were in force when it was asked.
+
+    `risk`, `clause` and `why` are what the workspace's policy says of this one request: the rule of that name counted.
+    """
 
     approvals_channel: ChannelId
     reviewers: Reviewers
@@ -35,6 +46,9 @@ class Rules:
     on_timeout: OnTimeout = OnTimeout.REJECT
     quorum: int = 1
     own_requests: bool = False
+    risk: Risk = Risk.LOW
+    clause: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from enum import StrEnum
 class Refusal(StrEnum):
     """`{by}`, `{at}` and `{what}` are filled in by whoever shows the sentence."""
 
+    BY_POLICY = "The workspace's policy refuses this ({what}). Nobody was asked, and nothing was done."
+    NOBODY_COULD = "Nobody was asked, because {what}."
     UNKNOWN = "This request is not known here (any more). Nothing was decided; please use the newest card."
     ALREADY_DECIDED = "Already decided by {by} at {at}: {what}. Your click changed nothing."
     TIME_RAN_OUT = "Time ran out at {at}, before your click. Your click changed nothing: {what}."

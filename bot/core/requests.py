@@ -1,6 +1,6 @@
 """The life of a request: one question to people, decided once."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -33,6 +33,8 @@ class Kind(StrEnum):
     """Which of the options; reject to choose none."""
     TURN = "turn"
     """Whether a conversation goes on: approve, respond with what is said next, or reject to stop."""
+    END = "end"
+    """Whether a conversation whose agents say that they are finished ends: approve, or respond with what comes next."""
     IN_DOUBT = "in_doubt"
     """Whether something happened: respond "it ran" with what it returned, approve another try, or reject to stop."""
     DIVERGED = "diverged"
@@ -234,44 +236,6 @@ def ask(
     return Step(
         request, (event(EventType.REQUEST_ASKED, request, now, agent=question.agent, title=hide(question.title)[0]),)
     )
-
-
-def expire(request: Request, now: datetime) -> Step:
-    """What the passing of the deadline makes of a request; nothing if it is not due or already settled."""
-    if request.status is not Status.PENDING or request.deadline is None or now < request.deadline:
-        return Step(request)
-    outcome = MOVES[request.status][Verb.APPROVE if approved_by_timeout(request) else Verb.EXPIRE]
-    return settle(request, Decision(outcome, How.TIMEOUT, now))
-
-
-def approved_by_timeout(request: Request) -> bool:
-    """Whether it counts as approved if nobody decides in time (R23)."""
-    question = request.question
-    return (
-        request.rules.on_timeout is OnTimeout.APPROVE
-        and Verb.APPROVE in question.offers
-        and question.kind not in ABOUT_THE_RUN
-    )
-
-
-def withdraw(request: Request, now: datetime, why: str, user: UserId | None = None) -> Step:
-    """The run takes its question back; nothing if it is settled already."""
-    if request.status is not Status.PENDING:
-        return Step(request)
-    by = (user,) if user else ()
-    return settle(request, Decision(MOVES[request.status][Verb.WITHDRAW], How.RUN, now, by, why), user=user)
-
-
-def settle(request: Request, decision: Decision, *, user: UserId | None = None) -> Step:
-    """The request with its decision, and the event."""
-    settled = replace(request, status=decision.outcome, decision=decision)
-    data = {"outcome": decision.outcome, "how": decision.how, "words": decision.words, "digest": request.digest}
-    if decision.arguments:
-        data["edited"] = digest_of(decision.arguments)
-    if decision.chosen:
-        data["chosen"] = " | ".join(decision.chosen)
-    told = event(EventType.REQUEST_DECIDED, settled, decision.at, user=user)
-    return Step(settled, (replace(told, data={key: str(value) for key, value in data.items()}),))
 
 
 def event(

@@ -1,5 +1,6 @@
 """The life of a run: one task given to one team."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -96,7 +97,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One task given to one team. `open` maps the place of a question in the run to its undecided request."""
+    """One task given to one team. `open` maps the place of a question in the run to its undecided request.
+
+    `options` are what was chosen when it was started, by name.
+    """
 
     id: RunId
     workspace: WorkspaceId
@@ -113,6 +117,7 @@ class Run:
     """The outcome in a sentence, then the agents' final words: what the requester reads."""
     words: str = ""
     stopped_by: UserId | None = None
+    options: dict[str, str] = field(default_factory=dict)
     by_script: bool = False
     """Somebody's own program advances it, and no worker does."""
     writing: Writing | None = None
@@ -143,11 +148,18 @@ def start(
     team: str,
     task: str,
     now: datetime,
+    options: Mapping[str, str] | None = None,
     by_script: bool = False,
 ) -> Step:
     """A new run, queued."""
-    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script)
-    return Step(new, (event(EventType.RUN_QUEUED, new, now, user=requester, team=team),))
+    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script, options=dict(options or {}))
+    data = {"team": team, **({"options": said(new)} if new.options else {})}
+    return Step(new, (event(EventType.RUN_QUEUED, new, now, user=requester, **data),))
+
+
+def said(run: Run) -> str:
+    """What was chosen when it was started, as people write it: `mode=never replies=3`."""
+    return " ".join(f"{name}={choice}" for name, choice in run.options.items())
 
 
 def move(run: Run, verb: Verb, now: datetime) -> Run | None:

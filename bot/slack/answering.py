@@ -16,7 +16,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from bot.core.errors import CountersignError, StoreUnavailable
+from bot.core.errors import CountersignError, NotReplicated, StoreUnavailable
 from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
 from bot.core.ports import Message, Queue, Store
 from bot.slack.blocks import Block
@@ -81,6 +81,9 @@ async def said(work: Awaitable[Said], what: str) -> Said:
         return await work
     except Problem as problem:
         return Said(str(problem), False, problem.block)
+    except NotReplicated as unsafe:
+        _log.error("%s", unsafe)
+        return Said(str(unsafe), False)
     except StoreUnavailable as away:
         _log.error("%s", away)
         return Said(STORE_AWAY.format(what=what), False)

@@ -54,6 +54,7 @@ _TRANSIENT: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited"}
 )
 _log = logging.getLogger(__name__)
+_link_log = logging.getLogger(f"{__name__}.link")
 
 Fact = Callable[[], Awaitable[bool]]
 
@@ -155,7 +156,7 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
     except (aiohttp.ClientError, TimeoutError, OSError) as away:
         _log.warning("Slack cannot be reached (%s); trying on.", away or type(away).__name__)
     links = [
-        AsyncSocketModeHandler(app, app_token, web_client=client, ping_interval=_PING).client
+        AsyncSocketModeHandler(app, app_token, _link_log, web_client=client, ping_interval=_PING).client
         for _ in range(_CONNECTIONS)
     ]
     connecting = [asyncio.create_task(link.connect(), name="connect to Slack") for link in links]  # type: ignore[no-untyped-call]
@@ -173,6 +174,18 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
             await link.close()  # type: ignore[no-untyped-call]
             left += [link.message_processor, link.current_session_monitor, link.message_receiver]
         await asyncio.gather(*(task for task in left if task is not None), return_exceptions=True)
+
+
+def _in_a_line(record: logging.LogRecord) -> bool:
+    """A connection that breaks is nobody's bug and is replaced by itself: no traceback. All else is logged as it is."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, aiohttp.ClientConnectionError):
+        record.exc_info = None
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+    return True
+
+
+_link_log.addFilter(_in_a_line)
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 from bot.core import runs
 from bot.core.ids import Digest, RequestId
 from bot.core.policy import say_duration
-from bot.core.requests import Decision, Kind, Question, Request, Verb, approved_by_timeout
+from bot.core.requests import Decision, Kind, Question, Request, Verb
 from bot.core.runs import Run
+from bot.core.settling import approved_by_timeout
 from bot.slack import wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.content import TITLE, complete, on_card

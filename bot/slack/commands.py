@@ -1,12 +1,19 @@
 """`/agent`: start a task, see what goes on, stop it."""
 
+import asyncio
+import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
+import aiohttp
 from slack_bolt.async_app import AsyncAck
+from slack_sdk.errors import SlackApiError
 
 from bot import flows
-from bot.core.errors import InvalidInput
+from bot.core import runs
+from bot.core.errors import CountersignError, InvalidInput
 from bot.core.ids import ChannelId, RunId, short_name
+from bot.core.options import in_words
 from bot.core.runs import Run
 from bot.slack import modals
 from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
@@ -18,12 +25,14 @@ from bot.slack.vetting import why_not_start
 
 HELP: Final = (
     "*`/agent <team> <task>`* starts a task, like `/agent email tell the vendor we need 10% off`\n"
+    "*`/agent <team> <option>=<choice> <task>`* chooses how, like `/agent chat mode=never plan a picnic`\n"
     "*`/agent`* does the same in a window\n"
     "*`/agent status`* lists what goes on in this channel, and what you started elsewhere\n"
     "*`/agent stop <run>`* ends a run and withdraws what it asks\n"
     "*`/approvals`* says who decides here, and how long they have"
 )
 _LISTED: Final = 15
+_log = logging.getLogger(__name__)
 
 
 async def on_agent(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -51,7 +60,9 @@ async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
         case "stop":
             return await _stop(desk, at, rest.strip())
     run = RunId("r" + short_name(str(body["trigger_id"]), at.user, length=8))
-    return await _start(desk, at, at.channel, run, first, unescape(rest))
+    offered = next((t.options for t in await desk.store.teams() if t.name == first), ())
+    options, task = in_words(unescape(rest).strip(), offered)
+    return await _start(desk, at, at.channel, run, first, task, options)
 
 
 async def _open_start(desk: Desk, body: dict[str, Any], at: Who) -> Said:
@@ -61,12 +72,27 @@ async def _open_start(desk: Desk, body: dict[str, Any], at: Who) -> Said:
     return await open_modal(desk.client, body, modals.start(teams, at.channel))
 
 
+async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Another team was chosen in the window of `/agent`: it shows that team's options; what was typed stays."""
+    await ack()
+    view = body["view"]
+    team = body["actions"][0]["selected_option"]["value"]
+    try:
+        window = modals.start(await desk.store.teams(), modals.channel_of(view), team)
+        async with asyncio.timeout(5):
+            await desk.client.views_update(view_id=view["id"], hash=view["hash"], view=window)
+    except (CountersignError, SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as lost:
+        # The window stays as it is; what is not chosen in it is the team's default.
+        _log.error("The options of the team %s were not shown: %s", team, lost or type(lost).__name__)
+
+
 async def on_start_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """The window of `/agent` was filled in."""
     view, at = body["view"], who(body)
     channel = modals.channel_of(view)
     run = RunId("r" + short_name(str(view["id"]), at.user, length=8))
     team, task = modals.value(view, modals.TEAM), modals.value(view, modals.TASK)
+    options = modals.options_of(view, team)
 
     async def answer(result: Said | None) -> None:
         if result is None or result.counted:
@@ -74,16 +100,18 @@ async def on_start_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> No
         else:
             await ack(response_action="errors", errors={modals.TASK: result.text})
 
-    work = without_marks(desk.directory, said(_start(desk, at, channel, run, team, task), "task"))
+    work = without_marks(desk.directory, said(_start(desk, at, channel, run, team, task, options), "task"))
     await in_time(desk, work, answer, lambda result: tell(desk.client, body, result, channel))
 
 
-async def _start(desk: Desk, at: Who, channel: ChannelId, run: RunId, team: str, task: str) -> Said:
+async def _start(
+    desk: Desk, at: Who, channel: ChannelId, run: RunId, team: str, task: str, options: Mapping[str, str]
+) -> Said:
     if task.strip() and any(t.name == team for t in await desk.store.teams()):
         rules = await flows.rules_of(desk.store, channel)
         if why := await why_not_start(desk.directory, at.workspace, rules, at.user):
             raise InvalidInput(why)
-    await flows.start(
+    started = await flows.start(
         desk.store,
         desk.queue,
         run=run,
@@ -92,21 +120,23 @@ async def _start(desk: Desk, at: Who, channel: ChannelId, run: RunId, team: str,
         requester=at.user,
         team=team,
         task=task,
+        options=options,
     )
-    return Said(f"Started *{escape(team)}*, run `{run}`. Its thread appears in this channel in a moment.")
+    how = f" ({escape(runs.said(started))})" if started.options else ""
+    return Said(f"Started *{escape(team)}*{how}, run `{run}`. Its thread appears in this channel in a moment.")
 
 
 async def _status(desk: Desk, at: Who) -> Said:
-    runs = [r for r in await desk.store.active_runs(200) if at.channel == r.channel or at.user == r.requester]
-    if not runs:
+    found = [r for r in await desk.store.active_runs(200) if at.channel == r.channel or at.user == r.requester]
+    if not found:
         return Said("Nothing goes on here. `/agent <team> <task>` starts something.")
-    head = f"{len(runs)} {'run goes' if len(runs) == 1 else 'runs go'} on"
+    head = f"{len(found)} {'run goes' if len(found) == 1 else 'runs go'} on"
     blocks = [words(f"*{head}*")]
-    for run in runs[:_LISTED]:
+    for run in found[:_LISTED]:
         blocks.append(words(await _line(desk, run)))
         blocks.append(context(plain(one_line(run.task, 150), 150)))
-    if len(runs) > _LISTED:
-        blocks.append(context(plain(f"and {len(runs) - _LISTED} older ones")))
+    if len(found) > _LISTED:
+        blocks.append(context(plain(f"and {len(found) - _LISTED} older ones")))
     return Said(head, blocks=blocks)
 
 

@@ -30,7 +30,8 @@ _log = logging.getLogger(__name__)
 def register(app: AsyncApp, desk: Desk) -> None:
     """Every payload that Slack can send us finds somebody here."""
     # First, because Bolt tries them in turn, and a click is what people wait for.
-    app.action(re.compile(r""))(_bound(desk, clicks.on_click))
+    app.action(re.compile(rf"^(?!{modals.TEAM}$)"))(_bound(desk, clicks.on_click))
+    app.action(modals.TEAM)(_bound(desk, commands.on_team_chosen))
     for command, listener in COMMANDS.items():
         app.command(command)(_bound(desk, listener))
     for callback, listener in SUBMITS.items():

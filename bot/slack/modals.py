@@ -9,6 +9,7 @@ from typing import Any, Final
 from bot.core.deciding import LONGEST_WORDS
 from bot.core.errors import InvalidInput
 from bot.core.ids import ChannelId, GroupId, UserId, digest_of
+from bot.core.options import Option
 from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
 from bot.core.ports import TeamInfo
@@ -37,6 +38,8 @@ TIMEOUT, ON_TIMEOUT, CHANNEL, USERS, GROUPS, QUORUM, OWN = (
     "quorum",
     "own_requests",
 )
+_OPTION: Final = "option/"
+"""Begins the block ids of a team's options; the team and the option's name follow."""
 View = dict[str, Any]
 
 ON_TIMEOUT_SAYS: Final = {
@@ -46,19 +49,36 @@ ON_TIMEOUT_SAYS: Final = {
 }
 
 
-def start(teams: list[TeamInfo], channel: ChannelId) -> View:
-    """Team and task, both required. `teams` must not be empty; Slack shows 100 at most."""
-    options = [
-        {"text": plain(t.name), "value": t.name, "description": plain(t.problem or t.line)}
-        for t in teams[:100]
-        if len(t.name) <= 150
-    ]
-    team = {"type": "static_select", "action_id": TEAM, "placeholder": plain("Choose a team"), "options": options}
-    if len(options) == 1:
-        team["initial_option"] = options[0]
+def start(teams: list[TeamInfo], channel: ChannelId, team: str = "") -> View:
+    """Team and task, both required, and the options of the team that is chosen. `teams` must not be empty; Slack shows
+    100 at most. The app is told when another team is chosen, and shows that one's options."""
+    shown = [t for t in teams if len(t.name) <= 75][:100]
+    items = [{"text": plain(t.name), "value": t.name, "description": plain(t.problem or t.line)} for t in shown]
+    one: Block = {"type": "static_select", "action_id": TEAM, "placeholder": plain("Choose a team"), "options": items}
+    chosen = next((t for t in shown if t.name == team or len(shown) == 1), None)
+    if chosen is not None:
+        one["initial_option"] = items[shown.index(chosen)]
     task = {"type": "plain_text_input", "action_id": TASK, "multiline": True, "min_length": 1, "max_length": 3000}
-    blocks = [_input(TEAM, "Team", team), _input(TASK, "Task", task, hint="What the agents should do, in your words.")]
+    blocks = [
+        {**_input(TEAM, "Team", one), "dispatch_action": True},
+        *([_option(chosen.name, option) for option in chosen.options] if chosen else []),
+        _input(TASK, "Task", task, hint="What the agents should do, in your words."),
+    ]
     return _modal(START, "Start a task", blocks, "Start", json.dumps({"channel": channel}))
+
+
+def _option(team: str, option: Option) -> Block:
+    items = [{"text": plain(choice), "value": choice} for choice in option.choices]
+    default = items[option.choices.index(option.default)]
+    one = {"type": "static_select", "action_id": option.name, "options": items, "initial_option": default}
+    return _input(f"{_OPTION}{team}/{option.name}", option.label, one, hint=option.hint)
+
+
+def options_of(view: View, team: str) -> dict[str, str]:
+    """What is chosen of this team's options, by name; not those that the window showed before."""
+    begin = f"{_OPTION}{team}/"
+    blocks = [block for block in view["state"]["values"] if block.startswith(begin)]
+    return {block.removeprefix(begin): value(view, block) for block in blocks}
 
 
 def reject(request: Request, channel: ChannelId) -> View:

@@ -18,9 +18,11 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot import metrics
 from bot.core.errors import CountersignError
 from bot.core.ids import ChannelId, RequestId, WorkspaceId, digest_of
 from bot.core.ports import Change, Committed, Message, Put, Seen, Store
+from bot.metrics import Repair
 from bot.slack.cards import Drawing
 
 EVENT_TYPE: Final = "countersign"
@@ -75,7 +77,7 @@ class Poster:
         down.
         """
         drawn = digest_of(drawing.text, repr(drawing.blocks))
-        unclear = False
+        unclear = looked = False
         while True:
             seen = await self._store.message(name)
             if seen is None:
@@ -89,7 +91,7 @@ class Poster:
                     await self._find(seen.value)
                 return await self._redraw(seen, drawing, drawn, post)
             else:
-                found = await self._find(seen.value)
+                found, looked = await self._find(seen.value), True
             if found is None and not post:
                 return None
             if found is None:
@@ -101,7 +103,11 @@ class Poster:
             known = replace(seen.value, ts=ts[1], channel=ChannelId(ts[0]), drawn="" if found else drawn, problem="")
             if await self._store.commit(Change(messages=(Put(known, seen.version),))) is not Committed.DONE:
                 await self._drop_orphan(name, known)
-            elif not found:
+                continue
+            if looked:
+                _log.warning("%s was meant to be posted and %s.", name, "stood there" if found else "is now")
+                metrics.repaired(Repair.NEVER_INDEXED if found else Repair.NEVER_POSTED)
+            if not found:
                 return known
 
     async def attach(self, name: str, place: Place, filename: str, content: bytes, title: str) -> None:

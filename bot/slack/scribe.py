@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
+from bot import metrics
 from bot.core.errors import CountersignError, StoreUnavailable
 from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId, RequestId, RunId
 from bot.core.ports import Change, Message, Store
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
+from bot.metrics import Repair
 from bot.slack import cards, content
 from bot.slack.poster import CannotPost, Outdated, Place, Poster, good_until
 from bot.store.outbox import Outbox
@@ -110,6 +112,7 @@ class Scribe:
             for entry, event in entries:
                 if event.run is None:
                     await self._outbox.done(entry)
+                    metrics.happened(event)
                     continue
                 await self._room.acquire()
                 self._in_hand.add(entry)
@@ -122,6 +125,7 @@ class Scribe:
         left = [(entry, event) for entry, event in found if entry not in self._in_hand]
         if left:
             _log.warning("Events that were handed out and drawn by nobody: %d; drawing them.", len(left))
+            metrics.repaired(Repair.EVENT_OVERLOOKED, len(left))
         return left
 
     async def _draw(self, run: RunId) -> None:
@@ -134,8 +138,9 @@ class Scribe:
                     return  # put down meanwhile
                 try:
                     await self._until_drawn(run, [event for _, event in entries])
-                    for entry, _ in entries:
+                    for entry, event in entries:
                         await self._outbox.done(entry)
+                        metrics.happened(event)
                 except StoreUnavailable as away:
                     _log.warning("%s Run %s is drawn and not ticked off; it is looked at again.", away, run)
                 finally:

@@ -1,4 +1,4 @@
-"""The one port of `web`: `/healthz` always, and `/slack/events` where Slack calls us over signed HTTP."""
+"""The one port of `web`: `/healthz` and `/metrics`, and `/slack/events` where Slack calls us over signed HTTP."""
 
 import asyncio
 import socket
@@ -10,6 +10,7 @@ import uvicorn
 from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncApp
 
+from bot import metrics
 from bot.core.errors import CountersignError, WrongSettings
 from bot.core.ports import Store
 
@@ -21,14 +22,23 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def http(app: AsyncApp | None, problem: Callable[[], Awaitable[str]]) -> Asgi:
-    """`/healthz`, and `/slack/events` if an app is given. `problem` says what is wrong, "" if nothing is."""
+def http(
+    app: AsyncApp | None,
+    problem: Callable[[], Awaitable[str]],
+    measured: Callable[[], Awaitable[bytes]] | None = None,
+) -> Asgi:
+    """`/healthz`, `/metrics` if there is something `measured`, and `/slack/events` if an app is given.
+
+    `problem` says what is wrong, "" if nothing is; `measured` gives what Prometheus reads.
+    """
     events = AsyncSlackRequestHandler(app, path=EVENTS_PATH) if app is not None else None
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/healthz" and scope["method"] in ("GET", "HEAD"):
             wrong = await problem()
             await _plain(send, 503 if wrong else 200, wrong or "ok")
+        elif measured is not None and scope["path"] == "/metrics" and scope["method"] in ("GET", "HEAD"):
+            await _plain(send, 200, await measured(), metrics.CONTENT_TYPE)
         elif events is not None:
             await events(scope, receive, send)
         else:
@@ -47,6 +57,15 @@ async def problem_of(store: Store, connected: Callable[[], Awaitable[bool]] | No
     if connected is not None and not await connected():
         return "There is no Socket Mode connection to Slack."
     return ""
+
+
+async def measured(store: Store) -> bytes:
+    """What Prometheus reads; without what waits if the store does not say."""
+    try:
+        async with asyncio.timeout(2):
+            return metrics.exposition(await store.standing())
+    except (CountersignError, TimeoutError):
+        return metrics.exposition()
 
 
 @asynccontextmanager
@@ -75,7 +94,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _plain(send: Send, status: int, text: str) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+async def _plain(send: Send, status: int, text: str | bytes, kind: str = "text/plain; charset=utf-8") -> None:
+    body = text.encode() if isinstance(text, str) else text
+    headers = [(b"content-type", kind.encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text.encode()})
+    await send({"type": "http.response.body", "body": body})

@@ -97,6 +97,16 @@ _TURN: Final = Wording(
     Window("Respond", "What is said next", "The agents read this as the next message, and go on."),
     "the conversation ends, and the agents are told that nobody answered",
 )
+_END: Final = Wording(
+    (Button(Verb.APPROVE, "End here", "primary"), Button(Verb.RESPOND, "Respond", None)),
+    {
+        Status.APPROVED: ":checkered_flag: *Ended here*",
+        Status.ANSWERED: ":speech_balloon: *Answered*",
+    },
+    _TURN.reject,  # not offered
+    Window("Respond", "What is said next", "The agents read this as the next message, and the conversation goes on."),
+    "the conversation ends, and the agents are told that nobody answered",
+)
 _DIVERGED: Final = Wording(
     (Button(Verb.APPROVE, "Continue from here", "primary"), Button(Verb.REJECT, "Stop", "danger")),
     {
@@ -109,7 +119,15 @@ _DIVERGED: Final = Wording(
 )
 
 
+_SPECIAL: Final = {
+    Kind.CHOICE: _CHOICE,
+    Kind.TURN: _TURN,
+    Kind.END: _END,
+    Kind.IN_DOUBT: _IN_DOUBT,
+    Kind.DIVERGED: _DIVERGED,
+}
+
+
 def of(kind: Kind) -> Wording:
     """The words for requests of this kind."""
-    special = {Kind.IN_DOUBT: _IN_DOUBT, Kind.DIVERGED: _DIVERGED, Kind.CHOICE: _CHOICE, Kind.TURN: _TURN}
-    return special.get(kind, _ORDINARY)
+    return _SPECIAL.get(kind, _ORDINARY)

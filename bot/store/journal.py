@@ -16,7 +16,7 @@ class RedisJournal:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._script = store.client.register_script(_RECORD)
+        self._script = store.writing(_RECORD)
 
     async def entries(self, run: RunId) -> dict[str, bytes]:
         """Everything recorded for the run, by key."""

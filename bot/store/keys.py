@@ -14,6 +14,7 @@
 | `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never |
 | `{ns}:defaults` | string | the default rules, from the environment of `web` | never |
 | `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never |
+| `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never |
 | `{ns}:pending` | sorted set | undecided requests by deadline (ms; +inf without one) | never |
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never |
 | `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never |
@@ -21,6 +22,7 @@
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never |
 | `{ns}:events` | stream | everything that happened: audit log and outbox | never |
 | `{ns}:scribe` | hash | lease of the scribe, as for a run | never |
+| `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
 """
 
@@ -43,6 +45,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "settings:*": "settings stay until somebody changes them",
     "defaults": "one key; rewritten at each start of web",
     "workspace": "one key; rewritten at each start of web",
+    "rulebook": "one key; rewritten at each start of web",
     "pending": "one key; empties as requests are settled",
     "active": "one key; empties as runs end",
     "parked": "one key; empties as runs go on",
@@ -61,6 +64,7 @@ class Keys:
         self.prefix: Final = f"{{{namespace}}}:"
         self.defaults: Final = self.prefix + "defaults"
         self.workspace: Final = self.prefix + "workspace"
+        self.rulebook: Final = self.prefix + "rulebook"
         self.pending: Final = self.prefix + "pending"
         self.active: Final = self.prefix + "active"
         self.parked: Final = self.prefix + "parked"
@@ -68,6 +72,7 @@ class Keys:
         self.workers: Final = self.prefix + "workers"
         self.events: Final = self.prefix + "events"
         self.scribe: Final = self.prefix + "scribe"
+        self.confirmed: Final = self.prefix + "confirmed"
         self.wake: Final = self.prefix + "wake"
 
     def request(self, request: RequestId) -> str:

@@ -4,16 +4,20 @@ One process at a time is the scribe, by a lease. All scribes read as the same co
 one had in hand is read again by the next.
 """
 
+import logging
 from datetime import timedelta
 from typing import Final
 
 import redis.exceptions
 
+from bot import metrics
 from bot.core.events import Event
+from bot.metrics import Repair
 from bot.store.store import EVENTS, Store, reaching
 
 GROUP: Final = "scribe"
 _BLOCK: Final = timedelta(seconds=1)
+_log = logging.getLogger(__name__)
 
 
 class Outbox:
@@ -57,6 +61,9 @@ class Outbox:
             )
         entries = _entries(answer)
         if self._undelivered != ">":
+            if entries:
+                _log.warning("The scribe before left %d events half drawn; drawing them again.", len(entries))
+                metrics.repaired(Repair.SCRIBE_STOPPED, len(entries))
             self._undelivered = entries[-1][0].decode() if entries else ">"
             if not entries:
                 return []

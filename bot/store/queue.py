@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from typing import Any, Final, Self
 
 from docket import Docket, Worker
 from docket.dependencies import Dependency
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from bot.core.errors import StoreUnavailable
 from bot.core.ids import RequestId, RunId
@@ -51,7 +52,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
 class Queue:
     """Where anybody asks for a run to be advanced. Enter it as an async context manager.
 
-    `url`: `redis://:password@host:port/db`. `namespace`: the installation's, as in bot.store.keys.
+    `url`: as for bot.store.connecting. `namespace`: the installation's, as in bot.store.keys.
     """
 
     def __init__(self, url: str, namespace: str) -> None:
@@ -84,10 +85,21 @@ class Queue:
             key += f"@{due:%Y%m%dT%H%M%S}"
         try:
             await self._docket.add("advance", when=due, key=key)(run)
-        except RedisError as error:
+        except (RedisError, RedisClusterException) as error:
             raise StoreUnavailable(
                 f"Redis did not take the job for run {run}; the run is kept and will be advanced later."
             ) from error
+
+    async def pass_on(self, run: RunId) -> None:
+        """Ask another worker for what came to one that is going; by a name that no job in hand has.
+
+        It is often what that worker had just asked for itself, for a run that it let go.
+        """
+        key = f"{run}@{secrets.token_hex(6)}"
+        try:
+            await self._docket.add("advance", when=datetime.now(UTC) + LOOK_EVERY, key=key)(run)
+        except (RedisError, RedisClusterException) as error:
+            log.warning("Run %s is advanced later: its job came as this worker ended (%s).", run, error)
 
 
 async def work(
@@ -106,7 +118,7 @@ async def work(
     a second time. What it raises is logged, and the job ends: the reconciler asks again. A lost Redis never ends
     `work` and never ends a run in hand. Cancelling `work` cancels the runs in hand; their jobs are redelivered.
     """
-    hand = _Hand(advance, stop)
+    hand = _Hand(advance, stop, queue)
     docket = queue._docket
     docket.register(hand.job, names=["advance"])
     worker = _Worker(
@@ -147,7 +159,8 @@ class _Hand:
     keep the worker from new work for as long as the human takes.
     """
 
-    def __init__(self, advance: Advance, stop: asyncio.Event) -> None:
+    def __init__(self, advance: Advance, stop: asyncio.Event, queue: Queue) -> None:
+        self._queue = queue
         self._advance = advance
         self._stop = stop
         self._runs: dict[RunId, asyncio.Task[None]] = {}
@@ -159,6 +172,9 @@ class _Hand:
         """What docket calls. A run that is already in hand is not advanced twice at once: its job waits for it, and
         it is advanced once more when it is let go, because what this job is about may have come too late for it."""
         of = RunId(run)
+        if self._stop.is_set():
+            await self._queue.pass_on(of)
+            return
         task = self._runs.get(of)
         if task is None:
             task = self._runs[of] = asyncio.create_task(self._advanced(of), name=f"run {of}")
@@ -212,6 +228,11 @@ class _Docket(Docket):
     def __init__(self, name: str, url: str, execution_ttl: timedelta) -> None:
         super().__init__(name=name, url=url, execution_ttl=execution_ttl)
         self._gate = asyncio.Semaphore(CONNECTIONS)
+
+    @property
+    def prefix(self) -> str:
+        """The name, which carries the hash tag already: the same keys on a Cluster as on one server."""
+        return self.name
 
     @contextlib.asynccontextmanager
     async def redis(self) -> AsyncGenerator[Any, None]:

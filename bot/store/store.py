@@ -10,18 +10,19 @@ from typing import Any, Final, TypeVar
 
 import redis.asyncio
 import redis.exceptions
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 
 from bot.core.errors import StoreUnavailable, StoreUnsafe
 from bot.core.events import Event
 from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
 from bot.core.policy import ChannelSettings, Rules
-from bot.core.ports import Change, Committed, Lease, Message, Seen, TeamInfo
+from bot.core.ports import Change, Committed, Lease, Message, Put, Seen, TeamInfo
 from bot.core.requests import Request, Status
+from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
 from bot.store.codec import Codec
+from bot.store.confirming import NONE, Replicas, WritingScript
+from bot.store.connecting import ClusterClient
 from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_MESSAGE, Keys
 from bot.store.together import Together
 
@@ -31,14 +32,17 @@ RUNS = Codec(Run)
 MESSAGES = Codec(Message)
 SETTINGS = Codec(ChannelSettings)
 RULES = Codec(Rules)
+RULEBOOK = Codec(Rulebook)
 EVENTS = Codec(Event)
-CONNECTIONS: Final = 32
-"""To Redis from one process, besides its subscription's and the job engine's."""
 TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
 
 _HERE = Path(__file__).parent
 _COMMIT = (_HERE / "commit.lua").read_text()
 _LEASE = (_HERE / "lease.lua").read_text()
+_UNHELD = (_HERE / "unheld.lua").read_text()
+_AT_ONCE: Final = 1000
+_TIME = "return redis.call('TIME')"
+"""A script, because it goes to the server that holds its key: on a Cluster each node has a clock of its own."""
 _GET = "return {redis.call('GET', KEYS[1]), redis.call('TIME')}"
 """A value and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart."""
 
@@ -67,45 +71,35 @@ async def reaching() -> AsyncIterator[None]:
     cancelled = task.cancelling() if task else 0
     try:
         yield
-    except (redis.exceptions.RedisError, OSError) as wrong:
+    except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError) as wrong:
         raise StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.") from wrong
     if task is not None and task.cancelling() > cancelled:
         raise asyncio.CancelledError
 
 
-def connect(url: str) -> redis.asyncio.Redis:
-    """A client that repeats a command for a fraction of a second, so that a person who clicks is answered in time.
-
-    redis-py's own default waits up to 7 s between its tries. Its pool fails above 100 connections, as if Redis were
-    lost; this one lets callers wait for their turn.
-    """
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS,
-        timeout=20,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 3),
-        socket_connect_timeout=2,
-        socket_timeout=5,
-    )
-    return redis.asyncio.Redis.from_pool(pool)
-
-
 class Store:
     """Implements `bot.core.ports.Store` over one Redis client."""
 
-    def __init__(self, client: redis.asyncio.Redis, namespace: str) -> None:
+    def __init__(self, client: redis.asyncio.Redis, namespace: str, replicas: Replicas = NONE) -> None:
         self.client: Any = client  # redis-py's types do not know that replies are bytes here
         self.keys = Keys(namespace)
-        self._commit = client.register_script(_COMMIT)
-        self._lease = client.register_script(_LEASE)
-        self._get = client.register_script(_GET)
+        self._replicas = replicas
         self._together = Together(client)
+        self._commit = self.writing(_COMMIT)
+        self._lease = client.register_script(_LEASE)
+        self._unheld = client.register_script(_UNHELD)
+        self._get = client.register_script(_GET)
+        self._clock = client.register_script(_TIME)
+
+    def writing(self, text: str) -> WritingScript:
+        """A script that changes something, and answers when the replicas have it."""
+        return WritingScript(self.client, text, self._replicas, self.keys.confirmed, self._together)
 
     async def check(self) -> None:
         """StoreUnavailable if Redis cannot be reached; StoreUnsafe if it may drop keys when memory is short."""
         async with reaching():
-            policy = (await self.client.info("memory")).get("maxmemory_policy")  # hosted Redis refuses CONFIG
-        if policy != "noeviction":
+            policies = [memory.get("maxmemory_policy") for memory in await self._memories()]
+        for policy in {*policies} - {"noeviction"}:
             raise StoreUnsafe(
                 f"Redis has maxmemory-policy {policy}, so it may forget decisions when memory is short. "
                 "Nothing was started. Set `maxmemory-policy noeviction`."
@@ -113,7 +107,7 @@ class Store:
 
     async def now(self) -> datetime:
         async with reaching():
-            return _time(await self.client.time())
+            return _time(await self._clock(keys=[self.keys.events]))
 
     async def request(self, request: RequestId) -> Seen[Request] | None:
         return await self._read(self.keys.request(request), REQUESTS)
@@ -153,6 +147,16 @@ class Store:
         async with reaching():
             await self.client.set(self.keys.workspace, workspace)
 
+    async def rulebook(self) -> Rulebook:
+        """The workspace's policy; one without rules if none was set."""
+        async with reaching():
+            raw = await self.client.get(self.keys.rulebook)
+        return RULEBOOK.read(raw)[0] if raw else Rulebook()
+
+    async def set_rulebook(self, book: Rulebook) -> None:
+        async with reaching():
+            await self.client.set(self.keys.rulebook, RULEBOOK.write(book, 1))
+
     async def requests(self, ids: list[RequestId]) -> list[Request | None]:
         """Many requests at once, in the order asked; None for those that do not exist."""
         if not ids:
@@ -173,9 +177,24 @@ class Store:
         """The newest runs that have not ended."""
         return await self._newest([self.keys.active, self.keys.parked], limit)
 
-    async def unparked_runs(self, limit: int) -> list[Run]:
-        """The newest of those that are not parked: what it costs does not depend on how many are."""
-        return await self._newest([self.keys.active], limit)
+    async def unheld(self, limit: int, since: timedelta) -> list[RunId]:
+        """Runs that are not parked and that no worker has held for so long, the oldest first; the runs are not read."""
+        async with reaching():
+            oldest = await self.client.zrange(self.keys.active, 0, limit - 1)
+            runs = [RunId(name.decode()) for name in oldest]
+            found: list[RunId] = []
+            for start in range(0, len(runs), _AT_ONCE):
+                some = runs[start : start + _AT_ONCE]
+                leases = [self.keys.lease(run) for run in some]
+                places = await self._unheld(keys=[self.keys.active, *leases], args=[ms(since), *some])
+                found += [some[place - 1] for place in places]
+        return found
+
+    async def standing(self) -> dict[str, int]:
+        """How many requests wait for people, how many runs are in memory or on their way there, and how many parked."""
+        indexes = {"requests": self.keys.pending, "runs": self.keys.active, "parked_runs": self.keys.parked}
+        async with reaching():
+            return {what: int(await self.client.zcard(index)) for what, index in indexes.items()}
 
     async def undelivered(self, limit: int, older: timedelta) -> list[Request]:
         """Requests that were settled at least that long ago and whose run has not heard of it, the oldest first."""
@@ -205,8 +224,17 @@ class Store:
         plan = _Plan(self.keys)
         plan.fill(change)
         async with reaching():
-            answer = await self._together.call(self._commit, plan.keys, plan.args())
+            answer = await self._commit(plan.keys, plan.args())
         return Committed(answer.decode())
+
+    async def confirm(self, seen: Seen[Request]) -> bool:
+        """Whether the request still is as it was seen; NotReplicated unless the replicas have it so.
+
+        For a repeat that finds its work done: the one before may have failed at just that.
+        """
+        if not self._replicas.wanted:
+            return True
+        return await self.commit(Change(unchanged=(Put(seen.value, seen.version),))) is Committed.DONE
 
     async def announce(self, worker: str, teams: list[TeamInfo], ttl: timedelta) -> None:
         """Tell everybody that this worker runs these teams; it must say so again before `ttl` has passed."""
@@ -258,6 +286,13 @@ class Store:
     async def release_scribe(self, owner: str) -> None:
         """Let that right go at once, if it is still this owner's."""
         await self._with_lease(self.keys.scribe, "release", owner, -1, timedelta(0))
+
+    async def _memories(self) -> list[dict[str, Any]]:
+        """INFO memory, of every primary of a Cluster. Hosted Redis refuses CONFIG."""
+        if not isinstance(self.client, ClusterClient):
+            return [await self.client.info("memory")]
+        await self.client.initialize()
+        return [await self.client.info("memory", target_nodes=[node]) for node in self.client.get_primaries()]
 
     async def _newest(self, indexes: list[str], limit: int) -> list[Run]:
         found: list[tuple[bytes, float]] = []

@@ -10,10 +10,12 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from datetime import timedelta
 from typing import Any, Final, Generic, Self, TypeVar
 
+from bot import metrics
 from bot.core.errors import StoreUnavailable, UnknownSchema
 from bot.core.ids import RequestId, RunId
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
+from bot.metrics import Repair
 from bot.store.store import REQUESTS, Store, reaching
 
 READ_BACK: Final = timedelta(seconds=15)
@@ -47,27 +49,29 @@ class _Waiters(Generic[K, V]):
             if not waiting:
                 self._futures.pop(key, None)
 
-    async def look(self, keys: list[K]) -> None:
-        """Read these and wake those who wait for one that is final."""
+    async def look(self, keys: list[K]) -> int:
+        """Read these and wake those who wait for one that is final; how many of these there are."""
+        woken = 0
         wanted = [key for key in keys if key in self._futures]
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
             for key, value in zip(batch, await self._read(batch), strict=True):
                 if value is not None:
-                    self.tell(key, value)
+                    woken += self.tell(key, value)
+        return woken
 
     def waited_for(self, key: K) -> bool:
         return key in self._futures
 
-    def tell(self, key: K, value: V) -> None:
+    def tell(self, key: K, value: V) -> bool:
         """Wake those who wait for this one, if it is final."""
-        if self._final(value):
-            for future in self._futures.get(key, ()):
-                if not future.done():
-                    future.set_result(value)
+        waiting = [future for future in self._futures.get(key, ()) if self._final(value) and not future.done()]
+        for future in waiting:
+            future.set_result(value)
+        return bool(waiting)
 
-    async def look_at_all(self) -> None:
-        await self.look(list(self._futures))
+    async def look_at_all(self) -> int:
+        return await self.look(list(self._futures))
 
 
 class Wakeups:
@@ -138,8 +142,10 @@ class Wakeups:
             if message is not None and message["type"] == "message":
                 await self._hear(message["data"])
             elif message is not None or loop.time() >= read_back_at:
-                await self._requests.look_at_all()
-                await self._runs.look_at_all()
+                woken = await self._requests.look_at_all() + await self._runs.look_at_all()
+                if woken:
+                    _log.warning("Nobody was heard to settle what was waited for here: %d; read back.", woken)
+                    metrics.repaired(Repair.HINT_LOST, woken)
                 self.due.set()
                 self._listening.set()
                 read_back_at = loop.time() + READ_BACK.total_seconds()

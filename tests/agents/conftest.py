@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.store.store import Store, connect
+from bot.store.connecting import connect
+from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.agents.house import RULES, House
 

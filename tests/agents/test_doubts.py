@@ -154,7 +154,8 @@ async def test_a_worker_that_froze_right_before_the_action_does_not_act(house: H
         await asyncio.wait_for(worker.advance(), 5)
     assert not acted
     assert not (await house.run()).over
-    await house.store.release(Lease(RunId("r1"), 2, "another"))
+    fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
+    await house.store.release(Lease(RunId("r1"), fence, "another"))
     async with house.worker(found=ordering("Ordered.", acted=acted), owner="w2") as other:
         other.advance()
         await house.decide(await asked_about(house), Verb.RESPOND, "It was placed before.")

@@ -50,7 +50,7 @@ async def test_a_run_of_a_worker_told_to_stop_goes_on_within_a_second(house: Hou
         await queue.advance((await house.run()).id)
         asked = await house.asked()
         async with Process(house):
-            await fact(lambda: workers(house, 2))
+            await fact(lambda: workers(house, 3))  # and the one that the house announces
             assert await first.terminate() == 0
             gone = await house.store.now()
             await house.decide(asked, Verb.APPROVE, queue=queue)

@@ -22,9 +22,11 @@ from bot.core.policy import Rules
 from bot.core.requests import Status as RequestStatus
 from bot.core.requests import Verb
 from bot.core.runs import Status
+from bot.metrics import Repair
 from bot.store.queue import Queue
 from tests.agents.house import RULES, House, Process, fact
 from tests.agents.test_runner import Counting
+from tests.counting import repaired
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -128,14 +130,33 @@ async def test_a_decision_whose_job_was_lost_is_found_counted_and_logged(
         await worker.runner.reconcile()
         assert worker.queue.asked == []  # its own job may still come
         monkeypatch.setattr(runner, "UNHEARD", timedelta(0))
-        await worker.runner.reconcile()
+        with repaired(Repair.UNDELIVERED, 1):
+            await worker.runner.reconcile()
         assert worker.queue.asked == [RunId("r1")]
-        assert worker.runner.mended == 1
         assert "Run r1 was decided" in caplog.text
         await worker.advance("r1")
-        await worker.runner.reconcile()
-        assert worker.runner.mended == 1
+        with repaired(Repair.UNDELIVERED, 0):
+            await worker.runner.reconcile()
     assert (await house.run("r1")).status is Status.FINISHED
+
+
+async def test_a_run_whose_job_was_lost_is_asked_for_and_one_that_is_held_is_not(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R5: a job that never came; by one look at the leases, without reading the runs."""
+    await house.start("r1")
+    async with house.worker() as worker, house.worker(owner="w2") as other:
+        await worker.runner.reconcile()
+        assert worker.queue.asked == []  # its job may still come
+        monkeypatch.setattr(runner, "UNHEARD", timedelta(0))
+        with repaired(Repair.JOB_LOST, 1):
+            await worker.runner.reconcile()
+        assert worker.queue.asked == [RunId("r1")]
+        assert "Run r1 is advanced by nobody" in caplog.text
+        other.advance("r1")
+        await house.asked("r1")
+        with repaired(Repair.JOB_LOST, 0):
+            await worker.runner.reconcile()
 
 
 class Busy(BaseChatAgent):
@@ -200,7 +221,7 @@ async def test_five_hundred_parked_runs_leave_nothing_in_the_worker(
         worker.tasks.clear()
         assert len(asyncio.all_tasks()) == tasks
         assert teams_in_memory() <= before + 20  # a few of the last ones, which other records of the log hold
-        assert await house.store.unparked_runs(10) == []
+        assert await house.store.unheld(10, timedelta(0)) == []
         assert len(await house.store.active_runs(1000)) == 500
         assert not house.wakeups._requests._futures
         assert not house.wakeups._runs._futures

@@ -7,18 +7,21 @@ from datetime import timedelta
 import pytest
 import redis.asyncio
 
-from bot import deadlines, flows
+from bot import deadlines, flows, metrics
 from bot.core import runs
 from bot.core.errors import InvalidInput, LeaseLost, NotFound, Refused
 from bot.core.events import Event, EventType
-from bot.core.ids import AttemptId, RequestId, RunId, UserId
+from bot.core.ids import RequestId, RunId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout
 from bot.core.ports import Lease
 from bot.core.refusals import Refusal
 from bot.core.requests import Status, Verb
-from bot.store.store import EVENTS, Store
+from bot.metrics import Repair
+from bot.store.keys import KEPT
+from bot.store.store import _COMMIT, EVENTS, Store
 from bot.store.wakeups import Wakeups
+from tests.counting import repaired
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.storing import NoQueue, new_run
 
@@ -32,15 +35,20 @@ async def kinds(store: Store) -> list[EventType]:
 
 
 async def test_fifty_clicks_at_once_over_two_processes_decide_once(store: Store, lease: Lease, redis_url: str) -> None:
-    """R3: one wins, 49 are told who did."""
+    """R3: one wins, 49 are told who did; all of them were judged when nobody had decided yet."""
     asked = await flows.ask(store, lease, question())
+    seen = await store.request(asked.id)
     other = redis.asyncio.Redis.from_url(redis_url)
     stores = [store, Store(other, store.keys.prefix[1:-2])]
     verbs = [Verb.APPROVE, Verb.REJECT]
     answers = await asyncio.gather(
         *(
             flows.decide(
-                stores[n % 2], NoQueue(), asked.id, attempt(asked, (BOB, CAROL)[n % 3 % 2], verbs[n % 2], name=f"c{n}")
+                stores[n % 2],
+                NoQueue(),
+                asked.id,
+                attempt(asked, (BOB, CAROL)[n % 3 % 2], verbs[n % 2], name=f"c{n}"),
+                seen,
             )
             for n in range(50)
         ),
@@ -55,15 +63,18 @@ async def test_fifty_clicks_at_once_over_two_processes_decide_once(store: Store,
     assert found.count(EventType.ATTEMPT_REFUSED) == 49
 
 
-async def test_the_same_click_delivered_five_times_is_one_vote_and_one_record(store: Store, lease: Lease) -> None:
+@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
+async def test_the_same_click_delivered_five_times_is_one_vote_and_one_record(
+    store: Store, lease: Lease, verb: Verb
+) -> None:
     """R8, R25: counted once when it counts, recorded once when it does not."""
     asked = await flows.ask(store, lease, question())
     for _ in range(5):
         with pytest.raises(Refused):
             await flows.decide(store, NoQueue(), asked.id, attempt(asked, DAVE, name="refused"))
     for _ in range(5):
-        done = await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name="counted"))
-        assert done.status is Status.APPROVED
+        done = await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, verb, name="counted", words="why"))
+        assert done.status is (Status.APPROVED if verb is Verb.APPROVE else Status.REJECTED)
     found = await kinds(store)
     assert found.count(EventType.ATTEMPT_REFUSED) == 1
     assert found.count(EventType.REQUEST_DECIDED) == 1
@@ -172,6 +183,22 @@ async def test_the_script_refuses_a_decision_that_was_judged_in_time_and_arrives
     assert still.value.status is Status.PENDING
 
 
+async def test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and_settles(
+    store: Store, lease: Lease
+) -> None:
+    """R20: the verb asks the script to look at the clock once more."""
+    await store.commit(flows.Change(settings={GENERAL: flows.Put(ChannelSettings(timeout=timedelta(0)), 0)}))
+    asked = await flows.ask(store, lease, question())
+    seen = await store.request(asked.id)
+    assert seen is not None and asked.deadline is not None
+    in_time = replace(seen, now=asked.deadline - timedelta(seconds=1))
+    with pytest.raises(Refused, match="Time ran out"):
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked), in_time)
+    still = await store.request(asked.id)
+    assert still is not None
+    assert still.value.status is Status.EXPIRED
+
+
 async def test_a_lost_lease_writes_nothing(store: Store, lease: Lease) -> None:
     old = replace(lease, fence=lease.fence - 1)
     with pytest.raises(LeaseLost):
@@ -179,6 +206,18 @@ async def test_a_lost_lease_writes_nothing(store: Store, lease: Lease) -> None:
     with pytest.raises(LeaseLost):
         await flows.progressed(store, old, "drafter", "still here")
     assert EventType.REQUEST_ASKED not in await kinds(store)
+
+
+async def test_what_is_settled_ends_by_itself_and_what_waits_does_not(store: Store, lease: Lease) -> None:
+    """R4: a request outlasts any weekend; a month after its end nothing is left of it, nor of its run."""
+    asked = await flows.ask(store, lease, question())
+    keys = [store.keys.request(asked.id), store.keys.run(lease.run), store.keys.lease(lease.run)]
+    assert [await store.client.ttl(key) for key in keys] == [-1, -1, -1]
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked))
+    month = KEPT.total_seconds()
+    assert month - 60 < await store.client.ttl(keys[0]) <= month
+    await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+    assert all([month - 60 < await store.client.ttl(key) <= month for key in keys])
 
 
 async def test_a_stopped_run_takes_its_questions_back_in_the_same_step(store: Store, lease: Lease) -> None:
@@ -290,19 +329,59 @@ async def test_a_decision_wakes_who_waits_and_so_does_one_made_before(
     assert (await wakeups.settled(asked.id)).status is Status.APPROVED
 
 
+class Cutting(Store):
+    """In one step with what it stores the subscriptions are cut, so that no hint of it reaches anybody."""
+
+    def __init__(self, of: Store) -> None:
+        super().__init__(of.client, of.keys.prefix[1:-2])
+        stored = of.client.register_script(_COMMIT)
+
+        async def cut(keys: list[str], args: list[bytes]) -> bytes:
+            async with self.client.pipeline(transaction=True) as step:
+                step.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+                await stored(keys=keys, args=args, client=step)
+                answer: bytes = (await step.execute())[-1]
+                return answer
+
+        self._commit = cut  # type: ignore[assignment]
+
+
 async def test_a_decision_made_while_the_subscription_was_cut_is_read_back(
     store: Store, lease: Lease, wakeups: Wakeups
 ) -> None:
     """R5: a hint may be lost, the state may not."""
+    with repaired(Repair.HINT_LOST, 3):
+        for n in range(3):
+            asked = await flows.ask(store, lease, question(asked=n))
+            waiting = asyncio.create_task(wakeups.settled(asked.id))
+            for _ in range(3):  # by then whoever waits has looked for the first time
+                await asyncio.sleep(0)
+                await store.request(asked.id)
+            await flows.decide(Cutting(store), NoQueue(), asked.id, attempt(asked, name=f"c{n}"))
+            async with asyncio.timeout(5):
+                assert (await waiting).status is Status.APPROVED
+
+
+async def test_a_deadline_that_passed_while_nobody_was_there_is_kept_at_the_start_and_logged(
+    store: Store, lease: Lease, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R5, R20: by whichever process is back first."""
+    monkeypatch.setattr(deadlines, "LATE", timedelta(0))
+    await store.commit(flows.Change(settings={GENERAL: flows.Put(ChannelSettings(timeout=timedelta(seconds=0.1)), 0)}))
     asked = await flows.ask(store, lease, question())
-    waiting = asyncio.create_task(wakeups.settled(asked.id))
-    await asyncio.sleep(0)
-    for _ in range(3):
-        await store.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        await asyncio.sleep(0)
-    await flows.decide(store, NoQueue(), asked.id, attempt(asked, name=AttemptId("one")))
+    assert asked.deadline is not None
+    while await store.now() <= asked.deadline:  # noqa: ASYNC110 -- the server's clock wakes nobody
+        await asyncio.sleep(0.01)
+    keeper = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))
     async with asyncio.timeout(5):
-        assert (await waiting).status is Status.APPROVED
+        assert (await wakeups.settled(asked.id)).status is Status.EXPIRED
+    keeper.cancel()
+    await asyncio.gather(keeper, return_exceptions=True)
+    assert "nobody was there" in caplog.text
+    raw = (await store.client.xrange(store.keys.events))[-1][1][b"event"]
+    monkeypatch.setattr(metrics, "LATE", 0.0)
+    with repaired(Repair.DEADLINE_MISSED, 1):
+        metrics.happened(EVENTS.load(raw))
 
 
 async def test_a_cancellation_that_arrives_with_a_reply_is_not_lost(store: Store, lease: Lease) -> None:

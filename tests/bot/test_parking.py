@@ -174,11 +174,14 @@ async def test_parked_runs_are_listed_for_people_and_not_for_workers(store: Stor
     other = await new_run(store, "rother")
     await park(store, lease, await flows.ask(store, lease, question()))
     assert {run.id for run in await store.active_runs(10)} == {lease.run, other.run}
-    assert [run.id for run in await store.unparked_runs(10)] == [other.run]
+    await store.release(other)
+    assert await store.unheld(10, timedelta(0)) == [other.run]
+    assert await store.unheld(10, timedelta(minutes=1)) == []
     back = await store.claim(lease.run, "another", timedelta(seconds=30))
     assert back is not None
     await flows.begin(store, back)
-    assert {run.id for run in await store.unparked_runs(10)} == {lease.run, other.run}
+    await store.release(back)
+    assert set(await store.unheld(10, timedelta(0))) == {lease.run, other.run}
 
 
 @pytest.mark.parametrize("how", ["stopped", "finished", "asked anew"])

@@ -1,5 +1,7 @@
 """The environment: all problems at once, each with what to fix, and no secret in any of them."""
 
+import re
+
 import pytest
 
 from bot.core.errors import WrongSettings
@@ -77,3 +79,24 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch, SLACK_BOT_TOKEN="xoxb-hidden", REDIS_URL="redis://:hidden@localhost", SMTP_URL="smtp://u:hidden@h"
     )
     assert "hidden" not in repr(read(WebSettings)) + repr(read(WorkerSettings))
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("redis+cluster://:secret@one:6379", None),
+        ("rediss+sentinel://:secret@one:26379,two:26379/main/0?sentinel_password=other", None),
+        ("redis+sentinel://one:26379", "redis+sentinel://host:26379/name/0"),
+        ("redis+sentinel://one:26379/main/x", "redis+sentinel://host:26379/name/0"),
+        ("http://one", "must begin with redis://"),
+    ],
+)
+def test_the_address_of_redis_says_what_kind_it_is(
+    url: str, problem: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    if problem is None:
+        assert read(WorkerSettings).redis_url.get_secret_value() == url
+        return
+    with pytest.raises(WrongSettings, match=re.escape(problem)):
+        read(WorkerSettings)

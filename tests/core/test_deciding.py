@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core import deciding, requests
+from bot.core import deciding, requests, settling
 from bot.core.events import EventType
 from bot.core.ids import Digest, UserId, WorkspaceId
 from bot.core.people import Reviewers
@@ -107,6 +107,9 @@ def test_the_same_click_delivered_again_counts_once_and_is_no_loser() -> None:
     assert deciding.decide(voted, click, NOW) == requests.Step(voted)
     done = deciding.decide(voted, attempt(asked, CAROL, name="last"), NOW).request
     assert deciding.decide(done, attempt(asked, CAROL, name="last"), later(hours=5)) == requests.Step(done)
+    for verb in (Verb.REJECT, Verb.RESPOND):
+        once = deciding.decide(asked, attempt(asked, BOB, verb, words="why"), NOW).request
+        assert deciding.decide(once, attempt(asked, BOB, verb, words="why"), later(hours=5)) == requests.Step(once)
 
 
 def test_who_comes_second_is_told_who_decided() -> None:
@@ -132,8 +135,8 @@ def test_a_click_at_the_deadline_is_late_and_one_before_is_not() -> None:
 def test_time_running_out_is_not_a_rejection() -> None:
     """R17: own status, own words."""
     asked = request()
-    assert requests.expire(asked, later(minutes=59)).request == asked
-    gone = requests.expire(asked, later(hours=1)).request
+    assert settling.expire(asked, later(minutes=59)).request == asked
+    gone = settling.expire(asked, later(hours=1)).request
     assert gone.status is Status.EXPIRED
     assert gone.decision is not None
     assert (gone.decision.how, gone.decision.by) == (How.TIMEOUT, ())
@@ -146,18 +149,19 @@ def test_approval_by_timeout_only_where_the_channel_asked_for_it_and_says_so() -
     """R23."""
     assert request().rules.on_timeout is OnTimeout.REJECT
     asked = request(on_timeout=OnTimeout.APPROVE)
-    step = requests.expire(asked, later(hours=1))
+    step = settling.expire(asked, later(hours=1))
     assert step.request.status is Status.APPROVED
     assert step.request.decision is not None
     assert step.request.decision.how is How.TIMEOUT
     assert step.events[0].data["how"] == "timeout"
     assert "by timeout" in deciding.sentence(Refusal.TIME_RAN_OUT, step.request)
+    assert settling.expire(request(on_timeout=OnTimeout.REJECT), later(hours=1)).request.status is Status.EXPIRED
 
 
 def test_a_channel_may_wait_for_ever() -> None:
     asked = request(on_timeout=OnTimeout.WAIT)
     assert asked.deadline is None
-    assert requests.expire(asked, later(days=4000)).request == asked
+    assert settling.expire(asked, later(days=4000)).request == asked
     assert deciding.decide(asked, attempt(asked), later(days=4000)).request.status is Status.APPROVED
 
 
@@ -172,11 +176,11 @@ def test_free_text_never_approves() -> None:
 @pytest.mark.parametrize("verb", list(Verb))
 def test_nothing_moves_a_settled_request(status: Status, verb: Verb) -> None:
     asked = replace(request(), status=status)
-    settled = requests.settle(asked, requests.Decision(status, How.REVIEWERS, NOW, (BOB,))).request
+    settled = settling.settle(asked, requests.Decision(status, How.REVIEWERS, NOW, (BOB,))).request
     step = deciding.decide(settled, attempt(asked, CAROL, verb, words="x"), later(hours=9))
     assert (step.request, step.refusal is None) == (settled, False)
-    assert requests.expire(settled, later(hours=9)).request == settled
-    assert requests.withdraw(settled, later(hours=9), "over").request == settled
+    assert settling.expire(settled, later(hours=9)).request == settled
+    assert settling.withdraw(settled, later(hours=9), "over").request == settled
 
 
 def test_strangers_learn_nothing_about_a_settled_request() -> None:

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core import requests, runs
+from bot.core import runs, settling
 from bot.core.calls import Call, canonical
 from bot.core.deciding import decide, sentence
 from bot.core.ids import GroupId, RequestId, RunId, UserId
+from bot.core.options import Option
 from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout
 from bot.core.ports import TeamInfo
@@ -63,7 +64,7 @@ def decided(verb: Verb, words: str = "", of: Request | None = None) -> Request:
 
 
 def expired(**changes: Any) -> Request:
-    return requests.expire(request(**changes), later(hours=2)).request
+    return settling.expire(request(**changes), later(hours=2)).request
 
 
 def voted() -> Request:
@@ -127,11 +128,6 @@ def code(text: str = "import shutil\n\nshutil.rmtree('build')\n") -> Question:
     return Question("coder", 0, Kind.CODE, "run code", text, offers, made, notes=notes)
 
 
-def turn() -> Question:
-    offers = (Verb.APPROVE, Verb.RESPOND, Verb.REJECT)
-    return question("planner: The plan is ready.", kind=Kind.TURN, title="go on?", agent="you", offers=offers)
-
-
 def edited() -> Request:
     arguments = canonical({"order": 17, "amount": 15, "api_key": "other-word!", "why": "half of it"})
     asked = request(asked=refund())
@@ -145,6 +141,22 @@ def chosen() -> Request:
 
 BEFORE = "Refund order 17: 200 EUR\nto the card that was used"
 SPOOF = "Pay to p\u0430ypal.com, and send \uff52\uff4d"
+
+
+def turn(*, to_end: bool = False) -> Question:
+    """As `agents.proxy` asks."""
+    if to_end:
+        title, offers = "assistant says that it is finished. End here?", (Verb.APPROVE, Verb.RESPOND)
+        return question("All is done.\n\nTERMINATE", kind=Kind.END, title=title, agent="assistant", offers=offers)
+    offers = (Verb.APPROVE, Verb.RESPOND, Verb.REJECT)
+    return question(
+        "Step 1 of 2", kind=Kind.TURN, title="assistant has spoken. Go on?", agent="assistant", offers=offers
+    )
+
+
+CHAT = TeamInfo(
+    "chat", "talks", options=(Option("mode", "When people are asked", ("always", "never"), "never", "Always or never"),)
+)
 DOUBT_OFFERS = (Verb.RESPOND, Verb.APPROVE, Verb.REJECT)
 DRAWINGS: dict[str, Drawing] = {
     "card": card(request()),
@@ -166,12 +178,19 @@ DRAWINGS: dict[str, Drawing] = {
     "card_long_rejected": card(decided(Verb.REJECT, "no", request(asked=question(LONG)))),
     "card_expired": card(expired()),
     "card_approved_by_timeout": card(expired(on_timeout=OnTimeout.APPROVE)),
-    "card_withdrawn": card(requests.withdraw(request(), later(minutes=5), "the run was stopped", ALICE).request),
+    "card_withdrawn": card(settling.withdraw(request(), later(minutes=5), "the run was stopped", ALICE).request),
     "card_in_doubt": card(in_doubt()),
     "card_in_doubt_answered": card(decided(Verb.RESPOND, "Message 17 is in the log.", in_doubt())),
     "card_in_doubt_approved": card(decided(Verb.APPROVE, of=in_doubt())),
     "card_in_doubt_rejected": card(decided(Verb.REJECT, of=in_doubt())),
-    "card_in_doubt_expired": card(requests.expire(in_doubt(), later(hours=2)).request),
+    "card_in_doubt_expired": card(settling.expire(in_doubt(), later(hours=2)).request),
+    "card_turn": card(request(asked=turn())),
+    "card_turn_approved": card(decided(Verb.APPROVE, of=request(asked=turn()))),
+    "card_turn_answered": card(decided(Verb.RESPOND, "Take the train.", request(asked=turn()))),
+    "card_turn_rejected": card(decided(Verb.REJECT, "enough", request(asked=turn()))),
+    "card_end": card(request(asked=turn(to_end=True))),
+    "card_end_approved": card(decided(Verb.APPROVE, of=request(asked=turn(to_end=True)))),
+    "card_end_expired": card(settling.expire(request(asked=turn(to_end=True)), later(hours=2)).request),
     "card_diverged": card(diverged()),
     "card_diverged_approved": card(decided(Verb.APPROVE, of=diverged())),
     "card_tool": card(request(asked=refund())),
@@ -186,7 +205,6 @@ DRAWINGS: dict[str, Drawing] = {
     "card_code": card(request(asked=code())),
     "card_choice": card(request(asked=choice("eu-west", "us-east"))),
     "card_choice_answered": card(chosen()),
-    "card_turn": card(request(asked=turn())),
     "card_secrets": card(request(asked=question("curl -u bob:x --password=hunter22\nhttps://bob:hunter22@host/"))),
     "card_lookalike": card(request(asked=question(SPOOF))),
     "run_queued": cards.run_message(run()),
@@ -211,6 +229,7 @@ DRAWINGS: dict[str, Drawing] = {
 }
 VIEWS: dict[str, dict[str, Any]] = {
     "modal_start": modals.start([TeamInfo("email", "writes a mail"), TeamInfo("broken", "", "no model")], GENERAL),
+    "modal_start_options": modals.start([TeamInfo("email", "writes a mail"), CHAT], GENERAL, "chat"),
     "modal_reject": modals.reject(request(), GENERAL),
     "modal_respond": modals.respond(request(), GENERAL),
     "modal_in_doubt_stop": modals.reject(in_doubt(), GENERAL),
@@ -275,7 +294,7 @@ def test_an_approval_by_timeout_is_announced_and_told() -> None:
 def test_no_timeout_approves_what_only_people_can_know() -> None:
     """R23: whatever the channel says; a late click is told what happens instead."""
     assert "APPROVED" not in mrkdwn_of(DRAWINGS["card_in_doubt"].blocks)
-    late = requests.expire(in_doubt(), later(hours=2)).request
+    late = settling.expire(in_doubt(), later(hours=2)).request
     assert late.status is Status.EXPIRED
     assert "nothing is repeated" in mrkdwn_of(DRAWINGS["card_in_doubt_expired"].blocks)
     assert sentence(Refusal.TIME_RAN_OUT, late).endswith("the run ends.")

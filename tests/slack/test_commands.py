@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 
 from bot import flows
+from bot.core.options import Option
 from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings
 from bot.core.ports import Change, Lease, Put, TeamInfo
 from bot.core.runs import Run, Status
+from bot.slack import modals
 from bot.slack.answering import Desk
 from bot.store.store import Store
 from localslack import LocalSlack
@@ -112,6 +114,119 @@ async def test_the_window_starts_a_run(slack: LocalSlack, store: Store, bot: Des
     assert await alice.submit({"team": "email", "task": "tell the vendor\nplease"}) == {}
     (run,) = await runs(store)
     assert (run.team, run.task, run.channel) == ("email", "tell the vendor\nplease", "C0GENERAL")
+
+
+MODE = Option("mode", "When people are asked", ("always", "never"), "always")
+CHAT = TeamInfo("chat", "talks", options=(MODE, Option("pace", "Pace", ("1", "2"), "1")))
+
+
+@pytest.fixture
+async def chat(store: Store) -> None:
+    """A team with two options runs too."""
+    await store.announce("two", [CHAT, TeamInfo("other", "does other things")], timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "task"),
+    [
+        ("mode=never plan it", {"mode": "never", "pace": "1"}, "plan it"),
+        ("pace=2 Mode=NEVER  plan it", {"mode": "never", "pace": "2"}, "plan it"),
+        ("plan it mode=never", {"mode": "always", "pace": "1"}, "plan it mode=never"),
+        ("plan a=b", {"mode": "always", "pace": "1"}, "plan a=b"),
+    ],
+)
+async def test_options_are_chosen_before_the_task(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None, words: str, options: dict[str, str], task: str
+) -> None:
+    """What is not chosen is the default, and the answer says all of it."""
+    reply = await slack.user("alice").command(f"/agent chat {words}")
+    (run,) = await runs(store)
+    assert (run.options, run.task) == (options, task)
+    assert f"mode={options['mode']} pace={options['pace']}" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            "mode=sometimes plan it",
+            "cannot be chosen for “mode”; nothing was started. Choose one of always, never.",
+        ),
+        ("mood=never plan it", "no option “mood”; nothing was started. Its options: mode=always|never, pace=1|2"),
+        ("mode=never mode=always plan it", "“mode” is chosen twice"),
+        ("mode=never", "There is no task"),
+        ("mode= plan it", "“” cannot be chosen for “mode”"),
+    ],
+)
+async def test_an_option_that_is_not_there_starts_nothing(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None, words: str, sentence: str
+) -> None:
+    reply = await slack.user("alice").command(f"/agent chat {words}")
+    assert sentence in reply.text
+    assert await runs(store) == []
+
+
+async def test_a_team_without_options_takes_such_words_as_its_task(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    await slack.user("alice").command("/agent email x=3 is wrong")
+    (run,) = await runs(store)
+    assert (run.task, run.options) == ("x=3 is wrong", {})
+
+
+async def test_the_window_shows_the_options_of_the_chosen_team(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None
+) -> None:
+    """What was typed before stays; the options of a team that was chosen before do not count."""
+    alice = slack.user("alice")
+    await alice.command("/agent")
+    window = await alice.wait_modal("Start a task")
+    assert "When people are asked" not in str(window.blocks)
+    await alice.click(window, modals.TEAM, choose="chat")
+    window = await alice.wait_modal("When people are asked")
+    assert await alice.submit({"When people are asked": "never", "task": "plan it"}) == {}
+    (run,) = await runs(store)
+    assert (run.team, run.task, run.options) == ("chat", "plan it", {"mode": "never", "pace": "1"})
+
+
+async def test_another_team_in_the_window_has_none_of_the_first_ones_options(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None
+) -> None:
+    alice = slack.user("alice")
+    await alice.command("/agent")
+    await alice.click(await alice.wait_modal("Start a task"), modals.TEAM, choose="chat")
+    window = await alice.wait_modal("When people are asked")
+    await alice.click(window, modals.TEAM, choose="email")
+    await alice.wait_modal(lambda view: "When people are asked" not in str(view.blocks))
+    assert await alice.submit({"task": "tell the vendor"}) == {}
+    (run,) = await runs(store)
+    assert (run.team, run.options) == ("email", {})
+
+
+async def test_options_that_the_window_could_not_take_away_do_not_count(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None
+) -> None:
+    """Another team was chosen, and Slack still shows the first one's options."""
+    alice = slack.user("alice")
+    await alice.command("/agent")
+    await alice.click(await alice.wait_modal("Start a task"), modals.TEAM, choose="chat")
+    window = await alice.wait_modal("When people are asked")
+    slack.faults.add("server_error", on="views.update", status=503, times=None)
+    await alice.click(window, modals.TEAM, choose="email")
+    assert await alice.submit({"task": "tell the vendor"}) == {}
+    (run,) = await runs(store)
+    assert (run.team, run.options) == ("email", {})
+
+
+async def test_a_window_whose_options_were_not_shown_still_starts(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None
+) -> None:
+    """Slack or the store may fail between: then the defaults are chosen, and nobody is left without an answer."""
+    alice = slack.user("alice")
+    await alice.command("/agent")
+    slack.faults.add("server_error", on="views.update", status=503, times=None)
+    assert (await alice.click(await alice.wait_modal("Start a task"), modals.TEAM, choose="chat")).ok
+    assert await alice.submit({"task": "plan it"}) == {}
+    (run,) = await runs(store)
+    assert run.options == {"mode": "always", "pace": "1"}
 
 
 async def test_a_window_submitted_twice_is_one_run(slack: LocalSlack, store: Store, bot: Desk) -> None:

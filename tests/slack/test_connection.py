@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +11,13 @@ import aiohttp
 import pytest
 import redis.asyncio
 
-from bot import flows
+from bot import flows, metrics
 from bot.core.errors import WrongSettings
 from bot.core.ports import Lease
 from bot.core.requests import Status
 from bot.slack import app, web
 from bot.slack.cards import card
+from bot.store.embedded import _free_port
 from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.http_events import sign
@@ -105,6 +107,31 @@ async def test_healthz_says_whether_slack_is_connected(slack: LocalSlack, store:
         assert not await connected()
 
 
+async def test_metrics_say_what_waits_and_go_on_without_the_store(store: Store, lease: Lease) -> None:
+    """R26: what a platform team watches, on the port that it probes anyway."""
+    await flows.ask(store, lease, question())
+    nowhere = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
+    for of, waiting in ((store, "1.0"), (Store(nowhere, "t"), "NaN")):
+        asgi = web.http(None, lambda of=of: web.problem_of(of, None), lambda of=of: web.measured(of))
+        async with web.serving(asgi, "127.0.0.1", 0) as port:
+            status, text = await get(f"http://127.0.0.1:{port}/metrics")
+        assert status == 200
+        assert f'countersign_waiting{{what="requests"}} {waiting}' in text
+        assert 'countersign_repairs_total{kind="job_lost"}' in text
+    await nowhere.aclose()
+
+
+async def test_a_worker_serves_its_metrics_where_it_is_told_to() -> None:
+    port = _free_port()
+    async with metrics.served("127.0.0.1", port):
+        status, text = await get(f"http://127.0.0.1:{port}/metrics")
+        with pytest.raises(WrongSettings, match="METRICS_PORT"):
+            async with metrics.served("127.0.0.1", port):
+                pass
+    assert status == 200
+    assert "countersign_repairs_total" in text
+
+
 async def test_healthz_says_whether_the_store_answers() -> None:
     client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
     asgi = web.http(None, lambda: web.problem_of(Store(client, "t"), None))
@@ -122,6 +149,37 @@ async def test_after_slack_refreshed_the_connection_commands_are_answered(slack:
         await slack.ask_to_reconnect()
         await slack.wait_for(lambda _: connections and not any(c in old for c in connections))
         assert "Nothing goes on" in (await slack.user("bob").command("/agent status", channel="#approvals")).text
+
+
+async def test_a_connection_that_breaks_under_an_answer_is_a_line_in_the_log(
+    slack: LocalSlack, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R7: what was clicked counts; that Slack did not hear of it is no bug, and a bug is not taken for that."""
+    async with a_desk(slack, store) as (_, bolt, clients), app.socket_mode(bolt, slack.app_token, clients.reads) as up:
+        await slack.wait_connected(2)
+        slack.faults.add("delay", on="views.open", seconds=0.5)
+        opening = asyncio.create_task(slack.user("bob").command("/agent", channel="#approvals"))
+        await slack.wait_for(lambda _: any(delivery[0] == "slash_commands" for delivery in slack.deliveries))
+        slack.cut_sockets()
+        await until(up, False)
+        await line(caplog, "Failed to run a request listener")
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+    links = [record for record in caplog.records if record.name == "bot.slack.app.link"]
+    assert {record.levelname for record in links} <= {"INFO", "WARNING"}
+    assert [record for record in caplog.records if record.exc_info] == []
+    try:
+        raise ValueError("a bug")
+    except ValueError:
+        logging.getLogger("bot.slack.app.link").exception("Failed to run a request listener")
+    assert caplog.records[-1].levelname == "ERROR"
+    assert "ValueError: a bug" in caplog.text
+
+
+async def line(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    async with asyncio.timeout(10):
+        while words not in caplog.text:  # noqa: ASYNC110 -- a fact of another task
+            await asyncio.sleep(0.01)
 
 
 async def test_a_wrong_bot_token_ends_the_start_with_what_to_fix(slack: LocalSlack) -> None:

@@ -8,17 +8,22 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import flows
+from bot.core import runs
+from bot.core.errors import Refused
 from bot.core.ids import ChannelId
 from bot.core.policy import ChannelSettings
-from bot.core.ports import Change, Lease, Put
+from bot.core.ports import Change, Lease, Message, Put
 from bot.core.requests import Request, Verb
+from bot.metrics import Repair
 from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
-from bot.store.outbox import Outbox
+from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.driver import Message as Seen
+from tests.counting import count, repaired
 from tests.making import BOB, GENERAL, HERE, attempt, question
+from tests.slack.botting import events
 from tests.storing import NoQueue, new_run
 
 
@@ -72,6 +77,17 @@ async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSla
     assert "Rejected" in thread
 
 
+async def test_slack_fetches_no_address_that_a_model_wrote(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R15: an address leaks what it carries as soon as somebody fetches it, so nothing is unfurled."""
+    await flows.ask(store, lease, question("see https://vendor.example.com/?secret=1"))
+    async with drawing(slack, store):
+        await card_of(slack)
+        await all_drawn(slack, store)
+    posts = [call.args for call in slack.calls if call.method == "chat.postMessage"]
+    assert posts
+    assert [(post["unfurl_links"], post["unfurl_media"]) for post in posts] == [(False, False)] * len(posts)
+
+
 async def test_a_lost_reply_does_not_make_a_second_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6, R21: after an unclear failure the message is looked up and adopted."""
     asked = await flows.ask(store, lease, question())
@@ -115,26 +131,83 @@ async def test_a_card_whose_scribe_died_between_post_and_index_is_adopted(
     forgotten = replace(seen.value, ts="", drawn="", posting_since=seen.now)
     await store.commit(Change(messages=(Put(forgotten, seen.version),)))
     await decided(store, asked)
-    async with drawing(slack, store, "web-2"):
-        await all_drawn(slack, store)
+    with repaired(Repair.NEVER_INDEXED):
+        async with drawing(slack, store, "web-2"):
+            await all_drawn(slack, store)
     (settled,) = slack.channel("#approvals").messages
     assert (settled.ts, settled.buttons) == (card.ts, [])
 
 
-async def test_another_process_draws_on_when_the_scribe_is_gone(slack: LocalSlack, store: Store, lease: Lease) -> None:
-    """R4: what it had in hand is drawn by the next, once."""
+async def test_another_process_draws_on_when_the_scribe_is_gone(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4, R5: nothing is ticked off before Slack shows it; what one could not draw is drawn by the next, once."""
+    monkeypatch.setattr("bot.slack.scribe.GRACE", 1)
     asked = await flows.ask(store, lease, question())
     slack.faults.add("server_error", on="chat.postMessage", status=503, times=None)
     async with drawing(slack, store):
-        await slack.wait_for(
-            lambda _: any(c.method == "chat.postMessage" for c in slack.calls) or slack.faults, timeout=5
-        )
+        await slack.wait_for(lambda _: any(c.method == "chat.postMessage" for c in slack.calls))
+        assert (await store.client.xpending(store.keys.events, GROUP))["pending"] == len(await events(store))
     slack.faults.clear()
     async with drawing(slack, store, "web-2"):
         await card_of(slack)
         await decided(store, asked)
         await all_drawn(slack, store)
     assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_what_a_killed_scribe_had_in_hand_is_drawn_by_the_next_at_once(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R4, R5: long before it would be found as overlooked."""
+    await flows.ask(store, lease, question())
+    killed = Outbox(store)
+    await killed.open()
+    while not await killed.read(100):
+        pass
+    in_hand = len(await store.client.xrange(store.keys.events))
+    with repaired(Repair.SCRIBE_STOPPED, in_hand):
+        async with drawing(slack, store, "web-2"), asyncio.timeout(5):
+            await card_of(slack)
+            await all_drawn(slack, store)
+    assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_a_card_that_was_meant_and_never_posted_is_posted_and_counted(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R2, R5: the intent was stored, and its process died before the post."""
+    asked = await flows.ask(store, lease, question())
+    name = f"card/{asked.id}"
+    meant = Message(name, HERE, asked.rules.approvals_channel, request=asked.id, posting_since=await store.now())
+    await store.commit(Change(messages=(Put(meant, 0),)))
+    with repaired(Repair.NEVER_POSTED, 1):
+        async with drawing(slack, store):
+            await card_of(slack)
+            await all_drawn(slack, store)
+    assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_what_was_decided_refused_and_ended_is_counted_once_it_is_drawn(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R17: each outcome has a count of its own."""
+    asked = await flows.ask(store, lease, question())
+    names = {"outcome": "approved", "how": "reviewers"}
+    before = count("countersign_requests_decided_total", **names), count("countersign_runs_ended_total", end="finished")
+    times = count("countersign_decision_seconds_count", outcome="approved")
+    with pytest.raises(Refused):
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked, "U0MALLORY"))
+    refused = count("countersign_attempts_refused_total", why="not_a_reviewer")
+    await decided(store, asked)
+    assert await store.standing() == {"requests": 0, "runs": 1, "parked_runs": 0}
+    await flows.finish(store, lease, runs.Verb.FINISH, result="Done.")
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+    after = count("countersign_requests_decided_total", **names), count("countersign_runs_ended_total", end="finished")
+    assert after == (before[0] + 1, before[1] + 1)
+    assert count("countersign_decision_seconds_count", outcome="approved") == times + 1
+    assert count("countersign_attempts_refused_total", why="not_a_reviewer") == refused + 1
 
 
 async def test_two_processes_draw_one_card(slack: LocalSlack, store: Store, lease: Lease) -> None:

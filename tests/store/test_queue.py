@@ -179,6 +179,33 @@ async def test_stop_takes_no_more_and_waits_for_the_runs_in_hand(queue: Queue) -
     assert recorder.cancelled == []
 
 
+async def test_a_job_that_comes_to_a_worker_that_is_going_is_passed_on(queue: Queue) -> None:
+    """R5: a run that it let go is asked for at once, and it is often the first to hear of that."""
+    stop, took = asyncio.Event(), asyncio.Queue[tuple[str, RunId]]()
+
+    async def let_go(run: RunId) -> None:
+        took.put_nowait(("going", run))
+        await stop.wait()
+        await queue.advance(run, after=timedelta(milliseconds=1))
+        await asyncio.sleep(0.6)  # longer than a job for later needs to be due
+
+    async def take(run: RunId) -> None:
+        took.put_nowait(("coming", run))
+
+    options = {"concurrency": 5, "redelivery": timedelta(seconds=5)}
+    going = asyncio.create_task(work(queue, let_go, stop=stop, **options))
+    await queue.advance(RunId("r1"))
+    assert await took.get() == ("going", "r1")
+    stop.set()
+    await asyncio.wait_for(going, 5)
+    end = asyncio.Event()
+    coming = asyncio.create_task(work(queue, take, stop=end, **options))
+    async with asyncio.timeout(3):
+        assert await took.get() == ("coming", "r1")
+    end.set()
+    await coming
+
+
 async def test_cancelling_the_worker_leaves_the_job_for_another(queue: Queue) -> None:
     first, second = Recorder(), Recorder()
     first.open.clear()

@@ -4,8 +4,9 @@ import pytest
 import redis.asyncio
 
 from bot.core.errors import StoreUnavailable, StoreUnsafe
+from bot.store.connecting import connect
 from bot.store.embedded import EmbeddedRedis
-from bot.store.store import Store, connect
+from bot.store.store import Store
 
 
 async def test_a_redis_that_evicts_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]

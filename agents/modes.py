@@ -1,0 +1,136 @@
+"""When a conversation asks its people: the modes of AutoGen 0.2, and policies that decide from what was said.
+
+AutoGen 0.2's own rules are `ConversableAgent.check_termination_and_human_reply` of microsoft/autogen's branch 0.2; the
+rules here take no time, ask nobody and remember nothing: a rebuilt run comes to the same.
+"""
+
+import inspect
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import Final
+
+from autogen_agentchat.messages import BaseChatMessage
+
+Policy = Callable[[Sequence[BaseChatMessage]], bool | Awaitable[bool]]
+"""Whether people are asked now: given what the agents have said since people were last asked, the newest last."""
+IsTermination = Callable[[BaseChatMessage], bool | Awaitable[bool]]
+"""Whether a message means that its agent is finished, or must be looked at."""
+
+
+class Mode(StrEnum):
+    """AutoGen 0.2's `human_input_mode`."""
+
+    ALWAYS = "always"
+    """People are asked after every message."""
+    TERMINATE = "terminate"
+    """People are asked when a message says that it is the last one, or when the reply limit is reached."""
+    NEVER = "never"
+    """Nobody is asked; such a message, or the limit, ends the conversation."""
+
+
+class Move(StrEnum):
+    """What a proxy does next."""
+
+    ASK = "ask"
+    """Whether the conversation goes on."""
+    ASK_TO_END = "ask to end"
+    """Whether it ends here, because its agent says so."""
+    REPLY = "reply"
+    """By itself."""
+    END = "end"
+
+
+def next_move(mode: Mode | None, *, finished: bool, replies: int, limit: int, wanted: bool = False) -> Move:
+    """What comes after a message. `mode` None is a policy, which asks where TERMINATE does, and where it `wanted` to.
+
+    `finished`: the message says that it is the last one; `replies` were given in a row without asking, `limit` may be.
+    In ALWAYS there is no limit, as in 0.2.
+    """
+    if mode is Mode.NEVER:
+        return Move.END if finished or replies >= limit else Move.REPLY
+    if finished:
+        return Move.ASK_TO_END
+    if mode is Mode.ALWAYS or wanted or replies >= limit:
+        return Move.ASK
+    return Move.REPLY
+
+
+def says_terminate(message: BaseChatMessage) -> bool:
+    """0.2's own `is_termination_msg`: the message is the word TERMINATE and nothing else."""
+    return message.to_text().strip() == "TERMINATE"
+
+
+def last_line(*lines: str) -> IsTermination:
+    """An `is_termination_msg`: the last line of the message is one of these (or begins with one that ends with “:”)."""
+    exact = {line for line in lines if not line.endswith(":")}
+    begins = tuple(line for line in lines if line.endswith(":"))
+
+    def matches(message: BaseChatMessage) -> bool:
+        said = [line.strip() for line in message.to_text().splitlines() if line.strip()]
+        return bool(said) and (said[-1] in exact or (bool(begins) and said[-1].startswith(begins)))
+
+    return matches
+
+
+def when_said(*phrases: str) -> Policy:
+    """Asks when an agent used one of the words, in any case, also as the beginning of a longer word ("deleted").
+
+    Spaces, line breaks and what lies between the words make no difference, invisible characters neither, so that
+    “dro\u200bp   TABLE” is “drop table”. ValueError if there is nothing to look for.
+    """
+    wanted = [words.split() for phrase in phrases if (words := _plain(phrase))]
+    if not wanted:
+        raise ValueError("when_said needs at least one word to look for.")
+    pattern = re.compile("|".join(r"(?<!\w)" + r"[\W_]+".join(map(re.escape, words)) for words in wanted))
+    return lambda messages: any(pattern.search(_plain(message.to_text())) for message in messages)
+
+
+def every(count: int) -> Policy:
+    """Asks after so many messages of the agents since people were last asked. ValueError below 1."""
+    if count < 1:
+        raise ValueError("every(n) needs 1 or more.")
+    return lambda messages: len(messages) >= count
+
+
+def when_from(*agents: str) -> Policy:
+    """Asks when one of these agents has spoken; the others run free. ValueError if there is none."""
+    if not agents:
+        raise ValueError("when_from needs at least one agent's name.")
+    return lambda messages: any(message.source in agents for message in messages)
+
+
+def any_of(*policies: Policy) -> Policy:
+    """Asks when one of the policies does."""
+
+    def one_asks(messages: Sequence[BaseChatMessage]) -> bool | Awaitable[bool]:
+        answers = [policy(messages) for policy in policies]
+        return _any([answer for answer in answers if answer is not False])
+
+    return one_asks
+
+
+def _any(answers: list[bool | Awaitable[bool]]) -> bool | Awaitable[bool]:
+    if True not in answers:
+        return _any_awaited(answers) if answers else False
+    for answer in answers:
+        if inspect.iscoroutine(answer):
+            answer.close()
+    return True
+
+
+async def _any_awaited(answers: list[bool | Awaitable[bool]]) -> bool:
+    said = [answer if isinstance(answer, bool) else await answer for answer in answers]
+    if all(isinstance(answer, bool) for answer in said):
+        return any(said)
+    raise TypeError("A policy answers True or False.")
+
+
+_INVISIBLE: Final = frozenset({"Cf", "Cc", "Mn"})
+
+
+def _plain(text: str) -> str:
+    """Small letters, in their plain forms, without what nobody sees; any white space is one space."""
+    spaced = " ".join(unicodedata.normalize("NFKD", text).casefold().split())
+    return "".join(letter for letter in spaced if unicodedata.category(letter) not in _INVISIBLE)

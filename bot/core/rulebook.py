@@ -1,0 +1,167 @@
+"""What a workspace's policy says of an action: pass, ask or refuse; whom, how many, how long.
+
+All clauses that fit an action are weighed, and the strictest wins: refuse over ask over pass; among those that ask, the
+one with the larger quorum; else the first in the file. What the strictest leaves open is as the channel's settings are,
+and nothing that it says makes these milder, but who is asked and how long.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from bot.core.conditions import Condition, matches
+from bot.core.errors import CannotTell
+from bot.core.ids import ChannelId
+from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout, Risk, Rules
+
+
+class Effect(StrEnum):
+    """What becomes of an action, the milder first."""
+
+    PASS = "pass"
+    ASK = "ask"
+    REFUSE = "refuse"
+
+
+_STRICTNESS: Final = {effect: at for at, effect in enumerate(Effect)}
+_HARM: Final = {risk: at for at, risk in enumerate(Risk)}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How people are asked; None is as in the channel's settings."""
+
+    reviewers: Reviewers | None = None
+    quorum: int | None = None
+    own_requests: bool | None = None
+    timeout: timedelta | None = None
+    on_timeout: OnTimeout | None = None
+    approvals_channel: ChannelId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One rule of a policy. Names may hold `*`; an empty set of channels means all; `line` is where it stands."""
+
+    name: str
+    effect: Effect
+    line: int
+    team: str = "*"
+    agent: str = "*"
+    tool: str = "*"
+    channels: frozenset[ChannelId] = frozenset()
+    risk: Risk | None = None
+    """At least so much."""
+    condition: Condition | None = None
+    terms: Terms = Terms()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """A workspace's policy. `risks` are patterns of tools' names; the highest that fits counts, else low."""
+
+    clauses: tuple[Clause, ...] = ()
+    risks: tuple[tuple[str, Risk], ...] = ()
+
+    def risk_of(self, tool: str) -> Risk:
+        """How much harm this tool may do."""
+        return max(
+            (risk for pattern, risk in self.risks if matches(tool, pattern)), key=_HARM.__getitem__, default=Risk.LOW
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What an agent wants to do. `tool` is empty for a question that is no call."""
+
+    team: str
+    agent: str
+    tool: str
+    arguments: Mapping[str, Any]
+    channel: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the policy says. `clause` is the name of the rule that counts, and `trail` a line for each rule."""
+
+    effect: Effect
+    risk: Risk
+    clause: str = ""
+    why: str = ""
+    terms: Terms = Terms()
+    trail: tuple[str, ...] = ()
+
+
+def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Judgement:
+    """What becomes of the action. `team_says` is what the team's own code wants; None is that it says nothing.
+
+    Where neither says anything people are asked. A condition that cannot be judged holds for a rule that asks or
+    refuses, and does not for one that lets pass.
+    """
+    risk = book.risk_of(action.tool)
+    trail, fitting = [], []
+    for clause in book.clauses:
+        why_not, doubt = _why_not(clause, action, risk)
+        trail.append(f"line {clause.line}, {clause.name} ({clause.effect}): {why_not or doubt or 'fits'}")
+        if not why_not:
+            fitting.append(clause)
+    # max() keeps the first of those that are equally strict.
+    strictest = max(fitting, key=lambda c: (_STRICTNESS[c.effect], c.terms.quorum or 0), default=None)
+    if strictest is None:
+        return Judgement(team_says or Effect.ASK, risk, trail=tuple(trail))
+    if team_says is not None and _STRICTNESS[team_says] > _STRICTNESS[strictest.effect]:
+        trail.append(f"the team's own code is stricter: {team_says}")
+        return Judgement(team_says, risk, trail=tuple(trail))
+    return Judgement(
+        strictest.effect, risk, strictest.name, strictest.why, strictest.terms, (*trail, f"counts: {strictest.name}")
+    )
+
+
+def apply(judgement: Judgement, rules: Rules) -> Rules:
+    """The rules of a request that is asked under this judgement: the channel's, made stricter by the policy's."""
+    terms = judgement.terms
+    on_timeout = terms.on_timeout or rules.on_timeout
+    if rules.on_timeout is not OnTimeout.APPROVE and on_timeout is OnTimeout.APPROVE:
+        on_timeout = rules.on_timeout
+    if judgement.risk is Risk.HIGH and on_timeout is OnTimeout.APPROVE:
+        on_timeout = OnTimeout.REJECT
+    return replace(
+        rules,
+        reviewers=terms.reviewers or rules.reviewers,
+        quorum=max(terms.quorum or 1, rules.quorum),
+        own_requests=rules.own_requests and terms.own_requests is not False,
+        timeout=terms.timeout or rules.timeout,
+        on_timeout=on_timeout,
+        approvals_channel=terms.approvals_channel or rules.approvals_channel,
+        risk=judgement.risk,
+        clause=judgement.clause,
+        why=judgement.why,
+    )
+
+
+def _why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:
+    """Why the clause does not fit, or else in what doubt it does; both empty if it plainly does."""
+    for what, name, pattern in (
+        ("team", action.team, clause.team),
+        ("agent", action.agent, clause.agent),
+        ("tool", action.tool, clause.tool),
+    ):
+        if not matches(name, pattern):
+            return f"the {what} is {name or 'none'}, not {pattern}", ""
+    if clause.channels and action.channel not in clause.channels:
+        return f"the channel is {action.channel}", ""
+    if clause.risk is not None and _HARM[risk] < _HARM[clause.risk]:
+        return f"the risk is {risk}, below {clause.risk}", ""
+    if clause.condition is None:
+        return "", ""
+    try:
+        return ("", "") if clause.condition.holds(action.arguments) else (f"not so: {clause.condition.text}", "")
+    except CannotTell as doubt:
+        if clause.effect is Effect.PASS:
+            return f"cannot be judged ({doubt}), so it lets nothing pass", ""
+        return "", f"cannot be judged ({doubt}), so it counts as fitting"

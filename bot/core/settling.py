@@ -1,0 +1,57 @@
+"""How a request ends: by its deadline, by its run, or by a decision. Each with the event that tells of it."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from bot.core.events import EventType
+from bot.core.ids import UserId, digest_of
+from bot.core.policy import OnTimeout, Risk
+from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, event
+
+
+def expire(request: Request, now: datetime) -> Step:
+    """What the passing of the deadline makes of a request; nothing if it is not due or already settled."""
+    if request.status is not Status.PENDING or request.deadline is None or now < request.deadline:
+        return Step(request)
+    outcome = MOVES[request.status][Verb.APPROVE if approved_by_timeout(request) else Verb.EXPIRE]
+    return settle(request, Decision(outcome, How.TIMEOUT, now))
+
+
+def approved_by_timeout(request: Request) -> bool:
+    """Whether it counts as approved if nobody decides in time (R23)."""
+    question = request.question
+    return (
+        request.rules.on_timeout is OnTimeout.APPROVE
+        and request.rules.risk is not Risk.HIGH
+        and Verb.APPROVE in question.offers
+        and question.kind not in ABOUT_THE_RUN
+    )
+
+
+def withdraw(request: Request, now: datetime, why: str, user: UserId | None = None) -> Step:
+    """The run takes its question back; nothing if it is settled already."""
+    if request.status is not Status.PENDING:
+        return Step(request)
+    by = (user,) if user else ()
+    return settle(request, Decision(MOVES[request.status][Verb.WITHDRAW], How.RUN, now, by, why), user=user)
+
+
+def settle(request: Request, decision: Decision, *, user: UserId | None = None) -> Step:
+    """The request with its decision, and the event."""
+    settled = replace(request, status=decision.outcome, decision=decision)
+    data = {"outcome": decision.outcome, "how": decision.how, "words": decision.words, "digest": request.digest}
+    data |= _spans(request, decision)
+    if decision.arguments:
+        data["edited"] = digest_of(decision.arguments)
+    if decision.chosen:
+        data["chosen"] = " | ".join(decision.chosen)
+    told = event(EventType.REQUEST_DECIDED, settled, decision.at, user=user)
+    return Step(settled, (replace(told, data={key: str(value) for key, value in data.items()}),))
+
+
+def _spans(request: Request, decision: Decision) -> dict[str, str]:
+    """Seconds from the question to its end, and from the deadline to whoever kept it."""
+    spans = {"waited": f"{(decision.at - request.created_at).total_seconds():.3f}"}
+    if decision.how is How.TIMEOUT and request.deadline is not None:
+        spans["late"] = f"{(decision.at - request.deadline).total_seconds():.3f}"
+    return spans

@@ -1,0 +1,109 @@
+"""What a platform team watches, for Prometheus: what was decided, what waits, and what had to be mended.
+
+Requests, attempts and runs are counted from the record, by the one process that draws Slack, when it ticks an event
+off: sum them over all `web` processes. What waits is read from the store when it is asked for. Repairs are counted by
+whoever mends.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from bot.core.errors import WrongSettings
+from bot.core.events import Event, EventType
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+LATE: Final = 5.0
+"""Seconds after its deadline from which a request was settled late: nobody was there to do it."""
+
+
+class Repair(StrEnum):
+    """What was found undone, and done: the rows of the table in docs/operations.md."""
+
+    HINT_LOST = "hint_lost"
+    UNDELIVERED = "undelivered"
+    NEVER_POSTED = "never_posted"
+    NEVER_INDEXED = "never_indexed"
+    JOB_LOST = "job_lost"
+    JOB_DOUBLED = "job_doubled"
+    SCRIBE_STOPPED = "scribe_stopped"
+    EVENT_OVERLOOKED = "event_overlooked"
+    DEADLINE_MISSED = "deadline_missed"
+
+
+REGISTRY: Final = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+_REPAIRS: Final = Counter("countersign_repairs", "Found undone, and done", ["kind"], registry=REGISTRY)
+_REQUESTS: Final = Counter("countersign_requests_decided", "Requests settled", ["outcome", "how"], registry=REGISTRY)
+_REFUSED: Final = Counter("countersign_attempts_refused", "Attempts that did not count", ["why"], registry=REGISTRY)
+_RUNS: Final = Counter("countersign_runs_ended", "Runs that ended", ["end"], registry=REGISTRY)
+_SECONDS: Final = Histogram(
+    "countersign_decision_seconds",
+    "From the question to its end",
+    ["outcome"],
+    buckets=(5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400),
+    registry=REGISTRY,
+)
+_STANDING: Final = Gauge("countersign_waiting", "What stands in the store now", ["what"], registry=REGISTRY)
+_ENDS: Final = {
+    EventType.RUN_FINISHED: "finished",
+    EventType.RUN_FAILED: "failed",
+    EventType.RUN_STOPPED: "stopped",
+}
+
+for _kind in Repair:
+    _REPAIRS.labels(_kind.value)  # shown as 0 from the start, so that its first growth is seen
+
+
+def repaired(kind: Repair, times: int = 1) -> None:
+    """So many of this kind were found and mended."""
+    _REPAIRS.labels(kind.value).inc(times)
+
+
+def happened(event: Event) -> None:
+    """Count an event; whoever calls sees to it that each is told once."""
+    if event.type is EventType.REQUEST_DECIDED:
+        outcome = event.data.get("outcome", "")
+        _REQUESTS.labels(outcome, event.data.get("how", "")).inc()
+        if "waited" in event.data:
+            _SECONDS.labels(outcome).observe(float(event.data["waited"]))
+        if float(event.data.get("late", 0)) > LATE:
+            repaired(Repair.DEADLINE_MISSED)
+    elif event.type is EventType.ATTEMPT_REFUSED:
+        _REFUSED.labels(event.data.get("refusal", "")).inc()
+    elif event.type in _ENDS:
+        _RUNS.labels(_ENDS[event.type]).inc()
+
+
+@asynccontextmanager
+async def served(host: str, port: int) -> AsyncIterator[int]:
+    """Serves `/metrics` beside the block, for a process that serves nothing else; port 0: not at all.
+
+    Yields the port. WrongSettings if it is taken.
+    """
+    if port == 0:
+        yield 0
+        return
+    try:
+        server, thread = start_http_server(port, host, REGISTRY)
+    except OSError as wrong:
+        raise WrongSettings([f"HOST, METRICS_PORT: cannot listen on {host}:{port} ({wrong.strerror})."]) from None
+    try:
+        yield port
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        thread.join()
+        server.server_close()
+
+
+def exposition(standing: Mapping[str, int] | None = None) -> bytes:
+    """Everything in Prometheus' text format. `standing`: what waits now; None if the store does not say."""
+    for what in standing or ("requests", "runs", "parked_runs"):
+        _STANDING.labels(what).set(standing[what] if standing is not None else math.nan)
+    return generate_latest(REGISTRY)

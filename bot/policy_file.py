@@ -1,0 +1,231 @@
+"""Reads `approvals.yaml`, a workspace's policy: all problems at once, each with its line.
+
+Its JSON schema is `docs/approvals.schema.json` (`python -m bot policy schema`), for editors.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from bot.core.conditions import parse
+from bot.core.errors import InvalidInput, WrongSettings
+from bot.core.ids import ChannelId, GroupId, UserId
+from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout, Risk, parse_duration
+from bot.core.rulebook import Clause, Effect, Rulebook, Terms
+
+LARGEST: Final = 1_000_000
+"""Bytes of a policy file."""
+Problem = tuple[int, str]
+"""The line, from 1, and a sentence."""
+
+
+def _readable(read: Any) -> BeforeValidator:
+    """Checks a text with a function that raises InvalidInput; the text itself is kept, for the schema's sake."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                read(value)
+            except InvalidInput as wrong:
+                raise ValueError(str(wrong).replace("; nothing was changed", "")) from None
+        return value
+
+    return BeforeValidator(check)
+
+
+Names = Annotated[str, Field(min_length=1, max_length=100)]
+Duration = Annotated[str, _readable(parse_duration), Field(examples=["15m", "4h", "2d"])]
+Person = Annotated[str, Field(pattern=r"^[UWS][A-Z0-9]+$")]
+Channel = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]+$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class RuleInFile(_Strict):
+    """One rule. What is left out fits everything."""
+
+    name: str = Field(min_length=1, max_length=80, description="what people read when this rule counts")
+    then: Effect = Field(description="pass: nobody is asked; ask: people decide; refuse: it is never done")
+    team: Names = Field("*", description="of the team's name; * stands for anything")
+    agent: Names = Field("*", description="of the asking agent's name")
+    tool: Names = Field("*", description="of the tool's name")
+    channels: list[Channel] = Field([], description="only runs started in these channels, by id")
+    risk: Risk | None = Field(None, description="only tools of at least this risk")
+    condition: Annotated[str, _readable(parse)] | None = Field(
+        None, alias="if", description="of the call's arguments, like: amount > 500 and currency == 'EUR'"
+    )
+    why: str = Field("", max_length=300, description="the reason, for those who read of a refusal or a question")
+    reviewers: list[Person] | None = Field(None, min_length=1, description="users (U…) and user groups (S…) by id")
+    quorum: int | None = Field(None, ge=1, le=20, description="how many different people must approve")
+    own_requests: bool | None = Field(None, description="false: who started the run may not decide")
+    timeout: Duration | None = Field(None, description="how long people have: 15m, 4h, 2d")
+    on_timeout: OnTimeout | None = Field(None, description="what it means that nobody decided in time")
+    send_to: Channel | None = Field(None, description="the channel where the card appears, by id")
+
+
+class PolicyInFile(_Strict):
+    """A workspace's policy: of all rules that fit an action, the strictest counts."""
+
+    version: Literal[1]
+    risks: dict[Names, Risk] = Field({}, description="patterns of tools' names, and how much harm they may do")
+    rules: list[RuleInFile] = Field([], max_length=500)
+
+
+_ASKING: Final = ("reviewers", "quorum", "own_requests", "timeout", "on_timeout", "send_to")
+_SELECTING: Final = ("team", "agent", "tool", "channels", "risk", "condition")
+
+
+def read(path: Path) -> Rulebook:
+    """The policy in a file. WrongSettings, with every problem and its line, if it cannot be used."""
+    try:
+        raw = path.read_bytes()
+    except OSError as wrong:
+        raise WrongSettings([f"{path}: it cannot be read ({wrong.strerror})."]) from None
+    if len(raw) > LARGEST:
+        raise WrongSettings([f"{path}: it has more than {LARGEST:,} bytes."])
+    try:
+        return understand(raw.decode())
+    except UnicodeDecodeError:
+        raise WrongSettings([f"{path}: it is not UTF-8."]) from None
+    except WrongSettings as wrong:
+        raise WrongSettings([f"{path}, {problem}" for problem in wrong.problems]) from None
+
+
+def understand(text: str) -> Rulebook:
+    """The policy that a text holds. WrongSettings, likewise."""
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        plain = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as wrong:
+        line = wrong.problem_mark.line + 1 if wrong.problem_mark else 1
+        raise WrongSettings([f"line {line}: this is not YAML ({wrong.problem})."]) from None
+    except (yaml.YAMLError, RecursionError) as wrong:
+        raise WrongSettings([f"line 1: this is not YAML ({type(wrong).__name__})."]) from None
+    if tree is None or not isinstance(plain, dict):
+        raise WrongSettings(["line 1: this is no policy; it begins with “version: 1”."])
+    problems = [*_doubled(tree)]
+    try:
+        policy = PolicyInFile.model_validate(plain)
+    except ValidationError as wrong:
+        problems += [_say(tree, error) for error in wrong.errors(include_url=False)]
+        raise _all(problems) from None
+    lines = [_line(tree, ("rules", at)) for at in range(len(policy.rules))]
+    problems += _contradictions(policy, lines)
+    if problems:
+        raise _all(problems)
+    return Rulebook(
+        tuple(_clause(rule, line) for rule, line in zip(policy.rules, lines, strict=True)),
+        tuple(policy.risks.items()),
+    )
+
+
+def _clause(rule: RuleInFile, line: int) -> Clause:
+    people = rule.reviewers
+    return Clause(
+        rule.name,
+        rule.then,
+        line,
+        rule.team,
+        rule.agent,
+        rule.tool,
+        frozenset(ChannelId(channel) for channel in rule.channels),
+        rule.risk,
+        parse(rule.condition) if rule.condition is not None else None,
+        Terms(
+            None if people is None else _reviewers(people),
+            rule.quorum,
+            rule.own_requests,
+            None if rule.timeout is None else parse_duration(rule.timeout),
+            rule.on_timeout,
+            None if rule.send_to is None else ChannelId(rule.send_to),
+        ),
+        rule.why,
+    )
+
+
+def _reviewers(ids: list[str]) -> Reviewers:
+    groups = frozenset(GroupId(i) for i in ids if i.startswith("S"))
+    return Reviewers(frozenset(UserId(i) for i in ids if not i.startswith("S")), groups)
+
+
+def _contradictions(policy: PolicyInFile, lines: list[int]) -> Iterator[Problem]:
+    """What each rule by itself allows, and all of them together make no sense."""
+    names = Counter(rule.name for rule in policy.rules)
+    seen: dict[str, tuple[RuleInFile, int]] = {}
+    for rule, line in zip(policy.rules, lines, strict=True):
+        if names[rule.name] > 1:
+            yield line, f"another rule is called “{rule.name}” too; people could not tell which of them counted."
+        if rule.then is not Effect.ASK and (idle := [f for f in _ASKING if getattr(rule, f) is not None]):
+            yield line, f"“{rule.name}” asks nobody, so {', '.join(idle)} would mean nothing."
+        if rule.reviewers and all(not i.startswith("S") for i in rule.reviewers):
+            people = len(set(rule.reviewers))
+            if (rule.quorum or 1) > people:
+                yield line, f"“{rule.name}” needs {rule.quorum} approvals, but only {people} may approve."
+        selects = repr([getattr(rule, field) for field in _SELECTING])
+        if (before := seen.get(selects)) is None:
+            seen[selects] = (rule, line)
+        elif before[0].then is not rule.then:
+            other, at = before
+            yield (
+                line,
+                f"“{rule.name}” says {rule.then} of the same actions of which “{other.name}” in line {at} says "
+                f"{other.then}; only the stricter would ever count.",
+            )
+
+
+def _doubled(node: Node, where: str = "") -> Iterator[Problem]:
+    """Keys that stand twice, of which YAML would silently take the last."""
+    if isinstance(node, MappingNode):
+        found: set[str] = set()
+        for key, value in node.value:
+            if key.value in found:
+                yield key.start_mark.line + 1, f"“{key.value}” stands here twice{where}."
+            found.add(key.value)
+            yield from _doubled(value, f" in “{key.value}”")
+    elif isinstance(node, SequenceNode):
+        for item in node.value:
+            yield from _doubled(item, where)
+
+
+def _line(node: Node, path: tuple[int | str, ...]) -> int:
+    """The line of the value at the path, or of the nearest above it that the file has."""
+    line = node.start_mark.line + 1
+    for step in path:
+        if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+        elif isinstance(node, MappingNode):
+            found = next(((k, v) for k, v in node.value if isinstance(k, ScalarNode) and k.value == str(step)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+            continue
+        else:
+            break
+        line = node.start_mark.line + 1
+    return line
+
+
+def _say(tree: Node, error: Any) -> Problem:
+    path = tuple(step for step in error["loc"] if step != "[key]")
+    place = ".".join(str(step) for step in path if not isinstance(step, int))
+    match error["type"]:
+        case "extra_forbidden":
+            sentence = f"there is no “{path[-1]}”; it may be a slip of the pen."
+        case "missing":
+            sentence = f"“{path[-1]}” is missing."
+        case _:
+            sentence = f"{place or 'the file'}: {re.sub(r'^Value error, ', '', error['msg'])}."
+    return _line(tree, path), sentence.replace("..", ".")
+
+
+def _all(problems: list[Problem]) -> WrongSettings:
+    return WrongSettings([f"line {line}: {sentence}" for line, sentence in sorted(set(problems))])

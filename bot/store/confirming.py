@@ -1,0 +1,111 @@
+"""Scripts that write, and whose answer counts only when enough replicas have what they wrote (`REDIS_WAIT`).
+
+Redis copies to replicas after it has answered, so a failover loses what was answered last. WAIT closes that gap for
+whoever waits: it must follow the script over the same connection, because it speaks of what that one wrote. A write
+of its own in between makes it speak of everything the server held then, also where the script found nothing to do:
+a repeat of what was stored but not confirmed is confirmed, or not, like the first.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import redis.asyncio
+import redis.exceptions
+from redis.asyncio.cluster import PipelineCommand
+
+from bot.core.errors import NotReplicated
+from bot.store.connecting import ClusterClient
+from bot.store.together import Together
+
+_TRIES: Final = 4
+_PAUSE: Final = 0.1
+_MARK_KEPT: Final = timedelta(minutes=1)
+_AGAIN: Final = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.ClusterError,
+    redis.exceptions.AskError,  # and MovedError
+    redis.exceptions.ReadOnlyError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """How many must confirm a write, and for how long they are waited for."""
+
+    wanted: int = 0
+    within: timedelta = timedelta(seconds=1)
+
+
+NONE: Final = Replicas()
+
+
+class WritingScript:
+    """A script that changes something; called like redis-py's own. All its keys are on one node."""
+
+    def __init__(self, client: Any, text: str, replicas: Replicas, mark: str, together: Together) -> None:
+        self._client = client
+        self._script = client.register_script(text)
+        self._replicas = replicas
+        self._mark = mark
+        self._together = together
+
+    async def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """The script's answer. NotReplicated: it was done, and too few replicas have it yet."""
+        if not self._replicas.wanted:
+            return await self._together.call(self._script, keys, args)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                answer, _, confirmed = await self._confirmed(keys, args)
+                break
+            except redis.exceptions.NoScriptError:
+                await self._client.script_load(self._script.script)
+            except _AGAIN as wrong:
+                if attempt == _TRIES:
+                    raise
+                if isinstance(self._client, ClusterClient) and not isinstance(wrong, redis.exceptions.TryAgainError):
+                    await self._client.aclose()  # the nodes are looked up anew
+                await asyncio.sleep(_PAUSE)
+        else:
+            raise redis.exceptions.ConnectionError("the script is forgotten as soon as it is loaded")
+        if int(confirmed) < self._replicas.wanted:
+            raise NotReplicated(
+                f"This is stored, but {confirmed} of {self._replicas.wanted} replicas confirmed it in time, so a "
+                "failover right now could lose it. Look at the card or the run in a moment, and only if it is not "
+                "there do it again."
+            )
+        return answer
+
+    async def _confirmed(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
+        within = round(self._replicas.within / timedelta(milliseconds=1))
+        commands = (
+            ("EVALSHA", self._script.sha, len(keys), *keys, *args),
+            ("SET", self._mark, "1", "PX", round(_MARK_KEPT / timedelta(milliseconds=1))),
+            ("WAIT", self._replicas.wanted, within),
+        )
+        if isinstance(self._client, ClusterClient):
+            answers = await self._on_node(keys[0], commands)
+        else:
+            pipeline = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers = await pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    async def _on_node(self, key: str, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """A Cluster's own pipeline would send WAIT, which has no key, wherever it likes."""
+        client: ClusterClient = self._client
+        await client.initialize()
+        batch = [PipelineCommand(place, *command) for place, command in enumerate(commands)]
+        async with client.turns:
+            node = client.get_node_from_key(key)
+            if node is None:
+                raise redis.exceptions.ClusterDownError("no node holds the slot of the keys")
+            await node.execute_pipeline(batch)
+        return [command.result for command in batch]

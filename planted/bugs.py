@@ -1,0 +1,13 @@
+"""The bugs that we plant: each breaks one promise in one place, and names the tests that must notice.
+
+The rules are those that stand in the tests' docstrings.
+"""
+
+from typing import Final
+
+from planted.bug import Bug
+from planted.deciding import DECIDING
+from planted.drawing import DRAWING
+from planted.running import RUNNING
+
+BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *RUNNING, *DRAWING)

@@ -1,0 +1,213 @@
+"""Bugs in who may decide, when, and on what."""
+
+from typing import Final
+
+from planted.bug import Bug
+
+_DECIDING = "tests/core/test_deciding.py::"
+_POLICY = "tests/core/test_policy.py::"
+_FLOWS = "tests/bot/test_flows.py::"
+_CLICKS = "tests/slack/test_clicks.py::"
+_CARDS = "tests/slack/test_cards.py::"
+
+DECIDING: Final = (
+    Bug(
+        "the id of a request leaves out its run",
+        "R1",
+        "bot/core/requests.py",
+        "short_name(run, slot_of(question), digest(question), length=16)",
+        "short_name(slot_of(question), digest(question), length=16)",
+        (_DECIDING + "test_the_id_of_a_request_follows_from_run_place_and_content",),
+    ),
+    Bug(
+        "the question that another one replaced stays open",
+        "R1",
+        "bot/flows.py",
+        "                changed.append(Put(back.request, before.version))\n                events += back.events\n",
+        "                pass\n",
+        (_FLOWS + "test_other_words_in_the_same_place_withdraw_what_was_asked_before",),
+    ),
+    Bug(
+        "the script stores without comparing versions",
+        "R3",
+        "bot/store/commit.lua",
+        "record.version then return 'stale' end",
+        "record.version and false then return 'stale' end",
+        (_FLOWS + "test_fifty_clicks_at_once_over_two_processes_decide_once",),
+    ),
+    Bug(
+        "what is settled stays for ever",
+        "R4",
+        "bot/store/store.py",
+        "KEPT if settled else None",
+        "None",
+        (_FLOWS + "test_what_is_settled_ends_by_itself_and_what_waits_does_not",),
+    ),
+    Bug(
+        "no attempt is recognised again",
+        "R8",
+        "bot/core/deciding.py",
+        "if _counted(request, attempt):",
+        "if False:",
+        (_DECIDING + "test_the_same_click_delivered_again_counts_once_and_is_no_loser",),
+    ),
+    Bug(
+        "a refused attempt that comes again is recorded again",
+        "R8, R25",
+        "bot/store/commit.lua",
+        "if plan.once and redis.call('EXISTS'",
+        "if false and redis.call('EXISTS'",
+        (_FLOWS + "test_the_same_click_delivered_five_times_is_one_vote_and_one_record",),
+    ),
+    Bug(
+        "a decision is stored without its attempt's id",
+        "R8",
+        "bot/core/deciding.py",
+        "        attempt.id,\n        attempt.arguments,",
+        "        None,\n        attempt.arguments,",
+        (
+            _DECIDING + "test_the_same_click_delivered_again_counts_once_and_is_no_loser",
+            _FLOWS + "test_the_same_click_delivered_five_times_is_one_vote_and_one_record",
+        ),
+    ),
+    Bug(
+        "nobody checks who clicks",
+        "R9",
+        "bot/core/deciding.py",
+        "(not_one := rules.reviewers.why_not(actor)) is not None",
+        "(not_one := None) is not None",
+        (
+            _DECIDING + "test_what_does_not_count_is_refused_recorded_and_changes_nothing",
+            _CLICKS + "test_only_reviewers_decide_and_the_others_are_told",
+        ),
+    ),
+    Bug(
+        "somebody whose account is closed decides",
+        "R9",
+        "bot/core/people.py",
+        "if actor.is_deactivated:",
+        "if False:",
+        (_CLICKS + "test_somebody_who_left_the_reviewers_with_a_window_open_is_refused_at_the_submit",),
+    ),
+    Bug(
+        "a failed look-up of a group allows",
+        "R9",
+        "bot/core/people.py",
+        "return Refusal.NOT_CHECKED if self.groups else Refusal.NOT_A_REVIEWER",
+        "return None if self.groups else Refusal.NOT_A_REVIEWER",
+        (_DECIDING + "test_a_failed_look_up_of_a_group_refuses",),
+    ),
+    Bug(
+        "an empty list of reviewers may be set",
+        "R10",
+        "bot/core/policy.py",
+        "    problems = []\n    if not rules.reviewers:\n",
+        "    problems = []\n    if False:\n",
+        (_POLICY + "test_settings_with_which_nobody_could_decide_are_refused",),
+    ),
+    Bug(
+        "requesters approve their own requests",
+        "R10",
+        "bot/core/deciding.py",
+        "if actor.user == request.requester and not rules.own_requests:",
+        "if False:",
+        (_DECIDING + "test_the_requester_decides_on_their_own_request_only_where_the_channel_says_so",),
+    ),
+    Bug(
+        "the first vote decides",
+        "R11",
+        "bot/core/deciding.py",
+        "< request.rules.quorum:\n            voted",
+        "< 1:\n            voted",
+        (_DECIDING + "test_a_quorum_counts_each_person_once",),
+    ),
+    Bug(
+        "text approves",
+        "R12",
+        "bot/core/requests.py",
+        "Verb.RESPOND: Status.ANSWERED,",
+        "Verb.RESPOND: Status.APPROVED,",
+        (
+            _DECIDING + "test_free_text_never_approves",
+            _CLICKS + "test_free_text_is_never_an_approval",
+        ),
+    ),
+    Bug(
+        "the digest of what was shown is not compared",
+        "R13",
+        "bot/core/deciding.py",
+        "if attempt.digest != request.digest:",
+        "if False:",
+        (_CLICKS + "test_a_card_that_shows_other_content_decides_nothing",),
+    ),
+    Bug(
+        "expired is rejected",
+        "R17",
+        "bot/core/requests.py",
+        "Verb.EXPIRE: Status.EXPIRED,",
+        "Verb.EXPIRE: Status.REJECTED,",
+        (_DECIDING + "test_time_running_out_is_not_a_rejection",),
+    ),
+    Bug(
+        "a late click is accepted by the rule",
+        "R20",
+        "bot/core/deciding.py",
+        "if request.deadline is not None and now >= request.deadline:",
+        "if False:",
+        (
+            _DECIDING + "test_a_click_at_the_deadline_is_late_and_one_before_is_not",
+            _FLOWS + "test_a_late_click_settles_a_request_that_nobody_expired",
+        ),
+    ),
+    Bug(
+        "a late click is accepted by the script",
+        "R20",
+        "bot/store/commit.lua",
+        "now >= plan.before then return 'late' end",
+        "now >= plan.before and false then return 'late' end",
+        (_FLOWS + "test_the_script_refuses_a_decision_that_was_judged_in_time_and_arrives_late",),
+    ),
+    Bug(
+        "the script is not told the deadline",
+        "R20",
+        "bot/flows.py",
+        "events=step.events, before=seen.value.deadline)",
+        "events=step.events)",
+        (_FLOWS + "test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and_settles",),
+    ),
+    Bug(
+        "a settled request stays in the index of deadlines",
+        "R20",
+        "bot/store/store.py",
+        '            self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})\n',
+        "",
+        (_FLOWS + "test_deadlines_are_kept_while_somebody_waits",),
+    ),
+    Bug(
+        "every timeout approves",
+        "R23",
+        "bot/core/settling.py",
+        "request.rules.on_timeout is OnTimeout.APPROVE",
+        "request.rules.on_timeout is not OnTimeout.WAIT",
+        (
+            _DECIDING + "test_approval_by_timeout_only_where_the_channel_asked_for_it_and_says_so",
+            _DECIDING + "test_time_running_out_is_not_a_rejection",
+        ),
+    ),
+    Bug(
+        "a timeout approves what only people can know",
+        "R23",
+        "bot/core/settling.py",
+        "        and question.kind not in ABOUT_THE_RUN\n",
+        "",
+        (_CARDS + "test_no_timeout_approves_what_only_people_can_know",),
+    ),
+    Bug(
+        "a refused attempt is not recorded",
+        "R25",
+        "bot/flows.py",
+        "            await store.commit(Change(events=step.events, once=attempt.id))\n",
+        "",
+        (_FLOWS + "test_a_refused_attempt_is_in_the_record_with_who_and_why",),
+    ),
+)

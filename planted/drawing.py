@@ -1,0 +1,107 @@
+"""Bugs in what people see in Slack, and in what Slack is told."""
+
+from typing import Final
+
+from planted.bug import Bug
+
+_CLICKS = "tests/slack/test_clicks.py::"
+_CARDS = "tests/slack/test_cards.py::"
+_SCRIBE = "tests/slack/test_scribe.py::"
+_OVERTAKEN = "tests/slack/test_overtaken.py::"
+
+DRAWING: Final = (
+    Bug(
+        "after a lost reply the card is posted without a look",
+        "R2, R6",
+        "bot/slack/poster.py",
+        "                found, looked = await self._find(seen.value), True\n",
+        "                found, looked = None, True\n",
+        (_SCRIBE + "test_a_lost_reply_does_not_make_a_second_card",),
+    ),
+    Bug(
+        "an event is ticked off before it is drawn",
+        "R5",
+        "bot/slack/scribe.py",
+        "                    await self._until_drawn(run, [event for _, event in entries])\n"
+        "                    for entry, event in entries:\n"
+        "                        await self._outbox.done(entry)\n"
+        "                        metrics.happened(event)\n",
+        "                    for entry, event in entries:\n"
+        "                        await self._outbox.done(entry)\n"
+        "                        metrics.happened(event)\n"
+        "                    await self._until_drawn(run, [event for _, event in entries])\n",
+        (_SCRIBE + "test_another_process_draws_on_when_the_scribe_is_gone",),
+    ),
+    Bug(
+        "a settled card keeps its buttons",
+        "R6",
+        "bot/slack/cards.py",
+        "blocks + _outcome(request, request.decision)\n",
+        'blocks + _outcome(request, request.decision) + [{"type": "actions", "elements": _buttons(request)}]\n',
+        (_CARDS + "test_only_pending_cards_have_buttons_that_decide",),
+    ),
+    Bug(
+        "a second copy of a card stays",
+        "R6",
+        "bot/slack/poster.py",
+        "                await self._drop_orphan(name, known)\n",
+        "                pass\n",
+        (_OVERTAKEN + "test_a_scribe_that_is_put_down_finishes_its_post_and_deletes_the_second_copy",),
+    ),
+    Bug(
+        "an old picture is drawn over a newer one",
+        "R6, R20",
+        "bot/slack/scribe.py",
+        "                    if await self._state(run, events) == before:\n                        return\n",
+        "                    return\n",
+        (_OVERTAKEN + "test_a_scribe_that_draws_over_something_newer_draws_that_again",),
+    ),
+    Bug(
+        "a refused click is acked and nothing is said",
+        "R7",
+        "bot/slack/clicks.py",
+        "        if result is not None:\n            await tell(desk.client, body, result)\n",
+        "",
+        (_CLICKS + "test_a_late_click_gets_the_sentence",),
+    ),
+    Bug(
+        "too long for a card, and no file",
+        "R14",
+        "bot/slack/scribe.py",
+        "if card is not None and pending and content.needs_file(request):",
+        "if False:",
+        (_SCRIBE + "test_a_long_request_is_in_a_file_in_the_thread_of_its_card",),
+    ),
+    Bug(
+        "text is not escaped",
+        "R15",
+        "bot/slack/text.py",
+        'return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")',
+        "return text",
+        (_CARDS + "test_what_models_and_people_write_does_not_act",),
+    ),
+    Bug(
+        "invisible characters stay invisible",
+        "R15",
+        "bot/slack/text.py",
+        'return unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")',
+        'return unicodedata.category(c) not in ("Cc",)',
+        ("tests/slack/test_slack_text.py::test_what_hides_is_made_visible_and_the_rest_stays",),
+    ),
+    Bug(
+        "Slack fetches what a model wrote",
+        "R15",
+        "bot/slack/poster.py",
+        '"unfurl_links": False',
+        '"unfurl_links": True',
+        (_SCRIBE + "test_slack_fetches_no_address_that_a_model_wrote",),
+    ),
+    Bug(
+        "a card that Slack refuses is given up",
+        "R21",
+        "bot/slack/scribe.py",
+        'card = await post(f"{name}/instead", Place(root.channel, root.ts))',
+        "card = None",
+        (_SCRIBE + "test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester_is_told",),
+    ),
+)

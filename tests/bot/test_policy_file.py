@@ -1,0 +1,126 @@
+"""`approvals.yaml`: read whole, or refused with every problem and its line."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot import policy_file
+from bot.core.errors import WrongSettings
+from bot.core.ids import ChannelId, GroupId, UserId
+from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout, Risk
+from bot.core.rulebook import Effect
+
+GOOD = """\
+version: 1
+risks: {refund: medium, "drop_*": high}
+rules:
+  - name: small refunds
+    team: support
+    tool: refund
+    if: amount <= 20
+    then: pass
+  - name: big refunds
+    tool: refund
+    if: amount > 500
+    then: ask
+    reviewers: [U0BOB, S0FINANCE]
+    quorum: 2
+    own_requests: false
+    timeout: 4h
+    on_timeout: reject
+    send_to: C0MONEY
+  - name: never drop
+    tool: "drop_*"
+    then: refuse
+    why: Nobody drops tables by hand.
+"""
+
+
+def test_a_policy_is_read_with_the_lines_of_its_rules() -> None:
+    book = policy_file.understand(GOOD)
+    assert [(c.name, c.effect, c.line) for c in book.clauses] == [
+        ("small refunds", Effect.PASS, 4),
+        ("big refunds", Effect.ASK, 9),
+        ("never drop", Effect.REFUSE, 19),
+    ]
+    terms = book.clauses[1].terms
+    assert terms.reviewers == Reviewers(frozenset({UserId("U0BOB")}), frozenset({GroupId("S0FINANCE")}))
+    assert (terms.quorum, terms.own_requests, terms.timeout) == (2, False, timedelta(hours=4))
+    assert (terms.on_timeout, terms.approvals_channel) == (OnTimeout.REJECT, ChannelId("C0MONEY"))
+    assert book.risk_of("drop_table") is Risk.HIGH
+
+
+BAD = """\
+version: 1
+risks: {refund: enormous}
+rules:
+  - name: one
+    then: allow
+  - name: two
+    tool: refund
+    if: amount >
+    then: ask
+    timeout: soon
+    reviewers: ["@bob"]
+  - name: three
+    then: pass
+    tols: refund
+  - then: pass
+"""
+
+
+def test_all_problems_are_told_at_once_each_with_its_line() -> None:
+    with pytest.raises(WrongSettings) as wrong:
+        policy_file.understand(BAD)
+    lines = [problem.split(":")[0] for problem in wrong.value.problems]
+    assert lines == ["line 2", "line 5", "line 8", "line 10", "line 11", "line 14", "line 15"]
+    told = str(wrong.value)
+    for part in (
+        "“amount >” is not a condition",
+        "“soon” is not a duration",
+        "there is no “tols”",
+        "“name” is missing",
+    ):
+        assert part in told
+
+
+def policy(*rules: str) -> str:
+    return "version: 1\nrules:\n" + "".join(f"  - {{{rule}}}\n" for rule in rules)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "line 1: this is no policy"),
+        ("- a", "line 1: this is no policy"),
+        ("version: 2", "line 1: version"),
+        ("version: 1\n  rules: {", "line 2: this is not YAML"),
+        ("version: 1\nrules: []\nrules: []", "line 3: “rules” stands here twice"),
+        (
+            policy("name: a, then: pass, tool: x", "name: b, then: ask, tool: x"),
+            "line 4: “b” says ask of the same actions",
+        ),
+        (policy("name: a, then: pass", "name: a, then: pass, tool: x"), "another rule is called “a” too"),
+        (policy("name: a, then: pass, quorum: 2"), "asks nobody, so quorum would mean nothing"),
+        (policy("name: a, then: ask, quorum: 2, reviewers: [U0BOB]"), "needs 2 approvals, but only 1 may approve"),
+        (policy("name: a, then: ask, reviewers: []"), "reviewers"),
+        (policy("name: a, then: ask, quorum: 0"), "quorum"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(WrongSettings) as wrong:
+        policy_file.understand(text)
+    assert problem in str(wrong.value)
+
+
+def test_a_file_that_is_missing_or_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(WrongSettings, match=r"nowhere.yaml: it cannot be read"):
+        policy_file.read(tmp_path / "nowhere.yaml")
+    (tmp_path / "a.yaml").write_bytes(b"version: \xff")
+    with pytest.raises(WrongSettings, match=r"not UTF-8"):
+        policy_file.read(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text("version: 3")
+    with pytest.raises(WrongSettings, match=r"a\.yaml, line 1: version"):
+        policy_file.read(tmp_path / "a.yaml")

@@ -1,0 +1,94 @@
+"""The workspace's policy where requests are made."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot import flows, policy_file
+from bot.core.errors import Refused
+from bot.core.events import EventType
+from bot.core.policy import OnTimeout, Risk
+from bot.core.ports import Lease
+from bot.core.requests import Kind
+from bot.core.rulebook import Effect
+from bot.store.store import Store
+from tests.bot.test_flows import kinds
+from tests.making import ALICE, BOB, CAROL, call, question, rules
+
+POLICY = """\
+version: 1
+risks: {wire: high}
+rules:
+  - {name: big refunds, tool: refund, if: amount > 15, then: ask, quorum: 2, timeout: 4h, why: Money}
+  - {name: small refunds, tool: refund, if: amount <= 15, then: pass}
+  - {name: only Alice, tool: ship, then: ask, reviewers: [U0ALICE]}
+  - {name: never, tool: drop_table, then: refuse, why: Make a migration.}
+"""
+
+
+@pytest.fixture
+async def policy(store: Store) -> None:
+    await store.set_rulebook(policy_file.understand(POLICY))
+
+
+@pytest.mark.usefixtures("policy")
+async def test_a_request_is_asked_under_the_rule_that_counts(store: Store, lease: Lease) -> None:
+    asked = await flows.ask(store, lease, call(order=17, amount=20))
+    assert asked.rules == rules(quorum=2, timeout=timedelta(hours=4), clause="big refunds", why="Money")
+    assert asked.deadline == asked.created_at + timedelta(hours=4)
+
+
+@pytest.mark.usefixtures("policy")
+async def test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record(store: Store, lease: Lease) -> None:
+    """R25: once, though a rebuilt run asks again."""
+    asked = call()
+    assert asked.call is not None
+    forbidden = replace(asked, call=replace(asked.call, tool="drop_table"))
+    for _ in range(2):
+        with pytest.raises(Refused, match=r"rule “never”: Make a migration\."):
+            await flows.ask(store, lease, forbidden)
+    assert (await kinds(store)).count(EventType.CALL_REFUSED) == 1
+    assert EventType.REQUEST_ASKED not in await kinds(store)
+
+
+@pytest.mark.usefixtures("policy")
+async def test_a_request_that_nobody_could_decide_is_refused_before_it_is_asked(store: Store, lease: Lease) -> None:
+    """R10: the only reviewer started the run."""
+    asked = call()
+    assert asked.call is not None
+    with pytest.raises(Refused, match="may not decide on your own"):
+        await flows.ask(store, lease, replace(asked, call=replace(asked.call, tool="ship")))
+    assert EventType.REQUEST_ASKED not in await kinds(store)
+
+
+@pytest.mark.usefixtures("policy")
+async def test_what_the_policy_lets_pass_is_for_the_gate_to_know(store: Store, lease: Lease) -> None:
+    run = await store.run(lease.run)
+    assert run is not None
+    small = call(order=17, amount=5).call
+    assert (await flows.judge(store, run.value, "clerk", small, None)).effect is Effect.PASS
+    assert (await flows.judge(store, run.value, "clerk", small, Effect.ASK)).effect is Effect.ASK
+
+
+async def test_high_risk_is_not_approved_by_timeout_though_the_channel_says_so(store: Store, lease: Lease) -> None:
+    """R23."""
+    await store.set_defaults(rules(on_timeout=OnTimeout.APPROVE))
+    await store.set_rulebook(policy_file.understand(POLICY))
+    asked = call()
+    assert asked.call is not None
+    risky = await flows.ask(store, lease, replace(asked, call=replace(asked.call, tool="wire")))
+    assert (risky.rules.risk, risky.rules.on_timeout) == (Risk.HIGH, OnTimeout.REJECT)
+
+
+async def test_a_doubt_about_the_run_itself_is_asked_whatever_the_policy_says(store: Store, lease: Lease) -> None:
+    await store.set_rulebook(policy_file.understand("version: 1\nrules: [{name: nothing, then: refuse}]"))
+    assert await flows.ask(store, lease, question(kind=Kind.IN_DOUBT))
+    with pytest.raises(Refused, match="nothing"):
+        await flows.ask(store, lease, question())
+
+
+async def test_without_a_policy_it_is_as_the_channel_says(store: Store, lease: Lease) -> None:
+    assert (await flows.ask(store, lease, question())).rules == rules()
+    assert {BOB, CAROL} == rules().reviewers.users
+    assert ALICE not in rules().reviewers.users

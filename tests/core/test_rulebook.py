@@ -1,0 +1,98 @@
+"""What a workspace's policy says of an action."""
+
+from datetime import timedelta
+
+import pytest
+
+from bot.core.conditions import parse
+from bot.core.ids import ChannelId
+from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout, Risk
+from bot.core.rulebook import Action, Clause, Effect, Rulebook, Terms, apply, judge
+from tests.making import CAROL, GENERAL, rules
+
+SMALL = Clause("small refunds", Effect.PASS, 3, tool="refund", condition=parse("amount <= 20"))
+BIG = Clause("big refunds", Effect.ASK, 7, tool="refund", condition=parse("amount > 500"), terms=Terms(quorum=2))
+FROZEN = Clause("no refunds in the sandbox", Effect.REFUSE, 12, team="sandbox*", tool="refund", why="Use staging.")
+BOOK = Rulebook((SMALL, BIG, FROZEN), (("refund", Risk.MEDIUM), ("drop_*", Risk.HIGH)))
+
+
+def refund(amount: object, team: str = "support", tool: str = "refund") -> Action:
+    return Action(team, "clerk", tool, {"amount": amount}, GENERAL)
+
+
+@pytest.mark.parametrize(
+    ("action", "team_says", "effect", "clause"),
+    [
+        (refund(10), None, Effect.PASS, "small refunds"),
+        (refund(100), None, Effect.ASK, ""),
+        (refund(600), None, Effect.ASK, "big refunds"),
+        (refund(600), Effect.PASS, Effect.ASK, "big refunds"),
+        (refund(100), Effect.PASS, Effect.PASS, ""),
+        (refund(10), Effect.ASK, Effect.ASK, ""),
+        (refund(10), Effect.REFUSE, Effect.REFUSE, ""),
+        (refund(10, team="sandbox-1"), None, Effect.REFUSE, "no refunds in the sandbox"),
+        (refund(600, team="sandbox-1"), Effect.PASS, Effect.REFUSE, "no refunds in the sandbox"),
+        (refund(10, tool="ship"), None, Effect.ASK, ""),
+        (refund("ten"), None, Effect.ASK, "big refunds"),
+    ],
+)
+def test_the_strictest_that_fits_wins_and_in_doubt_people_are_asked(
+    action: Action, team_says: Effect | None, effect: Effect, clause: str
+) -> None:
+    said = judge(BOOK, action, team_says)
+    assert (said.effect, said.clause) == (effect, clause)
+
+
+def test_of_equally_strict_rules_the_first_counts() -> None:
+    first = Clause("first", Effect.ASK, 1, terms=Terms(timeout=timedelta(hours=4)))
+    second = Clause("second", Effect.ASK, 2, terms=Terms(timeout=timedelta(hours=1)))
+    assert judge(Rulebook((first, second)), refund(1)).clause == "first"
+    more = Clause("two people", Effect.ASK, 3, terms=Terms(quorum=2))
+    assert judge(Rulebook((first, second, more)), refund(1)).clause == "two people"
+
+
+def test_it_says_of_every_rule_why_it_counts_or_not() -> None:
+    trail = judge(BOOK, refund(600)).trail
+    assert trail == (
+        "line 3, small refunds (pass): not so: amount <= 20",
+        "line 7, big refunds (ask): fits",
+        "line 12, no refunds in the sandbox (refuse): the team is support, not sandbox*",
+        "counts: big refunds",
+    )
+    assert (
+        "cannot be judged (there is no “amount”), so it lets nothing pass"
+        in judge(BOOK, Action("support", "clerk", "refund", {}, GENERAL)).trail[0]
+    )
+
+
+def test_a_rule_may_be_for_some_channels_or_for_some_risk_only() -> None:
+    here = Clause("here", Effect.REFUSE, 1, channels=frozenset({ChannelId("C0OTHER")}))
+    risky = Clause("risky", Effect.REFUSE, 2, risk=Risk.HIGH)
+    book = Rulebook((here, risky), BOOK.risks)
+    assert judge(book, refund(1)).effect is Effect.ASK
+    assert judge(book, refund(1, tool="drop_table")).clause == "risky"
+    assert judge(book, refund(1, tool="drop_table")).risk is Risk.HIGH
+
+
+def test_a_policy_makes_a_channels_settings_stricter_and_never_milder() -> None:
+    """R10, R23: but whom it asks and how long they have is the policy's to say."""
+    mild = Terms(Reviewers(frozenset({CAROL})), 1, True, timedelta(hours=4), OnTimeout.APPROVE, ChannelId("C0MONEY"))
+    book = Rulebook((Clause("mild", Effect.ASK, 1, terms=mild),))
+    under = apply(judge(book, refund(1)), rules(quorum=2))
+    assert under == rules(
+        quorum=2,
+        reviewers=Reviewers(frozenset({CAROL})),
+        timeout=timedelta(hours=4),
+        approvals_channel=ChannelId("C0MONEY"),
+        clause="mild",
+    )
+    strict = Rulebook((Clause("strict", Effect.ASK, 1, terms=Terms(quorum=3, own_requests=False)),))
+    under = apply(judge(strict, refund(1)), rules(own_requests=True, on_timeout=OnTimeout.APPROVE))
+    assert (under.quorum, under.own_requests, under.on_timeout) == (3, False, OnTimeout.APPROVE)
+
+
+def test_high_risk_is_never_approved_by_timeout() -> None:
+    """R23: whatever the channel says."""
+    under = apply(judge(BOOK, refund(1, tool="drop_table")), rules(on_timeout=OnTimeout.APPROVE))
+    assert under.on_timeout is OnTimeout.REJECT

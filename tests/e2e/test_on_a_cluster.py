@@ -1,0 +1,33 @@
+"""The main job over real processes whose Redis is a Cluster."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+
+from bot.store.embedded import _free_port
+from localslack import LocalSlack
+from tests.e2e.test_main_job import ASK, card, mails, settled, told
+from tests.processes import town
+from tests.servers import a_cluster
+
+
+async def test_a_mail_is_approved_and_sent_and_both_processes_say_what_they_did(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    """R4: nothing of it needs one server; a run that parks at once goes through the job engine twice."""
+    worker, web = _free_port(), _free_port()
+    async with a_cluster(tmp_path / "cluster") as nodes:
+        url = nodes[0].url.replace("redis://", "redis+cluster://").removesuffix("/0")
+        async with town(slack, url, "acme", tmp_path / "data") as there:
+            await asyncio.gather(there.web(PORT=str(web)), there.worker(METRICS_PORT=str(worker), PARK_AFTER="0s"))
+            await slack.user("alice").command(ASK, channel="#general")
+            shown = await card(slack)
+            await slack.user("bob").click(shown, "Approve")
+            await settled(slack, shown.ts)
+            await told(slack, "demo model")
+            assert len(mails(there)) == 1
+            async with aiohttp.ClientSession() as session:
+                for port in (web, worker):
+                    async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                        assert "countersign_repairs_total" in await answer.text()

@@ -1,0 +1,158 @@
+"""On a Redis Cluster: every script, the subscription, the outbox, the journal and the job engine."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+from redis.crc import key_slot
+
+from bot import deadlines, flows
+from bot.core.errors import NotReplicated, StoreUnavailable, StoreUnsafe
+from bot.core.ids import RunId
+from bot.core.ports import TeamInfo
+from bot.core.requests import Status
+from bot.store.confirming import Replicas
+from bot.store.connecting import connect
+from bot.store.journal import RedisJournal
+from bot.store.outbox import Outbox
+from bot.store.queue import Queue, work
+from bot.store.store import Store
+from bot.store.wakeups import Wakeups
+from tests.making import attempt, question, rules
+from tests.servers import SLOTS, Server, a_cluster
+from tests.storing import NoQueue, new_run
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Server]]:
+    async with a_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
+
+
+@pytest_asyncio.fixture(loop_scope="module", params=[0, 1, 2])
+async def on_cluster(nodes: list[Server], request: pytest.FixtureRequest) -> AsyncIterator[tuple[Store, str]]:
+    """A store in a namespace of its own, its keys on the node of that number; reached by way of the first node."""
+    url = nodes[0].url.replace("redis://", "redis+cluster://").removesuffix("/0")
+    async with connect(url) as client:
+        store = Store(client, _namespace_on(request.param))
+        await store.check()
+        await store.set_defaults(rules(timeout=timedelta(minutes=5)))
+        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        yield store, url
+
+
+def _namespace_on(node: int) -> str:
+    while True:
+        name = "t" + secrets.token_hex(4)
+        if key_slot(name.encode()) * 3 // SLOTS == node:
+            return name
+
+
+async def test_a_request_is_asked_decided_delivered_and_recorded_on_a_cluster(
+    on_cluster: tuple[Store, str],
+) -> None:
+    """R3: one script decides, wherever its keys are."""
+    store, _ = on_cluster
+    lease = await new_run(store)
+    async with Wakeups(store) as wakeups:
+        await wakeups.listening()
+        asked = await flows.ask(store, lease, question())
+        waiting = asyncio.create_task(wakeups.settled(asked.id))
+        await asyncio.gather(*(flows.decide(store, NoQueue(), asked.id, attempt(asked, name="a")) for _ in range(5)))
+        settled = await asyncio.wait_for(waiting, 5)
+        assert settled.status is Status.APPROVED
+        await flows.answered(store, lease, settled)
+    journal = RedisJournal(store)
+    assert await journal.record(lease, "step/a", b"one") == b"one"
+    assert await journal.record(lease, "step/a", b"two") == b"one"
+    assert await journal.entries(lease.run) == {"step/a": b"one"}
+    outbox = Outbox(store)
+    await outbox.open()
+    assert await outbox.read(100) == []
+    entries = await outbox.read(100)
+    assert [event.type.value for _, event in entries] == [
+        "run_queued",
+        "run_started",
+        "request_asked",
+        "request_decided",
+        "decision_delivered",
+    ]
+    for entry, _ in entries:
+        await outbox.done(entry)
+    assert await outbox.overlooked(timedelta(0), 10) == []
+    assert [team.name for team in await store.teams()] == ["email"]
+    assert [run.id for run in await store.active_runs(10)] == [lease.run]
+
+
+@pytest.mark.parametrize("on_cluster", [1], indirect=True)
+async def test_deadlines_are_kept_on_a_cluster(on_cluster: tuple[Store, str]) -> None:
+    """R20: by the clock of the node that holds the request."""
+    store, _ = on_cluster
+    await store.set_defaults(rules(timeout=timedelta(seconds=1)))
+    lease = await new_run(store)
+    async with Wakeups(store) as wakeups:
+        keeping = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))
+        asked = await flows.ask(store, lease, question())
+        settled = await asyncio.wait_for(wakeups.settled(asked.id), 5)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+    assert settled.status is Status.EXPIRED
+    assert settled.decision is not None and asked.deadline is not None
+    assert timedelta(0) <= settled.decision.at - asked.deadline < timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("on_cluster", [1], indirect=True)
+async def test_the_job_engine_hands_runs_over_on_a_cluster(on_cluster: tuple[Store, str]) -> None:
+    """R5: under the same key names as on one server."""
+    store, url = on_cluster
+    stop, advanced = asyncio.Event(), []
+
+    async def advance(run: RunId) -> None:
+        advanced.append(run)
+        if len(advanced) == 2:
+            stop.set()
+
+    async with Queue(url, store.keys.prefix.strip("{}:")) as queue:
+        await queue.advance(RunId("r1"))
+        await queue.advance(RunId("r2"), after=timedelta(milliseconds=50))
+        await asyncio.wait_for(work(queue, advance, concurrency=5, redelivery=timedelta(seconds=5), stop=stop), 10)
+    assert sorted(advanced) == ["r1", "r2"]
+    assert await store.client.exists(f"{store.keys.prefix}jobs:stream") == 1
+
+
+@pytest.mark.parametrize("on_cluster", [0], indirect=True)
+async def test_a_cluster_with_one_primary_that_may_forget_is_refused(
+    on_cluster: tuple[Store, str], nodes: list[Server]
+) -> None:
+    """R4: every primary is asked, because a failover may move the keys to any."""
+    store, _ = on_cluster
+    await nodes[2].say("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(StoreUnsafe, match="allkeys-lru"):
+            await store.check()
+    finally:
+        await nodes[2].say("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+async def test_a_cluster_that_is_not_there_is_waited_for() -> None:
+    """R4: no node answers, and nothing was changed."""
+    async with connect("redis+cluster://127.0.0.1:1") as client:
+        with pytest.raises(StoreUnavailable, match="Nothing was changed"):
+            await Store(client, "nobody").check()
+
+
+async def test_a_decision_waits_for_the_replicas_of_the_node_that_holds_it(on_cluster: tuple[Store, str]) -> None:
+    """R4: these nodes have none, so nothing is acknowledged; and it is stored once."""
+    store, _ = on_cluster
+    asked = await flows.ask(store, await new_run(store), question())
+    wary = Store(store.client, store.keys.prefix.strip("{}:"), Replicas(1, timedelta(milliseconds=20)))
+    for _ in range(2):
+        with pytest.raises(NotReplicated, match="0 of 1"):
+            await flows.decide(wary, NoQueue(), asked.id, attempt(asked, name="click"))
+    seen = await store.request(asked.id)
+    assert seen is not None and seen.value.status is Status.APPROVED

@@ -1,0 +1,84 @@
+"""A primary that is lost, and a replica that the Sentinel puts in its place: everything goes on there."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agents.patience import patiently
+from bot import flows
+from bot.core.errors import StoreUnavailable
+from bot.core.ids import RunId
+from bot.core.ports import TeamInfo
+from bot.core.requests import Status
+from bot.store.confirming import Replicas
+from bot.store.connecting import connect
+from bot.store.queue import Queue, work
+from bot.store.store import Store
+from bot.store.wakeups import Wakeups
+from tests.making import attempt, question, rules
+from tests.servers import Watched, watched
+from tests.storing import NoQueue, new_run
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Watched]:
+    async with watched(tmp_path / "site") as site:
+        yield site
+
+
+@pytest.fixture
+async def there(site: Watched) -> AsyncIterator[Store]:
+    async with connect(site.url) as client:
+        store = Store(client, "acme", Replicas(1))
+        await store.check()
+        await store.set_defaults(rules())
+        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        yield store
+
+
+async def test_after_a_failover_requests_are_decided_and_waiting_futures_woken_on_the_new_primary(
+    site: Watched, there: Store
+) -> None:
+    """R5: the subscription is made anew there, and the state read back."""
+    lease = await new_run(there)
+    async with Wakeups(there) as wakeups:
+        await wakeups.listening()
+        asked = await flows.ask(there, lease, question())
+        second = await flows.ask(there, lease, question("another mail", agent="other"))
+        waiting = [asyncio.create_task(wakeups.settled(name.id)) for name in (asked, second)]
+        site.primary.send(signal.SIGKILL)
+        with pytest.raises(StoreUnavailable):
+            await there.now()
+        await site.failed_over()
+        there = Store(there.client, "acme")  # there is no replica any more that could confirm
+        for name in (asked, second):
+            await patiently(lambda name=name: flows.decide(there, NoQueue(), name.id, attempt(name)))
+        settled = await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    assert {request.status for request in settled} == {Status.APPROVED}
+
+
+async def test_after_a_failover_the_job_engine_goes_on_with_the_new_primary(site: Watched, there: Store) -> None:
+    """R5: jobs asked for there are done, by the worker that was connected to the lost one."""
+    stop, advanced = asyncio.Event(), asyncio.Queue[RunId]()
+
+    async def advance(run: RunId) -> None:
+        advanced.put_nowait(run)
+
+    async with Queue(site.url, "acme") as queue:
+        working = asyncio.create_task(
+            work(queue, advance, concurrency=5, redelivery=timedelta(seconds=5), stop=stop), name="work"
+        )
+        await queue.advance(RunId("r1"))
+        assert await advanced.get() == "r1"
+        site.primary.send(signal.SIGKILL)
+        await site.failed_over()
+        await patiently(lambda: queue.advance(RunId("r2")))
+        async with asyncio.timeout(15):
+            while await advanced.get() != "r2":
+                pass
+        stop.set()
+        await working
