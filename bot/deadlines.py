@@ -13,6 +13,7 @@ from bot import flows
 from bot.core.errors import CountersignError, StoreUnavailable
 from bot.core.ids import RequestId
 from bot.core.ports import Queue, Store
+from bot.core.requests import Status
 
 _BATCH: Final = 100
 LATE: Final = timedelta(seconds=5)
@@ -33,13 +34,15 @@ async def keep(store: Store, queue: Queue, hints: Hints) -> None:
         hints.due.clear()
         try:
             due, following, now = await store.due(_BATCH)
-            for request in due:
-                await _expire(store, queue, request)
+            settled = [request for request in due if await _expire(store, queue, request)]
         except StoreUnavailable as away:
             _log.warning("%s Deadlines are kept again when it is back.", away)
             await asyncio.sleep(1)
             continue
-        if due:
+        if settled:
+            continue
+        if due:  # another process must settle these
+            await asyncio.sleep(1)
             continue
         sleep = min(_LONGEST_SLEEP, following - now) if following else _LONGEST_SLEEP
         try:
@@ -49,13 +52,16 @@ async def keep(store: Store, queue: Queue, hints: Hints) -> None:
             pass
 
 
-async def _expire(store: Store, queue: Queue, request: RequestId) -> None:
+async def _expire(store: Store, queue: Queue, request: RequestId) -> bool:
+    """Whether it does not wait any more."""
     try:
         settled = await flows.expire(store, queue, request)
         late = settled.decision.at - settled.deadline if settled and settled.decision and settled.deadline else None
         if late is not None and late > LATE:
             _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, late.seconds)
+        return settled is not None and settled.status is not Status.PENDING
     except StoreUnavailable:
         raise
     except CountersignError as wrong:
         _log.error("Request %s is due and cannot be settled: %s", request, wrong)
+        return False
