@@ -103,8 +103,8 @@ class Town:
     def __init__(self, slack: LocalSlack, redis_url: str, namespace: str, data: Path) -> None:
         self.slack = slack
         self.data = data
-        self.redis_url = redis_url
         self.common = {"REDIS_URL": url_of("web", redis_url), "NAMESPACE": namespace, "LOG_LEVEL": "INFO"}
+        self.agents = {**self.common, "REDIS_URL": url_of("worker", redis_url)}
         self.processes: list[Process] = []
 
     async def web(self, *, http: bool = False, **env: str) -> Process:
@@ -130,8 +130,7 @@ class Town:
 
     async def worker(self, **env: str) -> Process:
         """A worker process that has announced its teams."""
-        url = url_of("worker", self.redis_url)
-        process = await self._start("agents", {"REDIS_URL": url, "DATA_DIR": str(self.data), "LEASE": "5s", **env})
+        process = await self._start("agents", {**self.agents, "DATA_DIR": str(self.data), "LEASE": "5s", **env})
         await process.ready()
         return process
 

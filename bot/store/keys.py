@@ -27,7 +27,7 @@
 | `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never | both |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
 | `{ns}:events` | stream | everything that happened: audit log and outbox | never | web |
-| `{ns}:reports` | stream | what the workers report, until web takes it over into the events | never | both |
+| `{ns}:reports` | stream | what the workers report, until web takes it over into the events | never | worker |
 | `{ns}:scribe` | hash | lease of the scribe, as for a run | never | web |
 | `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min | both |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – | web |
