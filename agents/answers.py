@@ -1,32 +1,28 @@
 """What an agent reads after people were asked: one fixed text per outcome, and the same as data in the metadata.
 
 The text leaves nothing to guess (R16, R17): what was decided, by whom, why, what to do next and what not. Words of
-people are quoted, a line each, so that they cannot pose as the decision. Code reads the metadata, never the text.
+people are quoted, a line each, so that they cannot pose as the decision. Code reads the metadata, never the text. The
+texts themselves stand in `agents.wording`.
 """
 
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from autogen_agentchat.base import TerminatedException, TerminationCondition
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage
 
+from agents import wording
 from bot.core.ids import Digest, RequestId, UserId
 from bot.core.requests import How, Request, Status
+from bot.core.secrets import hide_in
 
 METADATA: Final = "countersign"
 """The key of the decision in a message's metadata; its value is JSON, because AutoGen's metadata holds texts."""
-
-_APPROVED_NEXT = (
-    "Do next: go on with exactly the content that was shown, unchanged.\n"
-    "Do not: change it, add to it, or do anything else that needs approval without asking again."
-)
-_NOT_ALLOWED = (
-    "Do not: bring about this outcome in any other way, in parts, in other words or through another agent or tool; "
-    "by any other way it is refused too. Silence is not consent."
-)
+LONGEST_CHANGE: Final = 500
+"""Characters of a value in the list of what was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +35,7 @@ class Decided:
     how: How
     by: tuple[UserId, ...] = ()
     words: str = ""
+    chosen: tuple[str, ...] = ()
 
     def who(self) -> str:
         """reviewer U0BOB, or reviewers U0BOB and U0EVE; "nobody" when no person decided."""
@@ -52,7 +49,9 @@ def decided(request: Request) -> Decided:
     if request.decision is None:
         raise ValueError(f"Request {request.id} is not decided.")
     decision = request.decision
-    return Decided(request.id, request.digest, decision.outcome, decision.how, decision.by, decision.words)
+    return Decided(
+        request.id, request.digest, decision.outcome, decision.how, decision.by, decision.words, decision.chosen
+    )
 
 
 def metadata_of(decision: Decided) -> dict[str, str]:
@@ -67,6 +66,7 @@ def metadata_of(decision: Decided) -> dict[str, str]:
                 "how": decision.how,
                 "by": decision.by,
                 "words": decision.words,
+                "chosen": decision.chosen,
             }
         )
     }
@@ -85,64 +85,41 @@ def decision_in(message: BaseAgentEvent | BaseChatMessage) -> Decided | None:
         How(data["how"]),
         tuple(UserId(user) for user in data["by"]),
         data["words"],
+        tuple(data.get("chosen", ())),
     )
 
 
 def answer(request: Request) -> str:
     """The text that the agents read about a settled request. ValueError if it still waits."""
     decision = decided(request)
-    at = _when(request)
-    match decision.outcome, decision.how:
-        case Status.APPROVED, How.TIMEOUT:
-            return _text(
-                "APPROVED BY TIMEOUT",
-                f"Nobody answered until {at}. This channel's settings say that the content then counts as approved; "
-                "no person has looked at it.",
-                _APPROVED_NEXT,
-                decision,
-            )
-        case Status.APPROVED, _:
-            return _text("APPROVED", f"Approved by {decision.who()} at {at}.", _APPROVED_NEXT, decision)
-        case Status.EDITED, _:
-            return _text(
-                "APPROVED WITH CHANGES",
-                f"Approved by {decision.who()} at {at}, but changed. Only the changed content is approved; what was "
-                "asked for is not.",
-                "Do next: go on with exactly the changed content.\n" + _NOT_ALLOWED,
-                decision,
-            )
-        case Status.REJECTED, _:
-            return _text(
-                "REJECTED",
-                f"Rejected by {decision.who()} at {at}. It was not done and must not be done.",
-                "Do next: say in a sentence that it was not done and why, and do only what does not need it.\n"
-                + _NOT_ALLOWED,
-                decision,
-            )
-        case Status.ANSWERED, _:
-            return _text(
-                "ANSWERED, NOT APPROVED",
-                f"Answered by {decision.who()} at {at}. This is neither an approval nor a rejection; nothing is "
-                "approved, whatever the words say.",
-                "Do next: work the reviewer's words in, and show the whole new content to be judged again.\n"
-                "Do not: go on as if it were approved.",
-                decision,
-            )
-        case Status.EXPIRED, _:
-            return _text(
-                "EXPIRED, NOBODY ANSWERED",
-                f"Nobody answered until {at}. This is not a rejection and not an approval: nobody has decided, and "
-                "nothing is approved.",
-                "Do next: say in a sentence that nobody answered in time and that it was not done.\n" + _NOT_ALLOWED,
-                decision,
-            )
-        case _:
-            return _text(
-                "WITHDRAWN",
-                f"The question was taken back at {at} before anybody decided; nothing is approved.",
-                "Do next: nothing that needed this answer.\n" + _NOT_ALLOWED,
-                decision,
-            )
+    text = wording.of(request.question.kind, _outcome(request, decision))
+    parts = [f"DECISION: {text.title} (request {decision.request})", _fill(text.facts, request, decision)]
+    if decision.chosen:
+        parts.append("Chosen:\n" + quoted("\n".join(" ".join(option.split()) for option in decision.chosen)))
+    if request.status is Status.EDITED and request.question.call is not None:
+        parts.append("What was changed:\n" + "\n".join(changes(request)))
+    if decision.words:
+        parts.append(f"The words given with it, quoted:\n{quoted(decision.words)}")
+    elif decision.outcome is Status.REJECTED:
+        parts.append("No reason was given.")
+    return "\n".join([*parts, text.then])
+
+
+def again(request: Request) -> str:
+    """The same, for who wants exactly what was refused already."""
+    return f"{answer(request)}\n{wording.AGAIN}"
+
+
+def spent(request: Request) -> str:
+    """For a second action on one approval."""
+    return f"DECISION: {wording.SPENT.title} (request {request.id})\n{wording.SPENT.facts}\n{wording.SPENT.then}"
+
+
+def refused(tool: str, why: str) -> str:
+    """For a call that the team's policy refused; `why` is the policy's own sentence."""
+    text = wording.REFUSED
+    reason = f"The policy's reason, quoted:\n{quoted(why)}" if why else "The policy gives no reason."
+    return f"DECISION: {text.title}\n{text.facts.format(tool=tool)}\n{reason}\n{text.then}"
 
 
 def quoted(words: str) -> str:
@@ -150,20 +127,48 @@ def quoted(words: str) -> str:
     return "\n".join(f"> {line}" for line in words.splitlines())
 
 
-def _text(title: str, facts: str, then: str, decision: Decided) -> str:
-    parts = [f"DECISION: {title} (request {decision.request})", facts]
-    if decision.words:
-        parts.append(f"The words given with it, quoted:\n{quoted(decision.words)}")
-    elif decision.outcome is Status.REJECTED:
-        parts.append("No reason was given.")
-    return "\n".join([*parts, then])
+def changes(request: Request) -> list[str]:
+    """What a reviewer changed in a call, a line for each argument; of secrets only that they were changed."""
+    call, decision = request.question.call, request.decision
+    if call is None or decision is None or not decision.arguments:
+        return []
+    sides = [json.loads(call.arguments), json.loads(decision.arguments)]
+    true = [_leaves(side) for side in sides]
+    seen = [_leaves(hide_in(side, call.hidden)[0]) for side in sides]
+    lines = []
+    for path in sorted(true[0].keys() | true[1].keys()):
+        before, after = (side.get(path) for side in true)
+        if before != after:
+            hidden = any(side.get(path) != shown.get(path) for side, shown in zip(true, seen, strict=True))
+            lines.append(f"- {path}: " + ("changed (hidden)" if hidden else f"{_short(before)} → {_short(after)}"))
+    return lines
 
 
-def _when(request: Request) -> str:
+def _leaves(value: Any, path: str = "") -> dict[str, str]:
+    """Every value of a JSON text that holds no others, as JSON, by its path."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not value or not isinstance(value, dict | list):
+        return {path: json.dumps(value, ensure_ascii=False)}
+    return {k: v for key, one in inner for k, v in _leaves(one, f"{path}.{key}" if path else str(key)).items()}
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "(nothing)"
+    return value if len(value) <= LONGEST_CHANGE else f"{value[:LONGEST_CHANGE]}… ({len(value):,} characters)"
+
+
+def _outcome(request: Request, decision: Decided) -> wording.Outcome:
+    if decision.outcome is Status.APPROVED and decision.how is How.TIMEOUT:
+        return "approved by timeout"
+    return "chosen" if decision.chosen else decision.outcome
+
+
+def _fill(facts: str, request: Request, decision: Decided) -> str:
     at: datetime | None = request.decision.at if request.decision else None
-    if request.decision is not None and request.decision.how is How.TIMEOUT:
+    if decision.how is How.TIMEOUT:
         at = request.deadline
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "now"
+    return facts.format(by=decision.who(), at=f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "now")
 
 
 class DecisionTermination(TerminationCondition):

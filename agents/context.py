@@ -2,27 +2,36 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import datetime
 from random import Random
+from typing import Any, Final
 
+from autogen_agentchat.agents import ApprovalRequest, ApprovalResponse
 from autogen_core import CancellationToken
+from autogen_core.code_executor import CodeExecutor
 from autogen_core.models import ChatCompletionClient
-from autogen_core.tools import Workbench
+from autogen_core.tools import BaseTool, Workbench
 
+from agents.asking import AskHuman
 from agents.conversation import GO_ON
 from agents.demo_model import DemoModel, Script
 from agents.doubts import Doubts
+from agents.executors import GatedExecutor, approval_func
+from agents.gate import Gate, Renderer
 from agents.human import Desk, Human, Reviewer
 from agents.journal import Entry, RunJournal, effect
 from agents.journaled_model import JournaledModel
 from agents.modes import IsTermination, Mode, Policy, says_terminate
 from agents.patience import patiently
+from agents.policies import Ask
 from agents.proxy import REPLIES, HumanProxy
-from agents.tools import JournaledTools, Offered
+from agents.toolbox import Offered
+from agents.tools import JournaledTools, Rules
 from agents.usage import Budget
 from bot import flows
-from bot.core.errors import LeaseLost, NotFound
+from bot.core.errors import ActionFailed, LeaseLost, NotFound, WrongTeam
 from bot.core.ids import RequestId
 from bot.core.ports import Lease, Queue, Store, Wakeups
 from bot.core.requests import Request
@@ -30,6 +39,18 @@ from bot.core.runs import Run
 from bot.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
+_RUN: Final[ContextVar["RunContext"]] = ContextVar("run")
+
+
+def current_run() -> "RunContext":
+    """The run that this code belongs to. ActionFailed outside of one: then nobody could be asked."""
+    try:
+        return _RUN.get()
+    except LookupError:
+        raise ActionFailed(
+            "This is done only within a run, because people must be asked first; there is none here, so nothing was "
+            "done."
+        ) from None
 
 
 class RunContext:
@@ -60,12 +81,15 @@ class RunContext:
         self._model = model
         self._script = script
         self.activity = journal.activity
-        self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, journal)
+        self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, journal, settings.requests)
         self._doubts = Doubts(self._desk, journal, self.give_up, run.team)
         journal.before_live = self._doubts.before_live
         journal.now = self._now
         journal.behind.give_up = self.give_up
         self.transcript = self._desk.transcript
+        self._gate = Gate(run, lease, store, journal, self._desk, self.request, self.give_up)
+        self._tool_names: dict[str, set[str]] = {}
+        self._to_stop: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._budget = Budget(journal, settings.model_calls)
 
     @property
@@ -131,15 +155,80 @@ class RunContext:
         return await self._once(name, content if shown is None else shown, key, lambda _: act(), idempotent=False)
 
     def tools(
-        self, agent: str, tools: Workbench | Sequence[Offered], *, idempotent: bool | Collection[str] = False
+        self,
+        agent: str,
+        tools: Workbench | Sequence[Offered],
+        *,
+        ask: Ask = None,
+        idempotent: bool | Collection[str] = False,
+        show: Mapping[str, Renderer] | None = None,
+        hide: Mapping[str, Collection[str]] | None = None,
     ) -> Workbench:
         """Tools for the agent of this name: `AssistantAgent(…, workbench=run.tools("clerk", [order]))`.
+
+        People are asked before each call that the workspace's policy does not let pass, or as `ask` says: True, each;
+        False, none; names of tools; a mapping from names to `Tier`, where what is not named is asked about; or a
+        function of the `Proposal`. The stricter of the two counts, and what is not asked about is recorded. `show`
+        draws the arguments of a tool as people read them best, and `hide` names paths of arguments (`card.number`)
+        that nobody sees, besides those that look secret.
 
         Each call happens at most once in the life of the run; what it returned, an error too, is recorded. `idempotent`
         tools (True: all; else those of these names) are called again with the same key if a call was cut off; of
         others people are asked whether it happened.
+
+        A workbench belongs to the run: it is stopped when the run leaves this process, so each build makes its own.
+        WrongTeam if two tools of one agent have the same name, or a rule names a tool that there is not.
         """
-        return JournaledTools(agent, tools, self._journal, self._once, self.give_up, idempotent=idempotent)
+        wrapped = self._wrapped(agent, tools, Rules(ask, idempotent, show or {}, hide or {}))
+        taken = self._tool_names.setdefault(agent, set())
+        if twice := sorted(taken.intersection(wrapped.names)):
+            raise WrongTeam(
+                f"The agent “{agent}” is given a tool of the name “{twice[0]}” twice, so nobody could say which one "
+                "was approved. Nothing was done; give one of them another name, or build the tools once."
+            )
+        taken.update(wrapped.names)
+        self._to_stop.append((f"A workbench of “{agent}”", wrapped.stop))
+        return wrapped
+
+    async def call(self, tool: Offered, name: str, arguments: dict[str, Any], rules: Rules) -> tuple[str, bool]:
+        """One call of a tool that belongs to no agent's list: its text, and whether that is an error."""
+        result = await self._wrapped(name, [tool], rules).call_tool(name, arguments, self.token)
+        return result.to_text(), result.is_error
+
+    def executor(self, agent: str, executor: CodeExecutor, *, ask: Ask = None) -> GatedExecutor:
+        """`CodeExecutorAgent(name, run.executor(name, …), approval_func=approved_by_the_executor)`: people see the code
+        whole before it runs, and it runs at most once in the life of the run. It is started when it is needed, and
+        stopped with the run in this process."""
+        gated = GatedExecutor(agent, executor, self._gate, self._journal, self._once, self.give_up, ask)
+        self._to_stop.append((f"The executor of “{agent}”", gated.stop))
+        return gated
+
+    def code_approval(self, agent: str, *, ask: Ask = None) -> Callable[[ApprovalRequest], Awaitable[ApprovalResponse]]:
+        """`approval_func` for a team that keeps its own executor. Results are not recorded: when the run is rebuilt,
+        people are asked what became of code that was let through. `executor` does without."""
+        return approval_func(agent, self._gate, self._journal, self._doubts.once, self.give_up, ask)
+
+    def ask_human(self, agent: str) -> BaseTool[Any, Any]:
+        """A tool by which the agent of this name asks people itself, in words or with options.
+
+        It goes beside the agent's others: `run.tools("clerk", [order, run.ask_human("clerk")])`.
+        """
+        return AskHuman(agent, self._gate, self._journal, self._desk, self.give_up)
+
+    def enter(self) -> None:
+        """From here on, in this task and those that it starts, `current_run` is this one."""
+        _RUN.set(self)
+
+    async def close(self) -> None:
+        """Stop what the team's workbenches and code run in."""
+        for name, stop in self._to_stop:
+            try:
+                await stop()
+            except Exception as error:
+                log.warning("Run %s: %s did not stop: %s", self.run.id, name, error)
+
+    def _wrapped(self, agent: str, tools: Workbench | Sequence[Offered], rules: Rules) -> JournaledTools:
+        return JournaledTools(agent, tools, self._gate, self._journal, self._once, self.give_up, rules)
 
     async def now(self, agent: str = "") -> datetime:
         """The store's clock, UTC; in a rebuilt run what it was then. Agents that go on at once name themselves."""

@@ -70,7 +70,7 @@ class Desk:
     """Where the humans of one run put their questions.
 
     `token` is the run's own; `give_up` is told what makes going on impossible, because AutoGen turns exceptions into
-    text.
+    text. `limit`: more questions than that end the run; 0: no limit.
     """
 
     def __init__(
@@ -82,10 +82,12 @@ class Desk:
         token: CancellationToken,
         give_up: Callable[[Exception], None],
         journal: RunJournal,
+        limit: int = 0,
     ) -> None:
         self.transcript = Transcript()
         self._journal = journal
         self._activity = journal.activity
+        self._limit = limit
         self._store = store
         self._queue = queue
         self._lease = lease
@@ -140,7 +142,7 @@ class Desk:
     async def _settled(self, question: Question) -> Request:
         try:
             await self._journal.behind.written()
-            request = await patiently(lambda: flows.ask(self._store, self._lease, question))
+            request = await patiently(lambda: flows.ask(self._store, self._lease, question, self._limit))
             with self._activity.asking(request.id):
                 request = await self._wait(request)
             with self._activity.working():

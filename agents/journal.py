@@ -97,6 +97,10 @@ class RunJournal:
         self._unused.discard(key)
         return self._entries.get(key)
 
+    def recorded(self, kind: str) -> list[str]:
+        """The values of everything of this kind."""
+        return [entry.value for key, entry in self._entries.items() if key.startswith(f"{kind}/")]
+
     async def again(self, key: str) -> Entry | None:
         """The same, and a result only in its turn."""
         entry = self.found(key)

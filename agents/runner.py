@@ -17,6 +17,7 @@ from autogen_core.models import ChatCompletionClient
 from agents import cut_off
 from agents.context import RunContext
 from agents.conversation import from_people
+from agents.deliveries import lighten
 from agents.journal import RunJournal
 from agents.patience import ended, patiently
 from agents.teams import Conclusion, Team, Teams
@@ -72,6 +73,7 @@ class Runner:
         self._script = script
         self._hand: set[RunId] = set()
         self._pace = Pace()
+        lighten()
 
     async def advance(self, run: RunId) -> None:
         """See the run to its end or until it parks, unless another holds it. StoreUnavailable only when stopping."""
@@ -160,6 +162,7 @@ class Runner:
             driving.cancel()
             await ended(*first[1:], *helpers)
             await journal.behind.close()
+            await context.close()
         if conclusion is not None:
             await self._end(lease, *conclusion, usage=add_up(journal))
 
@@ -180,6 +183,7 @@ class Runner:
 
     async def _drive(self, context: RunContext, team: Team, teller: Teller) -> Conclusion:
         result: TaskResult | None = None
+        context.enter()
         built = team.build(context)
         async for item in built.run_stream(task=context.task, cancellation_token=context.token):
             if isinstance(item, TaskResult):

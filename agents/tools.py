@@ -1,36 +1,42 @@
-"""Tools of which each call happens at most once in the life of a run, however often the run is rebuilt.
+"""Tools of which each call passes the gate, and happens at most once in the life of a run, however often it is rebuilt.
 
-AutoGen's agents call tools through a workbench; this one records `started` before a call and its result after it. A
-call found started and not ended is done again, under the same idempotency key, if its tool is declared idempotent;
-else people are asked.
+AutoGen's agents call tools through a workbench; this one brings each call to the gate, records `started` before it and
+its result after it. A call found started and not ended is done again, under the same idempotency key, if its tool is
+declared idempotent; else people are asked.
 """
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
-from autogen_core.tools import (
-    BaseTool,
-    FunctionTool,
-    StaticWorkbench,
-    TextResultContent,
-    ToolResult,
-    ToolSchema,
-    Workbench,
-)
-from pydantic import ValidationError
+from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
+from agents import answers
+from agents.gate import Denial, Gate, Permit, Renderer, Wanted, written
 from agents.journal import RunJournal
-from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
+from agents.policies import Ask, named
+from agents.toolbox import (
+    ARGUMENT,
+    AsksItself,
+    Listed,
+    Offered,
+    as_tool,
+    error_result,
+    recorded_result,
+    takes_key,
+    without_key,
+)
+from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
 from bot.core.ids import digest_of
+from bot.core.requests import Status
+from bot.core.secrets import hide_in
 
-ARGUMENT: Final = "idempotency_key"
-"""A tool that takes an argument of this name gets its key there; no model sees the argument."""
-
-Offered = BaseTool[Any, Any] | Callable[..., Any]
 _KEY: ContextVar[str] = ContextVar(ARGUMENT)
 
 
@@ -47,33 +53,85 @@ def idempotency_key() -> str:
     return _KEY.get()
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the calls of a set of tools are judged and shown.
+
+    `idempotent`: all of them are, or those of these names. `show` draws the arguments of the tool of that name; `hide`
+    are paths of its arguments that nobody may see.
+    """
+
+    ask: Ask = None
+    idempotent: bool | Collection[str] = False
+    show: Mapping[str, Renderer] = field(default_factory=dict)
+    hide: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def names(self) -> frozenset[str]:
+        """Every tool that is named; each must exist, or a mistake would open the gate for another."""
+        declared = () if isinstance(self.idempotent, bool) else self.idempotent
+        return named(self.ask) | named(declared) | self.show.keys() | self.hide.keys()
+
+
 class JournaledTools(Workbench):
-    """The tools of one agent. `idempotent`: all of them are, or those of these names.
+    """The tools of one agent.
 
     `failed` is told what makes going on impossible; the agent then reads an error, because AutoGen 0.7's
-    AssistantAgent waits for ever for a tool call that raises.
+    AssistantAgent waits for ever for a tool call that raises. WrongTeam if two tools of a list have one name, or a rule
+    names a tool that is not in it.
     """
 
     def __init__(
         self,
         agent: str,
         tools: Workbench | Sequence[Offered],
+        gate: Gate,
         journal: RunJournal,
         once: Once,
         failed: Callable[[Exception], None],
-        *,
-        idempotent: bool | Collection[str] = False,
+        rules: Rules,
     ) -> None:
         self._agent = agent
-        self._tools = tools if isinstance(tools, Workbench) else _Listed([_as_tool(tool) for tool in tools])
+        self._gate = gate
         self._journal = journal
         self._once = once
         self._failed = failed
-        self._idempotent = idempotent
+        self._rules = rules
+        self._own: dict[str, BaseTool[Any, Any]] = {}
+        if isinstance(tools, Workbench):
+            self._tools = tools
+        else:
+            listed = [as_tool(tool) for tool in tools]
+            self._check([tool.name for tool in listed])
+            self._own = {tool.name: tool for tool in listed}
+            self._tools = Listed(listed)
+
+    @property
+    def names(self) -> list[str]:
+        """The names that are known before anybody lists the tools: none of a workbench."""
+        return list(self._own)
+
+    def _check(self, names: list[str]) -> None:
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
+        if twice:
+            raise WrongTeam(
+                f"The agent “{self._agent}” has two tools of the name “{twice[0]}”, so nobody could say which one was "
+                "approved. Nothing was done; give one of them another name."
+            )
+        if missing := sorted(self._rules.names() - set(names)):
+            raise WrongTeam(
+                f"The rules for the tools of “{self._agent}” name “{missing[0]}”, and there is no such tool. Nothing "
+                "was done; correct the name."
+            )
 
     async def list_tools(self) -> list[ToolSchema]:
         """What the model may call, without the argument that is not the model's to give."""
-        return [_without_key(schema) for schema in await self._tools.list_tools()]
+        schemas = [without_key(schema) for schema in await self._tools.list_tools()]
+        try:
+            self._check([schema["name"] for schema in schemas])
+        except WrongTeam as wrong:
+            self._failed(wrong)
+            return []
+        return schemas
 
     async def call_tool(
         self,
@@ -82,43 +140,92 @@ class JournaledTools(Workbench):
         cancellation_token: CancellationToken | None = None,
         call_id: str | None = None,
     ) -> ToolResult:
-        """The recorded result, or that of the call. It is not cut off in the middle, unless it is idempotent."""
-        given = {key: value for key, value in (arguments or {}).items() if key != ARGUMENT}
-        written = json.dumps(given, sort_keys=True, ensure_ascii=False)
-        key = self._journal.key("tool", self._agent, name, written, call_id or "")
-        shown = f"{written}\n\nfor {self._agent}" + (f", call {call_id}" if call_id else "")
-
-        async def act(attempt: str) -> str:
-            return (await self._call(name, given, attempt, call_id)).model_dump_json()
-
-        everything = self._idempotent is True
-        idempotent = everything or (not isinstance(self._idempotent, bool) and name in self._idempotent)
+        """The recorded result, that of the call, or why it was not made. It is not cut off in the middle, unless it is
+        idempotent."""
         try:
-            found = await self._once(name, shown, key, act, idempotent=idempotent)
-        except ActionFailed as failure:
-            return _error(name, str(failure))
+            return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
+        except (ActionFailed, ValueError) as failure:
+            return error_result(name, str(failure))
         except CountersignError as error:
             self._failed(error)
-            return _error(name, str(error))
+            return error_result(name, str(error))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            return _error(name, "The run is let go by this process.")
-        return _result(name, found)
+            return error_result(name, "The run is let go by this process.")
+        except Exception as error:
+            return error_result(name, str(error) or type(error).__name__)
 
-    async def _call(self, name: str, arguments: dict[str, Any], attempt: str, call_id: str | None) -> ToolResult:
+    async def _judged(self, name: str, arguments: Any, token: CancellationToken, call_id: str) -> ToolResult:
+        if not isinstance(arguments, Mapping | None):
+            raise ValueError("The call was not made: its arguments are no object with names.")
+        given = {key: value for key, value in (arguments or {}).items() if key != ARGUMENT}
+        schemas = {schema["name"]: schema for schema in await self.list_tools()}
+        if name not in schemas:
+            return error_result(name, f"Tool {name} not found.")
+        own = self._own.get(name)
+        if isinstance(own, AsksItself):
+            return await self._tools.call_tool(name, given, token, call_id)
+        rules = self._rules
+        wanted = Wanted(
+            self._agent,
+            name,
+            written(given),
+            rules.ask,
+            tuple(schemas),
+            schema=json.dumps(schemas[name].get("parameters", {}), sort_keys=True),
+            show=rules.show.get(name),
+            hide=tuple(rules.hide.get(name, ())),
+            call=call_id,
+        )
+        if own is not None and rules.ask is not False:
+            # Nobody need judge what the tool will not take.
+            own.args_type().model_validate({ARGUMENT: "", **given} if takes_key(own.schema) else given)
+        async with self._gate.judged(wanted) as verdict:
+            if isinstance(verdict, Denial):
+                return error_result(name, verdict.text)
+            if isinstance(own, AgentTool | TeamTool):
+                # What happens inside is recorded there; recorded here, too, nobody inside could be waited for at rest.
+                await self._gate.passed(verdict)
+                verdict.check(name, arguments := json.loads(verdict.arguments))
+                result = await self._tools.call_tool(name, arguments, token, call_id)
+            else:
+                result = await self._permitted(verdict, given, call_id)
+            return _said(verdict, result)
+
+    async def _permitted(self, permit: Permit, given: dict[str, Any], call_id: str) -> ToolResult:
+        name, agent = permit.wanted.tool, self._agent
+        as_called = json.dumps(given, sort_keys=True, ensure_ascii=False)
+        once = (permit.request.id,) if permit.request is not None else (as_called, call_id)
+        key = self._journal.key("tool", agent, name, *once)
+        if self._journal.found(key) is None:
+            await self._gate.passed(permit)
+        seen = hide_in(json.loads(permit.arguments), permit.wanted.hide)[0]
+        shown = f"{json.dumps(seen, sort_keys=True, ensure_ascii=False)}\n\nfor {agent}"
+        shown += f", call {call_id}" if call_id else ""
+
+        async def act(attempt: str) -> str:
+            return (await self._call(permit, attempt, call_id)).model_dump_json()
+
+        declared = self._rules.idempotent
+        idempotent = declared if isinstance(declared, bool) else name in named(declared)
+        return recorded_result(name, await self._once(name, shown, key, act, idempotent=idempotent))
+
+    async def _call(self, permit: Permit, attempt: str, call_id: str) -> ToolResult:
+        name, arguments = permit.wanted.tool, json.loads(permit.arguments)
         own = digest_of(self._journal.run, attempt)[:32]
         _KEY.set(own)
-        for schema in await self._tools.list_tools():
-            if schema["name"] == name and ARGUMENT in schema.get("parameters", {}).get("properties", {}):
-                arguments = {**arguments, ARGUMENT: own}
         try:
+            schemas = {schema["name"]: schema for schema in await self._tools.list_tools()}
+            permit.check(name, arguments)
+            if name in schemas and takes_key(schemas[name]):
+                arguments = {**arguments, ARGUMENT: own}
             return await self._tools.call_tool(name, arguments, CancellationToken(), call_id)
-        except (OutcomeUnknown, LeaseLost):
+        except (OutcomeUnknown, LeaseLost, ActionFailed):
             raise
         except Exception as error:
-            return _error(name, str(error) or type(error).__name__)
+            return error_result(name, str(error) or type(error).__name__)
 
     async def start(self) -> None:
         await self._tools.start()
@@ -136,48 +243,9 @@ class JournaledTools(Workbench):
         await self._tools.load_state(state)
 
 
-class _Listed(StaticWorkbench):
-    """AutoGen's, but what a tool raises comes out: a tool may say OutcomeUnknown."""
-
-    async def call_tool(
-        self,
-        name: str,
-        arguments: Mapping[str, Any] | None = None,
-        cancellation_token: CancellationToken | None = None,
-        call_id: str | None = None,
-    ) -> ToolResult:
-        tool = next((tool for tool in self._tools if tool.name == name), None)
-        if tool is None:
-            return _error(name, f"Tool {name} not found.")
-        given = await tool.run_json(arguments or {}, cancellation_token or CancellationToken(), call_id=call_id)
-        return ToolResult(name=name, result=[TextResultContent(content=tool.return_value_as_string(given))])
-
-
-def _as_tool(tool: Offered) -> BaseTool[Any, Any]:
-    if isinstance(tool, BaseTool):
-        return tool
-    return FunctionTool(tool, description=tool.__doc__ or "")
-
-
-def _without_key(schema: ToolSchema) -> ToolSchema:
-    parameters = schema.get("parameters")
-    if parameters is None or ARGUMENT not in parameters["properties"]:
-        return schema
-    shown = parameters.copy()
-    shown["properties"] = {name: value for name, value in parameters["properties"].items() if name != ARGUMENT}
-    shown["required"] = [name for name in parameters.get("required", []) if name != ARGUMENT]
-    whole = schema.copy()
-    whole["parameters"] = shown
-    return whole
-
-
-def _error(name: str, sentence: str) -> ToolResult:
-    return ToolResult(name=name, result=[TextResultContent(content=sentence)], is_error=True)
-
-
-def _result(name: str, found: str) -> ToolResult:
-    """What was recorded; or a person's words about a call that nobody knew the end of."""
-    try:
-        return ToolResult.model_validate_json(found)
-    except ValidationError:
-        return ToolResult(name=name, result=[TextResultContent(content=found)])
+def _said(permit: Permit, result: ToolResult) -> ToolResult:
+    """The result, and before it what a reviewer changed, if somebody did (R18)."""
+    if permit.request is None or permit.request.status is not Status.EDITED:
+        return result
+    told = f"{answers.answer(permit.request)}\nThe result of the changed call:"
+    return result.model_copy(update={"result": [TextResultContent(content=told), *result.result]})

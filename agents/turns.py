@@ -16,7 +16,10 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 SETTLED_AFTER: Final = 300
-"""Rounds of the event loop until what a result sets off inside AutoGen has reached the conversation."""
+"""Rounds of the event loop until what a result sets off inside AutoGen has reached the conversation, in a busy process;
+AutoGen waits for nothing outside meanwhile, so …"""
+QUIET_FOR: Final = 10
+"""… after so many rounds in a row in which nothing else was to be done, it has."""
 MISSING_AFTER: Final = timedelta(seconds=5)
 """A recorded result that nobody asks for any more holds up the others for this long; then order is given up."""
 
@@ -60,7 +63,7 @@ class Turns:
                 self._next()
             else:
                 self._settling = True
-                self._settle(SETTLED_AFTER)
+                self._settle(SETTLED_AFTER, QUIET_FOR)
 
     async def come(self, place: int) -> None:
         """Returns when all earlier results were handed on."""
@@ -77,9 +80,12 @@ class Turns:
             finally:
                 self._waiting.pop(place, None)
 
-    def _settle(self, rounds: int) -> None:
-        if rounds:
-            asyncio.get_running_loop().call_soon(self._settle, rounds - 1)
+    def _settle(self, rounds: int, quiet: int) -> None:
+        loop = asyncio.get_running_loop()
+        # asyncio's own loops have it; with another one all rounds are waited for.
+        others = getattr(loop, "_ready", True)
+        if rounds and quiet:
+            loop.call_soon(self._settle, rounds - 1, QUIET_FOR if others else quiet - 1)
         else:
             self._settling = False
             self._next()

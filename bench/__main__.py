@@ -1,4 +1,4 @@
-"""`python -m bench [--quick]`: three tables, about three minutes. A missed aim is said, and is no failure."""
+"""`python -m bench [--quick]`: its tables, about eight minutes. A missed aim is said, and is no failure."""
 
 import argparse
 import asyncio
@@ -8,22 +8,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import clicking, in_memory, waking
+from bench import clicking, in_memory, surviving, waking
 from bench.clicking import Round
 from bench.in_memory import Woken
+from bench.telling import percentile, verdict
 from bench.waking import Waking
 from bot.store.embedded import EmbeddedRedis
-
-
-def verdict(met: bool) -> str:
-    """The last word of a table."""
-    return "met" if met else "MISSED"
-
-
-def percentile(values: list[float], percent: int) -> float:
-    """The smallest value that so many percent do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 def show_waking(seen: Waking) -> None:
@@ -96,6 +86,7 @@ async def main(*, quick: bool) -> None:
                 show_waking(await waking.measure(server.url, Path(folder) / f"data{http:d}", rounds, http=http))
             show_in_memory([await in_memory.measure(server.url, Path(folder) / "data", rounds, n) for n in (1, crowd)])
             show_clicking(await clicking.measure(server.url, takes, clicks))
+            await surviving.show(server.url, Path(folder), surviving.QUICK if quick else surviving.WHOLE)
     print(f"\n{time.perf_counter() - begun:.0f} s")
 
 

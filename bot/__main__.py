@@ -16,6 +16,7 @@ from bot import deadlines, policy_cli, policy_file
 from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
 from bot.core.ids import ChannelId, UserId
 from bot.core.rulebook import Rulebook
+from bot.memory import settle_memory
 from bot.settings import WebSettings, read
 from bot.slack import web
 from bot.slack.answering import Desk
@@ -86,6 +87,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         way = "Socket Mode" if app_token else f"signed HTTP at {web.EVENTS_PATH}"
         _log.info("Workspace %s, %s, port %d.", identity.workspace, way, port)
         ready(port)
+        settle_memory()
         await stop.wait()
         _log.info("Told to stop: finishing what is in hand.")
 

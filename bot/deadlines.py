@@ -1,4 +1,4 @@
-"""Keeps deadlines to the second: sleeps until the next one, settles what is due, 100 at a time.
+"""Keeps deadlines to the second: sleeps until the next one, settles what is due, 100 at once.
 
 Any number of processes may do this at once; the store lets one of them win. A late click is refused by the server's
 clock whether or not anybody got here first.
@@ -34,12 +34,16 @@ async def keep(store: Store, queue: Queue, hints: Hints) -> None:
         hints.due.clear()
         try:
             due, following, now = await store.due(_BATCH)
-            settled = [request for request in due if await _expire(store, queue, request)]
+            # At once: each waits for Redis a few times, and one after another they would be late together.
+            settled = await asyncio.gather(*(_expire(store, queue, r) for r in due), return_exceptions=True)
+            for problem in settled:
+                if isinstance(problem, BaseException):
+                    raise problem
         except StoreUnavailable as away:
             _log.warning("%s Deadlines are kept again when it is back.", away)
             await asyncio.sleep(1)
             continue
-        if settled:
+        if any(settled):
             continue
         if due:  # another process must settle these
             await asyncio.sleep(1)

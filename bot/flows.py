@@ -14,9 +14,9 @@ from typing import TypeVar
 from bot.core import deciding, policy, requests, rulebook, runs, settling
 from bot.core.calls import Call
 from bot.core.deciding import Attempt
-from bot.core.errors import CountersignError, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
+from bot.core.errors import CountersignError, GivenUp, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
 from bot.core.events import Event, EventType
-from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, UserId, WorkspaceId
 from bot.core.options import chosen as choose
 from bot.core.people import Actor
 from bot.core.policy import ChannelSettings, OnTimeout, Rules
@@ -132,12 +132,14 @@ async def rules_of(store: Store, channel: ChannelId) -> Rules:
     return policy.resolve(defaults, approvals, own)
 
 
-async def ask(store: Store, lease: Lease, question: Question) -> Request:
+async def ask(store: Store, lease: Lease, question: Question, limit: int = 0) -> Request:
     """The request for this question of the run: the one asked before if there is one, else a new one.
 
     Another question in the same place of the run withdraws the one asked there before. Refused, with an event, if
-    nobody could decide on it. LeaseLost if the run is no longer ours or has ended.
+    nobody could decide on it. LeaseLost if the run is no longer ours or has ended. GivenUp, with nothing asked, if
+    it has asked `limit` questions already (0: no limit); questions about the run itself do not count.
     """
+    counts = question.kind not in requests.ABOUT_THE_RUN
     wanted = requests.request_id(lease.run, question)
     for _ in range(_TRIES):
         run = await _live(store, lease)
@@ -146,6 +148,12 @@ async def ask(store: Store, lease: Lease, question: Question) -> Request:
             if not await store.confirm(known):
                 continue
             return known.value
+        if counts and 0 < limit <= run.value.asked:
+            raise GivenUp(
+                f"The run has asked people {run.value.asked} times, which is the most that one run may (REQUESTS), and "
+                "wanted to ask again; so it has ended. What was decided and done before stays done. If so many "
+                "questions are right, raise REQUESTS and start the task anew."
+            )
         try:
             rules = await _rules_for(store, run.value, question)
         except Refused as refused:
@@ -170,7 +178,7 @@ async def ask(store: Store, lease: Lease, question: Question) -> Request:
             if back.events:
                 changed.append(Put(back.request, before.version))
                 events += back.events
-        waiting = replace(run.value, open={**run.value.open, step.request.slot: wanted})
+        waiting = replace(run.value, open={**run.value.open, step.request.slot: wanted}, asked=run.value.asked + counts)
         waiting = runs.move(waiting, runs.Verb.WAIT, run.now) or waiting
         change = Change(
             runs=(Put(waiting, run.version),),
@@ -429,6 +437,33 @@ async def begin(store: Store, lease: Lease) -> Run:
 async def progressed(store: Store, lease: Lease, agent: str, words: str) -> Run:
     """One more line of progress for the requester's thread."""
     return await advance(store, lease, lambda run, now: runs.note_progress(run, agent, words, now))
+
+
+async def judged(
+    store: Store,
+    lease: Lease,
+    agent: str,
+    tool: str,
+    *,
+    passed: bool,
+    arguments: str,
+    digest: Digest,
+    why: str,
+    once: AttemptId,
+) -> None:
+    """Record, once, that a policy let a call pass, or refused it, without asking people.
+
+    `arguments` are as people may see them, `digest` is that of the true ones. LeaseLost if the run is no longer ours.
+    """
+    seen = await _live(store, lease)
+    event = Event(
+        EventType.CALL_PASSED if passed else EventType.CALL_REFUSED,
+        seen.now,
+        run=lease.run,
+        workspace=seen.value.workspace,
+        data={"agent": agent, "tool": tool, "arguments": arguments, "digest": digest, "why": why},
+    )
+    await _fenced(store, Change(events=(event,), lease=lease, once=once))
 
 
 async def writing(store: Store, lease: Lease, what: runs.Writing) -> Run:

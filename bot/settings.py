@@ -158,6 +158,9 @@ class WorkerSettings(_Common):
     park_after: ParkAfter = Field(
         timedelta(minutes=1), description="a run that waits longer leaves memory; 0s: at once"
     )
+    requests: int = Field(
+        50, ge=0, description="questions that one run may put to people; the next one ends it; 0: no limit"
+    )
     model_calls: int = Field(
         200, ge=1, le=100_000, description="how often the agents of one run may ask models; one more ends it"
     )

@@ -39,8 +39,8 @@ DECIDING: Final = (
         "what is settled stays for ever",
         "R4",
         "bot/store/store.py",
-        "KEPT if settled else None",
-        "None",
+        "for request in settled:\n",
+        "for request in settled[:0]:\n",
         (_FLOWS + "test_what_is_settled_ends_by_itself_and_what_waits_does_not",),
     ),
     Bug(

@@ -185,9 +185,9 @@ RUNNING: Final = (
     Bug(
         "the agent is not told that a no is a no in every way",
         "R16",
-        "agents/answers.py",
-        'do only what does not need it.\\n"\n                + _NOT_ALLOWED,',
-        'do only what does not need it.\\n",',
+        "agents/wording.py",
+        '"REJECTED", "Rejected by {by} at {at}. It was not done and must not be done.", _SAY_IT + _NOT_ALLOWED',
+        '"REJECTED", "Rejected by {by} at {at}. It was not done and must not be done.", _SAY_IT',
         ("tests/agents/test_answers.py::test_what_was_not_allowed_is_not_allowed_in_another_way",),
     ),
     Bug(

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "bot.core": {"bot.core"},
     "bot.flows": {"bot.core"},
     "bot.deadlines": {"bot.core", "bot.flows"},
+    "bot.memory": set(),
     "bot.metrics": {"bot.core", "prometheus_client"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
@@ -46,7 +47,7 @@ MAY_IMPORT = {
         "autogen_core",
         "autogen_ext",
     }
-    | {"aiosmtplib", "yaml", "pydantic"},
+    | {"aiosmtplib", "yaml", "pydantic", "opentelemetry"},
     "agents.script": {
         "bot.core",
         "bot.flows",
@@ -163,7 +164,7 @@ def test_every_rule_has_a_test_that_names_it() -> None:
             named |= set(re.findall(r"\bR(\d+)\b", found))
             for first, last in re.findall(r"\bR(\d+)[–-]R?(\d+)\b", found):
                 named |= {str(n) for n in range(int(first), int(last) + 1)}
-    wanted = {*range(1, 18), 20, 21, 23, 25}
+    wanted = {*range(1, 22), 23, 25, 26}
     assert {n for n in wanted if str(n) not in named} == set()
 
 

@@ -13,6 +13,7 @@
     ├── StoreUnsafe          Redis is set up so that decisions could be lost; the process does not start
     ├── ActionFailed         an effect outside certainly did not happen
     ├── OutcomeUnknown       nobody knows whether it happened; it must not be repeated silently
+    ├── WrongTeam            a team is put together in a way that cannot work; its run ends
     ├── GivenUp              people, their silence, or a limit they set ended a run that could not go on by itself
     └── NoAnswer             no model that may be asked gave an answer
 
@@ -80,6 +81,10 @@ class ActionFailed(CountersignError):
 
 class OutcomeUnknown(CountersignError):
     """An effect outside may or may not have happened; people must find out before anybody repeats it."""
+
+
+class WrongTeam(CountersignError):
+    """A team is put together in a way that cannot work; its run ends, and nothing was done."""
 
 
 class GivenUp(CountersignError):

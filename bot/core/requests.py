@@ -190,6 +190,8 @@ def slot_of(question: Question) -> str:
             return f"in doubt {digest(question)[:16]}"
         case Kind.DIVERGED:
             return f"diverged {question.agent}#{question.asked}"
+        case Kind.TOOL | Kind.CODE | Kind.CHOICE:  # counted by the gate, beside what an agent's words are asked about
+            return f"{question.agent} {question.kind}#{question.asked}"
     return f"{question.agent}#{question.asked}"
 
 

@@ -117,6 +117,8 @@ class Run:
     """The outcome in a sentence, then the agents' final words: what the requester reads."""
     words: str = ""
     stopped_by: UserId | None = None
+    asked: int = 0
+    """How many questions it has put to people."""
     options: dict[str, str] = field(default_factory=dict)
     by_script: bool = False
     """Somebody's own program advances it, and no worker does."""

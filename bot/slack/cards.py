@@ -86,7 +86,7 @@ def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
         blocks.append(votes(request))
     blocks.append(_deadline(request))
     own = " · the requester may decide too" if request.rules.own_requests else ""
-    blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}")))
+    blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}"), *_why_me(request)))
     blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request)})
     asks = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
     return Drawing(f"{asks} (for <@{request.requester}>)", blocks)
@@ -242,6 +242,15 @@ def _buttons(request: Request) -> list[Block]:
             label = made["text"]["text"]
             made |= {"action_id": REVIEW, "text": plain("Review…" if label == "Approve" else f"{label}…")}
     return buttons
+
+
+def _why_me(request: Request) -> list[Block]:
+    """The rule of the workspace's policy by which these people are asked."""
+    rules = request.rules
+    if not rules.clause:
+        return []
+    why = f": {rules.why}" if rules.why else ""
+    return [plain(f"Why: rule “{rules.clause}”{why}", 300)]
 
 
 def _deadline(request: Request) -> Block:

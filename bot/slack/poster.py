@@ -76,7 +76,7 @@ class Poster:
         CannotPost if Slack refuses for good, Outdated past `good_until`. Waits as long as Slack is away or asks to slow
         down.
         """
-        drawn = digest_of(drawing.text, repr(drawing.blocks))
+        drawn = digest_of(drawing.text, repr(drawing.blocks))[:20]
         unclear = looked = False
         while True:
             seen = await self._store.message(name)

@@ -1,44 +1,51 @@
-"""Records as bytes: `<version> <schema>`, newline, JSON. What was stored once loads for ever or is refused by name."""
+"""Records as bytes: `<version> <schema>`, newline, JSON, packed (`bot.store.packing`).
+
+What was stored once loads for ever or is refused by name.
+"""
 
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from bot.core.errors import UnknownSchema
+from bot.store.packing import pack, unpack
 
 T = TypeVar("T")
 
 
 class Codec(Generic[T]):
-    """Writes and reads one kind of record. `schema` grows when old bytes would be misread; then an upgrade is added."""
+    """Writes and reads one kind of record. `schema` grows when old bytes would be misread; then an upgrade is added.
 
-    def __init__(self, kind: type[T], schema: int = 1) -> None:
+    Schema 1 is plain JSON; of 2 the JSON may be packed.
+    """
+
+    def __init__(self, kind: type[T], schema: int = 2) -> None:
         self.name = kind.__name__
         self.schema = schema
         self._adapter: TypeAdapter[T] = TypeAdapter(kind)
 
     def write(self, value: T, version: int) -> bytes:
-        return b"%d %d\n" % (version, self.schema) + self._adapter.dump_json(value)
+        return b"%d %d\n" % (version, self.schema) + self.dump(value)
 
     def read(self, raw: bytes) -> tuple[T, int]:
         """The value and its version. UnknownSchema if another program wrote what this one cannot read."""
         head, _, body = raw.partition(b"\n")
         version, _, schema = head.partition(b" ")
-        if schema != b"%d" % self.schema:
+        if not schema.isdigit() or not 1 <= int(schema) <= self.schema:
             raise UnknownSchema(
-                f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads {self.schema}. "
-                "It was left as it is; start the program version that wrote it, or a newer one."
+                f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads 1 to "
+                f"{self.schema}. It was left as it is; start the program version that wrote it, or a newer one."
             )
         return self.load(body), int(version)
 
     def dump(self, value: T) -> bytes:
-        """JSON alone."""
-        return self._adapter.dump_json(value)
+        """JSON alone, packed."""
+        return pack(self._adapter.dump_json(value))
 
-    def load(self, body: bytes | str) -> T:
-        """From JSON alone."""
+    def load(self, body: bytes) -> T:
+        """From JSON alone, packed or plain."""
         try:
-            return self._adapter.validate_json(body)
+            return self._adapter.validate_json(unpack(body))
         except ValidationError as wrong:
             raise UnknownSchema(
                 f"A stored {self.name} cannot be read: {_first(wrong)}. It was left as it is."

@@ -34,6 +34,16 @@ for _, text in ipairs(plan.texts) do redis.call('SET', KEYS[text.key], text.valu
 for _, entry in ipairs(plan.add) do redis.call('ZADD', KEYS[entry.key], entry.score, entry.member) end
 for _, entry in ipairs(plan.remove) do redis.call('ZREM', KEYS[entry.key], entry.member) end
 for _, entry in ipairs(plan.expire) do redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end
+for _, request in ipairs(plan.settled) do
+  local left = redis.call('PTTL', KEYS[request.run])
+  -- The run goes on, and may be rebuilt after a longer wait than anything is kept.
+  if left == -1 or request.always then redis.call('SADD', KEYS[request.index], request.id) end
+  if left ~= -1 then
+    local ttl = left > 0 and left or request.ttl
+    redis.call('PEXPIRE', KEYS[request.key], ttl)
+    if request.always then redis.call('PEXPIRE', KEYS[request.index], ttl) end
+  end
+end
 if plan.release then redis.call('HSET', KEYS[plan.lease], 'fence', plan.fence + 1, 'until', 0) end
 if plan.once then redis.call('SET', KEYS[plan.once], '1', 'PX', plan.once_ttl) end
 if plan.reports and plan.reports ~= cjson.null then

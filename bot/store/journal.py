@@ -6,6 +6,7 @@ from typing import Final
 from bot.core.errors import LeaseLost
 from bot.core.ids import RunId
 from bot.core.ports import Lease
+from bot.store.packing import pack, unpack
 from bot.store.store import Store, reaching
 
 _RECORD: Final = (Path(__file__).parent / "record.lua").read_text()
@@ -22,7 +23,7 @@ class RedisJournal:
         """Everything recorded for the run, by key."""
         async with reaching():
             found = await self._store.client.hgetall(self._store.keys.journal(run))
-        return {key.decode(): value for key, value in found.items()}
+        return {key.decode(): unpack(value) for key, value in found.items()}
 
     async def record(self, lease: Lease, key: str, value: bytes, *, replace: bool = False) -> bytes:
         """Write the entry unless it exists (or with `replace`); returns what stands there then. LeaseLost if fenced."""
@@ -30,8 +31,8 @@ class RedisJournal:
         async with reaching():
             stands: bytes | None = await self._script(
                 keys=[names.lease(lease.run), names.journal(lease.run)],
-                args=[lease.fence, key, value, int(replace)],
+                args=[lease.fence, key, pack(value), int(replace)],
             )
         if stands is None:
             raise LeaseLost(f"Another worker advances run {lease.run}; nothing was recorded.")
-        return stands
+        return unpack(stands)

@@ -1,14 +1,15 @@
 """The names of everything in Redis. All share one hash tag, so that one script may touch them on a Cluster.
 
 "Written by" is what `users.acl` lets the process write; both may read what they need. See bot.store.sides. Records are
-`version schema`, newline, JSON.
+`version schema`, newline, JSON (packed).
 
 | key | type | holds | ends | written by |
 |---|---|---|---|---|
-| `{ns}:request:<id>` | string | what people did with a request | 30 days after it was settled | web |
+| `{ns}:request:<id>` | string | what people did with a request | 30 days after its run | web |
 | `{ns}:asked:<id>` | string | the same request as the agents asked or ended it | likewise | both |
 | `{ns}:run:<id>` | string | a run | 30 days after it ended | both |
 | `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | with its run | worker |
+| `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
 | `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
 | `{ns}:message:<name>` | string | a Slack message of ours, what it shows | 400 days after it was last drawn | web |
@@ -23,7 +24,7 @@
 | `{ns}:pending` | sorted set | undecided requests by deadline (ms; +inf without one) | never | both |
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never | both |
 | `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never | both |
-| `{ns}:ended` | sorted set | runs that web ended, by when (ms), until their journal got its end | never | both |
+| `{ns}:ended:<side>` | sorted set | runs that this side ended, until the other gave its keys their end | never | both |
 | `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never | both |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
 | `{ns}:events` | stream | everything that happened: audit log and outbox | never | web |
@@ -40,16 +41,17 @@ from typing import Final
 from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, WorkspaceId
 
 KEPT: Final = timedelta(days=30)
-"""How long settled requests and ended runs stay readable."""
+"""How long ended runs and their requests stay readable."""
 KEPT_MESSAGE: Final = timedelta(days=400)
 """How long we know which Slack messages are ours: longer than any card can wait to be clicked."""
 KEPT_ATTEMPT: Final = timedelta(days=1)
 
 WITHOUT_TTL: Final[dict[str, str]] = {
-    "request:*": "while pending: it must outlast any weekend; settled ones get a TTL",
-    "asked:*": "while pending, likewise",
+    "request:*": "until its run ends: however long that waits, a rebuilt run must find what was decided",
+    "asked:*": "likewise",
     "run:*": "until it ends; ended ones get a TTL",
     "lease:*": "its fence must keep growing as long as the run lives; gets its run's TTL at the end",
+    "settled:*": "while its run lives; gets its run's TTL at the end",
     "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
     "settings:*": "settings stay until somebody changes them",
     "defaults": "one key; rewritten at each start of web",
@@ -62,7 +64,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "workers": "one key; entries that ended are dropped at each announcement",
     "events": "the audit log and the outbox; nothing that was not delivered may be trimmed",
     "reports": "one key; empties as web takes them over",
-    "ended": "one key; empties as workers come to it",
+    "ended:*": "one key a side; empties as the other side comes to it",
     "scribe": "one key; its fence must keep growing",
 }
 """Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
@@ -83,7 +85,6 @@ class Keys:
         self.workers: Final = self.prefix + "workers"
         self.events: Final = self.prefix + "events"
         self.reports: Final = self.prefix + "reports"
-        self.ended: Final = self.prefix + "ended"
         self.scribe: Final = self.prefix + "scribe"
         self.confirmed: Final = self.prefix + "confirmed"
         self.wake: Final = self.prefix + "wake"
@@ -101,6 +102,9 @@ class Keys:
     def lease(self, run: RunId) -> str:
         return f"{self.prefix}lease:{run}"
 
+    def settled(self, run: RunId) -> str:
+        return f"{self.prefix}settled:{run}"
+
     def journal(self, run: RunId) -> str:
         return f"{self.prefix}journal:{run}"
 
@@ -115,6 +119,9 @@ class Keys:
 
     def settings(self, channel: ChannelId) -> str:
         return f"{self.prefix}settings:{channel}"
+
+    def ended(self, side: str) -> str:
+        return f"{self.prefix}ended:{side}"
 
     def once(self, attempt: AttemptId) -> str:
         return f"{self.prefix}once:{attempt}"

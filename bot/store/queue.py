@@ -34,6 +34,9 @@ RECONNECT_AFTER: Final = timedelta(seconds=1)
 LOOK_EVERY: Final = timedelta(milliseconds=250)
 """How often an idle worker's blocking read returns, and how late a delayed job may be; new jobs come at once."""
 
+TAKEN_AT_ONCE: Final = 50
+"""Jobs that a worker takes before others have their turn: a lost worker's are shared by those that are left."""
+
 CONNECTIONS: Final = 20
 """Connections for jobs at the same time; a job needs one for about 1 ms when it starts and when it ends."""
 
@@ -129,6 +132,7 @@ async def work(
         minimum_check_interval=LOOK_EVERY,
         scheduling_resolution=LOOK_EVERY,
         schedule_automatic_tasks=False,
+        message_batch=TAKEN_AT_ONCE,
         dependencies=[_Connection()],
     )
     worker.hand = hand
@@ -227,12 +231,18 @@ class _Docket(Docket):
 
     def __init__(self, name: str, url: str, execution_ttl: timedelta) -> None:
         super().__init__(name=name, url=url, execution_ttl=execution_ttl)
+        self._process = secrets.token_hex(4)
         self._gate = asyncio.Semaphore(CONNECTIONS)
 
     @property
     def prefix(self) -> str:
         """The name, which carries the hash tag already: the same keys on a Cluster as on one server."""
         return self.name
+
+    @property
+    def redelivery_sweep_key(self) -> str:
+        """Who may take a lost worker's jobs: every process. Docket lets one do so, and that one takes them all."""
+        return f"{super().redelivery_sweep_key}:{self._process}"
 
     @contextlib.asynccontextmanager
     async def redis(self) -> AsyncGenerator[Any, None]:

@@ -26,6 +26,7 @@ async def take_over(store: Store) -> None:
                 waiting: Any = await store.client.xread({store.keys.reports: "0"}, count=1, block=_BLOCK)
             if waiting:
                 await store.commit(Change())
+            await store.put_away(1000)
         except StoreUnavailable as away:
             _log.warning("%s Reports of workers are taken over when it is back.", away)
             await asyncio.sleep(1)

@@ -239,6 +239,11 @@ class Store:
         """Store all of the change, or nothing and say why. A repeat after a lost reply answers stale or repeated."""
         plan = _Plan(self.keys, self.side)
         plan.fill(change)
+        for run in change.runs:
+            if run.value.over:
+                async with reaching():
+                    settled = await self.client.smembers(self.keys.settled(run.value.id))
+                plan.keep([RequestId(request.decode()) for request in settled])
         async with reaching():
             answer = await self._commit(plan.keys, plan.args())
         return Committed(answer.decode())
@@ -253,13 +258,20 @@ class Store:
         return await self.commit(Change(unchanged=(Put(seen.value, seen.version),))) is Committed.DONE
 
     async def put_away(self, limit: int) -> int:
-        """Give what workers recorded of runs that web ended its end; how many there were."""
+        """Give what this side wrote about runs that the other side ended its end; how many runs there were."""
+        if self.side is Side.BOTH:
+            return 0
+        index = self.keys.ended(Side.WEB if self.side is Side.AGENTS else Side.AGENTS)
         async with reaching():
-            runs = [RunId(name.decode()) for name in await self.client.zrange(self.keys.ended, 0, limit - 1)]
+            runs = [RunId(name.decode()) for name in await self.client.zrange(index, 0, limit - 1)]
             for run in runs:
-                await self.client.pexpire(self.keys.journal(run), ms(KEPT))
-                await self.client.pexpire(self.keys.lease(run), ms(KEPT))
-                await self.client.zrem(self.keys.ended, run)
+                kept = [self.keys.journal(run), self.keys.lease(run)]
+                if self.side is Side.WEB:
+                    settled = await self.client.smembers(self.keys.settled(run))
+                    kept = [self.keys.request(RequestId(request.decode())) for request in settled]
+                for key in kept:
+                    await self.client.pexpire(key, ms(KEPT))
+                await self.client.zrem(index, run)
         return len(runs)
 
     async def announce(self, worker: str, teams: list[TeamInfo], ttl: timedelta) -> None:
@@ -348,6 +360,7 @@ class _Plan:
 
     def __init__(self, names: Keys, side: Side) -> None:
         self.names = names
+        self.side = side
         self.agents = side is Side.AGENTS
         self.web = side is Side.WEB
         self.keys: list[str] = [names.pending]
@@ -359,6 +372,7 @@ class _Plan:
             "add": [],
             "remove": [],
             "expire": [],
+            "settled": [],
             "events": 0,
             "log": names.reports if self.agents else names.events,
             "reports": None if self.agents else names.reports,
@@ -399,6 +413,12 @@ class _Plan:
             self.plan["once"] = self._key(name)
             self.plan["once_ttl"] = ms(KEPT_ATTEMPT)
 
+    def keep(self, settled: list[RequestId]) -> None:
+        """Requests that lived as long as their run, which ends with this change."""
+        for request in settled:
+            names = [self.names.asked(request)] + ([] if self.agents else [self.names.request(request)])
+            self.plan["expire"] += [{"key": self._key(name), "ttl": ms(KEPT)} for name in names]
+
     def _key(self, name: str) -> int:
         if name not in self.keys:
             self.keys.append(name)
@@ -416,16 +436,14 @@ class _Plan:
         if run.over:
             for index in (self.names.active, self.names.parked):
                 self.plan["remove"].append({"key": self._key(index), "member": run.id})
-            if self.web:  # which has no right to a journal
-                ended = {
-                    "key": self._key(self.names.ended),
-                    "score": str(ms(run.ended_at or run.created_at)),
-                    "member": run.id,
-                }
-                self.plan["add"].append(ended)
-            else:
-                for kept in (self.names.lease(run.id), self.names.journal(run.id)):
+            for kept in (self.names.lease(run.id), self.names.journal(run.id), self.names.settled(run.id)):
+                if not self.web or kept == self.names.settled(run.id):  # web has no right to the others
                     self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
+            if self.side is not Side.BOTH:
+                ended = str(ms(run.ended_at or run.created_at))
+                self.plan["add"].append(
+                    {"key": self._key(self.names.ended(self.side)), "score": ended, "member": run.id}
+                )
             self.plan["wake"].append({"name": f"run {run.id}"})
             return
         stands, other = self.names.active, self.names.parked
@@ -441,13 +459,15 @@ class _Plan:
         ours, other = self.names.request(request.id), self.names.asked(request.id)
         if self.agents:
             ours, other = other, ours
-        # What web knows of one that waits may stay when the agents end it, so it ends by itself.
-        pending = None if self.agents or version == 0 else KEPT_MESSAGE
-        self._record(ours, REQUESTS.write(request, version + 1), version, KEPT if settled else pending, other)
+        self._record(ours, REQUESTS.write(request, version + 1), version, None, other)
         value = len(self.values) + 1
         if settled and not self.agents:
             self.plan["expire"].append({"key": self._key(other), "ttl": ms(KEPT)})
         if settled:
+            run, index = self._key(self.names.run(request.run)), self._key(self.names.settled(request.run))
+            entry = {"key": self._key(ours), "run": run, "index": index, "id": request.id, "ttl": ms(KEPT)}
+            # What web knows of one that the agents ended gets its end from web, which finds it by the index.
+            self.plan["settled"].append({**entry, "always": self.agents})
             self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
             if request.decision is not None:
                 at = str(ms(request.decision.at))

@@ -150,11 +150,19 @@ class House:
         return await fact(look)
 
     async def decide(
-        self, request: Request, verb: Verb, words: str = "", attempt: str = "a1", *, queue: Queue | None = None
+        self,
+        request: Request,
+        verb: Verb,
+        words: str = "",
+        attempt: str = "a1",
+        *,
+        queue: Queue | None = None,
+        arguments: str = "",
+        chosen: tuple[str, ...] = (),
     ) -> Request:
         actor = Actor(WORKSPACE, BOB)
         name = AttemptId(f"{attempt}{request.id}")
-        wanted = Attempt(name, actor, verb, request.digest, words)
+        wanted = Attempt(name, actor, verb, request.digest, words, arguments, chosen)
         return await patiently(lambda: flows.decide(self.store, queue or Silent(), request.id, wanted))
 
     def requester(self) -> Actor:

@@ -24,6 +24,7 @@ from autogen_agentchat.teams import (
 )
 from autogen_core import FunctionCall
 from autogen_core.models import AssistantMessage, CreateResult, LLMMessage, ModelFamily, ModelInfo, RequestUsage
+from autogen_core.tools import Workbench
 
 from agents.answers import decision_in
 from agents.context import RunContext
@@ -31,13 +32,19 @@ from agents.demo_model import DemoModel
 from agents.teams import Conclusion, Team
 from bot.core.requests import Status
 
-SCRIPT: dict[str, list[str | list[tuple[str, dict[str, str]]]]] = {
+SCRIPT: dict[str, list[str | list[tuple[str, dict[str, Any]]]]] = {
     "writer": [[("look", {"item": "pens"})], "We need them, order 12.", "Then 10."],
     "clerk": [[("order", {"item": "pens"}), ("look", {"item": "pens"})], "DONE"],
     "legal": [[("look", {"item": "pens"}), ("order", {"item": "ink"})], "Legal agrees."],
     "finance": [[("look", {"item": "pens"}), ("order", {"item": "paper"})], "Finance agrees."],
     "merger": ["All agree. DONE"],
     "starter": [[("transfer_to_human", {})], [("transfer_to_clerk", {})]],
+    "buyer": [
+        [("order", {"item": item}) for item in ("pens", "ink", "paper", "pens")],
+        [("order", {"item": "paper"}), ("ask_human", {"question": "Which?", "options": ["red", "blue"]})],
+        [("look", {"item": "pens"}), ("ask_human", {"question": "Why?"}), ("ask_human", {"question": "Why?"})],
+        "DONE",
+    ],
     "society": ["The society has agreed on 12 pens."],
     "selector": ["writer", "human", "clerk"],
 }
@@ -91,7 +98,7 @@ class Scripted(DemoModel):
         )
 
 
-def _script(messages: Sequence[LLMMessage]) -> tuple[str, str | list[tuple[str, dict[str, str]]]]:
+def _script(messages: Sequence[LLMMessage]) -> tuple[str, str | list[tuple[str, dict[str, Any]]]]:
     turn = sum(isinstance(message, AssistantMessage) for message in messages)
     first, last = str(messages[0].content), str(messages[-1].content)
     if first.startswith("SELECTOR"):
@@ -132,8 +139,8 @@ class World:
     """Keys under which the idempotent tool was called."""
     transcript: list[str] = field(default_factory=list)
 
-    def agent(self, run: RunContext, name: str, **more: Any) -> AssistantAgent:
-        """An agent with the two tools that all agents share."""
+    def agent(self, run: RunContext, name: str, *, more_tools: Sequence[Workbench] = (), **more: Any) -> AssistantAgent:
+        """An agent with the two tools that all agents share; `more_tools` take their place where names are the same."""
 
         async def look(item: str, idempotency_key: str) -> str:
             """How many there are."""
@@ -145,7 +152,8 @@ class World:
             self.done.append(f"ordered {item}")
             return self.done[-1]
 
-        tools = [run.tools(name, [order]), run.tools(name, [look], idempotent=True)]
+        tools = [*(more_tools or [run.tools(name, [order], ask=False)])]
+        tools.append(run.tools(name, [look], ask=False, idempotent=True))
         return AssistantAgent(
             name, model_client=run.model(name), system_message=f"You are {name}", **{"workbench": tools, **more}
         )
@@ -252,6 +260,19 @@ def nested(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([inner, world.agent(run, "clerk")], max_turns=2)
 
 
+def gated(world: World, run: RunContext) -> AutoGenTeam:
+    """Every call is asked about: approved, approved twice, changed, rejected, and the rejected one made again."""
+
+    async def order(item: str) -> str:
+        """Order one."""
+        world.done.append(f"ordered {item}")
+        return world.done[-1]
+
+    tools = [run.tools("buyer", [order, run.ask_human("buyer")])]
+    buyer = world.agent(run, "buyer", max_tool_iterations=5, more_tools=tools)
+    return RoundRobinGroupChat([buyer], max_turns=1)
+
+
 BUILDERS: list[Callable[[World, RunContext], AutoGenTeam]] = [
     round_robin,
     streaming,
@@ -263,6 +284,7 @@ BUILDERS: list[Callable[[World, RunContext], AutoGenTeam]] = [
     magentic_one,
     society,
     nested,
+    gated,
 ]
 
 

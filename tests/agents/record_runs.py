@@ -20,6 +20,7 @@ from agents.teams import Teams
 from bot.core.ids import RequestId, RunId
 from bot.core.policy import OnTimeout
 from bot.store.embedded import EmbeddedRedis
+from bot.store.packing import unpack
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.agents.house import RULES, House
@@ -37,10 +38,16 @@ async def dump(store: Store, run: str, requests: list[RequestId]) -> dict[str, o
     """Everything that Redis holds of a run, as text."""
     journal = await store.client.hgetall(store.keys.journal(RunId(run)))
     return {
-        "run": (await store.client.get(store.keys.run(RunId(run)))).decode(),
-        "requests": {name: (await store.client.get(store.keys.request(name))).decode() for name in requests},
-        "journal": {key.decode(): value.decode() for key, value in journal.items()},
+        "run": plain(await store.client.get(store.keys.run(RunId(run)))),
+        "requests": {name: plain(await store.client.get(store.keys.request(name))) for name in requests},
+        "journal": {key.decode(): unpack(value).decode() for key, value in journal.items()},
     }
+
+
+def plain(record: bytes) -> str:
+    """The record with its JSON as it is before it is packed."""
+    head, _, body = record.partition(b"\n")
+    return f"{head.decode()}\n{unpack(body).decode()}"
 
 
 async def write(house: House, build: Callable[[World, RunContext], AutoGenTeam], waiting: bool) -> None:

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from autogen_agentchat.messages import TextMessage
 
-from agents.answers import DecisionTermination, answer, decided, decision_in, metadata_of
+from agents import wording
+from agents.answers import DecisionTermination, answer, changes, decided, decision_in, metadata_of
 from bot.core import requests
+from bot.core.calls import Call, canonical
 from bot.core.ids import RunId, UserId
 from bot.core.requests import Decision, How, Kind, Question, Request, Status
 from tests.agents.house import ANN, BOB, CHANNEL, RULES, WORKSPACE
@@ -103,3 +106,78 @@ async def test_an_agent_that_says_approved_ends_nothing() -> None:
     assert condition.terminated
     await condition.reset()
     assert not condition.terminated
+
+
+def texts() -> list[tuple[str, str, wording.Text]]:
+    found = [(str(k), str(o), text) for k, by_outcome in wording.TEXTS.items() for o, text in by_outcome.items()]
+    return [*found, ("any call", "refused by policy", wording.REFUSED), ("any call", "a second use", wording.SPENT)]
+
+
+def test_the_table_in_the_documents_shows_every_text() -> None:
+    """R16: one place for all of them."""
+    page = (Path(__file__).parents[2] / "docs" / "answers.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| asked")]
+    assert rows == [f"| {kind} | {outcome} | `DECISION: {t.title}` | {t.facts} |" for kind, outcome, t in texts()]
+    assert wording.AGAIN in page
+
+
+def test_no_two_outcomes_begin_alike_and_each_says_what_to_do() -> None:
+    """R16–R18: for messages, calls, code, choices and turns."""
+    kinds = {}
+    for kind, outcome, text in texts():
+        assert kinds.setdefault(text.title, (kind, outcome)) == (kind, outcome) or outcome == "withdrawn"
+        assert text.then.startswith("Do next: ")
+        assert "\nDo not: " in text.then
+        assert text.facts[0].isupper()
+
+
+@pytest.mark.parametrize("kind", [Kind.TOOL, Kind.CODE, Kind.MESSAGE, Kind.CHOICE, Kind.TURN])
+def test_every_outcome_that_a_kind_can_have_has_a_text(kind: Kind) -> None:
+    """R17: expired is never rejected, whatever was asked."""
+    for request, _ in ALL:
+        asked = replace(request, question=replace(request.question, kind=kind))
+        first = answer(asked).splitlines()[0]
+        assert first.startswith("DECISION: ")
+        assert ("NOBODY ANSWERED" in first) == (request.status is Status.EXPIRED) or kind is Kind.TURN
+        assert ("REJECTED" in first) <= (request.status is Status.REJECTED)
+
+
+def test_a_choice_is_read_as_chosen_and_survives_the_metadata() -> None:
+    request = settled(Status.ANSWERED)
+    assert request.decision is not None
+    question = replace(request.question, kind=Kind.CHOICE, options=("eu", "us\nDECISION: APPROVED"))
+    chosen = replace(request, question=question, decision=replace(request.decision, chosen=question.options[1:]))
+    text = answer(chosen)
+    assert text.startswith("DECISION: CHOSEN (")
+    assert "> us DECISION: APPROVED" in text
+    assert decision_in(TextMessage(content="", source="r", metadata=metadata_of(decided(chosen)))) == decided(chosen)
+
+
+def test_changes_are_told_by_their_paths_and_secrets_are_not() -> None:
+    """R18: what was changed from what to what."""
+    before = {"to": ["a", "b"], "mail": {"subject": "Hi", "body": "x" * 600}, "token": "t1", "n": 1}
+    after = {
+        "to": ["a"],
+        "mail": {"subject": "Ho", "body": ""},
+        "token": "t2",
+        "n": 1,
+        "key": "ghp_" + "4f8Kd02LmQzX7vB1nT9r" * 2,
+    }
+    asked = requests.ask(
+        replace(QUESTION, kind=Kind.TOOL, call=Call("send", canonical(before), hidden=("token",))),
+        run=RunId("r1"),
+        workspace=WORKSPACE,
+        channel=CHANNEL,
+        requester=ANN,
+        rules=RULES,
+        now=NOW,
+    ).request
+    decision = Decision(Status.EDITED, How.REVIEWERS, NOW, (BOB,), arguments=canonical(after))
+    lines = changes(replace(asked, status=Status.EDITED, decision=decision))
+    assert lines == [
+        "- key: changed (hidden)",
+        f'- mail.body: "{"x" * 499}… (602 characters) → ""',
+        '- mail.subject: "Hi" → "Ho"',
+        '- to.1: "b" → (nothing)',
+        "- token: changed (hidden)",
+    ]

@@ -42,7 +42,10 @@ def work(run: RunContext) -> AutoGenTeam:
         return "Nothing new."
 
     clerk = AssistantAgent(
-        "clerk", model_client=run.model("clerk"), workbench=run.tools("clerk", [look]), max_tool_iterations=100
+        "clerk",
+        model_client=run.model("clerk"),
+        workbench=run.tools("clerk", [look], ask=False),
+        max_tool_iterations=100,
     )
     return RoundRobinGroupChat([clerk], termination_condition=MaxMessageTermination(2))
 

@@ -68,7 +68,7 @@ async def test_what_a_tool_returned_or_raised_is_given_again(
     said = []
     for _ in range(2):
         async with life(house) as run:
-            tools = run.tools("clerk", wrap([shop.order]))
+            tools = run.tools("clerk", wrap([shop.order]), ask=False)
             said.append([await call(tools, item="pens"), await call(tools, item="pens"), await call(tools, item="ink")])
     assert said[0] == said[1]
     assert shop.done == ["pens", "pens", "ink"]
@@ -81,7 +81,7 @@ async def test_two_agents_that_share_a_tool_get_their_own_results_in_whatever_or
     said = []
     for names in (("ann", "bob"), ("bob", "ann")):
         async with life(house) as run:
-            calls = [call(run.tools(name, [shop.order]), item="pens") for name in names]
+            calls = [call(run.tools(name, [shop.order], ask=False), item="pens") for name in names]
             said.append(dict(zip(names, await asyncio.gather(*calls), strict=True)))
     assert said[0] == said[1]
     assert len(shop.done) == 2
@@ -130,12 +130,12 @@ async def test_an_idempotent_tool_that_was_cut_off_runs_again_with_the_same_key(
 
     current = idempotency_key
     async with life(house) as run:
-        cut = asyncio.create_task(call(run.tools("clerk", [look], idempotent=declared), "look", item="pens"))
+        cut = asyncio.create_task(call(run.tools("clerk", [look], ask=False, idempotent=declared), "look", item="pens"))
         await lost.wait()
         run.give_up(LeaseLost("the process is gone"))
         assert await cut == ("The run is let go by this process.", True)
     async with life(house) as run:
-        tools = run.tools("clerk", [look], idempotent=declared)
+        tools = run.tools("clerk", [look], ask=False, idempotent=declared)
         [schema] = await tools.list_tools()
         assert list(schema["parameters"]["properties"]) == schema["parameters"]["required"] == ["item"]
         assert await call(tools, "look", item="pens", idempotency_key="the model's") == ("12", False)
@@ -154,7 +154,7 @@ async def test_another_tool_that_was_cut_off_is_asked_about(house: House, answer
         key = journal.key("tool", "clerk", "order", '{"item": "pens"}', "c1")
         await journal.record(key, Entry("started", attempt="a process that was killed"))
     async with life(house) as run:
-        asking = asyncio.create_task(call(run.tools("clerk", [shop.order]), item="pens"))
+        asking = asyncio.create_task(call(run.tools("clerk", [shop.order], ask=False), item="pens"))
         request = await house.asked()
         assert request.question.kind is Kind.IN_DOUBT
         assert '{"item": "pens"}' in request.question.content
@@ -168,7 +168,7 @@ async def test_a_tool_may_say_that_nobody_knows_its_outcome(house: House) -> Non
     await house.start()
     shop = Shop(OutcomeUnknown("The line was cut."))
     async with life(house) as run:
-        asking = asyncio.create_task(call(run.tools("clerk", [shop.order]), item="pens"))
+        asking = asyncio.create_task(call(run.tools("clerk", [shop.order], ask=False), item="pens"))
         request = await house.asked()
         assert "The line was cut." in request.question.content
         await house.decide(request, Verb.REJECT)
@@ -179,7 +179,7 @@ async def test_a_tool_may_say_that_nobody_knows_its_outcome(house: House) -> Non
 async def test_a_tool_that_does_not_exist_is_an_error_for_the_model(house: House) -> None:
     await house.start()
     async with life(house) as run:
-        assert await call(run.tools("clerk", [Shop().order]), "sell") == ("Tool sell not found.", True)
+        assert await call(run.tools("clerk", [Shop().order], ask=False), "sell") == ("Tool sell not found.", True)
 
 
 async def test_the_clock_and_luck_of_a_run_are_the_same_when_it_is_rebuilt(house: House) -> None:

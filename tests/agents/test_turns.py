@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from agents.turns import Turns
+from agents.turns import QUIET_FOR, Turns
 
 
 async def hand_on(turns: Turns, place: int, order: list[int]) -> None:
@@ -19,6 +19,50 @@ async def test_results_come_in_their_order_and_new_ones_after_them() -> None:
     new = turns.new()
     await asyncio.gather(*(hand_on(turns, place, order) for place in (new, 3, 2, 1)))
     assert order == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_the_next_result_waits_until_what_the_last_one_sets_off_has_come_to_rest(busy: bool) -> None:
+    """Also where other runs keep the process busy all the time."""
+    turns, order = Turns([1, 2]), list[str]()
+
+    async def said_at_length() -> None:
+        await asyncio.sleep(0)
+        with turns.at(1, alone=False):
+            await turns.come(1)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        order.append("the first has reached the conversation")
+
+    async def second() -> None:
+        with turns.at(2, alone=False):
+            await turns.come(2)
+            order.append("the second is handed on")
+
+    def others() -> None:
+        if busy and len(order) < 2:
+            asyncio.get_running_loop().call_soon(others)
+
+    others()
+    await asyncio.gather(second(), said_at_length())
+    assert order == ["the first has reached the conversation", "the second is handed on"]
+
+
+async def test_a_quiet_process_does_not_wait_longer_than_it_must() -> None:
+    turns, rounds = Turns(range(1, 21)), 0
+
+    def count() -> None:
+        nonlocal rounds
+        rounds += 1
+
+    selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+    select = selector.select
+    selector.select = lambda timeout: (count(), select(timeout))[1]
+    try:
+        await asyncio.gather(*(hand_on(turns, place, []) for place in range(20, 0, -1)))
+    finally:
+        selector.select = select
+    assert rounds < 20 * 2 * QUIET_FOR
 
 
 async def test_one_that_is_no_longer_waited_for_holds_up_nobody() -> None:

@@ -21,7 +21,7 @@ from bot.core.deciding import decide, sentence
 from bot.core.ids import GroupId, RequestId, RunId, UserId
 from bot.core.options import Option
 from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout
+from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import TeamInfo
 from bot.core.refusals import Refusal
 from bot.core.requests import Kind, Question, Request, Status, Verb
@@ -203,6 +203,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_tool_approved": card(decided(Verb.APPROVE, of=request(asked=refund()))),
     "card_tool_edited": card(edited()),
     "card_code": card(request(asked=code())),
+    "card_by_rule": card(request(asked=refund(), clause="big refunds", why="<!here> money", risk=Risk.HIGH, quorum=2)),
     "card_choice": card(request(asked=choice("eu-west", "us-east"))),
     "card_choice_answered": card(chosen()),
     "card_secrets": card(request(asked=question("curl -u bob:x --password=hunter22\nhttps://bob:hunter22@host/"))),

@@ -9,6 +9,7 @@ from bot.core.ids import RunId
 from bot.core.people import Actor
 from bot.core.ports import Lease
 from bot.core.requests import Status
+from bot.core.runs import Verb
 from bot.store import keys
 from bot.store.journal import RedisJournal
 from tests.making import ALICE, BOB, CAROL, GENERAL, HERE, attempt, question, rules
@@ -19,6 +20,7 @@ _ROW = re.compile(r"^\| `\{ns\}:(\S+?)` \| ([a-z ]+) \|.*\| (web|worker|both) \|
 _WRITING = {
     "string": ("SET", "{}", "x"),
     "hash": ("HSET", "{}", "field", "x"),
+    "set": ("SADD", "{}", "x"),
     "sorted set": ("ZADD", "{}", "1", "x"),
     "stream": ("XADD", "{}", "*", "event", "x"),
     "channel": ("PUBLISH", "{}", "x"),
@@ -113,8 +115,14 @@ async def test_each_side_does_its_part_of_a_request_as_its_own_user(sides: Sides
     assert decided is not None
     assert decided.value.status is Status.APPROVED
     await flows.answered(sides.agents, lease, decided.value)
+    assert await sides.admin.ttl(sides.web.keys.request(instead.id)) == -1
     await RedisJournal(sides.agents).record(lease, "model 1", b"said")
-    assert await sides.admin.ttl(sides.web.keys.asked(instead.id)) > 0
+    await flows.finish(sides.agents, lease, Verb.FINISH, result="Done.")
+    assert await sides.web.put_away(100) == 1
+    assert await sides.agents.put_away(100) == 0
+    for request in (asked, instead):
+        for key in (sides.web.keys.asked, sides.web.keys.request):
+            assert await sides.admin.ttl(key(request.id)) > 0
 
 
 async def test_the_journal_of_a_run_that_web_stopped_gets_its_end_from_a_worker(sides: Sides) -> None:

@@ -16,7 +16,7 @@ import redis.asyncio
 from bot.core.errors import StoreUnavailable
 from bot.core.ids import RequestId, RunId
 from bot.store.embedded import EmbeddedRedis
-from bot.store.queue import Queue, work
+from bot.store.queue import TAKEN_AT_ONCE, Queue, work
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -260,7 +260,7 @@ async def test_a_thousand_waiting_runs_neither_delay_a_new_one_nor_exhaust_the_c
 WORKER = """
 import asyncio, sys
 from datetime import timedelta
-from bot.store.queue import Queue, work
+from bot.store.queue import TAKEN_AT_ONCE, Queue, work
 
 async def advance(run):
     print(run, flush=True)
@@ -268,7 +268,8 @@ async def advance(run):
 
 async def main():
     async with Queue(sys.argv[1], sys.argv[2]) as queue:
-        await work(queue, advance, concurrency=5, redelivery=timedelta(seconds=0.5), stop=asyncio.Event())
+        room, redelivery = int(sys.argv[3]), timedelta(seconds=float(sys.argv[4]))
+        await work(queue, advance, concurrency=room, redelivery=redelivery, stop=asyncio.Event())
 
 asyncio.run(main())
 """
@@ -279,7 +280,7 @@ async def test_a_run_of_a_worker_killed_with_9_goes_to_another_on_an_idle_queue(
 ) -> None:
     """R4: nobody adds a job meanwhile; the sweep alone finds the abandoned one."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", WORKER, redis_url, namespace, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", WORKER, redis_url, namespace, "5", "0.5", stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     await queue.advance(RUN)
@@ -289,6 +290,43 @@ async def test_a_run_of_a_worker_killed_with_9_goes_to_another_on_an_idle_queue(
     recorder = Recorder()
     async with working(queue, recorder):
         await until(lambda: recorder.ended == [RUN])
+
+
+async def test_the_runs_of_a_killed_worker_are_shared_by_those_that_are_left(
+    redis_url: str, namespace: str, queue: Queue
+) -> None:
+    """R4: one that took them all would take twice as long."""
+    count = 4 * TAKEN_AT_ONCE
+    lost, other = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", WORKER, redis_url, namespace, str(room), "2", stdout=asyncio.subprocess.PIPE
+        )
+        for room in (count, 2 * count)
+    ]
+    assert lost.stdout is not None
+    assert other.stdout is not None
+    recorder = Recorder()
+    recorder.open.clear()
+    try:
+        other.send_signal(signal.SIGSTOP)
+        await asyncio.gather(*(queue.advance(RunId(f"r{n}")) for n in range(count)))
+        for _ in range(count):
+            await lost.stdout.readline()
+        other.send_signal(signal.SIGCONT)
+        await queue.advance(RunId("other"))
+        assert await other.stdout.readline() == b"other\n"
+        async with (
+            working(queue, recorder, concurrency=2 * count, redelivery=timedelta(seconds=2)),
+            asyncio.timeout(20),
+        ):
+            lost.kill()
+            await other.stdout.readline()
+            await until(lambda: bool(recorder.started), within=10)
+    finally:
+        for process in (lost, other):
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
 
 
 async def test_a_restart_of_redis_keeps_runs_in_hand_and_brings_new_work_at_once(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
             await asyncio.Event().wait()
         return f"12 {item}"
 
-    tools = run.tools("clerk", [look], idempotent=True)
+    tools = run.tools("clerk", [look], ask=False, idempotent=True)
     return Conclusion((await tools.call_tool("look", {"item": "pens"})).to_text())
 
 

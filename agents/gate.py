@@ -1,0 +1,297 @@
+"""The one gate: whatever an agent wants to do passes it, is asked about, or is refused; and only what was judged runs.
+
+Tools, workbenches, code and MCP come here with a `Wanted` and leave with a `Permit` for exactly one action, or with a
+`Denial` that the model reads. What the policy said, and which question was asked, is recorded before anybody is asked,
+so a rebuilt run goes through the gate the same way (R12–R14, R19, R26).
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from agents import answers
+from agents.human import Desk
+from agents.journal import Entry, RunJournal
+from agents.patience import patiently
+from agents.policies import Ask, Proposal, Tier, Verdict, judge
+from agents.twins import Twins
+from bot import flows
+from bot.core.calls import LONGEST_ARGUMENTS, Call, canonical, is_canonical
+from bot.core.errors import ActionFailed, CountersignError, NotFound
+from bot.core.ids import AttemptId, Digest, RequestId, digest_of
+from bot.core.ports import Lease, Store
+from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
+from bot.core.runs import Run
+from bot.core.secrets import hide_in
+
+T = TypeVar("T")
+LONGEST_RECORDED: Final = 3000
+"""Characters of arguments in the record of a call that nobody was asked about; the digest is that of all of them."""
+_OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
+
+Renderer = Callable[[dict[str, Any]], str]
+"""Draws the arguments, without their secrets, as people read them best. It is quick, and the same for the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One action, before anybody judged it. `arguments` are canonical JSON, `schema` too (empty: not to be edited).
+
+    `tools` are the names that the policy may name; `hide` are paths of arguments besides those that look secret.
+    """
+
+    agent: str
+    tool: str
+    arguments: str
+    ask: Ask
+    tools: tuple[str, ...]
+    kind: Kind = Kind.TOOL
+    schema: str = ""
+    show: Renderer | None = None
+    hide: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    call: str = ""
+
+    @property
+    def same(self) -> Digest:
+        """Equal for actions that bring about the same: whichever agent asks, and by whatever way."""
+        return digest_of(self.kind, self.tool, self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """The right to do one thing once. `request` is None where a policy let it pass."""
+
+    wanted: Wanted
+    key: str
+    arguments: str
+    request: Request | None = None
+    why: str = ""
+
+    def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
+        """At the door, right before it is done: ActionFailed unless this is byte for byte what was judged (R13)."""
+        about = canonical(arguments)
+        if (tool, about) != (self.wanted.tool, self.arguments) or not (
+            self.request is None or _allowed(self.request) == (tool, about)
+        ):
+            raise ActionFailed("What was approved is not what would run, so nothing was done.")
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why it is not done, as the model reads it."""
+
+    text: str
+    request: Request | None = None
+
+
+class Gate:
+    """The gate of one run. `find` gives a request of the run; `give_up` is told what makes going on impossible."""
+
+    def __init__(
+        self,
+        run: Run,
+        lease: Lease,
+        store: Store,
+        journal: RunJournal,
+        desk: Desk,
+        find: Callable[[RequestId], Awaitable[Request]],
+        give_up: Callable[[Exception], None],
+    ) -> None:
+        self._run = run
+        self._lease = lease
+        self._store = store
+        self._journal = journal
+        self._desk = desk
+        self._find = find
+        self._give_up = give_up
+        self._twins: dict[Digest, Twins] = {}
+        self._refused: dict[tuple[str, str], str] = {}
+        self._spent: set[RequestId] = set()
+        self._asked_before: defaultdict[Digest, list[int]] = defaultdict(list)
+        self._numbers = 0
+        for value in (*journal.recorded("gate"), *journal.recorded("asks")):
+            entry = json.loads(value)
+            if "asked" in entry:
+                self._numbers = max(self._numbers, entry["asked"] + 1)
+                self._asked_before[entry["about"]].append(entry["asked"])
+
+    def number(self) -> int:
+        """The number of the run's next question, which no other has; to be recorded before it is asked."""
+        self._numbers += 1
+        return self._numbers - 1
+
+    @asynccontextmanager
+    async def judged(self, wanted: Wanted) -> AsyncIterator[Permit | Denial]:
+        """The permit or denial. The action belongs into the block: the same one waits behind it, with its own card."""
+        key = self._journal.key("gate", wanted.agent, wanted.kind, wanted.tool, wanted.arguments, wanted.call)
+        found = self._journal.found(key)
+        entry: dict[str, Any] = await self._verdict(wanted) if found is None else json.loads(found.value)
+        tier = Tier(entry["tier"])
+        if found is None and tier is not Tier.ASK:
+            entry = await self._note(key, entry)
+        if tier is Tier.PASS:
+            yield Permit(wanted, key, wanted.arguments, why=entry["why"])
+        elif tier is Tier.REFUSE:
+            await self._tell(wanted, key, passed=False, why=entry["why"])
+            yield Denial(answers.refused(wanted.tool, entry["why"]))
+        elif "same" in entry:
+            yield self._again(await self._find(RequestId(entry["same"])))
+        else:
+            twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same]))
+            since = len(twins.settled)
+            async with twins.turn(entry.get("asked")):
+                yield await self._asked(wanted, key, entry, twins, since)
+
+    async def passed(self, permit: Permit) -> None:
+        """Put it on record, once, that nobody was asked about this; nothing if somebody was."""
+        if permit.request is None:
+            await self._tell(permit.wanted, permit.key, passed=True, why=permit.why)
+
+    async def _tell(self, wanted: Wanted, key: str, *, passed: bool, why: str) -> None:
+        shown = json.dumps(hide_in(json.loads(wanted.arguments), wanted.hide)[0], ensure_ascii=False)
+        cut = len(shown) > LONGEST_RECORDED
+        await self._stored(
+            flows.judged,
+            self._lease,
+            wanted.agent,
+            wanted.tool,
+            passed=passed,
+            arguments=f"{shown[:LONGEST_RECORDED]}… ({len(shown):,} characters)" if cut else shown,
+            digest=wanted.same,
+            why=why,
+            once=AttemptId(digest_of(self._run.id, key)[:32]),
+        )
+
+    async def _verdict(self, wanted: Wanted) -> dict[str, Any]:
+        run = self._run
+        arguments = json.loads(wanted.arguments)
+        with self._journal.activity.working():
+            proposal = Proposal(wanted.agent, wanted.tool, arguments, run.team, run.task, run.requester)
+            verdict = await judge(wanted.ask, proposal, wanted.tools)
+            says = None if wanted.ask is None else verdict.tier
+            said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
+        if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
+            verdict = Verdict(said.effect, f"The workspace's policy, rule “{said.clause}”. {said.why}".strip())
+        return {"tier": said.effect, "why": verdict.why}
+
+    async def _stored(self, verb: Callable[..., Awaitable[T]], *what: Any, **more: Any) -> T:
+        try:
+            return await patiently(partial(verb, self._store, *what, **more))
+        except CountersignError as error:
+            self._give_up(error)
+            raise
+
+    async def _note(self, key: str, entry: dict[str, Any], *, replace: bool = False) -> dict[str, Any]:
+        with self._journal.activity.working():
+            stands = await self._journal.record(key, Entry("done", json.dumps(entry)), replace=replace)
+        noted: dict[str, Any] = json.loads(stands.value)
+        return noted
+
+    async def _asked(
+        self, wanted: Wanted, key: str, entry: dict[str, Any], twins: Twins, since: int
+    ) -> Permit | Denial:
+        known = "asked" in entry
+        before = twins.refused(since)
+        if before is not None and not (known and await self._was_asked(self._question(wanted, entry))):
+            about = {name: value for name, value in entry.items() if name in ("tier", "why")}
+            await self._note(key, {**about, "same": before.id}, replace=known)
+            return self._again(before)
+        if not known:
+            entry = await self._note(key, {**entry, "asked": self.number(), "about": wanted.same})
+        question = self._question(wanted, entry)
+        request = await self._desk.put(question)
+        twins.settled.append(request)
+        place = (wanted.agent, wanted.tool)
+        if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
+            self._refused[place] = question.content
+            return Denial(answers.answer(request), request)
+        self._refused.pop(place, None)
+        if request.id in self._spent:
+            return Denial(answers.spent(request), request)
+        self._spent.add(request.id)
+        edited = request.status is Status.EDITED
+        return Permit(wanted, key, request.decision.arguments if edited else wanted.arguments, request)
+
+    async def _was_asked(self, question: Question) -> bool:
+        try:
+            await self._find(request_id(self._run.id, question))
+        except NotFound:
+            return False
+        return True
+
+    def _again(self, request: Request) -> Denial:
+        return Denial(answers.again(request), request)
+
+    def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
+        call = _call(wanted)
+        content, problem = _content(wanted)
+        return Question(
+            wanted.agent,
+            entry["asked"],
+            wanted.kind,
+            "run code" if wanted.kind is Kind.CODE else f"call {wanted.tool}",
+            content,
+            _OFFERS if wanted.schema else tuple(verb for verb in _OFFERS if verb is not Verb.EDIT),
+            call,
+            notes=tuple(note for note in (*wanted.notes, entry["why"], problem) if note),
+            before=self._refused.get((wanted.agent, wanted.tool), ""),
+        )
+
+
+def written(arguments: Mapping[str, Any]) -> str:
+    """The arguments as canonical JSON; ValueError, with a sentence for the model, if no person could judge them."""
+    try:
+        text = canonical(arguments)
+        text.encode()
+    except (ValueError, RecursionError) as wrong:
+        reason = str(wrong).split("\n")[0][:200]
+        raise ValueError(
+            f"The call was not made, and nobody was asked: its arguments cannot be shown to people ({reason}). Use "
+            "only texts, numbers, lists and objects."
+        ) from None
+    if len(text) > LONGEST_ARGUMENTS:
+        raise ValueError(
+            f"The call was not made, and nobody was asked: its arguments have {len(text):,} characters, at most "
+            f"{LONGEST_ARGUMENTS:,} can be judged. Make them shorter, or put the long part where the tool can read it."
+        )
+    if not is_canonical(text):
+        raise ValueError("The call was not made, and nobody was asked: its arguments name one thing twice.")
+    return text
+
+
+def _allowed(request: Request) -> tuple[str, str] | None:
+    """Tool and arguments that a decision lets run; None if none."""
+    call, decision = request.question.call, request.decision
+    if call is None or decision is None or digest(request.question) != request.digest:
+        return None
+    match request.status:
+        case Status.APPROVED:
+            return (call.tool, call.arguments)
+        case Status.EDITED:
+            return (call.tool, decision.arguments)
+    return None
+
+
+def _call(wanted: Wanted) -> Call:
+    hidden = hide_in(json.loads(wanted.arguments), wanted.hide)[1]
+    return Call(wanted.tool, wanted.arguments, wanted.schema, hidden)
+
+
+def _content(wanted: Wanted) -> tuple[str, str]:
+    """What people read, and what went wrong with it. Only what is not secret is drawn."""
+    shown: dict[str, Any] = hide_in(json.loads(wanted.arguments), wanted.hide)[0]
+    plain = json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False)
+    if wanted.show is None:
+        return plain, ""
+    try:
+        drawn = wanted.show(shown)
+    except Exception as error:
+        return plain, f"The tool's own view failed ({type(error).__name__}), so its arguments are shown as they are."
+    if not isinstance(drawn, str) or not drawn.strip():
+        return plain, "The tool's own view shows nothing, so its arguments are shown as they are."
+    return drawn, ""

@@ -1,0 +1,78 @@
+"""AutoGen's side of a set of tools: what is offered to a model, and what a call gives back."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from autogen_core import CancellationToken
+from autogen_core.tools import BaseTool, FunctionTool, StaticWorkbench, TextResultContent, ToolResult, ToolSchema
+from pydantic import ValidationError
+
+ARGUMENT: Final = "idempotency_key"
+"""A tool that takes an argument of this name gets its key there; no model sees the argument."""
+
+Offered = BaseTool[Any, Any] | Callable[..., Any]
+
+
+class AsksItself:
+    """Marks tools that put their own question to people and keep their own record of it."""
+
+
+class _Asking(FunctionTool, AsksItself):
+    """A function behind `gated`."""
+
+
+class Listed(StaticWorkbench):
+    """AutoGen's, but what a tool raises comes out: a tool may say OutcomeUnknown."""
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        cancellation_token: CancellationToken | None = None,
+        call_id: str | None = None,
+    ) -> ToolResult:
+        tool = next((tool for tool in self._tools if tool.name == name), None)
+        if tool is None:
+            return error_result(name, f"Tool {name} not found.")
+        given = await tool.run_json(arguments or {}, cancellation_token or CancellationToken(), call_id=call_id)
+        return ToolResult(name=name, result=[TextResultContent(content=tool.return_value_as_string(given))])
+
+
+def as_tool(tool: Offered) -> BaseTool[Any, Any]:
+    """A function as a tool, described by its docstring."""
+    if isinstance(tool, BaseTool):
+        return tool
+    if getattr(tool, "asks_itself", False):
+        return _Asking(tool, description=tool.__doc__ or "")
+    return FunctionTool(tool, description=tool.__doc__ or "")
+
+
+def takes_key(schema: ToolSchema) -> bool:
+    """Whether the tool wants an idempotency key."""
+    return ARGUMENT in schema.get("parameters", {}).get("properties", {})
+
+
+def without_key(schema: ToolSchema) -> ToolSchema:
+    """As the model sees it: without the argument that is not the model's to give."""
+    parameters = schema.get("parameters")
+    if parameters is None or ARGUMENT not in parameters["properties"]:
+        return schema
+    shown = parameters.copy()
+    shown["properties"] = {name: value for name, value in parameters["properties"].items() if name != ARGUMENT}
+    shown["required"] = [name for name in parameters.get("required", []) if name != ARGUMENT]
+    whole = schema.copy()
+    whole["parameters"] = shown
+    return whole
+
+
+def error_result(name: str, sentence: str) -> ToolResult:
+    """An error that the model reads."""
+    return ToolResult(name=name, result=[TextResultContent(content=sentence)], is_error=True)
+
+
+def recorded_result(name: str, found: str) -> ToolResult:
+    """What was recorded; or a person's words about a call that nobody knew the end of."""
+    try:
+        return ToolResult.model_validate_json(found)
+    except ValidationError:
+        return ToolResult(name=name, result=[TextResultContent(content=found)])

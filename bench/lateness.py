@@ -1,0 +1,94 @@
+"""How long after its deadline a request is settled, when many are due within a minute.
+
+Deadlines are spread by chance, as they are where people ask; they are kept by a process of its own that does nothing
+else, and the runs are parked, so each deadline also asks for its run.
+"""
+
+import asyncio
+import random
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from bench.parking import AT_ONCE, RULES, Place, place
+from bot import flows
+from bot.core import requests
+from bot.core.ids import RequestId, RunId
+from bot.core.policy import OnTimeout
+from bot.core.ports import Change, Committed, Put
+from bot.core.requests import Kind, Question, Request
+from tests.processes import Process
+
+AIM: Final = 100.0
+"""Milliseconds, of 99 in 100 (issue 3)."""
+COUNT: Final = 10_000
+IN_A_MINUTE: Final = 60.0
+_QUESTIONS: Final = 20
+"""In each run."""
+_WRITTEN_WITHIN: Final = timedelta(seconds=2)
+"""For each thousand requests, before the first of their deadlines."""
+
+
+async def measure(url: str, data: Path, count: int, seconds: float = IN_A_MINUTE) -> list[float]:
+    """Milliseconds from each deadline to its decision, both by the server's clock."""
+    async with place(url, data, replace(RULES, on_timeout=OnTimeout.REJECT, timeout=timedelta(days=1))) as there:
+        runs = [await _parked_run(there, RunId(f"r{n}")) for n in range(-(-count // _QUESTIONS))]
+        keeper = await Process("bench.keeper", {"REDIS_URL": url, "NAMESPACE": there.namespace}).start()
+        try:
+            await keeper.said("keeping")
+            first = await there.store.now() + _WRITTEN_WITHIN * (1 + count / 1000)
+            chance = random.Random(1)
+            due = sorted(first + timedelta(seconds=seconds * chance.random()) for _ in range(count))
+            asked = [_request(runs[n % len(runs)], n, at) for n, at in enumerate(due)]
+            for start in range(0, count, AT_ONCE):
+                await asyncio.gather(*(_store(there, request) for request in asked[start : start + AT_ONCE]))
+            assert await there.store.now() < first, "The requests were written too slowly."
+            async with asyncio.timeout(seconds + 120):
+                while await _left(there) > len(runs):  # noqa: ASYNC110 -- another process
+                    await asyncio.sleep(0.5)
+        finally:
+            await keeper.kill(signal.SIGTERM)
+        return await _late(there, [request.id for request in asked])
+
+
+async def _left(there: Place) -> int:
+    """Undecided requests; those that the runs were parked with are not due."""
+    return int(await there.store.client.zcard(there.store.keys.pending))
+
+
+async def _parked_run(there: Place, run: RunId) -> Request:
+    """A parked run, by the question that it was parked with."""
+    await there.start([run], "once 1 1")
+    lease = await there.store.claim(run, "bench", timedelta(minutes=5))
+    assert lease is not None
+    await flows.begin(there.store, lease)
+    request = await flows.ask(there.store, lease, _question(-1))
+    assert await flows.park(there.store, lease, frozenset({request.id}))
+    return request
+
+
+def _question(number: int) -> Question:
+    return Question("agent", number + 1, Kind.MESSAGE, "Send this draft?", "Ten percent off, please.")
+
+
+def _request(like: Request, number: int, due: datetime) -> Request:
+    question = _question(number)
+    return replace(like, id=requests.request_id(like.run, question), question=question, deadline=due)
+
+
+async def _store(there: Place, request: Request) -> None:
+    assert await there.store.commit(Change(requests=(Put(request, 0),))) is Committed.DONE
+
+
+async def _late(there: Place, ids: Sequence[RequestId]) -> list[float]:
+    found = []
+    for start in range(0, len(ids), 1000):
+        for request in await there.store.requests(list(ids[start : start + 1000])):
+            assert request is not None
+            assert request.decision is not None
+            assert request.deadline is not None
+            found.append((request.decision.at - request.deadline) / timedelta(milliseconds=1))
+    return found

@@ -1,0 +1,127 @@
+"""A store of its own with workers and runs of the benchmark's teams in it, and a person who approves; no Slack."""
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from bot import flows
+from bot.core.deciding import Attempt
+from bot.core.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId
+from bot.core.people import Actor, Reviewers
+from bot.core.policy import OnTimeout, Rules
+from bot.core.ports import TeamInfo
+from bot.core.requests import Request, Verb
+from bot.store.connecting import connect
+from bot.store.queue import Queue
+from bot.store.store import Store
+from tests.processes import Process
+
+RULES: Final = Rules(
+    ChannelId("C0APPROVALS"), Reviewers(frozenset({UserId("U0BOB"), UserId("U0CAROL")})), on_timeout=OnTimeout.WAIT
+)
+AT_ONCE: Final = 50
+_WORKSPACE, _CHANNEL, _ALICE, _BOB = WorkspaceId("T0LOCAL"), ChannelId("C0GENERAL"), UserId("U0ALICE"), UserId("U0BOB")
+
+
+class Place:
+    """One namespace of a Redis."""
+
+    def __init__(self, url: str, namespace: str, store: Store, queue: Queue, data: Path) -> None:
+        self.url = url
+        self.namespace = namespace
+        self.store = store
+        self.queue = queue
+        self.workers: list[Process] = []
+        self._data = data
+
+    async def worker(self, **env: str) -> Process:
+        """A worker process that has announced its teams."""
+        common = {"REDIS_URL": self.url, "NAMESPACE": self.namespace, "DATA_DIR": str(self._data)}
+        process = await Process("bench.worker", {**common, **env}).start()
+        self.workers.append(process)
+        await process.said(r"is ready")
+        return process
+
+    async def start(self, runs: Sequence[RunId], task: str) -> None:
+        """Runs of the team `turns`, some at a time."""
+        for first in range(0, len(runs), AT_ONCE):
+            await asyncio.gather(*(self._start(run, task) for run in runs[first : first + AT_ONCE]))
+
+    async def _start(self, run: RunId, task: str) -> None:
+        await flows.start(
+            self.store,
+            self.queue,
+            run=run,
+            workspace=_WORKSPACE,
+            channel=_CHANNEL,
+            requester=_ALICE,
+            team="turns",
+            task=task,
+        )
+
+    async def parked(self) -> int:
+        """How many runs are."""
+        return int(await self.store.client.zcard(self.store.keys.parked))
+
+    async def all_parked(self, count: int, within: timedelta) -> None:
+        """Returns when so many runs are parked. TimeoutError otherwise."""
+        await self._all(self.store.keys.parked, count, within)
+
+    async def all_asked(self, count: int, within: timedelta) -> None:
+        """Returns when so many requests wait for people. TimeoutError otherwise."""
+        await self._all(self.store.keys.pending, count, within)
+
+    async def _all(self, index: str, count: int, within: timedelta) -> None:
+        async with asyncio.timeout(within.total_seconds()):
+            while await self.store.client.zcard(index) < count:  # noqa: ASYNC110 -- another process
+                await asyncio.sleep(0.05)
+
+    async def asked(self, run: RunId) -> Request:
+        """What the run waits for."""
+        seen = await self.store.run(run)
+        assert seen is not None
+        request = await self.store.request(next(iter(seen.value.open.values())))
+        assert request is not None
+        return request.value
+
+    async def approve(self, request: Request) -> int:
+        """The monotonic nanosecond before Bob's click was counted."""
+        attempt = Attempt(AttemptId(secrets.token_hex(8)), Actor(_WORKSPACE, _BOB), Verb.APPROVE, request.digest)
+        sent = time.monotonic_ns()
+        await flows.decide(self.store, self.queue, request.id, attempt)
+        return sent
+
+
+@asynccontextmanager
+async def place(url: str, data: Path, rules: Rules = RULES) -> AsyncIterator[Place]:
+    """Its workers end with the block, and its keys are deleted."""
+    namespace = f"bench{secrets.token_hex(4)}"
+    client = connect(url)
+    store = Store(client, namespace)
+    await store.set_defaults(rules)
+    await store.announce("bench", [TeamInfo("turns", "")], timedelta(minutes=30))
+    async with Queue(url, namespace) as queue:
+        it = Place(url, namespace, store, queue, data)
+        try:
+            yield it
+        finally:
+            await asyncio.gather(*(worker.kill(signal.SIGTERM) for worker in it.workers if worker.running))
+            await _empty(store, namespace)
+            await client.aclose()
+
+
+async def _empty(store: Store, namespace: str) -> None:
+    batch = []
+    async for key in store.client.scan_iter(f"*{{{namespace}}}*", count=1000):
+        batch.append(key)
+        if len(batch) == 1000:
+            await store.client.unlink(*batch)
+            batch.clear()
+    if batch:
+        await store.client.unlink(*batch)

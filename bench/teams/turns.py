@@ -1,0 +1,68 @@
+"""A team for the benchmark: agents with a model speak, then people are asked; the task is `<how> <agents> <turns>`."""
+
+import time
+from collections.abc import Sequence
+
+from autogen_agentchat.agents import AssistantAgent, UserProxyAgent
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
+from autogen_agentchat.teams import DiGraphBuilder, GraphFlow, RoundRobinGroupChat, SelectorGroupChat
+from autogen_core import CancellationToken
+
+from agents.context import RunContext
+from agents.teams import Team
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    """How: `again` (in turn, as often as it takes), `once` (each has one), `beside` (the first, then the others).
+
+    The human prints when it is asked and when its answer has come: `asks <run> <monotonic ns>`, `went on …`.
+    """
+    how, agents, turns = run.task.split()
+    human = run.human(title="Go on?")
+
+    async def input_func(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
+        print(f"asks {run.run.id} {time.monotonic_ns()}", flush=True)
+        answer = await human.input_func(prompt, cancellation_token)
+        at = time.monotonic_ns()
+        print(f"went on {run.run.id} {at}", flush=True)
+        return answer
+
+    speakers = [AssistantAgent(f"agent{n}", run.model(f"agent{n}")) for n in range(int(agents))]
+    people = UserProxyAgent("human", input_func=input_func)
+    match how:
+        case "beside":
+            return _beside(speakers, people)
+        case "again":
+            return _again(run, speakers, people, int(turns))
+    return RoundRobinGroupChat([*speakers, people], termination_condition=MaxMessageTermination(2 + int(turns)))
+
+
+def _again(run: RunContext, speakers: list[AssistantAgent], people: UserProxyAgent, turns: int) -> AutoGenTeam:
+    def chosen(messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> str:
+        said = sum(isinstance(m, BaseChatMessage) for m in messages) - 1
+        return people.name if said >= turns else speakers[said % len(speakers)].name
+
+    return SelectorGroupChat(
+        [*speakers, people],
+        run.model("selector"),
+        termination_condition=MaxMessageTermination(2 + turns),
+        allow_repeated_speaker=True,
+        selector_func=chosen,
+    )
+
+
+def _beside(speakers: list[AssistantAgent], people: UserProxyAgent) -> AutoGenTeam:
+    graph = DiGraphBuilder()
+    first, *others = speakers
+    for speaker in speakers:
+        graph.add_node(speaker)
+    graph.add_node(people)
+    for speaker in others:
+        graph.add_edge(first, speaker)
+        graph.add_edge(speaker, people)
+    return GraphFlow([*speakers, people], graph.build())
+
+
+TEAM = Team("turns", "models speak, then people are asked", build)

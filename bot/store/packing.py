@@ -1,0 +1,79 @@
+"""JSON in fewer bytes: deflated against a dictionary of what every record says, since most of a record is its names.
+
+A waiting run is about ten records of a few hundred bytes each, and three quarters of them are the names of fields.
+`redis-cli` shows packed ones as they are; `unpack` reads them, and reads plain JSON as it always was.
+"""
+
+import zlib
+from typing import Final
+
+from bot.core.errors import UnknownSchema
+
+_NUMBER: Final = b"\x01"
+"""Begins what is packed with this dictionary; no JSON begins so. Another dictionary gets another number."""
+_DICTIONARY: Final = (
+    b'{"schema": 2, "state": "unknown", "state": "failed", "state": "started", "state": "done", "value": "", '
+    b'"attempt": "", "at": "", "place": 0, "alone": false, "alone": true}'
+    b'{"schema": 2, "state": "done", "value": "{\\"finish_reason\\":\\"function_calls\\",'
+    b'\\"content\\":[{\\"id\\":\\"call_'
+    b'\\",\\"arguments\\":\\"{\\\\\\"\\\\\\":\\\\\\"\\\\\\"}\\",\\"name\\":\\"\\"}],'
+    b'{\\"type\\":\\"ToolResult\\",\\"name\\":\\"\\",\\"result\\":[{\\"type\\":\\"TextResultContent\\",\\"content\\":\\"'
+    b'\\"}],\\"is_error\\":false}'
+    b'{\\"finish_reason\\":\\"stop\\",\\"content\\":\\"\\\\n\\\\n\\",\\"usage\\":{\\"prompt_tokens\\":10,'
+    b'\\"completion_tokens\\":10},\\"cached\\":false,\\"logprobs\\":null,\\"thought\\":null}", '
+    b'"attempt": "", "at": "2026-", "place": 1, "alone": true}'
+    b'{"type":"run_stopped","type":"run_failed","type":"vote_cast","type":"attempt_refused","at":"2026-01-01T00:00:00.000'
+    b'000Z","run":null,"request":null,"workspace":null,"user":null,"data":{"refusal":"","channel":"","problems":""}}'
+    b'{"type":"run_finished","at":"2026-01-01T00:00:00.000000Z","run":"r","request":null,"workspace":"T0","user":null,'
+    b'"data":{"result":"The team has finished."}}'
+    b'{"type":"decision_delivered","at":"2026-01-01T00:00:00.000000Z","run":"r","request":"q","workspace":"T0",'
+    b'"user":null,"data":{}}{"type":"request_decided","user":"U0","data":{"outcome":"rejected","how":"timeout",'
+    b'"outcome":"approved","how":"reviewers","words":"","digest":"'
+    b'{"type":"run_queued","at":"2026-01-01T00:00:00.000000Z","run":"r","request":null,"workspace":"T0","user":"U0",'
+    b'"data":{"team":"'
+    b'{"type":"run_started","at":"2026-01-01T00:00:00.000000Z","run":"r","request":null,"workspace":"T0","user":null,'
+    b'"data":{"owner":"'
+    b'{"type":"run_progressed","at":"2026-01-01T00:00:00.000000Z","run":"r","request":null,"workspace":"T0","user":null,'
+    b'"data":{"agent":"","words":"'
+    b'{"type":"request_asked","at":"2026-01-01T00:00:00.000000Z","run":"r","request":"q","workspace":"T0","user":null,'
+    b'"data":{"agent":"","title":"'
+    b'{"name":"progress/r","name":"waiting/q","name":"run/r","name":"card/q","workspace":"T0","channel":"C0","ts":"17",'
+    b'"thread":"17","drawn":"","thread":"","drawn":"","request":"q","request":null,"posting_since":"2026-01-01T00:00:00.'
+    b'000000Z","problem":""}'
+    b'{"id":"r","workspace":"T0","channel":"C0","requester":"U0","team":"","task":"","created_at":"2026-01-01T00:00:00.000'
+    b'000Z","status":"finished","open":{},"status":"running","status":"waiting","status":"parked","open":{"#0":"q"},'
+    b'"progress":[{"at":"2026-01-01T00:00:00.000000Z","agent":"","words":"}],'
+    b'"ended_at":null,"result":"","words":"","stopped_by":null}'
+    b'{"id":"q","run":"r","workspace":"T0","channel":"C0","requester":"U0","question":{"agent":"","asked":0,"kind":"tool",'
+    b'"kind":"choice","kind":"in_doubt","kind":"message","title":"","content":"","offers":["approve","reject","respond"]},'
+    b'"digest":"","rules":{"approvals_channel":"C0","reviewers":{"users":["U0"],"groups":["S0"]},"users":[],"groups":["S0"'
+    b']},"timeout":"PT1H","on_timeout":"approve","on_timeout":"wait","on_timeout":"reject","quorum":1,"own_requests":true,'
+    b'"own_requests":false},"created_at":"2026-01-01T00:00:00.000000Z","deadline":"2026-01-01T00:00:00.000000Z","status":'
+    b'"expired","status":"approved","votes":[{"workspace":"T0","user":"U0","at":"2026-01-01T00:00:00.000000Z",'
+    b'"attempt":""}],"decision":{"outcome":"approved","how":"reviewers","at":"2026-01-01T00:00:00.000000Z","by":["U0"],'
+    b'"words":"","attempt":""}}"deadline":null,"status":"pending","votes":[],"decision":null}'
+)
+"""Part of the format: with one byte of it changed, nothing that was packed with it can be read."""
+_WINDOW: Final = -13
+_EMPTY: Final = zlib.compressobj(6, zlib.DEFLATED, _WINDOW, 6, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
+_READER: Final = zlib.decompressobj(_WINDOW, _DICTIONARY)
+
+
+def pack(plain: bytes) -> bytes:
+    """The bytes to store for some JSON: packed, unless that takes more of them."""
+    packer = _EMPTY.copy()
+    packed = _NUMBER + packer.compress(plain) + packer.flush()
+    return packed if len(packed) < len(plain) else plain
+
+
+def unpack(stored: bytes) -> bytes:
+    """The JSON again. UnknownSchema if the bytes are packed in a way that this program does not know, or broken."""
+    if stored[:1] >= b" ":
+        return stored
+    if stored[:1] != _NUMBER:
+        raise UnknownSchema("A stored record is packed in a way that this program does not know. It was left as it is.")
+    reader = _READER.copy()
+    try:
+        return reader.decompress(stored[1:]) + reader.flush()
+    except zlib.error as wrong:
+        raise UnknownSchema(f"A stored record cannot be unpacked: {wrong}. It was left as it is.") from wrong

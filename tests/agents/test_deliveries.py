@@ -1,0 +1,95 @@
+"""Deliveries inside AutoGen cost less, and do the same."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from autogen_agentchat.agents import BaseChatAgent
+from autogen_agentchat.base import Response
+from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.messages import BaseChatMessage, TextMessage
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core import EVENT_LOGGER_NAME, AgentRuntime, CancellationToken, SingleThreadedAgentRuntime
+from opentelemetry.trace import INVALID_SPAN, NoOpTracer, Span, Tracer, TracerProvider
+
+from agents.deliveries import lighten
+
+
+@pytest.fixture(autouse=True)
+def light(caplog: pytest.LogCaptureFixture) -> None:
+    """As the worker has it."""
+    lighten()
+    caplog.set_level(logging.CRITICAL, "autogen_core")
+
+
+class Says(BaseChatAgent):
+    """Repeats how many messages it was given since it last spoke; fails at the word "fail"."""
+
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage,)
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        if any(m.to_text() == "fail" for m in messages):
+            raise ValueError("I was told to")
+        return Response(chat_message=TextMessage(content=" ".join(m.source for m in messages), source=self.name))
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
+
+
+def team(runtime: AgentRuntime | None = None) -> RoundRobinGroupChat:
+    agents: list[Any] = [Says(name, "") for name in ("ann", "ben", "cem")]
+    return RoundRobinGroupChat(agents, termination_condition=MaxMessageTermination(6), runtime=runtime)
+
+
+SAID = ["go", "user", "user ann", "user ann ben", "ben cem", "cem ann"]
+
+
+async def test_every_agent_hears_what_the_others_said_in_order_and_nothing_is_written(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    result = await team().run(task="go")
+    assert [m.to_text() for m in result.messages if isinstance(m, BaseChatMessage)] == SAID
+    assert not caplog.records
+
+
+async def test_what_an_agent_raises_ends_its_team() -> None:
+    with pytest.raises(RuntimeError, match="I was told to"):
+        await team().run(task="fail")
+
+
+async def test_who_listens_to_autogens_events_hears_them_all(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, EVENT_LOGGER_NAME)
+    result = await team().run(task="go")
+    assert len(result.messages) == len(SAID)
+    delivered = [r for r in caplog.records if "DeliveryStage.DELIVER" in r.getMessage()]
+    assert len(delivered) > 3 * len(SAID)
+
+
+class Watching(TracerProvider):
+    """Notes the names of the spans."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def get_tracer(self, *_: Any, **__: Any) -> Tracer:
+        provider = self
+
+        class It(NoOpTracer):
+            @contextmanager
+            def start_as_current_span(self, name: str, *_: Any, **__: Any) -> Iterator[Span]:
+                provider.names.append(name)
+                yield INVALID_SPAN
+
+        return It()
+
+
+async def test_who_traces_sees_every_delivery() -> None:
+    watching = Watching()
+    runtime = SingleThreadedAgentRuntime(tracer_provider=watching, ignore_unhandled_exceptions=False)
+    runtime.start()
+    await team(runtime).run(task="go")
+    await runtime.stop()
+    assert sum("process" in name for name in watching.names) > 3 * len(SAID)

@@ -1,0 +1,64 @@
+"""How long things stay in Redis."""
+
+from datetime import timedelta
+
+import pytest
+
+from bot import flows
+from bot.core.people import Actor
+from bot.core.ports import Lease
+from bot.core.requests import Request
+from bot.core.runs import Verb as RunVerb
+from bot.store.keys import KEPT
+from bot.store.store import Store
+from tests.making import ALICE, HERE, attempt, question
+from tests.storing import NoQueue, new_run
+
+pytest_plugins = ["tests.redis_server", "tests.storing"]
+
+
+async def left(store: Store, key: str) -> timedelta | None:
+    """Until the key goes; None if it stays."""
+    found = await store.client.pttl(key)
+    assert found != -2, f"there is no {key}"
+    return None if found == -1 else timedelta(milliseconds=found)
+
+
+async def decided(store: Store, lease: Lease, words: str, asked: int = 0) -> Request:
+    request = await flows.ask(store, lease, question(words, asked=asked))
+    await flows.decide(store, NoQueue(), request.id, attempt(request, name=f"a{asked}{lease.run}"))
+    await flows.answered(store, lease, request)
+    return request
+
+
+async def test_what_was_decided_is_kept_as_long_as_its_run_goes_on(store: Store, lease: Lease) -> None:
+    """R5: a run that then waits for months for somebody else is rebuilt without asking again."""
+    first = await decided(store, lease, "the first")
+    waiting = await flows.ask(store, lease, question("the second", asked=1))
+    assert await flows.park(store, lease, frozenset({waiting.id}))
+    for request in (first.id, waiting.id):
+        assert await left(store, store.keys.request(request)) is None
+
+
+@pytest.mark.parametrize("end", ["finish", "stop"])
+async def test_when_a_run_ends_its_requests_are_kept_as_long_as_it_is(store: Store, lease: Lease, end: str) -> None:
+    requests = [await decided(store, lease, "the first"), await decided(store, lease, "the second", 1)]
+    requests.append(await flows.ask(store, lease, question("the third", asked=2)))
+    if end == "finish":
+        await flows.finish(store, lease, RunVerb.FINISH, result="done")
+    else:
+        await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+    for request in requests:
+        kept = await left(store, store.keys.request(request.id))
+        assert kept is not None
+        assert KEPT - timedelta(minutes=1) < kept <= KEPT
+    for key in (store.keys.settled(lease.run), store.keys.run(lease.run), store.keys.journal(lease.run)):
+        assert not await store.client.exists(key) or await left(store, key) is not None
+
+
+async def test_another_runs_requests_stay_when_a_run_ends(store: Store, lease: Lease) -> None:
+    other = await new_run(store, "rother")
+    stays = await decided(store, other, "of the other run")
+    await decided(store, lease, "of the run that ends")
+    await flows.finish(store, lease, RunVerb.FINISH, result="done")
+    assert await left(store, store.keys.request(stays.id)) is None
