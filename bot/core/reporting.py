@@ -60,8 +60,8 @@ def as_asked(request: Request) -> Request | None:
 
 
 def with_ending(known: Request, asked: Request) -> Request:
-    """What people did with a request so far, and its end by the agents' side; a decided request stays as it is."""
-    return _ended_like(known, asked) if known.status is Status.PENDING and known.id == asked.id else known
+    """What people did so far with a request that waits, and its end by the agents' side."""
+    return _ended_like(known, asked) if known.id == asked.id else known
 
 
 def _ended_like(request: Request, other: Request) -> Request:

@@ -1,5 +1,6 @@
 """What a worker may write and what is read of it: a decision under the agents' own keys is none."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -98,10 +99,13 @@ async def test_a_wake_up_from_a_worker_wakes_nobody_with_an_approval(sides: Side
     async with Wakeups(sides.agents) as wakeups:
         await wakeups.listening()
         made = await asked(sides)
+        waiting = asyncio.create_task(wakeups.settled(made.id))
+        while not wakeups._requests.waited_for(made.id):  # noqa: ASYNC110
+            await asyncio.sleep(0)
         hint = f"request {made.id}\n".encode() + REQUESTS.write(approved(made), 2)
         await sides.agents.client.publish(sides.agents.keys.hints, hint)
         await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb="reject"))
-        assert (await wakeups.settled(made.id)).status is Status.REJECTED
+        assert (await waiting).status is Status.REJECTED
 
 
 async def test_silence_approves_only_where_the_channels_settings_say_so(sides: Sides) -> None:
