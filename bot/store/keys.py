@@ -27,12 +27,12 @@
 | `{ns}:ended:<side>` | sorted set | runs that this side ended, until the other gave its keys their end | never | both |
 | `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never | both |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
-| `{ns}:events` | stream | everything that happened: outbox, and what the record is made from | after KEEP_EVENTS | web |
+| `{ns}:events` | stream | everything that happened, until it is drawn and recorded | after KEEP_EVENTS | web |
 | `{ns}:reports` | stream | what the workers report, until web takes it over into the events | never | worker |
 | `{ns}:audit` | stream | the record: entry n under the id `n-0`, with its hash | after KEEP_AUDIT | web |
-| `{ns}:audit-head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
-| `{ns}:audit-day:<day>` | string | the head that is posted for that day | 30 days | web |
-| `{ns}:auditor` | hash | lease of the auditor, as for a run | never | web |
+| `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
+| `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days | web |
+| `{ns}:audit:lease` | hash | lease of the auditor, as for a run | never | web |
 | `{ns}:scribe` | hash | lease of the scribe, as for a run | never | web |
 | `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min | both |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – | web |
@@ -70,8 +70,8 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "ended:*": "one key a side; empties as the other side comes to it",
     "events": "the outbox; trimmed after KEEP_EVENTS, but nothing that was not drawn and chained",
     "audit": "the record; trimmed after KEEP_AUDIT, and by default never",
-    "audit-head": "one key; what the next entry follows",
-    "auditor": "one key; its fence must keep growing",
+    "audit:head": "one key; what the next entry follows",
+    "audit:lease": "one key; its fence must keep growing",
     "scribe": "one key; its fence must keep growing",
 }
 """Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
@@ -93,8 +93,8 @@ class Keys:
         self.events: Final = self.prefix + "events"
         self.reports: Final = self.prefix + "reports"
         self.audit: Final = self.prefix + "audit"
-        self.audit_head: Final = self.prefix + "audit-head"
-        self.auditor: Final = self.prefix + "auditor"
+        self.audit_head: Final = self.prefix + "audit:head"
+        self.auditor: Final = self.prefix + "audit:lease"
         self.scribe: Final = self.prefix + "scribe"
         self.confirmed: Final = self.prefix + "confirmed"
         self.wake: Final = self.prefix + "wake"
@@ -140,7 +140,7 @@ class Keys:
         return f"{self.prefix}noted:{attempt}"
 
     def audit_day(self, day: date) -> str:
-        return f"{self.prefix}audit-day:{day.isoformat()}"
+        return f"{self.prefix}audit:day:{day.isoformat()}"
 
     def team(self, worker: str) -> str:
         return f"{self.prefix}team:{worker}"
