@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from bot.core.chain import START, Head, Kept, read_head
+from bot.core.errors import UnknownSchema
+from bot.store.packing import unpack
 from bot.store.store import Store, from_ms, ms, reaching
 
 KEPT_HEAD: Final = timedelta(days=30)
@@ -34,7 +36,7 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self._client = store.client
         self._keys = store.keys
-        self._append = store.client.register_script((_HERE / "audit.lua").read_text())
+        self._append = store.writing((_HERE / "audit.lua").read_text())
         self._trim = store.client.register_script((_HERE / "trim.lua").read_text())
         self._lease = store.client.register_script((_HERE / "lease.lua").read_text())
         self._three = [store.keys.audit, store.keys.audit_head, store.keys.events]
@@ -48,14 +50,14 @@ class Ledger:
         return Position(head, event, read_head(checkpoint) if checkpoint else START)
 
     async def events(self, after: str, limit: int, wait: timedelta) -> list[tuple[str, bytes]]:
-        """The next events with their ids, oldest first; empty if none came while it waited."""
+        """The JSON of the next events with their ids, oldest first; empty if none came while it waited."""
         async with reaching():
             answer = await self._client.xread({self._keys.events: after or "0"}, limit, round(wait / _MS) or None)
         batches = answer.values() if isinstance(answer, dict) else [batch for _, batch in answer or ()]
         flat = [entry for batch in batches for entry in batch]
         if flat and isinstance(flat[0], list):  # RESP3 has one list more
             flat = [entry for inner in flat for entry in inner]
-        return [(entry.decode(), fields.get(b"event", b"")) for entry, fields in flat]
+        return [(entry.decode(), _told(fields.get(b"event", b""))) for entry, fields in flat]
 
     async def append(self, after: Position, made: Sequence[tuple[str, Kept | None]]) -> str:
         """`done`, or nothing changed: `moved` if the head is another one by now, `gap` if other events follow it."""
@@ -135,6 +137,14 @@ class Ledger:
 
 
 _MS = timedelta(milliseconds=1)
+
+
+def _told(stored: bytes) -> bytes:
+    """An event's JSON; as it stands there if nobody can read it."""
+    try:
+        return unpack(stored)
+    except UnknownSchema:
+        return stored
 
 
 def _number(entry: bytes) -> int:
