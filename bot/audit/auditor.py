@@ -56,6 +56,7 @@ class Auditor:
         keep: Keep | None = None,
         sink: Sink | None = None,
         beside: Sequence[Work] = (),
+        lease: timedelta = LEASE,
     ) -> None:
         self._store = store
         self._ledger = Ledger(store)
@@ -63,17 +64,18 @@ class Auditor:
         self._keep = keep or Keep()
         self._sink = sink
         self._beside = beside
+        self._held = lease
 
     async def run(self) -> None:
         """Keep the record until cancelled; lets the lease go then, so that another process goes on at once."""
         try:
             while True:
                 try:
-                    if await self._ledger.claim(self._owner, LEASE):
+                    if await self._ledger.claim(self._owner, self._held):
                         await self._as_auditor()
                 except StoreUnavailable as away:
                     _log.warning("%s The record goes on when it is back.", away)
-                await asyncio.sleep(LEASE.total_seconds() / 6)
+                await asyncio.sleep(self._held.total_seconds() / 6)
         finally:
             try:
                 await self._ledger.release(self._owner)
@@ -84,8 +86,8 @@ class Auditor:
         works = [asyncio.create_task(work(), name="record") for work in (self._chain, *self._beside)]
         try:
             while not any(work.done() for work in works):
-                await asyncio.wait(works, timeout=LEASE.total_seconds() / 3, return_when=asyncio.FIRST_COMPLETED)
-                if not await self._ledger.renew(self._owner, LEASE):
+                await asyncio.wait(works, timeout=self._held.total_seconds() / 3, return_when=asyncio.FIRST_COMPLETED)
+                if not await self._ledger.renew(self._owner, self._held):
                     _log.warning("Another process keeps the record now.")
                     return
             for work in works:

@@ -96,18 +96,20 @@ def _say(
     for problem in problems:
         print(problem)
     if problems:
-        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {verifier.count:,} entries.")
+        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {_entries(verifier)}.")
         return 1
     if extract:
-        print(
-            f"{verifier.count:,} entries are as they were written. Whether others are missing, an extract cannot tell."
-        )
+        print(f"{_entries(verifier)}, as they were written. Whether others are missing, an extract cannot tell.")
         return 0
     begins = f" after {after}" if after.n else ""
-    print(f"{verifier.count:,} entries{begins}, nothing changed, removed or moved. Head {head}")
+    print(f"{_entries(verifier)}{begins}, nothing changed, removed or moved. Head {head}")
     if not noted:
         print("Whether entries are missing at the end, only a head noted elsewhere tells: --head <number>:<hash>.")
     return 0
+
+
+def _entries(verifier: Verifier) -> str:
+    return f"{verifier.count:,} entr{'y' if verifier.count == 1 else 'ies'}"
 
 
 async def _receipt(request: str) -> int:

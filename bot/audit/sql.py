@@ -67,17 +67,22 @@ class SqlSink:
 
     async def run(self) -> None:
         """Copy until cancelled; waits for a database that is away, at most 30 s between two tries."""
-        pause = _FIRST_PAUSE
+        pause, away = _FIRST_PAUSE, False
         try:
             while True:
                 try:
                     copied = await self.copy()
-                    pause = _FIRST_PAUSE
+                    if away:
+                        _log.info("The database of AUDIT_SQL_URL takes the record again.")
+                    pause, away = _FIRST_PAUSE, False
                     if not copied:
                         await self._sleep(_IDLE)
-                except StoreUnavailable as away:
-                    _log.warning("%s The copy of the record goes on when it is back.", away)
+                except StoreUnavailable as wrong:
+                    if not away:
+                        _log.warning("%s The copy of the record goes on when it is back.", wrong)
+                    away = True
                     await self._sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
                 except OtherChain as other:
                     _log.error("%s", other)
                     await self._sleep(_LONGEST_PAUSE)

@@ -167,7 +167,7 @@ class Verifier:
         if not self._extract:
             highest = max(self._numbers, default=self._after.n)
             for n in sorted(n for n in self._known if n > highest):
-                found.append(Problem(0, f"{_span(highest + 1, n)} missing at the end: head {n} was noted."))
+                found.append(Problem(highest + 1, f"{_missing(highest + 1, n)} at the end: head {n} was noted."))
                 break
         return sorted(found)
 
@@ -180,7 +180,7 @@ class Verifier:
         found, ordered, last = [], sorted(numbers), self._after.n
         for n in ordered:
             if n > last + 1:
-                found.append(Problem(last + 1, f"{_span(last + 1, n - 1)} missing."))
+                found.append(Problem(last + 1, f"{_missing(last + 1, n - 1).rstrip(',')}."))
             elif n <= last:
                 found.append(Problem(n, "is there twice." if n > self._after.n else "stands before the beginning."))
             last = max(last, n)
@@ -214,5 +214,5 @@ def _event(fields: Mapping[str, Any]) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _span(first: int, last: int) -> str:
-    return f"entry {first} is" if first == last else f"entries {first} to {last} are"
+def _missing(first: int, last: int) -> str:
+    return "is missing" if first == last else f"is missing, with all up to entry {last},"

@@ -70,7 +70,7 @@ def test_entries_removed_from_ten_thousand_are_found_and_named(n: int, many: int
     """R25: at the end by the head that somebody noted."""
     last = min(n + many - 1, 10_000)
     found = problems([*LONG[: n - 1], *LONG[last:]], known=[HEAD])
-    which = f"entry {n} is missing" if n == last else f"entries {n} to {last} are missing"
+    which = f"entry {n}: is missing" + (f", with all up to entry {last}" if last > n else "")
     assert any(which in str(problem) for problem in found), found
 
 

@@ -1,0 +1,331 @@
+"""The record's copy in a database holds exactly the entries of the chain, whatever fails in between."""
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.audit.auditor import Auditor, Keep
+from bot.audit.sql import TABLE, OtherChain, SqlSink
+from bot.core.errors import StoreUnavailable, WrongSettings
+from bot.core.events import Event, EventType
+from bot.core.ports import Change
+from bot.store.ledger import Ledger
+from bot.store.store import Store
+from tests.making import BOB, HERE
+
+sqlalchemy: Any = pytest.importorskip("sqlalchemy", reason="the extra `sql` is not installed: pip install '.[sql]'")
+pytest.importorskip("aiosqlite", reason="aiosqlite is not installed")
+from sqlalchemy.ext.asyncio import create_async_engine  # noqa: E402
+
+
+async def tell(store: Store, count: int, name: str = "tool") -> None:
+    now = await store.now()
+    for n in range(count):
+        event = Event(EventType.CALL_PASSED, now, workspace=HERE, user=BOB, data={"tool": f"{name} {n}"})
+        await store.commit(Change(events=(event,)))
+
+
+async def record(store: Store) -> list[tuple[int, str, str]]:
+    return [(n, kept.entry, kept.hash) async for n, kept in Ledger(store).all()]
+
+
+async def rows(url: str) -> list[tuple[int, str, str]]:
+    engine = create_async_engine(url)
+    try:
+        async with engine.connect() as connection:
+            found = await connection.execute(sqlalchemy.text(f"SELECT n, entry, hash FROM {TABLE} ORDER BY n"))
+            return [tuple(row) for row in found]
+    finally:
+        await engine.dispose()
+
+
+async def copied(sink: SqlSink) -> None:
+    while await sink.copy():
+        pass
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    return f"sqlite+aiosqlite:///{tmp_path / 'audit.db'}"
+
+
+async def test_a_copy_holds_the_chain_in_columns_that_one_can_ask(store: Store, sqlite: str) -> None:
+    """R25: more than a batch of them."""
+    await tell(store, 600)
+    await Auditor(store, "web").catch_up()
+    sink = SqlSink(Ledger(store), sqlite)
+    assert await sink.position() == 0
+    await copied(sink)
+    assert await rows(sqlite) == await record(store)
+    assert await sink.position() == 600
+    engine = create_async_engine(sqlite)
+    async with engine.connect() as connection:
+        asked = sqlalchemy.text(f"SELECT count(*) FROM {TABLE} WHERE user_id = :user AND outcome = 'passed'")
+        assert (await connection.execute(asked, {"user": BOB})).scalar() == 600
+    await engine.dispose()
+    await sink.close()
+
+
+async def test_two_that_copy_at_once_lose_nothing_and_copy_nothing_twice(store: Store, sqlite: str) -> None:
+    await tell(store, 50)
+    await Auditor(store, "web").catch_up()
+    sinks = [SqlSink(Ledger(store), sqlite) for _ in range(2)]
+
+    async def patiently(sink: SqlSink) -> None:
+        while len(await rows_or_none(sqlite)) < 50:
+            with contextlib.suppress(StoreUnavailable):
+                await sink.copy()
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*map(patiently, sinks))
+    assert await rows(sqlite) == await record(store)
+    for sink in sinks:
+        await sink.close()
+
+
+async def rows_or_none(url: str) -> list[tuple[int, str, str]]:
+    try:
+        return await rows(url)
+    except sqlalchemy.exc.SQLAlchemyError:
+        return []
+
+
+async def test_a_table_that_holds_another_record_is_left_alone(
+    store: Store, sqlite: str, redis_url: str, namespace: str
+) -> None:
+    """R25: Redis lost its data, or the URL is that of another installation."""
+    await tell(store, 3)
+    await Auditor(store, "web").catch_up()
+    sink = SqlSink(Ledger(store), sqlite)
+    await copied(sink)
+    held = await rows(sqlite)
+    await store.client.delete(store.keys.audit, store.keys.audit_head, store.keys.events)
+    for count in (1, 5):
+        await tell(store, count, "other")
+        await Auditor(store, "web").catch_up()
+        with pytest.raises(OtherChain, match="does not hold the record of this Redis"):
+            await sink.copy()
+    assert await rows(sqlite) == held
+    await sink.close()
+
+
+async def test_nothing_is_trimmed_that_the_database_does_not_have(store: Store, sqlite: str) -> None:
+    await tell(store, 5)
+    sink = SqlSink(Ledger(store), sqlite)
+    auditor = Auditor(store, "web", keep=Keep(entries=timedelta(0)), sink=sink)
+    await auditor.catch_up()
+    await auditor.trim()
+    assert len(await record(store)) == 5, "nobody knows yet what is in the database"
+    await copied(sink)
+    await tell(store, 5)
+    await auditor.catch_up()
+    await auditor.trim()
+    assert [n for n, _, _ in await record(store)] == [6, 7, 8, 9, 10]
+    await copied(sink)
+    await auditor.trim()
+    assert [n for n, _, _ in await record(store)] == [10]
+    assert [n for n, _, _ in await rows(sqlite)] == list(range(1, 11))
+    await sink.close()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:///x.db", "oracle+nothing://x"])
+def test_a_url_that_cannot_be_used_gets_the_sentence(store: Store, url: str) -> None:
+    with pytest.raises(WrongSettings, match="AUDIT_SQL_URL"):
+        SqlSink(Ledger(store), url)
+
+
+class Postgres:
+    """A real PostgreSQL of this test: a folder and a port of its own, started and killed as often as one likes."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs, self.folder = programs, folder
+        self._process: subprocess.Popen[bytes] | None = None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        self.url = f"postgresql+asyncpg://audit@127.0.0.1:{self.port}/postgres"
+        # PostgreSQL refuses to run as root, and its folder must be its user's own.
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            self._user = {"user": "postgres", "group": "postgres", "extra_groups": []}
+            folder.mkdir()
+            shutil.chown(folder, "postgres", "postgres")
+        self._run("initdb", "-D", folder / "data", "-U", "audit", "-A", "trust", "--no-sync", "--no-instructions")
+
+    def _run(self, program: str, *words: object) -> None:
+        command = [str(self._programs / program), *map(str, words)]
+        done = subprocess.run(command, **self._user, cwd="/", capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        words = ["-D", self.folder / "data", "-p", self.port, "-k", "", "-h", "127.0.0.1", "-F"]
+        self._process = subprocess.Popen(
+            [str(self._programs / "postgres"), *map(str, words)],
+            **self._user,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def kill(self) -> None:
+        """kill -9 of the server and of every process of it."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._end_orphans()
+            self._process = None
+
+    def _end_orphans(self) -> None:
+        """Each backend is the leader of a session of its own, and writes on without its parent for a moment."""
+        for status in Path("/proc").glob("[0-9]*/cwd"):
+            with contextlib.suppress(OSError):
+                if status.readlink().is_relative_to(self.folder / "data"):
+                    os.kill(int(status.parent.name), signal.SIGKILL)
+
+    async def up(self) -> None:
+        """Returns when it answers."""
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(OSError, sqlalchemy.exc.SQLAlchemyError):
+                    engine = create_async_engine(self.url)
+                    try:
+                        async with engine.connect():
+                            return
+                    finally:
+                        await engine.dispose()
+                await asyncio.sleep(0.05)
+
+
+def _programs() -> Path | None:
+    found = shutil.which("initdb")
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return Path(found).parent if found else debian[-1].parent if debian else None
+
+
+@pytest.fixture
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    pytest.importorskip("asyncpg", reason="asyncpg is not installed: pip install '.[sql]'")
+    programs = _programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with _folder() as folder:
+        server = Postgres(programs, folder / "pg")
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """Not in pytest's own, which only its user may enter."""
+    with tempfile.TemporaryDirectory(prefix="countersign-pg-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextlib.asynccontextmanager
+async def web(redis_url: str, namespace: str, url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The part of `web` that keeps the record, as a process; killed with -9 at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.audit.auditor_process",
+        cwd=Path(__file__).parent.parent.parent,
+        env={"PATH": os.environ["PATH"], "REDIS_URL": redis_url, "NAMESPACE": namespace, "AUDIT_SQL_URL": url},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        await process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.timeout(180)
+async def test_after_twenty_kills_of_either_side_the_database_holds_exactly_the_chain(
+    store: Store, postgres: Postgres, redis_url: str, namespace: str
+) -> None:
+    """R4, R25: kill -9 ten times of who copies, ten times of PostgreSQL, while entries come."""
+    chance = random.Random(11)
+    written = 0
+    postgres.start()
+    await postgres.up()
+
+    async def some(count: int) -> None:
+        nonlocal written
+        await tell(store, count, f"after {written}")
+        written += count
+
+    for _ in range(10):
+        async with web(redis_url, namespace, postgres.url):
+            await some(chance.randrange(1, 80))
+            await arrived(postgres, written - chance.randrange(0, 40))
+            postgres.kill()
+            await some(chance.randrange(1, 40))
+            postgres.start()
+            await postgres.up()
+            await some(chance.randrange(1, 80))
+            await arrived(postgres, written - chance.randrange(0, 80))
+        await some(5)
+    async with web(redis_url, namespace, postgres.url):
+        await arrived(postgres, written)
+    chain = await record(store)
+    assert len(chain) == written
+    assert await rows(postgres.url) == chain
+
+
+async def arrived(postgres: Postgres, count: int) -> None:
+    """Returns when so many are in the table."""
+    async with asyncio.timeout(60):
+        while len(await rows_or_none(postgres.url)) < count:  # noqa: ASYNC110  # only the table can tell
+            await asyncio.sleep(0.02)
+
+
+async def test_a_database_that_is_away_for_an_hour_gets_everything_afterwards(store: Store, postgres: Postgres) -> None:
+    """R25: who copies tries again at least twice a minute; the test moves the clock."""
+    waited: list[float] = []
+    away = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if sum(waited) >= 3600:
+            away.set()
+            await asyncio.Event().wait()
+        elif sum(waited) % 600 < seconds:
+            await tell(store, 20, f"at {sum(waited):.0f}")
+            await Auditor(store, "web").catch_up()
+
+    await tell(store, 5)
+    await Auditor(store, "web").catch_up()
+    sink = SqlSink(Ledger(store), postgres.url, sleep=sleep)
+    waiting = asyncio.create_task(sink.run())
+    async with asyncio.timeout(30):
+        await away.wait()
+    assert max(waited) == 30.0
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    postgres.start()
+    await postgres.up()
+    await copied(sink)
+    assert await rows(postgres.url) == await record(store)
+    assert len(await record(store)) > 50
+    await sink.close()
