@@ -15,6 +15,8 @@ from bot.slack.cards import Drawing
 from bot.slack.poster import CannotPost, Place, Poster
 
 LOOK_EVERY: Final = timedelta(minutes=1)
+SOON: Final = timedelta(seconds=1)
+"""The next look while the record has no entry yet."""
 _log = logging.getLogger(__name__)
 
 
@@ -34,21 +36,25 @@ async def keep(
 ) -> None:
     """Post the head as each day begins, until cancelled."""
     while True:
+        pause = LOOK_EVERY
         try:
-            await post(heads, poster, channel, await store.now())
+            if not await post(heads, poster, channel, await store.now()):
+                pause = SOON
         except StoreUnavailable as away:
             _log.warning("%s The head of the record is posted when it is back.", away)
         except CannotPost as refused:
             _log.error("Slack refuses the head of the record in %s (%s).", channel, refused)
-        await sleep(LOOK_EVERY.total_seconds())
+        await sleep(pause.total_seconds())
 
 
-async def post(heads: Heads, poster: Poster, channel: ChannelId, now: datetime) -> None:
-    """Post the head of this day (UTC), unless that was done; nothing while the record is empty."""
+async def post(heads: Heads, poster: Poster, channel: ChannelId, now: datetime) -> bool:
+    """Post the head of this day (UTC), unless that was done; False while the record is empty."""
     day = now.date()
     head = await heads.head_of(day)
-    if head is not None:
-        await poster.show(f"audit-head/{day.isoformat()}", Place(channel), drawing(head, day))
+    if head is None:
+        return False
+    await poster.show(f"audit-head/{day.isoformat()}", Place(channel), drawing(head, day))
+    return True
 
 
 def drawing(head: Head, day: date) -> Drawing:
