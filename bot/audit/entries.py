@@ -23,6 +23,7 @@ _OUTCOMES: Final = {
     EventType.VOTE_CAST: "counted",
     EventType.ATTEMPT_REFUSED: "refused",
     EventType.SETTINGS_REFUSED: "refused",
+    EventType.STOP_REFUSED: "refused",
     EventType.CALL_REFUSED: "refused",
     EventType.CALL_PASSED: "passed",
     EventType.CARD_NOT_POSTED: "failed",
@@ -40,7 +41,7 @@ def entry_of(event: str, raw: bytes, request: Request | None) -> dict[str, Any] 
     kind = told["type"]
     if kind in UNRECORDED:
         return None
-    data = {str(key): hidden(str(value)) for key, value in told["data"].items()}
+    data = {key: hidden(value) for key, value in told["data"].items() if value is not None}
     entry: dict[str, Any] = {
         "event": event,
         **{key: told[key] for key in _KNOWN if key not in ("type", "data") and told[key] is not None},
@@ -65,17 +66,23 @@ def request_of(raw: bytes) -> str | None:
 
 
 def _read(raw: bytes) -> dict[str, Any]:
+    """An event's fields, each a text; `data` with whatever else stands there."""
     try:
         told = json.loads(raw)
+        if not isinstance(told, dict) or not isinstance(told.get("type"), str):
+            raise ValueError("no event")
+        data = told.get("data") or {}
+        more = {key: value for key, value in told.items() if key not in _KNOWN}
+        data = {**more, **(data if isinstance(data, dict) else {"data": data})}
+        found: dict[str, Any] = {key: _text(told.get(key)) for key in _KNOWN}
+        return {**found, "data": {key: _text(value) for key, value in data.items()}}
     except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict) or not isinstance(told.get("type"), str):
         text = raw.decode("utf-8", "replace")
-        told = {"type": "unreadable", "data": {"event": text, "digest": digest_of(text)}}
-    data = told.get("data")
-    more = {key: value for key, value in told.items() if key not in _KNOWN}
-    found = {key: told.get(key) for key in _KNOWN}
-    return {**found, "data": {**(data if isinstance(data, dict) else {"data": data} if data else {}), **more}}
+        return {**dict.fromkeys(_KNOWN), "type": "unreadable", "data": {"event": text, "digest": digest_of(text)}}
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _what(request: Request, whole: bool) -> dict[str, Any]:

@@ -86,6 +86,9 @@ class SqlSink:
                 except OtherChain as other:
                     _log.error("%s", other)
                     await self._sleep(_LONGEST_PAUSE)
+                except Exception:  # what drivers raise is no list that anybody has
+                    _log.exception("The record could not be copied; trying again.")
+                    await self._sleep(_LONGEST_PAUSE)
         finally:
             await self.close()
 
@@ -179,4 +182,5 @@ def _row(n: int, kept: Kept) -> dict[str, Any]:
 
 
 def _short(value: Any, most: int) -> str | None:
-    return None if value is None else str(value).replace("\x00", "")[:most]
+    """As every database takes it: no NUL, no half of a surrogate pair."""
+    return None if value is None else str(value).replace("\x00", "").encode(errors="replace").decode()[:most]

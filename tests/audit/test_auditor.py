@@ -71,6 +71,8 @@ async def test_every_attempt_is_recorded_with_who_what_by_which_rules_and_what_c
     nobody = Actor(HERE, DAVE)
     with pytest.raises(InvalidInput):
         await flows.configure(store, GENERAL, nobody, frozenset(), lambda s: replace(s, quorum=2), _no_problem)
+    with pytest.raises(InvalidInput):
+        await flows.stop(store, lease.run, nobody, frozenset())
     await tell(store, "search")
     await flows.finish(store, lease, runs.Verb.FAIL, result="It broke.")
     await Auditor(store, "web").catch_up()
@@ -85,6 +87,7 @@ async def test_every_attempt_is_recorded_with_who_what_by_which_rules_and_what_c
         ("request_decided", BOB, "rejected"),
         ("attempt_refused", CAROL, "refused"),
         ("settings_refused", DAVE, "refused"),
+        ("stop_refused", DAVE, "refused"),
         ("call_passed", None, "passed"),
         ("run_failed", None, "failed"),
     ]
@@ -138,9 +141,12 @@ async def test_events_that_this_program_does_not_know_are_recorded_as_far_as_the
     for raw in (json.dumps(newer), "[" * 100_000, "\udcff".encode("utf-8", "surrogatepass")):
         await store.client.xadd(store.keys.events, {"event": raw})
     await store.client.xadd(store.keys.events, {"other": "field"})
+    odd = '{"type": "odd", "at": NaN, "run": [1e400], "data": [{"x": "\\ud800"}], "user": {"deep": {}}}'
+    await store.client.xadd(store.keys.events, {"event": odd})
     await Auditor(store, "web").catch_up()
-    assert await whole(store) == 4
-    first, *others = await record(store)
+    assert await whole(store) == 5
+    first, *others, last = await record(store)
+    assert (last["type"], last["at"], last["run"]) == ("odd", "NaN", "[Infinity]")
     assert (first["type"], first["user"], first["data"]["moon"]) == ("vote_moved", BOB, "full")
     assert SECRET not in first["data"]["to"]
     assert [entry["type"] for entry in others] == ["unreadable"] * 3
@@ -180,7 +186,7 @@ async def test_a_repeat_after_a_lost_reply_appends_nothing(store: Store) -> None
     await tell(store, "a", "b")
     ledger, auditor = Ledger(store), Auditor(store, "web")
     before = await ledger.position()
-    made = await auditor._made(before, await ledger.events(before.event, 100, timedelta(0)))
+    made = await auditor._made(before, await ledger.events(before.event, 20, timedelta(0)))
     assert await ledger.append(before, made) == "done"
     assert await ledger.append(before, made) == "moved"
     assert await whole(store) == 2
@@ -191,7 +197,7 @@ async def test_nothing_is_chained_that_does_not_follow_the_last_event(store: Sto
     await tell(store, "a", "b", "c")
     ledger, auditor = Ledger(store), Auditor(store, "web")
     before = await ledger.position()
-    made = await auditor._made(before, await ledger.events(before.event, 100, timedelta(0)))
+    made = await auditor._made(before, await ledger.events(before.event, 20, timedelta(0)))
     assert await ledger.append(before, [made[0], made[2]]) == "gap"
     assert await ledger.append(before, made[1:]) == "gap"
     invented = ("9999999999999-0", seal(START, {"event": "9999999999999-0", "type": "request_decided"}))
