@@ -151,6 +151,13 @@ def test_of_an_extract_each_entry_and_their_order_is_checked() -> None:
     assert of([chain[1], Kept(chain[2].entry.replace("approved", "rejected"), chain[2].hash)]) == [3]
 
 
+def test_what_says_the_same_in_other_bytes_is_no_entry_even_with_a_hash_that_fits() -> None:
+    (first,) = a_chain(1)
+    spaced = first.entry.replace(",", ", ", 1)
+    (found,) = problems([Kept(spaced, hash_of(spaced))])
+    assert str(found) == "entry 1: was changed: it is not written as entries are."
+
+
 def test_a_later_schema_is_refused_by_name() -> None:
     entry = write({"event": "7-0", "n": 1, "previous": START.hash, "schema": 99})
     (found,) = problems([Kept(entry, hash_of(entry))])
