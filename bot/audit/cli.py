@@ -75,6 +75,9 @@ async def _verify_redis(asked: argparse.Namespace) -> int:
     problems = verifier.end()
     if verifier.last > end.head.n:
         problems.append(Problem(end.head.n + 1, f"stands after the head, {end.head}."))
+    for head in asked.head:
+        if head.n < start.checkpoint.n:
+            print(f"Head {head.n} cannot be compared: the record begins after entry {start.checkpoint.n}.")
     return _say(problems, verifier, start.checkpoint, end.head)
 
 

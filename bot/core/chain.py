@@ -164,6 +164,8 @@ class Verifier:
     def end(self) -> list[Problem]:
         """All problems, by number; none if the chain is whole."""
         found = [*self._problems, *self._out_of_order()]
+        if self._known.get(self._after.n, self._after.hash) != self._after.hash:
+            found.append(Problem(self._after.n, f"was replaced: its hash was noted as {self._known[self._after.n]}."))
         if not self._extract:
             highest = max(self._numbers, default=self._after.n)
             for n in sorted(n for n in self._known if n > highest):

@@ -110,8 +110,17 @@ async def test_the_record_in_redis_is_verified_against_its_head(audit: Audit, de
 async def test_a_trimmed_record_says_from_where_its_export_is_verified(
     audit: Audit, decided: Request, store: Store, tmp_path: Path
 ) -> None:
+    whole = [kept async for _, kept in Ledger(store).all()]
     await Auditor(store, "web", keep=Keep(entries=timedelta(0))).trim()
     assert "1 entry after 3:" in (await audit("verify")).out
+    heads = [f"{kept.fields()['n']}:{kept.hash}" for kept in whole]
+    early = await audit("verify", "--head", heads[0], "--head", heads[2])
+    assert (early.status, early.out.splitlines()[0]) == (
+        0,
+        "Head 1 cannot be compared: the record begins after entry 3.",
+    )
+    forged = await audit("verify", "--head", "3:" + "0" * 64)
+    assert (forged.status, "entry 3: was replaced" in forged.out) == (1, True)
     exported = await audit("export")
     checkpoint = str((await Ledger(store).position()).checkpoint)
     assert exported.err.endswith(f"verify it with --after {checkpoint}\n")
