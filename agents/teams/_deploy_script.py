@@ -21,11 +21,12 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
         return [steps[turns(messages)]] if turns(messages) < len(steps) else f"Every step is done.\n\n{NOTE}"
     told = [result for m in messages if isinstance(m, FunctionExecutionResultMessage) for result in m.content]
     asked = next((result for result in told if result.name == "ask_human"), None)
-    if asked is not None and why_not(asked.content):
-        return f"Nothing was planned, because nobody said to which environment.\n\n{NOTE}"
-    found = re.search(r"\b(staging|production)\b", f"{task}\n{asked.content if asked else ''}", re.IGNORECASE)
+    said = "" if asked is None or (why_not(asked.content) and not was_answered(asked.content)) else asked.content
+    found = re.search(r"\b(staging|production)\b", f"{task}\n{said}", re.IGNORECASE)
     what = re.search(r"\bdeploy\s+(\S+)\s+(\S+)", task, re.IGNORECASE)
     service, version = what.groups() if what else ("shop", "1.0")
+    if found is None and asked is not None:
+        return f"Nothing was planned, because nobody said to which environment.\n\n{NOTE}"
     if found is None:
         question = {"question": f"Where shall {service} {version} go?", "options": ["staging", "production"]}
         return [Use("ask_human", question)]

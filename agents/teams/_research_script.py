@@ -24,7 +24,7 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
         report = next(words for source, words in reversed(said) if source == "writer")
         wanted = "[" not in report.replace(NOTE, "") and "- " in report
         words = "Say which file each fact is from." if wanted else "Each fact names its file, and nothing was added."
-        return f"{words}\n\n{NOTE}" + ("" if wanted else f"\n\n{FINE}")
+        return words if wanted else f"{words}\n\n{FINE}"  # people read it above the report, which has the note
     found = "\n".join(words for source, words in said if source == "researcher")
     facts = list(dict.fromkeys(re.findall(r"^- (\S+): (.+)$", found, re.MULTILINE)))
     sources = any(source == "critic" for source, _ in said)

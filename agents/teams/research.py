@@ -51,7 +51,8 @@ class Editor(BaseChatAgent):
         report, critic = (
             next(m.to_text() for m in reversed(messages) if m.source == who) for who in ("writer", "critic")
         )
-        return Response(chat_message=TextMessage(content=f"{report}\n\nThe critic: {critic}", source=self.name))
+        verdict = critic.strip().removesuffix(FINE).strip()
+        return Response(chat_message=TextMessage(content=f"The critic: {verdict}\n\n{report}", source=self.name))
 
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 

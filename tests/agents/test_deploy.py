@@ -112,8 +112,17 @@ async def test_the_environment_is_asked_for_where_the_task_names_none(house: Hou
 async def test_without_an_environment_there_is_no_plan(house: House) -> None:
     async with playing(house, "deploy", "deploy shop 2.1") as play:
         await play.asked()
-        await play.says(Verb.REJECT)
+        await play.says(Verb.REJECT, "not to production")
         assert (await play.over()).result == "There was no plan; nothing was done."
+
+
+async def test_the_environment_may_be_said_in_words(house: House) -> None:
+    async with playing(house, "deploy", "deploy shop 2.1") as play:
+        await play.asked()
+        await play.says(Verb.RESPOND, "to staging, please")
+        assert "2. release shop 2.1 staging" in (await play.asked()).question.content
+        await play.says(Verb.REJECT)
+        await play.over()
 
 
 async def test_a_step_is_its_program_where_there_is_one_and_its_failure_stops_the_work(house: House) -> None:

@@ -1,6 +1,7 @@
 """The research team: notes, a report, a critic before the people, and their signature."""
 
 import pytest
+from autogen_agentchat.messages import TextMessage
 
 from agents.teams.research import _next
 from bot.core.requests import Kind, Verb
@@ -80,8 +81,6 @@ async def test_notes_of_ones_own_are_searched_and_nothing_found_is_said(house: H
 
 
 def test_the_conversation_of_a_researcher_who_never_ends_goes_on_to_the_writer() -> None:
-    from autogen_agentchat.messages import TextMessage
-
     thread = [TextMessage(content="more", source=who) for who in ["user", *["researcher", "worker"] * 4]]
     assert _next(thread, 1) == "researcher"
     assert _next([*thread, TextMessage(content="more", source="researcher")], 1) == "writer"

@@ -47,7 +47,8 @@ async def test_a_large_refund_and_the_mail_ask_and_what_is_approved_happens(hous
         [path] = house.mails()
         sent = message_from_bytes(path.read_bytes(), policy=default)
         assert sent["To"] == "carla@example.com"
-        assert sent.get_content().strip() == mail.question.content.partition("\n\n")[2].strip()
+        body = sent.get_content().replace("\r\n", "\n")
+        assert body.strip() == mail.question.content.partition("\n\n")[2].strip()
         assert run.result.startswith("Done: 45.00 EUR of order 17 were paid back; 45.00 EUR in all.")
         assert run.result.endswith("Ticket 1 was opened.")
         assert refunds(house) == [(17, 4500)]
