@@ -3,7 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 STEPS: Final = {
     "run_tests": "run_tests <service> <version>",
@@ -14,6 +14,9 @@ STEPS: Final = {
 ONLY: Final = "Only written into deploy/log"
 LONGEST: Final = 2000
 """Characters of what a program said that come back: its end."""
+
+Service = Annotated[str, "The name of the service"]
+Version = Annotated[str, "Its version"]
 
 
 class Steps:
@@ -27,15 +30,17 @@ class Steps:
         path = self._folder / "steps" / step
         return path.resolve() if os.access(path, os.X_OK) else None
 
-    async def run_tests(self, service: str, version: str) -> str:
+    async def run_tests(self, service: Service, version: Version) -> str:
         """Run the tests of a version of a service."""
         return await self._do("run_tests", service, version)
 
-    async def release(self, service: str, version: str, environment: str) -> str:
+    async def release(
+        self, service: Service, version: Version, environment: Annotated[str, "Like staging or production"]
+    ) -> str:
         """Bring a version of a service to an environment."""
         return await self._do("release", service, version, environment)
 
-    async def announce(self, words: str) -> str:
+    async def announce(self, words: Annotated[str, "What everybody is told"]) -> str:
         """Tell everybody."""
         return await self._do("announce", words)
 

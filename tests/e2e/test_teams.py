@@ -73,7 +73,8 @@ async def test_every_team_from_its_command_to_what_it_leaves_behind(there: Town,
 
     async def deploy() -> None:
         play = Playing(slack, "deploy shop 2.1")
-        await play.start("/agent deploy deploy shop 2.1 to staging")
+        await play.start("/agent deploy deploy shop 2.1")
+        assert (await play.bob.click(await play.card("Where shall shop 2.1 go?"), "staging")).ok
         await play.respond("skip the announcement", "planner", "3. announce")
         await play.approve("planner", "2. release shop 2.1 staging", "PROCEED")
         await play.approve("operator", "release")
@@ -106,5 +107,5 @@ async def test_every_team_from_its_command_to_what_it_leaves_behind(there: Town,
     ]
     assert len([*(there.data / "research" / "reports").iterdir()]) == 1
     assert len([*(there.data / "mail" / "new").iterdir()]) == 1
-    assert len(slack.channel("#approvals").messages) == 8
+    assert len(slack.channel("#approvals").messages) == 9
     assert slack.problems == []
