@@ -21,11 +21,13 @@ from bot.slack import web
 from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients, socket_mode
 from bot.slack.directory import Directory
+from bot.slack.homes import Homes
 from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
 from bot.store.confirming import Replicas
 from bot.store.connecting import connect
 from bot.store.outbox import Outbox
+from bot.store.overview import Overview
 from bot.store.queue import Queue
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
@@ -65,9 +67,12 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         wakeups = await stack.enter_async_context(Wakeups(store))
         poster = Poster(clients.posts, store, identity.workspace, identity.home)
         admins = frozenset(UserId(i) for i in settings.admins)
-        desk = Desk(store, queue, directory, clients.reads, admins, poster.link)
+        homes = Homes(store, Overview(store), directory, clients.reads, identity.workspace, poster.link)
+        desk = Desk(store, queue, directory, clients.reads, admins, poster.link, homes)
         app = build(clients, identity, desk, secret)
-        await stack.enter_async_context(_at_work("scribe", Scribe(store, Outbox(store), poster, owner).run()))
+        scribe = Scribe(store, Outbox(store), poster, owner, drawn=homes.changed)
+        await stack.enter_async_context(_at_work("homes", homes.run()))
+        await stack.enter_async_context(_at_work("scribe", scribe.run()))
         await stack.enter_async_context(_at_work("deadlines", deadlines.keep(store, queue, wakeups)))
         stack.push_async_callback(desk.drain)
         connected: Callable[[], Awaitable[bool]] | None = None

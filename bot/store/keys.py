@@ -20,6 +20,12 @@
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never |
 | `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never |
 | `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never |
+| `{ns}:waits:<user, group, channel>` | sorted set | undecided requests that wait for or in it, by creation | never |
+| `{ns}:waits_not:<user>` | sorted set | those of a group that do not wait for this member: own, or voted on | never |
+| `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never |
+| `{ns}:decided:<user or channel>` | sorted set | newest 100 decisions that concern them, by when | 30 days after one |
+| `{ns}:runs:<user>` | sorted set | runs of this requester that have not ended, by creation (ms) | never |
+| `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never |
 | `{ns}:events` | stream | everything that happened: audit log and outbox | never |
 | `{ns}:scribe` | hash | lease of the scribe, as for a run | never |
@@ -30,7 +36,7 @@
 from datetime import timedelta
 from typing import Final
 
-from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, Digest, GroupId, RequestId, RunId, UserId, WorkspaceId
 
 KEPT: Final = timedelta(days=30)
 """How long ended runs and their requests stay readable."""
@@ -52,6 +58,11 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "active": "one key; empties as runs end",
     "parked": "one key; empties as runs go on",
     "undelivered": "one key; empties as runs take the decisions",
+    "waits:*": "a member for each request that waits; empties as they are settled",
+    "waits_not:*": "likewise",
+    "waiting_groups": "one key; a member for each user group that ever was a reviewer",
+    "runs:*": "a member for each run that goes on; empties as they end",
+    "watching": "one key; whoever opens a Home drops those that ended",
     "workers": "one key; entries that ended are dropped at each announcement",
     "events": "the audit log and the outbox; nothing that was not delivered may be trimmed",
     "scribe": "one key; its fence must keep growing",
@@ -72,6 +83,8 @@ class Keys:
         self.parked: Final = self.prefix + "parked"
         self.undelivered: Final = self.prefix + "undelivered"
         self.workers: Final = self.prefix + "workers"
+        self.waiting_groups: Final = self.prefix + "waiting_groups"
+        self.watching: Final = self.prefix + "watching"
         self.events: Final = self.prefix + "events"
         self.scribe: Final = self.prefix + "scribe"
         self.confirmed: Final = self.prefix + "confirmed"
@@ -103,6 +116,18 @@ class Keys:
 
     def settings(self, channel: ChannelId) -> str:
         return f"{self.prefix}settings:{channel}"
+
+    def waits(self, name: UserId | GroupId | ChannelId) -> str:
+        return f"{self.prefix}waits:{name}"
+
+    def waits_not(self, user: UserId | GroupId | ChannelId) -> str:
+        return f"{self.prefix}waits_not:{user}"
+
+    def decided(self, name: UserId | GroupId | ChannelId) -> str:
+        return f"{self.prefix}decided:{name}"
+
+    def runs(self, requester: UserId) -> str:
+        return f"{self.prefix}runs:{requester}"
 
     def once(self, attempt: AttemptId) -> str:
         return f"{self.prefix}once:{attempt}"
