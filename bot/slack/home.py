@@ -3,11 +3,11 @@
 Nothing is decided here: a card shows all of what is asked, a line in a list does not (R13).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bot.core.ids import GroupId, RequestId
+from bot.core.ids import GroupId, RequestId, RunId
 from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.slack.blocks import Block, context, heading, link, mrkdwn, plain, words
@@ -28,11 +28,15 @@ _SIZE: Final = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Requests with the addresses of their cards, where they are known; `total` with those that are not among them."""
+    """Requests with the addresses of their cards, where they are known; `total` with those that are not among them.
+
+    `teams` are the teams that ask, by run; where one is not known its agent is named.
+    """
 
     requests: Sequence[Request]
-    links: dict[RequestId, str]
+    links: Mapping[RequestId, str]
     total: int
+    teams: Mapping[RunId, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,9 @@ def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
     blocks: list[Block] = []
     for section in sections:
         blocks += [{"type": "divider"}, *section] if blocks and section else section
-    room = _BLOCKS - 2
+    cut = len(blocks) > _BLOCKS - 2
+    blocks = blocks[: _BLOCKS - 2]
     size = size_of(blocks)
-    cut = len(blocks) > room
-    blocks = blocks[:room]
     while size > _SIZE:
         cut, size = True, size - size_of(blocks.pop())
     if cut:
@@ -101,7 +104,7 @@ def runs(running: Running) -> list[Block]:
             card = listed.links.get(request.id)
             said = f"for {named(request.rules.reviewers)}" + (f" · {link(card, 'open the card')}" if card else "")
             if number == _MOST_OPEN and len(listed.requests) > _MOST_OPEN:
-                said += f" · and {len(listed.requests) - _MOST_OPEN} more questions"
+                said += f" · and {len(listed.requests) - _MOST_OPEN} more"
             blocks.append(context(plain(f"Waits: {request.question.title}", _TITLE), mrkdwn(said)))
     if (more := running.total - len(running.runs)) > 0:
         blocks.append(context(mrkdwn(f"and {more:,} older ones; `/agent status` lists what you started")))
@@ -120,9 +123,8 @@ def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
     """What is asked, for whom and until when, two blocks each; `who` may decide too, where that is not the reader."""
     found = []
     for request in listed.requests:
-        first, rest = asks(
-            request.question, one_line(request.question.agent, 40), one_line(request.question.title, _TITLE)
-        )
+        team = one_line(listed.teams.get(request.run, request.question.agent), 40)
+        first, rest = asks(request.question, team, one_line(request.question.title, _TITLE))
         card = listed.links.get(request.id)
         at = f" · {link(card, 'open the card')}" if card else " · its card is not posted yet"
         votes = f" · {len(request.votes)} of {request.rules.quorum} approvals" if request.rules.quorum > 1 else ""

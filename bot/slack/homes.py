@@ -7,7 +7,7 @@ not wait for that.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,7 +18,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.errors import CountersignError, StoreUnavailable
 from bot.core.events import Event, EventType
-from bot.core.ids import ChannelId, GroupId, RequestId, UserId, WorkspaceId
+from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
 from bot.core.people import Actor, why_nobody
 from bot.core.ports import Message, Overview, Store
 from bot.core.requests import Request
@@ -216,8 +216,8 @@ async def waiting(reader: Reader) -> list[Block]:
         return waits_for(request, actor, reader.now)
 
     found = await reader.overview.waiting(names, actor.user, fits, home.MOST_WAITING)
-    links = await card_links(reader.overview, reader.link, found.requests)
-    return home.waiting(Listed(found.requests, links, found.total), reader.groups_unknown)
+    listed = await with_links(reader.store, reader.overview, reader.link, found.requests, found.total)
+    return home.waiting(listed, reader.groups_unknown)
 
 
 async def running(reader: Reader) -> list[Block]:
@@ -228,28 +228,30 @@ async def running(reader: Reader) -> list[Block]:
     for run in runs:
         asked = [r for r in await reader.store.requests(list(run.open.values())) if r is not None]
         open_now = [request for request in asked if request.decision is None]
-        links = await card_links(reader.overview, reader.link, open_now)
+        listed = await with_links(reader.store, reader.overview, reader.link, open_now)
         thread = threads.get(f"run/{run.id}") or threads.get(f"run/{run.id}/direct")
-        shown.append((run, reader.link(thread) if thread else "", Listed(open_now, links, len(open_now))))
+        shown.append((run, reader.link(thread) if thread else "", listed))
     return home.runs(Running(shown, total))
 
 
 async def recent(reader: Reader) -> list[Block]:
     """The newest decisions on what they asked for, or decided."""
     found = await reader.overview.decided(reader.actor.user, home.MOST_RECENT)
-    links = await card_links(reader.overview, reader.link, found)
-    return home.recent(Listed(found, links, len(found)))
+    return home.recent(await with_links(reader.store, reader.overview, reader.link, found))
 
 
 SECTIONS: Final[tuple[Section, ...]] = (waiting, running, recent)
 """From top to bottom. What else belongs on a Home gets its section here."""
 
 
-async def card_links(
-    overview: Overview, link: Callable[[Message], str], asked: list[Request] | tuple[Request, ...]
-) -> dict[RequestId, str]:
-    """The address of each request's card, where it has one."""
+async def with_links(
+    store: Store, overview: Overview, link: Callable[[Message], str], asked: Sequence[Request], total: int | None = None
+) -> Listed:
+    """The requests with the addresses of their cards and the names of their teams, as far as they are known."""
     names = {request.id: (f"card/{request.id}", f"card/{request.id}/instead") for request in asked}
     stand = await overview.messages([name for both in names.values() for name in both])
-    found = {request: stand.get(first) or stand.get(instead) for request, (first, instead) in names.items()}
-    return {request: link(message) for request, message in found.items() if message is not None}
+    cards = {request: stand.get(first) or stand.get(instead) for request, (first, instead) in names.items()}
+    links = {request: link(message) for request, message in cards.items() if message is not None}
+    runs = await store.runs(list(dict.fromkeys(request.run for request in asked)))
+    teams = {run.id: run.team for run in runs if run is not None}
+    return Listed(asked, links, len(asked) if total is None else total, teams)

@@ -7,8 +7,7 @@ from bot.core.errors import InvalidInput
 from bot.slack import home
 from bot.slack.answering import Desk, Said, Who
 from bot.slack.blocks import Block, context, mrkdwn, words
-from bot.slack.home import Listed
-from bot.slack.homes import card_links
+from bot.slack.homes import with_links
 from bot.slack.text import size_of
 
 HELP: Final = (
@@ -29,9 +28,9 @@ async def pending(desk: Desk, at: Who, rest: str) -> Said:
     found = await desk.homes.overview.waiting([at.channel], None, lambda request: True, _PENDING)
     if not found.requests:
         return Said("Nothing waits for a decision here.")
-    links = await card_links(desk.homes.overview, desk.link, found.requests)
+    listed = await with_links(desk.store, desk.homes.overview, desk.link, found.requests, found.total)
     head = f"{found.total:,} {'request waits' if found.total == 1 else 'requests wait'} for a decision here"
-    entries = home.entries(Listed(found.requests, links, found.total), who=True)
+    entries = home.entries(listed, who=True)
     return Said(head, blocks=_fitting(head, entries, found.total))
 
 
@@ -42,9 +41,9 @@ async def history(desk: Desk, at: Who, rest: str) -> Said:
     found = await desk.homes.overview.decided(at.channel, int(rest or _DECIDED))
     if not found:
         return Said("Nothing was decided here in the last 30 days.")
-    links = await card_links(desk.homes.overview, desk.link, found)
+    listed = await with_links(desk.store, desk.homes.overview, desk.link, found)
     head = "The last decision here" if len(found) == 1 else f"The last {len(found)} decisions here"
-    entries = [[block] for block in home.outcomes(Listed(found, links, len(found)))]
+    entries = [[block] for block in home.outcomes(listed)]
     return Said(head, blocks=_fitting(head, entries, len(entries)))
 
 
