@@ -140,10 +140,11 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The newest requests that wait, and how many there are with those not among them."""
+    """The newest requests that wait, and how many there are with those not among them; more if not `whole`."""
 
     requests: tuple[Request, ...]
     total: int
+    whole: bool = True
 
 
 class Overview(Protocol):

@@ -30,13 +30,14 @@ _SIZE: Final = 200_000
 class Listed:
     """Requests with the addresses of their cards, where they are known; `total` with those that are not among them.
 
-    `teams` are the teams that ask, by run; where one is not known its agent is named.
+    There are even more if not `whole`. `teams` are those that ask, by run; where one is not known its agent is named.
     """
 
     requests: Sequence[Request]
     links: Mapping[RequestId, str]
     total: int
     teams: Mapping[RunId, str] = field(default_factory=dict)
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
 
     `known` is False when Slack did not say who they are.
     """
-    blocks = [_title("Waiting for you", listed.total)]
+    blocks = [_title("Waiting for you", count(listed.total, listed.whole))]
     if not known:
         problem = "Slack did not say whether you may decide, so nothing is listed. Please open this page again."
         return [*blocks, words(f":warning: {problem}")]
@@ -92,7 +93,7 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
 
 def runs(running: Running) -> list[Block]:
     """This person's runs that go on, and what each waits for."""
-    blocks = [_title("Your runs", running.total)]
+    blocks = [_title("Your runs", count(running.total))]
     if not running.runs:
         how = "None goes on. `/agent <team> <task>` starts one, in a channel that the app is in."
         return [*blocks, context(mrkdwn(escape(how)))]
@@ -149,8 +150,13 @@ def outcomes(listed: Listed) -> list[Block]:
 def more_than(listed: Listed) -> list[Block]:
     """How many are not shown."""
     more = listed.total - len(listed.requests)
-    return [context(mrkdwn(f"and {more:,} more"))] if more > 0 else []
+    return [context(mrkdwn(f"and {count(more, listed.whole)} more"))] if more > 0 else []
 
 
-def _title(text: str, count: int = 0) -> Block:
-    return {"type": "header", "text": plain(f"{text} ({count:,})" if count else text, 150)}
+def count(total: int, whole: bool = True) -> str:
+    """A number as people read it, "" for none; `whole` is False for one that was not counted to its end."""
+    return "" if total == 0 else f"{total:,}" if whole else f"more than {total:,}"
+
+
+def _title(text: str, number: str = "") -> Block:
+    return {"type": "header", "text": plain(f"{text} ({number})" if number else text, 150)}

@@ -8,7 +8,7 @@ not wait for that.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -216,7 +216,8 @@ async def waiting(reader: Reader) -> list[Block]:
         return waits_for(request, actor, reader.now)
 
     found = await reader.overview.waiting(names, actor.user, fits, home.MOST_WAITING)
-    listed = await with_links(reader.store, reader.overview, reader.link, found.requests, found.total)
+    listed = await with_links(reader.store, reader.overview, reader.link, found.requests)
+    listed = replace(listed, total=found.total, whole=found.whole)
     return home.waiting(listed, reader.groups_unknown)
 
 
@@ -245,13 +246,23 @@ SECTIONS: Final[tuple[Section, ...]] = (waiting, running, recent)
 
 
 async def with_links(
-    store: Store, overview: Overview, link: Callable[[Message], str], asked: Sequence[Request], total: int | None = None
+    store: Store, overview: Overview, link: Callable[[Message], str], asked: Sequence[Request]
 ) -> Listed:
-    """The requests with the addresses of their cards and the names of their teams, as far as they are known."""
-    names = {request.id: (f"card/{request.id}", f"card/{request.id}/instead") for request in asked}
-    stand = await overview.messages([name for both in names.values() for name in both])
-    cards = {request: stand.get(first) or stand.get(instead) for request, (first, instead) in names.items()}
-    links = {request: link(message) for request, message in cards.items() if message is not None}
+    """The requests with the addresses of their cards and the names of their teams, as far as they are known.
+
+    What was settled before it had a card is told in its run's thread.
+    """
+    names = {
+        request.id: (
+            f"card/{request.id}",
+            f"card/{request.id}/instead",
+            *((f"run/{request.run}", f"run/{request.run}/direct") if request.decision is not None else ()),
+        )
+        for request in asked
+    }
+    stand = await overview.messages(list({name for places in names.values() for name in places}))
+    shown = {request: [stand[name] for name in places if name in stand] for request, places in names.items()}
+    links = {request: link(messages[0]) for request, messages in shown.items() if messages}
     runs = await store.runs(list(dict.fromkeys(request.run for request in asked)))
     teams = {run.id: run.team for run in runs if run is not None}
-    return Listed(asked, links, len(asked) if total is None else total, teams)
+    return Listed(asked, links, len(asked), teams)

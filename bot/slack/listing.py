@@ -28,10 +28,11 @@ async def pending(desk: Desk, at: Who, rest: str) -> Said:
     found = await desk.homes.overview.waiting([at.channel], None, lambda request: True, _PENDING)
     if not found.requests:
         return Said("Nothing waits for a decision here.")
-    listed = await with_links(desk.store, desk.homes.overview, desk.link, found.requests, found.total)
-    head = f"{found.total:,} {'request waits' if found.total == 1 else 'requests wait'} for a decision here"
+    listed = await with_links(desk.store, desk.homes.overview, desk.link, found.requests)
+    what = "request waits" if found.total == 1 else "requests wait"
+    head = f"{home.count(found.total, found.whole)} {what} for a decision here"
     entries = home.entries(listed, who=True)
-    return Said(head, blocks=_fitting(head, entries, found.total))
+    return Said(head, blocks=_fitting(head, entries, found.total, found.whole))
 
 
 async def history(desk: Desk, at: Who, rest: str) -> Said:
@@ -47,7 +48,7 @@ async def history(desk: Desk, at: Who, rest: str) -> Said:
     return Said(head, blocks=_fitting(head, entries, len(entries)))
 
 
-def _fitting(head: str, entries: list[list[Block]], total: int) -> list[Block]:
+def _fitting(head: str, entries: list[list[Block]], total: int, whole: bool = True) -> list[Block]:
     """The first entries, as many as one message holds, and how many there are besides."""
     blocks, shown = [words(f"*{head}*")], 0
     for entry in entries:
@@ -55,7 +56,7 @@ def _fitting(head: str, entries: list[list[Block]], total: int) -> list[Block]:
             break
         blocks += entry
         shown += 1
-    return [*blocks, context(mrkdwn(f"and {total - shown:,} more"))] if total > shown else blocks
+    return [*blocks, context(mrkdwn(f"and {home.count(total - shown, whole)} more"))] if total > shown else blocks
 
 
 WORDS: Final = {"pending": pending, "history": history}

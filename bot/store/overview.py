@@ -15,7 +15,10 @@ from bot.core.runs import Run
 from bot.store.indexes import Name
 from bot.store.store import MESSAGES, Store, ms, reaching
 
-_PAGE: Final = 50
+_PAGE: Final = 30
+"""Records that are read at once."""
+_READ: Final = 500
+"""Ids of a list that are read at once; who has more waiting is told "more than"."""
 
 
 class Overview:
@@ -37,23 +40,31 @@ class Overview:
     ) -> Waiting:
         """The newest undecided requests in the lists of these names for which `fits` holds, and how many there are.
 
-        `unless`: without those that this person asked for or has voted on.
+        `unless`: without those that this person asked for or has voted on. A long list is not read to its end.
         """
-        ids = await self._ids(names, unless)
         found: list[Request] = []
-        others = 0
-        for start in range(0, len(ids), _PAGE):
-            if len(found) >= limit:
-                break
-            page = ids[start : start + _PAGE]
-            for request_id, request in zip(page, await self._store.requests(page), strict=True):
-                if request is None or request.status is not Status.PENDING:
-                    await self._drop(names, request_id)
-                if request is not None and request.status is Status.PENDING and fits(request):
-                    found.append(request)
-                else:
-                    others += 1
-        return Waiting(tuple(found[:limit]), len(ids) - others)
+        listed = others = start = 0
+        whole = False
+        looked: set[RequestId] = set()
+        while len(found) < limit and not whole:
+            ids, whole = await self._ids(names, unless, start)
+            start += _READ
+            ids = [name for name in ids if name not in looked]
+            looked.update(ids)
+            listed += len(ids)
+            for at in range(0, len(ids), _PAGE):
+                if len(found) >= limit:
+                    break
+                page = ids[at : at + _PAGE]
+                for request_id, request in zip(page, await self._store.requests(page), strict=True):
+                    if request is None or request.status is not Status.PENDING:
+                        await self._drop(names, request_id)
+                    if request is not None and request.status is Status.PENDING and fits(request):
+                        found.append(request)
+                    else:
+                        others += 1
+        found.sort(key=lambda request: (request.created_at, request.id), reverse=True)
+        return Waiting(tuple(found[:limit]), listed - others, whole)
 
     async def decided(self, name: Name, limit: int) -> list[Request]:
         """The newest settled requests in the list of this name."""
@@ -93,16 +104,20 @@ class Overview:
             found = await self._client.zrange(self._keys.watching, f"({ms(now)}", "+inf", byscore=True)
         return {UserId(user.decode()) for user in found}
 
-    async def _ids(self, names: Sequence[Name], unless: UserId | None) -> list[RequestId]:
-        """The newest first."""
+    async def _ids(self, names: Sequence[Name], unless: UserId | None, start: int) -> tuple[list[RequestId], bool]:
+        """Some ids of each list from there on, together the newest first; and whether no list goes on after them."""
         scores: dict[bytes, float] = {}
+        whole = True
         async with reaching():
             for name in names:
-                scores |= dict(await self._client.zrange(self._keys.waits(name), 0, -1, withscores=True))
-            if unless is not None and scores:
-                for request in await self._client.zrange(self._keys.waits_not(unless), 0, -1):
-                    scores.pop(request, None)
-        return [RequestId(i.decode()) for i in sorted(scores, key=lambda i: (scores[i], i), reverse=True)]
+                some = await self._client.zrevrange(self._keys.waits(name), start, start + _READ - 1, withscores=True)
+                whole = whole and len(some) < _READ
+                scores |= dict(some)
+            ids = sorted(scores, key=lambda i: (scores[i], i), reverse=True)
+            if unless is not None and ids:
+                out = await self._client.zmscore(self._keys.waits_not(unless), ids)
+                ids = [i for i, score in zip(ids, out, strict=True) if score is None]
+        return [RequestId(i.decode()) for i in ids], whole
 
     async def _drop(self, names: Collection[Name], request: RequestId) -> None:
         async with reaching():

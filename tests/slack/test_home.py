@@ -56,6 +56,7 @@ SECTIONS: dict[str, list[Block]] = {
     "waiting_hostile": home.waiting(listed(request(asked=question(title=HOSTILE, agent=HOSTILE)))),
     "waiting_group_not_known": home.waiting(listed(request()), [GroupId("S0LEADS"), GroupId("S0OPS")]),
     "waiting_not_known": home.waiting(listed(), known=False),
+    "waiting_very_many": home.waiting(replace(listed(request(), more=499), whole=False)),
     "no_runs": home.runs(Running((), 0)),
     "runs": home.runs(
         Running(

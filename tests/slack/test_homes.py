@@ -131,7 +131,7 @@ async def test_an_open_home_follows_what_happens_and_others_are_left_alone(
         await shown(bob, "Nothing waits for you", "Rejected", "<@U0BOB>")
         await shown(alice, "Rejected", without="Waits:")
         await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
-        await shown(alice, "None goes on")
+        await shown(alice, "None goes on", "|open>")
     assert published(slack).count("U0DAVE") == 1, "nothing of this concerns Dave"
     assert "U0CAROL" not in published(slack), "who has not opened it gets no Home"
 

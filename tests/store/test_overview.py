@@ -131,6 +131,21 @@ async def test_more_than_is_shown_is_counted_without_what_does_not_fit(
     assert ([r.question.content for r in odd.requests], odd.total) == (["5", "3"], 3)
 
 
+async def test_of_a_very_long_list_the_newest_are_shown_and_the_rest_is_more_than_a_number(
+    store: Store, lease: Lease, overview: Overview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.store.overview._READ", 4)
+    monkeypatch.setattr("bot.store.overview._PAGE", 2)
+    mixed = Reviewers(frozenset({BOB}), frozenset({LEADS}))
+    made = [await asked(store, lease, str(number), reviewers=mixed) for number in range(10)]
+    newest = await waiting(overview, BOB, LEADS, limit=2)
+    assert newest == Waiting((made[9], made[8]), 4, whole=False)
+    await decided(store, made[8])
+    oldest = await overview.waiting([BOB, LEADS], BOB, lambda r: r.question.content in "012", 2)
+    assert oldest.requests == (made[2], made[1]), "those after many that do not fit are found too"
+    assert await waiting(overview, DAVE, LEADS, limit=99) == Waiting((made[9], *made[7::-1]), 9)
+
+
 async def test_the_newest_decisions_are_kept_for_all_whom_they_concern(
     store: Store, lease: Lease, overview: Overview
 ) -> None:
