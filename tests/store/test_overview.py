@@ -7,10 +7,11 @@ import pytest
 
 from bot import flows
 from bot.core.deciding import Attempt
-from bot.core.ids import GroupId, RequestId, UserId
+from bot.core.ids import GroupId, RequestId, RunId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.ports import Change, Lease, Put, Waiting
 from bot.core.requests import Request, Verb
+from bot.core.runs import Verb as RunVerb
 from bot.store.indexes import KEPT_DECIDED
 from bot.store.keys import KEPT
 from bot.store.overview import Overview
@@ -29,6 +30,7 @@ from tests.making import (
     request,
     rules,
 )
+from tests.store.two_users import Sides
 from tests.storing import NoQueue, new_run
 
 
@@ -187,3 +189,24 @@ async def test_a_home_is_live_for_as_long_as_was_said(store: Store, overview: Ov
     assert await overview.watching() == {ALICE}
     await overview.watch(CAROL, timedelta(hours=1))
     assert await store.client.zcard(store.keys.watching) == 2
+
+
+async def test_the_lists_are_right_where_web_and_worker_have_rights_of_their_own(sides: Sides) -> None:
+    """Least privilege: a worker's questions and their end, and people's decisions, are in the lists all the same."""
+    overview = Overview(sides.web)
+    run = RunId("rsides")
+    start = {"run": run, "workspace": HERE, "channel": GENERAL, "requester": ALICE, "team": "email", "task": "a mail"}
+    await flows.start(sides.web, NoQueue(), **start)  # type: ignore[arg-type]
+    lease = await sides.agents.claim(run, "worker", timedelta(seconds=30))
+    assert lease is not None
+    await flows.begin(sides.agents, lease)
+    first = await flows.ask(sides.agents, lease, question("a"))
+    second = await flows.ask(sides.agents, lease, question("b", agent="other"))
+    assert await ids(overview, BOB) == [second.id, first.id]
+    await decided(sides.web, first)
+    assert await ids(overview, BOB) == [second.id]
+    assert [r.id for r in await overview.decided(BOB, 9)] == [first.id]
+    await flows.finish(sides.agents, lease, RunVerb.FINISH, result="done")
+    assert await ids(overview, BOB) == []
+    assert [r.id for r in await overview.decided(ALICE, 9)] == [second.id, first.id], "withdrawn by the worker"
+    assert await overview.runs(ALICE, 9) == ([], 0)
