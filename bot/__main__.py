@@ -13,12 +13,15 @@ from datetime import timedelta
 from typing import Final
 
 from bot import deadlines, policy_cli, policy_file
+from bot.audit import cli as audit_cli
+from bot.audit.auditor import Auditor, Keep
+from bot.audit.sql import SqlSink
 from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
 from bot.core.ids import ChannelId, UserId
 from bot.core.rulebook import Rulebook
 from bot.memory import settle_memory
 from bot.settings import WebSettings, read
-from bot.slack import web
+from bot.slack import heads, web
 from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients, socket_mode
 from bot.slack.directory import Directory
@@ -27,6 +30,7 @@ from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
 from bot.store.confirming import Replicas
 from bot.store.connecting import connect
+from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
 from bot.store.overview import Overview
 from bot.store.queue import Queue
@@ -61,7 +65,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         identity = await identify(clients.reads)
         directory = Directory(clients.reads)
         stack.push_async_callback(directory.close)
-        rules = settings.rules(await _approvals_channel(settings.approvals_channel, directory))
+        rules = settings.rules(await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory))
         await _patiently(lambda: store.set_defaults(rules))
         await _patiently(lambda: store.set_workspace(identity.workspace))
         book = Rulebook() if settings.policy is None else policy_file.read(settings.policy)
@@ -81,6 +85,9 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         await stack.enter_async_context(_at_work("scribe", scribe.run()))
         await stack.enter_async_context(_at_work("reports", take_over(store)))
         await stack.enter_async_context(_at_work("deadlines", deadlines.keep(store, queue, wakeups)))
+        await stack.enter_async_context(
+            _at_work("auditor", (await _auditor(settings, store, poster, directory, owner)).run())
+        )
         stack.push_async_callback(desk.drain)
         connected: Callable[[], Awaitable[bool]] | None = None
         if app_token:
@@ -97,7 +104,20 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         _log.info("Told to stop: finishing what is in hand.")
 
 
-async def _approvals_channel(name: str, directory: Directory) -> ChannelId:
+async def _auditor(settings: WebSettings, store: Store, poster: Poster, directory: Directory, owner: str) -> Auditor:
+    """Keeps the record, copies it where AUDIT_SQL_URL says, and posts its head where AUDIT_CHANNEL says."""
+    ledger, sink = Ledger(store), None
+    beside: list[Callable[[], Coroutine[None, None, None]]] = []
+    if settings.audit_sql_url is not None:
+        sink = SqlSink(ledger, settings.audit_sql_url.get_secret_value())
+        beside.append(sink.run)
+    if settings.audit_channel is not None:
+        channel = await _channel("AUDIT_CHANNEL", settings.audit_channel, directory)
+        beside.append(lambda: heads.keep(ledger, store, poster, channel))
+    return Auditor(store, owner, keep=Keep(settings.keep_events, settings.keep_audit), sink=sink, beside=beside)
+
+
+async def _channel(setting: str, name: str, directory: Directory) -> ChannelId:
     """The id of the channel; WrongSettings if the app is in no such channel. Waits while Slack does not answer."""
     if not name.startswith("#"):
         return ChannelId(name)
@@ -106,9 +126,7 @@ async def _approvals_channel(name: str, directory: Directory) -> ChannelId:
         await asyncio.sleep(_TRY_AGAIN)
     found = rooms.get(name.removeprefix("#"))
     if found is None:
-        raise WrongSettings(
-            [f"APPROVALS_CHANNEL: the app is not in {name}. Make the channel and /invite the app there."]
-        )
+        raise WrongSettings([f"{setting}: the app is not in {name}. Make the channel and /invite the app there."])
     return found
 
 
@@ -156,9 +174,14 @@ async def _until_told_to_stop(settings: WebSettings) -> None:
 
 
 def main() -> int:
-    """The exit status: 0 when told to stop, 2 when there is something to fix first. `policy …` is a look at a file."""
+    """The exit status: 0 when told to stop, 2 when there is something to fix first.
+
+    `policy …` is a look at a file, `audit …` one at the record.
+    """
     if sys.argv[1:2] == ["policy"]:
         return policy_cli.main(sys.argv[2:])
+    if sys.argv[1:2] == ["audit"]:
+        return audit_cli.main(sys.argv[2:])
     try:
         settings = read(WebSettings)
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -380,6 +380,9 @@ async def stop(store: Store, run: RunId, actor: Actor, admins: frozenset[UserId]
         if actor.user != seen.value.requester or actor.workspace != seen.value.workspace:
             why_not = policy.why_not_configure(actor, await rules_of(store, seen.value.channel), admins)
             if why_not is not None:
+                refused = runs.event(EventType.STOP_REFUSED, seen.value, seen.now, user=actor.user, why=why_not)
+                refused = replace(refused, workspace=actor.workspace)
+                await store.commit(Change(events=(refused,)))
                 raise InvalidInput(
                     "Only who started a run, the channel's reviewers and admins may stop it; it goes on."
                 )

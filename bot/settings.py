@@ -38,8 +38,19 @@ def _span(value: Any) -> Any:
     return timedelta(0) if isinstance(value, str) and re.fullmatch(r"\s*0\s*[smhdw]?\s*", value) else _duration(value)
 
 
+def _kept(value: Any) -> Any:
+    """How long something is kept: hours, days, weeks or years; None is for ever."""
+    if not isinstance(value, str) or value.strip().lower() == "forever":
+        return None if isinstance(value, str) else value
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([hdwy])", value.strip().lower())
+    if found is None:
+        raise ValueError(f"“{value.strip()[:40]}” is none of 12h, 30d, 8w, 7y and forever")
+    return timedelta(hours=int(found[1]) * {"h": 1, "d": 24, "w": 168, "y": 8766}[found[2]])
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 ParkAfter = Annotated[timedelta, BeforeValidator(_span)]
+Kept = Annotated[timedelta | None, BeforeValidator(_kept)]
 Ids = Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)]
 
 
@@ -70,7 +81,15 @@ class _Common(BaseSettings):
         return _begins(value, *(f"{scheme}://" for scheme in schemes))
 
 
-class WebSettings(_Common):
+class AuditSettings(_Common):
+    """What `python -m bot audit` needs."""
+
+    audit_key: Path = Field(
+        Path(".data/audit-key.pem"), description="Ed25519 key that signs receipts, PEM; made if there is none"
+    )
+
+
+class WebSettings(AuditSettings):
     """What `python -m bot` needs."""
 
     slack_bot_token: SecretStr = Field(description="the bot's token, `xoxb-…`")
@@ -87,6 +106,14 @@ class WebSettings(_Common):
     quorum: int = Field(1, ge=1, le=20, description="how many different people must approve")
     own_requests: bool = Field(False, description="whether people may decide on requests of runs they started")
     policy: Path | None = Field(None, description="YAML file with the workspace's policy, see docs/policy.md")
+    audit_channel: str | None = Field(
+        None, pattern=r"^(#\S+|[CG][A-Z0-9]+)$", description="where the head of the record is posted daily"
+    )
+    audit_sql_url: SecretStr | None = Field(
+        None, description="SQLAlchemy's async URL of a database that gets a copy of the record"
+    )
+    keep_events: Kept = Field(timedelta(days=30), description="how long events stay that are drawn and recorded")
+    keep_audit: Kept = Field(None, description="how long the record stays in Redis: 90d, 7y or forever")
     port: int = Field(
         3000, ge=0, le=65535, description="for `/slack/events`, `/healthz` and `/metrics`; 0 takes a free one"
     )

@@ -137,7 +137,10 @@ _WELCOME: Final = """
 
   1. In #general, as alice, type:  /agent email tell the vendor we need 10% off
   2. Act as bob (top left), open #approvals, and answer the card: Respond, Reject or Approve.
-  3. Approved? The mail is in the mailbox.                            Ctrl-C ends everything.
+  3. Approved? The mail is in the mailbox.
+  4. More: /agent deploy deploy shop 2.1 to staging          /agent research what is tea made from
+           /agent support order 17 came broken, pay it back  /agent code add up 3, 4 and 35
+           /agent chat find a date; delete the old list                Ctrl-C ends everything.
 """
 
 

@@ -16,6 +16,7 @@ class EventType(StrEnum):
     RUN_FINISHED = "run_finished"
     RUN_FAILED = "run_failed"
     RUN_STOPPED = "run_stopped"
+    STOP_REFUSED = "stop_refused"
     REQUEST_ASKED = "request_asked"
     VOTE_CAST = "vote_cast"
     REQUEST_DECIDED = "request_decided"

@@ -33,15 +33,19 @@
 | `{ns}:runs:<user>` | sorted set | runs of this requester that have not ended, by creation (ms) | never | both |
 | `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never | web |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
-| `{ns}:events` | stream | everything that happened: audit log and outbox | never | web |
+| `{ns}:events` | stream | everything that happened, until it is drawn and recorded | after KEEP_EVENTS | web |
 | `{ns}:reports` | stream | what the workers report, until web takes it over into the events | never | worker |
+| `{ns}:audit` | stream | the record: entry n under the id `n-0`, with its hash | after KEEP_AUDIT | web |
+| `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
+| `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days | web |
+| `{ns}:audit:lease` | hash | lease of the auditor, as for a run | never | web |
 | `{ns}:scribe` | hash | lease of the scribe, as for a run | never | web |
 | `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min | both |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – | web |
 | `{ns}:hints` | channel | the same hints from workers, never with a record | – | worker |
 """
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final
 
 from bot.core.ids import AttemptId, ChannelId, Digest, GroupId, RequestId, RunId, UserId, WorkspaceId
@@ -73,9 +77,12 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "runs:*": "a member for each run that goes on; empties as they end",
     "watching": "one key; whoever opens a Home drops those that ended",
     "workers": "one key; entries that ended are dropped at each announcement",
-    "events": "the audit log and the outbox; nothing that was not delivered may be trimmed",
     "reports": "one key; empties as web takes them over",
     "ended:*": "one key a side; empties as the other side comes to it",
+    "events": "the outbox; trimmed after KEEP_EVENTS, but nothing that was not drawn and chained",
+    "audit": "the record; trimmed after KEEP_AUDIT, and by default never",
+    "audit:head": "one key; what the next entry follows",
+    "audit:lease": "one key; its fence must keep growing",
     "scribe": "one key; its fence must keep growing",
 }
 """Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
@@ -98,6 +105,9 @@ class Keys:
         self.watching: Final = self.prefix + "watching"
         self.events: Final = self.prefix + "events"
         self.reports: Final = self.prefix + "reports"
+        self.audit: Final = self.prefix + "audit"
+        self.audit_head: Final = self.prefix + "audit:head"
+        self.auditor: Final = self.prefix + "audit:lease"
         self.scribe: Final = self.prefix + "scribe"
         self.confirmed: Final = self.prefix + "confirmed"
         self.wake: Final = self.prefix + "wake"
@@ -153,6 +163,9 @@ class Keys:
 
     def noted(self, attempt: AttemptId) -> str:
         return f"{self.prefix}noted:{attempt}"
+
+    def audit_day(self, day: date) -> str:
+        return f"{self.prefix}audit:day:{day.isoformat()}"
 
     def team(self, worker: str) -> str:
         return f"{self.prefix}team:{worker}"

@@ -1,18 +1,24 @@
 """What the server itself refuses to web and to a worker: the users of bot/store/users.acl."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
 from bot import flows
+from bot.audit.auditor import Auditor, Keep
+from bot.core.errors import StoreUnavailable
+from bot.core.events import Event, EventType
 from bot.core.ids import RunId
 from bot.core.people import Actor
-from bot.core.ports import Lease
+from bot.core.ports import Change, Lease
 from bot.core.requests import Status
 from bot.core.runs import Verb
 from bot.store import keys
 from bot.store.journal import RedisJournal
-from tests.making import ALICE, BOB, CAROL, GENERAL, HERE, attempt, question, rules
+from bot.store.ledger import Ledger
+from bot.store.outbox import Outbox
+from tests.making import ALICE, BOB, CAROL, GENERAL, HERE, NOW, attempt, question, rules
 from tests.store.two_users import Sides, denied
 from tests.storing import NoQueue, new_run
 
@@ -149,3 +155,23 @@ async def _running(sides: Sides) -> Lease:
         task="tell the vendor",
     )
     return await new_run(sides.agents, "rtest")
+
+
+async def test_web_keeps_the_record_as_its_own_user_and_a_worker_does_not_even_read_it(sides: Sides) -> None:
+    """R25: chains, reads, trims, and holds its lease."""
+    ledger = Ledger(sides.web)
+    auditor = Auditor(sides.web, "web", keep=Keep(timedelta(0), timedelta(0)))
+    assert await ledger.claim("web", timedelta(seconds=5))
+    for n in range(3):
+        event = Event(EventType.CALL_PASSED, await sides.web.now(), workspace=HERE, data={"tool": str(n)})
+        await sides.web.commit(Change(events=(event,)))
+    await auditor.catch_up()
+    head = (await ledger.position()).head
+    assert (head.n, await ledger.head_of(NOW.date())) == (3, head)
+    await Outbox(sides.web).open()
+    await auditor.trim()
+    assert [n for n, _ in await ledger.read(0)] == [3]
+    await ledger.release("web")
+    for read in (Ledger(sides.agents).position, lambda: Ledger(sides.agents).read(0)):
+        with pytest.raises(StoreUnavailable, match="No permissions"):
+            await read()

@@ -1,0 +1,121 @@
+"""Answers customers: looks orders up, pays back, writes mails, opens tickets; people are asked where it matters.
+
+The orders are in the file `support/shop.db` of the data folder, with three to try; mails go where SMTP_URL says.
+"""
+
+from collections import defaultdict
+from typing import Any, Final
+
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.teams import RoundRobinGroupChat
+
+from agents.context import RunContext
+from agents.counter import Counter
+from agents.outcomes import results, why_not
+from agents.policies import Policy, Proposal, Tier, Verdict
+from agents.shop import Shop, euros
+from agents.teams import Conclusion, Team, last_words
+from agents.teams._support_script import play
+from bot.core.options import Option
+
+MOST: Final = 50_000
+"""Cents; more is not for this team."""
+
+_TRIAGE: Final = """\
+A customer wants something. Look up the order by look_up, and say in a few lines which it is and what is wanted."""
+_CLERK: Final = """\
+You do what the customer should get, by your tools: refund, send_mail (after a refund, say what was paid back) and
+open_ticket. Some calls are judged by people. When a call is not approved, do what its answer says; never bring its
+outcome about by another call. When nothing is left to do, say what was done and what was not."""
+_CLOSER: Final = "You sum up for a colleague, in two sentences, what was done for the customer and what was not."
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    """Three agents: two run free, and what the clerk wants to do is judged by the policy, or by people."""
+    counter = Counter(run)
+    looking = run.tools("triage", [counter.look_up], ask=False, idempotent=True)
+    doing = run.tools(
+        "clerk",
+        [counter.refund, counter.send_mail, counter.open_ticket],
+        ask=policy(counter.shop, int(run.options["limit"]) * 100),
+        idempotent=["refund", "open_ticket"],
+        show={"refund": refund_drawn, "send_mail": mail_drawn, "open_ticket": ticket_drawn},
+    )
+    return RoundRobinGroupChat(
+        [
+            AssistantAgent(
+                "triage", run.model("triage"), workbench=looking, system_message=_TRIAGE, max_tool_iterations=4
+            ),
+            AssistantAgent("clerk", run.model("clerk"), workbench=doing, system_message=_CLERK, max_tool_iterations=12),
+            AssistantAgent("closer", run.model("closer"), system_message=_CLOSER),
+        ],
+        max_turns=3,
+    )
+
+
+def policy(shop: Shop, limit: int) -> Policy:
+    """Tickets pass; refunds pass up to `limit` cents for an order, ask above it, and are refused above `MOST`.
+
+    What was let through counts for its order, also when it was paid in several parts.
+    """
+    passed: defaultdict[int, int] = defaultdict(int)
+
+    async def judge(proposal: Proposal) -> Verdict:
+        if proposal.tool == "open_ticket":
+            return Verdict(Tier.PASS, "Tickets may be opened by anybody.")
+        if proposal.tool != "refund":
+            return Verdict(Tier.ASK, "A customer will read it.")
+        order, cents = int(proposal.arguments["order"]), int(proposal.arguments["cents"])
+        if cents <= 0:
+            return Verdict(Tier.ASK, "This is no amount to pay back.")
+        if cents > MOST:
+            return Verdict(Tier.REFUSE, f"Refunds above {euros(MOST)} are made by the accounts department alone.")
+        before = (await shop.order(order)).refunded
+        before = passed[order] = max(before, passed[order])
+        if before + cents > limit:
+            return Verdict(Tier.ASK, f"More than {euros(limit)} of order {order} would be paid back.")
+        passed[order] = before + cents
+        return Verdict(Tier.PASS, f"No more than {euros(limit)} of order {order} are paid back.")
+
+    return judge
+
+
+def refund_drawn(arguments: dict[str, Any]) -> str:
+    return f"Pay back: {euros(arguments['cents'])}\nOf order: {arguments['order']}"
+
+
+def mail_drawn(arguments: dict[str, Any]) -> str:
+    return f"To: {arguments['to']}\nSubject: {arguments['subject']}\n\n{arguments['body']}"
+
+
+def ticket_drawn(arguments: dict[str, Any]) -> str:
+    return f"Order: {arguments['order']}\n\n{arguments['words']}"
+
+
+async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    """What the clerk did, by what the tools returned, and what was not done, and why."""
+    done: list[str] = []
+    left: dict[str, str] = {}
+    for call in results(result.messages):
+        if call.is_error:
+            left[call.name] = why_not(call.content) or call.content[:200]
+        elif call.name != "look_up":
+            left.pop(call.name, None)  # it was another version that was not approved
+            done.append(call.content.rpartition("The result of the changed call:\n")[2])
+    not_done = ", ".join(f"{name} ({why})" for name, why in left.items())
+    said = f"Done: {' '.join(done)}" if done else "Nothing was done."
+    return Conclusion(said + (f" Not done: {not_done}." if left else ""), (await last_words(run, result)).words)
+
+
+TEAM: Final = Team(
+    "support",
+    "answers customers: refunds, mails, tickets",
+    build,
+    conclude,
+    options=(
+        Option("limit", "Refunds up to so many euros ask nobody", ("0", "20", "50", "100"), "20", "For each order."),
+    ),
+    demo=play,
+)

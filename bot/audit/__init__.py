@@ -1,0 +1,1 @@
+"""The record: what happened, chained, exported, verified, signed, and copied into a database."""

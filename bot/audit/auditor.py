@@ -1,0 +1,172 @@
+"""The auditor: chains the events, copies the record into a database, and drops what was kept long enough.
+
+One process at a time does it, by a lease; should two ever do it, the ledger's script lets one of them win. It knows
+nothing that is not in Redis, so it may be killed at any moment.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Protocol
+
+from bot.audit.entries import entry_of, request_of
+from bot.core.chain import Head, Kept, seal
+from bot.core.errors import CountersignError, StoreUnavailable, UnknownSchema
+from bot.core.ids import RequestId
+from bot.core.requests import Request
+from bot.store.ledger import Ledger, Position
+from bot.store.store import Store
+
+LEASE: Final = timedelta(seconds=6)
+TRIM_EVERY: Final = timedelta(minutes=1)
+_WAIT: Final = timedelta(seconds=1)
+_BATCH: Final = 20
+"""At once: making one entry takes about a quarter of a millisecond, and people who click share the loop."""
+_log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """Where the record is copied to."""
+
+    async def position(self) -> int:
+        """The number of the last entry that is certainly there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long events and entries are kept; None: for ever."""
+
+    events: timedelta | None = timedelta(days=30)
+    entries: timedelta | None = None
+
+
+Work = Callable[[], Coroutine[None, None, None]]
+
+
+class Auditor:
+    """Keeps the record as long as this process holds the auditor's lease; `beside` is what else is done under it."""
+
+    def __init__(
+        self,
+        store: Store,
+        owner: str,
+        *,
+        keep: Keep | None = None,
+        sink: Sink | None = None,
+        beside: Sequence[Work] = (),
+        lease: timedelta = LEASE,
+    ) -> None:
+        self._store = store
+        self._ledger = Ledger(store)
+        self._owner = owner
+        self._keep = keep or Keep()
+        self._sink = sink
+        self._beside = beside
+        self._held = lease
+
+    async def run(self) -> None:
+        """Keep the record until cancelled; lets the lease go then, so that another process goes on at once."""
+        try:
+            while True:
+                try:
+                    if await self._ledger.claim(self._owner, self._held):
+                        await self._as_auditor()
+                except StoreUnavailable as away:
+                    _log.warning("%s The record goes on when it is back.", away)
+                await asyncio.sleep(self._held.total_seconds() / 6)
+        finally:
+            try:
+                await self._ledger.release(self._owner)
+            except StoreUnavailable:
+                _log.info("The auditor's lease could not be let go; it ends by itself.")
+
+    async def _as_auditor(self) -> None:
+        works = [asyncio.create_task(work(), name="record") for work in (self._chain, *self._beside)]
+        try:
+            while not any(work.done() for work in works):
+                await asyncio.wait(works, timeout=self._held.total_seconds() / 3, return_when=asyncio.FIRST_COMPLETED)
+                if not await self._ledger.renew(self._owner, self._held):
+                    _log.warning("Another process keeps the record now.")
+                    return
+            for work in works:
+                if work.done():
+                    work.result()
+        finally:
+            for work in works:
+                work.cancel()
+            await asyncio.gather(*works, return_exceptions=True)
+
+    async def _chain(self) -> None:
+        loop = asyncio.get_running_loop()
+        trim_at = loop.time()
+        while True:
+            try:
+                await self.chain(_WAIT)
+                if loop.time() >= trim_at:
+                    await self.trim()
+                    trim_at = loop.time() + TRIM_EVERY.total_seconds()
+            except ValueError as wrong:  # a damaged head: nothing may be built on it, and nothing is lost by waiting
+                _log.error("The record cannot go on: %s `python -m bot audit verify` says what is wrong.", wrong)
+                await asyncio.sleep(TRIM_EVERY.total_seconds())
+
+    async def chain(self, wait: timedelta = timedelta(0)) -> int:
+        """Chain the next events; answers how many, 0 if none came while it waited."""
+        position = await self._ledger.position()
+        events = await self._ledger.events(position.event, _BATCH, wait)
+        if not events:
+            return 0
+        answer = await self._ledger.append(position, await self._made(position, events))
+        if answer == "gap":
+            _log.error("What follows event %s in the stream changed while it was read; reading again.", position.event)
+        return len(events) if answer == "done" else 0
+
+    async def catch_up(self) -> None:
+        """Chain all events there are."""
+        while await self.chain():
+            pass
+
+    async def trim(self) -> None:
+        """Drop what was kept long enough: no event that is not drawn and chained, no entry that is not in the sink."""
+        now = await self._store.now()
+        if self._keep.events is not None:
+            await self._ledger.trim_events(now - self._keep.events)
+        if self._keep.entries is None:
+            return
+        upto = await self._ledger.before(now - self._keep.entries)
+        if self._sink is not None:
+            upto = min(upto, await self._sink.position())
+        dropped = await self._ledger.trim(upto)
+        if dropped:
+            _log.info("Entries of the record that were kept long enough and are dropped: %d.", dropped)
+
+    async def _made(self, position: Position, events: Sequence[tuple[str, bytes]]) -> list[tuple[str, Kept | None]]:
+        requests = await self._requests(events)
+        made: list[tuple[str, Kept | None]] = []
+        head = position.head
+        for event, raw in events:
+            fields = entry_of(event, raw, requests.get(request_of(raw) or ""))
+            kept = seal(head, fields) if fields is not None else None
+            if kept is not None:
+                head = Head(head.n + 1, kept.hash)
+            made.append((event, kept))
+        return made
+
+    async def _requests(self, events: Sequence[tuple[str, bytes]]) -> dict[str, Request]:
+        names = list(dict.fromkeys(RequestId(name) for _, raw in events if (name := request_of(raw))))
+        try:
+            found = await self._store.requests(names)
+        except UnknownSchema:  # one of them; the record goes on without that one
+            found = [await self._one(name) for name in names]
+        return {request.id: request for request in found if request is not None}
+
+    async def _one(self, name: RequestId) -> Request | None:
+        try:
+            return (await self._store.requests([name]))[0]
+        except StoreUnavailable:
+            raise
+        except CountersignError as wrong:
+            _log.error("Request %s is recorded without its content: %s", name, wrong)
+            return None

@@ -1,0 +1,150 @@
+"""What an entry says of an event: time, who, what, by which rules, and what came of it; secrets are hidden (R15, R25).
+
+An entry is made from the event as it was stored and from the request as it stands: its question and its rules never
+change, and its decision is there when an event tells of it. So the same event makes the same entry, whoever makes it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Final
+
+from bot.core.events import EventType
+from bot.core.ids import digest_of
+from bot.core.requests import Request
+from bot.core.secrets import hide, hide_in
+
+UNRECORDED: Final = frozenset({EventType.RUN_PROGRESSED})
+"""Events that are no attempt at anything: an agent's line of progress, each second one while it writes."""
+_OUTCOMES: Final = {
+    EventType.REQUEST_ASKED: "asked",
+    EventType.VOTE_CAST: "counted",
+    EventType.ATTEMPT_REFUSED: "refused",
+    EventType.SETTINGS_REFUSED: "refused",
+    EventType.STOP_REFUSED: "refused",
+    EventType.CALL_REFUSED: "refused",
+    EventType.CALL_PASSED: "passed",
+    EventType.CARD_NOT_POSTED: "failed",
+    EventType.RUN_FAILED: "failed",
+}
+_KNOWN: Final = ("type", "at", "run", "request", "workspace", "user", "data")
+
+
+def entry_of(event: str, raw: bytes, request: Request | None) -> dict[str, Any] | None:
+    """The entry of a stored event; None if it is none for the record. `event` is its id in the stream.
+
+    An event of a later program version is recorded as far as it can be read: nothing stops the record.
+    """
+    told = _read(raw)
+    kind = told["type"]
+    if kind in UNRECORDED:
+        return None
+    data = {key: hidden(value) for key, value in told["data"].items() if value is not None}
+    entry: dict[str, Any] = {
+        "event": event,
+        **{key: told[key] for key in _KNOWN if key not in ("type", "data") and told[key] is not None},
+        "type": kind,
+        "data": data,
+        "outcome": data.get("outcome") or _OUTCOMES.get(kind, kind),
+    }
+    if request is None and told["request"] is not None:
+        entry["what"] = {"gone": "the request is not stored any more"}
+    if request is not None:
+        entry["what"] = _what(request, whole=kind == EventType.REQUEST_ASKED)
+        entry["rules"] = plain(request.rules)
+        if kind == EventType.REQUEST_DECIDED:
+            entry["decision"] = _decision(request)
+    return entry
+
+
+def request_of(raw: bytes) -> str | None:
+    """The id of the request that a stored event is about."""
+    found = _read(raw)["request"]
+    return found if isinstance(found, str) else None
+
+
+def _read(raw: bytes) -> dict[str, Any]:
+    """An event's fields, each a text; `data` with whatever else stands there."""
+    try:
+        told = json.loads(raw)
+        if not isinstance(told, dict) or not isinstance(told.get("type"), str):
+            raise ValueError("no event")
+        data = told.get("data") or {}
+        more = {key: value for key, value in told.items() if key not in _KNOWN}
+        data = {**more, **(data if isinstance(data, dict) else {"data": data})}
+        found: dict[str, Any] = {key: _text(told.get(key)) for key in _KNOWN}
+        return {**found, "data": {key: _text(value) for key, value in data.items()}}
+    except (ValueError, RecursionError):
+        text = raw.decode("utf-8", "replace")
+        return {**dict.fromkeys(_KNOWN), "type": "unreadable", "data": {"event": text, "digest": digest_of(text)}}
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _what(request: Request, whole: bool) -> dict[str, Any]:
+    """What was asked: the digest that the decision is bound to, and when it was asked all of the content."""
+    question = request.question
+    what: dict[str, Any] = {"digest": request.digest, "kind": question.kind.value, "title": hide(question.title)[0]}
+    if question.call is not None:
+        what["tool"] = question.call.tool
+    if not whole:
+        return what
+    content, count = hide(question.content)
+    what |= {
+        "agent": question.agent,
+        "asked": question.asked,
+        "channel": request.channel,
+        "requester": request.requester,
+        "deadline": plain(request.deadline),
+        "content": content,
+        "hidden": count,
+        "offers": plain(question.offers),
+    }
+    if question.call is not None:
+        what["arguments"] = _arguments(question.call.arguments, question.call.hidden)
+    for name in ("options", "notes"):
+        if getattr(question, name):
+            what[name] = plain(getattr(question, name))
+    return what
+
+
+def _decision(request: Request) -> dict[str, Any]:
+    decision = plain(request.decision) or {}
+    if request.decision is not None and request.decision.arguments and request.question.call is not None:
+        decision["arguments"] = _arguments(request.decision.arguments, request.question.call.hidden)
+    return {**decision, "votes": plain(request.votes)}
+
+
+def _arguments(text: str, paths: tuple[str, ...] = ()) -> str:
+    try:
+        return json.dumps(hide_in(json.loads(text), paths)[0], sort_keys=True, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return hide(text)[0]
+
+
+def hidden(text: str) -> str:
+    """A text of an event without secrets; of JSON also what stands under a name like `password`."""
+    return _arguments(text) if text[:1] in ("{", "[") else hide(text)[0]
+
+
+def plain(value: Any) -> Any:
+    """A record as JSON: sets sorted, spans in seconds, times in ISO 8601, texts without secrets."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted(plain(inner) for inner in value)
+    if isinstance(value, tuple | list):
+        return [plain(inner) for inner in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return hide(value)[0] if isinstance(value, str) else value

@@ -1,0 +1,107 @@
+"""The record for other programs: JSON lines that can be verified, and CSV for people with a spreadsheet."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from bot.core.chain import Kept, read_line
+from bot.store.ledger import Ledger
+
+COLUMNS: Final = (
+    *("n", "at", "type", "outcome", "run", "request", "workspace", "user", "by", "how", "refusal", "words"),
+    *("kind", "title", "tool", "digest", "policy", "hash", "entry"),
+)
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet takes a cell that begins so for something to compute (CWE-1236)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries: from `since` on, before `until`, of one run, of one request."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    run: str = ""
+    request: str = ""
+
+    def has(self, fields: dict[str, Any]) -> bool:
+        """Whether it is one of them."""
+        if (self.run and fields.get("run") != self.run) or (self.request and fields.get("request") != self.request):
+            return False
+        if self.since is None and self.until is None:
+            return True
+        at = datetime.fromisoformat(fields["at"])
+        return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
+
+
+async def chosen(ledger: Ledger, wanted: Wanted) -> AsyncIterator[Kept]:
+    """The entries wanted, in order. What cannot be read is among them: to leave it out would hide it."""
+    after = await ledger.before(wanted.since) if wanted.since is not None else 0
+    async for _, kept in ledger.all(after):
+        try:
+            if not wanted.has(kept.fields()):
+                continue
+        except (ValueError, KeyError, TypeError):
+            pass
+        yield kept
+
+
+def read_lines(raw: Iterable[bytes]) -> Iterator[Kept | ValueError]:
+    """The entries of exported JSON lines, or why a line is none."""
+    for line in raw:
+        if not line.endswith(b"\n"):
+            yield ValueError("ends in the middle of a line")
+            continue
+        try:
+            yield read_line(line[:-1].decode("ascii"))
+        except ValueError as wrong:
+            what = "is not written in ASCII" if isinstance(wrong, UnicodeDecodeError) else str(wrong)
+            yield ValueError(what)
+
+
+def heading() -> str:
+    """The first line of CSV."""
+    return _row(COLUMNS)
+
+
+def row(kept: Kept) -> str:
+    """An entry as a line of CSV; no cell is a formula."""
+    try:
+        fields = kept.fields()
+    except ValueError:
+        fields = {}
+    data, what, decision = (_part(fields, name) for name in ("data", "what", "decision"))
+    flat = {
+        **fields,
+        "by": " ".join(map(str, decision.get("by") or ())),
+        "how": decision.get("how") or data.get("how"),
+        "refusal": data.get("refusal") or data.get("problems") or data.get("problem"),
+        "words": data.get("words") or data.get("why"),
+        "kind": what.get("kind"),
+        "title": what.get("title") or data.get("title"),
+        "tool": what.get("tool") or data.get("tool"),
+        "digest": what.get("digest") or data.get("digest"),
+        "policy": _part(fields, "rules").get("clause"),
+        "hash": kept.hash,
+        "entry": kept.entry,
+    }
+    return _row(_cell(flat.get(name)) for name in COLUMNS)
+
+
+def _part(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    found = fields.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
+def _row(cells: Iterable[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()

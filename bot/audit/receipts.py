@@ -1,0 +1,103 @@
+"""A receipt of a decision: the entries that tell of one request, signed, so that a third party believes it off-line.
+
+The signature is Ed25519 (RFC 8032) over the canonical JSON of the receipt without its `signature`. Each entry has its
+hash, so it can be found in an export, and the head says how far the chain went when the receipt was written.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from bot.core.chain import Head, Kept, hash_of, write
+from bot.core.errors import WrongSettings
+
+SCHEMA: Final = 1
+
+
+def private_key(path: Path) -> Ed25519PrivateKey:
+    """The key in the file; made if there is none, for its owner's eyes only. WrongSettings if it cannot be used."""
+    try:
+        if not path.exists():
+            _make(path)
+        found = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as wrong:
+        raise WrongSettings([f"AUDIT_KEY: {path} cannot be used as a key ({wrong})."]) from None
+    if not isinstance(found, Ed25519PrivateKey):
+        raise WrongSettings([f"AUDIT_KEY: {path} is no Ed25519 key. Make one: openssl genpkey -algorithm ed25519"])
+    return found
+
+
+def public_pem(key: Ed25519PrivateKey) -> str:
+    """The public half, as PEM: what those need who check receipts."""
+    public = key.public_key()
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return pem.decode()
+
+
+def receipt(request: str, entries: Sequence[Kept], head: Head, now: datetime, key: Ed25519PrivateKey) -> str:
+    """The signed receipt, JSON for people's eyes."""
+    body = {
+        "countersign": "decision receipt",
+        "schema": SCHEMA,
+        "request": request,
+        "written": now.isoformat(),
+        "head": str(head),
+        "entries": [{"entry": kept.fields(), "hash": kept.hash} for kept in entries],
+    }
+    signature = base64.b64encode(key.sign(write(body).encode())).decode()
+    return json.dumps({**body, "signature": signature}, indent=2, ensure_ascii=True, sort_keys=True)
+
+
+def check(text: str, public: bytes) -> tuple[dict[str, Any], str | None]:
+    """What the receipt says, and why it must not be believed (None if it may). `public` is the PEM of the key."""
+    try:
+        key = serialization.load_pem_public_key(public)
+    except (ValueError, UnsupportedAlgorithm):
+        return {}, "The key is no public key in PEM."
+    if not isinstance(key, Ed25519PublicKey):
+        return {}, "The key is no Ed25519 key."
+    try:
+        said = json.loads(text, object_pairs_hook=_once)
+        body = {name: value for name, value in said.items() if name != "signature"}
+        key.verify(base64.b64decode(said["signature"], validate=True), write(body).encode())
+    except InvalidSignature:
+        return {}, "The signature does not fit: the receipt was changed, or another key signed it."
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}, "This is no receipt."
+    if said.get("countersign") != "decision receipt" or said.get("schema") != SCHEMA:
+        return {}, f"This is no receipt of a kind that this program reads (schema {SCHEMA})."
+    for part in said["entries"]:
+        if hash_of(write(part["entry"])) != part["hash"] or part["entry"].get("request") != said["request"]:
+            return said, f"Entry {part['entry'].get('n')} does not have its hash, or is of another request."
+    return said, None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _make(path: Path) -> None:
+    """Whole or not at all, and never over another one: two processes may start at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".audit-key-") as made:  # 0600
+        made.write(pem)
+        made.flush()
+        os.fsync(made.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(made.name, path)

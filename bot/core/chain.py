@@ -1,0 +1,220 @@
+"""The record as a chain: each entry holds the hash of the one before, so that nobody changes the past unseen (R25).
+
+An entry is canonical JSON in ASCII. Its hash is the SHA-256 of exactly those bytes, and as they hold `n` and
+`previous`, an entry can be neither changed, removed, added nor moved without breaking the chain after it. Who may
+write everything could make a whole new chain: it would end in another head than the one that was posted or signed.
+"""
+
+import hashlib
+import json
+import re
+from array import array
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+SCHEMA: Final = 1
+_LARGEST: Final = 2**53
+_HEAD: Final = re.compile(r"([0-9]{1,16}):([0-9a-f]{64})")
+_NAMED: Final = 20
+"""So many misplaced entries are named one by one; of the others only the number is."""
+
+
+class Head(NamedTuple):
+    """An entry by its number and hash; the last one stands for all before it."""
+
+    n: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.n}:{self.hash}"
+
+
+START: Final = Head(0, "0" * 64)
+"""What the first entry follows."""
+
+
+class Kept(NamedTuple):
+    """An entry as it is kept: its canonical JSON, and the hash that stands beside it."""
+
+    entry: str
+    hash: str
+
+    def fields(self) -> dict[str, Any]:
+        """What the entry says. ValueError if it is no JSON object."""
+        found = json.loads(self.entry)
+        if not isinstance(found, dict):
+            raise ValueError("no JSON object")
+        return found
+
+    def line(self) -> str:
+        """As it is exported, without the newline."""
+        return f'{{"entry":{self.entry},"hash":"{self.hash}"}}'
+
+
+class Problem(NamedTuple):
+    """What is wrong with the entry of that number (0: with the whole)."""
+
+    n: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"entry {self.n}: {self.what}" if self.n else self.what
+
+
+def write(fields: Mapping[str, Any]) -> str:
+    """The one way in which these fields are written: keys sorted, no spaces, ASCII, no NaN."""
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def hash_of(entry: str) -> str:
+    """SHA-256 of the entry, in hex."""
+    return hashlib.sha256(entry.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def seal(after: Head, fields: Mapping[str, Any]) -> Kept:
+    """The entry that follows `after` and says `fields`."""
+    entry = write({**fields, "n": after.n + 1, "previous": after.hash, "schema": SCHEMA})
+    return Kept(entry, hash_of(entry))
+
+
+def read_head(text: str) -> Head:
+    """`12:<64 hex digits>`; ValueError otherwise."""
+    found = _HEAD.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"“{text.strip()[:80]}” is no head. It is written as <number>:<64 hex digits>.")
+    return Head(int(found[1]), found[2])
+
+
+def read_line(line: str) -> Kept:
+    """An exported line without its newline; ValueError if it is not exactly as `Kept.line` writes it."""
+    kept = Kept(line[len('{"entry":') : -75], line[-66:-2])
+    if len(line) < 100 or kept.line() != line:
+        raise ValueError("is not written as an exported entry is")
+    return kept
+
+
+class Verifier:
+    """Takes a chain entry by entry, and then says everything that is wrong with it.
+
+    `after` is what the first entry must follow. `known` are heads that somebody noted: the chain must go through each.
+    Of an `extract` (only some entries, in order) only what can be known of it is checked.
+    """
+
+    def __init__(self, after: Head = START, known: Iterable[Head] = (), *, extract: bool = False) -> None:
+        self._after = after
+        self._known = {head.n: head.hash for head in known}
+        self._extract = extract
+        self._numbers = array("Q")
+        self._last = after.n
+        self._hashes = {after.hash}
+        self._event = (0, 0)
+        self._problems: list[Problem] = []
+
+    @property
+    def count(self) -> int:
+        """Entries taken so far."""
+        return len(self._numbers)
+
+    @property
+    def last(self) -> int:
+        """The number of the last entry taken."""
+        return self._last
+
+    def take(self, kept: Kept | ValueError, at: int | None = None) -> None:
+        """The next entry, or why it cannot be read; `at` is the number under which it is kept."""
+        place = self._last + 1
+        real = hash_of(kept.entry) if isinstance(kept, Kept) else ""
+        try:
+            if isinstance(kept, ValueError):
+                raise kept
+            fields = _fields(kept)
+        except ValueError as wrong:
+            self._problems.append(Problem(place, f"was changed: it {wrong}."))
+            self._took(place, {real, kept.hash} if isinstance(kept, Kept) else set())
+            return
+        n = int(fields["n"])
+        if real != kept.hash:
+            says = "" if n == place else f" It says that it is entry {n}."
+            what = f"was changed: it has the hash {real}, and {kept.hash} stands beside it.{says}"
+            self._problems.append(Problem(place, what))
+            self._took(place, {real, kept.hash})
+            return
+        if self._known.get(n, kept.hash) != kept.hash:
+            self._problems.append(Problem(n, f"was replaced: its hash was noted as {self._known[n]}."))
+        event = _event(fields)
+        if at is not None and n != at:
+            self._problems.append(Problem(at, f"says that it is entry {n}."))
+        if n == place:
+            self._follows(n, fields, event)
+        self._event = event
+        self._took(n, {kept.hash})
+
+    def _follows(self, n: int, fields: Mapping[str, Any], event: tuple[int, int]) -> None:
+        begins = self._extract and not self._numbers
+        if self._hashes and not begins and fields["previous"] not in self._hashes:
+            self._problems.append(Problem(n, f"does not follow entry {n - 1}: one of the two was replaced."))
+        elif event <= self._event:
+            self._problems.append(Problem(n, "tells of something that an entry before it tells of already."))
+
+    def _took(self, n: int, hashes: set[str]) -> None:
+        self._numbers.append(n)
+        self._last, self._hashes = n, hashes
+
+    def end(self) -> list[Problem]:
+        """All problems, by number; none if the chain is whole."""
+        found = [*self._problems, *self._out_of_order()]
+        if self._known.get(self._after.n, self._after.hash) != self._after.hash:
+            found.append(Problem(self._after.n, f"was replaced: its hash was noted as {self._known[self._after.n]}."))
+        if not self._extract:
+            highest = max(self._numbers, default=self._after.n)
+            for n in sorted(n for n in self._known if n > highest):
+                found.append(Problem(highest + 1, f"{_missing(highest + 1, n)} at the end: head {n} was noted."))
+                break
+        return sorted(found)
+
+    def _out_of_order(self) -> list[Problem]:
+        numbers = self._numbers
+        if all(here == place for place, here in enumerate(numbers, self._after.n + 1)) and not self._extract:
+            return []
+        if self._extract:
+            return [Problem(b, f"stands after entry {a}.") for a, b in pairwise(numbers) if b <= a]
+        found, ordered, last = [], sorted(numbers), self._after.n
+        for n in ordered:
+            if n > last + 1:
+                found.append(Problem(last + 1, f"{_missing(last + 1, n - 1).rstrip(',')}."))
+            elif n <= last:
+                found.append(Problem(n, "is there twice." if n > self._after.n else "stands before the beginning."))
+            last = max(last, n)
+        moved = [(a, b) for a, b in zip(numbers, ordered, strict=True) if a != b]
+        found += [Problem(here, f"stands where entry {due} should stand.") for here, due in moved[:_NAMED]]
+        if len(moved) > _NAMED:
+            found.append(Problem(0, f"{len(moved) - _NAMED} more entries stand where others should."))
+        return found
+
+
+def _fields(kept: Kept) -> dict[str, Any]:
+    try:
+        fields = kept.fields()
+        same = write(fields) == kept.entry
+    except (ValueError, RecursionError):
+        raise ValueError("is no JSON object") from None
+    if not same:
+        raise ValueError("is not written as entries are")
+    if fields.get("schema") != SCHEMA:
+        raise ValueError(f"has schema {fields.get('schema')!r}; this program reads {SCHEMA}")
+    n = fields.get("n")
+    if not isinstance(n, int) or isinstance(n, bool) or not 0 < n < _LARGEST:
+        raise ValueError("has no number")
+    if not isinstance(fields.get("previous"), str) or not isinstance(fields.get("event"), str):
+        raise ValueError("does not say what it follows")
+    return fields
+
+
+def _event(fields: Mapping[str, Any]) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,20})-([0-9]{1,20})", fields["event"])
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _missing(first: int, last: int) -> str:
+    return "is missing" if first == last else f"is missing, with all up to entry {last},"

@@ -1,0 +1,157 @@
+"""The record in Redis: a chain of entries after the events, appended in one step that finds every double and gap.
+
+The head holds which event was chained last, so the chain itself is the place in the events: there is nothing to tick
+off, and two auditors, a repeat after a lost reply or a kill at any moment cannot make a double, a gap or a fork.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from bot.core.chain import START, Head, Kept, read_head
+from bot.core.errors import UnknownSchema
+from bot.store.packing import unpack
+from bot.store.store import Store, from_ms, ms, reaching
+
+KEPT_HEAD: Final = timedelta(days=30)
+"""How long it is known which head was the first of a day."""
+_PAGE: Final = 500
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far the record goes: its head, the last event chained, and where it begins since it was trimmed."""
+
+    head: Head
+    event: str
+    checkpoint: Head = START
+
+
+class Ledger:
+    """Reads and appends the record of one namespace."""
+
+    def __init__(self, store: Store) -> None:
+        self._client = store.client
+        self._keys = store.keys
+        self._append = store.writing((_HERE / "audit.lua").read_text())
+        self._trim = store.client.register_script((_HERE / "trim.lua").read_text())
+        self._lease = store.client.register_script((_HERE / "lease.lua").read_text())
+        self._three = [store.keys.audit, store.keys.audit_head, store.keys.events]
+
+    async def position(self) -> Position:
+        """How far the record goes. ValueError if its head was damaged."""
+        async with reaching():
+            raw = await self._client.hmget(self._keys.audit_head, "n", "hash", "event", "checkpoint")
+        n, digest, event, checkpoint = ((part or b"").decode(errors="replace") for part in raw)
+        head = read_head(f"{n}:{digest}") if n or digest else START
+        return Position(head, event, read_head(checkpoint) if checkpoint else START)
+
+    async def events(self, after: str, limit: int, wait: timedelta) -> list[tuple[str, bytes]]:
+        """The JSON of the next events with their ids, oldest first; empty if none came while it waited."""
+        async with reaching():
+            answer = await self._client.xread({self._keys.events: after or "0"}, limit, round(wait / _MS) or None)
+        batches = answer.values() if isinstance(answer, dict) else [batch for _, batch in answer or ()]
+        flat = [entry for batch in batches for entry in batch]
+        if flat and isinstance(flat[0], list):  # RESP3 has one list more
+            flat = [entry for inner in flat for entry in inner]
+        return [(entry.decode(), _told(fields.get(b"event", b""))) for entry, fields in flat]
+
+    async def append(self, after: Position, made: Sequence[tuple[str, Kept | None]]) -> str:
+        """`done`, or nothing changed: `moved` if the head is another one by now, `gap` if other events follow it."""
+        first = after.head.n == 0 and not after.event
+        args = ["", ""] if first else [str(after.head.n), after.head.hash]
+        args.append(after.event)
+        for event, kept in made:
+            args += [event, kept.entry if kept else "", kept.hash if kept else ""]
+        async with reaching():
+            answer = await self._append(keys=self._three, args=args)
+        return str(answer.decode())
+
+    async def read(self, after: int, limit: int = _PAGE) -> list[tuple[int, Kept]]:
+        """The entries that follow number `after`, with the numbers under which they are kept."""
+        async with reaching():
+            found = await self._client.xrange(self._keys.audit, f"({after}-18446744073709551615", "+", count=limit)
+        return [(_number(entry), _kept(fields)) for entry, fields in found]
+
+    async def all(self, after: int = 0) -> AsyncIterator[tuple[int, Kept]]:
+        """All entries that follow number `after`."""
+        while page := await self.read(after):
+            for n, kept in page:
+                yield n, kept
+            after = page[-1][0]
+
+    async def before(self, moment: datetime) -> int:
+        """The number of the last entry kept whose event was stored before the moment; else the one before them all."""
+        position = await self.position()
+        low, high = position.checkpoint.n, position.head.n
+        while low < high:
+            middle = (low + high + 1) // 2
+            found = await self.read(middle - 1, 1)
+            if found and from_ms(int(str(found[0][1].fields()["event"]).split("-")[0])) < moment:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    async def trim_events(self, before: datetime) -> int:
+        """Drop events stored before then that are drawn and chained; answers how many."""
+        return await self._drop("events", f"{max(ms(before), 0)}-0")
+
+    async def trim(self, upto: int) -> int:
+        """Drop the entries up to that number, but never the last; what is left is verified from a checkpoint."""
+        return await self._drop("record", str(upto))
+
+    async def head_of(self, day: date) -> Head | None:
+        """The head that stands for that day: whichever was the head when this was asked first. None without any."""
+        head = (await self.position()).head
+        if head.n == 0:
+            return None
+        async with reaching():
+            name = self._keys.audit_day(day)
+            await self._client.set(name, str(head), nx=True, px=ms(KEPT_HEAD))
+            found = await self._client.get(name)
+        return read_head(found.decode()) if found else head
+
+    async def claim(self, owner: str, ttl: timedelta) -> bool:
+        """Whether this process keeps the record for the next `ttl`: that saves work, the chain does not need it."""
+        return await self._leased("claim", owner, 0, ttl)
+
+    async def renew(self, owner: str, ttl: timedelta) -> bool:
+        """Keep that right; False if another process has it by now."""
+        return await self._leased("renew", owner, -1, ttl)
+
+    async def release(self, owner: str) -> None:
+        """Let that right go at once."""
+        await self._leased("release", owner, -1, timedelta(0))
+
+    async def _drop(self, what: str, upto: str) -> int:
+        async with reaching():
+            return int(await self._trim(keys=self._three, args=[what, upto]))
+
+    async def _leased(self, verb: str, owner: str, fence: int, ttl: timedelta) -> bool:
+        async with reaching():
+            return bool(await self._lease(keys=[self._keys.auditor], args=[verb, owner, fence, ms(ttl)]))
+
+
+_MS = timedelta(milliseconds=1)
+
+
+def _told(stored: bytes) -> bytes:
+    """An event's JSON; as it stands there if nobody can read it."""
+    try:
+        return unpack(stored)
+    except UnknownSchema:
+        return stored
+
+
+def _number(entry: bytes) -> int:
+    return int(entry.split(b"-")[0])
+
+
+def _kept(fields: dict[bytes, bytes]) -> Kept:
+    """As it stands there; what is no text any more is still shown, and does not fit its hash."""
+    entry, digest = fields.get(b"entry", b""), fields.get(b"hash", b"")
+    return Kept(entry.decode("ascii", "replace"), digest.decode("ascii", "replace"))

@@ -1,0 +1,34 @@
+-- Drops what nobody needs any more. KEYS: record, head, events; ARGV: what, and up to where.
+-- 'events', id: events before it, but only those that are drawn and chained. 'record', n: entries up to it; the last
+-- one dropped is written down as the checkpoint, from which the rest can be verified. Answers how many were dropped.
+local head = redis.call('HMGET', KEYS[2], 'n', 'event')
+local function before(a, b)
+  local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
+  local b1, b2 = string.match(b, '^(%d+)-(%d+)$')
+  if a1 ~= b1 then return tonumber(a1) < tonumber(b1) end
+  return tonumber(a2) < tonumber(b2)
+end
+if ARGV[1] == 'events' then
+  if not head[2] or redis.call('EXISTS', KEYS[3]) == 0 then return 0 end
+  local least, groups = ARGV[2], redis.call('XINFO', 'GROUPS', KEYS[3])
+  if #groups == 0 then return 0 end
+  if before(head[2], least) then least = head[2] end
+  for _, group in ipairs(groups) do
+    local field = {}
+    for i = 1, #group, 2 do field[group[i]] = group[i + 1] end
+    local pending = redis.call('XPENDING', KEYS[3], field['name'])
+    local first = pending[1] > 0 and pending[2] or field['last-delivered-id']
+    if before(first, least) then least = first end
+  end
+  return redis.call('XTRIM', KEYS[3], 'MINID', '=', least)
+end
+local n = math.min(tonumber(ARGV[2]), tonumber(head[1] or 0) - 1)
+local id = string.format('%.0f-0', n)
+local last = redis.call('XRANGE', KEYS[1], id, id)
+if #last == 0 then return 0 end
+for i = 1, #last[1][2], 2 do
+  if last[1][2][i] == 'hash' then
+    redis.call('HSET', KEYS[2], 'checkpoint', string.format('%.0f:', n) .. last[1][2][i + 1])
+  end
+end
+return redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 1))

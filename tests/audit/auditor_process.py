@@ -1,0 +1,27 @@
+"""The part of `web` that keeps the record, alone: chains, and copies to AUDIT_SQL_URL. Says a line when it begins."""
+
+import asyncio
+import logging
+import os
+import secrets
+from datetime import timedelta
+
+from bot.audit.auditor import Auditor
+from bot.audit.sql import SqlSink
+from bot.store.connecting import connect
+from bot.store.ledger import Ledger
+from bot.store.store import Store
+
+
+async def main() -> None:
+    async with connect(os.environ["REDIS_URL"]) as client:
+        store = Store(client, os.environ["NAMESPACE"])
+        sink = SqlSink(Ledger(store), os.environ["AUDIT_SQL_URL"])
+        print("begins", flush=True)
+        owner = f"web-{secrets.token_hex(3)}"
+        await Auditor(store, owner, sink=sink, beside=[sink.run], lease=timedelta(seconds=0.5)).run()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level="CRITICAL")
+    asyncio.run(main())

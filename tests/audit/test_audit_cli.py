@@ -1,0 +1,225 @@
+"""`python -m bot audit`: what somebody outside can find out about the record."""
+
+import asyncio
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from bot import flows
+from bot.audit import cli, receipts
+from bot.audit.auditor import Auditor, Keep
+from bot.core.events import Event, EventType
+from bot.core.ports import Change, Lease
+from bot.core.requests import Request
+from bot.store.ledger import Ledger
+from bot.store.store import Store
+from tests.making import BOB, HERE, attempt, question
+from tests.storing import NoQueue
+
+
+class Said(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Audit = Callable[..., Awaitable[Said]]
+
+
+@pytest.fixture
+def audit(
+    redis_url: str,
+    namespace: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Audit:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("NAMESPACE", namespace)
+    monkeypatch.setenv("AUDIT_KEY", str(tmp_path / "keys" / "audit.pem"))
+
+    async def run(*words: object) -> Said:
+        status = await asyncio.to_thread(cli.main, [str(word) for word in words])
+        return Said(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+async def decided(store: Store, lease: Lease) -> Request:
+    """A run, a request and its decision, recorded."""
+    asked = await flows.ask(store, lease, question("=cmd|' /C calc'!A0"))
+    answer = await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, words="+1 from me"))
+    await Auditor(store, "web").catch_up()
+    return answer
+
+
+async def test_an_exported_record_is_verified_and_each_kind_of_damage_is_named(
+    audit: Audit, decided: Request, tmp_path: Path
+) -> None:
+    """R25: in the file that somebody keeps elsewhere."""
+    exported = await audit("export")
+    lines = exported.out.splitlines(keepends=True)
+    assert [json.loads(line)["entry"]["n"] for line in lines] == [1, 2, 3, 4]
+    file = tmp_path / "record.jsonl"
+
+    async def verified(text: str, *more: object) -> Said:
+        file.write_text(text)
+        return await audit("verify", file, *more)
+
+    whole = await verified(exported.out)
+    assert (whole.status, "4 entries, nothing changed, removed or moved" in whole.out) == (0, True)
+    assert "only a head noted elsewhere tells" in whole.out
+    head = f"4:{json.loads(lines[-1])['hash']}"
+    assert (await verified(exported.out, "--head", head)).status == 0
+    changed = await verified(exported.out.replace("approved", "rejected"))
+    assert (changed.status, "entry 4: was changed" in changed.out) == (1, True)
+    removed = await verified("".join([*lines[:1], *lines[2:]]))
+    assert (removed.status, "entry 2: is missing." in removed.out) == (1, True)
+    swapped = await verified("".join([lines[1], lines[0], *lines[2:]]))
+    assert "entry 1: stands where entry 2 should stand." in swapped.out
+    assert "entry 2: stands where entry 1 should stand." in swapped.out
+    assert (await verified("".join(lines[:3]))).status == 0
+    cut = await verified("".join(lines[:3]), "--head", head)
+    assert (cut.status, "entry 4: is missing at the end: head 4 was noted." in cut.out) == (1, True)
+
+
+async def test_the_record_in_redis_is_verified_against_its_head(audit: Audit, decided: Request, store: Store) -> None:
+    """R25: changed, removed at the end, added behind the head, the head itself."""
+    assert "4 entries, nothing changed" in (await audit("verify")).out
+    key, events = store.keys.audit, store.keys.audit_head
+    await store.client.xadd(key, {"entry": "{}", "hash": "x"}, id="5-0")
+    added = await audit("verify")
+    assert (added.status, "entry 5: stands after the head" in added.out) == (1, True)
+    await store.client.xdel(key, "5-0", "4-0")
+    removed = await audit("verify")
+    assert (removed.status, "entry 4: is missing at the end" in removed.out) == (1, True)
+    await store.client.hset(events, "hash", "0" * 63)
+    damaged = await audit("verify")
+    assert (damaged.status, "The head of the record was changed" in damaged.out) == (1, True)
+
+
+async def test_a_trimmed_record_says_from_where_its_export_is_verified(
+    audit: Audit, decided: Request, store: Store, tmp_path: Path
+) -> None:
+    whole = [kept async for _, kept in Ledger(store).all()]
+    await Auditor(store, "web", keep=Keep(entries=timedelta(0))).trim()
+    assert "1 entry after 3:" in (await audit("verify")).out
+    heads = [f"{kept.fields()['n']}:{kept.hash}" for kept in whole]
+    early = await audit("verify", "--head", heads[0], "--head", heads[2])
+    assert (early.status, early.out.splitlines()[0]) == (
+        0,
+        "Head 1 cannot be compared: the record begins after entry 3.",
+    )
+    forged = await audit("verify", "--head", "3:" + "0" * 64)
+    assert (forged.status, "entry 3: was replaced" in forged.out) == (1, True)
+    exported = await audit("export")
+    checkpoint = str((await Ledger(store).position()).checkpoint)
+    assert exported.err.endswith(f"verify it with --after {checkpoint}\n")
+    file = tmp_path / "record.jsonl"
+    file.write_text(exported.out)
+    assert (await audit("verify", file, "--after", checkpoint)).status == 0
+    assert "entry 1: is missing, with all up to entry 3." in (await audit("verify", file)).out
+
+
+async def test_an_extract_holds_what_was_asked_for(
+    audit: Audit, decided: Request, store: Store, tmp_path: Path
+) -> None:
+    await store.commit(Change(events=(Event(EventType.CALL_PASSED, await store.now(), workspace=HERE),)))
+    await Auditor(store, "web").catch_up()
+    file = tmp_path / "extract.jsonl"
+    file.write_text((await audit("export", "--request", decided.id)).out)
+    assert [json.loads(line)["entry"]["n"] for line in file.read_text().splitlines()] == [3, 4]
+    assert (await audit("verify", file)).status == 1
+    assert "2 entries, as they were written" in (await audit("verify", file, "--extract")).out
+    assert len((await audit("export", "--run", "rtest")).out.splitlines()) == 4
+    now = await store.now()
+    assert len((await audit("export", "--since", now - timedelta(hours=1))).out.splitlines()) == 5
+    assert (await audit("export", "--since", (now + timedelta(hours=1)).isoformat())).out == ""
+    assert (await audit("export", "--until", "2026-01-01")).out == ""
+    assert len((await audit("export", "--since", "2026-01-01", "--until", now.isoformat())).out.splitlines()) == 5
+
+
+async def test_no_cell_of_csv_is_a_formula(audit: Audit, store: Store, lease: Lease) -> None:
+    """R15: what models and people wrote is data, also in a spreadsheet."""
+    evil = question("x", title='=HYPERLINK("http://evil.example","ok")')
+    asked = await flows.ask(store, lease, evil)
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, words='+1, "yes"\n@all'))
+    await Auditor(store, "web").catch_up()
+    rows = list(csv.DictReader(io.StringIO((await audit("export", "--format", "csv")).out)))
+    assert [row["n"] for row in rows] == ["1", "2", "3", "4"]
+    assert rows[2]["title"] == """'=HYPERLINK("http://evil.example","ok")"""
+    assert rows[3]["words"] == """'+1, "yes"\n@all"""
+    assert (rows[3]["by"], rows[3]["how"], rows[3]["outcome"]) == (BOB, "reviewers", "approved")
+    assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@"))]
+
+
+async def test_a_receipt_is_believed_with_the_public_key_alone(audit: Audit, decided: Request, tmp_path: Path) -> None:
+    """R25: by somebody who has neither Redis nor Slack."""
+    receipt, key = tmp_path / "receipt.json", tmp_path / "public.pem"
+    receipt.write_text((await audit("receipt", decided.id)).out)
+    key.write_text((await audit("key")).out)
+    private = tmp_path / "keys" / "audit.pem"
+    assert private.stat().st_mode & 0o077 == 0
+    believed = await audit("check", receipt, "--key", key)
+    assert believed.status == 0
+    assert f"Request {decided.id}, as signed at " in believed.out
+    assert f"request_decided: approved by {BOB}" in believed.out
+    text = receipt.read_text()
+    for was, is_now in (("approved", "rejected"), (BOB, "U0MALLORY"), (decided.id, "qother"), ('"n": 3', '"n": 4')):
+        receipt.write_text(text.replace(was, is_now))
+        forged = await audit("check", receipt, "--key", key)
+        assert (forged.status, forged.out) == (
+            1,
+            "Not to be believed. The signature does not fit: the receipt was changed, or another key signed it.\n",
+        )
+    receipt.write_text(text)
+    other = receipts.private_key(tmp_path / "other.pem")
+    key.write_text(receipts.public_pem(other))
+    assert (await audit("check", receipt, "--key", key)).status == 1
+    receipt.write_text("[]")
+    assert "This is no receipt." in (await audit("check", receipt, "--key", key)).out
+
+
+async def test_no_receipt_of_what_was_not_decided(audit: Audit, store: Store, lease: Lease) -> None:
+    asked = await flows.ask(store, lease, question())
+    await Auditor(store, "web").catch_up()
+    refused = await audit("receipt", asked.id)
+    assert (refused.status, refused.out) == (2, "")
+    assert "tells of no decision" in refused.err
+
+
+async def test_a_key_that_is_none_gets_the_sentence(audit: Audit, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "audit.pem").write_text("secret")
+    refused = await audit("key")
+    assert refused.status == 2
+    assert "AUDIT_KEY" in refused.err
+
+
+async def test_a_key_that_two_make_at_once_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "audit.pem"
+    made = await asyncio.gather(*(asyncio.to_thread(receipts.private_key, path) for _ in range(8)))
+    assert len({receipts.public_pem(key) for key in made}) == 1
+    assert [p.name for p in path.parent.iterdir()] == ["audit.pem"]
+
+
+def test_the_command_is_the_services_own_and_needs_no_token_of_slack(redis_url: str, namespace: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", "audit", "verify"],
+        env={"REDIS_URL": redis_url, "NAMESPACE": namespace},
+        cwd=Path(__file__).parent.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("0 entries, nothing changed")

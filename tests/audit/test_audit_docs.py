@@ -1,0 +1,65 @@
+"""What docs/audit.md says to type works as it stands."""
+
+import asyncio
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bot import flows
+from bot.audit import cli
+from bot.audit.auditor import Auditor
+from bot.core.chain import SCHEMA
+from bot.core.ports import Lease
+from bot.store.ledger import Ledger
+from bot.store.store import Store
+from tests.making import BOB, attempt, question
+from tests.storing import NoQueue
+
+HERE = Path(__file__).resolve().parent.parent.parent
+DOC = (HERE / "docs" / "audit.md").read_text()
+
+
+async def test_every_command_of_the_page_works(
+    store: Store,
+    lease: Lease,
+    redis_url: str,
+    namespace: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = await flows.ask(store, lease, question())
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    await Auditor(store, "web").catch_up()
+    head = str((await Ledger(store).position()).head)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("NAMESPACE", namespace)
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^\$ python -m bot audit (.*)$", DOC, re.M)
+    assert len(commands) >= 10
+    said = ""
+    for command in commands:
+        words, _, file = command.replace("<request>", asked.id).replace("<head>", head).partition(" > ")
+        assert await asyncio.to_thread(cli.main, shlex.split(words)) == 0, command
+        out, err = capsys.readouterr()
+        assert err == "", command
+        if file:
+            (tmp_path / file).write_text(out)
+        else:
+            said += out
+    assert said.count("nothing changed, removed or moved") == 3
+    assert "2 entries, as they were written" in said
+    assert f"approved by {BOB}" in said
+    assert (tmp_path / ".data" / "audit-key.pem").exists()
+
+
+async def test_the_page_names_every_field_of_an_entry(store: Store, lease: Lease) -> None:
+    asked = await flows.ask(store, lease, question())
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    await Auditor(store, "web").catch_up()
+    fields = {name async for _, kept in Ledger(store).all() for name in kept.fields()}
+    named = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", DOC, re.M))))
+    assert named == fields
+    assert f"version of this format ({SCHEMA})" in DOC

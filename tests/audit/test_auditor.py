@@ -1,0 +1,319 @@
+"""The record holds every event once, in order, whoever writes it and whatever ends them."""
+
+import asyncio
+import json
+import random
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot import flows
+from bot.audit.auditor import Auditor, Keep
+from bot.core import runs
+from bot.core.chain import START, Kept, Verifier, seal
+from bot.core.errors import InvalidInput, Refused
+from bot.core.events import Event, EventType
+from bot.core.ids import RequestId
+from bot.core.people import Actor
+from bot.core.ports import Change, Lease
+from bot.core.requests import Verb
+from bot.store.ledger import Ledger
+from bot.store.outbox import GROUP, Outbox
+from bot.store.store import Store, from_ms
+from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question
+from tests.storing import NoQueue, new_run
+
+SECRET = "xox" + "b-123456789012-123456789012-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8"
+
+
+async def tell(store: Store, *words: str) -> None:
+    """Events that stand for nothing but themselves."""
+    now = await store.now()
+    for word in words:
+        event = Event(EventType.CALL_PASSED, now, workspace=HERE, data={"tool": word, "why": "rule “reads”"})
+        await store.commit(Change(events=(event,)))
+
+
+async def record(store: Store) -> list[dict]:  # type: ignore[type-arg]
+    return [kept.fields() async for _, kept in Ledger(store).all()]
+
+
+async def whole(store: Store) -> int:
+    """How many entries the record has; it must be whole, and hold each event that is one for it, once and in order."""
+    ledger = Ledger(store)
+    position = await ledger.position()
+    verifier = Verifier(position.checkpoint, [position.head] if position.head.n else [])
+    async for n, kept in ledger.all():
+        verifier.take(kept, n)
+    assert verifier.end() == []
+    return verifier.count
+
+
+async def chained(store: Store) -> list[str]:
+    return [entry["event"] for entry in await record(store)]
+
+
+async def stream(store: Store) -> list[str]:
+    return [event.decode() for event, _ in await store.client.xrange(store.keys.events)]
+
+
+async def test_every_attempt_is_recorded_with_who_what_by_which_rules_and_what_came_of_it(
+    store: Store, lease: Lease
+) -> None:
+    """R25: counted, refused and late ones, what passed and what failed."""
+    asked = await flows.ask(store, lease, question(f"Use {SECRET} please"))
+    with pytest.raises(Refused):
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))
+    decided = await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, Verb.REJECT, words=f"no {SECRET}"))
+    with pytest.raises(Refused):
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked, CAROL))
+    nobody = Actor(HERE, DAVE)
+    with pytest.raises(InvalidInput):
+        await flows.configure(store, GENERAL, nobody, frozenset(), lambda s: replace(s, quorum=2), _no_problem)
+    with pytest.raises(InvalidInput):
+        await flows.stop(store, lease.run, nobody, frozenset())
+    await tell(store, "search")
+    await flows.finish(store, lease, runs.Verb.FAIL, result="It broke.")
+    await Auditor(store, "web").catch_up()
+    assert await whole(store) == len(await stream(store))
+    entries = await record(store)
+    told = [(e["type"], e.get("user"), e["outcome"]) for e in entries]
+    assert told == [
+        ("run_queued", ALICE, "run_queued"),
+        ("run_started", None, "run_started"),
+        ("request_asked", None, "asked"),
+        ("attempt_refused", DAVE, "refused"),
+        ("request_decided", BOB, "rejected"),
+        ("attempt_refused", CAROL, "refused"),
+        ("settings_refused", DAVE, "refused"),
+        ("stop_refused", DAVE, "refused"),
+        ("call_passed", None, "passed"),
+        ("run_failed", None, "failed"),
+    ]
+    _, _, ask, refused, decision, late, *_ = entries
+    assert ask["what"]["digest"] == asked.digest == decision["what"]["digest"] == refused["data"]["digest"]
+    assert ask["what"]["content"] == f"Use ⟦hidden: {len(SECRET)} characters⟧ please"
+    assert ask["what"]["hidden"] == 1
+    assert refused["data"]["refusal"] == "not_a_reviewer"
+    assert late["data"]["refusal"] == "already_decided"
+    assert decision["rules"]["reviewers"]["users"] == [BOB, CAROL]
+    assert (decision["rules"]["quorum"], decision["rules"]["timeout"]) == (1, 3600.0)
+    assert (decision["decision"]["by"], decision["decision"]["how"]) == ([BOB], "reviewers")
+    assert decided.decision is not None
+    assert decision["decision"]["at"] == decided.decision.at.isoformat()
+    assert all(SECRET not in json.dumps(entry) for entry in entries)
+
+
+async def _no_problem(_: object) -> list[str]:
+    return []
+
+
+async def test_of_a_call_the_secrets_are_hidden_and_the_digest_is_that_of_what_was_judged(
+    store: Store, lease: Lease
+) -> None:
+    """R15, R25: also under a name, and in arguments that a person changed."""
+    before, after = {"order": 17, "password": "hunter2"}, {"order": 18, "password": "hunter3"}
+    asked = await flows.ask(store, lease, call(**before))
+    edited = attempt(asked, BOB, Verb.EDIT, arguments=json.dumps(after, sort_keys=True, separators=(",", ":")))
+    await flows.decide(store, NoQueue(), asked.id, edited)
+    await Auditor(store, "web").catch_up()
+    ask, decision = (e for e in await record(store) if "what" in e)
+    assert json.loads(ask["what"]["arguments"]) == {"order": 17, "password": "⟦hidden: 7 characters⟧"}
+    assert json.loads(decision["decision"]["arguments"]) == {"order": 18, "password": "⟦hidden: 7 characters⟧"}
+    assert ask["what"]["tool"] == "refund"
+    assert ask["what"]["digest"] == asked.digest
+    assert "hunter" not in json.dumps(await record(store))
+
+
+async def test_lines_of_progress_are_no_entries(store: Store, lease: Lease) -> None:
+    await flows.progressed(store, lease, "writer", "thinking")
+    await tell(store, "search")
+    await Auditor(store, "web").catch_up()
+    assert [entry["n"] for entry in await record(store)] == [1, 2, 3]
+    assert "run_progressed" not in {entry["type"] for entry in await record(store)}
+    assert (await Ledger(store).position()).event == (await stream(store))[-1]
+
+
+async def test_events_that_this_program_does_not_know_are_recorded_as_far_as_they_can_be_read(store: Store) -> None:
+    """R25: a newer worker, and bytes that are no event, do not stop the record."""
+    newer = {"type": "vote_moved", "at": "2026-03-06T17:00:00Z", "user": BOB, "data": {"to": SECRET}, "moon": "full"}
+    for raw in (json.dumps(newer), "[" * 100_000, "\udcff".encode("utf-8", "surrogatepass")):
+        await store.client.xadd(store.keys.events, {"event": raw})
+    await store.client.xadd(store.keys.events, {"other": "field"})
+    odd = '{"type": "odd", "at": NaN, "run": [1e400], "data": [{"x": "\\ud800"}], "user": {"deep": {}}}'
+    await store.client.xadd(store.keys.events, {"event": odd})
+    await Auditor(store, "web").catch_up()
+    assert await whole(store) == 5
+    first, *others, last = await record(store)
+    assert (last["type"], last["at"], last["run"]) == ("odd", "NaN", "[Infinity]")
+    assert (first["type"], first["user"], first["data"]["moon"]) == ("vote_moved", BOB, "full")
+    assert SECRET not in first["data"]["to"]
+    assert [entry["type"] for entry in others] == ["unreadable"] * 3
+
+
+async def test_a_request_that_is_gone_or_cannot_be_read_does_not_stop_the_record(store: Store, lease: Lease) -> None:
+    asked = await flows.ask(store, lease, question())
+    await store.client.set(store.keys.request(asked.id), b"1 99\n{}", px=60_000)
+    gone = Event(EventType.VOTE_CAST, await store.now(), request=RequestId("qgone"), user=BOB)
+    await store.commit(Change(events=(gone,)))
+    await Auditor(store, "web").catch_up()
+    assert [e["what"] for e in await record(store) if e.get("request")] == [
+        {"gone": "the request is not stored any more"}
+    ] * 2
+
+
+async def test_two_auditors_at_once_make_one_chain(store: Store) -> None:
+    """R3, R25: also when both believe that they are the only one."""
+    one, other = Auditor(store, "web-1"), Auditor(store, "web-2")
+
+    async def write() -> None:
+        for n in range(150):
+            await tell(store, f"tool {n}")
+
+    async def chain(auditor: Auditor) -> None:
+        while len(await chained(store)) < 150:
+            await auditor.chain()
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(write(), chain(one), chain(other))
+    assert await whole(store) == 150
+    assert await chained(store) == await stream(store)
+
+
+async def test_a_repeat_after_a_lost_reply_appends_nothing(store: Store) -> None:
+    """R4: the script was run, and who asked does not know."""
+    await tell(store, "a", "b")
+    ledger, auditor = Ledger(store), Auditor(store, "web")
+    before = await ledger.position()
+    made = await auditor._made(before, await ledger.events(before.event, 20, timedelta(0)))
+    assert await ledger.append(before, made) == "done"
+    assert await ledger.append(before, made) == "moved"
+    assert await whole(store) == 2
+
+
+async def test_nothing_is_chained_that_does_not_follow_the_last_event(store: Store) -> None:
+    """R25: no gap, no fork, no event that never happened."""
+    await tell(store, "a", "b", "c")
+    ledger, auditor = Ledger(store), Auditor(store, "web")
+    before = await ledger.position()
+    made = await auditor._made(before, await ledger.events(before.event, 20, timedelta(0)))
+    assert await ledger.append(before, [made[0], made[2]]) == "gap"
+    assert await ledger.append(before, made[1:]) == "gap"
+    invented = ("9999999999999-0", seal(START, {"event": "9999999999999-0", "type": "request_decided"}))
+    assert await ledger.append(before, [invented]) == "gap"
+    other = replace(before, head=before.head._replace(n=7))
+    assert await ledger.append(other, made) == "moved"
+    assert await whole(store) == 0
+
+
+async def test_an_auditor_that_is_ended_at_any_moment_leaves_a_chain_that_goes_on(store: Store) -> None:
+    """R4: twenty times, in the middle of whatever it does."""
+    chance = random.Random(7)
+    for n in range(20):
+        auditor = asyncio.create_task(Auditor(store, "web").run())
+        await tell(store, *(f"tool {n} {i}" for i in range(chance.randrange(1, 30))))
+        auditor.cancel()
+        await asyncio.gather(auditor, return_exceptions=True)
+    await Auditor(store, "web").catch_up()
+    assert await chained(store) == await stream(store)
+    await whole(store)
+
+
+async def test_an_entry_changed_in_redis_is_found_and_the_chain_goes_on_after_it(store: Store) -> None:
+    await tell(store, "a", "b", "c")
+    await Auditor(store, "web").catch_up()
+    ledger = Ledger(store)
+    verifier = Verifier()
+    async for n, kept in ledger.all():
+        verifier.take(Kept(kept.entry.replace('"b"', '"x"'), kept.hash), n)
+    assert [problem.n for problem in verifier.end()] == [2]
+
+
+async def drawn(store: Store) -> None:
+    """The scribe has drawn everything there is."""
+    await store.client.xreadgroup(GROUP, "scribe", {store.keys.events: ">"})
+    await store.client.xack(store.keys.events, GROUP, *await stream(store))
+
+
+async def test_events_are_dropped_when_they_are_old_and_both_drawn_and_chained(store: Store) -> None:
+    """R25: nothing that somebody still needs."""
+    await tell(store, "a", "b", "c", "d", "e")
+    events = await stream(store)
+    at_once = Auditor(store, "web", keep=Keep(events=timedelta(0)))
+    await at_once.trim()
+    assert await stream(store) == events, "nothing is chained, nobody draws"
+    await at_once.catch_up()
+    await at_once.trim()
+    assert await stream(store) == events, "nobody draws"
+    await store.client.xgroup_create(store.keys.events, GROUP, id="0")
+    await at_once.trim()
+    assert await stream(store) == events, "nothing is drawn"
+    outbox = Outbox(store)
+    await outbox.open()
+    await outbox.read(3)
+    (first, *_) = await outbox.read(3)
+    await outbox.done(first[0])
+    await at_once.trim()
+    assert await stream(store) == events[1:], "only the first is drawn"
+    await drawn(store)
+    await Auditor(store, "web", keep=Keep(events=timedelta(days=30))).trim()
+    assert await stream(store) == events[1:], "they are young"
+    await at_once.trim()
+    assert await stream(store) == events[-1:], "all are drawn and chained; the last marks the place"
+    await tell(store, "f", "g")
+    await drawn(store)
+    await at_once.trim()
+    assert await stream(store) == [*events[-1:], *(await stream(store))[-2:]], "the new ones are drawn and not chained"
+    await at_once.catch_up()
+    assert await whole(store) == 7
+
+
+class HalfFull:
+    """A sink that has got the first four."""
+
+    async def position(self) -> int:
+        return 4
+
+
+async def test_a_trimmed_record_is_verified_from_its_checkpoint(store: Store) -> None:
+    """R25: kept for ever by default; nothing is dropped that is not in the sink."""
+    await tell(store, *"abcdefgh")
+    await Auditor(store, "web").catch_up()
+    await Auditor(store, "web").trim()
+    assert await whole(store) == 8
+    before = await record(store)
+    brief = Keep(entries=timedelta(0))
+    await Auditor(store, "web", keep=Keep(entries=timedelta(days=1))).trim()
+    assert await whole(store) == 8, "they are young"
+    await Auditor(store, "web", keep=brief, sink=HalfFull()).trim()
+    assert [entry["n"] for entry in await record(store)] == [5, 6, 7, 8]
+    assert await whole(store) == 4
+    assert (await Ledger(store).position()).checkpoint.hash == before[4]["previous"]
+    await tell(store, "i")
+    await Auditor(store, "web").catch_up()
+    assert await whole(store) == 5
+    await Ledger(store).trim(99)
+    assert [entry["n"] for entry in await record(store)] == [9]
+    assert await whole(store) == 1
+
+
+async def test_the_moment_from_which_entries_are_wanted_is_found(store: Store) -> None:
+    ledger = Ledger(store)
+    assert await ledger.before(await store.now()) == 0
+    await tell(store, "a", "b")
+    await Auditor(store, "web").catch_up()
+    between = int((await stream(store))[1].split("-")[0])
+    last = [e for e in await stream(store) if int(e.split("-")[0]) < between]
+    assert await ledger.before(from_ms(between)) == len(last)
+    assert await ledger.before(await store.now() + timedelta(days=1)) == 2
+    assert await ledger.before(await store.now() - timedelta(days=1)) == 0
+
+
+async def test_runs_of_many_teams_are_in_one_record(store: Store) -> None:
+    for n in range(3):
+        lease = await new_run(store, f"r{n}")
+        await flows.ask(store, lease, question())
+    await Auditor(store, "web").catch_up()
+    assert {entry["run"] for entry in await record(store)} == {"r0", "r1", "r2"}
+    assert await whole(store) == 9

@@ -1,0 +1,37 @@
+"""The record where Redis is a Cluster: its scripts and reads go to the node that holds it."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from bot.audit.auditor import Auditor, Keep
+from bot.core.chain import Verifier
+from bot.core.events import Event, EventType
+from bot.core.ports import Change
+from bot.store.connecting import connect
+from bot.store.ledger import Ledger
+from bot.store.store import Store
+from tests.making import HERE, NOW
+from tests.servers import a_cluster
+
+
+async def test_the_record_is_kept_verified_and_trimmed_on_a_cluster(tmp_path: Path) -> None:
+    """R25: as on one server."""
+    async with a_cluster(tmp_path / "cluster") as nodes:
+        url = nodes[0].url.replace("redis://", "redis+cluster://").removesuffix("/0")
+        async with connect(url) as client:
+            store = Store(client, "acme")
+            ledger, auditor = Ledger(store), Auditor(store, "web", keep=Keep(timedelta(0), timedelta(0)))
+            assert await ledger.claim("web", timedelta(seconds=5))
+            assert not await ledger.claim("other", timedelta(seconds=5))
+            for n in range(30):
+                event = Event(EventType.CALL_PASSED, await store.now(), workspace=HERE, data={"tool": f"tool {n}"})
+                await store.commit(Change(events=(event,)))
+            await auditor.catch_up()
+            verifier = Verifier(known=[(await ledger.position()).head])
+            async for n, kept in ledger.all():
+                verifier.take(kept, n)
+            assert (verifier.end(), verifier.count) == ([], 30)
+            assert await ledger.head_of(NOW.date()) == (await ledger.position()).head
+            await auditor.trim()
+            assert [n for n, _ in await ledger.read(0)] == [30]
+            assert (await ledger.position()).checkpoint.n == 29

@@ -1,0 +1,52 @@
+"""The record as the real processes keep it."""
+
+import asyncio
+import re
+import signal
+
+from bot.core.chain import Verifier
+from bot.store.ledger import Ledger
+from bot.store.store import Store
+from localslack import LocalSlack
+from tests.processes import Town
+
+
+async def entries(store: Store) -> list[tuple[str, str]]:
+    """Type and outcome of each; the chain is whole."""
+    ledger = Ledger(store)
+    verifier, found = Verifier(known=[(await ledger.position()).head]), []
+    async for n, kept in ledger.all():
+        verifier.take(kept, n)
+        fields = kept.fields()
+        found.append((fields["type"], fields["outcome"]))
+    assert verifier.end() == []
+    return found
+
+
+async def recorded(store: Store, kind: str) -> list[tuple[str, str]]:
+    """Returns when there is an entry of that kind."""
+    async with asyncio.timeout(20):
+        while True:
+            found = await entries(store)
+            if kind in dict(found):
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_web_chains_what_happens_and_posts_the_head_once_also_after_kill_9(
+    there: Town, slack: LocalSlack, store: Store
+) -> None:
+    """R4, R25: two of it, the one that keeps the record is killed."""
+    first = await there.web(http=True, AUDIT_CHANNEL="#approvals")
+    bob, dave = slack.user("bob"), slack.user("dave")
+    await dave.command("/approvals timeout 5m", channel="#general")
+    posted = await slack.wait_message("#approvals", lambda m: "Record of" in m.text, timeout=15)
+    assert re.search(r"head 1:[0-9a-f]{64}", posted.text)
+    assert await entries(store) == [("settings_refused", "refused")]
+    await there.web(http=True, AUDIT_CHANNEL="#approvals")
+    await first.kill(signal.SIGKILL)
+    slack.events_urls.pop(0)
+    await bob.command("/approvals timeout 5m", channel="#general")
+    found = await recorded(store, "settings_changed")
+    assert found[-1] == ("settings_changed", "settings_changed")
+    assert [m.text for m in slack.channel("#approvals").messages if "Record of" in m.text] == [posted.text]
