@@ -15,7 +15,9 @@ from bot.slack import web
 from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients
 from bot.slack.directory import Directory
+from bot.slack.homes import Homes
 from bot.store.connecting import connect
+from bot.store.overview import Overview
 from bot.store.queue import Queue
 from bot.store.store import Store
 
@@ -41,7 +43,8 @@ async def main(settings: WebSettings) -> None:
         stack.push_async_callback(directory.close)
         queue = await stack.enter_async_context(Queue(url, settings.namespace))
         store = Store(client, settings.namespace)
-        desk = Desk(store, queue, directory, clients.reads, frozenset(), lambda message: "")
+        homes = Homes(store, Overview(store), directory, clients.reads, identity.workspace, lambda message: "")
+        desk = Desk(store, queue, directory, clients.reads, frozenset(), lambda message: "", homes)
         app = build(clients, identity, desk, settings.slack_signing_secret.get_secret_value())
         port = await stack.enter_async_context(web.serving(web.http(app, no_problem), "127.0.0.1", 0))
         stack.push_async_callback(desk.drain)

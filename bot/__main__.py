@@ -25,12 +25,14 @@ from bot.slack import heads, web
 from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients, socket_mode
 from bot.slack.directory import Directory
+from bot.slack.homes import Homes
 from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
 from bot.store.confirming import Replicas
 from bot.store.connecting import connect
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
+from bot.store.overview import Overview
 from bot.store.queue import Queue
 from bot.store.reports import take_over
 from bot.store.sides import Side
@@ -75,9 +77,12 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         wakeups = await stack.enter_async_context(Wakeups(store))
         poster = Poster(clients.posts, store, identity.workspace, identity.home)
         admins = frozenset(UserId(i) for i in settings.admins)
-        desk = Desk(store, queue, directory, clients.reads, admins, poster.link)
+        homes = Homes(store, Overview(store), directory, clients.reads, identity.workspace, poster.link)
+        desk = Desk(store, queue, directory, clients.reads, admins, poster.link, homes)
         app = build(clients, identity, desk, secret)
-        await stack.enter_async_context(_at_work("scribe", Scribe(store, Outbox(store), poster, owner).run()))
+        scribe = Scribe(store, Outbox(store), poster, owner, drawn=homes.changed)
+        await stack.enter_async_context(_at_work("homes", homes.run()))
+        await stack.enter_async_context(_at_work("scribe", scribe.run()))
         await stack.enter_async_context(_at_work("reports", take_over(store)))
         await stack.enter_async_context(_at_work("deadlines", deadlines.keep(store, queue, wakeups)))
         await stack.enter_async_context(

@@ -182,17 +182,17 @@ class Acting:
                 payload = interactions.closed(self.platform, user, view, cleared)
                 self.platform.delivery.background(self.platform.interact(payload))
 
-    def open_home(self, user: User) -> None:
-        """Opens the app's Home tab."""
+    def open_home(self, user: User, tab: str = "home") -> None:
+        """Opens the app at its tab `home` or `messages`; the app hears of both."""
         direct = self.workspace.direct(user.id)
         event: Json = {
             "type": "app_home_opened",
             "user": user.id,
             "channel": direct.id,
-            "tab": "home",
+            "tab": tab,
             "event_ts": f"{self.workspace.wall_clock():.6f}",
         }
-        if view := self.platform.modals.homes.get(user.id):
+        if tab == "home" and (view := self.platform.modals.homes.get(user.id)):
             event["view"] = view.full()
         self.platform.event(event)
 

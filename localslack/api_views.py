@@ -42,6 +42,8 @@ def _publish(platform: Platform, args: Args) -> Json:
     user = args.needed("user_id")
     if user not in platform.workspace.users:
         raise SlackError("user_not_found")
+    if not platform.config.home_tab:
+        raise SlackError("not_enabled")
     return {"view": platform.modals.publish(user, _view(args), args.text("hash") or None).full()}
 
 

@@ -26,7 +26,7 @@ class Config:
     `events_urls`: where signed HTTP requests go, one base per replica, in turn; empty means Socket Mode.
     `commands`: None lets every command through, as if the app had registered it.
     `event_delays`: waits before the second, third and fourth delivery of an event (Slack: at once, 1 min, 5 min),
-    multiplied by `time_scale`.
+    multiplied by `time_scale`. `home_tab`: whether the app's Home is switched on.
     """
 
     bot_token: str = "xoxb-local-bot"
@@ -38,6 +38,7 @@ class Config:
     events_urls: tuple[str, ...] = ()
     failover: bool = False
     commands: tuple[Command, ...] | None = None
+    home_tab: bool = True
     bot_events: frozenset[str] = frozenset({"app_home_opened"})
     scopes: frozenset[str] | None = None
     ack_seconds: float = 3.0
@@ -67,7 +68,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     events = (settings.get("event_subscriptions") or {}).get("bot_events") or []
     scopes = ((manifest.get("oauth_config") or {}).get("scopes") or {}).get("bot")
     name = (manifest.get("display_information") or {}).get("name")
-    read: dict[str, Any] = {"commands": commands, "bot_events": frozenset(events)}
+    home_tab = bool((features.get("app_home") or {}).get("home_tab_enabled"))
+    read: dict[str, Any] = {"commands": commands, "bot_events": frozenset(events), "home_tab": home_tab}
     if scopes:
         read["scopes"] = frozenset(scopes)
     if name:

@@ -116,9 +116,9 @@ class Person:
         """Closes the modal on top."""
         await self._acting.close(self.user, self._top())
 
-    async def open_home(self) -> None:
-        """Opens the app's Home tab."""
-        self._acting.open_home(self.user)
+    async def open_home(self, tab: str = "home") -> None:
+        """Opens the app at its tab `home` or `messages`."""
+        self._acting.open_home(self.user, tab)
 
     def _top(self) -> View:
         if self.modal is None:

@@ -91,6 +91,7 @@ class WebApi:
         try:
             for fault in self.platform.faults.take(method, API_KINDS):
                 if fault.kind == "delay":
+                    self.platform.changes.ring()
                     await asyncio.sleep(fault.seconds)
                 elif fault.kind == "ratelimited":
                     raise RateLimited(fault.retry_after)

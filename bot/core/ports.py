@@ -1,13 +1,13 @@
 """What the verbs in `flows` need from outside: a store that swaps values, and somebody to advance runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from bot.core.events import Event
-from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, Digest, GroupId, RequestId, RunId, UserId, WorkspaceId
 from bot.core.options import Option
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.requests import Request
@@ -120,6 +120,7 @@ class Store(Protocol):
     async def run(self, run: RunId) -> Seen[Run] | None: ...
     async def message(self, name: str) -> Seen[Message] | None: ...
     async def requests(self, ids: list[RequestId]) -> list[Request | None]: ...
+    async def runs(self, ids: list[RunId]) -> list[Run | None]: ...
     async def message_request(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RequestId | None: ...
     async def settings(self, channel: ChannelId) -> Seen[ChannelSettings]: ...
     async def defaults(self) -> Rules | None: ...
@@ -141,6 +142,33 @@ class Store(Protocol):
     async def claim(self, run: RunId, owner: str, ttl: timedelta) -> Lease | None: ...
     async def renew(self, lease: Lease, ttl: timedelta) -> bool: ...
     async def release(self, lease: Lease) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The newest requests that wait, and how many there are with those not among them; more if not `whole`."""
+
+    requests: tuple[Request, ...]
+    total: int
+    whole: bool = True
+
+
+class Overview(Protocol):
+    """What waits, goes on and was decided, for one person or one channel. May raise what `Store` may."""
+
+    async def groups(self) -> list[GroupId]: ...
+    async def waiting(
+        self,
+        names: Sequence[UserId | GroupId | ChannelId],
+        unless: UserId | None,
+        fits: Callable[[Request], bool],
+        limit: int,
+    ) -> Waiting: ...
+    async def decided(self, name: UserId | ChannelId, limit: int) -> list[Request]: ...
+    async def runs(self, requester: UserId, limit: int) -> tuple[list[Run], int]: ...
+    async def messages(self, names: Sequence[str]) -> dict[str, Message]: ...
+    async def watch(self, user: UserId, span: timedelta) -> None: ...
+    async def watching(self) -> set[UserId]: ...
 
 
 class Queue(Protocol):

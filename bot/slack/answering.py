@@ -7,7 +7,8 @@ its ack, and the person gets the sentence when there is one (R7).
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,7 @@ from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
 from bot.core.ports import Message, Queue, Store
 from bot.slack.blocks import Block
 from bot.slack.directory import Directory
+from bot.slack.homes import Homes
 from bot.slack.modals import Problem
 
 ACK_WITHIN: Final = 2.4
@@ -42,7 +44,19 @@ class Desk:
     client: AsyncWebClient
     admins: frozenset[UserId]
     link: Callable[[Message], str]
+    homes: Homes
     errands: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    @contextmanager
+    def errand(self) -> Iterator[None]:
+        """Holds the task that runs this until the block ends; `drain` waits for it."""
+        me = asyncio.current_task()
+        assert me is not None, "Bolt runs each listener in a task of its own"
+        self.errands.add(me)
+        try:
+            yield
+        finally:
+            self.errands.discard(me)
 
     async def drain(self) -> None:
         """Waits until everything in hand is done; call it when no more payloads come."""

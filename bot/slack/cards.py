@@ -73,7 +73,7 @@ def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
         f" · {link(run_link, 'the run')}" if run_link else ""
     )
     question, pending = request.question, request.decision is None
-    who, what = _asks(question, team, title)
+    who, what = asks(question, team, title)
     asking = f"team {run.team}" if question.call else f"agent {question.agent}"
     small = context(mrkdwn(place), plain(f"{asking} · run {run.id}", 60))
     view_full = button("View full", VIEW_FULL, Handle(request.id, request.digest).write())
@@ -88,8 +88,8 @@ def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
     own = " · the requester may decide too" if request.rules.own_requests else ""
     blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}"), *_why_me(request)))
     blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request)})
-    asks = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
-    return Drawing(f"{asks} (for <@{request.requester}>)", blocks)
+    wants = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
+    return Drawing(f"{wants} (for <@{request.requester}>)", blocks)
 
 
 def run_message(run: Run) -> Drawing:
@@ -129,7 +129,7 @@ def waiting_note(request: Request, card_link: str | None) -> Drawing:
     at = f": {link(card_link, 'open the card')}" if card_link else ""
     blocks = [
         words(f":hourglass_flowing_sand: Waiting for a decision in {where}{at}"),
-        context(plain(title, TITLE), mrkdwn(_expiry(request))),
+        context(plain(title, TITLE), mrkdwn(expiry(request))),
     ]
     return Drawing(f"Waiting for a decision in {where}: {escape(title)}", blocks)
 
@@ -182,7 +182,7 @@ def not_posted_note(request: Request, problem: str) -> Drawing:
     todo = f"Its card is in this thread instead. Invite the app to {where}, so that the next cards appear there."
     return Drawing(
         f"The card could not be posted in {where}; nothing was approved.",
-        [words(text + todo), context(mrkdwn(_expiry(request)))],
+        [words(text + todo), context(mrkdwn(expiry(request)))],
     )
 
 
@@ -205,8 +205,8 @@ _ACTIONS: Final = {
 }
 
 
-def _asks(question: Question, team: str, title: str) -> tuple[str, str]:
-    """The first line: who, and what they want."""
+def asks(question: Question, team: str, title: str) -> tuple[str, str]:
+    """The first line of a request: who asks, and for what. `team` and `title` are on one line each."""
     if question.call is None:
         return team, f" asks: {title}"
     tool = "code" if question.kind is Kind.CODE else one_line(question.call.tool, 60)
@@ -254,11 +254,12 @@ def _why_me(request: Request) -> list[Block]:
 
 
 def _deadline(request: Request) -> Block:
-    text = _expiry(request)
+    text = expiry(request)
     return words(f":warning: {text}") if approved_by_timeout(request) else context(mrkdwn(text))
 
 
-def _expiry(request: Request) -> str:
+def expiry(request: Request) -> str:
+    """Until when people have time, and what happens then."""
     if request.deadline is None:
         return "Waits until somebody decides or the run is stopped."
     at = f"Expires {when(request.deadline)} (after {say_duration(request.rules.timeout)})"

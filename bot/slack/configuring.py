@@ -12,7 +12,7 @@ from bot.core.errors import InvalidInput
 from bot.core.ids import ChannelId, GroupId, UserId
 from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
-from bot.slack import modals
+from bot.slack import listing, modals
 from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
 from bot.slack.opening import open_modal
 from bot.slack.outcomes import named
@@ -25,7 +25,7 @@ HELP: Final = (
     "*`/approvals channel #approvals`* where cards go\n"
     "*`/approvals reviewers @someone @a-group`* who decides\n"
     "*`/approvals quorum 2`* how many different people must approve\n"
-    "*`/approvals own-requests no`* (or `yes`) whether people may decide on what they started"
+    "*`/approvals own-requests no`* (or `yes`) whether people may decide on what they started\n" + listing.HELP
 )
 Edit = Callable[[ChannelSettings], ChannelSettings]
 _BLOCKS: Final = {
@@ -42,7 +42,7 @@ async def on_approvals(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
         if result is None or not result.text:
             await ack()
         else:
-            await ack(text=result.text, response_type="ephemeral")
+            await ack(text=result.text, blocks=result.blocks, response_type="ephemeral")
 
     await in_time(desk, said(_approvals(desk, body), "command"), answer, lambda result: tell(desk.client, body, result))
 
@@ -78,6 +78,8 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
         return Said(HELP)
     if word == "show":
         return Said(say(at.channel, await flows.rules_of(desk.store, at.channel)))
+    if word in listing.WORDS:
+        return await listing.WORDS[word](desk, at, rest)
     if word not in _WORDS:
         raise InvalidInput(f"There is no setting “{word[:40]}”; nothing was changed.\n{HELP}")
     if not rest:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.slack import changing, choosing, clicks, commands, configuring, editing, modals, reviewing
+from bot.slack import changing, choosing, clicks, commands, configuring, editing, modals, opening, reviewing
 from bot.slack.answering import Desk, Said, tell, who
 
 Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
@@ -23,6 +23,7 @@ SUBMITS: Final[dict[str, Listener]] = {
     modals.REJECT: clicks.on_submit,
     modals.RESPOND: clicks.on_submit,
 }
+EVENTS: Final[dict[str, Listener]] = {"app_home_opened": opening.on_home}
 _SORRY: Final = (
     "Something went wrong on our side, and the log says what. What was stored before is kept; please try again."
 )
@@ -38,6 +39,8 @@ def register(app: AsyncApp, desk: Desk) -> None:
         app.command(command)(_bound(desk, listener))
     for callback, listener in SUBMITS.items():
         app.view_submission(callback)(_bound(desk, listener))
+    for event, listener in EVENTS.items():
+        app.event(event)(_bound(desk, listener))
     app.view_submission(re.compile(r""))(_bound(desk, clicks.on_unknown_submit))
 
     async def failed(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:

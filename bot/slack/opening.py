@@ -1,14 +1,16 @@
-"""Opens modals: a trigger lives 3 s and works once, so nothing slow may come before this."""
+"""Opens modals, whose trigger lives 3 s and works once, so that nothing slow may come before; and Homes."""
 
 import asyncio
 import logging
 from typing import Any
 
 import aiohttp
+from slack_bolt.async_app import AsyncAck
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.answering import Said
+from bot.core.ids import UserId
+from bot.slack.answering import Desk, Said, who
 from bot.slack.modals import View
 
 _NOT_OPENED = "Slack did not open the window in time. Nothing was changed; please try again."
@@ -27,3 +29,12 @@ async def open_modal(client: AsyncWebClient, body: dict[str, Any], view: View) -
         _log.error("Slack did not open a window: %s", away or type(away).__name__)
         return Said(_NOT_OPENED, False)
     return Said("")
+
+
+async def on_home(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Somebody opened the app; its other tab holds their direct messages."""
+    await ack()
+    event = body["event"]
+    if event.get("tab") == "home":
+        with desk.errand():  # nothing else holds it after the ack
+            await desk.homes.opened(UserId(event["user"]), who(body).workspace)

@@ -43,12 +43,21 @@ class Scribe:
     """Draws Slack from the events as long as this process holds the scribe's lease."""
 
     def __init__(
-        self, store: Store, outbox: Outbox, poster: Poster, owner: str, *, overlooked: timedelta = OVERLOOKED
+        self,
+        store: Store,
+        outbox: Outbox,
+        poster: Poster,
+        owner: str,
+        *,
+        drawn: Callable[[Event], None] = lambda event: None,
+        overlooked: timedelta = OVERLOOKED,
     ) -> None:
+        """`drawn` is told of each event whose run Slack shows as it is after it."""
         self._store = store
         self._outbox = outbox
         self._poster = poster
         self._owner = owner
+        self._drawn = drawn
         self._overlooked = overlooked
         self._waiting: dict[RunId, list[tuple[str, Event]]] = {}
         self._drawing: dict[RunId, asyncio.Task[None]] = {}
@@ -141,6 +150,7 @@ class Scribe:
                     for entry, event in entries:
                         await self._outbox.done(entry)
                         metrics.happened(event)
+                        self._drawn(event)
                 except StoreUnavailable as away:
                     _log.warning("%s Run %s is drawn and not ticked off; it is looked at again.", away, run)
                 finally:

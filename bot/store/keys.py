@@ -26,6 +26,12 @@
 | `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never | both |
 | `{ns}:ended:<side>` | sorted set | runs that this side ended, until the other gave its keys their end | never | both |
 | `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never | both |
+| `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never | both |
+| `{ns}:waits_not:<user>` | sorted set | those of a group that do not wait for this member of it | never | both |
+| `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never | both |
+| `{ns}:decided:<name>` | sorted set | newest 100 decisions of a user or channel, by when | 30 days after one | both |
+| `{ns}:runs:<user>` | sorted set | runs of this requester that have not ended, by creation (ms) | never | both |
+| `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never | web |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
 | `{ns}:events` | stream | everything that happened, until it is drawn and recorded | after KEEP_EVENTS | web |
 | `{ns}:reports` | stream | what the workers report, until web takes it over into the events | never | worker |
@@ -42,7 +48,7 @@
 from datetime import date, timedelta
 from typing import Final
 
-from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, Digest, GroupId, RequestId, RunId, UserId, WorkspaceId
 
 KEPT: Final = timedelta(days=30)
 """How long ended runs and their requests stay readable."""
@@ -65,6 +71,11 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "active": "one key; empties as runs end",
     "parked": "one key; empties as runs go on",
     "undelivered": "one key; empties as runs take the decisions",
+    "waits:*": "a member for each request that waits; empties as they are settled",
+    "waits_not:*": "likewise",
+    "waiting_groups": "one key; a member for each user group that ever was a reviewer",
+    "runs:*": "a member for each run that goes on; empties as they end",
+    "watching": "one key; whoever opens a Home drops those that ended",
     "workers": "one key; entries that ended are dropped at each announcement",
     "reports": "one key; empties as web takes them over",
     "ended:*": "one key a side; empties as the other side comes to it",
@@ -90,6 +101,8 @@ class Keys:
         self.parked: Final = self.prefix + "parked"
         self.undelivered: Final = self.prefix + "undelivered"
         self.workers: Final = self.prefix + "workers"
+        self.waiting_groups: Final = self.prefix + "waiting_groups"
+        self.watching: Final = self.prefix + "watching"
         self.events: Final = self.prefix + "events"
         self.reports: Final = self.prefix + "reports"
         self.audit: Final = self.prefix + "audit"
@@ -129,6 +142,18 @@ class Keys:
 
     def settings(self, channel: ChannelId) -> str:
         return f"{self.prefix}settings:{channel}"
+
+    def waits(self, name: UserId | GroupId | ChannelId) -> str:
+        return f"{self.prefix}waits:{name}"
+
+    def waits_not(self, user: UserId | GroupId | ChannelId) -> str:
+        return f"{self.prefix}waits_not:{user}"
+
+    def decided(self, name: UserId | GroupId | ChannelId) -> str:
+        return f"{self.prefix}decided:{name}"
+
+    def runs(self, requester: UserId) -> str:
+        return f"{self.prefix}runs:{requester}"
 
     def ended(self, side: str) -> str:
         return f"{self.prefix}ended:{side}"

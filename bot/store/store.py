@@ -21,6 +21,7 @@ from bot.core.requests import Request, Status
 from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
+from bot.store import indexes
 from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
@@ -434,7 +435,7 @@ class _Plan:
     def _run(self, run: Run, version: int) -> None:
         self._record(self.names.run(run.id), RUNS.write(run, version + 1), version, KEPT if run.over else None)
         if run.over:
-            for index in (self.names.active, self.names.parked):
+            for index in (self.names.active, self.names.parked, self.names.runs(run.requester)):
                 self.plan["remove"].append({"key": self._key(index), "member": run.id})
             for kept in (self.names.lease(run.id), self.names.journal(run.id), self.names.settled(run.id)):
                 if not self.web or kept == self.names.settled(run.id):  # web has no right to the others
@@ -449,7 +450,8 @@ class _Plan:
         stands, other = self.names.active, self.names.parked
         if run.status is RunStatus.PARKED:
             stands, other = other, stands
-        self.plan["add"].append({"key": self._key(stands), "score": str(ms(run.created_at)), "member": run.id})
+        for index in (stands, self.names.runs(run.requester)) if version == 0 else (stands,):
+            self._add(index, run.created_at, run.id)
         self.plan["remove"].append({"key": self._key(other), "member": run.id})
 
     def _request(self, request: Request, version: int) -> None:
@@ -461,6 +463,7 @@ class _Plan:
             ours, other = other, ours
         self._record(ours, REQUESTS.write(request, version + 1), version, None, other)
         value = len(self.values) + 1
+        self._lists(request, settled)
         if settled and not self.agents:
             self.plan["expire"].append({"key": self._key(other), "ttl": ms(KEPT)})
         if settled:
@@ -470,8 +473,10 @@ class _Plan:
             self.plan["settled"].append({**entry, "always": self.agents})
             self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
             if request.decision is not None:
-                at = str(ms(request.decision.at))
-                self.plan["add"].append({"key": self._key(self.names.undelivered), "score": at, "member": request.id})
+                self._add(self.names.undelivered, request.decision.at, request.id)
+                for name in sorted(indexes.decided_for(request)):
+                    kept = {"most": indexes.KEPT_DECIDED, "ttl": ms(KEPT)}
+                    self._add(self.names.decided(name), request.decision.at, request.id, **kept)
             record = {} if self.agents else {"value": value}
             self.plan["wake"].append({"name": f"request {request.id}", **record})
             self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
@@ -479,6 +484,23 @@ class _Plan:
             score = str(ms(request.deadline)) if request.deadline else "+inf"
             self.plan["add"].append({"key": self._key(self.names.pending), "score": score, "member": request.id})
             self.plan["wake"].append({"name": "due"})
+
+    def _lists(self, request: Request, settled: bool) -> None:
+        """The lists that `bot.store.overview` reads."""
+        waits, not_for = (set(), set()) if settled else (indexes.waits_for(request), indexes.waits_not_for(request))
+        for name in sorted(waits):
+            self._add(self.names.waits(name), request.created_at, request.id)
+        for name in sorted(not_for):
+            self._add(self.names.waits_not(name), request.created_at, request.id)
+        for group in sorted(request.rules.reviewers.groups) if not settled else ():
+            self._add(self.names.waiting_groups, request.created_at, group)
+        was, was_not = indexes.was_for(request)
+        left = [self.names.waits(name) for name in sorted(was - waits)]
+        left += [self.names.waits_not(name) for name in sorted(was_not - not_for)]
+        self.plan["remove"] += [{"key": self._key(key), "member": request.id} for key in left]
+
+    def _add(self, key: str, at: datetime, member: str, **kept: int) -> None:
+        self.plan["add"].append({"key": self._key(key), "score": str(ms(at)), "member": member, **kept})
 
     def _message(self, message: Message, version: int) -> None:
         self._record(self.names.message(message.name), MESSAGES.write(message, version + 1), version, KEPT_MESSAGE)

@@ -192,6 +192,32 @@ async def test_a_home_takes_no_title_and_unknown_users_have_none(client: AsyncWe
     assert (await client.views_publish(user_id="U0BOB", view=home()))["view"]["type"] == "home"
 
 
+async def test_a_home_that_is_not_switched_on_is_refused(session: aiohttp.ClientSession) -> None:
+    async with LocalSlack(home_tab=False) as without:
+        with pytest.raises(SlackApiError) as error:
+            await client_of(without, session).views_publish(user_id="U0BOB", view=home())
+        assert code_of(error) == "not_enabled"
+        assert without.user("bob").home is None
+
+
+async def test_a_home_is_kept_from_who_saw_an_older_one(client: AsyncWebClient) -> None:
+    first = await client.views_publish(user_id="U0BOB", view=home())
+    await client.views_publish(user_id="U0BOB", view=home(), hash=first["view"]["hash"])
+    with pytest.raises(SlackApiError) as error:
+        await client.views_publish(user_id="U0BOB", view=home(), hash=first["view"]["hash"])
+    assert code_of(error) == "hash_conflict"
+
+
+@pytest.mark.parametrize(
+    ("blocks", "code"),
+    [([section("x")] * 101, "invalid_arguments"), ([section("x" * 3000)] * 90, "view_too_large")],
+)
+async def test_a_home_has_room_for_100_blocks_and_250_kb(client: AsyncWebClient, blocks: list[Json], code: str) -> None:
+    with pytest.raises(SlackApiError) as error:
+        await client.views_publish(user_id="U0BOB", view={"type": "home", "blocks": blocks})
+    assert code_of(error) == code
+
+
 POSTED = {"channel": "C0GENERAL", "text": "hello"}
 BAD_CALLS: dict[str, tuple[str, Json, str]] = {
     "unknown method": ("chat.shout", {}, "unknown_method"),

@@ -15,7 +15,9 @@ from bot.slack import app
 from bot.slack.answering import Desk
 from bot.slack.cards import Drawing
 from bot.slack.directory import Directory
+from bot.slack.homes import Homes
 from bot.slack.poster import Place, Poster
+from bot.store.overview import Overview
 from bot.store.store import EVENTS, Store
 from localslack import LocalSlack
 from localslack.workspace import Message
@@ -32,7 +34,8 @@ async def a_desk(slack: LocalSlack, store: Store) -> AsyncIterator[tuple[Desk, A
         directory = Directory(clients.reads, patience=1.0)
         stack.push_async_callback(directory.close)
         poster = Poster(clients.posts, store, identity.workspace, identity.home)
-        desk = Desk(store, NoQueue(), directory, clients.reads, frozenset({UserId("U0DAVE")}), poster.link)
+        homes = Homes(store, Overview(store), directory, clients.reads, identity.workspace, poster.link)
+        desk = Desk(store, NoQueue(), directory, clients.reads, frozenset({UserId("U0DAVE")}), poster.link, homes)
         stack.push_async_callback(desk.drain)
         yield desk, app.build(clients, identity, desk, None), clients
 

@@ -25,6 +25,8 @@ SCOPES_OF = {
     "users_conversations": {"channels:read", "groups:read"},
     "users_info": {"users:read"},
     "views_open": set(),
+    "views_publish": set(),
+    "views_update": set(),
 }
 """Bot scopes of each Web API method, from its page at https://docs.slack.dev/reference/methods."""
 
@@ -60,15 +62,24 @@ def test_the_scopes_are_those_that_the_methods_need() -> None:
     assert set(manifest()["oauth_config"]["scopes"]["bot"]) == needed == app.SCOPES
 
 
-def test_no_events_are_subscribed_because_none_are_listened_to() -> None:
+def test_the_events_are_those_that_somebody_listens_to_and_none_carries_a_message() -> None:
     """R12: what people write in channels never reaches the app."""
-    assert "event_subscriptions" not in manifest()["settings"]
+    assert set(manifest()["settings"]["event_subscriptions"]["bot_events"]) == set(listeners.EVENTS)
+    assert set(listeners.EVENTS) == {"app_home_opened"}
+
+
+def test_the_home_is_switched_on_and_the_app_may_write_to_people_directly() -> None:
+    """R21: without the Messages tab a requester cannot be told directly."""
+    home = manifest()["features"]["app_home"]
+    assert home["home_tab_enabled"] and home["messages_tab_enabled"]
+    assert home["messages_tab_read_only_enabled"], "nobody listens to what is written there"
 
 
 def test_the_http_variant_points_everything_at_the_served_path() -> None:
     http = http_variant()
     urls = [c["url"] for c in http["features"]["slash_commands"]] + [http["settings"]["interactivity"]["request_url"]]
-    assert len(urls) == 3
+    urls.append(http["settings"]["event_subscriptions"]["request_url"])
+    assert len(urls) == 4
     assert all(url.endswith(web.EVENTS_PATH) for url in urls)
     assert http["settings"]["socket_mode_enabled"] is False
     assert manifest()["settings"]["socket_mode_enabled"] is True

@@ -29,7 +29,7 @@ from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
 from bot.core.runs import Verb as RunVerb
 from bot.store.store import EVENTS, Store, from_ms
-from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
+from tests.making import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.storing import NoQueue
 
 SOON = timedelta(milliseconds=25)
@@ -240,6 +240,21 @@ class Life(RuleBasedStateMachine):
     def everything_fits(self) -> None:
         self.do(self.check())
 
+    async def check_lists(self, requests: dict[RequestId, Request], going_on: set[RunId]) -> None:
+        """What waits for whom, who decided what, and whose runs go on, found without looking at every record."""
+        keys, pending = self.store.keys, {r.id for r in requests.values() if r.status is Status.PENDING}
+        settled = {r.id: r.decision for r in requests.values() if r.decision is not None}
+        assert await self.index(keys.runs(ALICE)) == going_on
+        for place in (GENERAL, APPROVALS):
+            assert await self.index(keys.waits(place)) == pending
+            assert await self.index(keys.decided(place)) == set(settled)
+        for user in (BOB, CAROL):
+            voted = {r.id for r in requests.values() if user in {v.user for v in r.votes}}
+            assert await self.index(keys.waits(user)) == pending - voted
+            by = {name for name, decision in settled.items() if user in decision.by}
+            assert await self.index(keys.decided(user)) == by | (voted & set(settled))
+        assert await self.index(keys.decided(ALICE)) == set(settled)
+
     async def check(self) -> None:
         found = await self.store.requests(self.asked)
         requests = {r.id: r for r in found if r is not None}
@@ -250,6 +265,7 @@ class Life(RuleBasedStateMachine):
             self.check_request(request, runs[request.run], events)
         pending = {r.id for r in requests.values() if r.status is Status.PENDING}
         assert await self.index(self.store.keys.pending) == pending
+        await self.check_lists(requests, {name for name, run in runs.items() if not run.over})
         opened = {name for run in runs.values() for name in run.open.values()}
         assert pending <= opened
         assert await self.index(self.store.keys.undelivered) == opened - pending

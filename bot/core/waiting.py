@@ -1,0 +1,34 @@
+"""Which requests wait for a person: those on which they may decide now, and have not yet."""
+
+from datetime import datetime
+from typing import Final
+
+from bot.core.deciding import Attempt, why_refused
+from bot.core.ids import AttemptId, Digest
+from bot.core.people import Actor
+from bot.core.refusals import Refusal
+from bot.core.requests import Request
+
+_ABOUT_THE_ANSWER: Final = frozenset(
+    {
+        Refusal.OTHER_CONTENT,
+        Refusal.NOT_OFFERED,
+        Refusal.NO_WORDS,
+        Refusal.TOO_LONG,
+        Refusal.EDIT_NEEDS_ONE,
+        Refusal.NOT_ARGUMENTS,
+        Refusal.NOTHING_CHANGED,
+        Refusal.NO_CHOICE,
+    }
+)
+"""What is wrong with an answer, and not with who gives it or when."""
+
+
+def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
+    """Whether this person's answer would count, by the same rule that judges it when it comes."""
+    if any((vote.workspace, vote.user) == (actor.workspace, actor.user) for vote in request.votes):
+        return False
+    # An answer that holds nothing: it never gets further than what is asked about who and when.
+    nothing = Attempt(AttemptId(""), actor, request.question.offers[0], Digest(""))
+    refusal = why_refused(request, nothing, now)
+    return refusal is None or refusal in _ABOUT_THE_ANSWER

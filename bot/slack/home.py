@@ -1,0 +1,162 @@
+"""What a person's Home shows: pure drawings of what the store holds, at most 100 blocks and 250 kB of them.
+
+Nothing is decided here: a card shows all of what is asked, a line in a list does not (R13).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bot.core.ids import GroupId, RequestId, RunId
+from bot.core.requests import Request
+from bot.core.runs import Run
+from bot.slack.blocks import Block, context, heading, link, mrkdwn, plain, words
+from bot.slack.cards import STATES, asks, expiry
+from bot.slack.outcomes import named, sentence
+from bot.slack.text import escape, one_line, size_of
+
+MOST_WAITING: Final = 15
+MOST_RUNS: Final = 6
+MOST_RECENT: Final = 20
+_MOST_OPEN: Final = 2
+"""Questions that are shown of one run."""
+_TITLE: Final = 120
+_BLOCKS: Final = 100
+_SIZE: Final = 200_000
+"""Bytes; Slack takes 250 kB of a view, counted in a way that it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Requests with the addresses of their cards, where they are known; `total` with those that are not among them.
+
+    There are even more if not `whole`. `teams` are those that ask, by run; where one is not known its agent is named.
+    """
+
+    requests: Sequence[Request]
+    links: Mapping[RequestId, str]
+    total: int
+    teams: Mapping[RunId, str] = field(default_factory=dict)
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Runs that go on, newest first, each with the address of its thread, or "", and what it waits for."""
+
+    runs: Sequence[tuple[Run, str, Listed]]
+    total: int
+
+
+def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
+    """The Home of one person, from its sections; what has no room at the end is left out, and that is said."""
+    note = context(mrkdwn("This page follows what happens for an hour after you opened it; open it again to go on."))
+    blocks: list[Block] = []
+    for section in sections:
+        blocks += [{"type": "divider"}, *section] if blocks and section else section
+    cut = len(blocks) > _BLOCKS - 2
+    blocks = blocks[: _BLOCKS - 2]
+    size = size_of(blocks)
+    while size > _SIZE:
+        cut, size = True, size - size_of(blocks.pop())
+    if cut:
+        blocks.append(context(mrkdwn("There is more, which has no room here.")))
+    return {"type": "home", "blocks": [*blocks, note]}
+
+
+def away() -> dict[str, Any]:
+    """Instead of a Home, while what it shows cannot be read."""
+    what = ":warning: The store cannot be reached just now, so nothing can be shown. What was stored before is kept."
+    return {"type": "home", "blocks": [words(what), context(mrkdwn("Please open this page again in a moment."))]}
+
+
+def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = True) -> list[Block]:
+    """What waits for this person. `unknown`: groups of which Slack did not say whether they are in it.
+
+    `known` is False when Slack did not say who they are.
+    """
+    blocks = [_title("Waiting for you", count(listed.total, listed.whole))]
+    if not known:
+        problem = "Slack did not say whether you may decide, so nothing is listed. Please open this page again."
+        return [*blocks, words(f":warning: {problem}")]
+    if unknown:
+        groups = ", ".join(f"<!subteam^{group}>" for group in unknown[:5])
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        missing = f"Slack did not say whether you are in {groups}{more}, so what waits for them may be missing here."
+        blocks.append(words(f":warning: {missing} Please open this page again in a moment."))
+    if not listed.requests:
+        return [*blocks, context(mrkdwn("Nothing waits for you."))] if not unknown else blocks
+    for entry in entries(listed):
+        blocks += entry
+    return blocks + more_than(listed)
+
+
+def runs(running: Running) -> list[Block]:
+    """This person's runs that go on, and what each waits for."""
+    blocks = [_title("Your runs", count(running.total))]
+    if not running.runs:
+        how = "None goes on. `/agent <team> <task>` starts one, in a channel that the app is in."
+        return [*blocks, context(mrkdwn(escape(how)))]
+    for run, address, listed in running.runs:
+        at = f" · {link(address, 'open the thread')}" if address else ""
+        blocks.append(words(f"{STATES[run.status]} · *{escape(one_line(run.team, 40))}* in <#{run.channel}>{at}"))
+        blocks.append(context(plain(run.task, 150), mrkdwn(f"`/agent stop {escape(run.id)}` ends it")))
+        for number, request in enumerate(listed.requests[:_MOST_OPEN], 1):
+            card = listed.links.get(request.id)
+            said = f"for {named(request.rules.reviewers)}" + (f" · {link(card, 'open the card')}" if card else "")
+            if number == _MOST_OPEN and len(listed.requests) > _MOST_OPEN:
+                said += f" · and {len(listed.requests) - _MOST_OPEN} more"
+            blocks.append(context(plain(f"Waits: {request.question.title}", _TITLE), mrkdwn(said)))
+    if (more := running.total - len(running.runs)) > 0:
+        blocks.append(context(mrkdwn(f"and {more:,} older ones; `/agent status` lists what you started")))
+    return blocks
+
+
+def recent(listed: Listed) -> list[Block]:
+    """The newest decisions that concern this person."""
+    blocks = [_title("Recent decisions")]
+    if not listed.requests:
+        return [*blocks, context(mrkdwn("None yet, of what you asked for or decided."))]
+    return [*blocks, *outcomes(listed)]
+
+
+def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
+    """What is asked, for whom and until when, two blocks each; `who` may decide too, where that is not the reader."""
+    found = []
+    for request in listed.requests:
+        team = one_line(listed.teams.get(request.run, request.question.agent), 40)
+        first, rest = asks(request.question, team, one_line(request.question.title, _TITLE))
+        card = listed.links.get(request.id)
+        at = f" · {link(card, 'open the card')}" if card else " · its card is not posted yet"
+        votes = f" · {len(request.votes)} of {request.rules.quorum} approvals" if request.rules.quorum > 1 else ""
+        by = f" · may decide: {named(request.rules.reviewers)}" if who else ""
+        place = f"For <@{request.requester}> in <#{request.channel}>{votes}{by}{at}"
+        found.append([heading(first, rest), context(mrkdwn(place), mrkdwn(expiry(request)))])
+    return found
+
+
+def outcomes(listed: Listed) -> list[Block]:
+    """Who decided what, when and how, a block each."""
+    found = []
+    for request in listed.requests:
+        if request.decision is not None:
+            card = listed.links.get(request.id)
+            at = f" · {link(card, 'open')}" if card else ""
+            told = f"{sentence(request, request.decision)} · for <@{request.requester}>{at}"
+            found.append(context(plain(request.question.title, _TITLE), mrkdwn(told)))
+    return found
+
+
+def more_than(listed: Listed) -> list[Block]:
+    """How many are not shown."""
+    more = listed.total - len(listed.requests)
+    return [context(mrkdwn(f"and {count(more, listed.whole)} more"))] if more > 0 else []
+
+
+def count(total: int, whole: bool = True) -> str:
+    """A number as people read it, "" for none; `whole` is False for one that was not counted to its end."""
+    return "" if total == 0 else f"{total:,}" if whole else f"more than {total:,}"
+
+
+def _title(text: str, number: str = "") -> Block:
+    return {"type": "header", "text": plain(f"{text} ({number})" if number else text, 150)}

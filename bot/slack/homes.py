@@ -1,0 +1,268 @@
+"""Whose Home is open, what belongs on it, and that it follows what happens (R6).
+
+A Home is drawn when it is opened, and after events that concern its person as long as it is live. views.publish is
+of Tier 4, about 100 calls a minute for the workspace, so what changes is drawn at a pace; whoever opens a Home does
+not wait for that.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.core.errors import CountersignError, StoreUnavailable
+from bot.core.events import Event, EventType
+from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
+from bot.core.people import Actor, why_nobody
+from bot.core.ports import Message, Overview, Store
+from bot.core.requests import Request
+from bot.core.waiting import waits_for
+from bot.slack import home
+from bot.slack.blocks import Block
+from bot.slack.directory import Directory
+from bot.slack.home import Listed, Running
+
+LIVE: Final = timedelta(hours=1)
+"""How long a Home follows what happens after it was opened."""
+EACH: Final = timedelta(seconds=3)
+"""Between two drawings of one Home."""
+PACE: Final = timedelta(seconds=0.6)
+"""Between two drawings of any: 100 a minute."""
+LATER: Final = timedelta(seconds=30)
+"""After this long a Home that Slack did not take is tried again."""
+_BREATH: Final = 0.2
+_SILENT: Final = frozenset(
+    {EventType.RUN_PROGRESSED, EventType.CALL_PASSED, EventType.SETTINGS_CHANGED, EventType.SETTINGS_REFUSED}
+)
+"""Events that change no Home."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Whose Home is drawn, and the store's clock then. `groups_unknown`: of which Slack did not say who is in them."""
+
+    actor: Actor
+    now: datetime
+    store: Store
+    overview: Overview
+    link: Callable[[Message], str]
+    groups_unknown: tuple[GroupId, ...] = ()
+
+
+Section = Callable[[Reader], Awaitable[list[Block]]]
+"""One part of a Home: reads what it shows, and draws it; no blocks if there is nothing to show."""
+
+
+class Homes:
+    """The Homes of one workspace. `run` keeps the live ones equal to the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        overview: Overview,
+        directory: Directory,
+        client: AsyncWebClient,
+        workspace: WorkspaceId,
+        link: Callable[[Message], str],
+        *,
+        each: timedelta = EACH,
+        pace: timedelta = PACE,
+    ) -> None:
+        self.overview = overview
+        self._store = store
+        self._directory = directory
+        self._client = client
+        self._workspace = workspace
+        self._link = link
+        self._each = each.total_seconds()
+        self._pace = pace.total_seconds()
+        self._events: list[Event] = []
+        self._due: dict[UserId, float] = {}
+        self._drawn: dict[UserId, float] = {}
+        self._news = asyncio.Event()
+
+    async def opened(self, user: UserId, workspace: WorkspaceId) -> None:
+        """Somebody looks at their Home: it is drawn now, and stays live."""
+        try:
+            await self.overview.watch(user, LIVE)
+        except StoreUnavailable as away:
+            _log.error("%s The Home of %s says so.", away, user)
+            await self._publish(user, home.away())
+            return
+        await self.draw(user, workspace)
+
+    def changed(self, event: Event) -> None:
+        """Something happened, and Slack shows it: the Homes that it concerns follow in a moment."""
+        if event.type not in _SILENT:
+            self._events.append(event)
+            self._news.set()
+
+    async def run(self) -> None:
+        """Draw live Homes anew after what concerns them, until cancelled."""
+        while True:
+            user = await self._next()
+            await self.draw(user, self._workspace)
+            await asyncio.sleep(self._pace)
+
+    async def draw(self, user: UserId, workspace: WorkspaceId) -> None:
+        """Make this person's Home show what the store holds. Never raises for what the store or Slack does."""
+        now = asyncio.get_running_loop().time()
+        self._drawn = {u: at for u, at in self._drawn.items() if now - at < self._each} | {user: now}
+        try:
+            view = await self._view(user, workspace)
+            if not await self._publish(user, view):
+                self._again(user, LATER.total_seconds())
+            elif await self._view(user, workspace) != view:
+                # Another process may have drawn that before this one drew the older.
+                self._again(user)
+        except StoreUnavailable as away:
+            _log.warning("%s The Home of %s is drawn later.", away, user)
+            self._again(user, LATER.total_seconds())
+        except CountersignError as wrong:
+            _log.error("The Home of %s cannot be drawn: %s", user, wrong)
+
+    async def _view(self, user: UserId, workspace: WorkspaceId) -> dict[str, Any]:
+        reader = await self._reader(user, workspace)
+        return home.view([await section(reader) for section in SECTIONS])
+
+    async def _reader(self, user: UserId, workspace: WorkspaceId) -> Reader:
+        asked = await self.overview.groups()
+        members = await asyncio.gather(*(self._directory.members(group) for group in asked))
+        unknown = tuple(group for group, users in zip(asked, members, strict=True) if users is None)
+        mine = [group for group, users in zip(asked, members, strict=True) if users and user in users]
+        actor = await self._directory.actor(workspace, user, mine)
+        return Reader(actor, await self._store.now(), self._store, self.overview, self._link, unknown)
+
+    async def _publish(self, user: UserId, view: dict[str, Any]) -> bool:
+        """Whether there is nothing left to try."""
+        try:
+            await self._client.views_publish(user_id=user, view=view)
+        except SlackApiError as refused:
+            passing = refused.response.status_code == 429 or refused.response.status_code >= 500
+            level = logging.WARNING if passing else logging.ERROR
+            _log.log(level, "Slack did not take the Home of %s: %s", user, refused.response.data)
+            return not passing
+        except (aiohttp.ClientError, TimeoutError, OSError) as lost:
+            _log.warning("Slack did not answer about the Home of %s (%r).", user, lost)
+            return False
+        return True
+
+    async def _next(self) -> UserId:
+        """The next person whose Home is to be drawn, once there is one."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._news.clear()
+            if self._events:
+                await asyncio.sleep(_BREATH)
+                events, self._events = self._events, []
+                await self._concern(events)
+            user = min(self._due, key=self._due.__getitem__, default=None)
+            if user is not None and self._due[user] <= loop.time():
+                del self._due[user]
+                return user
+            try:
+                async with asyncio.timeout_at(None if user is None else self._due[user]):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    async def _concern(self, events: list[Event]) -> None:
+        """Have the live Homes of all whom these events concern drawn."""
+        try:
+            live = await self.overview.watching()
+            if not live:
+                return
+            asked = list(dict.fromkeys(e.request for e in events if e.request is not None))
+            runs = await self._store.runs(list(dict.fromkeys(e.run for e in events if e.run is not None)))
+            people = {run.requester for run in runs if run is not None}
+            groups: set[GroupId] = set()
+            for request in await self._store.requests(asked):
+                if request is not None:
+                    people |= {request.requester, *request.rules.reviewers.users, *(v.user for v in request.votes)}
+                    people |= {*(request.decision.by if request.decision else ())}
+                    groups |= request.rules.reviewers.groups
+            for users in await asyncio.gather(*(self._directory.members(group) for group in groups)):
+                people |= users or set()
+            for user in live & people:
+                self._again(user)
+        except CountersignError as wrong:
+            _log.warning("%s Homes follow with what happens next.", wrong)
+
+    def _again(self, user: UserId, after: float | None = None) -> None:
+        now = asyncio.get_running_loop().time()
+        since = self._drawn.get(user, now - self._each)
+        at = now + after if after is not None else max(now, since + self._each)
+        self._due[user] = min(at, self._due.get(user, at))
+        self._news.set()
+
+
+async def waiting(reader: Reader) -> list[Block]:
+    """What waits for this person; only those who may decide at all have such a section."""
+    actor = reader.actor
+    if not actor.checked:
+        return home.waiting(Listed((), {}, 0), known=False)
+    if why_nobody(actor, actor.workspace) is not None:
+        return []
+    names: list[UserId | GroupId | ChannelId] = [actor.user, *sorted(actor.groups or ())]
+
+    def fits(request: Request) -> bool:
+        return waits_for(request, actor, reader.now)
+
+    found = await reader.overview.waiting(names, actor.user, fits, home.MOST_WAITING)
+    listed = await with_links(reader.store, reader.overview, reader.link, found.requests)
+    listed = replace(listed, total=found.total, whole=found.whole)
+    return home.waiting(listed, reader.groups_unknown)
+
+
+async def running(reader: Reader) -> list[Block]:
+    """Their runs that go on."""
+    runs, total = await reader.overview.runs(reader.actor.user, home.MOST_RUNS)
+    threads = await reader.overview.messages([n for run in runs for n in (f"run/{run.id}", f"run/{run.id}/direct")])
+    shown = []
+    for run in runs:
+        asked = [r for r in await reader.store.requests(list(run.open.values())) if r is not None]
+        open_now = [request for request in asked if request.decision is None]
+        listed = await with_links(reader.store, reader.overview, reader.link, open_now)
+        thread = threads.get(f"run/{run.id}") or threads.get(f"run/{run.id}/direct")
+        shown.append((run, reader.link(thread) if thread else "", listed))
+    return home.runs(Running(shown, total))
+
+
+async def recent(reader: Reader) -> list[Block]:
+    """The newest decisions on what they asked for, or decided."""
+    found = await reader.overview.decided(reader.actor.user, home.MOST_RECENT)
+    return home.recent(await with_links(reader.store, reader.overview, reader.link, found))
+
+
+SECTIONS: Final[tuple[Section, ...]] = (waiting, running, recent)
+"""From top to bottom. What else belongs on a Home gets its section here."""
+
+
+async def with_links(
+    store: Store, overview: Overview, link: Callable[[Message], str], asked: Sequence[Request]
+) -> Listed:
+    """The requests with the addresses of their cards and the names of their teams, as far as they are known.
+
+    What was settled before it had a card is told in its run's thread.
+    """
+    names = {
+        request.id: (
+            f"card/{request.id}",
+            f"card/{request.id}/instead",
+            *((f"run/{request.run}", f"run/{request.run}/direct") if request.decision is not None else ()),
+        )
+        for request in asked
+    }
+    stand = await overview.messages(list({name for places in names.values() for name in places}))
+    shown = {request: [stand[name] for name in places if name in stand] for request, places in names.items()}
+    links = {request: link(messages[0]) for request, messages in shown.items() if messages}
+    runs = await store.runs(list(dict.fromkeys(request.run for request in asked)))
+    teams = {run.id: run.team for run in runs if run is not None}
+    return Listed(asked, links, len(asked), teams)

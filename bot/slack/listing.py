@@ -1,0 +1,62 @@
+"""`/approvals pending` and `/approvals history`: what waits in a channel, and what was decided there."""
+
+import re
+from typing import Final
+
+from bot.core.errors import InvalidInput
+from bot.slack import home
+from bot.slack.answering import Desk, Said, Who
+from bot.slack.blocks import Block, context, mrkdwn, words
+from bot.slack.homes import with_links
+from bot.slack.text import size_of
+
+HELP: Final = (
+    "*`/approvals pending`* lists what waits for a decision in this channel\n"
+    "*`/approvals history`* (or `history 25`) lists what was decided here last"
+)
+_PENDING: Final = 15
+_DECIDED: Final = 10
+_MOST: Final = 25
+_ROOM: Final = 12_000
+"""Bytes of one message's blocks (slackapi/bolt-js #2509), with room for the lines around the list."""
+
+
+async def pending(desk: Desk, at: Who, rest: str) -> Said:
+    """What waits in this channel: runs started here, and cards that are posted here."""
+    if rest:
+        raise InvalidInput("Nothing goes after `/approvals pending`; it lists what waits in this channel.")
+    found = await desk.homes.overview.waiting([at.channel], None, lambda request: True, _PENDING)
+    if not found.requests:
+        return Said("Nothing waits for a decision here.")
+    listed = await with_links(desk.store, desk.homes.overview, desk.link, found.requests)
+    what = "request waits" if found.total == 1 else "requests wait"
+    head = f"{home.count(found.total, found.whole)} {what} for a decision here"
+    entries = home.entries(listed, who=True)
+    return Said(head, blocks=_fitting(head, entries, found.total, found.whole))
+
+
+async def history(desk: Desk, at: Who, rest: str) -> Said:
+    """The last decisions here; `rest` says how many, at most 25."""
+    if rest and not (re.fullmatch(r"[0-9]{1,4}", rest) and 1 <= int(rest) <= _MOST):
+        raise InvalidInput(f"How many? Write a number from 1 to {_MOST}, like `/approvals history 5`.")
+    found = await desk.homes.overview.decided(at.channel, int(rest or _DECIDED))
+    if not found:
+        return Said("Nothing was decided here in the last 30 days.")
+    listed = await with_links(desk.store, desk.homes.overview, desk.link, found)
+    head = "The last decision here" if len(found) == 1 else f"The last {len(found)} decisions here"
+    entries = [[block] for block in home.outcomes(listed)]
+    return Said(head, blocks=_fitting(head, entries, len(entries)))
+
+
+def _fitting(head: str, entries: list[list[Block]], total: int, whole: bool = True) -> list[Block]:
+    """The first entries, as many as one message holds, and how many there are besides."""
+    blocks, shown = [words(f"*{head}*")], 0
+    for entry in entries:
+        if size_of([*blocks, *entry]) > _ROOM:
+            break
+        blocks += entry
+        shown += 1
+    return [*blocks, context(mrkdwn(f"and {home.count(total - shown, whole)} more"))] if total > shown else blocks
+
+
+WORDS: Final = {"pending": pending, "history": history}

@@ -1,0 +1,49 @@
+"""In which lists a request is found again, by the name of a user, a user group or a channel.
+
+Slack's ids tell by their first letter what they name (U W, S, C G D), so one family of keys holds all three.
+"""
+
+from typing import Final
+
+from bot.core.ids import ChannelId, GroupId, UserId
+from bot.core.requests import Request
+
+Name = UserId | GroupId | ChannelId
+
+KEPT_DECIDED: Final = 100
+"""How many decisions a list remembers."""
+
+
+def waits_for(request: Request) -> set[Name]:
+    """Whose lists of what waits a pending request is in; whoever named has voted, or may not decide, is left out."""
+    return {*_named(request), *_places(request)} - _not_for(request)
+
+
+def waits_not_for(request: Request) -> set[Name]:
+    """People for whom it does not wait, though a group that they may be in could decide."""
+    return _not_for(request) if request.rules.reviewers.groups else set()
+
+
+def was_for(request: Request) -> tuple[set[Name], set[Name]]:
+    """All lists that the request may have been in: of what waits, and of what does not."""
+    return {*_named(request), *_places(request)}, waits_not_for(request)
+
+
+def decided_for(request: Request) -> set[Name]:
+    """Whose lists of decisions a settled request is in: who asked for the run, who decided, and the channels."""
+    by = request.decision.by if request.decision else ()
+    return {request.requester, *by, *(vote.user for vote in request.votes), *_places(request)}
+
+
+def _named(request: Request) -> set[Name]:
+    reviewers = request.rules.reviewers
+    return {*reviewers.users, *reviewers.groups}
+
+
+def _places(request: Request) -> set[Name]:
+    return {request.channel, request.rules.approvals_channel}
+
+
+def _not_for(request: Request) -> set[Name]:
+    own = set() if request.rules.own_requests else {request.requester}
+    return {*own, *(vote.user for vote in request.votes)}

@@ -1,0 +1,125 @@
+"""What waits, goes on and was decided, for one person or one channel: read from lists that each commit keeps.
+
+A list holds ids only. What it says is checked against the record, and an id whose request has been settled is
+dropped from it, so a list that was left behind by other rules of a request mends itself.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
+from typing import Final
+
+from bot.core.ids import GroupId, RequestId, RunId, UserId
+from bot.core.ports import Message, Waiting
+from bot.core.requests import Request, Status
+from bot.core.runs import Run
+from bot.store.indexes import Name
+from bot.store.store import MESSAGES, Store, ms, reaching
+
+_PAGE: Final = 30
+"""Records that are read at once."""
+_READ: Final = 500
+"""Ids of a list that are read at once; who has more waiting is told "more than"."""
+
+
+class Overview:
+    """Implements `bot.core.ports.Overview`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._client = store.client
+        self._keys = store.keys
+
+    async def groups(self) -> list[GroupId]:
+        """User groups for which something waits."""
+        async with reaching():
+            named = [GroupId(g.decode()) for g in await self._client.zrange(self._keys.waiting_groups, 0, -1)]
+            return [group for group in named if await self._client.zcard(self._keys.waits(group))]
+
+    async def waiting(
+        self, names: Sequence[Name], unless: UserId | None, fits: Callable[[Request], bool], limit: int
+    ) -> Waiting:
+        """The newest undecided requests in the lists of these names for which `fits` holds, and how many there are.
+
+        `unless`: without those that this person asked for or has voted on. A long list is not read to its end.
+        """
+        found: list[Request] = []
+        listed = others = start = 0
+        whole = False
+        looked: set[RequestId] = set()
+        while len(found) < limit and not whole:
+            ids, whole = await self._ids(names, unless, start)
+            start += _READ
+            ids = [name for name in ids if name not in looked]
+            looked.update(ids)
+            listed += len(ids)
+            for at in range(0, len(ids), _PAGE):
+                if len(found) >= limit:
+                    break
+                page = ids[at : at + _PAGE]
+                for request_id, request in zip(page, await self._store.requests(page), strict=True):
+                    if request is None or request.status is not Status.PENDING:
+                        await self._drop(names, request_id)
+                    if request is not None and request.status is Status.PENDING and fits(request):
+                        found.append(request)
+                    else:
+                        others += 1
+        found.sort(key=lambda request: (request.created_at, request.id), reverse=True)
+        return Waiting(tuple(found[:limit]), listed - others, whole)
+
+    async def decided(self, name: Name, limit: int) -> list[Request]:
+        """The newest settled requests in the list of this name."""
+        async with reaching():
+            ids = await self._client.zrevrange(self._keys.decided(name), 0, limit - 1)
+        found = await self._store.requests([RequestId(i.decode()) for i in ids])
+        return [request for request in found if request is not None and request.decision is not None]
+
+    async def runs(self, requester: UserId, limit: int) -> tuple[list[Run], int]:
+        """The newest runs of this person that have not ended, and how many there are."""
+        key = self._keys.runs(requester)
+        async with reaching():
+            ids, total = await self._client.zrevrange(key, 0, limit - 1), await self._client.zcard(key)
+        runs = await self._store.runs([RunId(i.decode()) for i in ids])
+        return [run for run in runs if run is not None and not run.over], total
+
+    async def messages(self, names: Sequence[str]) -> dict[str, Message]:
+        """Those of these messages that stand in Slack, by name."""
+        if not names:
+            return {}
+        async with reaching():
+            found = await self._client.mget([self._keys.message(name) for name in names])
+        messages = {name: MESSAGES.read(raw)[0] for name, raw in zip(names, found, strict=True) if raw}
+        return {name: message for name, message in messages.items() if message.ts}
+
+    async def watch(self, user: UserId, span: timedelta) -> None:
+        """This person's Home stays live for `span`."""
+        now = await self._store.now()
+        async with reaching():
+            await self._client.zadd(self._keys.watching, {user: ms(now + span)})
+            await self._client.zremrangebyscore(self._keys.watching, "-inf", ms(now))
+
+    async def watching(self) -> set[UserId]:
+        """The people whose Home is live."""
+        now = await self._store.now()
+        async with reaching():
+            found = await self._client.zrange(self._keys.watching, f"({ms(now)}", "+inf", byscore=True)
+        return {UserId(user.decode()) for user in found}
+
+    async def _ids(self, names: Sequence[Name], unless: UserId | None, start: int) -> tuple[list[RequestId], bool]:
+        """Some ids of each list from there on, together the newest first; and whether no list goes on after them."""
+        scores: dict[bytes, float] = {}
+        whole = True
+        async with reaching():
+            for name in names:
+                some = await self._client.zrevrange(self._keys.waits(name), start, start + _READ - 1, withscores=True)
+                whole = whole and len(some) < _READ
+                scores |= dict(some)
+            ids = sorted(scores, key=lambda i: (scores[i], i), reverse=True)
+            if unless is not None and ids:
+                out = await self._client.zmscore(self._keys.waits_not(unless), ids)
+                ids = [i for i, score in zip(ids, out, strict=True) if score is None]
+        return [RequestId(i.decode()) for i in ids], whole
+
+    async def _drop(self, names: Collection[Name], request: RequestId) -> None:
+        async with reaching():
+            for name in names:
+                await self._client.zrem(self._keys.waits(name), request)

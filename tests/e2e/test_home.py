@@ -1,0 +1,36 @@
+"""Homes over real processes: what waits for a reviewer, what a requester waits for, and that both follow."""
+
+import asyncio
+
+import pytest
+
+from localslack import LocalSlack, text_of
+from localslack.person import Person
+from tests.processes import Town
+
+
+async def shown(person: Person, *words: str) -> None:
+    """Returns once the Home has all of the words."""
+
+    def now() -> str:
+        return text_of(person.home.json) if person.home else ""
+
+    await person.slack.wait_for(lambda _: all(word in now() for word in words), timeout=15, what=f"{words}")
+
+
+@pytest.mark.parametrize("http", [False, True], ids=["socket mode", "signed http"])
+async def test_a_home_shows_what_waits_and_follows_the_decision(there: Town, slack: LocalSlack, http: bool) -> None:
+    """R6: two web processes, of which one draws; the Home is opened at either."""
+    await asyncio.gather(there.web(http=http), there.web(http=http), there.worker())
+    alice, bob = slack.user("alice"), slack.user("bob")
+    await asyncio.gather(bob.open_home(), alice.open_home())
+    await asyncio.gather(shown(bob, "Nothing waits for you"), shown(alice, "None goes on"))
+    await alice.command("/agent email tell the vendor we need 10% off", "#general")
+    await asyncio.gather(
+        shown(bob, "Waiting for you (1)", "open the card", "<@U0ALICE>"), shown(alice, "Your runs (1)", "Waits: ")
+    )
+    card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
+    await bob.click(card, "Approve")
+    await shown(bob, "Nothing waits for you", "Approved", "<@U0BOB>")
+    await shown(alice, "None goes on", "Approved", "<@U0BOB>")
+    assert slack.problems == []

@@ -1,0 +1,157 @@
+"""What a Home shows: golden JSON, Slack's limits for whatever content, and nothing in it that decides.
+
+`GOLDEN=1 pytest tests/slack/test_home.py` writes the golden files anew; they are read in review.
+"""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.core import runs
+from bot.core.deciding import decide
+from bot.core.ids import GroupId, RequestId, RunId, UserId
+from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout
+from bot.core.requests import Request
+from bot.core.runs import Run
+from bot.core.settling import expire
+from bot.slack import home
+from bot.slack.blocks import Block, words
+from bot.slack.home import Listed, Running
+from bot.slack.text import size_of
+from localslack.limits import check_view
+from tests.making import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
+
+GOLDEN = Path(__file__).parent / "golden" / "home"
+HOSTILE = "<!channel> <@U0EVE> <https://evil.example|Approve here> `*_~ \u202e @here :tada: & https://evil.example"
+
+
+def listed(*asked: Request, more: int = 0, linked: bool = True) -> Listed:
+    links = {r.id: f"https://example.slack.com/archives/C0APPROVALS/p{n}" for n, r in enumerate(asked) if linked}
+    return Listed(asked, links, len(asked) + more, {RunId("rtest"): "email"})
+
+
+def run(name: str = "rtest", **changes: Any) -> Run:
+    made = Run(RunId(name), HERE, GENERAL, ALICE, "email", "tell the vendor we need 10% off", later())
+    return replace(made, **changes)
+
+
+def approved(asked: Request) -> Request:
+    return decide(asked, attempt(asked, BOB), later(minutes=5)).request
+
+
+MANY = Reviewers(frozenset(UserId(f"U0{n:03}") for n in range(30)), frozenset({LEADS}))
+SECTIONS: dict[str, list[Block]] = {
+    "nothing_waits": home.waiting(listed()),
+    "waiting": home.waiting(
+        listed(request(), request(asked=call()), request(asked=choice(), quorum=2), more=37, linked=True)
+    ),
+    "waiting_without_a_card": home.waiting(listed(request(on_timeout=OnTimeout.WAIT), linked=False)),
+    "waiting_hostile": home.waiting(listed(request(asked=question(title=HOSTILE, agent=HOSTILE)))),
+    "waiting_group_not_known": home.waiting(listed(request()), [GroupId("S0LEADS"), GroupId("S0OPS")]),
+    "waiting_not_known": home.waiting(listed(), known=False),
+    "waiting_very_many": home.waiting(replace(listed(request(), more=499), whole=False)),
+    "no_runs": home.runs(Running((), 0)),
+    "runs": home.runs(
+        Running(
+            [
+                (run(status=runs.Status.RUNNING), "https://example.slack.com/archives/C0GENERAL/p1", listed()),
+                (
+                    run("rother", status=runs.Status.PARKED, task=HOSTILE, team=HOSTILE),
+                    "",
+                    listed(request(), request(asked=call(), reviewers=MANY), request(asked=choice())),
+                ),
+            ],
+            9,
+        )
+    ),
+    "no_decisions": home.recent(listed()),
+    "recent": home.recent(listed(approved(request()), expire(request(), later(hours=2)).request)),
+    "in_a_channel": [b for entry in home.entries(listed(request(asked=call(), quorum=2)), who=True) for b in entry],
+}
+VIEWS = {
+    "whole": home.view([SECTIONS["waiting"], SECTIONS["runs"], [], SECTIONS["recent"]]),
+    "away": home.away(),
+}
+
+
+@pytest.mark.parametrize("name", [*SECTIONS, *VIEWS])
+def test_homes_are_as_they_were_reviewed(name: str) -> None:
+    drawn = VIEWS[name] if name in VIEWS else SECTIONS[name]
+    text = json.dumps(drawn, indent=2, ensure_ascii=False) + "\n"
+    file = GOLDEN / f"{name}.json"
+    if os.environ.get("GOLDEN"):
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+def test_every_golden_file_is_of_a_home() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.json")} == {*SECTIONS, *VIEWS}
+
+
+@pytest.mark.parametrize("name", [*SECTIONS, *VIEWS])
+def test_slack_takes_every_home(name: str) -> None:
+    check_view(VIEWS.get(name) or home.view([SECTIONS[name]]), ("home",))
+
+
+def test_nothing_is_decided_on_a_home() -> None:
+    """R13: a card shows all of what is asked, a line in a list does not."""
+    for view in (*VIEWS.values(), *(home.view([section]) for section in SECTIONS.values())):
+        assert {block["type"] for block in view["blocks"]} <= {"header", "divider", "context", "section", "rich_text"}
+        assert "accessory" not in json.dumps(view)
+
+
+def test_what_models_and_people_write_does_not_act() -> None:
+    """R15"""
+    for name in ("waiting_hostile", "runs"):
+        marked = [
+            part["text"]
+            for block in SECTIONS[name]
+            for part in (*block.get("elements", ()), block.get("text") or {})
+            if part.get("type") == "mrkdwn"
+        ]
+        assert marked
+        for text in marked:
+            assert "<!channel" not in text and "<@U0EVE" not in text and "<https://evil" not in text
+        assert "\u202e" not in json.dumps(SECTIONS[name], ensure_ascii=False)
+
+
+texts = st.text(min_size=1, max_size=5000)
+
+
+@settings(max_examples=25, deadline=None)
+@given(title=texts, agent=texts, task=texts)
+def test_slack_takes_a_full_home_whatever_is_in_it(title: str, agent: str, task: str) -> None:
+    """R14: too much is counted, never an error."""
+    asked = [request(run=f"r{n}", asked=question(title=title, agent=agent), reviewers=MANY) for n in range(20)]
+    waiting = home.waiting(listed(*asked[: home.MOST_WAITING], more=5000), [GroupId(f"S0{n:03}") for n in range(40)])
+    going_on = [(run(f"r{n}", task=task, team=agent), "https://example.com/x", listed(*asked)) for n in range(6)]
+    decided = [decide(r, attempt(r, "U0001"), later()).request for r in asked]
+    sections = [waiting, home.runs(Running(going_on, 99)), home.recent(listed(*decided))]
+    view = home.view(sections)
+    assert not [b for b in view["blocks"] if "no room here" in json.dumps(b)], "all three sections have room"
+    check_view(view, ("home",))
+
+
+@pytest.mark.parametrize("section", [[words("x")] * 300, [words("é" * 3000)] * 90])
+def test_what_has_no_room_is_left_out_and_said(section: list[Block]) -> None:
+    """R14"""
+    view = home.view([section])
+    check_view(view, ("home",))
+    assert len(view["blocks"]) <= 100 and size_of(view["blocks"]) < 210_000
+    assert "no room here" in json.dumps(view["blocks"][-2])
+
+
+def test_every_waiting_request_leads_to_its_own_card() -> None:
+    """R1"""
+    asked = [request(run=f"r{n}") for n in range(5)]
+    links = {r.id: f"https://example.slack.com/archives/C0APPROVALS/p{r.id}" for r in asked}
+    for made, entry in zip(asked, home.entries(Listed(asked, links, 5)), strict=True):
+        found = json.dumps(entry)
+        assert [other for other in map(RequestId, links) if f"/p{other}|" in found] == [made.id]

@@ -1,0 +1,216 @@
+"""A Home over the local Slack: drawn when it is opened, live for those whom something concerns, at a pace."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot import flows
+from bot.core.ids import GroupId, UserId
+from bot.core.people import Actor, Reviewers
+from bot.core.ports import Lease
+from bot.core.requests import Request, Verb
+from bot.slack.answering import Desk
+from bot.slack.homes import Homes
+from bot.slack.poster import Poster
+from bot.slack.scribe import Scribe
+from bot.store.outbox import Outbox
+from bot.store.overview import Overview
+from bot.store.store import Store
+from localslack import LocalSlack, text_of
+from localslack.person import Person
+from tests.making import ALICE, BOB, HERE, attempt, question, rules
+from tests.slack.botting import Show, a_desk, away
+from tests.storing import NoQueue
+
+
+@asynccontextmanager
+async def living(slack: LocalSlack, store: Store, desk: Desk, each: float = 0.1) -> AsyncIterator[Homes]:
+    """A scribe at work, and Homes that it tells of what it drew."""
+    span = timedelta(seconds=each)
+    homes = Homes(store, Overview(store), desk.directory, desk.client, HERE, desk.link, each=span, pace=span / 10)
+    poster = Poster(desk.client, store, HERE, slack.url)
+    scribe = Scribe(store, Outbox(store), poster, "web-1", drawn=homes.changed)
+    tasks = [asyncio.create_task(scribe.run()), asyncio.create_task(homes.run())]
+    try:
+        yield homes
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def shown(person: Person, *words: str, without: str = "⟦") -> str:
+    """The Home's text once it has all of the words, and not that one."""
+
+    def now() -> str:
+        return text_of(person.home.json) if person.home else ""
+
+    await person.slack.wait_for(lambda _: all(w in now() for w in words) and without not in now(), what=f"{words}")
+    return now()
+
+
+def published(slack: LocalSlack) -> list[str]:
+    return [call.args["user_id"] for call in slack.calls if call.method == "views.publish"]
+
+
+async def decided(store: Store, request: Request, verb: Verb = Verb.APPROVE) -> Request:
+    return await flows.decide(store, NoQueue(), request.id, attempt(request, BOB, verb, name=request.id))
+
+
+async def test_a_home_shows_what_waits_for_whom_with_a_way_to_the_card(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, show: Show
+) -> None:
+    card = await show(await flows.ask(store, lease, question()))
+    bob, alice = slack.user("bob"), slack.user("alice")
+    await bob.open_home()
+    text = await shown(bob, "Waiting for you (1)", "send this mail", "<@U0ALICE>", "<#C0GENERAL>", "Expires")
+    assert f"archives/C0APPROVALS/p{card.ts.replace('.', '')}|open the card" in text
+    assert "None goes on" in text and "None yet" in text
+    await alice.open_home()
+    text = await shown(alice, "Nothing waits for you", "Your runs (1)", "Waits: send this mail", "10% off")
+    assert "Waiting for a decision" in text
+
+
+async def test_a_group_s_request_waits_for_its_members(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R9: by what Slack says of the group; what it does not say is told, and nothing is guessed."""
+    await store.set_defaults(rules(reviewers=Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))))
+    await flows.ask(store, lease, question())
+    slack.faults.add("error", on="usergroups.users.list", error="fatal_error", times=None)
+    bob, dave = slack.user("bob"), slack.user("dave")
+    await bob.open_home()
+    assert "send this mail" not in await shown(bob, "did not say whether you are in <!subteam^S0REVIEWERS>")
+    slack.faults.clear()
+    await bob.open_home()
+    await shown(bob, "Waiting for you (1)", "send this mail")
+    await dave.open_home()
+    await shown(dave, "Nothing waits for you")
+
+
+@pytest.mark.parametrize("who", ["greta", "sam"])
+async def test_nothing_is_listed_for_those_who_may_not_decide(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, who: str
+) -> None:
+    """R9: even where somebody named them."""
+    person = slack.user(who)
+    await store.set_defaults(rules(reviewers=Reviewers(frozenset({BOB, UserId(person.id)}))))
+    await flows.ask(store, lease, question())
+    await person.open_home()
+    assert "send this mail" not in await shown(person, "Your runs")
+
+
+async def test_while_slack_does_not_say_who_somebody_is_nothing_is_listed(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R9"""
+    await flows.ask(store, lease, question())
+    slack.faults.add("error", on="users.info", error="fatal_error", times=None)
+    bob = slack.user("bob")
+    await bob.open_home()
+    assert "send this mail" not in await shown(bob, "did not say whether you may decide")
+
+
+async def test_an_open_home_follows_what_happens_and_others_are_left_alone(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R6: drawn from the store, after the card stands."""
+    bob, alice, dave = (slack.user(name) for name in ("bob", "alice", "dave"))
+    async with living(slack, store, bot):
+        for person in (bob, alice, dave):
+            await person.open_home()
+            await shown(person, "Recent decisions")
+        asked = await flows.ask(store, lease, question())
+        assert "open the card" in await shown(bob, "Waiting for you (1)", "send this mail")
+        await shown(alice, "Waits: send this mail")
+        await decided(store, asked, Verb.REJECT)
+        await shown(bob, "Nothing waits for you", "Rejected", "<@U0BOB>")
+        await shown(alice, "Rejected", without="Waits:")
+        await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+        await shown(alice, "None goes on", "|open>")
+    assert published(slack).count("U0DAVE") == 1, "nothing of this concerns Dave"
+    assert "U0CAROL" not in published(slack), "who has not opened it gets no Home"
+
+
+async def test_a_burst_is_a_few_drawings_and_the_last_one_is_right(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    bob = slack.user("bob")
+    async with living(slack, store, bot, each=1.0):
+        await bob.open_home()
+        await shown(bob, "Nothing waits")
+        started = asyncio.get_running_loop().time()
+        for number in range(20):
+            await flows.ask(store, lease, question(f"mail {number}", agent=f"agent {number}"))
+            await slack.wait_for(lambda _, n=number: len(slack.channel("#approvals").messages) > n)  # type: ignore[misc]
+        await shown(bob, "Waiting for you (20)", "and 5 more", without="not posted yet")
+        took = asyncio.get_running_loop().time() - started
+    assert published(slack).count("U0BOB") <= 2 + took / 1.0
+
+
+async def test_the_messages_tab_is_not_a_home(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    bob = slack.user("bob")
+    await bob.open_home("messages")
+    await bob.open_home()
+    await shown(bob, "Waiting for you")
+    await bot.drain()
+    assert published(slack) == ["U0BOB"]
+
+
+async def test_an_event_delivered_twice_ends_in_the_same_home(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R8"""
+    slack.faults.add("deliver_twice", on="app_home_opened")
+    bob = slack.user("bob")
+    await bob.open_home()
+    await shown(bob, "Nothing waits")
+    await bot.drain()
+    assert published(slack) == ["U0BOB"] * 2
+
+
+async def test_a_home_says_when_the_store_is_away(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R7"""
+    bob = slack.user("bob")
+    async with away(store):
+        await bob.open_home()
+        await shown(bob, "store cannot be reached", "is kept")
+    await bob.open_home()
+    await shown(bob, "Nothing waits")
+
+
+@pytest.mark.parametrize("fault", ["ratelimited", "server_error", "lost_request"])
+async def test_a_home_that_slack_did_not_take_is_drawn_later(
+    slack: LocalSlack, store: Store, bot: Desk, fault: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R21"""
+    monkeypatch.setattr("bot.slack.homes.LATER", timedelta(seconds=0.1))
+    options = {"ratelimited": {"retry_after": 1}, "server_error": {"status": 503}, "lost_request": {}}[fault]
+    slack.faults.add(fault, on="views.publish", times=3, **options)
+    bob = slack.user("bob")
+    async with living(slack, store, bot) as homes:
+        await homes.opened(BOB, HERE)
+        await shown(bob, "Nothing waits")
+
+
+async def test_a_process_that_drew_something_older_draws_again(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R6: two processes, one of which read before the other and drew after it."""
+    bob = slack.user("bob")
+    slack.faults.add("delay", on="views.publish", seconds=1)
+    slow = Homes(store, Overview(store), bot.directory, bot.client, HERE, bot.link, each=timedelta(seconds=0.1))
+    running = asyncio.create_task(slow.run())  # and no scribe that would tell it of what happens
+    opening = asyncio.create_task(slow.opened(BOB, HERE))
+    await slack.wait_for(lambda _: not slack.faults.active, what="what the first one read, on its way")
+    async with a_desk(slack, store) as (other, _, _):
+        await flows.ask(store, lease, question())
+        await other.homes.draw(BOB, HERE)
+        await shown(bob, "Waiting for you (1)")
+        assert not opening.done()
+    await opening
+    await shown(bob, "Waiting for you (1)")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
