@@ -196,9 +196,9 @@ class RunContext:
         return result.to_text(), result.is_error
 
     def executor(self, agent: str, executor: CodeExecutor, *, ask: Ask = None) -> GatedExecutor:
-        """`CodeExecutorAgent(name, run.executor(name, …), approval_func=approved_by_the_executor)`: people see the code
-        whole before it runs, and it runs at most once in the life of the run. It is started when it is needed, and
-        stopped with the run in this process."""
+        """`CodeAgent(name, run.executor(name, …))` (`agents.code_agent`): people see the code whole before it runs, and
+        it runs at most once in the life of the run. It is started when it is needed, and stopped with the run in this
+        process."""
         gated = GatedExecutor(agent, executor, self._gate, self._journal, self._once, self.give_up, ask)
         self._to_stop.append((f"The executor of “{agent}”", gated.stop))
         return gated

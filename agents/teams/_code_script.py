@@ -6,12 +6,12 @@ from typing import Final
 
 from autogen_core.models import LLMMessage, UserMessage
 
+from agents.code_agent import RAN
 from agents.demo_model import reviewers_words
 from agents.demo_writer import NOTE
 from agents.outcomes import was_answered, why_not
 
 FENCE: Final = "```"
-RAN: Final = "Ran to its end."
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:

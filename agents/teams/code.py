@@ -4,20 +4,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from autogen_agentchat.agents import AssistantAgent, CodeExecutorAgent
+from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import FunctionalTermination, MaxMessageTermination
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
-from autogen_core import CancellationToken
-from autogen_core.code_executor import CodeBlock, CodeResult
 
+from agents.code_agent import RAN, CodeAgent
 from agents.context import RunContext
-from agents.executors import approved_by_the_executor, code_executor
+from agents.executors import code_executor
 from agents.outcomes import why_not
 from agents.teams import Conclusion, Team, last_words
-from agents.teams._code_script import FENCE, RAN, play
+from agents.teams._code_script import FENCE, play
 from bot.core.options import Option
 
 MESSAGES: Final = 40
@@ -29,25 +28,12 @@ the whole corrected program. If people answered in words, work them in and write
 allowed to run, or has done what was wanted, say so in a few sentences without any {FENCE}."""
 
 
-class Runner(CodeExecutorAgent):
-    """AutoGen's, but code that was not allowed to run is not said to have run."""
-
-    async def execute_code_block(
-        self, code_blocks: list[CodeBlock], cancellation_token: CancellationToken
-    ) -> CodeResult:
-        result = await self._code_executor.execute_code_blocks(code_blocks, cancellation_token)
-        if not why_not(result.output):
-            ended = RAN if result.exit_code == 0 else f"Ended with exit code {result.exit_code}."
-            result.output = f"{ended} Output:\n{result.output.strip() or '(nothing)'}"
-        return result
-
-
 def build(run: RunContext) -> AutoGenTeam:
     """Coder, runner, coder …, until the coder writes no more code."""
     coder = AssistantAgent("coder", run.model("coder"), model_client_stream=True, system_message=_CODER)
     within = timedelta(seconds=int(run.options["seconds"]))
     executor = code_executor(run.settings.data_dir / "code" / run.run.id, within=within)
-    runner = Runner("runner", run.executor("coder", executor), approval_func=approved_by_the_executor)
+    runner = CodeAgent("runner", run.executor("coder", executor))
     return RoundRobinGroupChat(
         [coder, runner], termination_condition=FunctionalTermination(_summed_up) | MaxMessageTermination(MESSAGES)
     )

@@ -1,0 +1,29 @@
+"""AutoGen's code executor agent, which says of code that was not allowed to run that it ran and failed: this one not."""
+
+from typing import Any, Final
+
+from autogen_agentchat.agents import CodeExecutorAgent
+from autogen_core import CancellationToken
+from autogen_core.code_executor import CodeBlock, CodeResult
+
+from agents.executors import GatedExecutor, approved_by_the_executor
+from agents.outcomes import why_not
+
+RAN: Final = "Ran to its end."
+"""Begins what is said of code that ended well."""
+
+
+class CodeAgent(CodeExecutorAgent):
+    """`CodeAgent("runner", run.executor("coder", code_executor(folder)))`. What people answered comes unchanged (R16)."""
+
+    def __init__(self, name: str, executor: GatedExecutor, **more: Any) -> None:
+        super().__init__(name, executor, approval_func=approved_by_the_executor, **more)
+
+    async def execute_code_block(
+        self, code_blocks: list[CodeBlock], cancellation_token: CancellationToken
+    ) -> CodeResult:
+        result = await self._code_executor.execute_code_blocks(code_blocks, cancellation_token)
+        if not why_not(result.output):
+            ended = RAN if result.exit_code == 0 else f"Ended with exit code {result.exit_code}."
+            result.output = f"{ended} Output:\n{result.output.strip() or '(nothing)'}"
+        return result
