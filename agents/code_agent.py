@@ -1,4 +1,4 @@
-"""AutoGen's code executor agent, which says of code that was not allowed to run that it ran and failed: this one not."""
+"""AutoGen's code executor agent says of code that was not allowed to run that it ran and failed; this one does not."""
 
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ RAN: Final = "Ran to its end."
 
 
 class CodeAgent(CodeExecutorAgent):
-    """`CodeAgent("runner", run.executor("coder", code_executor(folder)))`. What people answered comes unchanged (R16)."""
+    """`CodeAgent("runner", run.executor("coder", code_executor(folder)))`; people's answers come unchanged (R16)."""
 
     def __init__(self, name: str, executor: GatedExecutor, **more: Any) -> None:
         super().__init__(name, executor, approval_func=approved_by_the_executor, **more)
