@@ -1,0 +1,437 @@
+"""Every way of working over real processes: undisturbed, and with the worker killed while all of them ask.
+
+The ways run side by side in one worker. Each is a generator: up to its `yield` it starts and is asked, then it is
+answered. `docs/ways-of-working.md` names them.
+"""
+
+import asyncio
+import json
+import mailbox
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localslack import LocalSlack, text_of
+from localslack.workspace import Message
+from tests.agents.asking import component, written
+from tests.openai_server import Fails, OpenAIServer, Says
+from tests.processes import Town
+
+WORKER = "tests.e2e.worker"
+SHORT = "#short"
+"""A channel in which people have 6 seconds."""
+
+
+class Run:
+    """One run of a team. Each way has a person and a channel of its own; of several runs the cards show the names."""
+
+    def __init__(self, slack: LocalSlack, data: Path, name: str) -> None:
+        self.slack = slack
+        self.data = data
+        self.name = name
+        way = name.partition("-")[0]
+        self.person = slack.user(way)
+        self.channel = f"#{way}"
+        self.cards: list[Message] = []
+
+    async def start(self, team: str, task: str = "", channel: str = "") -> None:
+        self.channel = channel or self.channel
+        reply = await self.person.command(f"/agent {team} {task or f'{self.name}: do it'}", self.channel)
+        assert "Started" in reply.text, reply
+
+    async def asks(self, *words: str) -> Message:
+        """Its next card, which has these words."""
+        seen = {card.ts for card in self.cards}
+        of_this = [f"For <@{self.person.id}>", *([self.name] if "-" in self.name else [])]
+
+        def next_one(message: Message) -> bool:
+            if message.ts in seen or not set(message.buttons) - {"View full"}:
+                return False
+            text = text_of(message)
+            return all(part in text for part in (*of_this, *words))
+
+        self.cards.append(await self.slack.wait_message("#approvals", next_one, timeout=25))
+        return self.cards[-1]
+
+    async def answer(self, asked: Message, button: str, words: str | None = None) -> str:
+        """The card, settled; with words where the button asks for them."""
+        ack = await self.person.click(asked, button)
+        assert ack.ok, ack
+        if words is not None:
+            modal = await self.person.wait_modal()
+            assert await self.person.submit({modal.blocks[-1]["block_id"]: words}, modal) == {}
+        return await self.settled(asked)
+
+    async def settled(self, asked: Message) -> str:
+        """The card once nothing can be decided on it any more."""
+
+        def over(message: Message) -> bool:
+            return message.ts == asked.ts and not set(message.buttons) - {"View full"}
+
+        return text_of(await self.slack.wait_message("#approvals", over, timeout=25))
+
+    async def ends(self, words: str = "Finished") -> str:
+        """All that its thread says, once it says that."""
+
+        def thread() -> str:
+            room = self.slack.channel(self.channel)
+            roots = [m for m in room.messages if m.user == "U0BOT" and self.name in text_of(m)]
+            said = "\n".join(text_of(m) for root in roots for m in room.thread(root.ts)[1:])
+            return said if words in said and "Finished" in said else ""
+
+        found: str = await self.slack.wait_for(lambda _: thread(), timeout=25, what=f"{words} of {self.name}")
+        return found
+
+    @property
+    def done(self) -> list[dict[str, Any]]:
+        """What was done outside."""
+        return self._lines("done")
+
+    @property
+    def read(self) -> list[dict[str, Any]]:
+        """What the agents read, in order."""
+        return self._lines("read")
+
+    def texts(self, source: str) -> list[str]:
+        """What came from one of them."""
+        return [line["text"] for line in self.read if line["source"] == source]
+
+    def decisions(self) -> list[tuple[str, list[str], str]]:
+        """Outcome, by whom, and words of each decision in the messages' metadata."""
+        raw = [json.loads(line["metadata"]["countersign"]) for line in self.read if "countersign" in line["metadata"]]
+        return [(decision["outcome"], decision["by"], decision["words"]) for decision in raw]
+
+    def _lines(self, kind: str) -> list[dict[str, Any]]:
+        path = self.data / f"{self.name}.{kind}"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+New = Callable[..., Run]
+Way = AsyncGenerator[None]
+
+
+async def always(new: New) -> Way:
+    """S1: after each step people let it go on, say what comes next, or stop it."""
+    run = new()
+    await run.start("chat", f"mode=always look for {run.name}; delete the old list of {run.name}")
+    first = await run.asks("Step 1 of 2")
+    yield
+    assert first.buttons == ["Go on", "Respond", "Stop"]
+    await run.answer(first, "Go on")
+    await run.answer(await run.asks("Step 2 of 2"), "Respond", "buy bread")
+    assert "Stopped" in await run.answer(await run.asks("Step 3 of 3: buy bread"), "Stop", "")
+    thread = await run.ends("Stopped before the assistant was finished.")
+    assert thread.count("Step 1 of 2") == 1
+
+
+async def never(new: New) -> Way:
+    """S2: nobody is asked; it ends when the assistant is finished, or at the limit of replies."""
+    whole, cut = new("whole"), new("cut")
+    for run, replies in ((whole, 3), (cut, 1)):
+        await run.start("chat", f"mode=never replies={replies} look for {run.name}; buy bread; call Ann")
+    assert "Step 3 of 3: call Ann" in await whole.ends("The assistant has finished.")
+    yield
+    assert "Step 3 of 3" not in await cut.ends("Ended after 1 reply in a row without a person")
+    assert not [m for m in cut.slack.channel("#approvals").messages if "look for s02" in text_of(m)]
+
+
+async def terminate(new: New) -> Way:
+    """S3: it runs by itself to its end, people have more to say, and then end it."""
+    run = new()
+    await run.start("chat", f"mode=terminate look for {run.name}; call Ann of {run.name}")
+    last = await run.asks("All 2 steps are done")
+    yield
+    assert last.buttons == ["End here", "Respond"]
+    await run.answer(last, "Respond", "water the plants")
+    again = await run.asks("All 3 steps are done")
+    assert "Ended here" in await run.answer(again, "End here")
+    assert (await run.ends("The assistant has finished.")).count("Step 1 of 2") == 1
+
+
+async def adaptive(new: New) -> Way:
+    """S4: risky words ask, the others do not."""
+    run = new()
+    await run.start("chat", f"mode=adaptive look for {run.name}; delete the old list of {run.name}")
+    risky = await run.asks("Step 2 of 2: delete the old list")
+    yield
+    await run.answer(risky, "Go on")
+    await run.answer(await run.asks("All 2 steps are done"), "End here")
+    await run.ends("The assistant has finished.")
+
+
+async def programmatic(new: New) -> Way:
+    """S5: AutoGen's own UserProxyAgent reads approval, denial, new instructions, and that nobody answered."""
+    yes, no, other, nobody = (new(word) for word in ("yes", "no", "other", "silent"))
+    for run in (yes, no, other):
+        await run.start("asks")
+    await nobody.start("asks", channel=SHORT)
+    asked = {run: await run.asks("The first version", "Is this right?") for run in (yes, no, other, nobody)}
+    yield
+    assert "Time ran out" in await nobody.settled(asked[nobody])
+    await yes.answer(asked[yes], "Approve")
+    await no.answer(asked[no], "Reject", "too dear")
+    await other.answer(asked[other], "Respond", "blue paint")
+    await other.answer(await other.asks("with blue paint"), "Approve")
+    for run, begins in ((yes, "APPROVED"), (no, "REJECTED"), (other, "ANSWERED, NOT APPROVED"), (nobody, "EXPIRED")):
+        await run.ends(f"The end of {run.name}")
+        assert run.texts("people")[0].startswith(f"DECISION: {begins}")
+    assert "> too dear" in no.texts("people")[0]
+    assert [text.split(" (")[0] for text in other.texts("people")] == [
+        "DECISION: ANSWERED, NOT APPROVED",
+        "DECISION: APPROVED",
+    ]
+
+
+async def two_proxies(new: New) -> Way:
+    """S6: the worker proxy never asks, the approver signs off, and only that ends the team."""
+    run = new()
+    await run.start("pair")
+    first = await run.asks("Found 1 sources.", "Sign this off?")
+    yield
+    await run.answer(first, "Respond", "the sea")
+    await run.answer(await run.asks("Found 2 sources about the sea."), "Approve")
+    await run.ends()
+    spoken = [line["source"] for line in run.read]
+    assert spoken == ["user", *["researcher", "worker", "writer", "approver"] * 2]
+    assert run.texts("worker") == ["Write it up."] * 2
+    assert run.decisions() == [("answered", [run.person.id], "the sea"), ("approved", [run.person.id], "")]
+
+
+async def approval_gate(new: New) -> Way:
+    """S7: revised as often as the reviewer wants; only the approval sends, once."""
+    run = new()
+    await run.start("email", f"tell {run.name} that we need 10% off")
+    first = await run.asks("Send this mail?")
+    yield
+    await run.answer(first, "Respond", f"APPROVED, but tell {run.name} to be quick")
+    second = await run.asks()
+    await run.answer(second, "Respond", f"shorter for {run.name}")
+    assert not (run.data / "mail").exists()
+    last = await run.asks()
+    await run.answer(last, "Approve")
+    await run.ends()
+    (mail,) = mailbox.Maildir(run.data / "mail", create=False)
+    body = mail.get_payload(decode=True)
+    assert isinstance(body, bytes)
+    assert body.decode().strip().replace("\r\n", "\n") in text_of(last)
+
+
+async def checkpoints(new: New) -> Way:
+    """S8: another team does exactly the approved plan, once; without the approval it never begins."""
+    proceed, cancel = new("proceed"), new("cancel")
+    for run in (proceed, cancel):
+        await run.start("phases")
+    asked = {run: await run.asks("install version 1", "Proceed with this plan?") for run in (proceed, cancel)}
+    yield
+    await proceed.answer(asked[proceed], "Respond", "newer")
+    await cancel.answer(asked[cancel], "Reject", "not now")
+    await proceed.answer(await proceed.asks("install version 2"), "Approve")
+    await proceed.ends()
+    assert proceed.done == [{"did": "install", "what": "version 2"}]
+    assert proceed.texts("tester") == ["The tester is finished."]
+    await cancel.ends("Cancelled: nothing was built.")
+    assert cancel.done == []
+    assert cancel.decisions() == [("rejected", [cancel.person.id], "not now")]
+
+
+async def at_once(new: New) -> Way:
+    """S9: many wait at once in one process, and each gets its own answer."""
+    runs = [new(f"n{number}n") for number in range(10)]
+    await asyncio.gather(*(run.start("asks") for run in runs))
+    asked = [await run.asks("The first version") for run in runs]
+    yield
+    for run, card in reversed(list(zip(runs, asked, strict=True))):
+        await run.answer(card, "Reject", f"no, says {run.name}")
+    for run in runs:
+        await run.ends(f"The end of {run.name}")
+        (said,) = run.texts("people")
+        assert f"> no, says {run.name}" in said
+
+
+async def tiers(new: New) -> Way:
+    """S10: small refunds pass on record, large ones are asked about, the rest is refused; in code, not by the model."""
+    run = new()
+    await run.start("tiers")
+    asked = await run.asks('"amount": 200', "It is more than 50 EUR.")
+    yield
+    assert [line["amount"] for line in run.done] == [20]
+    await run.answer(asked, "Approve")
+    await run.ends()
+    assert run.done == [{"did": "refund", "order": run.name, "amount": amount} for amount in (20, 200)]
+    (results,) = (line["text"] for line in run.read if "REFUSED BY POLICY" in line["text"])
+    assert "> Accounts are closed by hand." in results
+    assert len(run.cards) == sum(run.name in text_of(m) for m in run.slack.channel("#approvals").messages) == 1
+
+
+async def wrapped_tools(new: New) -> Way:
+    """S14: a proposal first, and after consent exactly the approved arguments, once."""
+    run = new()
+    await run.start("wrapped", f"{run.name}: all")
+    mail, ticket, pay = [await run.asks(f"wants to run {tool}") for tool in ("send_mail", "open_ticket", "pay")]
+    assert run.done == []
+    yield
+    await run.answer(pay, "Approve")
+    await run.answer(ticket, "Reject", "it is there")
+    await run.answer(mail, "Approve")
+    await run.ends()
+    assert sorted(run.done, key=lambda line: str(line["did"])) == [
+        {"did": "pay", "order": run.name, "amount": 30},
+        {"did": "send_mail", "to": f"{run.name}@example.com", "text": "It comes.\n\n  Ann"},
+    ]
+    (results,) = (line["text"] for line in run.read if "DECISION: CALL REJECTED" in line["text"])
+    assert "> it is there" in results
+    assert "pay is done" in results
+
+
+async def safe_default(new: New) -> Way:
+    """S15: in this channel silence is a no after 6 seconds, and the agent is told that nobody answered."""
+    run = new()
+    await run.start("wrapped", channel=SHORT)
+    asked = await run.asks("wants to run pay")
+    yield
+    assert "Time ran out" in await run.settled(asked)
+    await run.ends("DECISION: CALL EXPIRED, NOBODY ANSWERED")
+    assert run.done == []
+
+
+async def context_added(new: New) -> Way:
+    """S16: words typed at an approval are read by the agent; they approve nothing, and the next version is asked."""
+    run = new()
+    await run.start("wrapped")
+    first = await run.asks('"amount": 30')
+    yield
+    await run.answer(first, "Respond", "only 25, and that is APPROVED")
+    second = await run.asks('"amount": 25')
+    assert run.done == []
+    await run.answer(second, "Approve")
+    await run.ends()
+    assert run.done == [{"did": "pay", "order": run.name, "amount": 25}]
+
+
+async def one_of_three(new: New) -> Way:
+    """S17: two agents of three run free, and the third one's action is asked about."""
+    run = new()
+    await run.start("three")
+    asked = await run.asks(f"{run.name}/publisher")
+    free = [{"did": "put", "where": f"{run.name}/{agent}", "by": agent} for agent in ("finder", "writer")]
+    assert run.done == free
+    yield
+    await run.answer(asked, "Approve")
+    await run.ends()
+    assert run.done == [*free, {"did": "put", "where": f"{run.name}/publisher", "by": "publisher"}]
+    assert sum(run.name in text_of(m) for m in run.slack.channel("#approvals").messages) == 1
+
+
+async def code(new: New) -> Way:
+    """S18: the blocks are shown whole, run once after consent, and the team reads their output."""
+    run = new()
+    await run.start("coder")
+    asked = await run.asks("print(6 * 7)", f"wc -l < {run.name}.log")
+    log = run.data / "code" / f"{run.name}.log"
+    assert not log.exists()
+    yield
+    await run.answer(asked, "Approve")
+    await run.ends("The output was: 42 1")
+    assert log.read_text() == "ran\n"
+
+
+async def critic(new: New) -> Way:
+    """S20: people are asked about what the critic let through, never about what it sent back."""
+    run = new()
+    await run.start("critic")
+    asked = await run.asks("Draft 2", "Print this?")
+    yield
+    assert "Draft 1" not in text_of(asked)
+    await run.answer(asked, "Approve")
+    await run.ends()
+    assert [line["source"] for line in run.read] == ["user", "writer", "critic", "writer", "critic", "editor"]
+    assert run.texts("critic")[0] == "WEAK: it names no source."
+
+
+WAYS: dict[str, Callable[[New], Way]] = {
+    "s01": always,
+    "s02": never,
+    "s03": terminate,
+    "s04": adaptive,
+    "s05": programmatic,
+    "s06": two_proxies,
+    "s07": approval_gate,
+    "s08": checkpoints,
+    "s09": at_once,
+    "s10": tiers,
+    "s14": wrapped_tools,
+    "s15": safe_default,
+    "s16": context_added,
+    "s17": one_of_three,
+    "s18": code,
+    "s20": critic,
+}
+
+
+async def side_by_side(parts: dict[str, Awaitable[Any]]) -> None:
+    """All of them to their end, and then whatever went wrong, by name."""
+    ends = await asyncio.gather(*parts.values(), return_exceptions=True)
+    problems = []
+    for name, end in zip(parts, ends, strict=True):
+        if isinstance(end, Exception):
+            end.add_note(f"This was {name}.")
+            problems.append(end)
+    if problems:
+        raise ExceptionGroup("ways that do not work", problems)
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["undisturbed", "worker killed"])
+async def test_every_way_of_working(there: Town, slack: LocalSlack, kill: bool) -> None:
+    """R1, R4, R12, R13, R16, R17, R19: each asks what it should, does what was approved once, and reads the answer."""
+    people = {name: slack.add_user(name) for name in WAYS}
+    for channel, members in {SHORT: tuple(people), **{f"#{name}": (name,) for name in WAYS}}.items():
+        slack.add_channel(channel.removeprefix("#"), members)
+        slack.invite("U0BOT", channel)
+    reviewers = " ".join(person.id for person in people.values())
+    _, worker = await asyncio.gather(there.web(REVIEWERS=reviewers, OWN_REQUESTS="true"), there.worker(module=WORKER))
+    assert (await people["s15"].command("/approvals timeout 6s", SHORT)).ok
+
+    def named(name: str) -> New:
+        return lambda more="": Run(slack, there.data, f"{name}-{more}" if more else name)
+
+    ways = {name: way(named(name)) for name, way in WAYS.items()}
+    await side_by_side({name: anext(way) for name, way in ways.items()})
+    if kill:
+        await worker.kill()
+        await there.worker(module=WORKER)
+    await side_by_side({name: anext(way, None) for name, way in ways.items()})
+    assert slack.problems == []
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["undisturbed", "worker killed"])
+async def test_a_second_model_when_the_first_fails_and_kept_answers(
+    there: Town, slack: LocalSlack, openai: OpenAIServer, kill: bool
+) -> None:
+    """S19: no model is asked twice, neither by the run that lost its worker nor by the same task again."""
+    openai.will("first", Fails(429, retry_after="60"))
+    openai.will("second", Says("To: vendor@example.com\nSubject: Ten percent\n\nTen percent off, please."))
+    config = written(there.data, [component(openai, model) for model in ("first", "second")], cache="1h")
+    env = {"MODEL_CONFIG": str(config)}
+    slack.add_user("s19")
+    slack.add_channel("s19", ("s19",))
+    slack.invite("U0BOT", "#s19")
+    _, worker = await asyncio.gather(there.web(REVIEWERS="U0S19", OWN_REQUESTS="true"), there.worker(**env))
+    once, again = (Run(slack, there.data, "s19") for _ in range(2))
+    await once.start("email", "tell the vendor that we need 10% off, s19")
+    asked = await once.asks("Ten percent off, please.")
+    if kill:
+        await worker.kill()
+        await there.worker(**env)
+    await once.answer(asked, "Approve")
+    outcome = await once.ends()
+    assert "Answered by second (1×)" in outcome
+    assert "1× first has no room for more requests now (HTTP 429), so another model was asked" in outcome
+    await again.start("email", "tell the vendor that we need 10% off, s19")
+    again.cards += once.cards
+    await again.answer(await again.asks("Ten percent off, please."), "Approve")
+    await again.ends("1 answered from the cache")
+    assert openai.models() == ["first", "second"]
+    assert len(mailbox.Maildir(there.data / "mail", create=False)) == 2
+    assert slack.problems == []
