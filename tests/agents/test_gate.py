@@ -334,7 +334,7 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
     house: House, ask: Any, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R19: closed, and the other runs go on meanwhile."""
-    monkeypatch.setattr("agents.policies.WITHIN", timedelta(milliseconds=50))
+    monkeypatch.setattr("agents.verdicts.WITHIN", timedelta(milliseconds=50))
     await house.start()
     STUCK.clear()
     before = time.monotonic()
