@@ -431,7 +431,7 @@ async def test_a_second_model_when_the_first_fails_and_kept_answers(
     await again.start("email", "tell the vendor that we need 10% off, s19")
     again.cards += once.cards
     await again.answer(await again.asks("Ten percent off, please."), "Approve")
-    await again.ends("1 answered from the cache")
+    await again.ends("1 from the cache")
     assert openai.models() == ["first", "second"]
     assert len(mailbox.Maildir(there.data / "mail", create=False)) == 2
     assert slack.problems == []
