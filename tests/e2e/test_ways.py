@@ -350,6 +350,39 @@ async def critic(new: New) -> Way:
     assert run.texts("critic")[0] == "WEAK: it names no source."
 
 
+SEEN = {
+    "spaces": ["⟦9,998 spaces⟧ rm -rf /"],
+    "middle": ["rm -rf /"],
+    "bidi": ["⟦U+202E⟧", "⟦U+2066⟧rm -rf /⟦U+2069⟧"],
+    "look": ["r\u043e⟦U+043E⟧m", "rm -rf /"],
+    "binary": ["rm -rf /"],
+    "huge": ["rm -rf /"],
+}
+
+
+async def hidden_commands(new: New) -> Way:
+    """R13, R14, R15: what hides is seen before anybody can approve it, through a real tool and a real card."""
+    runs = {hiding: new(hiding) for hiding in SEEN}
+    asked = {}
+    for hiding, run in runs.items():
+        await run.start("shell")
+        asked[hiding] = await run.asks("wants to run shell")
+    yield
+    for hiding, run in runs.items():
+        card, parts = asked[hiding], SEEN[hiding]
+        if not all(part in text_of(card) for part in parts):
+            assert "Approve" not in card.buttons
+            await run.person.click(card, "Review…")
+            view = await run.person.wait_modal("rm -rf /")
+            assert all(part in text_of(view.json) for part in parts)
+            await run.person.close()
+        assert not {"\u202e", "\u2066", "\x00", "\x1b"} & set(text_of(card))
+        assert "Rejected" in await run.answer(card, "Reject", "no")
+        await run.ends()
+        assert run.done == []
+        assert any("DECISION: CALL REJECTED" in line["text"] for line in run.read)
+
+
 WAYS: dict[str, Callable[[New], Way]] = {
     "s01": always,
     "s02": never,
@@ -367,6 +400,7 @@ WAYS: dict[str, Callable[[New], Way]] = {
     "s17": one_of_three,
     "s18": code,
     "s20": critic,
+    "r13": hidden_commands,
 }
 
 
