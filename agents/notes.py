@@ -1,0 +1,43 @@
+"""Notes in a folder of text files, which the research team looks into."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Final
+
+MOST: Final = 20
+"""Facts that one search gives."""
+LONGEST_FILE: Final = 1_000_000
+"""Characters of a file that are read."""
+_EXAMPLE: Final = """\
+An example that came with Countersign. Put text files of your own beside this one, and remove it.
+
+Tea is made from the leaves of Camellia sinensis, all kinds of it.
+Green tea is not oxidised, black tea is.
+A pot of tea is best poured after three to five minutes.
+Coffee beans are the seeds of a fruit.
+"""
+
+
+class Notes:
+    """The files *.md and *.txt of a folder; each line that is not empty is a fact."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def search_notes(self, words: str) -> str:
+        """Find the facts in the notes that have one of these words, with the file that each is from."""
+        return await asyncio.to_thread(self._search, words)
+
+    def _search(self, words: str) -> str:
+        if not self._folder.exists():
+            self._folder.mkdir(parents=True)
+            (self._folder / "example.md").write_text(_EXAMPLE, encoding="utf-8")
+        wanted = {word for word in re.findall(r"\w+", words.casefold()) if len(word) > 2}
+        found = []
+        for path in sorted([*self._folder.glob("*.md"), *self._folder.glob("*.txt")]):
+            for line in path.read_text(encoding="utf-8", errors="replace")[:LONGEST_FILE].splitlines():
+                if wanted & set(re.findall(r"\w+", line.casefold())):
+                    found.append(f"- {path.name}: {line.strip().lstrip('-# ')}")
+        more = f"\n({len(found) - MOST} more; search for fewer words.)" if len(found) > MOST else ""
+        return "\n".join(found[:MOST]) + more if found else "No note has any of these words."

@@ -1,0 +1,45 @@
+"""What the agents of the research team say without a model."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from autogen_core.models import FunctionExecutionResultMessage, LLMMessage, UserMessage
+
+from agents.demo_model import Use, reviewers_words, turns
+from agents.demo_writer import NOTE
+from agents.outcomes import why_not
+
+ENOUGH: Final = "ENOUGH"
+FINE: Final = "FINE"
+
+
+def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
+    """The report lists what was found; the critic wants to see sources; words of people become a line of it."""
+    said = [(message.source, str(message.content)) for message in messages if isinstance(message, UserMessage)]
+    task = said[0][1]
+    if agent == "researcher":
+        return _research(task, messages)
+    if agent == "critic":
+        report = next(words for source, words in reversed(said) if source == "writer")
+        wanted = "[" not in report.replace(NOTE, "") and "- " in report
+        words = "Say which file each fact is from." if wanted else "Each fact names its file, and nothing was added."
+        return words if wanted else f"{words}\n\n{FINE}"  # people read it above the report, which has the note
+    found = "\n".join(words for source, words in said if source == "researcher")
+    facts = list(dict.fromkeys(re.findall(r"^- (\S+): (.+)$", found, re.MULTILINE)))
+    sources = any(source == "critic" for source, _ in said)
+    wishes = [reviewers_words(words) for source, words in said if source == "approver"]
+    if any(re.search(r"\bshort", wish, re.IGNORECASE) for wish in wishes):
+        facts = facts[:1]
+    lines = [f"- {fact} [{file}]" if sources else f"- {fact}" for file, fact in facts] or ["Nothing was found."]
+    lines += [f"Wished for: {wish}" for wish in wishes if not re.search(r"\bshort", wish, re.IGNORECASE)]
+    return "\n".join([f"Report: {task}", "", *lines, "", NOTE])
+
+
+def _research(task: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
+    results = [r.content for m in messages if isinstance(m, FunctionExecutionResultMessage) for r in m.content]
+    if not results:
+        return [Use("search_notes", {"words": task})]
+    if turns(messages) == 1 and not why_not(results[0]):
+        return f"Found:\n{results[0]}\n\n{NOTE}"
+    return f"There is nothing more in the notes.\n\n{NOTE}\n\n{ENOUGH}"

@@ -1,0 +1,80 @@
+"""Writes code for a task, runs it once people approve it, corrects it after an error, and says what came of it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from autogen_agentchat.agents import AssistantAgent, CodeExecutorAgent
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.conditions import FunctionalTermination, MaxMessageTermination
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core import CancellationToken
+from autogen_core.code_executor import CodeBlock, CodeResult
+
+from agents.context import RunContext
+from agents.executors import approved_by_the_executor, code_executor
+from agents.outcomes import why_not
+from agents.teams import Conclusion, Team, last_words
+from agents.teams._code_script import FENCE, RAN, play
+from bot.core.options import Option
+
+MESSAGES: Final = 40
+"""Of the coder and of what the code said, together; then it ends."""
+_CODER: Final = f"""\
+You solve the task with one program in Python or shell, in a code block that says its language; people read it before it
+runs, so keep it short and plain. It prints what is to be known. You then read what it printed. After an error, write
+the whole corrected program. If people answered in words, work them in and write the whole program again. If it was not
+allowed to run, or has done what was wanted, say so in a few sentences without any {FENCE}."""
+
+
+class Runner(CodeExecutorAgent):
+    """AutoGen's, but code that was not allowed to run is not said to have run."""
+
+    async def execute_code_block(
+        self, code_blocks: list[CodeBlock], cancellation_token: CancellationToken
+    ) -> CodeResult:
+        result = await self._code_executor.execute_code_blocks(code_blocks, cancellation_token)
+        if not why_not(result.output):
+            ended = RAN if result.exit_code == 0 else f"Ended with exit code {result.exit_code}."
+            result.output = f"{ended} Output:\n{result.output.strip() or '(nothing)'}"
+        return result
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    """Coder, runner, coder …, until the coder writes no more code."""
+    coder = AssistantAgent("coder", run.model("coder"), model_client_stream=True, system_message=_CODER)
+    within = timedelta(seconds=int(run.options["seconds"]))
+    executor = code_executor(run.settings.data_dir / "code" / run.run.id, within=within)
+    runner = Runner("runner", run.executor("coder", executor), approval_func=approved_by_the_executor)
+    return RoundRobinGroupChat(
+        [coder, runner], termination_condition=FunctionalTermination(_summed_up) | MaxMessageTermination(MESSAGES)
+    )
+
+
+def _summed_up(messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> bool:
+    return any(m.source == "coder" and isinstance(m, BaseChatMessage) and FENCE not in m.to_text() for m in messages)
+
+
+async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    """What became of the last program, and the coder's summary."""
+    words = (await last_words(run, result)).words
+    told = [m.to_text() for m in result.messages if isinstance(m, BaseChatMessage) and m.source == "runner"]
+    if not told:
+        return Conclusion("No code was written, so none ran.", words)
+    if why := why_not(told[-1]):
+        before = " What ran before it is in the thread." if any(not why_not(text) for text in told) else ""
+        return Conclusion(f"The code did not run: {why}.{before}", words)
+    ran = "The code was approved and ran." if told[-1].startswith(RAN) else "The code was approved and failed."
+    return Conclusion(ran if _summed_up(result.messages) else f"{ran} Ended after {MESSAGES} messages.", words)
+
+
+TEAM: Final = Team(
+    "code",
+    "writes code, and runs it once it is approved",
+    build,
+    conclude,
+    options=(Option("seconds", "Seconds that a block may run", ("10", "60", "600"), "60", "Then it is ended."),),
+    demo=play,
+)

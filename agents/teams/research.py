@@ -1,0 +1,142 @@
+"""Looks into notes, writes a report, has a critic look at it, and keeps it once people have signed it off."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
+from autogen_agentchat.base import Response, TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, TextMessage
+from autogen_agentchat.teams import SelectorGroupChat
+from autogen_core import CancellationToken
+
+from agents.answers import DecisionTermination, decision_in
+from agents.context import RunContext
+from agents.modes import Mode, last_line
+from agents.notes import Notes
+from agents.teams import Conclusion, Team
+from agents.teams._research_script import ENOUGH, FINE, play
+from bot.core.errors import ActionFailed
+from bot.core.options import Option
+from bot.core.requests import Request, Status, digest
+
+TURNS: Final = 4
+"""How often the researcher is sent on, at most."""
+_RESEARCHER: Final = f"""\
+You look for facts in the notes, by search_notes, and list them with the file that each is from. When you are sent on,
+look for what is missing. When nothing is, write {ENOUGH} on a last line of its own."""
+_WRITER: Final = """\
+You write a short report from what the researcher found, and from nothing else; each fact names its file. When somebody
+wants it otherwise, write the whole report again. Answer with the report alone."""
+_CRITIC: Final = f"""\
+You look at the report before people do: is each fact one that the researcher found, and is the task answered? Say in a
+few sentences what is wrong, for the writer. If nothing is, say so, and write {FINE} on a last line of its own."""
+_OVER: Final = frozenset(Status) - {Status.PENDING, Status.ANSWERED}
+
+
+class Editor(BaseChatAgent):
+    """Code, no model: puts the report and what the critic says of it into one text, which people then judge."""
+
+    def __init__(self) -> None:
+        super().__init__("editor", "Shows people the report, and what the critic says of it")
+
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage,)
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        report, critic = (
+            next(m.to_text() for m in reversed(messages) if m.source == who) for who in ("writer", "critic")
+        )
+        verdict = critic.strip().removesuffix(FINE).strip()
+        return Response(chat_message=TextMessage(content=f"The critic: {verdict}\n\n{report}", source=self.name))
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    """A group chat: specialists, a worker who sends them on and asks nobody, and an approver who signs off."""
+    notes = Notes(run.settings.data_dir / "research")
+    tools = run.tools("researcher", [notes.search_notes], ask=False, idempotent=True)
+    researcher = AssistantAgent(
+        "researcher", run.model("researcher"), workbench=tools, system_message=_RESEARCHER, max_tool_iterations=6
+    )
+    worker = run.reviewer(
+        "worker",
+        mode=Mode.NEVER,
+        is_termination_msg=lambda message: False,  # the next speaker is chosen below
+        default_auto_reply=f"Go on: what is missing? Nothing: {ENOUGH}.",
+    )
+    return SelectorGroupChat(
+        [
+            researcher,
+            worker,
+            AssistantAgent("writer", run.model("writer"), model_client_stream=True, system_message=_WRITER),
+            AssistantAgent("critic", run.model("critic"), system_message=_CRITIC),
+            Editor(),
+            run.reviewer("approver", title="Sign off this report?"),
+        ],
+        model_client=run.model("selector"),  # never asked: _next always knows
+        selector_func=partial(_next, rounds=int(run.options["rounds"])),
+        termination_condition=DecisionTermination(_OVER, sources={"approver"}),
+    )
+
+
+def _next(thread: Sequence[BaseAgentEvent | BaseChatMessage], rounds: int) -> str:
+    said = [message for message in thread if isinstance(message, BaseChatMessage)]
+    match said[-1].source:
+        case "researcher":
+            sent_on = sum(message.source == "worker" for message in said)
+            return "writer" if sent_on >= TURNS or last_line(ENOUGH)(said[-1]) else "worker"
+        case "worker" | "user":
+            return "researcher"
+        case "critic":
+            last = max((n for n, message in enumerate(said) if message.source == "approver"), default=0)
+            often = sum(message.source == "critic" for message in said[last:]) >= rounds
+            return "editor" if often or last_line(FINE)(said[-1]) else "writer"
+        case before:
+            return {"writer": "critic", "editor": "approver"}.get(before, "writer")
+
+
+async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    """Keep what was signed off, byte for byte as it was shown, or say why nothing was kept."""
+    decision = decision_in(result.messages[-1])
+    if decision is None:
+        return Conclusion("The team ended without a decision; nothing was kept.")
+    request = await run.request(decision.request)
+    report = request.question.content
+    why = f" Their words: “{decision.words}”" if decision.words else ""
+    if decision.outcome is Status.APPROVED:
+        path = run.settings.data_dir / "research" / "reports" / f"{run.run.id}.md"
+        kept = await run.step("keep", lambda: _keep(request, path), content=f"{request.id} {request.digest}")
+        return Conclusion(f"{'Signed off' if decision.by else 'Approved by timeout'}.{why} {kept}", report)
+    if decision.outcome is Status.EXPIRED:
+        return Conclusion("Nobody answered in time; the report was not kept.", report)
+    return Conclusion(f"The report was not kept: it was {decision.outcome}.{why}", report)
+
+
+async def _keep(request: Request, path: Path) -> str:
+    if digest(request.question) != request.digest:
+        raise ActionFailed("What was approved is not what would be kept, so nothing was kept.")
+
+    def write() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(request.question.content, encoding="utf-8")
+
+    await asyncio.to_thread(write)
+    return f"The report was kept as research/reports/{path.name}."
+
+
+TEAM: Final = Team(
+    "research",
+    "looks into notes and writes a report",
+    build,
+    conclude,
+    options=(
+        Option("rounds", "How often the critic may send it back", ("1", "2", "3"), "2", "Then people see it anyway."),
+    ),
+    demo=play,
+)

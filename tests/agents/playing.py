@@ -1,0 +1,72 @@
+"""A run of one of the teams with the demo model, and people who judge what it asks."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from agents import teams
+from bot import flows
+from bot.core.calls import canonical
+from bot.core.ids import RunId
+from bot.core.requests import Request, Verb
+from bot.core.runs import Run, Status
+from tests.agents.house import ANN, CHANNEL, WORKSPACE, House, Silent
+from tests.agents.test_gate import expire
+
+
+@dataclass
+class Playing:
+    """One run; `seen` are the requests so far."""
+
+    house: House
+    seen: list[Request]
+
+    async def asked(self) -> Request:
+        """The next request."""
+        request = await self.house.asked(not_this=self.seen[-1] if self.seen else None)
+        self.seen.append(request)
+        return request
+
+    async def says(self, verb: Verb, words: str = "", **arguments: Any) -> Request:
+        """A decision about the newest request; `arguments` are changed ones."""
+        request = self.seen[-1]
+        if verb is Verb.EXPIRE:
+            await expire(self.house, request)
+            return request
+        edited = ""
+        if arguments:
+            assert request.question.call is not None
+            edited = canonical({**json.loads(request.question.call.arguments), **arguments})
+        chosen = (words,) if verb is Verb.CHOOSE else ()
+        return await self.house.decide(request, verb, "" if chosen else words, arguments=edited, chosen=chosen)
+
+    async def over(self) -> Run:
+        """The run at its end, which is no failure."""
+        run = await self.house.over()
+        assert run.status is Status.FINISHED, run.result
+        return run
+
+    async def passed(self) -> list[tuple[str, str]]:
+        """Tool and reason of each call that a policy let pass or refused, in the audit."""
+        events = await self.house.events()
+        kinds = {"call_passed": "", "call_refused": "refused: "}
+        return [(e["tool"], kinds[e["type"]] + e["why"]) for e in events if e["type"] in kinds]
+
+    async def audit(self) -> list[str]:
+        """What became of the requests, in the audit; an open one is “asked”."""
+        events = [e for e in await self.house.events() if e["type"] in ("request_asked", "request_decided")]
+        return [e["outcome"] if e["type"] == "request_decided" else "asked" for e in events]
+
+
+@asynccontextmanager
+async def playing(house: House, team: str, task: str, **options: str) -> AsyncIterator[Playing]:
+    """The run, at work."""
+    await house.store.announce("a test", teams.find().infos(), timedelta(seconds=15))
+    start = {"workspace": WORKSPACE, "channel": CHANNEL, "requester": ANN, "team": team, "task": task}
+    await flows.start(house.store, Silent(), run=RunId("r1"), options=options, **start)
+    async with house.worker() as worker:
+        worker.advance()
+        yield Playing(house, [])

@@ -1,0 +1,68 @@
+"""The code team: shown whole, run after approval, corrected after an error, summed up."""
+
+import pytest
+
+from agents.executors import UNBOXED
+from agents.teams import code
+from bot.core.requests import Kind, Verb
+from tests.agents.house import House
+from tests.agents.playing import playing
+
+pytest_plugins = ["tests.redis_server"]
+
+
+@pytest.fixture(autouse=True)
+def without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+
+
+async def test_code_runs_after_approval_is_corrected_after_an_error_and_summed_up(house: House) -> None:
+    """S18, R13: each program is shown whole, with the warning that there is no sandbox."""
+    async with playing(house, "code", "add up 3, 4 and 35") as play:
+        first = await play.asked()
+        assert (first.question.kind, first.question.agent) == (Kind.CODE, "coder")
+        assert first.question.content.startswith("python:\n\n#")
+        assert "things = [3, 4, 35]\nprint(sum(thing))" in first.question.content
+        assert UNBOXED in first.question.notes
+        await play.says(Verb.APPROVE)
+        second = await play.asked()
+        assert "print(sum(things))" in second.question.content
+        await play.says(Verb.APPROVE)
+        run = await play.over()
+    assert run.result == "The code was approved and ran."
+    assert "42" in run.words
+    assert code.FENCE not in run.words
+
+
+@pytest.mark.parametrize(
+    ("verb", "why", "event"),
+    [
+        (Verb.REJECT, "it was rejected", "rejected"),
+        (Verb.EXPIRE, "nobody answered in time", "expired"),
+    ],
+)
+async def test_code_that_is_not_approved_does_not_run_and_is_not_said_to_have(
+    house: House, verb: Verb, why: str, event: str
+) -> None:
+    """R16, R17: AutoGen's own agent would tell the model that the script ran."""
+    async with playing(house, "code", "count these words") as play:
+        await play.asked()
+        await play.says(verb)
+        run = await play.over()
+        assert run.result == f"The code did not run: {why}."
+        assert why in run.words
+        assert not any("script ran" in line.words for line in run.progress)
+        assert event in await play.audit()
+    assert [path for path in (house.folder / "code").rglob("*") if path.is_file()] == []
+
+
+async def test_words_of_a_reviewer_become_part_of_the_next_program(house: House) -> None:
+    """S16: it is shown beside what was refused."""
+    async with playing(house, "code", "count these words") as play:
+        first = await play.asked()
+        await play.says(Verb.RESPOND, "say hello, too")
+        second = await play.asked()
+        assert second.question.before == first.question.content
+        assert "print('say hello, too')" in second.question.content
+        await play.says(Verb.REJECT)
+        await play.over()
