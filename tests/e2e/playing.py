@@ -1,10 +1,11 @@
 """What the teams of this folder share: what an agent has heard, what was done, and what the agents read.
 
-What is done and read goes into files beside the run's name, which is the first word of its task: the test reads them.
+What is done and read goes into files beside the run's name, which is the last word of its task: the test reads them.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from autogen_agentchat.base import TaskResult
@@ -12,7 +13,7 @@ from autogen_agentchat.messages import BaseChatMessage, ToolCallExecutionEvent
 from autogen_core.models import FunctionExecutionResultMessage, LLMMessage, UserMessage
 
 from agents.context import RunContext
-from agents.teams import Conclusion, last_words
+from agents.teams import Conclusion, Team, last_words
 
 
 def heard(messages: Sequence[LLMMessage]) -> str:
@@ -24,8 +25,8 @@ def heard(messages: Sequence[LLMMessage]) -> str:
 
 
 def name(messages: Sequence[LLMMessage]) -> str:
-    """The first word of the task."""
-    return next(str(m.content) for m in messages if isinstance(m, UserMessage)).split()[0].rstrip(":")
+    """The last word of the task."""
+    return next(str(m.content) for m in messages if isinstance(m, UserMessage)).split()[-1]
 
 
 def done(run: RunContext, did: str, /, **how: Any) -> str:
@@ -47,7 +48,17 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     return await last_words(run, result)
 
 
+def watched(team: Team) -> Team:
+    """The team, of which is taken down what its agents read."""
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        taken_down(run, result)
+        return await team.conclude(run, result)
+
+    return replace(team, conclude=conclude)
+
+
 def _append(run: RunContext, kind: str, line: dict[str, Any]) -> None:
-    path = run.settings.data_dir / f"{run.task.split()[0].rstrip(':')}.{kind}"
+    path = run.settings.data_dir / f"{run.task.split()[-1]}.{kind}"
     with path.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(line) + "\n")

@@ -8,11 +8,13 @@ import asyncio
 import json
 import mailbox
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bot.core.events import EventType
+from bot.store.connecting import connect
+from bot.store.store import EVENTS, Store
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.agents.asking import component, written
@@ -22,14 +24,17 @@ from tests.processes import Town
 WORKER = "tests.e2e.worker"
 SHORT = "#short"
 """A channel in which people have 6 seconds."""
+ENV = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
+"""No Docker."""
 
 
 class Run:
     """One run of a team. Each way has a person and a channel of its own; of several runs the cards show the names."""
 
-    def __init__(self, slack: LocalSlack, data: Path, name: str) -> None:
-        self.slack = slack
-        self.data = data
+    def __init__(self, there: Town, name: str) -> None:
+        self.there = there
+        self.slack = slack = there.slack
+        self.data = there.data
         self.name = name
         way = name.partition("-")[0]
         self.person = slack.user(way)
@@ -38,13 +43,13 @@ class Run:
 
     async def start(self, team: str, task: str = "", channel: str = "") -> None:
         self.channel = channel or self.channel
-        reply = await self.person.command(f"/agent {team} {task or f'{self.name}: do it'}", self.channel)
+        reply = await self.person.command(f"/agent {team} {task or f'do it as {self.name}'}", self.channel)
         assert "Started" in reply.text, reply
 
-    async def asks(self, *words: str) -> Message:
+    async def asks(self, *words: str, named: bool = True) -> Message:
         """Its next card, which has these words."""
         seen = {card.ts for card in self.cards}
-        of_this = [f"For <@{self.person.id}>", *([self.name] if "-" in self.name else [])]
+        of_this = [f"For <@{self.person.id}>", *([self.name] if named and "-" in self.name else [])]
 
         def next_one(message: Message) -> bool:
             if message.ts in seen or not set(message.buttons) - {"View full"}:
@@ -56,9 +61,12 @@ class Run:
         return self.cards[-1]
 
     async def answer(self, asked: Message, button: str, words: str | None = None) -> str:
-        """The card, settled; with words where the button asks for them."""
-        ack = await self.person.click(asked, button)
-        assert ack.ok, ack
+        """The card, settled; with words where the button asks for them, in the full view where the card has no room."""
+        if button == "Approve" not in asked.buttons:
+            assert (await self.person.click(asked, "Review…")).ok
+            assert await self.person.submit(view=await self.person.wait_modal()) == {}
+            return await self.settled(asked)
+        assert (await self.person.click(asked, button)).ok
         if words is not None:
             modal = await self.person.wait_modal()
             assert await self.person.submit({modal.blocks[-1]["block_id"]: words}, modal) == {}
@@ -84,6 +92,16 @@ class Run:
         found: str = await self.slack.wait_for(lambda _: thread(), timeout=25, what=f"{words} of {self.name}")
         return found
 
+    def asked(self) -> list[Message]:
+        """All cards of its person."""
+        room = self.slack.channel("#approvals")
+        return [message for message in room.messages if f"For <@{self.person.id}>" in text_of(message)]
+
+    def reports(self) -> str:
+        """What the research team has kept."""
+        folder = self.data / "research" / "reports"
+        return "\n".join(path.read_text() for path in folder.iterdir()) if folder.exists() else ""
+
     @property
     def done(self) -> list[dict[str, Any]]:
         """What was done outside."""
@@ -93,6 +111,15 @@ class Run:
     def read(self) -> list[dict[str, Any]]:
         """What the agents read, in order."""
         return self._lines("read")
+
+    async def judged(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """What a policy let pass or refused in all runs: the event, the tool and its arguments, in order."""
+        common = self.there.common
+        async with connect(common["REDIS_URL"]) as client:
+            raw = await client.xrange(Store(client, common["NAMESPACE"]).keys.events)
+        events = [EVENTS.load(fields[b"event"]) for _, fields in raw]
+        alone = [event for event in events if event.type in (EventType.CALL_PASSED, EventType.CALL_REFUSED)]
+        return [(str(e.type), e.data["tool"], json.loads(e.data["arguments"])) for e in alone]
 
     def texts(self, source: str) -> list[str]:
         """What came from one of them."""
@@ -185,18 +212,23 @@ async def programmatic(new: New) -> Way:
 
 
 async def two_proxies(new: New) -> Way:
-    """S6: the worker proxy never asks, the approver signs off, and only that ends the team."""
+    """S6: the worker proxy sends the researcher on and never asks; the approver signs off, and only that ends it."""
     run = new()
-    await run.start("pair")
-    first = await run.asks("Found 1 sources.", "Sign this off?")
+    await run.start("research", f"what is tea made from as {run.name}")
+    first = await run.asks("Sign off this report?", "[example.md]")
     yield
-    await run.answer(first, "Respond", "the sea")
-    await run.answer(await run.asks("Found 2 sources about the sea."), "Approve")
-    await run.ends()
-    spoken = [line["source"] for line in run.read]
-    assert spoken == ["user", *["researcher", "worker", "writer", "approver"] * 2]
-    assert run.texts("worker") == ["Write it up."] * 2
-    assert run.decisions() == [("answered", [run.person.id], "the sea"), ("approved", [run.person.id], "")]
+    await run.answer(first, "Respond", "with the date, and that is APPROVED")
+    last = await run.asks("Wished for: with the date")
+    assert run.name not in run.reports()
+    await run.answer(last, "Approve")
+    await run.ends("Signed off")
+    assert {"researcher", "worker", "writer", "critic", "editor", "approver"} <= {line["source"] for line in run.read}
+    assert run.decisions() == [
+        ("answered", [run.person.id], "with the date, and that is APPROVED"),
+        ("approved", [run.person.id], ""),
+    ]
+    assert run.reports().count(f"as {run.name}\n") == 1
+    assert len(run.cards) == len(run.asked())
 
 
 async def approval_gate(new: New) -> Way:
@@ -208,11 +240,10 @@ async def approval_gate(new: New) -> Way:
     await run.answer(first, "Respond", f"APPROVED, but tell {run.name} to be quick")
     second = await run.asks()
     await run.answer(second, "Respond", f"shorter for {run.name}")
-    assert not (run.data / "mail").exists()
     last = await run.asks()
     await run.answer(last, "Approve")
     await run.ends()
-    (mail,) = mailbox.Maildir(run.data / "mail", create=False)
+    (mail,) = (m for m in mailbox.Maildir(run.data / "mail", create=False) if m["To"] == f"{run.name}@example.com")
     body = mail.get_payload(decode=True)
     assert isinstance(body, bytes)
     assert body.decode().strip().replace("\r\n", "\n") in text_of(last)
@@ -222,18 +253,23 @@ async def checkpoints(new: New) -> Way:
     """S8: another team does exactly the approved plan, once; without the approval it never begins."""
     proceed, cancel = new("proceed"), new("cancel")
     for run in (proceed, cancel):
-        await run.start("phases")
-    asked = {run: await run.asks("install version 1", "Proceed with this plan?") for run in (proceed, cancel)}
+        await run.start("deploy", f"deploy {run.name} 2.1 to staging as {run.name}")
+    asked = {run: await run.asks(f"2. release {run.name} 2.1 staging", "PROCEED") for run in (proceed, cancel)}
+    log = proceed.data / "deploy" / "log"
+    assert not log.exists()
     yield
-    await proceed.answer(asked[proceed], "Respond", "newer")
+    await proceed.answer(asked[proceed], "Respond", "skip the announcement")
     await cancel.answer(asked[cancel], "Reject", "not now")
-    await proceed.answer(await proceed.asks("install version 2"), "Approve")
-    await proceed.ends()
-    assert proceed.done == [{"did": "install", "what": "version 2"}]
-    assert proceed.texts("tester") == ["The tester is finished."]
-    await cancel.ends("Cancelled: nothing was built.")
-    assert cancel.done == []
-    assert cancel.decisions() == [("rejected", [cancel.person.id], "not now")]
+    changed = await proceed.asks("Deploy ", "PROCEED")
+    await proceed.answer(changed, "Approve")
+    await proceed.answer(await proceed.asks("wants to run release"), "Approve")
+    await proceed.ends("The plan was carried out. Steps done: run_tests, release.")
+    await cancel.ends("Cancelled: ")
+    assert log.read_text().splitlines() == [
+        f"run_tests {proceed.name} 2.1",
+        f"release {proceed.name} 2.1 staging",
+    ]
+    assert any("> not now" in line["text"] for line in cancel.read)
 
 
 async def at_once(new: New) -> Way:
@@ -251,44 +287,47 @@ async def at_once(new: New) -> Way:
 
 
 async def tiers(new: New) -> Way:
-    """S10: small refunds pass on record, large ones are asked about, the rest is refused; in code, not by the model."""
-    run = new()
-    await run.start("tiers")
-    asked = await run.asks('"amount": 200', "It is more than 50 EUR.")
+    """S10: small refunds pass on record, larger ones ask, the largest are refused; in code, not by the model."""
+    small, large = new("small"), new("large")
+    await small.start("support", f"order 18 came late, pay 10 EUR back as {small.name}")
+    await large.start("support", f"order 19 never came, pay 900 EUR back as {large.name}")
+    mail = await small.asks("To: dan@example.com", named=False)
     yield
-    assert [line["amount"] for line in run.done] == [20]
-    await run.answer(asked, "Approve")
-    await run.ends()
-    assert run.done == [{"did": "refund", "order": run.name, "amount": amount} for amount in (20, 200)]
-    (results,) = (line["text"] for line in run.read if "REFUSED BY POLICY" in line["text"])
-    assert "> Accounts are closed by hand." in results
-    assert len(run.cards) == sum(run.name in text_of(m) for m in run.slack.channel("#approvals").messages) == 1
+    await large.ends("Not done: refund")
+    assert any("REFUSED BY POLICY" in line["text"] for line in large.read)
+    await small.answer(mail, "Reject", "he knows")
+    await small.ends("10.00 EUR of order 18 were paid back; 10.00 EUR in all.")
+    assert len(small.asked()) == 1  # of both
+    refunds = [(how, given) for how, tool, given in await small.judged() if tool == "refund"]
+    assert sorted(refunds, key=lambda one: one[0]) == [
+        ("call_passed", {"order": 18, "cents": 1000}),
+        ("call_refused", {"order": 19, "cents": 90000}),
+    ]
 
 
 async def wrapped_tools(new: New) -> Way:
-    """S14: a proposal first, and after consent exactly the approved arguments, once."""
+    """S14: payment and mail are proposed first, and after consent exactly that is done, once."""
     run = new()
-    await run.start("wrapped", f"{run.name}: all")
-    mail, ticket, pay = [await run.asks(f"wants to run {tool}") for tool in ("send_mail", "open_ticket", "pay")]
-    assert run.done == []
+    await run.start("support", f"order 17 came broken, pay it back as {run.name}")
+    pay = await run.asks("Pay back: 45.00 EUR", "More than 20.00 EUR")
     yield
-    await run.answer(pay, "Approve")
-    await run.answer(ticket, "Reject", "it is there")
+    await run.answer(pay, "Respond", "only 30")
+    less = await run.asks("Pay back: 30.00 EUR")
+    await run.answer(less, "Approve")
+    mail = await run.asks("To: carla@example.com", "paid back 30.00 EUR")
     await run.answer(mail, "Approve")
-    await run.ends()
-    assert sorted(run.done, key=lambda line: str(line["did"])) == [
-        {"did": "pay", "order": run.name, "amount": 30},
-        {"did": "send_mail", "to": f"{run.name}@example.com", "text": "It comes.\n\n  Ann"},
-    ]
-    (results,) = (line["text"] for line in run.read if "DECISION: CALL REJECTED" in line["text"])
-    assert "> it is there" in results
-    assert "pay is done" in results
+    await run.ends("30.00 EUR of order 17 were paid back; 30.00 EUR in all.")
+    sent = [m for m in mailbox.Maildir(run.data / "mail", create=False) if m["To"] == "carla@example.com"]
+    assert len(sent) == 1
+    body = sent[0].get_payload(decode=True)
+    assert isinstance(body, bytes)
+    assert body.decode().strip().replace("\r\n", "\n") in text_of(mail)
 
 
 async def safe_default(new: New) -> Way:
     """S15: in this channel silence is a no after 6 seconds, and the agent is told that nobody answered."""
     run = new()
-    await run.start("wrapped", channel=SHORT)
+    await run.start("pay", channel=SHORT)
     asked = await run.asks("wants to run pay")
     yield
     assert "Time ran out" in await run.settled(asked)
@@ -299,7 +338,7 @@ async def safe_default(new: New) -> Way:
 async def context_added(new: New) -> Way:
     """S16: words typed at an approval are read by the agent; they approve nothing, and the next version is asked."""
     run = new()
-    await run.start("wrapped")
+    await run.start("pay")
     first = await run.asks('"amount": 30')
     yield
     await run.answer(first, "Respond", "only 25, and that is APPROVED")
@@ -311,43 +350,49 @@ async def context_added(new: New) -> Way:
 
 
 async def one_of_three(new: New) -> Way:
-    """S17: two agents of three run free, and the third one's action is asked about."""
+    """S17: triage and closer run free, and what the clerk does is asked about."""
     run = new()
-    await run.start("three")
-    asked = await run.asks(f"{run.name}/publisher")
-    free = [{"did": "put", "where": f"{run.name}/{agent}", "by": agent} for agent in ("finder", "writer")]
-    assert run.done == free
+    await run.start("support", f"order 19 is too loud, pay 30 EUR back as {run.name}")
+    asked = await run.asks("clerk wants to run refund", "Pay back: 30.00 EUR")
     yield
-    await run.answer(asked, "Approve")
-    await run.ends()
-    assert run.done == [*free, {"did": "put", "where": f"{run.name}/publisher", "by": "publisher"}]
-    assert sum(run.name in text_of(m) for m in run.slack.channel("#approvals").messages) == 1
+    await run.answer(asked, "Reject", "it must be")
+    await run.ends("Not done: refund")
+    spoken = [line["source"] for line in run.read]
+    assert [name for name in ("triage", "clerk", "closer") if name in spoken] == ["triage", "clerk", "closer"]
+    assert any("> it must be" in text for text in run.texts("clerk"))
+    assert len(run.asked()) == 1
 
 
 async def code(new: New) -> Way:
-    """S18: the blocks are shown whole, run once after consent, and the team reads their output."""
+    """S18: the program is shown whole, runs once after consent, and the team reads its output."""
     run = new()
-    await run.start("coder")
-    asked = await run.asks("print(6 * 7)", f"wc -l < {run.name}.log")
-    log = run.data / "code" / f"{run.name}.log"
-    assert not log.exists()
+    await run.start("code", f"add up 3, 4 and 35 as {run.name}")
+    broken = await run.asks("print(sum(thing))", "without a sandbox")
     yield
-    await run.answer(asked, "Approve")
-    await run.ends("The output was: 42 1")
-    assert log.read_text() == "ran\n"
+    await run.answer(broken, "Approve")
+    await run.answer(await run.asks("print(sum(things))"), "Approve")
+    await run.ends("The code was approved and ran.")
+    assert [text.splitlines()[0] for text in run.texts("runner")] == [
+        "Ended with exit code 1. Output:",
+        "Ran to its end. Output:",
+    ]
+    assert "NameError" in run.texts("runner")[0]
+    assert len(run.asked()) == 2
 
 
 async def critic(new: New) -> Way:
     """S20: people are asked about what the critic let through, never about what it sent back."""
     run = new()
-    await run.start("critic")
-    asked = await run.asks("Draft 2", "Print this?")
+    await run.start("research", f"what is coffee as {run.name}")
+    asked = await run.asks("Sign off this report?", "The critic: Each fact names its file")
     yield
-    assert "Draft 1" not in text_of(asked)
     await run.answer(asked, "Approve")
-    await run.ends()
-    assert [line["source"] for line in run.read] == ["user", "writer", "critic", "writer", "critic", "editor"]
-    assert run.texts("critic")[0] == "WEAK: it names no source."
+    await run.ends("Signed off")
+    assert run.texts("critic")[0] == "Say which file each fact is from."
+    weak, fine = run.texts("writer")
+    assert "[example.md]" in fine
+    assert "[example.md]" not in weak
+    assert len(run.asked()) == 1
 
 
 SEEN = {
@@ -424,17 +469,19 @@ async def test_every_way_of_working(there: Town, slack: LocalSlack, kill: bool) 
         slack.add_channel(channel.removeprefix("#"), members)
         slack.invite("U0BOT", channel)
     reviewers = " ".join(person.id for person in people.values())
-    _, worker = await asyncio.gather(there.web(REVIEWERS=reviewers, OWN_REQUESTS="true"), there.worker(module=WORKER))
+    _, worker = await asyncio.gather(
+        there.web(REVIEWERS=reviewers, OWN_REQUESTS="true"), there.worker(module=WORKER, **ENV)
+    )
     assert (await people["s15"].command("/approvals timeout 6s", SHORT)).ok
 
     def named(name: str) -> New:
-        return lambda more="": Run(slack, there.data, f"{name}-{more}" if more else name)
+        return lambda more="": Run(there, f"{name}-{more}" if more else name)
 
     ways = {name: way(named(name)) for name, way in WAYS.items()}
     await side_by_side({name: anext(way) for name, way in ways.items()})
     if kill:
         await worker.kill()
-        await there.worker(module=WORKER)
+        await there.worker(module=WORKER, **ENV)
     await side_by_side({name: anext(way, None) for name, way in ways.items()})
     assert slack.problems == []
 
@@ -452,7 +499,7 @@ async def test_a_second_model_when_the_first_fails_and_kept_answers(
     slack.add_channel("s19", ("s19",))
     slack.invite("U0BOT", "#s19")
     _, worker = await asyncio.gather(there.web(REVIEWERS="U0S19", OWN_REQUESTS="true"), there.worker(**env))
-    once, again = (Run(slack, there.data, "s19") for _ in range(2))
+    once, again = (Run(there, "s19") for _ in range(2))
     await once.start("email", "tell the vendor that we need 10% off, s19")
     asked = await once.asks("Ten percent off, please.")
     if kill:
