@@ -6,15 +6,15 @@ texts themselves stand in `agents.wording`.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from autogen_agentchat.base import TerminatedException, TerminationCondition
-from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
 from agents import wording
+from agents.terminations import MetadataTermination
 from bot.core.differences import changed_fields
 from bot.core.ids import Digest, RequestId, UserId
 from bot.core.requests import How, Request, Status
@@ -155,7 +155,7 @@ def _fill(facts: str, request: Request, decision: Decided) -> str:
     return facts.format(by=decision.who(), at=f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "now")
 
 
-class DecisionTermination(TerminationCondition):
+class DecisionTermination(MetadataTermination):
     """Ends a team when people decided one of `outcomes`; `sources` are the humans' agent names, None means all.
 
     It reads the decision from the metadata that `agents.human.Reviewer` writes: an agent that says "APPROVED" ends
@@ -163,26 +163,11 @@ class DecisionTermination(TerminationCondition):
     """
 
     def __init__(self, outcomes: Collection[Status], sources: Collection[str] | None = None) -> None:
+        super().__init__(sources)
         self._outcomes = frozenset(outcomes)
-        self._sources = None if sources is None else frozenset(sources)
-        self._terminated = False
 
-    @property
-    def terminated(self) -> bool:
-        return self._terminated
-
-    async def __call__(self, messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> StopMessage | None:
-        if self._terminated:
-            raise TerminatedException("Termination condition has already been reached")
-        for message in messages:
-            if self._sources is not None and message.source not in self._sources:
-                continue
-            decision = decision_in(message)
-            if decision is not None and decision.outcome in self._outcomes:
-                self._terminated = True
-                words = f"Decision: {decision.outcome} (request {decision.request})"
-                return StopMessage(content=words, source="DecisionTermination")
-        return None
-
-    async def reset(self) -> None:
-        self._terminated = False
+    def why(self, message: BaseAgentEvent | BaseChatMessage) -> str:
+        decision = decision_in(message)
+        if decision is None or decision.outcome not in self._outcomes:
+            return ""
+        return f"Decision: {decision.outcome} (request {decision.request})"
