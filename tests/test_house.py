@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "bot.core": {"bot.core"},
     "bot.flows": {"bot.core"},
     "bot.deadlines": {"bot.core", "bot.flows"},
+    "bot.memory": set(),
     "bot.metrics": {"bot.core", "prometheus_client"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
@@ -35,6 +36,7 @@ MAY_IMPORT = {
         "slack_sdk",
         "aiohttp",
         "uvicorn",
+        "regex",
     },
     "agents": {
         "bot.core",

@@ -4,10 +4,10 @@ A step is a program of its name in the folder `deploy/steps` of the data folder;
 line into `deploy/log` instead, and says so.
 """
 
-import asyncio
-import os
+import re
+import shlex
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any, Final
 
 from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
@@ -21,17 +21,18 @@ from autogen_core import CancellationToken
 
 from agents.context import RunContext
 from agents.outcomes import results, why_not
-from agents.policies import Tier
+from agents.policies import Policy, Proposal, Tier, Verdict
+from agents.steps import ONLY, STEPS, Steps
 from agents.teams import Conclusion, Team, last_words
 from agents.teams._deploy_script import CARRY_OUT, play
 from bot.core.options import Option
 
-STEPS: Final = "run_tests <service> <version>; release <service> <version> <environment>; announce <words>"
 CHANGES: Final = 20
 """How often people are shown a plan, at most."""
 
 _PLANNER: Final = f"""\
-You plan a deployment. A plan is a title and, below it, numbered steps, each on a line of its own, each one of: {STEPS}.
+You plan a deployment. A plan is a title and, below it, numbered steps, each on a line of its own, and each one of:
+{"; ".join(STEPS.values())}
 If the task does not say to which environment, ask people with ask_human, with options. Then call {CARRY_OUT} with the
 whole plan: people judge it, and another team carries out what they approved. If they answer in words, work the words in
 and call it again with the whole new plan. When it is over, say in a sentence what was done and what was not."""
@@ -40,52 +41,13 @@ You carry out the plan that you are given, and nothing besides it: one step in e
 the order of the plan. When every step is done, say so without calling a tool."""
 
 
-class Steps:
-    """What a step does outside."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    async def run_tests(self, service: str, version: str) -> str:
-        """Run the tests of a version of a service."""
-        return await self._do("run_tests", service, version)
-
-    async def release(self, service: str, version: str, environment: str) -> str:
-        """Bring a version of a service to an environment."""
-        return await self._do("release", service, version, environment)
-
-    async def announce(self, words: str) -> str:
-        """Tell everybody."""
-        return await self._do("announce", words)
-
-    async def _do(self, step: str, *words: str) -> str:
-        program = self._folder / "steps" / step
-        if os.access(program, os.X_OK):
-            running = await asyncio.create_subprocess_exec(
-                program.resolve(), *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-            )
-            said = (await running.communicate())[0].decode(errors="replace")[-2000:]
-            if running.returncode:
-                raise RuntimeError(f"The program of the step ended with {running.returncode}. It said:\n{said}")
-            return said or "Done; the program said nothing."
-        line = " ".join((step, *words)).replace("\n", " ")
-        await asyncio.to_thread(self._write, line)
-        return (
-            f"Only “{line}” was written into deploy/log: there is no program deploy/steps/{step}, so nothing else was."
-        )
-
-    def _write(self, line: str) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "log").open("a") as log:
-            log.write(f"{line}\n")
-
-
 class Foreman(BaseChatAgent):
     """Code, no model: counts what was done, and ends the work at the first step that was not."""
 
     def __init__(self) -> None:
         super().__init__("foreman", "Stops the work at the first step that is not done")
         self._done: list[str] = []
+        self._only: list[str] = []
 
     @property
     def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
@@ -96,26 +58,29 @@ class Foreman(BaseChatAgent):
         over = "The plan was carried out."
         if isinstance(last, ToolCallSummaryMessage):
             self._done += [result.name for result in last.results if not result.is_error]
+            self._only += [result.name for result in last.results if result.content.startswith(ONLY)]
             failed = next((result for result in last.results if result.is_error), None)
             if failed is None:
                 words = "Go on with the next step; if there is none, say so."
                 return Response(chat_message=TextMessage(content=words, source=self.name))
             over = f"Stopped at {failed.name}: {why_not(failed.content) or 'it failed'}; nothing after it was done."
         done = f"Steps done: {', '.join(self._done) or 'none'}."
+        if self._only:
+            done += f" {ONLY}, because they have no program in deploy/steps: {', '.join(self._only)}."
         return Response(chat_message=StopMessage(content=f"{over} {done}", source=self.name))
 
     async def on_reset(self, cancellation_token: CancellationToken) -> None:
-        self._done = []
+        self._done, self._only = [], []
 
 
 def build(run: RunContext) -> AutoGenTeam:
     """A planner, whose tool is another team that gets the approved plan as its task."""
     steps = Steps(run.settings.data_dir / "deploy")
-    each = run.options["ask"] == "each"
     tools = run.tools(
         "operator",
         [steps.run_tests, steps.release, steps.announce],
-        ask=True if each else {"run_tests": Tier.PASS, "release": Tier.ASK, "announce": Tier.PASS},
+        ask=policy(steps, each=run.options["ask"] == "each"),
+        show={name: partial(step_drawn, line) for name, line in STEPS.items()},
     )
     operator = AssistantAgent("operator", run.model("operator"), workbench=tools, system_message=_OPERATOR)
     operators = RoundRobinGroupChat(
@@ -127,6 +92,23 @@ def build(run: RunContext) -> AutoGenTeam:
         "planner", run.model("planner"), workbench=planning, system_message=_PLANNER, max_tool_iterations=CHANGES
     )
     return RoundRobinGroupChat([planner], max_turns=1)
+
+
+def policy(steps: Steps, *, each: bool) -> Policy:
+    """Releases ask, or each step; the card says where nothing but the log would be written."""
+
+    def judge(proposal: Proposal) -> Verdict:
+        if not each and proposal.tool != "release":
+            return Verdict(Tier.PASS, "It is safe, and people have seen the plan.")
+        real = steps.program(proposal.tool) is not None
+        return Verdict(Tier.ASK, "" if real else f"{ONLY}: there is no program deploy/steps/{proposal.tool}.")
+
+    return judge
+
+
+def step_drawn(line: str, arguments: dict[str, Any]) -> str:
+    """`release <service> <version>` with the arguments in their places, quoted where one could pass for two."""
+    return re.sub(r"<(\w+)>", lambda found: shlex.quote(str(arguments[found[1]])), line)
 
 
 def drawn(arguments: dict[str, Any]) -> str:

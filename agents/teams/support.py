@@ -4,7 +4,6 @@ The orders are in the file `support/shop.db` of the data folder, with three to t
 """
 
 from collections import defaultdict
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from autogen_agentchat.agents import AssistantAgent
@@ -13,14 +12,12 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 
 from agents.context import RunContext
-from agents.delivery import deliver
-from agents.mail import MailProblem, parse, to_message
+from agents.counter import Counter
 from agents.outcomes import results, why_not
 from agents.policies import Policy, Proposal, Tier, Verdict
 from agents.shop import Shop, euros
 from agents.teams import Conclusion, Team, last_words
 from agents.teams._support_script import play
-from agents.tools import idempotency_key
 from bot.core.options import Option
 
 MOST: Final = 50_000
@@ -33,42 +30,6 @@ You do what the customer should get, by your tools: refund, send_mail (after a r
 open_ticket. Some calls are judged by people. When a call is not approved, do what its answer says; never bring its
 outcome about by another call. When nothing is left to do, say what was done and what was not."""
 _CLOSER: Final = "You sum up for a colleague, in two sentences, what was done for the customer and what was not."
-
-
-class Counter:
-    """The tools of the shop's counter."""
-
-    def __init__(self, run: RunContext) -> None:
-        self._run = run
-        self.shop = Shop(run.settings.data_dir / "support" / "shop.db")
-
-    async def look_up(self, order: int) -> str:
-        """Look up an order by its number."""
-        found = await self.shop.order(order)
-        return (
-            f"Order {found.id}: {found.item}, {euros(found.cents)} paid by {found.customer} <{found.mail}>, "
-            f"{euros(found.refunded)} of it paid back."
-        )
-
-    async def refund(self, order: int, cents: int, idempotency_key: str) -> str:
-        """Pay back some of an order, in whole cents."""
-        found = await self.shop.refund(order, cents, idempotency_key)
-        return f"{euros(cents)} of order {order} were paid back; {euros(found.refunded)} in all."
-
-    async def open_ticket(self, order: int, words: str, idempotency_key: str) -> str:
-        """Open a ticket about an order, for colleagues."""
-        return f"Ticket {await self.shop.ticket(order, words, idempotency_key)} was opened."
-
-    async def send_mail(self, to: str, subject: str, body: str) -> str:
-        """Send a mail to a customer."""
-        mail = parse(f"To: {to}\nSubject: {subject}\n\n{body}")
-        if isinstance(mail, MailProblem):
-            raise ValueError(f"The mail was not sent. {mail.sentence}")
-        settings = self._run.settings
-        name = f"<{idempotency_key()}@{settings.mail_from.partition('@')[2]}>"
-        message = to_message(mail, settings.mail_from, name, datetime.now(UTC))
-        smtp = settings.smtp_url.get_secret_value() if settings.smtp_url else None
-        return await deliver(message, smtp, settings.data_dir / "mail")
 
 
 def build(run: RunContext) -> AutoGenTeam:
@@ -135,14 +96,17 @@ def ticket_drawn(arguments: dict[str, Any]) -> str:
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     """What the clerk did, by what the tools returned, and what was not done, and why."""
-    done, left = [], []
+    done: list[str] = []
+    left: dict[str, str] = {}
     for call in results(result.messages):
-        if not call.is_error:
-            done += [call.content.rpartition("The result of the changed call:\n")[2]] if call.name != "look_up" else []
-        else:
-            left.append(f"{call.name} ({why_not(call.content) or call.content[:200]})")
+        if call.is_error:
+            left[call.name] = why_not(call.content) or call.content[:200]
+        elif call.name != "look_up":
+            left.pop(call.name, None)  # it was another version that was not approved
+            done.append(call.content.rpartition("The result of the changed call:\n")[2])
+    not_done = ", ".join(f"{name} ({why})" for name, why in left.items())
     said = f"Done: {' '.join(done)}" if done else "Nothing was done."
-    return Conclusion(said + (f" Not done: {', '.join(left)}." if left else ""), (await last_words(run, result)).words)
+    return Conclusion(said + (f" Not done: {not_done}." if left else ""), (await last_words(run, result)).words)
 
 
 TEAM: Final = Team(

@@ -14,7 +14,7 @@ from bot.core.policy import say_duration
 from bot.core.requests import Decision, Kind, Question, Request, Verb
 from bot.core.runs import Run
 from bot.core.settling import approved_by_timeout
-from bot.slack import wording
+from bot.slack import choosing, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.content import TITLE, complete, on_card
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
@@ -24,7 +24,7 @@ APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
 RESPOND: Final = "decide_respond"
 EDIT: Final = "decide_edit"
-CHOOSE: Final = "decide_choose"
+CHOOSE: Final = choosing.CHOOSE
 REVIEW: Final = "review_request"
 VIEW_FULL: Final = "view_full"
 
@@ -86,7 +86,7 @@ def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
         blocks.append(votes(request))
     blocks.append(_deadline(request))
     own = " · the requester may decide too" if request.rules.own_requests else ""
-    blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}")))
+    blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}"), *_why_me(request)))
     blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request)})
     asks = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
     return Drawing(f"{asks} (for <@{request.requester}>)", blocks)
@@ -230,11 +230,11 @@ def _usage(usage: runs.Usage) -> Block:
 
 def _buttons(request: Request) -> list[Block]:
     value, question = Handle(request.id, request.digest).write(), request.question
-    buttons = [
-        button(label, _ACTIONS[verb], value, style)
-        for verb, label, style in wording.of(question.kind).buttons
-        if verb in question.offers
-    ]
+    buttons: list[Block] = []
+    for verb, label, style in wording.of(question.kind).buttons:
+        if verb in question.offers:
+            one = button(label, _ACTIONS[verb], value, style)
+            buttons += choosing.buttons(question, one) if verb is Verb.CHOOSE else [one]
     if complete(question):
         return buttons + ([button("Arguments", VIEW_FULL, value)] if question.call else [])
     for made in buttons:  # nobody approves by one click what the card does not show
@@ -242,6 +242,15 @@ def _buttons(request: Request) -> list[Block]:
             label = made["text"]["text"]
             made |= {"action_id": REVIEW, "text": plain("Review…" if label == "Approve" else f"{label}…")}
     return buttons
+
+
+def _why_me(request: Request) -> list[Block]:
+    """The rule of the workspace's policy by which these people are asked."""
+    rules = request.rules
+    if not rules.clause:
+        return []
+    why = f": {rules.why}" if rules.why else ""
+    return [plain(f"Why: rule “{rules.clause}”{why}", 300)]
 
 
 def _deadline(request: Request) -> Block:

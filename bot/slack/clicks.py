@@ -13,7 +13,7 @@ from bot.core.ids import AttemptId, short_name
 from bot.core.ports import Seen
 from bot.core.refusals import Refusal
 from bot.core.requests import Request, Status, Verb
-from bot.slack import cards, modals
+from bot.slack import cards, changing, modals
 from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
 from bot.slack.cards import Handle
 from bot.slack.content import complete
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 async def on_click(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Any button: Approve counts at once, Review, Reject and Respond open a window, View full shows everything."""
+    """Any button: Approve and options count at once, the others open a window, View full shows everything."""
 
     async def answer(result: Said | None) -> None:
         await ack()
@@ -75,6 +75,10 @@ async def _click(desk: Desk, body: dict[str, Any]) -> Said:
         return await _approve(desk, body, handle, attempt)
     if name == cards.VIEW_FULL:
         return await open_modal(desk.client, body, modals.full((await _known(desk, handle)).value))
+    if name == cards.EDIT:
+        return await changing.on_edit(desk, body, handle, attempt)
+    if name.startswith(cards.CHOOSE):
+        return await changing.on_choose(desk, body, handle, attempt)
     if name in _OPENS:
         return await _open(desk, body, handle, attempt, _OPENS[name])
     _log.warning("A button that is not known was clicked: %s", name)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.slack import clicks, commands, configuring, modals, reviewing
+from bot.slack import changing, choosing, clicks, commands, configuring, editing, modals, reviewing
 from bot.slack.answering import Desk, Said, tell, who
 
 Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
@@ -18,6 +18,8 @@ SUBMITS: Final[dict[str, Listener]] = {
     modals.START: commands.on_start_submit,
     modals.SETTINGS: configuring.on_settings_submit,
     modals.APPROVE: reviewing.on_review_submit,
+    editing.EDIT: changing.on_edit_submit,
+    choosing.SUBMIT: changing.on_choose_submit,
     modals.REJECT: clicks.on_submit,
     modals.RESPOND: clicks.on_submit,
 }

@@ -3,6 +3,8 @@
 import pytest
 
 from agents.demo_writer import NOTE
+from agents.steps import STEPS
+from agents.teams.deploy import step_drawn
 from bot.core.requests import Kind, Verb
 from tests.agents.house import House
 from tests.agents.playing import playing
@@ -33,7 +35,12 @@ async def test_another_team_carries_out_exactly_the_plan_that_was_approved(house
         await play.says(Verb.APPROVE)
         run = await play.over()
         assert log(house) == WHOLE
-        assert run.result == "The plan was carried out. Steps done: run_tests, release, announce."
+        assert release.question.content == "release shop 2.1 staging"
+        assert release.question.notes == ("Only written into deploy/log: there is no program deploy/steps/release.",)
+        assert run.result == (
+            "The plan was carried out. Steps done: run_tests, release, announce. Only written into deploy/log, because "
+            "they have no program in deploy/steps: run_tests, release, announce."
+        )
         assert NOTE in run.words
         assert [tool for tool, _ in await play.passed()] == ["run_tests", "announce"]
 
@@ -91,7 +98,7 @@ async def test_the_work_stops_at_the_first_step_that_is_not_approved(house: Hous
         await play.says(verb, "not today" if verb is not Verb.EXPIRE else "")
         run = await play.over()
         assert run.result.startswith("Stopped at release: ")
-        assert run.result.endswith("nothing after it was done. Steps done: run_tests.")
+        assert "nothing after it was done. Steps done: run_tests. Only" in run.result
     assert log(house) == WHOLE[:1]
 
 
@@ -137,3 +144,9 @@ async def test_a_step_is_its_program_where_there_is_one_and_its_failure_stops_th
         run = await play.over()
         assert run.result == "Stopped at run_tests: it failed; nothing after it was done. Steps done: none."
     assert log(house) == ["tested shop 2.2"]
+
+
+def test_what_is_drawn_of_a_step_is_never_two_words_for_one() -> None:
+    """R13: nor does an argument fill the place of another."""
+    given = {"service": "shop 2.1", "version": "<environment>", "environment": "staging"}
+    assert step_drawn(STEPS["release"], given) == "release 'shop 2.1' '<environment>' staging"

@@ -70,7 +70,7 @@ async def test_a_small_refund_asks_nobody_and_is_recorded(house: House) -> None:
         run = await play.over()
         [path] = house.mails()
         assert message_from_bytes(path.read_bytes(), policy=default)["Subject"] == "We are sorry"
-        assert "Not done: send_mail (people answered instead of approving it)" in run.result
+        assert "Not done" not in run.result  # what was answered was done in another version
 
 
 async def test_a_refund_that_is_too_large_is_refused_and_nobody_is_asked(house: House) -> None:
