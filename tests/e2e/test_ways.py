@@ -472,7 +472,8 @@ async def test_every_way_of_working(there: Town, slack: LocalSlack, kill: bool) 
     _, worker = await asyncio.gather(
         there.web(REVIEWERS=reviewers, OWN_REQUESTS="true"), there.worker(module=WORKER, **ENV)
     )
-    assert (await people["s15"].command("/approvals timeout 6s", SHORT)).ok
+    changed = await people["s15"].command("/approvals timeout 6s", SHORT)
+    assert changed.ok, changed
 
     def named(name: str) -> New:
         return lambda more="": Run(there, f"{name}-{more}" if more else name)
