@@ -6,18 +6,18 @@ texts themselves stand in `agents.wording`.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from autogen_agentchat.base import TerminatedException, TerminationCondition
-from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
 from agents import wording
+from agents.terminations import MetadataTermination
+from bot.core.differences import changed_fields
 from bot.core.ids import Digest, RequestId, UserId
 from bot.core.requests import How, Request, Status
-from bot.core.secrets import hide_in
 
 METADATA: Final = "countersign"
 """The key of the decision in a message's metadata; its value is JSON, because AutoGen's metadata holds texts."""
@@ -128,32 +128,16 @@ def quoted(words: str) -> str:
 
 
 def changes(request: Request) -> list[str]:
-    """What a reviewer changed in a call, a line for each argument; of secrets only that they were changed."""
+    """What a reviewer changed in a call, a line for each place, secrets hidden."""
     call, decision = request.question.call, request.decision
     if call is None or decision is None or not decision.arguments:
         return []
-    sides = [json.loads(call.arguments), json.loads(decision.arguments)]
-    true = [_leaves(side) for side in sides]
-    seen = [_leaves(hide_in(side, call.hidden)[0]) for side in sides]
-    lines = []
-    for path in sorted(true[0].keys() | true[1].keys()):
-        before, after = (side.get(path) for side in true)
-        if before != after:
-            hidden = any(side.get(path) != shown.get(path) for side, shown in zip(true, seen, strict=True))
-            lines.append(f"- {path}: " + ("changed (hidden)" if hidden else f"{_short(before)} → {_short(after)}"))
-    return lines
+    fields = changed_fields(json.loads(call.arguments), json.loads(decision.arguments), call.hidden)
+    return [f"- {path}: {_short(before)} → {_short(after)}" for path, before, after in fields]
 
 
-def _leaves(value: Any, path: str = "") -> dict[str, str]:
-    """Every value of a JSON text that holds no others, as JSON, by its path."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    if not value or not isinstance(value, dict | list):
-        return {path: json.dumps(value, ensure_ascii=False)}
-    return {k: v for key, one in inner for k, v in _leaves(one, f"{path}.{key}" if path else str(key)).items()}
-
-
-def _short(value: str | None) -> str:
-    if value is None:
+def _short(value: str) -> str:
+    if not value:
         return "(nothing)"
     return value if len(value) <= LONGEST_CHANGE else f"{value[:LONGEST_CHANGE]}… ({len(value):,} characters)"
 
@@ -171,7 +155,7 @@ def _fill(facts: str, request: Request, decision: Decided) -> str:
     return facts.format(by=decision.who(), at=f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "now")
 
 
-class DecisionTermination(TerminationCondition):
+class DecisionTermination(MetadataTermination):
     """Ends a team when people decided one of `outcomes`; `sources` are the humans' agent names, None means all.
 
     It reads the decision from the metadata that `agents.human.Reviewer` writes: an agent that says "APPROVED" ends
@@ -179,26 +163,11 @@ class DecisionTermination(TerminationCondition):
     """
 
     def __init__(self, outcomes: Collection[Status], sources: Collection[str] | None = None) -> None:
+        super().__init__(sources)
         self._outcomes = frozenset(outcomes)
-        self._sources = None if sources is None else frozenset(sources)
-        self._terminated = False
 
-    @property
-    def terminated(self) -> bool:
-        return self._terminated
-
-    async def __call__(self, messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> StopMessage | None:
-        if self._terminated:
-            raise TerminatedException("Termination condition has already been reached")
-        for message in messages:
-            if self._sources is not None and message.source not in self._sources:
-                continue
-            decision = decision_in(message)
-            if decision is not None and decision.outcome in self._outcomes:
-                self._terminated = True
-                words = f"Decision: {decision.outcome} (request {decision.request})"
-                return StopMessage(content=words, source="DecisionTermination")
-        return None
-
-    async def reset(self) -> None:
-        self._terminated = False
+    def why(self, message: BaseAgentEvent | BaseChatMessage) -> str:
+        decision = decision_in(message)
+        if decision is None or decision.outcome not in self._outcomes:
+            return ""
+        return f"Decision: {decision.outcome} (request {decision.request})"

@@ -4,15 +4,14 @@ To let a conversation go on is not to approve anything: what `agents.answers.dec
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
 
-from autogen_agentchat.base import TerminatedException, TerminationCondition
-from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
 from agents.answers import decided, decision_in, quoted
+from agents.terminations import MetadataTermination
 from bot.core.ids import RequestId, UserId
 from bot.core.requests import How, Request, Status
 
@@ -147,29 +146,13 @@ def _at(request: Request) -> str:
     return f"{late or request.decision.at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-class ConversationOver(TerminationCondition):
+class ConversationOver(MetadataTermination):
     """Ends a team when a `HumanProxy` says that the conversation is over; `sources` are the proxies, None means all.
 
     It reads the metadata that `HumanProxy` writes: an agent that says “CONVERSATION OVER” ends nothing (R12). A team
     with a proxy needs it, or the agents answer a proxy that has ended the conversation.
     """
 
-    def __init__(self, sources: Sequence[str] | None = None) -> None:
-        self._sources = None if sources is None else frozenset(sources)
-        self._terminated = False
-
-    @property
-    def terminated(self) -> bool:
-        return self._terminated
-
-    async def __call__(self, messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> StopMessage | None:
-        if self._terminated:
-            raise TerminatedException("Termination condition has already been reached")
-        for message in messages:
-            if (self._sources is None or message.source in self._sources) and (over := over_in(message)) is not None:
-                self._terminated = True
-                return StopMessage(content=f"The conversation is over: {over}", source="ConversationOver")
-        return None
-
-    async def reset(self) -> None:
-        self._terminated = False
+    def why(self, message: BaseAgentEvent | BaseChatMessage) -> str:
+        over = over_in(message)
+        return "" if over is None else f"The conversation is over: {over}"

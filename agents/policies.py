@@ -5,22 +5,13 @@ ask), False (never), names of tools to ask about, a mapping from names to tiers,
 else it is or gives counts as a failure.
 """
 
-import asyncio
-import contextlib
-import contextvars
-import inspect
-import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
+from agents.verdicts import NoAnswer, answer_of
 from bot.core.ids import UserId
 from bot.core.rulebook import Effect
-
-WITHIN: Final = timedelta(seconds=10)
-"""How long a policy function may take; then people are asked."""
-
 
 Tier = Effect
 """What becomes of a call: it runs and is recorded, people decide, or it is refused and recorded."""
@@ -70,19 +61,12 @@ async def judge(ask: Ask, proposal: Proposal, tools: Collection[str]) -> Verdict
         return _read(ask.get(proposal.tool, Tier.ASK))
     if not callable(ask):
         return _failed(f"is a {type(ask).__name__}, which is none")
-    answer = asyncio.ensure_future(_call(ask, proposal))
     try:
-        done, _ = await asyncio.wait({answer}, timeout=WITHIN.total_seconds())
-    finally:
-        answer.cancel()
-    if not done:
-        answer.add_done_callback(_forget)
-        return _failed(f"gave no answer within {WITHIN.total_seconds():g} seconds")
-    if answer.cancelled():
-        return _failed("was cancelled")
-    if (error := answer.exception()) is not None:
+        return _read(await answer_of(lambda: ask(proposal)))
+    except NoAnswer as none:
+        return _failed(str(none))
+    except Exception as error:
         return _failed(f"failed ({type(error).__name__}: {' '.join(str(error).split())[:200]})")
-    return _read(answer.result())
 
 
 def _read(answer: Any) -> Verdict:
@@ -97,40 +81,3 @@ def _read(answer: Any) -> Verdict:
 
 def _failed(how: str) -> Verdict:
     return Verdict(Tier.ASK, f"The team's policy {how}, so people are asked.")
-
-
-async def _call(policy: Policy, proposal: Proposal) -> Any:
-    if inspect.iscoroutinefunction(policy) or inspect.iscoroutinefunction(getattr(policy, "__call__", None)):  # noqa: B004
-        return await policy(proposal)
-    answer = await _in_a_thread(policy, proposal)
-    return await answer if inspect.isawaitable(answer) else answer
-
-
-async def _in_a_thread(policy: Policy, proposal: Proposal) -> Any:
-    """A function that never returns must hold up neither the other runs nor the end of the process."""
-    loop, answer = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
-    context = contextvars.copy_context()
-
-    def settle(result: Any, error: BaseException | None) -> None:
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(result)
-        else:
-            answer.set_exception(error if isinstance(error, Exception) else RuntimeError(type(error).__name__))
-
-    def work() -> None:
-        try:
-            told: tuple[Any, BaseException | None] = (context.run(policy, proposal), None)
-        except BaseException as error:
-            told = (None, RuntimeError("StopIteration") if isinstance(error, StopIteration) else error)
-        with contextlib.suppress(RuntimeError):  # the loop is gone, and so is whoever asked
-            loop.call_soon_threadsafe(settle, *told)
-
-    threading.Thread(target=work, name="policy", daemon=True).start()
-    return await answer
-
-
-def _forget(answer: asyncio.Future[Any]) -> None:
-    if not answer.cancelled():
-        answer.exception()

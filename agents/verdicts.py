@@ -1,18 +1,19 @@
 """What somebody's own callable says, in time and once: it may be slow, fail, or say something else the next time."""
 
 import asyncio
+import contextlib
+import contextvars
 import inspect
 import logging
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from agents.journal import Entry, RunJournal
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 WITHIN: Final = timedelta(seconds=10)
 """How long a callable may take to answer; one that takes longer has not answered."""
@@ -36,9 +37,7 @@ async def verdict(
     within: timedelta | None = None,
 ) -> Verdict:
     """What the callable says, recorded, so that a rebuilt run hears the same. `about` is what it judges, as text.
-    It may take `within`, or else WITHIN.
-
-    A sync callable runs in a thread of its own, so that it holds up nothing; one that never returns is left there.
+    It may take `within`, or else WITHIN; `answer_of` says how it is called.
     """
     if journal is None:
         return await _ask(call, name, within)
@@ -53,15 +52,11 @@ async def verdict(
 
 
 async def _ask(call: Callable[[], bool | Awaitable[bool]], name: str, within: timedelta | None) -> Verdict:
-    within = within or WITHIN
     try:
-        async with asyncio.timeout(within.total_seconds()):
-            answer = await _in_a_thread(call)
-            if inspect.isawaitable(answer):
-                answer = await answer
-    except TimeoutError as late:
-        log.warning("%s has not answered within %s s.", name, within.total_seconds(), exc_info=late)
-        return Verdict(None, f"{name} has not answered within {within.total_seconds():g} seconds")
+        answer = await answer_of(call, within)
+    except NoAnswer as none:
+        log.warning("%s %s.", name, none)
+        return Verdict(None, f"{name} {none}")
     except Exception as error:
         log.exception("%s failed.", name)
         return Verdict(None, f"{name} failed ({type(error).__name__})")
@@ -70,27 +65,67 @@ async def _ask(call: Callable[[], bool | Awaitable[bool]], name: str, within: ti
     return Verdict(answer)
 
 
-async def _in_a_thread(call: Callable[[], T]) -> T:
+class NoAnswer(Exception):
+    """Why a callable has not answered, in words that fit behind its name."""
+
+
+async def answer_of(call: Callable[[], Any], within: timedelta | None = None) -> Any:
+    """What the callable returns, awaited if it is awaitable, or raises. NoAnswer after `within`, or else WITHIN.
+
+    It is called in a thread of its own, with the context of the caller: one that never returns holds up neither the
+    other runs nor the end of the process. What it raises that is no Exception comes out as a RuntimeError.
+    """
+    within = within or WITHIN
+    answer = asyncio.ensure_future(_called(call))
+    answer.add_done_callback(_forget)
+    try:
+        done, _ = await asyncio.wait({answer}, timeout=within.total_seconds())
+    finally:
+        answer.cancel()
+    if not done:
+        raise NoAnswer(f"gave no answer within {within.total_seconds():g} seconds")
+    if answer.cancelled():
+        raise NoAnswer("was cancelled")
+    return answer.result()
+
+
+async def _called(call: Callable[[], Any]) -> Any:
+    answer = await _in_a_thread(call)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+async def _in_a_thread(call: Callable[[], Any]) -> Any:
     # Not the loop's own threads: the process would wait for them at its end.
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+    done: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
+    def settle(result: Any, error: Exception | None) -> None:
         if done.done():
             return
-        if error is not None:
-            done.set_exception(error)
+        if error is None:
+            done.set_result(result)
         else:
-            done.set_result(result)  # type: ignore[arg-type]  # no error means that there is a result
+            done.set_exception(error)
 
     def work() -> None:
-        result, error = None, None
+        result: Any = None
+        error: Exception | None = None
         try:
-            result = call()
-        except BaseException as raised:
+            result = context.run(call)
+        except StopIteration:  # no future takes it
+            error = RuntimeError("StopIteration")
+        except Exception as raised:
             error = raised
-        if not loop.is_closed():
+        except BaseException as raised:
+            error = RuntimeError(type(raised).__name__)
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and so is whoever asked
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=work, name="verdict", daemon=True).start()
     return await done
+
+
+def _forget(answer: asyncio.Future[Any]) -> None:
+    if not answer.cancelled():
+        answer.exception()

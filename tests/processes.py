@@ -15,7 +15,8 @@ from localslack import LocalSlack
 from tests.redis_server import url_of
 
 HERE = Path(__file__).resolve().parent.parent
-READY = {"bot": re.compile(r"port (\d+)\.$"), "agents": re.compile(r"is ready")}
+READY = {"bot": re.compile(r"port (\d+)\.$")}
+"""A worker says that it is ready."""
 
 
 class Process:
@@ -70,8 +71,8 @@ class Process:
         return match
 
     async def ready(self) -> int:
-        """The port, of `bot`; 0 of `agents`."""
-        match = await self.said(READY[self.module])
+        """The port, of `bot`; 0 of a worker."""
+        match = await self.said(READY.get(self.module, "is ready"))
         return int(match[1]) if self.module == "bot" else 0
 
     async def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
@@ -133,9 +134,9 @@ class Town:
             await self.slack.wait_connected(1, timeout=10)
         return process
 
-    async def worker(self, **env: str) -> Process:
-        """A worker process that has announced its teams."""
-        process = await self._start("agents", {**self.agents, "DATA_DIR": str(self.data), "LEASE": "5s", **env})
+    async def worker(self, *, module: str = "agents", **env: str) -> Process:
+        """A worker process that has announced its teams; `module` is one with teams of its own."""
+        process = await self._start(module, {**self.agents, "DATA_DIR": str(self.data), "LEASE": "5s", **env})
         await process.ready()
         return process
 

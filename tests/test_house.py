@@ -176,7 +176,20 @@ def test_nothing_names_a_place_on_somebodys_machine() -> None:
             assert not re.search(r"/(work|root|home)/\w", path.read_text()), path
 
 
-@pytest.mark.parametrize("page", ["guarantees.md", "operations.md"])
+def test_every_way_of_working_has_a_row_with_its_team_and_its_test() -> None:
+    rows = (HERE / "docs" / "ways-of-working.md").read_text()
+    played = (HERE / "tests" / "e2e" / "test_ways.py").read_text()
+    for number in (*range(1, 11), *range(14, 21)):
+        row = re.search(rf"^\| S{number} \|.*\| `([\w/]+\.py)` \| `tests/e2e/test_ways\.py::(\w+)` \|$", rows, re.M)
+        assert row, f"S{number} has no row"
+        assert (HERE / row[1]).exists(), row[1]
+        assert re.search(rf"async def {row[2]}\([^\"]*\"\"\"S{number}: ", played), (
+            f"S{number} is not what {row[2]} plays"
+        )
+        assert row[2].startswith("test_") or f'"s{number:02}": {row[2]},' in played, f"{row[2]} is never played"
+
+
+@pytest.mark.parametrize("page", ["guarantees.md", "operations.md", "ways-of-working.md"])
 def test_every_test_named_in_a_page_exists(page: str) -> None:
     for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (HERE / "docs" / page).read_text()):
         assert f"def {name}(" in (HERE / path).read_text() if name else (HERE / path).exists(), (path, name)

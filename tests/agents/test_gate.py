@@ -104,7 +104,7 @@ async def test_an_edited_call_runs_as_edited_and_the_model_is_told_what_was_chan
         text, failed = await job
     assert not failed
     assert text.startswith("DECISION: CALL APPROVED WITH CHANGES (request ")
-    assert "- amount: 20 → 5\n- password: changed (hidden)" in text
+    assert '- amount: 20 → 5\n- password: (nothing) → "⟦hidden: 14 characters⟧"' in text
     assert text.endswith("The result of the changed call:\npaid 5")
     assert "hunter2" not in text
     assert till.paid == [(17, 5)]
@@ -334,7 +334,7 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
     house: House, ask: Any, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R19: closed, and the other runs go on meanwhile."""
-    monkeypatch.setattr("agents.policies.WITHIN", timedelta(milliseconds=50))
+    monkeypatch.setattr("agents.verdicts.WITHIN", timedelta(milliseconds=50))
     await house.start()
     STUCK.clear()
     before = time.monotonic()

@@ -144,7 +144,7 @@ async def test_a_callable_that_blocks_holds_up_nothing_and_is_not_waited_for() -
     finally:
         free.set()
         ticking.cancel()
-    assert late == Verdict(None, "the policy has not answered within 0.05 seconds")
+    assert late == Verdict(None, "the policy gave no answer within 0.05 seconds")
     assert ticks > 10
 
 

@@ -202,7 +202,7 @@ async def test_a_policy_that_does_not_answer_asks_and_the_card_says_why(
 
     reasons = {
         "raises": "You are asked because the policy of this team failed (RuntimeError).",
-        "takes too long": "You are asked because the policy of this team has not answered within 0.05 seconds.",
+        "takes too long": "You are asked because the policy of this team gave no answer within 0.05 seconds.",
         "says nothing": "You are asked because the policy of this team answered neither yes nor no.",
     }
     async with table(house, policy, "a") as it:

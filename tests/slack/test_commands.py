@@ -67,6 +67,21 @@ async def test_without_a_worker_people_are_told(slack: LocalSlack, store: Store,
     assert slack.user("alice").modal is None
 
 
+async def test_a_team_that_does_not_load_says_why_and_the_others_start(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    why = "its file broken.py does not load (ImportError: No module named 'warehouse')."
+    await store.announce("two", [TeamInfo("broken", "", why)], timedelta(minutes=1))
+    alice = slack.user("alice")
+    reply = await alice.command("/agent broken count the boxes")
+    assert reply.text == f"The team “broken” cannot run: {why} Nothing was started."
+    await alice.command("/agent")
+    assert "its file broken.py does not load" in str((await alice.wait_modal("Start a task")).json)
+    await alice.close()
+    assert "Started" in (await alice.command("/agent email hello")).text
+    assert [run.team for run in await runs(store)] == ["email"]
+
+
 async def configured(store: Store, **settings: object) -> None:
     seen = await store.settings(GENERAL)
     own = ChannelSettings(**settings)  # type: ignore[arg-type]

@@ -1,0 +1,32 @@
+"""S5, S9: a writer, and AutoGen's own UserProxyAgent whose input comes from Slack."""
+
+from collections.abc import Sequence
+
+from autogen_agentchat.agents import AssistantAgent, UserProxyAgent
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.conditions import TextMentionTermination
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core.models import LLMMessage
+
+from agents.context import RunContext
+from agents.demo_model import reviewers_words, turns
+from agents.teams import Team
+from tests.e2e.playing import conclude, heard, name
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    writer = AssistantAgent("writer", model_client=run.model("writer"))
+    people = UserProxyAgent("people", input_func=run.human("people", title="Is this right?").input_func)
+    return RoundRobinGroupChat([writer, people], termination_condition=TextMentionTermination("OVER", ["writer"]))
+
+
+def play(agent: str, messages: Sequence[LLMMessage]) -> str:
+    said = heard(messages)
+    if turns(messages) == 0:
+        return f"The first version of {name(messages)}."
+    if said.startswith("DECISION: ANSWERED"):
+        return f"The next version of {name(messages)}, with {reviewers_words(said)}."
+    return f"The end of {name(messages)}: OVER"
+
+
+TEAM = Team("asks", "asks as AutoGen's UserProxyAgent does", build, conclude, demo=play)

@@ -1,0 +1,3 @@
+"""S1–S4."""
+
+from agents.teams.chat import TEAM as TEAM

@@ -1,0 +1,3 @@
+"""S7."""
+
+from agents.teams.email import TEAM as TEAM

@@ -1,0 +1,37 @@
+"""S15, S16: a payment, proposed first."""
+
+import re
+from collections.abc import Sequence
+
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core.models import LLMMessage
+
+from agents.context import RunContext
+from agents.demo_model import Use, turns
+from agents.teams import Team
+from tests.e2e.playing import conclude, done, heard, name
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    async def pay(order: str, amount: int) -> str:
+        """Pay it."""
+        return done(run, "pay", order=order, amount=amount)
+
+    tools = run.tools("clerk", [pay])
+    clerk = AssistantAgent("clerk", run.model("clerk"), workbench=tools, max_tool_iterations=5)
+    return RoundRobinGroupChat([clerk], max_turns=1)
+
+
+def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
+    this, said = name(messages), heard(messages)
+    if turns(messages) == 0:
+        return [Use("pay", {"order": this, "amount": 30})]
+    if said.startswith("DECISION: CALL NOT APPROVED, BUT ANSWERED"):
+        amount = next(int(n) for line in said.splitlines() if line.startswith("> ") for n in re.findall(r"\d+", line))
+        return [Use("pay", {"order": this, "amount": amount})]
+    return f"The clerk has read: {said.splitlines()[0]}"
+
+
+TEAM = Team("pay", "pays after consent", build, conclude, demo=play)
