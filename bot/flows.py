@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from bot.core import deciding, policy, requests, rulebook, runs, settling
+from bot.core import deciding, policy, requests, rulebook, runs, schedule, settling
 from bot.core.calls import Call
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, GivenUp, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
@@ -259,6 +259,15 @@ async def expire(store: Store, queue: Queue, request: RequestId) -> Request | No
     return await _settle(store, queue, request, rule)
 
 
+async def due(store: Store, queue: Queue, request: RequestId) -> Request | None:
+    """Do what is due: settle it, or tell the next people, or remind; returns the request as it is then."""
+
+    def rule(seen: Seen[Request]) -> requests.Step:
+        return schedule.due(seen.value, seen.now)
+
+    return await _settle(store, queue, request, rule)
+
+
 async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
     """Take a question back; returns the request as it is then, None if there is none."""
 
@@ -276,9 +285,14 @@ async def _settle(
         if seen is None:
             return None
         step = rule(seen)
-        if not step.changes:
+        if step.request == seen.value:
             return await _told(store, queue, step.request)
-        change = Change(requests=(Put(step.request, seen.version),), events=step.events)
+        waits = step.request.status is requests.Status.PENDING
+        change = Change(
+            requests=(Put(step.request, seen.version),),
+            events=step.events,
+            before=seen.value.deadline if waits else None,
+        )
         if await _stored(store, queue, change):
             return step.request
     raise _too_many_tries()

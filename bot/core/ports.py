@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
+from bot.core.absence import Absences
 from bot.core.events import Event
 from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, WorkspaceId
 from bot.core.options import Option
@@ -76,6 +77,7 @@ class Change:
     delivered: tuple[RequestId, ...] = ()
     messages: tuple[Put[Message], ...] = ()
     settings: Mapping[ChannelId, Put[ChannelSettings]] = field(default_factory=dict)
+    absences: Put[Absences] | None = None
     events: tuple[Event, ...] = ()
     before: datetime | None = None
     lease: Lease | None = None
@@ -121,6 +123,7 @@ class Store(Protocol):
     async def set_defaults(self, rules: Rules) -> None: ...
     async def workspace(self) -> WorkspaceId | None: ...
     async def rulebook(self) -> Rulebook: ...
+    async def absences(self) -> Seen[Absences]: ...
     async def now(self) -> datetime: ...
     async def commit(self, change: Change) -> Committed: ...
     async def confirm(self, seen: Seen[Request]) -> bool: ...

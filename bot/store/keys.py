@@ -13,10 +13,11 @@
 | `{ns}:once:<attempt>` | string | an attempt that was refused and recorded | 1 day |
 | `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed |
 | `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never |
+| `{ns}:absences` | string | who is away until when, and who stands in; likewise versioned | never |
 | `{ns}:defaults` | string | the default rules, from the environment of `web` | never |
 | `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never |
 | `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never |
-| `{ns}:pending` | sorted set | undecided requests by deadline (ms; +inf without one) | never |
+| `{ns}:pending` | sorted set | undecided requests by when something is due to them next (ms; +inf: nothing) | never |
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never |
 | `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never |
 | `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never |
@@ -45,6 +46,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "settled:*": "while its run lives; gets its run's TTL at the end",
     "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
     "settings:*": "settings stay until somebody changes them",
+    "absences": "one key; those that ended are dropped at each change",
     "defaults": "one key; rewritten at each start of web",
     "workspace": "one key; rewritten at each start of web",
     "rulebook": "one key; rewritten at each start of web",
@@ -64,6 +66,7 @@ class Keys:
 
     def __init__(self, namespace: str) -> None:
         self.prefix: Final = f"{{{namespace}}}:"
+        self.absences: Final = self.prefix + "absences"
         self.defaults: Final = self.prefix + "defaults"
         self.workspace: Final = self.prefix + "workspace"
         self.rulebook: Final = self.prefix + "rulebook"
