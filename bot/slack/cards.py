@@ -5,16 +5,18 @@ counted on the card, and is in the modal behind "View full" and in a file (R14).
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from bot.core import runs
+from bot.core.absence import Absence
 from bot.core.ids import Digest, RequestId
 from bot.core.policy import say_duration
 from bot.core.requests import Decision, Kind, Question, Request, Verb
 from bot.core.runs import Run
 from bot.core.settling import approved_by_timeout
-from bot.slack import wording
+from bot.slack import meanwhile, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.content import TITLE, complete, on_card
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
@@ -66,8 +68,8 @@ class Handle(NamedTuple):
         return cls(RequestId(request), Digest(digest))
 
 
-def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
-    """The card of a request, pending or settled; settled ones have no buttons that decide."""
+def card(request: Request, *, run: Run, run_link: str | None, away: Iterable[Absence] = ()) -> Drawing:
+    """The card of a request, pending or settled; settled ones have no buttons that decide. `away`: who is not here."""
     team, title = one_line(run.team, 40), one_line(request.question.title, TITLE)
     place = f"For <@{request.requester}> in <#{request.channel}>" + (
         f" · {link(run_link, 'the run')}" if run_link else ""
@@ -84,10 +86,12 @@ def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
         )
     if request.rules.quorum > 1:
         blocks.append(votes(request))
-    blocks.append(_deadline(request))
+    blocks += [_deadline(request), *meanwhile.lines(request)]
     own = " · the requester may decide too" if request.rules.own_requests else ""
-    blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}")))
-    blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request)})
+    blocks.append(
+        context(mrkdwn(f"May decide: {named(request.rules.reviewers, meanwhile.stand_ins(request, away))}{own}"))
+    )
+    blocks.append({"type": "actions", "block_id": "decide", "elements": [*_buttons(request), meanwhile.menu(request)]})
     asks = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
     return Drawing(f"{asks} (for <@{request.requester}>)", blocks)
 
@@ -129,7 +133,7 @@ def waiting_note(request: Request, card_link: str | None) -> Drawing:
     at = f": {link(card_link, 'open the card')}" if card_link else ""
     blocks = [
         words(f":hourglass_flowing_sand: Waiting for a decision in {where}{at}"),
-        context(plain(title, TITLE), mrkdwn(_expiry(request))),
+        context(plain(title, TITLE), mrkdwn(expiry(request))),
     ]
     return Drawing(f"Waiting for a decision in {where}: {escape(title)}", blocks)
 
@@ -182,7 +186,7 @@ def not_posted_note(request: Request, problem: str) -> Drawing:
     todo = f"Its card is in this thread instead. Invite the app to {where}, so that the next cards appear there."
     return Drawing(
         f"The card could not be posted in {where}; nothing was approved.",
-        [words(text + todo), context(mrkdwn(_expiry(request)))],
+        [words(text + todo), context(mrkdwn(expiry(request)))],
     )
 
 
@@ -245,11 +249,12 @@ def _buttons(request: Request) -> list[Block]:
 
 
 def _deadline(request: Request) -> Block:
-    text = _expiry(request)
+    text = expiry(request)
     return words(f":warning: {text}") if approved_by_timeout(request) else context(mrkdwn(text))
 
 
-def _expiry(request: Request) -> str:
+def expiry(request: Request) -> str:
+    """Until when it waits, and what happens then."""
     if request.deadline is None:
         return "Waits until somebody decides or the run is stopped."
     at = f"Expires {when(request.deadline)} (after {say_duration(request.rules.timeout)})"

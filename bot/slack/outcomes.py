@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
+from bot.core.absence import Absence
 from bot.core.differences import changed_fields
 from bot.core.ids import UserId
 from bot.core.people import Reviewers
@@ -58,6 +59,8 @@ def _part(text: str, room: Room, rest: str) -> list[Block]:
 def sentence(request: Request, decision: Decision) -> str:
     """Who, what, when, and how it came about; the words are drawn apart."""
     who, at = people(decision.by), when(decision.at)
+    if who and decision.instead_of:
+        who += f" (in place of {people(decision.instead_of)})"
     match decision.outcome, decision.how:
         case Status.APPROVED, How.TIMEOUT:
             meant = "nobody decided, and this channel's settings say that this means approval"
@@ -78,9 +81,15 @@ def sentence(request: Request, decision: Decision) -> str:
             return f"{wording.of(request.question.kind).outcomes[outcome]} by {by} {at}"
 
 
-def named(reviewers: Reviewers) -> str:
-    names = [f"<@{u}>" for u in sorted(reviewers.users)] + [f"<!subteam^{g}>" for g in sorted(reviewers.groups)]
-    return _listed(names) or "nobody"
+def named(reviewers: Reviewers, away: Iterable[Absence] = ()) -> str:
+    """`away`: who of them is not here now, and who stands in."""
+    gone = {absence.user: absence for absence in away}
+    names = [_with_stand_in(u, gone.get(u)) for u in sorted(reviewers.users)]
+    return _listed(names + [f"<!subteam^{g}>" for g in sorted(reviewers.groups)]) or "nobody"
+
+
+def _with_stand_in(user: UserId, away: Absence | None) -> str:
+    return f"<@{user}>" + (f" (away until {when(away.until)}, <@{away.stand_in}> stands in)" if away else "")
 
 
 def people(users: Iterable[UserId]) -> str:

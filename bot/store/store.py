@@ -212,6 +212,13 @@ class Store:
         requests = await self.requests([RequestId(i.decode()) for i in found])
         return [request for request in requests if request is not None]
 
+    async def waiting(self, limit: int) -> list[Request]:
+        """Undecided requests, first those to which something is due next."""
+        async with reaching():
+            found = await self.client.zrange(self.keys.pending, 0, limit - 1)
+        requests = await self.requests([RequestId(i.decode()) for i in found])
+        return [request for request in requests if request is not None]
+
     async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]:
         """Requests to which something is due, when the next thing is after those, and the server's clock."""
         now = await self.now()
