@@ -75,14 +75,19 @@ def _coming(request: Request) -> str:
     elif remind is not None:
         parts.append(f"Reminds {when(remind)}")
     if raise_at is not None:
-        step = request.rules.escalation[schedule.taken(request)]
-        parts.append(f"{'goes' if parts else 'Goes'} to {_whom(request, step)} {when(raise_at)}")
+        # Whoever is named by a mention is notified when the card is posted, which is what the wait is to spare them.
+        where = _where(request, request.rules.escalation[schedule.taken(request)])
+        parts.append(f"{'goes' if parts else 'Goes'} to the next people{where} {when(raise_at)}")
     return " · ".join(parts)
 
 
 def _whom(request: Request, step: Escalation) -> str:
+    return named(step.reviewers) + _where(request, step)
+
+
+def _where(request: Request, step: Escalation) -> str:
     elsewhere = step.channel is not None and step.channel != request.rules.approvals_channel
-    return named(step.reviewers) + (f" in <#{step.channel}>" if elsewhere else "")
+    return f" in <#{step.channel}>" if elsewhere else ""
 
 
 def _lookers(looking: tuple[Looking, ...]) -> str:

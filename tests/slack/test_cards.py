@@ -375,11 +375,16 @@ def test_what_models_and_people_write_does_not_act(name: str) -> None:
 def test_a_card_says_what_comes_next_who_looks_and_who_stands_in() -> None:
     """R9: a requester who was named as a stand-in is not shown as one, because they may not decide."""
     raised, snoozed = mrkdwn_of(DRAWINGS["card_raised"].blocks), mrkdwn_of(DRAWINGS["card_snoozed"].blocks)
-    assert "Went to <@U0DAVE>" in raised and "goes to <!subteam^S0LEADS> in <#C0LEADS>" in raised
+    assert "Went to <@U0DAVE>" in raised and "goes to the next people in <#C0LEADS>" in raised
     assert "<@U0ERIN> stands in" in raised and "<@U0ALICE> stands in" not in raised
     assert "Snoozed by <@U0CAROL> until" in snoozed and "others may decide all the same" in snoozed
     assert "<@U0ERIN> (in place of <@U0BOB>)" in DRAWINGS["card_raised_approved"].text
     assert "<@U0CAROL>, <@U0DAVE>, <@U0ERIN>: this still waits" in mrkdwn_of(DRAWINGS["note_reminder"].blocks)
+
+
+def test_who_is_asked_next_is_not_notified_before() -> None:
+    """R26: a mention on the first card would tell them at once."""
+    assert "S0LEADS" not in json.dumps(DRAWINGS["card_raised"].blocks)
 
 
 def test_a_long_title_is_judged_whole_too() -> None:
