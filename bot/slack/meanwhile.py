@@ -16,7 +16,10 @@ from bot.slack.text import when
 MENU: Final = "meanwhile"
 STAYS: Final = "Escalation and deadline stay as they are."
 _LOOK: Final = "look"
-_LOOKING: Final = 5
+_STEPS: Final = 2
+_ASKED: Final = 4
+"""The newest steps of the escalation, and how many people of each, that a card names."""
+_LOOKING: Final = 3
 """How many people who look at it a card names; the others are counted."""
 
 
@@ -58,7 +61,7 @@ def lines(request: Request) -> list[Block]:
     """What came and what comes, in small print; nothing where nothing does."""
     said = [
         f"Went to {_whom(request, request.rules.escalation[step.number])} {when(step.at)}: nobody had decided"
-        for step in request.raised
+        for step in request.raised[-_STEPS:]
     ]
     if coming := _coming(request):
         said.append(coming)
@@ -82,7 +85,7 @@ def _coming(request: Request) -> str:
 
 
 def _whom(request: Request, step: Escalation) -> str:
-    return named(step.reviewers) + _where(request, step)
+    return named(step.reviewers, most=_ASKED) + _where(request, step)
 
 
 def _where(request: Request, step: Escalation) -> str:

@@ -17,6 +17,7 @@ WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
 _CHANGES: Final = Room(1000, 1500, 20)
 _CHOSEN: Final = Room(800, 1200, 20)
+_STAND_INS: Final = 3
 _NAMED: Final = 12
 """How many people a message names; the others are counted."""
 
@@ -81,11 +82,11 @@ def sentence(request: Request, decision: Decision) -> str:
             return f"{wording.of(request.question.kind).outcomes[outcome]} by {by} {at}"
 
 
-def named(reviewers: Reviewers, away: Iterable[Absence] = ()) -> str:
-    """`away`: who of them is not here now, and who stands in."""
-    gone = {absence.user: absence for absence in away}
+def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = _NAMED) -> str:
+    """`away`: who of them is not here now, and who stands in; told of a few. `most`: so many are named."""
+    gone = dict([(absence.user, absence) for absence in away if absence.user in reviewers.users][:_STAND_INS])
     names = [_with_stand_in(u, gone.get(u)) for u in sorted(reviewers.users)]
-    return _listed(names + [f"<!subteam^{g}>" for g in sorted(reviewers.groups)]) or "nobody"
+    return _listed(names + [f"<!subteam^{g}>" for g in sorted(reviewers.groups)], most) or "nobody"
 
 
 def _with_stand_in(user: UserId, away: Absence | None) -> str:
@@ -96,6 +97,6 @@ def people(users: Iterable[UserId]) -> str:
     return _listed([f"<@{u}>" for u in users])
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _listed(names: list[str], most: int = _NAMED) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
