@@ -69,6 +69,7 @@ def test_over_a_weekend_nobody_is_disturbed_and_the_deadline_stays() -> None:
     ]
     short = request(timeout=DAY, remind_after=2 * HOUR, quiet=hours)
     assert played(short, later(days=9)) == [("expired", later(days=1))]
+    assert schedule.next_reminder(short) is None, "the card does not announce what never comes"
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,24 @@ async def test_a_lost_reply_makes_no_second_reminder_and_no_second_card(
     assert len(cards) == 1
 
 
+async def test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_drawn(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R26: drawn late, after an outage of Slack or of web."""
+    await settings(store, timeout=timedelta(days=1), remind_after=HOUR, escalation=(GENERAL_TOO,))
+    asked = await flows.ask(store, lease, question())
+    async with drawing(slack, store):
+        card = await card_of(slack)
+        await all_drawn(slack, store)
+    before = len(slack.channel("#general").messages)
+    await due(store, asked, timedelta(hours=3))
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    async with drawing(slack, store, "web-2"):
+        await all_drawn(slack, store)
+    assert thread(slack, card) == []
+    assert len(slack.channel("#general").messages) == before
+
+
 async def test_who_looks_and_who_snoozes_is_on_the_card_and_nobody_is_locked_out(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk, drawn: None
 ) -> None:
@@ -153,6 +171,7 @@ async def test_who_looks_and_who_snoozes_is_on_the_card_and_nobody_is_locked_out
     await settings(store, timeout=timedelta(days=2), remind_after=HOUR, quiet=quiet.parse("20:00-08:00 Europe/Berlin"))
     asked = await flows.ask(store, lease, question())
     card = await card_of(slack)
+    await all_drawn(slack, store)
     bob, carol, dave = (slack.user(name) for name in ("bob", "carol", "dave"))
     await bob.click(card, "meanwhile", choose="I'm looking")
     await bob.wait_ephemeral("keeps nobody from deciding")
