@@ -287,6 +287,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "modal_review_with_file": modals.review(request(asked=code("語" * 4000 + "x" * 40_000)), GENERAL),
     "modal_not_counted": modals.not_counted("Already decided by <@U0CAROL>."),
     "modal_settings": modals.settings(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
+    "modal_settings_times": modals.settings(GENERAL, waited().rules, None),
     "modal_settings_silent": modals.settings(GENERAL, rules(reviewers=Reviewers(groups=frozenset({LEADS}))), None),
 }
 

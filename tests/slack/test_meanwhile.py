@@ -307,3 +307,23 @@ async def test_nonsense_about_times_is_refused_with_a_sentence(
     reply = await slack.user("alice").command(f"/approvals {words}")
     assert sentence in reply.text and "othing was changed" in reply.text
     assert await flows.rules_of(store, GENERAL) == before
+
+
+async def test_reminders_and_quiet_hours_are_set_in_the_window_and_nonsense_is_told_beside_them(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R20: what was not touched stays as elsewhere; an empty line is off."""
+    bob = slack.user("bob")
+    await bob.command("/approvals")
+    await bob.wait_modal("Approval settings")
+    assert "would never end" in (await bob.submit({"quiet": "08:00-08:00 UTC"}))["quiet"]
+    assert "is not a duration" in (await bob.submit({"remind_after": "soon"}))["remind_after"]
+    assert await bob.submit({"remind_after": "90m", "quiet": "weekends Asia/Tokyo"}) == {}
+    await bob.wait_ephemeral("reminds: after 1 h 30 min")
+    own = (await store.settings(GENERAL)).value
+    assert (own.remind_after, own.quiet, own.escalation) == (1.5 * HOUR, quiet.parse("weekends Asia/Tokyo"), None)
+    await bob.command("/approvals")
+    await bob.wait_modal("Approval settings")
+    assert await bob.submit({"quiet": "", "timeout": "3h"}) == {}
+    rules = await flows.rules_of(store, GENERAL)
+    assert (rules.remind_after, rules.quiet, rules.timeout) == (1.5 * HOUR, quiet.NEVER, 3 * HOUR)
