@@ -40,7 +40,7 @@ class Quiet:
 
     def covers(self, at: datetime) -> bool:
         """Whether it is quiet at this moment."""
-        here = at.astimezone(ZoneInfo(self.zone))
+        here = at.astimezone(zone_of(self.zone))
         if here.weekday() in self.days:
             return True
         if self.since is None or self.until is None:
@@ -54,7 +54,7 @@ class Quiet:
         """The first moment from this one on that is not quiet, in UTC. The hours must be such as `why_not` allows."""
         if not self or not self.covers(at):
             return at
-        today = at.astimezone(ZoneInfo(self.zone)).date()
+        today = at.astimezone(zone_of(self.zone)).date()
         for later in range(-1, 9):
             for moment in self._turns(today + timedelta(days=later)):
                 if moment > at and not self.covers(moment):
@@ -77,11 +77,19 @@ class Quiet:
 
     def _turns(self, day: date) -> Iterator[datetime]:
         """The moments of a day at which quiet may end, in UTC, in their order."""
-        zone = ZoneInfo(self.zone)
+        zone = zone_of(self.zone)
         for clock in (time(0), self.until or time(0)):
             wall = datetime.combine(day, clock)
             first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
             yield from dict.fromkeys((first, second)) if first <= second else (_jump(second, first, wall, zone),)
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The zone; UTC where this process does not know it, because what people decide must not wait for a file."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
 
 
 def _jump(earliest: datetime, latest: datetime, wall: datetime, zone: ZoneInfo) -> datetime:

@@ -9,9 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
 
-from bot.core import settling
+from bot.core import quiet, settling
 from bot.core.events import EventType
 from bot.core.ids import ChannelId
 from bot.core.people import Reviewers
@@ -120,7 +119,7 @@ def snooze_end(request: Request, snooze: Snooze, now: datetime) -> datetime:
     if snooze is Snooze.HOUR:
         end = now + timedelta(hours=1)
     else:
-        zone = ZoneInfo(request.rules.quiet.zone)
+        zone = quiet.zone_of(request.rules.quiet.zone)
         tomorrow = now.astimezone(zone).date() + timedelta(days=1)
         end = datetime.combine(tomorrow, _MORNING, zone).astimezone(UTC)
     return end if request.deadline is None else min(end, request.deadline)

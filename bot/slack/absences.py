@@ -4,11 +4,11 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, time
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot import attending
 from bot.core.errors import InvalidInput
 from bot.core.policy import parse_duration
+from bot.core.quiet import zone_of
 from bot.slack.answering import Desk, Said, Who
 from bot.slack.mentions import people_named
 from bot.slack.text import when
@@ -48,7 +48,9 @@ async def _until(desk: Desk, at: Who, words: str) -> datetime:
         words = rest.strip()
     if re.fullmatch(r"\d{4}-\d\d-\d\d", words):
         try:
-            return datetime.combine(date.fromisoformat(words), time(0), await _zone(desk, at)).astimezone(UTC)
+            return datetime.combine(
+                date.fromisoformat(words), time(0), zone_of(await desk.directory.zone(at.user))
+            ).astimezone(UTC)
         except (ValueError, OverflowError):
             raise InvalidInput(f"“{words}” is no date; nothing was changed. {_HOW}") from None
     if not words:
@@ -57,13 +59,6 @@ async def _until(desk: Desk, at: Who, words: str) -> datetime:
         return await desk.store.now() + parse_duration(words)
     except InvalidInput:
         raise InvalidInput(f"“{words[:40]}” is neither a date nor a span; nothing was changed. {_HOW}") from None
-
-
-async def _zone(desk: Desk, at: Who) -> ZoneInfo:
-    try:
-        return ZoneInfo(await desk.directory.zone(at.user))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ZoneInfo("UTC")
 
 
 COMMANDS: Final[dict[str, Callable[[Desk, Who, str], Awaitable[Said]]]] = {"away": _away, "back": _back}

@@ -87,3 +87,9 @@ def test_hours_by_day_end_the_same_day() -> None:
     lunch = Quiet("UTC", time(12), time(13))
     assert lunch.end(utc("2026-03-06 12:30")) == utc("2026-03-06 13:00")
     assert not lunch.covers(utc("2026-03-06 11:59")) and not lunch.covers(utc("2026-03-06 13:00"))
+
+
+def test_a_zone_that_a_process_does_not_know_counts_as_utc_and_stops_nothing() -> None:
+    """R4: settings were stored where it was known; a process without the list of zones goes on all the same."""
+    lost = Quiet("Europe/Atlantis", time(19), time(8))
+    assert lost.end(utc("2026-03-06 20:00")) == utc("2026-03-07 08:00")
