@@ -1,4 +1,4 @@
-"""Keeps deadlines to the second: sleeps until the next one, settles what is due, 100 at once.
+"""Keeps deadlines, reminders and escalations to the second: sleeps until the next, does what is due, 100 at once.
 
 Any number of processes may do this at once; the store lets one of them win. A late click is refused by the server's
 clock whether or not anybody got here first.
@@ -6,14 +6,14 @@ clock whether or not anybody got here first.
 
 import asyncio
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from bot import flows
+from bot.core import schedule
 from bot.core.errors import CountersignError, StoreUnavailable
 from bot.core.ids import RequestId
 from bot.core.ports import Queue, Store
-from bot.core.requests import Status
 
 _BATCH: Final = 100
 LATE: Final = timedelta(seconds=5)
@@ -23,19 +23,19 @@ _log = logging.getLogger(__name__)
 
 
 class Hints(Protocol):
-    """Whoever hears of new deadlines."""
+    """Whoever hears of new deadlines, and of other things to come."""
 
     due: asyncio.Event
 
 
 async def keep(store: Store, queue: Queue, hints: Hints) -> None:
-    """Expire requests as their deadlines pass, until cancelled."""
+    """Do what is due to requests as its time comes, until cancelled."""
     while True:
         hints.due.clear()
         try:
             due, following, now = await store.due(_BATCH)
             # At once: each waits for Redis a few times, and one after another they would be late together.
-            settled = await asyncio.gather(*(_expire(store, queue, r) for r in due), return_exceptions=True)
+            settled = await asyncio.gather(*(_do(store, queue, r, now) for r in due), return_exceptions=True)
             for problem in settled:
                 if isinstance(problem, BaseException):
                     raise problem
@@ -56,14 +56,15 @@ async def keep(store: Store, queue: Queue, hints: Hints) -> None:
             pass
 
 
-async def _expire(store: Store, queue: Queue, request: RequestId) -> bool:
-    """Whether it does not wait any more."""
+async def _do(store: Store, queue: Queue, request: RequestId, now: datetime) -> bool:
+    """Whether nothing is due to it any more."""
     try:
-        settled = await flows.expire(store, queue, request)
+        settled = await flows.due(store, queue, request)
         late = settled.decision.at - settled.deadline if settled and settled.decision and settled.deadline else None
         if late is not None and late > LATE:
             _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, late.seconds)
-        return settled is not None and settled.status is not Status.PENDING
+        coming = None if settled is None else schedule.next_step(settled)
+        return coming is None or coming.at > now
     except StoreUnavailable:
         raise
     except CountersignError as wrong:

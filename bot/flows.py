@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from bot.core import deciding, policy, requests, rulebook, runs, settling
+from bot.core import deciding, policy, requests, rulebook, runs, schedule, settling
 from bot.core.calls import Call
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, GivenUp, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
@@ -257,16 +257,30 @@ async def expire(store: Store, queue: Queue, request: RequestId) -> Request | No
     may write that, so a worker gets such a request back as it is.
     """
 
+    return await _settle(store, queue, request, lambda seen: _expired(store, seen))
+
+
+async def due(store: Store, queue: Queue, request: RequestId) -> Request | None:
+    """Do what is due: settle it, or tell the next people, or remind; returns the request as it is then.
+
+    A worker only settles; it gets what else is due back as it is, because only web may write that.
+    """
+
     async def rule(seen: Seen[Request]) -> requests.Step:
-        step = settling.expire(seen.value, seen.now)
-        if not step.changes or step.request.status is not requests.Status.APPROVED:
-            return step
-        if not store.decides:
-            return requests.Step(seen.value)
-        still = (await rules_of(store, seen.value.channel)).on_timeout is OnTimeout.APPROVE
-        return step if still else settling.expire(seen.value, seen.now, approving=False)
+        over = seen.value.deadline is not None and seen.now >= seen.value.deadline
+        return await _expired(store, seen) if over or not store.decides else schedule.due(seen.value, seen.now)
 
     return await _settle(store, queue, request, rule)
+
+
+async def _expired(store: Store, seen: Seen[Request]) -> requests.Step:
+    step = settling.expire(seen.value, seen.now)
+    if not step.changes or step.request.status is not requests.Status.APPROVED:
+        return step
+    if not store.decides:
+        return requests.Step(seen.value)
+    still = (await rules_of(store, seen.value.channel)).on_timeout is OnTimeout.APPROVE
+    return step if still else settling.expire(seen.value, seen.now, approving=False)
 
 
 async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
@@ -286,9 +300,14 @@ async def _settle(
         if seen is None:
             return None
         step = await rule(seen)
-        if not step.changes:
+        if step.request == seen.value:
             return await _told(store, queue, step.request)
-        change = Change(requests=(Put(step.request, seen.version),), events=step.events)
+        waits = step.request.status is requests.Status.PENDING
+        change = Change(
+            requests=(Put(step.request, seen.version),),
+            events=step.events,
+            before=seen.value.deadline if waits else None,
+        )
         if await _stored(store, queue, change):
             return step.request
     raise _too_many_tries()

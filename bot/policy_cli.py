@@ -61,6 +61,12 @@ def _lines(said: Judgement) -> list[str]:
         lines.append(f"  on timeout: {terms.on_timeout}")
     if terms.approvals_channel is not None:
         lines.append(f"  card in: {terms.approvals_channel}")
+    if terms.remind_after is not None:
+        lines.append(f"  reminds: {say_duration(terms.remind_after) if terms.remind_after else 'never'}")
+    for step in terms.escalation or ():
+        people = ", ".join([*sorted(step.reviewers.users), *sorted(step.reviewers.groups)])
+        where = f" in {step.channel}" if step.channel else ""
+        lines.append(f"  goes to others: after {say_duration(step.after)} to {people}{where}")
     return [*lines, *(f"  {line}" for line in said.trail)]
 
 

@@ -6,6 +6,7 @@ Its JSON schema is `docs/approvals.schema.json` (`python -m bot policy schema`),
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -13,8 +14,10 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from bot.core import escalation
 from bot.core.conditions import parse
 from bot.core.errors import InvalidInput, WrongSettings
+from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId, GroupId, UserId
 from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout, Risk, parse_duration
@@ -40,14 +43,27 @@ def _readable(read: Any) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _reminder(words: str) -> timedelta:
+    return timedelta(0) if words == "off" else parse_duration(words)
+
+
 Names = Annotated[str, Field(min_length=1, max_length=100)]
 Duration = Annotated[str, _readable(parse_duration), Field(examples=["15m", "4h", "2d"])]
+Reminder = Annotated[str, _readable(_reminder), Field(examples=["15m", "off"])]
 Person = Annotated[str, Field(pattern=r"^[UWS][A-Z0-9]+$")]
 Channel = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]+$")]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class StepInFile(_Strict):
+    """One step of an escalation."""
+
+    after: Duration = Field(description="so long after the question: 30m, 4h")
+    reviewers: list[Person] = Field(min_length=1, description="who may decide then too, by id")
+    send_to: Channel | None = Field(None, description="the channel where they are told; left out: where the card is")
 
 
 class RuleInFile(_Strict):
@@ -70,6 +86,10 @@ class RuleInFile(_Strict):
     timeout: Duration | None = Field(None, description="how long people have: 15m, 4h, 2d")
     on_timeout: OnTimeout | None = Field(None, description="what it means that nobody decided in time")
     send_to: Channel | None = Field(None, description="the channel where the card appears, by id")
+    remind: Reminder | None = Field(None, description="reminded after so long, then in growing gaps; off: never")
+    escalate: list[StepInFile] | None = Field(
+        None, max_length=5, description="who is asked next; []: nobody, whatever the channel says"
+    )
 
 
 class PolicyInFile(_Strict):
@@ -80,7 +100,7 @@ class PolicyInFile(_Strict):
     rules: list[RuleInFile] = Field([], max_length=500)
 
 
-_ASKING: Final = ("reviewers", "quorum", "own_requests", "timeout", "on_timeout", "send_to")
+_ASKING: Final = ("reviewers", "quorum", "own_requests", "timeout", "on_timeout", "send_to", "remind", "escalate")
 _SELECTING: Final = ("team", "agent", "tool", "channels", "risk", "condition")
 
 
@@ -147,9 +167,34 @@ def _clause(rule: RuleInFile, line: int) -> Clause:
             None if rule.timeout is None else parse_duration(rule.timeout),
             rule.on_timeout,
             None if rule.send_to is None else ChannelId(rule.send_to),
+            None if rule.remind is None else _reminder(rule.remind),
+            _steps(rule),
         ),
         rule.why,
     )
+
+
+def _steps(rule: RuleInFile) -> tuple[Escalation, ...] | None:
+    return (
+        None
+        if rule.escalate is None
+        else tuple(
+            Escalation(
+                parse_duration(step.after),
+                _reviewers(step.reviewers),
+                None if step.send_to is None else ChannelId(step.send_to),
+            )
+            for step in rule.escalate
+        )
+    )
+
+
+def _circles(rule: RuleInFile) -> list[str]:
+    """What cannot be in its escalation; what it leaves to the channel is not known here."""
+    people = Reviewers() if rule.reviewers is None else _reviewers(rule.reviewers)
+    waits = rule.timeout is not None and rule.on_timeout is not OnTimeout.WAIT
+    limit = parse_duration(rule.timeout) if rule.timeout is not None and waits else None
+    return escalation.problems(_steps(rule) or (), people, ChannelId(rule.send_to or ""), limit)
 
 
 def _reviewers(ids: list[str]) -> Reviewers:
@@ -170,6 +215,8 @@ def _contradictions(policy: PolicyInFile, lines: list[int]) -> Iterator[Problem]
             people = len(set(rule.reviewers))
             if (rule.quorum or 1) > people:
                 yield line, f"“{rule.name}” needs {rule.quorum} approvals, but only {people} may approve."
+        for problem in _circles(rule):
+            yield line, f"“{rule.name}”: {problem}"
         selects = repr([getattr(rule, field) for field in _SELECTING])
         if (before := seen.get(selects)) is None:
             seen[selects] = (rule, line)

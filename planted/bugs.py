@@ -9,5 +9,6 @@ from planted.bug import Bug
 from planted.deciding import DECIDING
 from planted.drawing import DRAWING
 from planted.running import RUNNING
+from planted.waiting import WAITING
 
-BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *RUNNING, *DRAWING)
+BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *WAITING, *RUNNING, *DRAWING)

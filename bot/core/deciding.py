@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from bot.core import seats
 from bot.core.calls import LONGEST_ARGUMENTS, is_canonical
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest
@@ -52,11 +53,12 @@ def decide(request: Request, attempt: Attempt, now: datetime) -> Step:
             voted = replace(request, votes=votes)
             return Step(
                 voted,
-                (event(EventType.VOTE_CAST, voted, now, user=attempt.actor.user, digest=request.digest),),
+                (_vote_cast(voted, attempt, now),),
             )
-        by = tuple(v.user for v in agreeing)
+        by, instead_of = tuple(v.user for v in agreeing), tuple(v.seat for v in agreeing if v.seat is not None)
     else:
         votes, by = request.votes, (attempt.actor.user,)
+        instead_of = tuple(seat for seat in seats.of(request, attempt.actor)[:1] if seat != attempt.actor.user)
     decision = Decision(
         MOVES[request.status][attempt.verb],
         How.REVIEWERS,
@@ -66,6 +68,7 @@ def decide(request: Request, attempt: Attempt, now: datetime) -> Step:
         attempt.id,
         attempt.arguments,
         _chosen(request, attempt),
+        instead_of,
     )
     return settle(replace(request, votes=votes), decision, user=attempt.actor.user)
 
@@ -74,7 +77,15 @@ def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote,
     """The votes with this one; of a choice, a person's newer vote replaces the older."""
     actor = attempt.actor
     others = tuple(v for v in request.votes if (v.workspace, v.user) != (actor.workspace, actor.user))
-    return (*others, Vote(actor.workspace, actor.user, now, attempt.id, _chosen(request, attempt)))
+    seat = seats.free(request, actor)
+    chosen = _chosen(request, attempt)
+    return (*others, Vote(actor.workspace, actor.user, now, attempt.id, chosen, None if seat == actor.user else seat))
+
+
+def _vote_cast(voted: Request, attempt: Attempt, now: datetime) -> Event:
+    seat = voted.votes[-1].seat
+    told = event(EventType.VOTE_CAST, voted, now, user=attempt.actor.user, digest=voted.digest)
+    return told if seat is None else replace(told, data={**told.data, "instead_of": str(seat)})
 
 
 def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
@@ -84,7 +95,26 @@ def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
 
 def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
     """Why this attempt does not count; None if it does. Who comes before what, so that strangers learn nothing."""
-    actor, rules = attempt.actor, request.rules
+    if (not_they := why_not_person(request, attempt.actor, now)) is not None:
+        return not_they
+    if attempt.digest != request.digest:
+        return Refusal.OTHER_CONTENT
+    if attempt.verb not in request.question.offers or attempt.verb not in MOVES[request.status]:
+        return Refusal.NOT_OFFERED
+    if attempt.verb is Verb.RESPOND and not attempt.words.strip():
+        return Refusal.NO_WORDS
+    if len(attempt.words) > LONGEST_WORDS:
+        return Refusal.TOO_LONG
+    if attempt.verb is Verb.APPROVE and any(v.user == attempt.actor.user for v in request.votes):
+        return Refusal.VOTED_ALREADY
+    if attempt.verb in _VOTES and seats.free(request, attempt.actor) is None:
+        return Refusal.SEAT_TAKEN
+    return _why_not_this(request, attempt)
+
+
+def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | None:
+    """Why this actor may not decide on the request now, whatever they want; None if they may."""
+    rules = request.rules
     if (nobody := why_nobody(actor, request.workspace)) is not None:
         return nobody
     if request.status is Status.EXPIRED:
@@ -97,21 +127,11 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.TIME_RAN_OUT
     if not rules.reviewers:
         return Refusal.NOBODY_NAMED
-    if (not_one := rules.reviewers.why_not(actor)) is not None:
-        return not_one
+    if (not_one := rules.reviewers.why_not(actor)) is not None and not seats.of(request, actor):
+        return not_one if all(away.checked for away in actor.stands_for) else Refusal.NOT_CHECKED
     if actor.user == request.requester and not rules.own_requests:
         return Refusal.OWN_REQUEST
-    if attempt.digest != request.digest:
-        return Refusal.OTHER_CONTENT
-    if attempt.verb not in request.question.offers or attempt.verb not in MOVES[request.status]:
-        return Refusal.NOT_OFFERED
-    if attempt.verb is Verb.RESPOND and not attempt.words.strip():
-        return Refusal.NO_WORDS
-    if len(attempt.words) > LONGEST_WORDS:
-        return Refusal.TOO_LONG
-    if attempt.verb is Verb.APPROVE and any(v.user == actor.user for v in request.votes):
-        return Refusal.VOTED_ALREADY
-    return _why_not_this(request, attempt)
+    return None
 
 
 def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
@@ -144,7 +164,7 @@ def sentence(refusal: Refusal, request: Request) -> str:
         case Refusal.NOT_A_REVIEWER:
             groups = [f"<!subteam^{g}>" for g in sorted(reviewers.groups)]
             by = ", ".join([f"<@{u}>" for u in sorted(reviewers.users)] + groups)
-        case Refusal.VOTED_ALREADY:
+        case Refusal.VOTED_ALREADY | Refusal.SEAT_TAKEN:
             what = f"{len(request.votes)} of {request.rules.quorum} needed"
         case Refusal.EDIT_NEEDS_ONE:
             what = str(request.rules.quorum)

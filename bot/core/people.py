@@ -23,6 +23,8 @@ class Actor:
     is_deactivated: bool = False
     is_stranger: bool = False
     checked: bool = True
+    stands_for: tuple["Actor", ...] = ()
+    """Those who are away and named this user as their stand-in, as Slack describes them; theirs do not count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,12 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from enum import StrEnum
 
+from bot.core import escalation
 from bot.core.errors import InvalidInput
+from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId, UserId
 from bot.core.people import Actor, Reviewers, why_nobody
+from bot.core.quiet import NEVER, Quiet
 
 SHORTEST = timedelta(seconds=5)
 LONGEST = timedelta(days=30)
@@ -49,6 +52,10 @@ class Rules:
     risk: Risk = Risk.LOW
     clause: str = ""
     why: str = ""
+    remind_after: timedelta = timedelta(0)
+    """People are reminded after so long, then after twice as long, and so on; 0 is never."""
+    escalation: tuple[Escalation, ...] = ()
+    quiet: Quiet = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,9 @@ class ChannelSettings:
     on_timeout: OnTimeout | None = None
     quorum: int | None = None
     own_requests: bool | None = None
+    remind_after: timedelta | None = None
+    escalation: tuple[Escalation, ...] | None = None
+    quiet: Quiet | None = None
 
     def over(self, rules: Rules) -> Rules:
         """The rules with this channel's own settings laid over them."""
@@ -123,6 +133,10 @@ def problems_of(rules: Rules) -> list[str]:
         )
     if not SHORTEST <= rules.timeout <= LONGEST:
         problems.append(f"A timeout is at least {say_duration(SHORTEST)} and at most {say_duration(LONGEST)}.")
+    waits = None if rules.on_timeout is OnTimeout.WAIT else rules.timeout
+    problems += escalation.problems(rules.escalation, rules.reviewers, rules.approvals_channel, waits)
+    if rules.quiet and (why_not := rules.quiet.why_not()):
+        problems.append(why_not)
     return problems
 
 

@@ -30,6 +30,7 @@ class Refusal(StrEnum):
     NO_WORDS = "Please write what the agents should read; an empty answer was not counted."
     TOO_LONG = "Your answer is longer than 3,000 characters, so it was not counted. Please shorten it."
     VOTED_ALREADY = "Your approval is counted already; {what}."
+    SEAT_TAKEN = "For the place that you would decide from an approval is counted already; {what}."
     EDIT_NEEDS_ONE = (
         "This request needs {what} approvals of the same content, so one person cannot change it. Nothing was decided; "
         "please reject it with a reason, or answer with what should change."

@@ -102,6 +102,24 @@ class Vote:
     at: datetime
     attempt: AttemptId
     chosen: tuple[str, ...] = ()
+    seat: UserId | None = None
+    """Whose place they took, if they stood in for somebody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """Somebody said that they are looking at the request; it keeps nobody from deciding."""
+
+    user: UserId
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A step of the escalation was taken; `number` counts from 0 in the rules. Steps left out were overtaken."""
+
+    number: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +138,8 @@ class Decision:
     attempt: AttemptId | None = None
     arguments: str = ""
     chosen: tuple[str, ...] = ()
+    instead_of: tuple[UserId, ...] = ()
+    """In whose place those decided who stood in for somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +167,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to people, with the rules that were in force when it was asked."""
+    """One question to people, with the rules that were in force when it was asked.
+
+    With each step of the escalation its reviewers join those of the rules. `reminded` counts the reminders, of which
+    the last was at `reminded_at`; the next comes at `snoozed_until` if somebody put it off. Nothing but the deadline
+    comes before `held_until`.
+    """
 
     id: RequestId
     run: RunId
@@ -162,6 +187,13 @@ class Request:
     status: Status = Status.PENDING
     votes: tuple[Vote, ...] = ()
     decision: Decision | None = None
+    raised: tuple[Raised, ...] = ()
+    reminded: int = 0
+    reminded_at: datetime | None = None
+    snoozed_until: datetime | None = None
+    snoozed_by: UserId | None = None
+    held_until: datetime | None = None
+    looking: tuple[Looking, ...] = ()
 
     @property
     def slot(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from bot.core.conditions import Condition, matches
 from bot.core.errors import CannotTell
+from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId
 from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout, Risk, Rules
@@ -40,6 +41,9 @@ class Terms:
     timeout: timedelta | None = None
     on_timeout: OnTimeout | None = None
     approvals_channel: ChannelId | None = None
+    remind_after: timedelta | None = None
+    escalation: tuple[Escalation, ...] | None = None
+    """Whom a rule asks are not joined by those whom the channel would ask next, unless the rule says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,15 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
         risk=judgement.risk,
         clause=judgement.clause,
         why=judgement.why,
+        remind_after=rules.remind_after if terms.remind_after is None else terms.remind_after,
+        escalation=_escalation(terms, rules),
     )
+
+
+def _escalation(terms: Terms, rules: Rules) -> tuple[Escalation, ...]:
+    if terms.escalation is not None:
+        return terms.escalation
+    return rules.escalation if terms.reviewers is None else ()
 
 
 def _why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:

@@ -49,6 +49,8 @@ def settle(request: Request, decision: Decision, *, user: UserId | None = None) 
         data["edited"] = digest_of(decision.arguments)
     if decision.chosen:
         data["chosen"] = " | ".join(decision.chosen)
+    if decision.instead_of:
+        data["instead_of"] = " ".join(decision.instead_of)
     told = event(EventType.REQUEST_DECIDED, settled, decision.at, user=user)
     return Step(settled, (replace(told, data={key: str(value) for key, value in data.items()}),))
 

@@ -5,16 +5,18 @@ counted on the card, and is in the modal behind "View full" and in a file (R14).
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from bot.core import runs
+from bot.core.absence import Absence
 from bot.core.ids import Digest, RequestId
 from bot.core.policy import say_duration
 from bot.core.requests import Decision, Kind, Question, Request, Verb
 from bot.core.runs import Run
 from bot.core.settling import approved_by_timeout
-from bot.slack import choosing, wording
+from bot.slack import choosing, meanwhile, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.content import TITLE, complete, on_card
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
@@ -66,8 +68,8 @@ class Handle(NamedTuple):
         return cls(RequestId(request), Digest(digest))
 
 
-def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
-    """The card of a request, pending or settled; settled ones have no buttons that decide."""
+def card(request: Request, *, run: Run, run_link: str | None, away: Iterable[Absence] = ()) -> Drawing:
+    """The card of a request, pending or settled; settled ones have no buttons that decide. `away`: who is not here."""
     team, title = one_line(run.team, 40), one_line(request.question.title, TITLE)
     place = f"For <@{request.requester}> in <#{request.channel}>" + (
         f" · {link(run_link, 'the run')}" if run_link else ""
@@ -84,10 +86,11 @@ def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
         )
     if request.rules.quorum > 1:
         blocks.append(votes(request))
-    blocks.append(_deadline(request))
+    blocks += [_deadline(request), *meanwhile.lines(request)]
     own = " · the requester may decide too" if request.rules.own_requests else ""
-    blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}"), *_why_me(request)))
-    blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request)})
+    decides = named(request.rules.reviewers, meanwhile.stand_ins(request, away))
+    blocks.append(context(mrkdwn(f"May decide: {decides}{own}"), *_why_me(request)))
+    blocks.append({"type": "actions", "block_id": "decide", "elements": [*_buttons(request), meanwhile.menu(request)]})
     wants = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
     return Drawing(f"{wants} (for <@{request.requester}>)", blocks)
 

@@ -21,6 +21,7 @@ from bot.slack import choosing, editing, modals
 from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
 from bot.slack.cards import Handle
 from bot.slack.opening import open_modal
+from bot.slack.stand_ins import actor_at
 
 _NOT_YET: Final = (None, Refusal.NOT_ARGUMENTS, Refusal.NO_CHOICE)
 """What a window may open for: the person has still to say what they want."""
@@ -116,7 +117,7 @@ async def _attempt(
     seen = await desk.store.request(handle.request) if handle is not None else None
     if seen is None or handle is None:
         raise NotFound(Refusal.UNKNOWN.value)
-    actor = await desk.directory.actor(at.workspace, at.user, seen.value.rules.reviewers.groups)
+    actor = await actor_at(desk, at, seen.value.rules.reviewers)
     return seen, Attempt(name, actor, verb, handle.digest)
 
 

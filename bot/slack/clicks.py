@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from slack_bolt.async_app import AsyncAck
 
-from bot import flows
+from bot import attending, flows
 from bot.core import deciding
 from bot.core.deciding import Attempt
 from bot.core.errors import NotFound
@@ -13,11 +13,13 @@ from bot.core.ids import AttemptId, short_name
 from bot.core.ports import Seen
 from bot.core.refusals import Refusal
 from bot.core.requests import Request, Status, Verb
-from bot.slack import cards, changing, modals
+from bot.slack import cards, changing, meanwhile, modals
 from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
 from bot.slack.cards import Handle
 from bot.slack.content import complete
 from bot.slack.opening import open_modal
+from bot.slack.stand_ins import actor_at
+from bot.slack.text import when
 
 _OPENS: Final = {cards.REVIEW: Verb.APPROVE, cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
 _WINDOWS: Final = {Verb.APPROVE: modals.review, Verb.REJECT: modals.reject, Verb.RESPOND: modals.respond}
@@ -79,6 +81,8 @@ async def _click(desk: Desk, body: dict[str, Any]) -> Said:
         return await changing.on_edit(desk, body, handle, attempt)
     if name.startswith(cards.CHOOSE):
         return await changing.on_choose(desk, body, handle, attempt)
+    if name == meanwhile.MENU:
+        return await _attend(desk, body, str((action.get("selected_option") or {}).get("value")), attempt)
     if name in _OPENS:
         return await _open(desk, body, handle, attempt, _OPENS[name])
     _log.warning("A button that is not known was clicked: %s", name)
@@ -120,8 +124,24 @@ async def _attempt(
 ) -> tuple[Seen[Request], Attempt]:
     at, seen = who(body), await _known(desk, handle)
     assert handle is not None, "a request is known by its handle only"
-    actor = await desk.directory.actor(at.workspace, at.user, seen.value.rules.reviewers.groups)
+    actor = await actor_at(desk, at, seen.value.rules.reviewers)
     return seen, Attempt(name, actor, verb, handle.digest, words)
+
+
+async def _attend(desk: Desk, body: dict[str, Any], value: str, name: AttemptId) -> Said:
+    """What was chosen in the card's menu; it decides nothing."""
+    chosen = meanwhile.Chosen.read(value)
+    seen = await desk.store.request(chosen.request) if chosen is not None else None
+    if chosen is None or seen is None:
+        raise NotFound(Refusal.UNKNOWN.value)
+    actor = await actor_at(desk, who(body), seen.value.rules.reviewers)
+    if chosen.snooze is None:
+        await attending.look(desk.store, chosen.request, actor, name)
+        return Said("The card says that you are looking at it. It keeps nobody from deciding.")
+    after = await attending.snooze(desk.store, chosen.request, actor, chosen.snooze, name)
+    if after.snoozed_until is None:
+        return Said("This request has no reminders that could be put off; nothing was changed.", False)
+    return Said(f"Nobody is reminded of it before {when(after.snoozed_until)}. {meanwhile.STAYS}")
 
 
 async def _known(desk: Desk, handle: Handle | None) -> Seen[Request]:

@@ -9,11 +9,11 @@ from slack_bolt.async_app import AsyncAck
 
 from bot import flows
 from bot.core.errors import InvalidInput
-from bot.core.ids import ChannelId, GroupId, UserId
-from bot.core.people import Reviewers
+from bot.core.ids import ChannelId
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
-from bot.slack import listing, modals
+from bot.slack import absences, listing, modals, timing
 from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
+from bot.slack.mentions import channel_named, people_named
 from bot.slack.opening import open_modal
 from bot.slack.outcomes import named
 from bot.slack.vetting import Found, problems
@@ -25,7 +25,8 @@ HELP: Final = (
     "*`/approvals channel #approvals`* where cards go\n"
     "*`/approvals reviewers @someone @a-group`* who decides\n"
     "*`/approvals quorum 2`* how many different people must approve\n"
-    "*`/approvals own-requests no`* (or `yes`) whether people may decide on what they started\n" + listing.HELP
+    "*`/approvals own-requests no`* (or `yes`) whether people may decide on what they started\n"
+    f"{timing.HELP}\n{absences.HELP}\n{listing.HELP}"
 )
 Edit = Callable[[ChannelSettings], ChannelSettings]
 _BLOCKS: Final = {
@@ -80,6 +81,8 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
         return Said(say(at.channel, await flows.rules_of(desk.store, at.channel)))
     if word in listing.WORDS:
         return await listing.WORDS[word](desk, at, rest)
+    if word in absences.COMMANDS:
+        return await absences.COMMANDS[word](desk, at, rest)
     if word not in _WORDS:
         raise InvalidInput(f"There is no setting “{word[:40]}”; nothing was changed.\n{HELP}")
     if not rest:
@@ -113,7 +116,8 @@ def say(channel: ChannelId, rules: Rules) -> str:
         f"• cards go to <#{rules.approvals_channel}>\n"
         f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
         f"requesters {own} decide on their own requests\n"
-        f"• a request waits: {waits}; when time runs out: {modals.ON_TIMEOUT_SAYS[rules.on_timeout]}"
+        f"• a request waits: {waits}; when time runs out: {modals.ON_TIMEOUT_SAYS[rules.on_timeout]}\n"
+        f"{timing.say(rules)}"
     )
 
 
@@ -132,31 +136,12 @@ async def _on_timeout(desk: Desk, rest: str) -> Edit:
 
 
 async def _channel(desk: Desk, rest: str) -> Edit:
-    if mention := re.fullmatch(r"<#([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})", rest):
-        channel = ChannelId(mention[1] or mention[2])
-    else:
-        named_so = await desk.directory.room_named(rest)
-        if named_so is None:
-            raise InvalidInput(
-                f"The app is in no channel “{rest[:80]}”; nothing was changed. Invite it there with `/invite` first."
-            )
-        channel = named_so
+    channel = await channel_named(desk, rest)
     return lambda own: replace(own, approvals_channel=channel)
 
 
 async def _reviewers(desk: Desk, rest: str) -> Edit:
-    users, groups = set(), set()
-    for token in re.split(r"[\s,]+", rest):
-        if user := re.fullmatch(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})", token):
-            users.add(UserId(user[1] or user[2]))
-        elif group := re.fullmatch(r"<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>|(S[A-Z0-9]{6,})", token):
-            groups.add(GroupId(group[1] or group[2]))
-        elif token:
-            raise InvalidInput(
-                f"“{token[:40]}” is neither a person nor a user group; nothing was changed. "
-                "Write them like `/approvals reviewers @someone @a-group`."
-            )
-    reviewers = Reviewers(frozenset(users), frozenset(groups))
+    reviewers = people_named(re.split(r"[\s,]+", rest))
     return lambda own: replace(own, reviewers=reviewers)
 
 
@@ -180,4 +165,5 @@ _WORDS: Final[dict[str, Callable[[Desk, str], Awaitable[Edit]]]] = {
     "reviewers": _reviewers,
     "quorum": _quorum,
     "own-requests": _own_requests,
+    **timing.WORDS,
 }

@@ -88,6 +88,10 @@ class Directory:
         profile = (await self._person(user) or {}).get("profile") or {}
         return f"@{profile.get('display_name') or profile.get('real_name') or user}"
 
+    async def zone(self, user: UserId) -> str:
+        """The time zone that somebody chose in Slack, by its IANA name; UTC if Slack did not say."""
+        return str((await self._person(user) or {}).get("tz") or "UTC")
+
     async def group_name(self, group: GroupId) -> str:
         """Likewise for a user group."""
         return (await self.groups() or {}).get(group, f"the group {group}")

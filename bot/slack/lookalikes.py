@@ -93,7 +93,11 @@ def _odd(word: str, count: Counter[str], latin: bool, east: bool, genuine: set[s
 
 def _is_genuine(word: str, alphabet: str, count: Counter[str]) -> bool:
     """Whether a word is of that alphabet alone, and does not look like a Latin one."""
-    return count[alphabet] > 1 and not count[_LATIN] and any(c not in _SAME[alphabet] for c in word)
+    return (
+        count[alphabet] > 1
+        and not count[_LATIN]
+        and any(_alphabet(c) == alphabet and c not in _SAME[alphabet] for c in word)
+    )
 
 
 def _any_same(word: str, alphabet: str) -> bool:

@@ -20,6 +20,7 @@ from bot.slack.cards import Handle
 from bot.slack.content import in_full
 from bot.slack.outcomes import changes_of
 from bot.slack.text import Room, one_line, shorten
+from bot.slack.times import INPUTS
 
 START: Final = "start_run"
 REJECT: Final = "reject_request"
@@ -205,6 +206,9 @@ def settings(channel: ChannelId, rules: Rules, groups: dict[GroupId, str] | None
         ),
         _input(OWN, "Own requests", {"type": "checkboxes", "action_id": OWN, "options": own, **checked}, optional=True),
     ]
+    for name, one in INPUTS.items():
+        text = {"type": "plain_text_input", "action_id": name, "initial_value": one.show(rules)}
+        blocks.append(_input(name, one.label, text, hint=one.hint, optional=True))
     return _modal(
         SETTINGS, "Approval settings", blocks, "Save", json.dumps({"channel": channel, "shown": _print_of(rules)})
     )
@@ -234,7 +238,7 @@ def read_settings(view: View, rules: Rules) -> Callable[[ChannelSettings], Chann
         raise Problem(QUORUM, "Write a whole number, 1 or more.")
     users = frozenset(UserId(u) for u in _held(view, USERS).get("selected_users") or [])
     groups = frozenset(GroupId(o["value"]) for o in _held(view, GROUPS).get("selected_options") or [])
-    wanted = {
+    wanted: dict[str, Any] = {
         "approvals_channel": ChannelId(_held(view, CHANNEL).get("selected_conversation") or rules.approvals_channel),
         "reviewers": Reviewers(users, groups),
         "timeout": timeout,
@@ -242,6 +246,12 @@ def read_settings(view: View, rules: Rules) -> Callable[[ChannelSettings], Chann
         "quorum": int(quorum),
         "own_requests": bool(_held(view, OWN).get("selected_options")),
     }
+    for name, one in INPUTS.items():
+        if name in view["state"]["values"]:
+            try:
+                wanted[name] = one.read(value(view, name))
+            except InvalidInput as wrong:
+                raise Problem(name, str(wrong)) from None
     changed: dict[str, Any] = {name: new for name, new in wanted.items() if new != getattr(rules, name)}
     return lambda own: replace(own, **changed)
 
@@ -249,7 +259,7 @@ def read_settings(view: View, rules: Rules) -> Callable[[ChannelSettings], Chann
 def _print_of(rules: Rules) -> str:
     people = sorted(rules.reviewers.users), sorted(rules.reviewers.groups)
     others = rules.approvals_channel, rules.timeout, rules.on_timeout, rules.quorum, rules.own_requests
-    return digest_of(*map(str, (*people, *others)))
+    return digest_of(*map(str, (*people, *others, *(one.show(rules) for one in INPUTS.values()))))
 
 
 def value(view: View, block: str) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
+from bot.core.absence import Absence
 from bot.core.differences import changed_fields
 from bot.core.ids import UserId
 from bot.core.people import Reviewers
@@ -16,6 +17,7 @@ WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
 _CHANGES: Final = Room(1000, 1500, 20)
 _CHOSEN: Final = Room(800, 1200, 20)
+_STAND_INS: Final = 3
 _NAMED: Final = 12
 """How many people a message names; the others are counted."""
 
@@ -58,6 +60,8 @@ def _part(text: str, room: Room, rest: str) -> list[Block]:
 def sentence(request: Request, decision: Decision) -> str:
     """Who, what, when, and how it came about; the words are drawn apart."""
     who, at = people(decision.by), when(decision.at)
+    if who and decision.instead_of:
+        who += f" (in place of {people(decision.instead_of)})"
     match decision.outcome, decision.how:
         case Status.APPROVED, How.TIMEOUT:
             meant = "nobody decided, and this channel's settings say that this means approval"
@@ -78,15 +82,21 @@ def sentence(request: Request, decision: Decision) -> str:
             return f"{wording.of(request.question.kind).outcomes[outcome]} by {by} {at}"
 
 
-def named(reviewers: Reviewers) -> str:
-    names = [f"<@{u}>" for u in sorted(reviewers.users)] + [f"<!subteam^{g}>" for g in sorted(reviewers.groups)]
-    return _listed(names) or "nobody"
+def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = _NAMED) -> str:
+    """`away`: who of them is not here now, and who stands in; told of a few. `most`: so many are named."""
+    gone = dict([(absence.user, absence) for absence in away if absence.user in reviewers.users][:_STAND_INS])
+    names = [_with_stand_in(u, gone.get(u)) for u in sorted(reviewers.users)]
+    return _listed(names + [f"<!subteam^{g}>" for g in sorted(reviewers.groups)], most) or "nobody"
+
+
+def _with_stand_in(user: UserId, away: Absence | None) -> str:
+    return f"<@{user}>" + (f" (away until {when(away.until)}, <@{away.stand_in}> stands in)" if away else "")
 
 
 def people(users: Iterable[UserId]) -> str:
     return _listed([f"<@{u}>" for u in users])
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _listed(names: list[str], most: int = _NAMED) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

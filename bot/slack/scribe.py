@@ -18,7 +18,7 @@ from bot.core.ports import Change, Message, Store
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
 from bot.metrics import Repair
-from bot.slack import cards, content
+from bot.slack import cards, content, nudging
 from bot.slack.poster import CannotPost, Outdated, Place, Poster, good_until
 from bot.store.outbox import Outbox
 
@@ -35,7 +35,19 @@ GRACE: Final = 16
 """So many half seconds may what is being drawn take to end: who posted a second copy, or drew over something newer,
 is the only one to know. Counted, not measured, because a process that was frozen has no time left on waking."""
 _IN_HAND: Final = 5000
-_REQUEST_CHANGED: Final = frozenset({EventType.REQUEST_ASKED, EventType.VOTE_CAST, EventType.REQUEST_DECIDED})
+_REQUEST_CHANGED: Final = frozenset(
+    {
+        EventType.REQUEST_ASKED,
+        EventType.VOTE_CAST,
+        EventType.REQUEST_REMINDED,
+        EventType.REQUEST_ESCALATED,
+        EventType.REQUEST_SNOOZED,
+        EventType.REQUEST_LOOKED_AT,
+        EventType.STAND_IN_NAMED,
+        EventType.STAND_IN_ENDED,
+        EventType.REQUEST_DECIDED,
+    }
+)
 _log = logging.getLogger(__name__)
 
 
@@ -258,7 +270,9 @@ class Scribe:
         """The request's card; None if it was settled before it had one. A card that cannot be posted goes to the run's
         own thread instead, and the requester is told (R21)."""
         name, pending = f"card/{request.id}", request.status is Status.PENDING
-        drawing = cards.card(request, run=run, run_link=self._poster.link(root))
+        absences = await self._store.absences()
+        away = [a for a in absences.value.people if a.workspace == request.workspace and absences.now < a.until]
+        drawing = cards.card(request, run=run, run_link=self._poster.link(root), away=away)
         post: Callable[[str, Place], Awaitable[Message | None]] = lambda n, place: self._poster.show(  # noqa: E731
             n, place, drawing, request=request.id, post=pending
         )
@@ -275,6 +289,8 @@ class Scribe:
             filename, whole = content.file_of(request)
             thread = Place(card.channel, card.thread or card.ts)
             await self._poster.attach(f"file/{request.id}", thread, filename, whole, "Everything that is asked")
+        if card is not None and (request.raised or request.reminded):
+            await nudging.nudge(self._poster, self._store, request, card, drawing, away)
         return card
 
     async def _record_unposted(self, request: Request, problem: str) -> None:

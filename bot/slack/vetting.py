@@ -42,6 +42,11 @@ async def problems(directory: Directory, workspace: WorkspaceId, rules: Rules) -
         found.append(
             Found("quorum", f"{rules.quorum} approvals needed, {len(people.users | people.members)} may give them.")
         )
+    for number, step in enumerate(rules.escalation, 1):
+        there = step.channel or rules.approvals_channel
+        reached = replace(rules, reviewers=step.reviewers, approvals_channel=there, quorum=1, escalation=())
+        again = await problems(directory, workspace, reached)
+        found += [Found("reviewers", f"Step {number} of the escalation: {problem.sentence}") for problem in again]
     return found
 
 

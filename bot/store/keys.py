@@ -18,10 +18,11 @@
 | `{ns}:noted:<attempt>` | string | likewise, of what a worker recorded | 1 day | worker |
 | `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed | worker |
 | `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never | web |
+| `{ns}:absences` | string | who is away until when, and who stands in; likewise versioned | never | web |
 | `{ns}:defaults` | string | the default rules, from the environment of `web` | never | web |
 | `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never | web |
 | `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never | web |
-| `{ns}:pending` | sorted set | undecided requests by deadline (ms; +inf without one) | never | both |
+| `{ns}:pending` | sorted set | undecided requests by when something is due next (ms; +inf: nothing) | never | both |
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never | both |
 | `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never | both |
 | `{ns}:ended:<side>` | sorted set | runs that this side ended, until the other gave its keys their end | never | both |
@@ -64,6 +65,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "settled:*": "while its run lives; gets its run's TTL at the end",
     "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
     "settings:*": "settings stay until somebody changes them",
+    "absences": "one key; those that ended are dropped at each change",
     "defaults": "one key; rewritten at each start of web",
     "workspace": "one key; rewritten at each start of web",
     "rulebook": "one key; rewritten at each start of web",
@@ -93,6 +95,7 @@ class Keys:
 
     def __init__(self, namespace: str) -> None:
         self.prefix: Final = f"{{{namespace}}}:"
+        self.absences: Final = self.prefix + "absences"
         self.defaults: Final = self.prefix + "defaults"
         self.workspace: Final = self.prefix + "workspace"
         self.rulebook: Final = self.prefix + "rulebook"

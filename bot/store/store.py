@@ -11,6 +11,8 @@ from typing import Any, Final, TypeVar
 import redis.asyncio
 import redis.exceptions
 
+from bot.core import schedule
+from bot.core.absence import Absences
 from bot.core.errors import StoreUnavailable, StoreUnsafe
 from bot.core.events import Event
 from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
@@ -33,6 +35,7 @@ T = TypeVar("T")
 RUNS = Codec(Run)
 MESSAGES = Codec(Message)
 SETTINGS = Codec(ChannelSettings)
+ABSENCES = Codec(Absences)
 RULES = Codec(Rules)
 RULEBOOK = Codec(Rulebook)
 EVENTS = Codec(Event)
@@ -138,6 +141,11 @@ class Store:
         seen = await self._read(self.keys.settings(channel), SETTINGS)
         return seen or Seen(ChannelSettings(), 0, await self.now())
 
+    async def absences(self) -> Seen[Absences]:
+        """Who is away, and who stands in for them."""
+        seen = await self._read(self.keys.absences, ABSENCES)
+        return seen or Seen(Absences(), 0, await self.now())
+
     async def message_request(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RequestId | None:
         """The request whose card or note has this timestamp in this channel: the index of R2."""
         async with reaching():
@@ -221,8 +229,15 @@ class Store:
         requests = await self.requests([RequestId(i.decode()) for i in found])
         return [request for request in requests if request is not None]
 
+    async def waiting(self, limit: int) -> list[Request]:
+        """Undecided requests, first those to which something is due next."""
+        async with reaching():
+            found = await self.client.zrange(self.keys.pending, 0, limit - 1)
+        requests = await self.requests([RequestId(i.decode()) for i in found])
+        return [request for request in requests if request is not None]
+
     async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]:
-        """Requests whose deadline has passed, the next deadline after them, and the server's clock."""
+        """Requests to which something is due, when the next thing is after those, and the server's clock."""
         now = await self.now()
         async with reaching():
             first = await self.client.zrange(self.keys.pending, 0, limit, withscores=True)
@@ -400,6 +415,8 @@ class _Plan:
             self._record(
                 self.names.settings(channel), SETTINGS.write(settings.value, settings.version + 1), settings.version
             )
+        if (away := change.absences) is not None:
+            self._record(self.names.absences, ABSENCES.write(away.value, away.version + 1), away.version)
         for event in change.events:
             self.values.append(EVENTS.dump(event))
         self.plan["events"] = len(change.events)
@@ -480,8 +497,9 @@ class _Plan:
             record = {} if self.agents else {"value": value}
             self.plan["wake"].append({"name": f"request {request.id}", **record})
             self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
-        elif version == 0:
-            score = str(ms(request.deadline)) if request.deadline else "+inf"
+        elif version == 0 or schedule.moves(request):
+            coming = schedule.next_step(request)
+            score = "+inf" if coming is None else str(ms(coming.at))
             self.plan["add"].append({"key": self._key(self.names.pending), "score": score, "member": request.id})
             self.plan["wake"].append({"name": "due"})
 

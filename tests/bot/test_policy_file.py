@@ -124,3 +124,57 @@ def test_a_file_that_is_missing_or_no_text_is_refused_by_name(tmp_path: Path) ->
     (tmp_path / "a.yaml").write_text("version: 3")
     with pytest.raises(WrongSettings, match=r"a\.yaml, line 1: version"):
         policy_file.read(tmp_path / "a.yaml")
+
+
+def test_a_rule_says_when_people_are_reminded_and_who_is_asked_next() -> None:
+    text = """\
+version: 1
+rules:
+  - name: slow
+    then: ask
+    timeout: 4h
+    remind: 20m
+    escalate:
+      - {after: 1h, reviewers: [S0LEADS], send_to: C0LEADS}
+      - {after: 2h, reviewers: [U0BOSS]}
+  - name: quick
+    tool: refund
+    then: ask
+    remind: "off"
+    escalate: []
+"""
+    slow, quick = (clause.terms for clause in policy_file.understand(text).clauses)
+    assert slow.remind_after == timedelta(minutes=20)
+    assert slow.escalation is not None
+    assert [(step.after, step.channel) for step in slow.escalation] == [
+        (timedelta(hours=1), ChannelId("C0LEADS")),
+        (timedelta(hours=2), None),
+    ]
+    assert (quick.remind_after, quick.escalation) == (timedelta(0), ())
+
+
+def test_an_escalation_that_circles_or_comes_too_late_is_told_with_its_line() -> None:
+    """R10"""
+    text = """\
+version: 1
+rules:
+  - name: circle
+    then: ask
+    reviewers: [U0BOB]
+    timeout: 1h
+    escalate:
+      - {after: 10m, reviewers: [U0BOB]}
+      - {after: 5m, reviewers: [U0CAROL]}
+      - {after: 3h, reviewers: [U0DAVE]}
+  - name: idle
+    tool: refund
+    then: refuse
+    remind: soon
+"""
+    with pytest.raises(WrongSettings) as wrong:
+        policy_file.understand(text.replace("    remind: soon\n", "    remind: 5m\n"))
+    problems = "\n".join(wrong.value.problems)
+    for sentence in ("line 3", "circle", "later than", "never would", "asks nobody, so remind would mean nothing"):
+        assert sentence in problems, problems
+    with pytest.raises(WrongSettings, match=r"line 14: rules\.remind"):
+        policy_file.understand(text)

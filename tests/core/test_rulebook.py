@@ -1,15 +1,17 @@
 """What a workspace's policy says of an action."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from bot.core.conditions import parse
+from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId
 from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout, Risk
 from bot.core.rulebook import Action, Clause, Effect, Rulebook, Terms, apply, judge
-from tests.making import CAROL, GENERAL, rules
+from tests.making import CAROL, DAVE, GENERAL, rules
 
 SMALL = Clause("small refunds", Effect.PASS, 3, tool="refund", condition=parse("amount <= 20"))
 BIG = Clause("big refunds", Effect.ASK, 7, tool="refund", condition=parse("amount > 500"), terms=Terms(quorum=2))
@@ -96,3 +98,20 @@ def test_high_risk_is_never_approved_by_timeout() -> None:
     """R23: whatever the channel says."""
     under = apply(judge(BOOK, refund(1, tool="drop_table")), rules(on_timeout=OnTimeout.APPROVE))
     assert under.on_timeout is OnTimeout.REJECT
+
+
+def test_whom_a_rule_asks_are_not_joined_by_whom_the_channel_would_ask_next() -> None:
+    """R9: a policy that names finance is not made milder by a channel that escalates to somebody else."""
+    leads = (Escalation(timedelta(minutes=30), Reviewers(frozenset({CAROL}))),)
+    channel = rules(escalation=leads, remind_after=timedelta(minutes=5))
+    finance = Terms(reviewers=Reviewers(frozenset({DAVE})))
+    named = Rulebook((Clause("finance", Effect.ASK, 1, terms=finance),))
+    assert apply(judge(named, refund(1)), channel).escalation == ()
+    own = replace(finance, escalation=(*leads,), remind_after=timedelta(0))
+    told = Rulebook((Clause("finance", Effect.ASK, 1, terms=own),))
+    assert apply(judge(told, refund(1)), channel).escalation == leads
+    assert apply(judge(told, refund(1)), channel).remind_after == timedelta(0)
+    silent = Rulebook((Clause("two", Effect.ASK, 1, terms=Terms(quorum=2)),))
+    assert apply(judge(silent, refund(1)), channel).escalation == leads
+    none = Rulebook((Clause("none", Effect.ASK, 1, terms=Terms(escalation=())),))
+    assert apply(judge(none, refund(1)), channel).escalation == ()

@@ -15,18 +15,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core import runs, settling
+from bot.core import attending, quiet, runs, schedule, settling
+from bot.core.absence import Absence
 from bot.core.calls import Call, canonical
 from bot.core.deciding import decide, sentence
-from bot.core.ids import GroupId, RequestId, RunId, UserId
+from bot.core.escalation import Escalation
+from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId
 from bot.core.options import Option
-from bot.core.people import Reviewers
+from bot.core.people import Actor, Reviewers
 from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import TeamInfo
 from bot.core.refusals import Refusal
 from bot.core.requests import Kind, Question, Request, Status, Verb
 from bot.core.runs import Run, Usage, Writing
-from bot.slack import cards, editing, modals
+from bot.core.schedule import Snooze
+from bot.slack import cards, editing, meanwhile, modals, nudging
 from bot.slack import content as judged
 from bot.slack.cards import Drawing
 from bot.slack.text import escape, size_of
@@ -35,6 +38,7 @@ from tests.making import (
     ALICE,
     BOB,
     CAROL,
+    DAVE,
     GENERAL,
     HERE,
     LEADS,
@@ -140,6 +144,38 @@ def chosen() -> Request:
     return decide(asked, attempt(asked, BOB, Verb.CHOOSE, chosen=("us-east", "eu-west")), later(minutes=5)).request
 
 
+LATER = {
+    "timeout": timedelta(days=1),
+    "remind_after": timedelta(minutes=15),
+    "escalation": (
+        Escalation(timedelta(hours=2), Reviewers(frozenset({DAVE}))),
+        Escalation(timedelta(hours=4), Reviewers(groups=frozenset({LEADS})), ChannelId("C0LEADS")),
+    ),
+    "quiet": quiet.parse("20:00-08:00 weekends Europe/Berlin"),
+}
+AWAY = [
+    Absence(HERE, BOB, UserId("U0ERIN"), later(), later(days=3)),
+    Absence(HERE, CAROL, ALICE, later(), later(days=3)),
+]
+
+
+def waited() -> Request:
+    """Nothing happened yet, and much will."""
+    return request(**LATER)
+
+
+def snoozed() -> Request:
+    """Carol put it off, and two look at it."""
+    off = attending.snooze(waited(), Actor(HERE, CAROL), Snooze.HOUR, later(minutes=1)).request
+    looked = attending.look(off, Actor(HERE, BOB), later(minutes=2)).request
+    return attending.look(looked, Actor(HERE, CAROL), later(minutes=3)).request
+
+
+def raised() -> Request:
+    """It went to the next people, and the first were reminded."""
+    return schedule.due(request(**{**LATER, "quiet": quiet.NEVER}), later(hours=2)).request
+
+
 BEFORE = "Refund order 17: 200 EUR\nto the card that was used"
 SPOOF = "Pay to p\u0430ypal.com, and send \uff52\uff4d"
 
@@ -172,6 +208,12 @@ DRAWINGS: dict[str, Drawing] = {
     "card_timeout_approves": card(request(on_timeout=OnTimeout.APPROVE)),
     "card_waits": card(request(on_timeout=OnTimeout.WAIT)),
     "card_without_respond": card(request(asked=question(offers=(Verb.APPROVE, Verb.REJECT)))),
+    "card_waited": card(waited()),
+    "card_snoozed": card(snoozed()),
+    "card_raised": cards.card(raised(), run=run(), run_link=LINK, away=AWAY),
+    "card_raised_approved": card(
+        decide(raised(), attempt(raised(), "U0ERIN", stands_for=(Actor(HERE, BOB),)), later(hours=3)).request
+    ),
     "card_approved": card(decided(Verb.APPROVE)),
     "card_approved_by_two": card(decide(voted(), attempt(voted(), CAROL), later(minutes=3)).request),
     "card_rejected": card(decided(Verb.REJECT, "Too dear.\nAsk for five.")),
@@ -227,6 +269,9 @@ DRAWINGS: dict[str, Drawing] = {
     "note_stopped": cards.outcome_note(
         ended(status=runs.Status.STOPPED, stopped_by=ALICE, result="Stopped.", words="")
     ),
+    "note_reminder": nudging.reminder_note(raised(), LINK, AWAY),
+    "note_reminder_over": nudging.reminder_note(settling.expire(raised(), later(days=2)).request, LINK),
+    "note_raised": nudging.raised_note(raised(), raised().raised[0], LINK),
     "note_not_posted": cards.not_posted_note(request(), "not_in_channel"),
 }
 VIEWS: dict[str, dict[str, Any]] = {
@@ -247,6 +292,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "modal_choose": modals.choose(request(asked=choice(*"abcdef")), GENERAL),
     "modal_choose_several": modals.choose(request(asked=choice("eu", "us " * 40, several=True)), GENERAL),
     "modal_settings": modals.settings(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
+    "modal_settings_times": modals.settings(GENERAL, waited().rules, None),
     "modal_settings_silent": modals.settings(GENERAL, rules(reviewers=Reviewers(groups=frozenset({LEADS}))), None),
 }
 
@@ -315,8 +361,9 @@ def test_every_button_carries_its_own_request_and_digest() -> None:
     """R1, R13"""
     asked = request()
     actions = next(b for b in card(asked).blocks if b["type"] == "actions")
-    handles = {cards.Handle.read(element["value"]) for element in actions["elements"]}
-    assert handles == {cards.Handle(asked.id, asked.digest)}
+    *buttons, menu = actions["elements"]
+    assert {cards.Handle.read(button["value"]) for button in buttons} == {cards.Handle(asked.id, asked.digest)}
+    assert {meanwhile.Chosen.read(option["value"]) for option in menu["options"]} == {meanwhile.Chosen(asked.id)}
 
 
 @pytest.mark.parametrize("name", ["card_hostile", "card_answered", "run_hostile", "note_progress", "note_failed"])
@@ -329,6 +376,42 @@ def test_what_models_and_people_write_does_not_act(name: str) -> None:
         assert "<https://evil" not in acting
     assert "\u202e" not in json.dumps([drawing.text, drawing.blocks], ensure_ascii=False)
     assert "⟦U+202E⟧" in json.dumps(drawing.blocks, ensure_ascii=False)
+
+
+def test_a_card_says_what_comes_next_who_looks_and_who_stands_in() -> None:
+    """R9: a requester who was named as a stand-in is not shown as one, because they may not decide."""
+    raised, snoozed = mrkdwn_of(DRAWINGS["card_raised"].blocks), mrkdwn_of(DRAWINGS["card_snoozed"].blocks)
+    assert "Went to <@U0DAVE>" in raised and "goes to the next people in <#C0LEADS>" in raised
+    assert "<@U0ERIN> stands in" in raised and "<@U0ALICE> stands in" not in raised
+    assert "Snoozed by <@U0CAROL> until" in snoozed and "others may decide all the same" in snoozed
+    assert "<@U0ERIN> (in place of <@U0BOB>)" in DRAWINGS["card_raised_approved"].text
+    assert "<@U0CAROL>, <@U0DAVE>, <@U0ERIN>: this still waits" in mrkdwn_of(DRAWINGS["note_reminder"].blocks)
+
+
+def test_slack_takes_a_card_on_which_as_much_as_can_be_happened() -> None:
+    """R14: five steps, many people, all of them away, and a call that fills the card."""
+    people = [[UserId(f"U0PERSON{step}{n:03}") for n in range(30)] for step in range(6)]
+    steps = tuple(
+        Escalation(timedelta(minutes=n), Reviewers(frozenset(people[n])), ChannelId(f"C0ROOM{n}")) for n in range(1, 6)
+    )
+    asked = refund(content="語" * 5000, before="本" * 5000, notes=tuple(f"Note {n}. {HOSTILE * 3}" for n in range(9)))
+    made = request(
+        asked=asked, timeout=timedelta(days=1), remind_after=timedelta(minutes=1), escalation=steps, quorum=9
+    )
+    for user in people[0]:
+        made = replace(made, rules=replace(made.rules, reviewers=Reviewers(frozenset(people[0]))))
+        made = attending.look(made, Actor(HERE, user), later()).request
+        made = decide(made, attempt(made, user), later()).request if len(made.votes) < 8 else made
+    for minute in range(1, 6):
+        made = schedule.due(made, later(minutes=minute)).request
+    assert (len(made.raised), len(made.looking), len(made.votes)) == (5, 30, 8)
+    away = [Absence(HERE, user, BOB, later(), later(days=9)) for user in people[0]]
+    check_message_blocks(cards.card(made, run=run(), run_link=LINK, away=away).blocks)
+
+
+def test_who_is_asked_next_is_not_notified_before() -> None:
+    """R26: a mention on the first card would tell them at once."""
+    assert "S0LEADS" not in json.dumps(DRAWINGS["card_raised"].blocks)
 
 
 def test_a_long_title_is_judged_whole_too() -> None:
@@ -420,7 +503,7 @@ def test_whatever_is_called_slack_takes_the_card_and_all_can_be_seen(content: st
 
 def labels_of(drawing: Drawing) -> list[str]:
     actions = next((b for b in drawing.blocks if b["type"] == "actions"), {"elements": []})
-    return [element["text"]["text"] for element in actions["elements"]]
+    return [element["text"]["text"] for element in actions["elements"] if element["type"] == "button"]
 
 
 @pytest.mark.parametrize(

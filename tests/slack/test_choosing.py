@@ -22,7 +22,7 @@ def labels(question: Question) -> list[str]:
     """What the card's buttons say."""
     drawn = cards.card(request(asked=question), run=run(), run_link=None)
     check_message_blocks(drawn.blocks)
-    return [button["text"]["text"] for button in drawn.blocks[-1]["elements"]]
+    return [b["text"]["text"] for b in drawn.blocks[-1]["elements"] if b["type"] == "button"]
 
 
 def run() -> Run:

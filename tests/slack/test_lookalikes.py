@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.slack.lookalikes import mark, odd_words
@@ -73,6 +73,7 @@ def test_blanks_that_hide_are_counted_and_indentation_stays(given_text: str, sho
     assert visible(given_text) == (given_text if shown is None else shown)
 
 
+@example("аカ\u200bU1а", 50)
 @given(st.text(st.sampled_from("a\u0430\u0440 \n\t\u200b\u202e1/⟦⟧U+\uff52カп"), max_size=60), st.sampled_from([1, 50]))
 def test_what_is_visible_stays_as_it_is(given_text: str, times: int) -> None:
     once = visible(given_text * times)

@@ -1,0 +1,92 @@
+"""The verbs of those who look after requests, and after themselves: look, snooze, leave, come back."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from bot.core import absence, attending, deciding
+from bot.core.absence import Absence
+from bot.core.errors import InvalidInput, NotFound, Refused, StoreUnavailable
+from bot.core.events import Event
+from bot.core.ids import AttemptId, RequestId
+from bot.core.people import Actor
+from bot.core.ports import Change, Committed, Put, Seen, Store
+from bot.core.refusals import Refusal
+from bot.core.requests import Request, Step
+from bot.core.schedule import Snooze
+
+_TRIES = 200
+_CARDS = 500
+"""Pending requests that are looked at when somebody leaves or comes back; other cards say it when next drawn."""
+
+
+async def look(store: Store, request: RequestId, actor: Actor, attempt: AttemptId) -> Request:
+    """Note that somebody looks at the request. Refused, with an event, if they may not decide on it."""
+    return await _attend(store, request, attempt, lambda seen: attending.look(seen.value, actor, seen.now))
+
+
+async def snooze(store: Store, request: RequestId, actor: Actor, how: Snooze, attempt: AttemptId) -> Request:
+    """Put its reminders off; the same attempt again puts nothing off further. Refused, likewise."""
+    return await _attend(store, request, attempt, lambda seen: attending.snooze(seen.value, actor, how, seen.now))
+
+
+async def leave(store: Store, actor: Actor, stand_in: Actor, until: datetime) -> Absence:
+    """Somebody is away until then, and the other decides in their place. InvalidInput, with nothing changed, if not."""
+    for _ in range(_TRIES):
+        seen = await store.absences()
+        if (why_not := absence.why_not(actor, stand_in, until, seen.now)) is not None:
+            raise InvalidInput(f"{why_not} Nothing was changed.")
+        known, event = absence.leave(seen.value, actor, stand_in, until, seen.now)
+        change = Change(absences=Put(known, seen.version), events=await _told(store, actor, event))
+        if await store.commit(change) is Committed.DONE:
+            return known.people[-1]
+    raise _too_many_tries()
+
+
+async def come_back(store: Store, actor: Actor) -> bool:
+    """Somebody is here again, and nobody stands in for them any more; False if they were here all the time."""
+    for _ in range(_TRIES):
+        seen = await store.absences()
+        changed = absence.come_back(seen.value, actor, seen.now)
+        if changed is None:
+            return False
+        known, event = changed
+        change = Change(absences=Put(known, seen.version), events=await _told(store, actor, event))
+        if await store.commit(change) is Committed.DONE:
+            return True
+    raise _too_many_tries()
+
+
+async def _told(store: Store, actor: Actor, event: Event) -> tuple[Event, ...]:
+    """The event, and it again for each request that waits for this person by name: its card says who stands in."""
+    waiting = await store.waiting(_CARDS)
+    mine = [r for r in waiting if r.workspace == actor.workspace and actor.user in r.rules.reviewers.users]
+    return (event, *(replace(event, run=request.run, request=request.id) for request in mine))
+
+
+async def _attend(
+    store: Store, request: RequestId, attempt: AttemptId, rule: Callable[[Seen[Request]], Step]
+) -> Request:
+    for _ in range(_TRIES):
+        seen = await store.request(request)
+        if seen is None:
+            raise NotFound(Refusal.UNKNOWN.value)
+        step = rule(seen)
+        if step.refusal is not None:
+            await store.commit(Change(events=step.events, once=attempt))
+            raise Refused(step.refusal, deciding.sentence(step.refusal, seen.value))
+        if not step.changes:
+            return seen.value
+        change = Change(
+            requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline, once=attempt
+        )
+        match await store.commit(change):
+            case Committed.DONE:
+                return step.request
+            case Committed.REPEATED:
+                return seen.value
+    raise _too_many_tries()
+
+
+def _too_many_tries() -> StoreUnavailable:
+    return StoreUnavailable(f"Others were faster {_TRIES} times in a row. Nothing was changed; please try again.")

@@ -1,0 +1,31 @@
+"""From whose seat somebody decides: their own, or that of somebody who is away and named them (no chains).
+
+Who stands in counts as one person, and a seat as one vote: whoever comes back, or goes away, adds none.
+"""
+
+from bot.core.ids import UserId
+from bot.core.people import Actor, why_nobody
+from bot.core.requests import Request
+
+
+def of(request: Request, actor: Actor) -> tuple[UserId, ...]:
+    """The seats from which this actor may decide; empty if there is none.
+
+    A requester who may not decide on their own request has no seat that somebody else could take.
+    """
+    rules = request.rules
+    if rules.reviewers.why_not(actor) is None:
+        return (actor.user,)
+    return tuple(
+        away.user
+        for away in actor.stands_for
+        if why_nobody(away, request.workspace) is None
+        and rules.reviewers.why_not(away) is None
+        and (rules.own_requests or away.user != request.requester)
+    )
+
+
+def free(request: Request, actor: Actor) -> UserId | None:
+    """The seat from which this actor may vote: one that nobody else has voted from; None if there is none."""
+    taken = {vote.seat or vote.user for vote in request.votes if vote.user != actor.user}
+    return next((seat for seat in of(request, actor) if seat not in taken), None)

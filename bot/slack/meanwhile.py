@@ -1,0 +1,100 @@
+"""What a card says and offers while a request waits: who looks at it, what comes next, and a menu for both."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from bot.core import schedule
+from bot.core.absence import Absence
+from bot.core.escalation import Escalation
+from bot.core.ids import RequestId
+from bot.core.requests import Looking, Request
+from bot.core.schedule import Snooze
+from bot.slack.blocks import Block, context, mrkdwn, plain
+from bot.slack.outcomes import named
+from bot.slack.text import when
+
+MENU: Final = "meanwhile"
+STAYS: Final = "Escalation and deadline stay as they are."
+_LOOK: Final = "look"
+_STEPS: Final = 2
+_ASKED: Final = 4
+"""The newest steps of the escalation, and how many people of each, that a card names."""
+_LOOKING: Final = 3
+"""How many people who look at it a card names; the others are counted."""
+
+
+class Chosen(NamedTuple):
+    """What an option of the menu carries: its own request (R1); `snooze` is None for "I'm looking"."""
+
+    request: RequestId
+    snooze: Snooze | None = None
+
+    def write(self) -> str:
+        return f"{self.snooze or _LOOK} {self.request}"
+
+    @classmethod
+    def read(cls, value: str) -> "Chosen | None":
+        """None if it is nothing that we wrote."""
+        what, _, request = value.partition(" ")
+        if not request or len(value) > 150 or what not in (_LOOK, *Snooze):
+            return None
+        return cls(RequestId(request), None if what == _LOOK else Snooze(what))
+
+
+def menu(request: Request) -> Block:
+    """I'm looking; where there are reminders, put them off."""
+    options = [{"text": plain("I'm looking"), "value": Chosen(request.id).write()}]
+    if request.rules.remind_after:
+        zone = request.rules.quiet.zone.replace("_", " ")
+        for label, snooze in (("Snooze 1 h", Snooze.HOUR), (f"Snooze until tomorrow 9:00 ({zone})", Snooze.MORNING)):
+            options.append({"text": plain(label), "value": Chosen(request.id, snooze).write()})
+    return {"type": "overflow", "action_id": MENU, "options": options}
+
+
+def stand_ins(request: Request, away: Iterable[Absence]) -> list[Absence]:
+    """Those absences that count here: nobody decides for or as the requester who may not decide themselves."""
+    own = request.rules.own_requests
+    return [absence for absence in away if own or request.requester not in (absence.user, absence.stand_in)]
+
+
+def lines(request: Request) -> list[Block]:
+    """What came and what comes, in small print; nothing where nothing does."""
+    said = [
+        f"Went to {_whom(request, request.rules.escalation[step.number])} {when(step.at)}: nobody had decided"
+        for step in request.raised[-_STEPS:]
+    ]
+    if coming := _coming(request):
+        said.append(coming)
+    if request.looking:
+        said.append(f":eyes: {_lookers(request.looking)}")
+    return [context(mrkdwn(line)) for line in said]
+
+
+def _coming(request: Request) -> str:
+    parts = []
+    remind, raise_at = schedule.next_reminder(request), schedule.next_escalation(request)
+    if request.snoozed_until is not None and request.snoozed_by is not None:
+        parts.append(f"Snoozed by <@{request.snoozed_by}> until {when(request.snoozed_until)}")
+    elif remind is not None:
+        parts.append(f"Reminds {when(remind)}")
+    if raise_at is not None:
+        # Whoever is named by a mention is notified when the card is posted, which is what the wait is to spare them.
+        where = _where(request, request.rules.escalation[schedule.taken(request)])
+        parts.append(f"{'goes' if parts else 'Goes'} to the next people{where} {when(raise_at)}")
+    return " · ".join(parts)
+
+
+def _whom(request: Request, step: Escalation) -> str:
+    return named(step.reviewers, most=_ASKED) + _where(request, step)
+
+
+def _where(request: Request, step: Escalation) -> str:
+    elsewhere = step.channel is not None and step.channel != request.rules.approvals_channel
+    return f" in <#{step.channel}>" if elsewhere else ""
+
+
+def _lookers(looking: tuple[Looking, ...]) -> str:
+    names = ", ".join(f"<@{one.user}> (since {when(one.since)})" for one in looking[:_LOOKING])
+    more = f" and {len(looking) - _LOOKING} more" if len(looking) > _LOOKING else ""
+    many = len(looking) > 1
+    return f"{names}{more} {'are' if many else 'is'} looking at it; others may decide all the same."

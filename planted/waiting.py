@@ -1,0 +1,72 @@
+"""Bugs in what happens while nobody decides, and in who stands in."""
+
+from typing import Final
+
+from planted.bug import Bug
+
+_SCHEDULE = "tests/core/test_schedule.py::"
+_STANDING_IN = "tests/core/test_standing_in.py::"
+_ATTENDING = "tests/bot/test_attending.py::"
+_MEANWHILE = "tests/slack/test_meanwhile.py::"
+
+WAITING: Final = (
+    Bug(
+        "people are reminded in quiet hours",
+        "R20",
+        "bot/core/schedule.py",
+        "at = request.rules.quiet.end(max(at, request.held_until or at))",
+        "at = max(at, request.held_until or at)",
+        (
+            _SCHEDULE + "test_over_a_weekend_nobody_is_disturbed_and_the_deadline_stays",
+            _SCHEDULE + "test_a_reminder_in_a_night_of_a_changed_clock_comes_at_eight_on_the_wall",
+        ),
+    ),
+    Bug(
+        "what comes next is not moved when something happened",
+        "R20",
+        "bot/store/store.py",
+        "elif version == 0 or schedule.moves(request):",
+        "elif version == 0:",
+        (_ATTENDING + "test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_delivered",),
+    ),
+    Bug(
+        "an escalation that circles may be set",
+        "R10",
+        "bot/core/escalation.py",
+        "if here in told:",
+        "if False:",
+        (_SCHEDULE + "test_an_escalation_that_circles_or_never_comes_is_refused",),
+    ),
+    Bug(
+        "a channel's escalation joins those whom the policy asks",
+        "R9",
+        "bot/core/rulebook.py",
+        "rules.escalation if terms.reviewers is None else ()",
+        "rules.escalation",
+        ("tests/core/test_rulebook.py::test_whom_a_rule_asks_are_not_joined_by_whom_the_channel_would_ask_next",),
+    ),
+    Bug(
+        "a stand-in decides for a requester who may not",
+        "R10",
+        "bot/core/seats.py",
+        "        and (rules.own_requests or away.user != request.requester)\n",
+        "",
+        (_STANDING_IN + "test_nobody_gets_round_own_requests_by_standing_in",),
+    ),
+    Bug(
+        "a reviewer and their stand-in are two of a quorum",
+        "R11",
+        "bot/core/seats.py",
+        "vote.seat or vote.user",
+        "vote.user",
+        (_STANDING_IN + "test_a_quorum_counts_a_person_once_and_a_seat_once",),
+    ),
+    Bug(
+        "people are reminded of what is decided",
+        "R6",
+        "bot/slack/nudging.py",
+        "post=request.status is Status.PENDING",
+        "post=True",
+        (_MEANWHILE + "test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_drawn",),
+    ),
+)
