@@ -21,6 +21,7 @@ from bot.slack import web
 from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients, socket_mode
 from bot.slack.directory import Directory
+from bot.slack.permitting import allowing
 from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
 from bot.store.confirming import Replicas
@@ -67,7 +68,8 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         admins = frozenset(UserId(i) for i in settings.admins)
         desk = Desk(store, queue, directory, clients.reads, admins, poster.link)
         app = build(clients, identity, desk, secret)
-        await stack.enter_async_context(_at_work("scribe", Scribe(store, Outbox(store), poster, owner).run()))
+        scribe = Scribe(store, Outbox(store), poster, owner, allow=allowing(store, queue, directory))
+        await stack.enter_async_context(_at_work("scribe", scribe.run()))
         await stack.enter_async_context(_at_work("deadlines", deadlines.keep(store, queue, wakeups)))
         stack.push_async_callback(desk.drain)
         connected: Callable[[], Awaitable[bool]] | None = None

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from bot.core import deciding, policy, requests, rulebook, runs, settling
+from bot.core import deciding, permissions, policy, requests, rulebook, runs, settling
 from bot.core.calls import Call
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, GivenUp, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
@@ -244,7 +244,9 @@ async def decide(
             now_is = await expire(store, queue, request) if refusal is Refusal.TIME_RAN_OUT else None
             raise Refused(refusal, deciding.sentence(refusal, now_is or step.request))
         change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
-        if await _stored(store, queue, change):
+        if attempt.wish is not None:
+            change = await _with_permission(store, change, step.request)
+        if await stored(store, queue, change):
             return step.request
         seen = None
     raise _too_many_tries()
@@ -279,12 +281,19 @@ async def _settle(
         if not step.changes:
             return await _told(store, queue, step.request)
         change = Change(requests=(Put(step.request, seen.version),), events=step.events)
-        if await _stored(store, queue, change):
+        if await stored(store, queue, change):
             return step.request
     raise _too_many_tries()
 
 
-async def _stored(store: Store, queue: Queue, change: Change) -> bool:
+async def _with_permission(store: Store, change: Change, request: Request) -> Change:
+    run = await store.run(request.run)
+    if run is None or (given := permissions.given_with(request, run.value.team)) is None:
+        return change
+    return replace(change, permissions=(Put(given, 0),), events=(*change.events, permissions.given(given)))
+
+
+async def stored(store: Store, queue: Queue, change: Change) -> bool:
     """Whether the change was stored; a parked run is then asked for, one in memory waits for the request itself.
 
     A run that parks at this moment finds its request settled and does not (`park`).

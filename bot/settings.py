@@ -86,6 +86,10 @@ class WebSettings(_Common):
     on_timeout: OnTimeout = Field(OnTimeout.REJECT, description="what a timeout means: reject, approve or wait")
     quorum: int = Field(1, ge=1, le=20, description="how many different people must approve")
     own_requests: bool = Field(False, description="whether people may decide on requests of runs they started")
+    break_glass: bool = Field(
+        False,
+        description="whether a requester may decide alone in an emergency, with a reason that everybody named reads",
+    )
     policy: Path | None = Field(None, description="YAML file with the workspace's policy, see docs/policy.md")
     port: int = Field(
         3000, ge=0, le=65535, description="for `/slack/events`, `/healthz` and `/metrics`; 0 takes a free one"
@@ -142,6 +146,7 @@ class WebSettings(_Common):
             on_timeout=self.on_timeout,
             quorum=self.quorum,
             own_requests=self.own_requests,
+            break_glass=self.break_glass,
         )
 
 

@@ -4,13 +4,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from bot.core import permissions
 from bot.core.calls import LONGEST_ARGUMENTS, is_canonical
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest
 from bot.core.people import Actor, why_nobody
+from bot.core.permissions import Permission
+from bot.core.policy import Risk
 from bot.core.refusals import Refusal
 from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event
 from bot.core.settling import settle
+from bot.core.standing import Standing, Wish
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
 """Verbs of which a quorum is needed; one rejection or one answer is enough."""
@@ -22,7 +26,8 @@ LONGEST_WORDS: Final = 3000
 class Attempt:
     """Somebody's try to decide. `digest` is that of what they were shown.
 
-    `arguments` are the changed ones of an edit, canonical JSON; `chosen` are options of a choice.
+    `arguments` are the changed ones of an edit, canonical JSON; `chosen` are options of a choice. `wish` is what they
+    do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency.
     """
 
     id: AttemptId
@@ -32,6 +37,8 @@ class Attempt:
     words: str = ""
     arguments: str = ""
     chosen: tuple[str, ...] = ()
+    wish: Wish | None = None
+    break_glass: bool = False
 
 
 def decide(request: Request, attempt: Attempt, now: datetime) -> Step:
@@ -59,15 +66,38 @@ def decide(request: Request, attempt: Attempt, now: datetime) -> Step:
         votes, by = request.votes, (attempt.actor.user,)
     decision = Decision(
         MOVES[request.status][attempt.verb],
-        How.REVIEWERS,
+        How.BREAK_GLASS if attempt.break_glass else How.REVIEWERS,
         now,
         by,
         attempt.words.strip(),
         attempt.id,
         attempt.arguments,
         _chosen(request, attempt),
+        None if attempt.wish is None else permissions.standing(request, attempt.wish, attempt.id, now),
     )
     return settle(replace(request, votes=votes), decision, user=attempt.actor.user)
+
+
+def allow(request: Request, permission: Permission, giver: Actor, team: str, now: datetime) -> Step:
+    """The request as approved by a standing permission (R24); nothing changes if it is not covered, or if who gave it
+    could not approve it themselves now."""
+    attempt = Attempt(AttemptId(f"{permission.id}-{request.id}"), giver, Verb.APPROVE, request.digest)
+    if (
+        giver.user != permission.by
+        or not permissions.covers(permission, request, team, now)
+        or why_refused(request, attempt, now) is not None
+    ):
+        return Step(request)
+    by = Standing(permission.id, permission.scope, permission.until, permission.run is not None)
+    words = f"Standing permission {permission.id}, given with request {permission.request}."
+    decision = Decision(Status.APPROVED, How.PERMISSION, now, (permission.by,), words, attempt.id, standing=by)
+    return settle(request, decision, user=permission.by)
+
+
+def may_break_glass(request: Request) -> bool:
+    """Whether the requester may decide alone in an emergency: never what is of high risk or needs several people."""
+    rules = request.rules
+    return rules.break_glass and rules.risk is not Risk.HIGH and rules.quorum == 1
 
 
 def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote, ...]:
@@ -84,7 +114,7 @@ def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
 
 def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
     """Why this attempt does not count; None if it does. Who comes before what, so that strangers learn nothing."""
-    actor, rules = attempt.actor, request.rules
+    actor = attempt.actor
     if (nobody := why_nobody(actor, request.workspace)) is not None:
         return nobody
     if request.status is Status.EXPIRED:
@@ -95,12 +125,8 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.ALREADY_DECIDED
     if request.deadline is not None and now >= request.deadline:
         return Refusal.TIME_RAN_OUT
-    if not rules.reviewers:
-        return Refusal.NOBODY_NAMED
-    if (not_one := rules.reviewers.why_not(actor)) is not None:
-        return not_one
-    if actor.user == request.requester and not rules.own_requests:
-        return Refusal.OWN_REQUEST
+    if (not_them := _why_not_them(request, attempt)) is not None:
+        return not_them
     if attempt.digest != request.digest:
         return Refusal.OTHER_CONTENT
     if attempt.verb not in request.question.offers or attempt.verb not in MOVES[request.status]:
@@ -111,7 +137,27 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.TOO_LONG
     if attempt.verb is Verb.APPROVE and any(v.user == actor.user for v in request.votes):
         return Refusal.VOTED_ALREADY
+    if attempt.wish is not None and attempt.verb is not Verb.APPROVE:
+        return Refusal.NOT_OFFERED
+    if attempt.wish is not None and (narrower := permissions.why_not(request, attempt.wish)) is not None:
+        return narrower
     return _why_not_this(request, attempt)
+
+
+def _why_not_them(request: Request, attempt: Attempt) -> Refusal | None:
+    """Why this person may not decide on this request."""
+    actor, rules = attempt.actor, request.rules
+    if attempt.break_glass:
+        if actor.user != request.requester:
+            return Refusal.NOT_THE_REQUESTER
+        if not may_break_glass(request) or attempt.verb is not Verb.APPROVE or attempt.wish is not None:
+            return Refusal.NO_BREAK_GLASS
+        return None if attempt.words.strip() else Refusal.NO_REASON
+    if not rules.reviewers:
+        return Refusal.NOBODY_NAMED
+    if (not_one := rules.reviewers.why_not(actor)) is not None:
+        return not_one
+    return Refusal.OWN_REQUEST if actor.user == request.requester and not rules.own_requests else None
 
 
 def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:

@@ -25,6 +25,8 @@ class EventType(StrEnum):
     """A policy let a call pass without asking people."""
     CALL_REFUSED = "call_refused"
     """A policy refused a call without asking people."""
+    PERMISSION_GIVEN = "permission_given"
+    PERMISSION_REVOKED = "permission_revoked"
     CARD_NOT_POSTED = "card_not_posted"
     SETTINGS_CHANGED = "settings_changed"
     SETTINGS_REFUSED = "settings_refused"

@@ -46,6 +46,7 @@ class Rules:
     on_timeout: OnTimeout = OnTimeout.REJECT
     quorum: int = 1
     own_requests: bool = False
+    break_glass: bool = False
     risk: Risk = Risk.LOW
     clause: str = ""
     why: str = ""
@@ -61,6 +62,7 @@ class ChannelSettings:
     on_timeout: OnTimeout | None = None
     quorum: int | None = None
     own_requests: bool | None = None
+    break_glass: bool | None = None
 
     def over(self, rules: Rules) -> Rules:
         """The rules with this channel's own settings laid over them."""

@@ -40,6 +40,7 @@ class Terms:
     timeout: timedelta | None = None
     on_timeout: OnTimeout | None = None
     approvals_channel: ChannelId | None = None
+    break_glass: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
         reviewers=terms.reviewers or rules.reviewers,
         quorum=max(terms.quorum or 1, rules.quorum),
         own_requests=rules.own_requests and terms.own_requests is not False,
+        break_glass=rules.break_glass and terms.break_glass is not False,
         timeout=terms.timeout or rules.timeout,
         on_timeout=on_timeout,
         approvals_channel=terms.approvals_channel or rules.approvals_channel,

@@ -8,7 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from bot.core import runs
+from bot.core import permissions, runs
+from bot.core.deciding import may_break_glass
 from bot.core.ids import Digest, RequestId
 from bot.core.policy import say_duration
 from bot.core.requests import Decision, Kind, Question, Request, Verb
@@ -27,6 +28,9 @@ EDIT: Final = "decide_edit"
 CHOOSE: Final = "decide_choose"
 REVIEW: Final = "review_request"
 VIEW_FULL: Final = "view_full"
+MORE: Final = "more"
+PERMIT, BREAK_GLASS = "permit", "break_glass"
+"""What is chosen under MORE."""
 
 _FINAL: Final = Room(6000, 7500, 150)
 _TASK: Final = Room(2500, 5500, 40)
@@ -86,8 +90,10 @@ def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
         blocks.append(votes(request))
     blocks.append(_deadline(request))
     own = " · the requester may decide too" if request.rules.own_requests else ""
+    if may_break_glass(request) and Verb.APPROVE in question.offers:
+        own += " · in an emergency the requester alone, with a reason that you all read"
     blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}")))
-    blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request)})
+    blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request) + _more(request)})
     asks = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
     return Drawing(f"{asks} (for <@{request.requester}>)", blocks)
 
@@ -242,6 +248,26 @@ def _buttons(request: Request) -> list[Block]:
             label = made["text"]["text"]
             made |= {"action_id": REVIEW, "text": plain("Review…" if label == "Approve" else f"{label}…")}
     return buttons
+
+
+def _more(request: Request) -> list[Block]:
+    """The menu of what is wanted rarely; none if there is nothing in it."""
+    if Verb.APPROVE not in request.question.offers:
+        return []
+    items = {}
+    if permissions.why_not(request) is None:
+        items[PERMIT] = "Approve and don't ask again…"
+    if may_break_glass(request):
+        items[BREAK_GLASS] = "Break glass…"
+    # Shorter than a button's JSON: a card has room for little besides what is judged.
+    options = [{"text": plain(label), "value": f"{do} {request.id} {request.digest}"} for do, label in items.items()]
+    return [{"type": "overflow", "action_id": MORE, "options": options}] if options else []
+
+
+def chosen_in_more(value: str) -> tuple[str, Handle | None]:
+    """What was chosen in the menu, and of which request; "" and None if it is nothing that we wrote."""
+    do, *rest = value.split(" ")
+    return (do, Handle(RequestId(rest[0]), Digest(rest[1]))) if len(rest) == 2 else ("", None)
 
 
 def _deadline(request: Request) -> Block:

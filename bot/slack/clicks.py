@@ -1,6 +1,8 @@
 """Clicks on cards, and the windows behind them: stored first, then acked; nobody's click is ignored silently (R7)."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from slack_bolt.async_app import AsyncAck
@@ -9,11 +11,12 @@ from bot import flows
 from bot.core import deciding
 from bot.core.deciding import Attempt
 from bot.core.errors import NotFound
-from bot.core.ids import AttemptId, short_name
+from bot.core.ids import AttemptId, ChannelId, short_name
 from bot.core.ports import Seen
 from bot.core.refusals import Refusal
 from bot.core.requests import Request, Status, Verb
-from bot.slack import cards, modals
+from bot.core.standing import Wish
+from bot.slack import cards, modals, standing
 from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
 from bot.slack.cards import Handle
 from bot.slack.content import complete
@@ -21,6 +24,8 @@ from bot.slack.opening import open_modal
 
 _OPENS: Final = {cards.REVIEW: Verb.APPROVE, cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
 _WINDOWS: Final = {Verb.APPROVE: modals.review, Verb.REJECT: modals.reject, Verb.RESPOND: modals.respond}
+_MORE: Final = {cards.PERMIT: standing.permit, cards.BREAK_GLASS: standing.break_glass}
+_ASKED_IN_THE_WINDOW: Final = (None, Refusal.NO_WORDS, Refusal.NO_REASON)
 _SUBMITS: Final = {modals.REJECT: (Verb.REJECT, modals.REASON), modals.RESPOND: (Verb.RESPOND, modals.ANSWER)}
 _UNKNOWN_BUTTON: Final = (
     "This button is of an older or newer version of the app and does nothing here. Nothing was decided; "
@@ -77,6 +82,8 @@ async def _click(desk: Desk, body: dict[str, Any]) -> Said:
         return await open_modal(desk.client, body, modals.full((await _known(desk, handle)).value))
     if name in _OPENS:
         return await _open(desk, body, handle, attempt, _OPENS[name])
+    if name == cards.MORE:
+        return await _more(desk, body, str((action.get("selected_option") or {}).get("value")), attempt)
     _log.warning("A button that is not known was clicked: %s", name)
     return Said(_UNKNOWN_BUTTON, False)
 
@@ -88,20 +95,47 @@ async def _approve(desk: Desk, body: dict[str, Any], handle: Handle | None, name
     return await _decided(desk, seen, attempt)
 
 
-async def _open(desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb) -> Said:
+async def _more(desk: Desk, body: dict[str, Any], chosen: str, name: AttemptId) -> Said:
+    do, handle = cards.chosen_in_more(chosen)
+    if do not in _MORE:
+        return Said(_UNKNOWN_BUTTON, False)
+    window, alone = _MORE[do], do == cards.BREAK_GLASS
+    return await _open(desk, body, handle, name, Verb.APPROVE, window, break_glass=alone)
+
+
+async def _open(
+    desk: Desk,
+    body: dict[str, Any],
+    handle: Handle | None,
+    name: AttemptId,
+    verb: Verb,
+    window: Callable[[Request, ChannelId], modals.View] | None = None,
+    *,
+    break_glass: bool = False,
+) -> Said:
     seen, attempt = await _attempt(desk, body, handle, name, verb, "")
-    if deciding.why_refused(seen.value, attempt, seen.now) not in (None, Refusal.NO_WORDS):
+    attempt = replace(attempt, break_glass=break_glass)
+    if deciding.why_refused(seen.value, attempt, seen.now) not in _ASKED_IN_THE_WINDOW:
         # Refused for good: what made it so never changes back. Decide says it, and writes it down (R25).
         await flows.decide(desk.store, desk.queue, seen.value.id, attempt)
     channel = who(body).channel or seen.value.rules.approvals_channel
-    return await open_modal(desk.client, body, _WINDOWS[verb](seen.value, channel))
+    return await open_modal(desk.client, body, (window or _WINDOWS[verb])(seen.value, channel))
 
 
 async def count(
-    desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb, words: str
+    desk: Desk,
+    body: dict[str, Any],
+    handle: Handle | None,
+    name: AttemptId,
+    verb: Verb,
+    words: str,
+    *,
+    wish: Wish | None = None,
+    break_glass: bool = False,
 ) -> Said:
     """Judge the attempt and store what it does; says how many approvals there are if more are needed."""
-    return await _decided(desk, *await _attempt(desk, body, handle, name, verb, words))
+    seen, attempt = await _attempt(desk, body, handle, name, verb, words)
+    return await _decided(desk, seen, replace(attempt, wish=wish, break_glass=break_glass))
 
 
 async def _decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:

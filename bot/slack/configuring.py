@@ -12,7 +12,7 @@ from bot.core.errors import InvalidInput
 from bot.core.ids import ChannelId, GroupId, UserId
 from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
-from bot.slack import modals
+from bot.slack import modals, permitting
 from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
 from bot.slack.opening import open_modal
 from bot.slack.outcomes import named
@@ -25,7 +25,9 @@ HELP: Final = (
     "*`/approvals channel #approvals`* where cards go\n"
     "*`/approvals reviewers @someone @a-group`* who decides\n"
     "*`/approvals quorum 2`* how many different people must approve\n"
-    "*`/approvals own-requests no`* (or `yes`) whether people may decide on what they started"
+    "*`/approvals own-requests no`* (or `yes`) whether people may decide on what they started\n"
+    "*`/approvals break-glass no`* (or `yes`) whether a requester may decide alone in an emergency\n"
+    "*`/approvals permissions`* lists what is not asked again, and ends it"
 )
 Edit = Callable[[ChannelSettings], ChannelSettings]
 _BLOCKS: Final = {
@@ -42,7 +44,7 @@ async def on_approvals(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
         if result is None or not result.text:
             await ack()
         else:
-            await ack(text=result.text, response_type="ephemeral")
+            await ack(text=result.text, blocks=result.blocks, response_type="ephemeral")
 
     await in_time(desk, said(_approvals(desk, body), "command"), answer, lambda result: tell(desk.client, body, result))
 
@@ -78,6 +80,8 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
         return Said(HELP)
     if word == "show":
         return Said(say(at.channel, await flows.rules_of(desk.store, at.channel)))
+    if word == "permissions":
+        return await permitting.permissions_here(desk, at)
     if word not in _WORDS:
         raise InvalidInput(f"There is no setting “{word[:40]}”; nothing was changed.\n{HELP}")
     if not rest:
@@ -106,11 +110,13 @@ def say(channel: ChannelId, rules: Rules) -> str:
     waits = "no deadline" if rules.on_timeout is OnTimeout.WAIT else say_duration(rules.timeout)
     need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
     own = "may" if rules.own_requests else "may not"
+    glass = "the requester may decide alone, with a reason that all reviewers read" if rules.break_glass else "off"
     return (
         f"Settings of <#{channel}>:\n"
         f"• cards go to <#{rules.approvals_channel}>\n"
         f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
         f"requesters {own} decide on their own requests\n"
+        f"• break-glass: {glass}\n"
         f"• a request waits: {waits}; when time runs out: {modals.ON_TIMEOUT_SAYS[rules.on_timeout]}"
     )
 
@@ -165,10 +171,20 @@ async def _quorum(desk: Desk, rest: str) -> Edit:
 
 
 async def _own_requests(desk: Desk, rest: str) -> Edit:
+    allowed = _yes_or_no(rest)
+    return lambda own: replace(own, own_requests=allowed)
+
+
+async def _break_glass(desk: Desk, rest: str) -> Edit:
+    allowed = _yes_or_no(rest)
+    return lambda own: replace(own, break_glass=allowed)
+
+
+def _yes_or_no(rest: str) -> bool:
     known = {"yes": True, "on": True, "no": False, "off": False}
     if rest.lower() not in known:
         raise InvalidInput(f"“{rest[:40]}” is neither `yes` nor `no`; nothing was changed.")
-    return lambda own: replace(own, own_requests=known[rest.lower()])
+    return known[rest.lower()]
 
 
 _WORDS: Final[dict[str, Callable[[Desk, str], Awaitable[Edit]]]] = {
@@ -178,4 +194,5 @@ _WORDS: Final[dict[str, Callable[[Desk, str], Awaitable[Edit]]]] = {
     "reviewers": _reviewers,
     "quorum": _quorum,
     "own-requests": _own_requests,
+    "break-glass": _break_glass,
 }

@@ -13,6 +13,8 @@
 | `{ns}:once:<attempt>` | string | an attempt that was refused and recorded | 1 day |
 | `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed |
 | `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never |
+| `{ns}:permission:<id>` | string | a standing permission, likewise; written by `web` alone | at its end |
+| `{ns}:permission:index` | sorted set | permissions that were not revoked, by their end (ms) | never |
 | `{ns}:defaults` | string | the default rules, from the environment of `web` | never |
 | `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never |
 | `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never |
@@ -31,6 +33,7 @@ from datetime import timedelta
 from typing import Final
 
 from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, WorkspaceId
+from bot.core.standing import PermissionId
 
 KEPT: Final = timedelta(days=30)
 """How long ended runs and their requests stay readable."""
@@ -45,6 +48,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "settled:*": "while its run lives; gets its run's TTL at the end",
     "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
     "settings:*": "settings stay until somebody changes them",
+    "permission:index": "one key; entries that ended are dropped when another is added",
     "defaults": "one key; rewritten at each start of web",
     "workspace": "one key; rewritten at each start of web",
     "rulebook": "one key; rewritten at each start of web",
@@ -64,6 +68,7 @@ class Keys:
 
     def __init__(self, namespace: str) -> None:
         self.prefix: Final = f"{{{namespace}}}:"
+        self.permissions: Final = self.prefix + "permission:index"
         self.defaults: Final = self.prefix + "defaults"
         self.workspace: Final = self.prefix + "workspace"
         self.rulebook: Final = self.prefix + "rulebook"
@@ -103,6 +108,9 @@ class Keys:
 
     def settings(self, channel: ChannelId) -> str:
         return f"{self.prefix}settings:{channel}"
+
+    def permission(self, permission: PermissionId) -> str:
+        return f"{self.prefix}permission:{permission}"
 
     def once(self, attempt: AttemptId) -> str:
         return f"{self.prefix}once:{attempt}"
