@@ -20,9 +20,9 @@ TITLE: Final = 120
 _CARD: Final = Room(2500, 5500, 60)
 _SETTLED_CALL: Final = Room(2000, 4000, 40)
 """Beside what was changed and why."""
-_NOTE: Final = Room(200, 300, 1)
+_NOTE: Final = Room(200, 350, 1)
 _NOTES: Final = 3
-_SINCE: Final = Room(600, 800, 15)
+_SINCE: Final = Room(900, 1200, 20)
 _FULL: Final = Room(110_000, 150_000, 20_000)
 _FULL_BESIDE_ARGUMENTS: Final = Room(66_000, 100_000, 12_000)
 _FULL_ARGUMENTS: Final = Room(40_000, 65_000, 8_000)

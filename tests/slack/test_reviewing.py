@@ -33,7 +33,7 @@ HIDINGS = {
 
 def labels(message: Message) -> list[str]:
     actions = next((b for b in message.blocks or [] if b["type"] == "actions"), {"elements": []})
-    return [element["text"]["text"] for element in actions["elements"]]
+    return [element["text"]["text"] for element in actions["elements"] if element["type"] == "button"]
 
 
 def command(text: str, kind: Kind) -> Question:
