@@ -25,6 +25,7 @@ from bot.store.confirming import Replicas
 from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
 from bot.store.queue import Queue, work
+from bot.store.sides import Side
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 
@@ -49,7 +50,10 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     async with connect(url) as client:
         store = Store(
-            client, settings.namespace, Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+            client,
+            settings.namespace,
+            Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms)),
+            Side.AGENTS,
         )
         model = load_model(settings.model_config_file, answers=RedisAnswers(store))
         if not await _reached(store, stop):

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
-from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -32,7 +31,7 @@ from agents.toolbox import Offered
 from agents.tools import JournaledTools, Rules
 from agents.usage import Budget
 from bot import flows
-from bot.core.errors import ActionFailed, CountersignError, LeaseLost, NotFound, WrongTeam
+from bot.core.errors import ActionFailed, LeaseLost, NotFound, WrongTeam
 from bot.core.ids import RequestId
 from bot.core.ports import Lease, Queue, Store, Wakeups
 from bot.core.requests import Request
@@ -88,7 +87,7 @@ class RunContext:
         journal.now = self._now
         journal.behind.give_up = self.give_up
         self.transcript = self._desk.transcript
-        self._gate = Gate(run, journal, self._desk, self._judged, self.request)
+        self._gate = Gate(run, lease, store, journal, self._desk, self.request, self.give_up)
         self._tool_names: dict[str, set[str]] = {}
         self._to_stop: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._budget = Budget(journal, settings.model_calls)
@@ -160,17 +159,18 @@ class RunContext:
         agent: str,
         tools: Workbench | Sequence[Offered],
         *,
-        ask: Ask = True,
+        ask: Ask = None,
         idempotent: bool | Collection[str] = False,
         show: Mapping[str, Renderer] | None = None,
         hide: Mapping[str, Collection[str]] | None = None,
     ) -> Workbench:
         """Tools for the agent of this name: `AssistantAgent(…, workbench=run.tools("clerk", [order]))`.
 
-        People are asked before each call, or those that `ask` says: True, all; False, none; names of tools; a mapping
-        from names to `Tier`, where what is not named is asked about; or a function of the `Proposal`. What is not asked
-        about is recorded. `show` draws the arguments of a tool as people read them best, and `hide` names paths of
-        arguments (`card.number`) that nobody sees, besides those that look secret.
+        People are asked before each call that the workspace's policy does not let pass, or as `ask` says: True, each;
+        False, none; names of tools; a mapping from names to `Tier`, where what is not named is asked about; or a
+        function of the `Proposal`. The stricter of the two counts, and what is not asked about is recorded. `show`
+        draws the arguments of a tool as people read them best, and `hide` names paths of arguments (`card.number`)
+        that nobody sees, besides those that look secret.
 
         Each call happens at most once in the life of the run; what it returned, an error too, is recorded. `idempotent`
         tools (True: all; else those of these names) are called again with the same key if a call was cut off; of
@@ -195,7 +195,7 @@ class RunContext:
         result = await self._wrapped(name, [tool], rules).call_tool(name, arguments, self.token)
         return result.to_text(), result.is_error
 
-    def executor(self, agent: str, executor: CodeExecutor, *, ask: Ask = True) -> GatedExecutor:
+    def executor(self, agent: str, executor: CodeExecutor, *, ask: Ask = None) -> GatedExecutor:
         """`CodeExecutorAgent(name, run.executor(name, …), approval_func=approved_by_the_executor)`: people see the code
         whole before it runs, and it runs at most once in the life of the run. It is started when it is needed, and
         stopped with the run in this process."""
@@ -203,7 +203,7 @@ class RunContext:
         self._to_stop.append((f"The executor of “{agent}”", gated.stop))
         return gated
 
-    def code_approval(self, agent: str, *, ask: Ask = True) -> Callable[[ApprovalRequest], Awaitable[ApprovalResponse]]:
+    def code_approval(self, agent: str, *, ask: Ask = None) -> Callable[[ApprovalRequest], Awaitable[ApprovalResponse]]:
         """`approval_func` for a team that keeps its own executor. Results are not recorded: when the run is rebuilt,
         people are asked what became of code that was let through. `executor` does without."""
         return approval_func(agent, self._gate, self._journal, self._doubts.once, self.give_up, ask)
@@ -229,13 +229,6 @@ class RunContext:
 
     def _wrapped(self, agent: str, tools: Workbench | Sequence[Offered], rules: Rules) -> JournaledTools:
         return JournaledTools(agent, tools, self._gate, self._journal, self._once, self.give_up, rules)
-
-    async def _judged(self, *what: str, **more: Any) -> None:
-        try:
-            await patiently(partial(flows.judged, self._store, self._lease, *what, **more))
-        except CountersignError as error:
-            self.give_up(error)
-            raise
 
     async def now(self, agent: str = "") -> datetime:
         """The store's clock, UTC; in a rebuilt run what it was then. Agents that go on at once name themselves."""

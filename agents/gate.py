@@ -10,27 +10,31 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from agents import answers
 from agents.human import Desk
 from agents.journal import Entry, RunJournal
-from agents.policies import Ask, Proposal, Tier, judge
+from agents.patience import patiently
+from agents.policies import Ask, Proposal, Tier, Verdict, judge
 from agents.twins import Twins
+from bot import flows
 from bot.core.calls import LONGEST_ARGUMENTS, Call, canonical, is_canonical
-from bot.core.errors import ActionFailed, NotFound
+from bot.core.errors import ActionFailed, CountersignError, NotFound
 from bot.core.ids import AttemptId, Digest, RequestId, digest_of
+from bot.core.ports import Lease, Store
 from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
 from bot.core.runs import Run
 from bot.core.secrets import hide_in
 
+T = TypeVar("T")
 LONGEST_RECORDED: Final = 3000
 """Characters of arguments in the record of a call that nobody was asked about; the digest is that of all of them."""
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
 
 Renderer = Callable[[dict[str, Any]], str]
 """Draws the arguments, without their secrets, as people read them best. It is quick, and the same for the same."""
-Record = Callable[..., Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +90,25 @@ class Denial:
 
 
 class Gate:
-    """The gate of one run. `record` is `flows.judged` for the run, `find` gives a request of the run."""
+    """The gate of one run. `find` gives a request of the run; `give_up` is told what makes going on impossible."""
 
     def __init__(
-        self, run: Run, journal: RunJournal, desk: Desk, record: Record, find: Callable[[RequestId], Awaitable[Request]]
+        self,
+        run: Run,
+        lease: Lease,
+        store: Store,
+        journal: RunJournal,
+        desk: Desk,
+        find: Callable[[RequestId], Awaitable[Request]],
+        give_up: Callable[[Exception], None],
     ) -> None:
         self._run = run
+        self._lease = lease
+        self._store = store
         self._journal = journal
         self._desk = desk
-        self._record = record
         self._find = find
+        self._give_up = give_up
         self._twins: dict[Digest, Twins] = {}
         self._refused: dict[tuple[str, str], str] = {}
         self._spent: set[RequestId] = set()
@@ -142,7 +155,9 @@ class Gate:
     async def _tell(self, wanted: Wanted, key: str, *, passed: bool, why: str) -> None:
         shown = json.dumps(hide_in(json.loads(wanted.arguments), wanted.hide)[0], ensure_ascii=False)
         cut = len(shown) > LONGEST_RECORDED
-        await self._record(
+        await self._stored(
+            flows.judged,
+            self._lease,
             wanted.agent,
             wanted.tool,
             passed=passed,
@@ -158,7 +173,18 @@ class Gate:
         with self._journal.activity.working():
             proposal = Proposal(wanted.agent, wanted.tool, arguments, run.team, run.task, run.requester)
             verdict = await judge(wanted.ask, proposal, wanted.tools)
-        return {"tier": verdict.tier, "why": verdict.why}
+            says = None if wanted.ask is None else verdict.tier
+            said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
+        if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
+            verdict = Verdict(said.effect, f"The workspace's policy, rule “{said.clause}”. {said.why}".strip())
+        return {"tier": said.effect, "why": verdict.why}
+
+    async def _stored(self, verb: Callable[..., Awaitable[T]], *what: Any, **more: Any) -> T:
+        try:
+            return await patiently(partial(verb, self._store, *what, **more))
+        except CountersignError as error:
+            self._give_up(error)
+            raise
 
     async def _note(self, key: str, entry: dict[str, Any], *, replace: bool = False) -> dict[str, Any]:
         with self._journal.activity.working():

@@ -20,7 +20,7 @@ from bot.core.errors import ActionFailed
 
 def gated(
     *,
-    ask: Ask = True,
+    ask: Ask = None,
     show: Renderer | None = None,
     hide: Collection[str] = (),
     idempotent: bool = False,

@@ -33,6 +33,8 @@ from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Ve
 
 AT_LEAST: Final = 0.01
 """Seconds between two looks at a deadline that the server's clock has not quite reached."""
+LOOK_AGAIN: Final = 1.0
+"""Seconds between two looks at one that passed and that only web may settle; its hint comes at once."""
 
 
 class Transcript:
@@ -158,11 +160,13 @@ class Desk:
         return request
 
     async def _wait(self, request: Request) -> Request:
+        pause = AT_LEAST
         while True:
             left: float | None = None
             if request.deadline is not None:
                 now = await patiently(self._store.now)
-                left = max((request.deadline - now).total_seconds(), AT_LEAST)
+                left = max((request.deadline - now).total_seconds(), pause)
+                pause = AT_LEAST if now < request.deadline else LOOK_AGAIN
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     return await patiently(lambda: self._wakeups.settled(request.id))

@@ -1,7 +1,8 @@
 """Which calls people are asked about: a policy is code, never a model, and where it fails people are asked.
 
-A policy may be True (always ask), False (never), names of tools to ask about, a mapping from names to tiers, or a
-function of the proposal. Whatever else it is or gives counts as a failure.
+A policy may be None (nothing is said: people are asked unless the workspace's policy lets the call pass), True (always
+ask), False (never), names of tools to ask about, a mapping from names to tiers, or a function of the proposal. Whatever
+else it is or gives counts as a failure.
 """
 
 import asyncio
@@ -12,21 +13,17 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any, Final
 
 from bot.core.ids import UserId
+from bot.core.rulebook import Effect
 
 WITHIN: Final = timedelta(seconds=10)
 """How long a policy function may take; then people are asked."""
 
 
-class Tier(StrEnum):
-    """What becomes of a call: it runs and is recorded, people decide, or it is refused and recorded."""
-
-    PASS = "pass"
-    ASK = "ask"
-    REFUSE = "refuse"
+Tier = Effect
+"""What becomes of a call: it runs and is recorded, people decide, or it is refused and recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Proposal:
 
 Policy = Callable[[Proposal], Any]
 """Returns, or returns an awaitable of, a Verdict, a Tier, or a bool: whether to ask."""
-Ask = bool | str | Collection[str] | Mapping[str, Tier] | Policy
+Ask = bool | str | Collection[str] | Mapping[str, Tier] | Policy | None
 
 
 def named(ask: Ask) -> frozenset[str]:
@@ -63,8 +60,8 @@ def named(ask: Ask) -> frozenset[str]:
 
 async def judge(ask: Ask, proposal: Proposal, tools: Collection[str]) -> Verdict:
     """The verdict on a proposal; `tools` are the names that there are. A failing policy asks, and says why."""
-    if isinstance(ask, bool):
-        return Verdict(Tier.ASK if ask else Tier.PASS)
+    if ask is None or isinstance(ask, bool):
+        return Verdict(Tier.PASS if ask is False else Tier.ASK)
     if isinstance(ask, str | Collection):
         if unknown := sorted(named(ask) - set(tools)):
             return _failed(f"names tools that there are not: {', '.join(unknown)}")

@@ -96,6 +96,7 @@ class Runner:
                 metrics.repaired(Repair.JOB_LOST)
                 log.warning("Run %s is advanced by nobody; asking.", run)
             await self._queue.advance(run)
+        await self._store.put_away(1000)
         for request in await self._store.undelivered(10_000, UNHEARD):
             seen = await self._store.run(request.run)
             if seen is not None and seen.value.status is Status.PARKED and request.run not in self._hand:

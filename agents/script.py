@@ -35,6 +35,7 @@ from bot.settings import WorkerSettings, read
 from bot.store.confirming import Replicas
 from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
+from bot.store.sides import Side
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 
@@ -81,7 +82,7 @@ async def run_here(
     client = connect(settings.redis_url.get_secret_value())
     try:
         replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
-        store = Store(client, settings.namespace, replicas)
+        store = Store(client, settings.namespace, replicas, Side.AGENTS)
         await store.check()
         if again is None:
             run = await flows.start_by_script(

@@ -61,7 +61,7 @@ class Rules:
     are paths of its arguments that nobody may see.
     """
 
-    ask: Ask = True
+    ask: Ask = None
     idempotent: bool | Collection[str] = False
     show: Mapping[str, Renderer] = field(default_factory=dict)
     hide: Mapping[str, Collection[str]] = field(default_factory=dict)

@@ -12,6 +12,7 @@ import time
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from bot.memory import settle_memory
 from bot.slack import web
 from bot.slack.app import slack_clients, socket_mode
 
@@ -44,6 +45,7 @@ async def main(way: str, token: str, api_url: str, app_token: str, secret: str) 
                 await stop.wait()
         else:
             async with web.serving(web.http(app, no_problem), "127.0.0.1", 0) as port:
+                settle_memory()
                 print(f"port {port} {os.getpid()}", flush=True)
                 await stop.wait()
 

@@ -9,6 +9,7 @@ import os
 import signal
 from contextlib import AsyncExitStack
 
+from bot.memory import settle_memory
 from bot.settings import WebSettings, read
 from bot.slack import web
 from bot.slack.answering import Desk
@@ -44,6 +45,7 @@ async def main(settings: WebSettings) -> None:
         app = build(clients, identity, desk, settings.slack_signing_secret.get_secret_value())
         port = await stack.enter_async_context(web.serving(web.http(app, no_problem), "127.0.0.1", 0))
         stack.push_async_callback(desk.drain)
+        settle_memory()
         print(f"port {port} {os.getpid()}", flush=True)
         await stop.wait()
 

@@ -16,6 +16,7 @@ from bot import deadlines, policy_cli, policy_file
 from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
 from bot.core.ids import ChannelId, UserId
 from bot.core.rulebook import Rulebook
+from bot.memory import settle_memory
 from bot.settings import WebSettings, read
 from bot.slack import web
 from bot.slack.answering import Desk
@@ -28,6 +29,8 @@ from bot.store.confirming import Replicas
 from bot.store.connecting import connect
 from bot.store.outbox import Outbox
 from bot.store.queue import Queue
+from bot.store.reports import take_over
+from bot.store.sides import Side
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 
@@ -45,7 +48,10 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         client = connect(url)
         stack.push_async_callback(client.aclose)
         store = Store(
-            client, settings.namespace, Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+            client,
+            settings.namespace,
+            Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms)),
+            Side.WEB,
         )
         await _patiently(store.check)
         clients = await stack.enter_async_context(
@@ -70,6 +76,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         app = build(clients, identity, desk, secret)
         scribe = Scribe(store, Outbox(store), poster, owner, allow=allowing(store, queue, directory))
         await stack.enter_async_context(_at_work("scribe", scribe.run()))
+        await stack.enter_async_context(_at_work("reports", take_over(store)))
         await stack.enter_async_context(_at_work("deadlines", deadlines.keep(store, queue, wakeups)))
         stack.push_async_callback(desk.drain)
         connected: Callable[[], Awaitable[bool]] | None = None
@@ -82,6 +89,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         way = "Socket Mode" if app_token else f"signed HTTP at {web.EVENTS_PATH}"
         _log.info("Workspace %s, %s, port %d.", identity.workspace, way, port)
         ready(port)
+        settle_memory()
         await stop.wait()
         _log.info("Told to stop: finishing what is in hand.")
 

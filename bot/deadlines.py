@@ -13,6 +13,7 @@ from bot import flows
 from bot.core.errors import CountersignError, StoreUnavailable
 from bot.core.ids import RequestId
 from bot.core.ports import Queue, Store
+from bot.core.requests import Status
 
 _BATCH: Final = 100
 LATE: Final = timedelta(seconds=5)
@@ -36,13 +37,16 @@ async def keep(store: Store, queue: Queue, hints: Hints) -> None:
             # At once: each waits for Redis a few times, and one after another they would be late together.
             settled = await asyncio.gather(*(_expire(store, queue, r) for r in due), return_exceptions=True)
             for problem in settled:
-                if problem is not None:
+                if isinstance(problem, BaseException):
                     raise problem
         except StoreUnavailable as away:
             _log.warning("%s Deadlines are kept again when it is back.", away)
             await asyncio.sleep(1)
             continue
-        if due:
+        if any(settled):
+            continue
+        if due:  # another process must settle these
+            await asyncio.sleep(1)
             continue
         sleep = min(_LONGEST_SLEEP, following - now) if following else _LONGEST_SLEEP
         try:
@@ -52,13 +56,16 @@ async def keep(store: Store, queue: Queue, hints: Hints) -> None:
             pass
 
 
-async def _expire(store: Store, queue: Queue, request: RequestId) -> None:
+async def _expire(store: Store, queue: Queue, request: RequestId) -> bool:
+    """Whether it does not wait any more."""
     try:
         settled = await flows.expire(store, queue, request)
         late = settled.decision.at - settled.deadline if settled and settled.decision and settled.deadline else None
         if late is not None and late > LATE:
             _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, late.seconds)
+        return settled is not None and settled.status is not Status.PENDING
     except StoreUnavailable:
         raise
     except CountersignError as wrong:
         _log.error("Request %s is due and cannot be settled: %s", request, wrong)
+        return False

@@ -19,7 +19,7 @@ from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, UserId, WorkspaceId
 from bot.core.options import chosen as choose
 from bot.core.people import Actor
-from bot.core.policy import ChannelSettings, Rules
+from bot.core.policy import ChannelSettings, OnTimeout, Rules
 from bot.core.ports import Change, Committed, Lease, Put, Queue, Seen, Store
 from bot.core.refusals import Refusal
 from bot.core.requests import ABOUT_THE_RUN, Question, Request
@@ -253,10 +253,20 @@ async def decide(
 
 
 async def expire(store: Store, queue: Queue, request: RequestId) -> Request | None:
-    """Settle a request whose deadline has passed; returns it as it is then, None if there is none."""
+    """Settle a request whose deadline has passed; returns it as it is then, None if there is none.
 
-    def rule(seen: Seen[Request]) -> requests.Step:
-        return settling.expire(seen.value, seen.now)
+    Silence approves only where the channel's settings, which no worker can write, say so now too (R23); and only web
+    may write that, so a worker gets such a request back as it is.
+    """
+
+    async def rule(seen: Seen[Request]) -> requests.Step:
+        step = settling.expire(seen.value, seen.now)
+        if not step.changes or step.request.status is not requests.Status.APPROVED:
+            return step
+        if not store.decides:
+            return requests.Step(seen.value)
+        still = (await rules_of(store, seen.value.channel)).on_timeout is OnTimeout.APPROVE
+        return step if still else settling.expire(seen.value, seen.now, approving=False)
 
     return await _settle(store, queue, request, rule)
 
@@ -264,20 +274,20 @@ async def expire(store: Store, queue: Queue, request: RequestId) -> Request | No
 async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
     """Take a question back; returns the request as it is then, None if there is none."""
 
-    def rule(seen: Seen[Request]) -> requests.Step:
+    async def rule(seen: Seen[Request]) -> requests.Step:
         return settling.withdraw(seen.value, seen.now, why)
 
     return await _settle(store, queue, request, rule)
 
 
 async def _settle(
-    store: Store, queue: Queue, request: RequestId, rule: Callable[[Seen[Request]], requests.Step]
+    store: Store, queue: Queue, request: RequestId, rule: Callable[[Seen[Request]], Awaitable[requests.Step]]
 ) -> Request | None:
     for _ in range(_TRIES):
         seen = await store.request(request)
         if seen is None:
             return None
-        step = rule(seen)
+        step = await rule(seen)
         if not step.changes:
             return await _told(store, queue, step.request)
         change = Change(requests=(Put(step.request, seen.version),), events=step.events)

@@ -85,7 +85,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             return started
 
         processes: dict[str, asyncio.subprocess.Process] = {}
-        redis_url = os.environ.get("REDIS_URL") or await _embedded_redis(stack, data / "redis", redis_port)
+        redis = await _redis(stack, data / "redis", redis_port)
         slack = await start(
             "slack",
             *("localslack", "--port", str(slack_port), "--bot-token", bot_token, "--app-token", app_token),
@@ -98,11 +98,12 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
         )
         await answers(f"http://{LOOPBACK}:{slack_port}/", slack)
         await answers(f"http://{LOOPBACK}:{mail_port}/", mail)
-        common = {"REDIS_URL": redis_url, "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING")}
+        common = {"LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING")}
         web = await start(
             "web",
             "bot",
             **common,
+            REDIS_URL=redis["web"],
             SLACK_BOT_TOKEN=bot_token,
             SLACK_APP_TOKEN=app_token,
             SLACK_API_URL=f"http://{LOOPBACK}:{slack_port}/api/",
@@ -113,6 +114,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             "worker",
             "agents",
             **common,
+            REDIS_URL=redis["worker"],
             SMTP_URL=os.environ.get("SMTP_URL", f"smtp://{LOOPBACK}:{smtp_port}"),
             DATA_DIR=str(data),
         )
@@ -150,9 +152,12 @@ def _all_free(*ports: int) -> None:
         raise RuntimeError(f"Port {', '.join(taken)} is taken; nothing was started. Use others: make demo PORT=5000")
 
 
-async def _embedded_redis(stack: AsyncExitStack, folder: Path, port: int) -> str:
+async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, str]:
+    """The address of each process: the embedded server knows them apart, one of the person's own may not."""
+    if given := os.environ.get("REDIS_URL"):
+        return {"web": given, "worker": given}
     server = await stack.enter_async_context(EmbeddedRedis(folder, port))
-    return server.url
+    return {user: server.url_of(user) for user in ("web", "worker")}
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """Values for tests of the rules: a request as it comes, and people who try to decide on it."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,6 +40,30 @@ def call(**arguments: Any) -> Question:
         (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND),
         Call("refund", canonical(arguments or {"order": 17, "amount": 20})),
     )
+
+
+def editable() -> Question:
+    """A call with every kind of argument, one of them secret, one too long."""
+    text, whole = {"type": "string"}, {"type": "integer"}
+    properties = {
+        "order": {**whole, "minimum": 1, "description": "Number of the order"},
+        "amount": {"type": "number", "maximum": 100},
+        "notify": {"type": "boolean"},
+        "reason": {"enum": ["broken", "late", "other"]},
+        "words": {**text, "description": "What the customer reads"},
+        "copies": {"type": "array", "items": text, "description": "Who else gets it"},
+        "address": {"type": "object", "properties": {"city": text, "zip": text}},
+        "comment": {"anyOf": [text, {"type": "null"}], "default": None},
+        "password": text,
+        "log": text,
+    }
+    arguments = {
+        "order": 17, "amount": 20.5, "notify": True, "reason": "late", "words": "We are sorry.\nHere is your money.",
+        "copies": ["ann@example.com", "ben@example.com"], "address": {"city": "Köln", "zip": "50667"},
+        "password": "hunter2hunter2", "log": "x" * 4000,
+    }  # fmt: skip
+    schema = json.dumps({"type": "object", "properties": properties, "required": list(properties)[:7]})
+    return replace(call(), call=Call("refund", canonical(arguments), schema))
 
 
 def choice(*options: str, several: bool = False) -> Question:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from localslack import LocalSlack
+from tests.redis_server import url_of
 
 HERE = Path(__file__).resolve().parent.parent
 READY = {"bot": re.compile(r"port (\d+)\.$"), "agents": re.compile(r"is ready")}
@@ -107,7 +108,8 @@ class Town:
     def __init__(self, slack: LocalSlack, redis_url: str, namespace: str, data: Path) -> None:
         self.slack = slack
         self.data = data
-        self.common = {"REDIS_URL": redis_url, "NAMESPACE": namespace, "LOG_LEVEL": "INFO"}
+        self.common = {"REDIS_URL": url_of("web", redis_url), "NAMESPACE": namespace, "LOG_LEVEL": "INFO"}
+        self.agents = {**self.common, "REDIS_URL": url_of("worker", redis_url)}
         self.processes: list[Process] = []
 
     async def web(self, *, http: bool = False, **env: str) -> Process:
@@ -133,7 +135,7 @@ class Town:
 
     async def worker(self, **env: str) -> Process:
         """A worker process that has announced its teams."""
-        process = await self._start("agents", {"DATA_DIR": str(self.data), "LEASE": "5s", **env})
+        process = await self._start("agents", {**self.agents, "DATA_DIR": str(self.data), "LEASE": "5s", **env})
         await process.ready()
         return process
 

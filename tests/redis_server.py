@@ -17,12 +17,22 @@ from fnmatch import fnmatchcase
 import pytest
 import redis
 
+from bot.store import users
+
+
+def url_of(user: str, url: str) -> str:
+    """The address of an embedded server for `web` or `worker`; a given one, or a Cluster, may know no such users."""
+    return url if _given() or "+" in url else users.url_of(user, url)
+
+
+def _given() -> str | None:
+    return os.environ.get("TEST_REDIS_URL") or os.environ.get("REDIS_URL")
+
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of the session's server. Its data may be flushed by nobody: use `namespace`."""
-    given = os.environ.get("TEST_REDIS_URL") or os.environ.get("REDIS_URL")
-    if given:
+    if given := _given():
         yield given
         return
     command = [sys.executable, "-m", "bot.store.embedded", str(tmp_path_factory.mktemp("redis"))]

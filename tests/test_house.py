@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "bot.flows": {"bot.core"},
     "bot.permitting": {"bot.core", "bot.flows"},
     "bot.deadlines": {"bot.core", "bot.flows"},
+    "bot.memory": set(),
     "bot.metrics": {"bot.core", "prometheus_client"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
@@ -37,6 +38,7 @@ MAY_IMPORT = {
         "slack_sdk",
         "aiohttp",
         "uvicorn",
+        "regex",
     },
     "agents": {
         "bot.core",

@@ -17,7 +17,7 @@ from bot.core.ports import Message
 from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.store.outbox import GROUP
-from bot.store.store import EVENTS, MESSAGES, REQUESTS, RUNS, Store, from_ms
+from bot.store.store import EVENTS, MESSAGES, RUNS, Store, from_ms
 from localslack.workspace import Message as SlackMessage
 from torture.acting import EFFECTS, HEARD, read
 from torture.people import Given
@@ -66,6 +66,8 @@ class Eye:
 
     async def drawn(self) -> bool:
         """Whether the scribe has nothing more to draw."""
+        if await self._client.xlen(self.store.keys.reports):
+            return False
         groups = await self._client.xinfo_groups(self.store.keys.events)
         return all(g["pending"] == 0 and g["lag"] == 0 for g in groups if g["name"] in (GROUP, GROUP.encode()))
 
@@ -93,7 +95,7 @@ class Eye:
         return Facts(
             given=given,
             runs={r.id: r for r in await self._records("run", RUNS)},
-            requests={r.id: r for r in await self._records("request", REQUESTS)},
+            requests={r.id: r for r in await self._requests()},
             events=[(from_ms(int(at.split(b"-")[0])), EVENTS.load(fields[b"event"])) for at, fields in raw],
             messages={m.name: m for m in await self._records("message", MESSAGES)},
             shown=_shown(town),
@@ -103,6 +105,15 @@ class Eye:
             mails=list(town.sink.names),
             tracebacks={p.name: _tracebacks(p.log.read_text(errors="replace")) for p in town.processes},
         )
+
+    async def _requests(self) -> list[Request]:
+        names = set()
+        for kind in ("request", "asked"):
+            prefix = f"{self.store.keys.prefix}{kind}:"
+            names |= {
+                RequestId(k.decode()[len(prefix) :]) async for k in self._client.scan_iter(prefix + "*", count=1000)
+            }
+        return [request for request in await self.store.requests(list(names)) if request is not None]
 
     async def _records(self, kind: str, codec: Any) -> list[Any]:
         keys = [key async for key in self._client.scan_iter(f"{self.store.keys.prefix}{kind}:*", count=1000)]

@@ -139,12 +139,12 @@ async def town(folder: Path, *, http: bool) -> AsyncIterator[Town]:
 
 
 async def _process(stack: AsyncExitStack, it: Town, name: str, kind: str, module: str, env: dict[str, str]) -> Process:
-    address = urlsplit(it.redis.url)
+    address = urlsplit(it.redis.url_of(kind))
     wire = await stack.enter_async_context(Wire(name, address.port or 0))
     common = {
         "PATH": os.environ["PATH"],
         "PYTHONUNBUFFERED": "1",
-        "REDIS_URL": f"redis://:{address.password}@127.0.0.1:{wire.port}/0",
+        "REDIS_URL": f"redis://{kind}:{address.password}@127.0.0.1:{wire.port}/0",
         "NAMESPACE": NAMESPACE,
         "LOG_LEVEL": "INFO",
     }

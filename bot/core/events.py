@@ -27,6 +27,8 @@ class EventType(StrEnum):
     """A policy refused a call without asking people."""
     PERMISSION_GIVEN = "permission_given"
     PERMISSION_REVOKED = "permission_revoked"
+    REPORT_REFUSED = "report_refused"
+    """A worker reported what only people and web can do; see bot.core.reporting."""
     CARD_NOT_POSTED = "card_not_posted"
     SETTINGS_CHANGED = "settings_changed"
     SETTINGS_REFUSED = "settings_refused"

@@ -9,11 +9,15 @@ from bot.core.policy import OnTimeout, Risk
 from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, event
 
 
-def expire(request: Request, now: datetime) -> Step:
-    """What the passing of the deadline makes of a request; nothing if it is not due or already settled."""
+def expire(request: Request, now: datetime, *, approving: bool = True) -> Step:
+    """What the passing of the deadline makes of a request; nothing if it is not due or already settled.
+
+    Not `approving`: it expires, whatever its own rules say of silence.
+    """
     if request.status is not Status.PENDING or request.deadline is None or now < request.deadline:
         return Step(request)
-    outcome = MOVES[request.status][Verb.APPROVE if approved_by_timeout(request) else Verb.EXPIRE]
+    verb = Verb.APPROVE if approving and approved_by_timeout(request) else Verb.EXPIRE
+    outcome = MOVES[request.status][verb]
     return settle(request, Decision(outcome, How.TIMEOUT, now))
 
 

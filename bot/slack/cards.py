@@ -8,16 +8,17 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from bot.core import permissions, runs
+from bot.core import runs
 from bot.core.deciding import may_break_glass
 from bot.core.ids import Digest, RequestId
 from bot.core.policy import say_duration
 from bot.core.requests import Decision, Kind, Question, Request, Verb
 from bot.core.runs import Run
 from bot.core.settling import approved_by_timeout
-from bot.slack import wording
+from bot.slack import choosing, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.content import TITLE, complete, on_card
+from bot.slack.menu import menu
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
 from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible, when
 
@@ -25,12 +26,9 @@ APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
 RESPOND: Final = "decide_respond"
 EDIT: Final = "decide_edit"
-CHOOSE: Final = "decide_choose"
+CHOOSE: Final = choosing.CHOOSE
 REVIEW: Final = "review_request"
 VIEW_FULL: Final = "view_full"
-MORE: Final = "more"
-PERMIT, BREAK_GLASS = "permit", "break_glass"
-"""What is chosen under MORE."""
 
 _FINAL: Final = Room(6000, 7500, 150)
 _TASK: Final = Room(2500, 5500, 40)
@@ -92,8 +90,8 @@ def card(request: Request, *, run: Run, run_link: str | None) -> Drawing:
     own = " · the requester may decide too" if request.rules.own_requests else ""
     if may_break_glass(request) and Verb.APPROVE in question.offers:
         own += " · in an emergency the requester alone, with a reason that you all read"
-    blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}")))
-    blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request) + _more(request)})
+    blocks.append(context(mrkdwn(f"May decide: {named(request.rules.reviewers)}{own}"), *_why_me(request)))
+    blocks.append({"type": "actions", "block_id": "decide", "elements": _buttons(request) + menu(request)})
     asks = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
     return Drawing(f"{asks} (for <@{request.requester}>)", blocks)
 
@@ -236,11 +234,11 @@ def _usage(usage: runs.Usage) -> Block:
 
 def _buttons(request: Request) -> list[Block]:
     value, question = Handle(request.id, request.digest).write(), request.question
-    buttons = [
-        button(label, _ACTIONS[verb], value, style)
-        for verb, label, style in wording.of(question.kind).buttons
-        if verb in question.offers
-    ]
+    buttons: list[Block] = []
+    for verb, label, style in wording.of(question.kind).buttons:
+        if verb in question.offers:
+            one = button(label, _ACTIONS[verb], value, style)
+            buttons += choosing.buttons(question, one) if verb is Verb.CHOOSE else [one]
     if complete(question):
         return buttons + ([button("Arguments", VIEW_FULL, value)] if question.call else [])
     for made in buttons:  # nobody approves by one click what the card does not show
@@ -250,24 +248,13 @@ def _buttons(request: Request) -> list[Block]:
     return buttons
 
 
-def _more(request: Request) -> list[Block]:
-    """The menu of what is wanted rarely; none if there is nothing in it."""
-    if Verb.APPROVE not in request.question.offers:
+def _why_me(request: Request) -> list[Block]:
+    """The rule of the workspace's policy by which these people are asked."""
+    rules = request.rules
+    if not rules.clause:
         return []
-    items = {}
-    if permissions.why_not(request) is None:
-        items[PERMIT] = "Approve and don't ask again…"
-    if may_break_glass(request):
-        items[BREAK_GLASS] = "Break glass…"
-    # Shorter than a button's JSON: a card has room for little besides what is judged.
-    options = [{"text": plain(label), "value": f"{do} {request.id} {request.digest}"} for do, label in items.items()]
-    return [{"type": "overflow", "action_id": MORE, "options": options}] if options else []
-
-
-def chosen_in_more(value: str) -> tuple[str, Handle | None]:
-    """What was chosen in the menu, and of which request; "" and None if it is nothing that we wrote."""
-    do, *rest = value.split(" ")
-    return (do, Handle(RequestId(rest[0]), Digest(rest[1]))) if len(rest) == 2 else ("", None)
+    why = f": {rules.why}" if rules.why else ""
+    return [plain(f"Why: rule “{rules.clause}”{why}", 300)]
 
 
 def _deadline(request: Request) -> Block:

@@ -16,7 +16,7 @@ from bot.core.ports import Seen
 from bot.core.refusals import Refusal
 from bot.core.requests import Request, Status, Verb
 from bot.core.standing import Wish
-from bot.slack import cards, modals, standing
+from bot.slack import cards, changing, menu, modals, standing
 from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
 from bot.slack.cards import Handle
 from bot.slack.content import complete
@@ -24,7 +24,7 @@ from bot.slack.opening import open_modal
 
 _OPENS: Final = {cards.REVIEW: Verb.APPROVE, cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
 _WINDOWS: Final = {Verb.APPROVE: modals.review, Verb.REJECT: modals.reject, Verb.RESPOND: modals.respond}
-_MORE: Final = {cards.PERMIT: standing.permit, cards.BREAK_GLASS: standing.break_glass}
+_MORE: Final = {menu.PERMIT: standing.permit, menu.BREAK_GLASS: standing.break_glass}
 _ASKED_IN_THE_WINDOW: Final = (None, Refusal.NO_WORDS, Refusal.NO_REASON)
 _SUBMITS: Final = {modals.REJECT: (Verb.REJECT, modals.REASON), modals.RESPOND: (Verb.RESPOND, modals.ANSWER)}
 _UNKNOWN_BUTTON: Final = (
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 async def on_click(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Any button: Approve counts at once, Review, Reject and Respond open a window, View full shows everything."""
+    """Any button: Approve and options count at once, the others open a window, View full shows everything."""
 
     async def answer(result: Said | None) -> None:
         await ack()
@@ -80,9 +80,13 @@ async def _click(desk: Desk, body: dict[str, Any]) -> Said:
         return await _approve(desk, body, handle, attempt)
     if name == cards.VIEW_FULL:
         return await open_modal(desk.client, body, modals.full((await _known(desk, handle)).value))
+    if name == cards.EDIT:
+        return await changing.on_edit(desk, body, handle, attempt)
+    if name.startswith(cards.CHOOSE):
+        return await changing.on_choose(desk, body, handle, attempt)
     if name in _OPENS:
         return await _open(desk, body, handle, attempt, _OPENS[name])
-    if name == cards.MORE:
+    if name == menu.MORE:
         return await _more(desk, body, str((action.get("selected_option") or {}).get("value")), attempt)
     _log.warning("A button that is not known was clicked: %s", name)
     return Said(_UNKNOWN_BUTTON, False)
@@ -96,11 +100,12 @@ async def _approve(desk: Desk, body: dict[str, Any], handle: Handle | None, name
 
 
 async def _more(desk: Desk, body: dict[str, Any], chosen: str, name: AttemptId) -> Said:
-    do, handle = cards.chosen_in_more(chosen)
-    if do not in _MORE:
+    found = menu.chosen(chosen)
+    if found is None or found[0] not in _MORE:
         return Said(_UNKNOWN_BUTTON, False)
-    window, alone = _MORE[do], do == cards.BREAK_GLASS
-    return await _open(desk, body, handle, name, Verb.APPROVE, window, break_glass=alone)
+    do, handle = found[0], Handle(found[1], found[2])
+    alone = do == menu.BREAK_GLASS
+    return await _open(desk, body, handle, name, Verb.APPROVE, _MORE[do], break_glass=alone)
 
 
 async def _open(

@@ -36,13 +36,12 @@ _NAMED: Final = 3
 class Seen:
     """All of a question as people see it: nothing in it hides, acts, or is secret.
 
-    `arguments` are those of a call, indented; `since` is what changed since the refused version, None if there was
-    none. `secrets` counts what is hidden, `odd` are the words that mix alphabets.
+    `since` is what changed since the refused version, None if there was none. `secrets` counts what is hidden, `odd`
+    are the words that mix alphabets.
     """
 
     text: str
     notes: tuple[str, ...]
-    arguments: str
     since: str | None
     secrets: int
     odd: tuple[str, ...]
@@ -51,7 +50,7 @@ class Seen:
 @lru_cache(maxsize=16)
 def seen(question: Question) -> Seen:
     """Pure, and remembered, because one click draws the same question more than once."""
-    options = "".join(f"\n{number}. {one_line(o, 300)}" for number, o in enumerate(question.options, 1))
+    options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
     ask = "several may be chosen" if question.several else "one of these"
     text = visible(question.content) + (f"\n\nOptions ({ask}):{options}" if options else "")
     if one_line(question.title, TITLE) != visible(question.title).strip():
@@ -60,7 +59,7 @@ def seen(question: Question) -> Seen:
     everything = "\n".join([question.title, question.content, *question.options, *question.notes])
     odd = () if everything.isascii() else tuple(odd_words(hide(everything)[0]))
     since = "\n".join(changed_lines(visible(question.before), visible(question.content))) if question.before else None
-    return Seen(text, notes, _arguments(question), since, len(MARK.findall("\n".join([text, *notes]))), odd)
+    return Seen(text, notes, since, len(MARK.findall("\n".join([text, *notes]))), odd)
 
 
 def whole(request: Request) -> str:
@@ -84,7 +83,7 @@ def file_of(request: Request) -> tuple[str, bytes]:
     it = seen(request.question)
     parts = [*it.notes, it.text]
     if request.question.call is not None:
-        parts += [f"Arguments of {visible(request.question.call.tool)}:", it.arguments]
+        parts += [f"Arguments of {visible(request.question.call.tool)}:", _arguments(request.question)]
     return f"{request.id}.txt", "\n\n".join(parts).encode()
 
 
@@ -112,13 +111,19 @@ def in_full(question: Question) -> tuple[list[Block], bool]:
     blocks += [*_warnings(it), *_boxes(it.text or "(empty)", room)]
     if question.call is not None:
         tool = escape(one_line(question.call.tool, 100))
-        blocks += [words(f"*The arguments of {tool}*, as they are passed"), *_boxes(it.arguments, _FULL_ARGUMENTS)]
+        blocks += [
+            words(f"*The arguments of {tool}*, as they are passed"),
+            *_boxes(_arguments(question), _FULL_ARGUMENTS),
+        ]
     if it.since:
         blocks += [words("*What changed since the refused version*"), *_boxes(it.since, _FULL_SINCE)]
     return blocks, _whole_in_full(question)
 
 
+@lru_cache(maxsize=64)
 def _arguments(question: Question) -> str:
+    """Those of a call, indented. Apart from `seen`, because a click on Approve needs none of them, and may not wait
+    for a megabyte."""
     if question.call is None:
         return ""
     shown, _ = hide_in(json.loads(question.call.arguments), question.call.hidden)
@@ -133,7 +138,7 @@ def _whole_in_full(question: Question) -> bool:
     it = seen(question)
     return (
         fits(it.text, _full_room(question))
-        and fits(it.arguments, _FULL_ARGUMENTS)
+        and fits(_arguments(question), _FULL_ARGUMENTS)
         and fits("\n".join(it.notes), _FULL_NOTES)
     )
 

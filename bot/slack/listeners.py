@@ -8,7 +8,18 @@ from typing import Any, Final
 from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.slack import clicks, commands, configuring, modals, permitting, reviewing, standing
+from bot.slack import (
+    changing,
+    choosing,
+    clicks,
+    commands,
+    configuring,
+    editing,
+    modals,
+    permitting,
+    reviewing,
+    standing,
+)
 from bot.slack.answering import Desk, Said, tell, who
 
 Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
@@ -21,6 +32,8 @@ SUBMITS: Final[dict[str, Listener]] = {
     modals.APPROVE: reviewing.on_review_submit,
     standing.PERMIT: permitting.on_permit_submit,
     standing.BREAK_GLASS: permitting.on_break_glass_submit,
+    editing.EDIT: changing.on_edit_submit,
+    choosing.SUBMIT: changing.on_choose_submit,
     modals.REJECT: clicks.on_submit,
     modals.RESPOND: clicks.on_submit,
 }

@@ -14,7 +14,7 @@ from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
 from bot.core.ports import TeamInfo
 from bot.core.requests import Request, Verb
-from bot.slack import wording
+from bot.slack import choosing, wording
 from bot.slack.blocks import Block, context, data, heading, mrkdwn, plain, words
 from bot.slack.cards import Handle
 from bot.slack.content import in_full
@@ -41,6 +41,7 @@ TIMEOUT, ON_TIMEOUT, CHANNEL, USERS, GROUPS, QUORUM, OWN = (
 _OPTION: Final = "option/"
 """Begins the block ids of a team's options; the team and the option's name follow."""
 View = dict[str, Any]
+_READ_FILE: Final = "I have read the file in the card's thread, which has all of it"
 
 ON_TIMEOUT_SAYS: Final = {
     OnTimeout.REJECT: "not approved: the agent is told that nobody answered",
@@ -101,17 +102,27 @@ def review(request: Request, channel: ChannelId) -> View:
     """The same with a button that approves it. Who must read the file besides says so first."""
     blocks, is_all = _all_of(request)
     if not is_all:
-        read = [{"text": plain("I have read the file in the card's thread, which has all of it"), "value": "yes"}]
-        box = {"type": "checkboxes", "action_id": READ, "options": read}
-        blocks.append(_input(READ, "This window has no room for all of it", box))
+        blocks.append(read_box("This window has no room for all of it", _READ_FILE))
     approve = next(b.label for b in wording.of(request.question.kind).buttons if b.verb is Verb.APPROVE)
     return _modal(APPROVE, "Review", blocks, approve, _carried(request, channel))
+
+
+def read_box(label: str, says: str) -> Block:
+    """A box that must be checked by who cannot see all of it in this window."""
+    box = {"type": "checkboxes", "action_id": READ, "options": [{"text": plain(says), "value": "yes"}]}
+    return _input(READ, label, box)
 
 
 def has_read(view: View) -> bool:
     """Whether the box is checked where there is one."""
     asked = any(block.get("block_id") == READ for block in view["blocks"])
     return not asked or bool(_held(view, READ).get("selected_options"))
+
+
+def choose(request: Request, channel: ChannelId) -> View:
+    """The options to choose from."""
+    unread = read_box("This window has no room for all of it", _READ_FILE)
+    return choosing.choose(request, json.loads(_carried(request, channel)), unread)
 
 
 def not_counted(sentence: str) -> View:

@@ -119,6 +119,11 @@ _DIVERGED: Final = Wording(
 )
 
 
+EDIT: Final = Window("Edit and approve", "Why", "For the agents; may be empty.")
+EDIT_SUBMIT: Final = "Approve with changes"
+EDIT_TELLS: Final = "What runs is what stands here when you send it."
+CHOOSE: Final = Window("Choose", "Choose one", "The numbers are those of the card, where the options stand in full.")
+CHOOSE_SEVERAL: Final = "Choose one or more"
 _SPECIAL: Final = {
     Kind.CHOICE: _CHOICE,
     Kind.TURN: _TURN,

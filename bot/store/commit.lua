@@ -1,18 +1,20 @@
 -- One step: checks everything, then changes everything. Nothing is written unless all checks pass.
--- KEYS: all keys; ARGV[1]: the plan (JSON, indexes point into KEYS); ARGV[2..]: the values, in the plan's order.
+-- KEYS: all keys that it may write, which the server checks; ARGV[1]: the plan (JSON, indexes point into KEYS; what is
+-- only read, or only added to, goes by name); ARGV[2..]: the values, in the plan's order.
 local plan = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 if plan.once and redis.call('EXISTS', KEYS[plan.once]) == 1 then return 'repeated' end
 if plan.fence and tonumber(redis.call('HGET', KEYS[plan.lease], 'fence') or 0) ~= plan.fence then return 'fenced' end
-for _, record in ipairs(plan.records) do
-  local head = redis.call('GETRANGE', KEYS[record.key], 0, 15)
-  if tonumber(string.match(head, '^(%d+) ') or 0) ~= record.version then return 'stale' end
-end
-for _, guard in ipairs(plan.unchanged) do
-  local head = redis.call('GETRANGE', KEYS[guard.key], 0, 15)
-  if tonumber(string.match(head, '^(%d+) ') or 0) ~= guard.version then return 'stale' end
+for _, list in ipairs({plan.records, plan.unchanged}) do
+  for _, record in ipairs(list) do
+    local version = 0  -- the greater one, where two sides have a record each
+    for _, name in ipairs(record.names) do
+      version = math.max(version, tonumber(string.match(redis.call('GETRANGE', name, 0, 15), '^(%d+) ') or 0))
+    end
+    if version ~= record.version then return 'stale' end
+  end
 end
 if plan.before and now >= plan.before then return 'late' end
 
@@ -34,15 +36,26 @@ for _, entry in ipairs(plan.remove) do redis.call('ZREM', KEYS[entry.key], entry
 for _, entry in ipairs(plan.expire) do redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end
 for _, request in ipairs(plan.settled) do
   local left = redis.call('PTTL', KEYS[request.run])
-  if left == -1 then  -- the run goes on, and may be rebuilt after a longer wait than anything is kept
-    redis.call('SADD', KEYS[request.index], request.id)
-  else
-    redis.call('PEXPIRE', KEYS[request.key], left > 0 and left or request.ttl)
+  -- The run goes on, and may be rebuilt after a longer wait than anything is kept.
+  if left == -1 or request.always then redis.call('SADD', KEYS[request.index], request.id) end
+  if left ~= -1 then
+    local ttl = left > 0 and left or request.ttl
+    redis.call('PEXPIRE', KEYS[request.key], ttl)
+    if request.always then redis.call('PEXPIRE', KEYS[request.index], ttl) end
   end
 end
 if plan.release then redis.call('HSET', KEYS[plan.lease], 'fence', plan.fence + 1, 'until', 0) end
 if plan.once then redis.call('SET', KEYS[plan.once], '1', 'PX', plan.once_ttl) end
-for _ = 1, plan.events do redis.call('XADD', KEYS[1], '*', 'event', next_value()) end
+if plan.reports and plan.reports ~= cjson.null then
+  -- What workers reported before this comes before it.
+  local taken = {}
+  for place, report in ipairs(redis.call('XRANGE', plan.reports, '-', '+', 'COUNT', 500)) do
+    redis.call('XADD', plan.log, '*', 'event', report[2][2] or '', 'by', 'agents')
+    taken[place] = report[1]
+  end
+  if #taken > 0 then redis.call('XDEL', plan.reports, unpack(taken)) end
+end
+for _ = 1, plan.events do redis.call('XADD', plan.log, '*', 'event', next_value()) end
 for _, hint in ipairs(plan.wake) do
   redis.call('PUBLISH', plan.channel, hint.value and hint.name .. '\n' .. ARGV[hint.value] or hint.name)
 end

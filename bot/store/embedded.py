@@ -35,6 +35,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from bot.core.errors import StoreUnavailable
+from bot.store import users
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ HOST = "127.0.0.1"
 ANSWER_WITHIN = 15.0
 """Seconds a server may take to answer after its start (it reads its file first), and to end after SIGTERM."""
 POLL = 0.01
+USERS_FILE = "users.acl"
 
 
 class EmbeddedRedisError(StoreUnavailable):
@@ -66,11 +68,12 @@ class _Stored:
         return cls(int(port[1]), password[1]) if port and password else None
 
     def write(self, file: Path) -> None:
-        """Only the owner may read it, from its first byte on: it holds the password."""
+        """With the users beside it. Only the owner may read them, from the first byte on: they hold the password."""
         lines = (
             f"bind {HOST}",
             f"port {self.port}",
             f"requirepass {self.password}",
+            f"aclfile {USERS_FILE}",
             "dir ./",
             "pidfile server.pid",
             "logfile valkey.log",
@@ -80,15 +83,20 @@ class _Stored:
             "appendfsync always",
             "maxmemory-policy noeviction",
         )
-        draft = file.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            out.write("\n".join(lines) + "\n")
-        draft.replace(file)
+        _write(file.with_name(USERS_FILE), users.acl(self.password))
+        _write(file, "\n".join(lines) + "\n")
 
     @property
     def url(self) -> str:
         return f"redis://:{self.password}@{HOST}:{self.port}/0"
+
+
+def _write(file: Path, text: str) -> None:
+    draft = file.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+    draft.replace(file)
 
 
 class EmbeddedRedis:
@@ -115,6 +123,10 @@ class EmbeddedRedis:
         if self._stored is None:
             raise EmbeddedRedisError("The embedded Redis has no address before it is started.")
         return self._stored.url
+
+    def url_of(self, user: str) -> str:
+        """The same for a user of `users.acl`: `web` or `worker`."""
+        return users.url_of(user, self.url)
 
     async def __aenter__(self) -> Self:
         self._prepare_folder()
@@ -177,7 +189,8 @@ class EmbeddedRedis:
             stored = _Stored.read(self._configuration)
             if stored is not None and await _answers(stored):
                 self._stored = stored
-                if self._wanted_port in (None, stored.port):
+                # One that was started before there were users has none; it is started again with them.
+                if self._wanted_port in (None, stored.port) and (self.folder / USERS_FILE).exists():
                     log.info("Took over the Redis that was already running in %s.", self.folder)
                     return True
                 await self._stop()

@@ -1,32 +1,40 @@
 """The names of everything in Redis. All share one hash tag, so that one script may touch them on a Cluster.
 
-| key | type | holds | ends |
-|---|---|---|---|
-| `{ns}:request:<id>` | string | a request: `version schema`, newline, JSON (packed) | 30 days after its run |
-| `{ns}:run:<id>` | string | a run, likewise | 30 days after it ended |
-| `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | with its run |
-| `{ns}:settled:<run>` | set | settled requests of a run that goes on, which a rebuilt run finds again | with its run |
-| `{ns}:journal:<run>` | hash | recorded effects of the run | with its run |
-| `{ns}:answer:<digest>` | string | a model's answer, where MODEL_CONFIG says that answers are kept | as it says |
-| `{ns}:message:<name>` | string | a Slack message of ours and what it shows | 400 days after it was last drawn |
-| `{ns}:ts:<workspace>:<channel>:<ts>` | string | the request that this Slack message belongs to | with its message |
-| `{ns}:once:<attempt>` | string | an attempt that was refused and recorded | 1 day |
-| `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed |
-| `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never |
-| `{ns}:permission:<id>` | string | a standing permission, likewise; written by `web` alone | at its end |
-| `{ns}:permission:index` | sorted set | permissions that were not revoked, by their end (ms) | never |
-| `{ns}:defaults` | string | the default rules, from the environment of `web` | never |
-| `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never |
-| `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never |
-| `{ns}:pending` | sorted set | undecided requests by deadline (ms; +inf without one) | never |
-| `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never |
-| `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never |
-| `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never |
-| `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never |
-| `{ns}:events` | stream | everything that happened: audit log and outbox | never |
-| `{ns}:scribe` | hash | lease of the scribe, as for a run | never |
-| `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min |
-| `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
+"Written by" is what `users.acl` lets the process write; both may read what they need. See bot.store.sides. Records are
+`version schema`, newline, JSON (packed).
+
+| key | type | holds | ends | written by |
+|---|---|---|---|---|
+| `{ns}:request:<id>` | string | what people did with a request | 30 days after its run | web |
+| `{ns}:asked:<id>` | string | the same request as the agents asked or ended it | likewise | both |
+| `{ns}:run:<id>` | string | a run | 30 days after it ended | both |
+| `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | with its run | worker |
+| `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
+| `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
+| `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
+| `{ns}:message:<name>` | string | a Slack message of ours, what it shows | 400 days after it was last drawn | web |
+| `{ns}:ts:<workspace>:<channel>:<ts>` | string | the request that this message belongs to | with its message | web |
+| `{ns}:once:<attempt>` | string | an attempt that was refused and recorded | 1 day | web |
+| `{ns}:noted:<attempt>` | string | likewise, of what a worker recorded | 1 day | worker |
+| `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed | worker |
+| `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never | web |
+| `{ns}:permission:<id>` | string | a standing permission, likewise | at its end | web |
+| `{ns}:permission:index` | sorted set | permissions that were not revoked, by their end (ms) | never | web |
+| `{ns}:defaults` | string | the default rules, from the environment of `web` | never | web |
+| `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never | web |
+| `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never | web |
+| `{ns}:pending` | sorted set | undecided requests by deadline (ms; +inf without one) | never | both |
+| `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never | both |
+| `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never | both |
+| `{ns}:ended:<side>` | sorted set | runs that this side ended, until the other gave its keys their end | never | both |
+| `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never | both |
+| `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
+| `{ns}:events` | stream | everything that happened: audit log and outbox | never | web |
+| `{ns}:reports` | stream | what the workers report, until web takes it over into the events | never | worker |
+| `{ns}:scribe` | hash | lease of the scribe, as for a run | never | web |
+| `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min | both |
+| `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – | web |
+| `{ns}:hints` | channel | the same hints from workers, never with a record | – | worker |
 """
 
 from datetime import timedelta
@@ -43,6 +51,7 @@ KEPT_ATTEMPT: Final = timedelta(days=1)
 
 WITHOUT_TTL: Final[dict[str, str]] = {
     "request:*": "until its run ends: however long that waits, a rebuilt run must find what was decided",
+    "asked:*": "likewise",
     "run:*": "until it ends; ended ones get a TTL",
     "lease:*": "its fence must keep growing as long as the run lives; gets its run's TTL at the end",
     "settled:*": "while its run lives; gets its run's TTL at the end",
@@ -58,6 +67,8 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "undelivered": "one key; empties as runs take the decisions",
     "workers": "one key; entries that ended are dropped at each announcement",
     "events": "the audit log and the outbox; nothing that was not delivered may be trimmed",
+    "reports": "one key; empties as web takes them over",
+    "ended:*": "one key a side; empties as the other side comes to it",
     "scribe": "one key; its fence must keep growing",
 }
 """Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
@@ -78,12 +89,17 @@ class Keys:
         self.undelivered: Final = self.prefix + "undelivered"
         self.workers: Final = self.prefix + "workers"
         self.events: Final = self.prefix + "events"
+        self.reports: Final = self.prefix + "reports"
         self.scribe: Final = self.prefix + "scribe"
         self.confirmed: Final = self.prefix + "confirmed"
         self.wake: Final = self.prefix + "wake"
+        self.hints: Final = self.prefix + "hints"
 
     def request(self, request: RequestId) -> str:
         return f"{self.prefix}request:{request}"
+
+    def asked(self, request: RequestId) -> str:
+        return f"{self.prefix}asked:{request}"
 
     def run(self, run: RunId) -> str:
         return f"{self.prefix}run:{run}"
@@ -112,8 +128,14 @@ class Keys:
     def permission(self, permission: PermissionId) -> str:
         return f"{self.prefix}permission:{permission}"
 
+    def ended(self, side: str) -> str:
+        return f"{self.prefix}ended:{side}"
+
     def once(self, attempt: AttemptId) -> str:
         return f"{self.prefix}once:{attempt}"
+
+    def noted(self, attempt: AttemptId) -> str:
+        return f"{self.prefix}noted:{attempt}"
 
     def team(self, worker: str) -> str:
         return f"{self.prefix}team:{worker}"

@@ -13,7 +13,8 @@ import redis.exceptions
 from bot import metrics
 from bot.core.events import Event
 from bot.metrics import Repair
-from bot.store.store import EVENTS, Store, reaching
+from bot.store.reports import read_event
+from bot.store.store import Store, reaching
 
 GROUP: Final = "scribe"
 _BLOCK: Final = timedelta(seconds=1)
@@ -67,7 +68,7 @@ class Outbox:
             self._undelivered = entries[-1][0].decode() if entries else ">"
             if not entries:
                 return []
-        return [(entry.decode(), EVENTS.load(fields[b"event"])) for entry, fields in entries if fields]
+        return [(entry.decode(), read_event(fields, entry)) for entry, fields in entries if fields]
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
         """Events that were handed out at least so long ago and not finished, the oldest first; some may be in hand.
@@ -78,7 +79,7 @@ class Outbox:
             answer = await self._store.client.xautoclaim(
                 self._store.keys.events, GROUP, "scribe", round(idle.total_seconds() * 1000), count=limit
             )
-        return [(entry.decode(), EVENTS.load(fields[b"event"])) for entry, fields in answer[1] if fields]
+        return [(entry.decode(), read_event(fields, entry)) for entry, fields in answer[1] if fields]
 
     async def done(self, entry: str) -> None:
         """Slack shows this event."""

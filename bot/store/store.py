@@ -17,6 +17,7 @@ from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
 from bot.core.permissions import Permission
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Message, Put, Seen, TeamInfo
+from bot.core.reporting import ended_without_people
 from bot.core.requests import Request, Status
 from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
@@ -26,10 +27,10 @@ from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
 from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_MESSAGE, Keys
+from bot.store.sides import REQUESTS, Side, read_request
 from bot.store.together import Together
 
 T = TypeVar("T")
-REQUESTS = Codec(Request)
 RUNS = Codec(Run)
 MESSAGES = Codec(Message)
 SETTINGS = Codec(ChannelSettings)
@@ -46,8 +47,12 @@ _UNHELD = (_HERE / "unheld.lua").read_text()
 _AT_ONCE: Final = 1000
 _TIME = "return redis.call('TIME')"
 """A script, because it goes to the server that holds its key: on a Cluster each node has a clock of its own."""
-_GET = "return {redis.call('GET', KEYS[1]), redis.call('TIME')}"
-"""A value and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart."""
+_GET = "return {redis.call('MGET', unpack(ARGV)), redis.call('TIME')}"
+"""Values and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart.
+
+What a script only reads is no key of it but an argument: for a key the server wants the right to write. The key that
+it has says only where it goes, which all keys of a namespace share.
+"""
 
 
 def ms(at: datetime | timedelta) -> int:
@@ -83,9 +88,12 @@ async def reaching() -> AsyncIterator[None]:
 class Store:
     """Implements `bot.core.ports.Store` over one Redis client."""
 
-    def __init__(self, client: redis.asyncio.Redis, namespace: str, replicas: Replicas = NONE) -> None:
+    def __init__(
+        self, client: redis.asyncio.Redis, namespace: str, replicas: Replicas = NONE, side: Side = Side.BOTH
+    ) -> None:
         self.client: Any = client  # redis-py's types do not know that replies are bytes here
         self.keys = Keys(namespace)
+        self.side = side
         self._replicas = replicas
         self._together = Together(client)
         self._commit = self.writing(_COMMIT)
@@ -97,6 +105,11 @@ class Store:
     def writing(self, text: str) -> WritingScript:
         """A script that changes something, and answers when the replicas have it."""
         return WritingScript(self.client, text, self._replicas, self.keys.confirmed, self._together)
+
+    @property
+    def decides(self) -> bool:
+        """Whether this process may write what people, or the channel's settings, decided."""
+        return self.side is not Side.AGENTS
 
     async def check(self) -> None:
         """StoreUnavailable if Redis cannot be reached; StoreUnsafe if it may drop keys when memory is short."""
@@ -110,10 +123,12 @@ class Store:
 
     async def now(self) -> datetime:
         async with reaching():
-            return _time(await self._clock(keys=[self.keys.events]))
+            return _time(await self._clock(keys=[self.keys.pending]))
 
     async def request(self, request: RequestId) -> Seen[Request] | None:
-        return await self._read(self.keys.request(request), REQUESTS)
+        values, now = await self._values(self.keys.request(request), self.keys.asked(request))
+        found = read_request(*values)
+        return Seen(*found, now) if found else None
 
     async def run(self, run: RunId) -> Seen[Run] | None:
         return await self._read(self.keys.run(run), RUNS)
@@ -178,8 +193,9 @@ class Store:
         if not ids:
             return []
         async with reaching():
-            found = await self.client.mget([self.keys.request(i) for i in ids])
-        return [REQUESTS.read(raw)[0] if raw else None for raw in found]
+            raw = await self.client.mget([key(i) for i in ids for key in (self.keys.request, self.keys.asked)])
+        found = [read_request(*pair) for pair in zip(raw[::2], raw[1::2], strict=True)]
+        return [pair[0] if pair else None for pair in found]
 
     async def runs(self, ids: list[RunId]) -> list[Run | None]:
         """Many runs at once, likewise."""
@@ -237,7 +253,7 @@ class Store:
 
     async def commit(self, change: Change) -> Committed:
         """Store all of the change, or nothing and say why. A repeat after a lost reply answers stale or repeated."""
-        plan = _Plan(self.keys)
+        plan = _Plan(self.keys, self.side)
         plan.fill(change)
         for run in change.runs:
             if run.value.over:
@@ -262,6 +278,23 @@ class Store:
         if not self._replicas.wanted:
             return True
         return await self.commit(Change(unchanged=(Put(seen.value, seen.version),))) is Committed.DONE
+
+    async def put_away(self, limit: int) -> int:
+        """Give what this side wrote about runs that the other side ended its end; how many runs there were."""
+        if self.side is Side.BOTH:
+            return 0
+        index = self.keys.ended(Side.WEB if self.side is Side.AGENTS else Side.AGENTS)
+        async with reaching():
+            runs = [RunId(name.decode()) for name in await self.client.zrange(index, 0, limit - 1)]
+            for run in runs:
+                kept = [self.keys.journal(run), self.keys.lease(run)]
+                if self.side is Side.WEB:
+                    settled = await self.client.smembers(self.keys.settled(run))
+                    kept = [self.keys.request(RequestId(request.decode())) for request in settled]
+                for key in kept:
+                    await self.client.pexpire(key, ms(KEPT))
+                await self.client.zrem(index, run)
+        return len(runs)
 
     async def announce(self, worker: str, teams: list[TeamInfo], ttl: timedelta) -> None:
         """Tell everybody that this worker runs these teams; it must say so again before `ttl` has passed."""
@@ -335,20 +368,24 @@ class Store:
             return int(await self._lease(keys=[key], args=[verb, owner, fence, ms(ttl)]))
 
     async def _read(self, key: str, codec: Codec[T]) -> Seen[T] | None:
+        (raw,), now = await self._values(key)
+        return Seen(*codec.read(raw), now) if raw is not None else None
+
+    async def _values(self, *keys: str) -> tuple[list[bytes | None], datetime]:
         async with reaching():
-            raw, time = await self._together.call(self._get, [key])
-        if raw is None:
-            return None
-        value, version = codec.read(raw)
-        return Seen(value, version, _time(time))
+            values, time = await self._together.call(self._get, [self.keys.pending], keys)
+        return values, _time(time)
 
 
 class _Plan:
     """A change as the script wants it: keys once each, the plan as JSON, the values after it."""
 
-    def __init__(self, names: Keys) -> None:
+    def __init__(self, names: Keys, side: Side) -> None:
         self.names = names
-        self.keys: list[str] = [names.events]
+        self.side = side
+        self.agents = side is Side.AGENTS
+        self.web = side is Side.WEB
+        self.keys: list[str] = [names.pending]
         self.values: list[bytes] = []
         self.plan: dict[str, Any] = {
             "records": [],
@@ -359,8 +396,10 @@ class _Plan:
             "expire": [],
             "settled": [],
             "events": 0,
+            "log": names.reports if self.agents else names.events,
+            "reports": None if self.agents else names.reports,
             "wake": [],
-            "channel": names.wake,
+            "channel": names.hints if self.agents else names.wake,
         }
 
     def args(self) -> list[bytes]:
@@ -372,8 +411,8 @@ class _Plan:
         for request in change.requests:
             self._request(request.value, request.version)
         for guard in change.unchanged:
-            entry = {"key": self._key(self.names.request(guard.value.id)), "version": guard.version}
-            self.plan["unchanged"].append(entry)
+            names = [self.names.request(guard.value.id), self.names.asked(guard.value.id)]
+            self.plan["unchanged"].append({"names": names, "version": guard.version})
         for delivered in change.delivered:
             self.plan["remove"].append({"key": self._key(self.names.undelivered), "member": delivered})
         for message in change.messages:
@@ -394,13 +433,15 @@ class _Plan:
             self.plan["lease"] = self._key(self.names.lease(change.lease.run))
             self.plan["release"] = change.release
         if change.once is not None:
-            self.plan["once"] = self._key(self.names.once(change.once))
+            name = self.names.noted(change.once) if self.agents else self.names.once(change.once)
+            self.plan["once"] = self._key(name)
             self.plan["once_ttl"] = ms(KEPT_ATTEMPT)
 
     def keep(self, settled: list[RequestId]) -> None:
         """Requests that lived as long as their run, which ends with this change."""
         for request in settled:
-            self.plan["expire"].append({"key": self._key(self.names.request(request)), "ttl": ms(KEPT)})
+            names = [self.names.asked(request)] + ([] if self.agents else [self.names.request(request)])
+            self.plan["expire"] += [{"key": self._key(name), "ttl": ms(KEPT)} for name in names]
 
     def drop_permissions(self, ended: list[PermissionId]) -> None:
         """Permissions whose time has ended leave the index."""
@@ -412,8 +453,8 @@ class _Plan:
             self.keys.append(name)
         return self.keys.index(name) + 1
 
-    def _record(self, key: str, raw: bytes, version: int, ttl: timedelta | None = None) -> None:
-        record: dict[str, int] = {"key": self._key(key), "version": version}
+    def _record(self, key: str, raw: bytes, version: int, ttl: timedelta | None = None, *also: str) -> None:
+        record: dict[str, Any] = {"key": self._key(key), "names": [key, *also], "version": version}
         if ttl is not None:
             record["ttl"] = ms(ttl)
         self.plan["records"].append(record)
@@ -425,7 +466,13 @@ class _Plan:
             for index in (self.names.active, self.names.parked):
                 self.plan["remove"].append({"key": self._key(index), "member": run.id})
             for kept in (self.names.lease(run.id), self.names.journal(run.id), self.names.settled(run.id)):
-                self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
+                if not self.web or kept == self.names.settled(run.id):  # web has no right to the others
+                    self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
+            if self.side is not Side.BOTH:
+                ended = str(ms(run.ended_at or run.created_at))
+                self.plan["add"].append(
+                    {"key": self._key(self.names.ended(self.side)), "score": ended, "member": run.id}
+                )
             self.plan["wake"].append({"name": f"run {run.id}"})
             return
         stands, other = self.names.active, self.names.parked
@@ -436,18 +483,26 @@ class _Plan:
 
     def _request(self, request: Request, version: int) -> None:
         settled = request.status is not Status.PENDING
-        raw = REQUESTS.write(request, version + 1)
-        self._record(self.names.request(request.id), raw, version)
+        if self.agents and settled and not ended_without_people(request):
+            raise ValueError(f"The agents' side cannot make request {request.id} {request.status}.")
+        ours, other = self.names.request(request.id), self.names.asked(request.id)
+        if self.agents:
+            ours, other = other, ours
+        self._record(ours, REQUESTS.write(request, version + 1), version, None, other)
         value = len(self.values) + 1
+        if settled and not self.agents:
+            self.plan["expire"].append({"key": self._key(other), "ttl": ms(KEPT)})
         if settled:
             run, index = self._key(self.names.run(request.run)), self._key(self.names.settled(request.run))
-            key = self._key(self.names.request(request.id))
-            self.plan["settled"].append({"key": key, "run": run, "index": index, "id": request.id, "ttl": ms(KEPT)})
+            entry = {"key": self._key(ours), "run": run, "index": index, "id": request.id, "ttl": ms(KEPT)}
+            # What web knows of one that the agents ended gets its end from web, which finds it by the index.
+            self.plan["settled"].append({**entry, "always": self.agents})
             self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
             if request.decision is not None:
                 at = str(ms(request.decision.at))
                 self.plan["add"].append({"key": self._key(self.names.undelivered), "score": at, "member": request.id})
-            self.plan["wake"].append({"name": f"request {request.id}", "value": value})
+            record = {} if self.agents else {"value": value}
+            self.plan["wake"].append({"name": f"request {request.id}", **record})
             self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
         elif version == 0:
             score = str(ms(request.deadline)) if request.deadline else "+inf"

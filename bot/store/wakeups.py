@@ -16,7 +16,8 @@ from bot.core.ids import RequestId, RunId
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
 from bot.metrics import Repair
-from bot.store.store import REQUESTS, Store, reaching
+from bot.store.sides import REQUESTS
+from bot.store.store import Store, reaching
 
 READ_BACK: Final = timedelta(seconds=15)
 _BATCH: Final = 2000
@@ -121,7 +122,7 @@ class Wakeups:
         while True:
             try:
                 async with reaching(), self._store.client.pubsub() as subscription:
-                    await subscription.subscribe(self._store.keys.wake)
+                    await subscription.subscribe(self._store.keys.wake, self._store.keys.hints)
                     await self._follow(subscription)
             except StoreUnavailable as wrong:
                 if self._listening.is_set():
@@ -140,7 +141,7 @@ class Wakeups:
             async with reaching():
                 message = await subscription.get_message(timeout=left)
             if message is not None and message["type"] == "message":
-                await self._hear(message["data"])
+                await self._hear(message["data"], by_web=message["channel"] == self._store.keys.wake.encode())
             elif message is not None or loop.time() >= read_back_at:
                 woken = await self._requests.look_at_all() + await self._runs.look_at_all()
                 if woken:
@@ -150,10 +151,10 @@ class Wakeups:
                 self._listening.set()
                 read_back_at = loop.time() + READ_BACK.total_seconds()
 
-    async def _hear(self, hint: bytes) -> None:
+    async def _hear(self, hint: bytes, *, by_web: bool) -> None:
         head, _, record = hint.partition(b"\n")
-        kind, _, name = head.decode().partition(" ")
-        if kind == "request" and record and self._requests.waited_for(RequestId(name)):
+        kind, _, name = head.decode(errors="replace").partition(" ")
+        if kind == "request" and record and by_web and self._requests.waited_for(RequestId(name)):
             self._requests.tell(RequestId(name), REQUESTS.read(record)[0])
         elif kind == "request":
             await self._requests.look([RequestId(name)])

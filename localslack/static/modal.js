@@ -10,6 +10,12 @@ import { problems } from "./validate.js";
 
 const TO_START = [".dialog-body [data-autofocus]", ".dialog-body :is(input, textarea, select)", ".dialog-footer .button-primary"];
 
+/** Where to write it anew, with the sentence in view. */
+function toError(block) {
+  focusFirst(block, "input, textarea");
+  block.scrollIntoView({ block: "nearest" });
+}
+
 export class Modal {
   #act;
   #layer = null;
@@ -92,7 +98,7 @@ export class Modal {
     this.#surface = surfaceOf(view.id, { view_id: view.id }, this.#act, view.blocks, view.state?.values);
     renderBlocks(body, view.blocks, { surface: this.#surface, directory: this.#directory });
     const first = showErrors(body, this.#found ?? errors);
-    if (first && hasNewErrors && !this.#found) focusFirst(first, "input, textarea");
+    if (first && hasNewErrors && !this.#found) toError(first);
     if (isOther) body.scrollTop = 0;
     fill(footer, JSON.stringify([view.submit, view.close, isBusy]), () => [
       h("button", { class: "button", type: "button", "data-testid": "modal-close", onclick: () => this.#close() }, plainText(view.close?.text ?? (view.submit ? "Cancel" : "Close"))),
@@ -109,7 +115,7 @@ export class Modal {
     if (Object.keys(found).length) {
       this.#found = found;
       this.#draw(false, false);
-      focusFirst(showErrors(this.#layer.querySelector(".dialog-body"), found), "input, textarea");
+      toError(showErrors(this.#layer.querySelector(".dialog-body"), found));
       return;
     }
     this.#found = null;

@@ -22,7 +22,16 @@ from bot.core.runs import Status
 from bot.store.journal import RedisJournal
 from bot.store.store import EVENTS
 from tests.agents.house import House, Silent
-from tests.agents.rebuild_teams import BUILDERS, World, graph_cycle, graph_parallel, team
+from tests.agents.rebuild_teams import (
+    BUILDERS,
+    World,
+    gated,
+    graph_cycle,
+    graph_humans,
+    graph_parallel,
+    round_robin,
+    team,
+)
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -98,7 +107,7 @@ class People:
 
     async def _ran(self, request: Request) -> str:
         """What happened oftener than it is recorded, as they find by looking."""
-        entries = await self.house.store.client.hgetall(self.house.store.keys.journal(request.run))
+        entries = await RedisJournal(self.house.store).entries(request.run)
         done = [raw.decode() for raw in entries.values() if Entry.load(raw).state == "done"]
         for what in self.world.done:
             recorded = sum(what in raw for raw in done)
@@ -172,8 +181,11 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.timeout(180)  # thirty lives and more
-@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
-@pytest.mark.parametrize("early", [False, True], ids=["with the entry", "right before it"])
+@pytest.mark.parametrize(
+    ("build", "early"),
+    [(build, False) for build in BUILDERS] + [(build, True) for build in (round_robin, graph_humans, gated)],
+    ids=lambda what: what.__name__ if callable(what) else ("right before it" if what else "with the entry"),
+)
 async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, build: Callable[[World, RunContext], AutoGenTeam], early: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,8 +35,10 @@ async def test_a_model_that_fails_is_replaced_and_the_thread_shows_the_text_comi
 
     assert "<!channel>" in await reply("drafter is writing …")
     enough.set()
-    card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons, timeout=15)
-    assert (await bob.click(card, "Approve")).ok
+    card = await slack.wait_message("#approvals", lambda m: "Review…" in m.buttons, timeout=15)
+    assert (await bob.click(card, "Review…")).ok
+    await bob.wait_modal()
+    assert await bob.submit() == {}
     outcome = await reply("Finished")
     assert "Tokens: 7 in, 2 out · 1 model call" in outcome
     assert "Answered by second (1×)" in outcome

@@ -19,7 +19,7 @@ def example() -> str:
 
 def script(there: Town, folder: Path, text: str, **env: str) -> Process:
     (folder / "my_script.py").write_text(text)
-    process = Process("my_script", {**there.common, "PYTHONPATH": str(folder), "LEASE": "5s", **env})
+    process = Process("my_script", {**there.agents, "PYTHONPATH": str(folder), "LEASE": "5s", **env})
     there.processes.append(process)
     return process
 

@@ -15,8 +15,9 @@ from bot.core.policy import ChannelSettings
 from bot.core.ports import Change, Lease, Put
 from bot.core.requests import How, Question, Request, Status
 from bot.core.standing import Scope, Span, Wish
-from bot.slack import cards, standing
+from bot.slack import standing
 from bot.slack.answering import Desk
+from bot.slack.menu import BREAK_GLASS, MORE
 from bot.slack.permitting import allowing
 from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
@@ -76,7 +77,7 @@ async def test_approve_and_dont_ask_again_counts_and_is_listed(
     """R24: the narrowest is chosen already; what was chosen is what stands."""
     asked = await flows.ask(store, lease, call())
     bob = slack.user("bob")
-    await bob.click(await show(asked), cards.MORE, choose=DONT_ASK)
+    await bob.click(await show(asked), MORE, choose=DONT_ASK)
     view = await bob.wait_modal("Refund order 17: 20 EUR")
     radios = [b["element"] for b in view.blocks if b["type"] == "input"]
     assert [r["initial_option"]["value"] for r in radios] == ["call", "run"]
@@ -170,7 +171,7 @@ async def test_who_may_not_decide_gets_no_window(slack: LocalSlack, store: Store
     """R7, R9, R24, R25"""
     asked = await flows.ask(store, lease, call())
     alice = slack.user("alice")
-    await alice.click(await show(asked), cards.MORE, choose=DONT_ASK)
+    await alice.click(await show(asked), MORE, choose=DONT_ASK)
     await alice.wait_ephemeral("not a reviewer")
     assert alice.modal is None
     assert [e.type for e in await events(store)].count(EventType.ATTEMPT_REFUSED) == 1
@@ -182,7 +183,7 @@ async def test_too_late_is_said_in_the_window_and_nothing_is_given(
     """R3, R7, R24"""
     asked = await flows.ask(store, lease, call())
     shown, bob, carol = await show(asked), slack.user("bob"), slack.user("carol")
-    await bob.click(shown, cards.MORE, choose=DONT_ASK)
+    await bob.click(shown, MORE, choose=DONT_ASK)
     await bob.wait_modal("Refund order 17")
     await carol.click(shown, "Approve")
     (told,) = (await bob.submit()).values()
@@ -196,7 +197,7 @@ async def test_the_window_shows_all_that_a_card_cannot(
     """R13"""
     asked = await flows.ask(store, lease, replace(call(), content=LONG))
     bob = slack.user("bob")
-    await bob.click(await show(asked), cards.MORE, choose=DONT_ASK)
+    await bob.click(await show(asked), MORE, choose=DONT_ASK)
     await bob.wait_modal("0150 echo all is well")
 
 
@@ -210,7 +211,7 @@ async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
     async with drawing(slack, store, bot):
         card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
         assert "in an emergency the requester alone" in text_of(card)
-        await alice.click(card, cards.MORE, choose="Break glass…")
+        await alice.click(card, MORE, choose="Break glass…")
         await alice.wait_modal("Break-glass")
         assert await alice.submit({standing.REASON: "   "}) != {}
         assert (await now_is(store, asked)).status is Status.PENDING
@@ -237,7 +238,7 @@ async def test_only_the_requester_breaks_the_glass(
     await break_glass_on(store)
     asked = await flows.ask(store, lease, question())
     person = slack.user(who)
-    await person.click(await show(asked), cards.MORE, choose="Break glass…")
+    await person.click(await show(asked), MORE, choose="Break glass…")
     await person.wait_ephemeral("Break-glass is for the one who started the run")
     assert person.modal is None
     assert (await now_is(store, asked)).status is Status.PENDING
@@ -257,9 +258,9 @@ async def test_break_glass_is_off_until_the_channel_says_so(
     assert menu(shown) == []
     for element in next(b for b in open_card.blocks or [] if b["type"] == "actions")["elements"]:
         for option in element.get("options", ()):
-            option["value"] = f"{cards.BREAK_GLASS} {asked.id} {asked.digest}"
+            option["value"] = f"{BREAK_GLASS} {asked.id} {asked.digest}"
     alice = slack.user("alice")
-    await alice.click(open_card, cards.MORE, choose="Break glass…", stale=True)
+    await alice.click(open_card, MORE, choose="Break glass…", stale=True)
     await alice.wait_ephemeral("Break-glass is off in this channel")
     assert (await now_is(store, asked)).status is Status.PENDING
 
@@ -275,6 +276,6 @@ async def test_a_menu_of_another_version_is_told_not_ignored(
                 option["value"] = value or "-"
         bob = slack.user("bob")
         before = len(bob.ephemerals)
-        await bob.click(shown, cards.MORE, choose=DONT_ASK, stale=True)
+        await bob.click(shown, MORE, choose=DONT_ASK, stale=True)
         await slack.wait_for(lambda _, n=before, p=bob: len(p.ephemerals) > n or None)  # type: ignore[misc]
         assert "othing was decided" in bob.ephemerals[-1].text

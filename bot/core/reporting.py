@@ -1,0 +1,89 @@
+"""What the agents' side may say by itself: that it asks, takes back, ran out of time. Never that people decided.
+
+Web and workers share one Redis, which keeps their records apart by key. These rules read what stands under the
+agents' keys so that nothing in it counts as a vote, an approval or somebody's name, whatever was written there.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from bot.core.events import Event, EventType
+from bot.core.requests import How, Request, Status, digest, request_id
+
+ENDINGS: Final = frozenset({(Status.WITHDRAWN, How.RUN), (Status.EXPIRED, How.TIMEOUT)})
+"""How a request may end without anybody's decision."""
+
+_REPORTED: Final = frozenset(
+    {
+        EventType.RUN_QUEUED,  # of a team in a program of one's own
+        EventType.RUN_STARTED,
+        EventType.RUN_PROGRESSED,
+        EventType.RUN_FINISHED,
+        EventType.RUN_FAILED,
+        EventType.RUN_STOPPED,
+        EventType.REQUEST_ASKED,
+        EventType.REQUEST_DECIDED,
+        EventType.CALL_PASSED,
+        EventType.CALL_REFUSED,
+        EventType.DECISION_DELIVERED,
+    }
+)
+"""What workers tell. A request that they settle must have one of those endings, and names nobody."""
+
+
+def ended_without_people(request: Request) -> bool:
+    """Whether it has ended in a way that the agents' side may write."""
+    decision = request.decision
+    return decision is not None and request.status is decision.outcome and (decision.outcome, decision.how) in ENDINGS
+
+
+def as_asked(request: Request) -> Request | None:
+    """What the agents' record of a request says, and nothing that it cannot: undecided, or ended without people.
+
+    None if its words are not those that its id was made of: the content of a card does not change under it (R13).
+    """
+    if request.id != request_id(request.run, request.question) or request.digest != digest(request.question):
+        return None
+    asked = Request(
+        id=request.id,
+        run=request.run,
+        workspace=request.workspace,
+        channel=request.channel,
+        requester=request.requester,
+        question=request.question,
+        digest=request.digest,
+        rules=request.rules,
+        created_at=request.created_at,
+        deadline=request.deadline,
+    )
+    return _ended_like(asked, request)
+
+
+def with_ending(known: Request, asked: Request) -> Request:
+    """What people did so far with a request that waits, and its end by the agents' side."""
+    return _ended_like(known, asked) if known.id == asked.id else known
+
+
+def _ended_like(request: Request, other: Request) -> Request:
+    decision = other.decision
+    if decision is None or not ended_without_people(other):
+        return request
+    bare = replace(decision, by=(), attempt=None, arguments="", chosen=())
+    return replace(request, status=decision.outcome, decision=bare)
+
+
+def reported(event: Event) -> Event:
+    """The event as it may stand in the record: a worker's claim to what it cannot do is itself what happened."""
+    if event.type in _REPORTED and (event.user is None or event.type is EventType.RUN_QUEUED):
+        if event.type is not EventType.REQUEST_DECIDED:
+            return event
+        if (event.data.get("outcome"), event.data.get("how")) in ENDINGS:
+            return event
+    return Event(
+        EventType.REPORT_REFUSED,
+        event.at,
+        run=event.run,
+        request=event.request,
+        workspace=event.workspace,
+        data={"claimed": event.type, "outcome": event.data.get("outcome", "")},
+    )

@@ -1,0 +1,134 @@
+"""What people change or choose: the windows behind Edit and Choose, and what is sent from them.
+
+Judged twice, before a window opens and when it is sent: who, in time, on what content (R9, R13).
+"""
+
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import Any, Final
+
+from slack_bolt.async_app import AsyncAck
+
+from bot import flows
+from bot.core import deciding
+from bot.core.deciding import Attempt
+from bot.core.errors import NotFound
+from bot.core.ids import AttemptId, short_name
+from bot.core.ports import Seen
+from bot.core.refusals import Refusal
+from bot.core.requests import Request, Status, Verb
+from bot.slack import choosing, editing, modals
+from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
+from bot.slack.cards import Handle
+from bot.slack.opening import open_modal
+
+_NOT_YET: Final = (None, Refusal.NOT_ARGUMENTS, Refusal.NO_CHOICE)
+"""What a window may open for: the person has still to say what they want."""
+_UNNAMED: Final = AttemptId("")
+_READ_FIRST: Final = "Please read all of it first, and say so here. Nothing was decided."
+
+
+async def on_edit(desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId) -> Said:
+    """Edit was clicked: the form opens, or a sentence says why not."""
+    seen, attempt = await _attempt(desk, body, handle, name, Verb.EDIT)
+    await _refuse_for_good(desk, seen, attempt)
+    channel = who(body).channel or seen.value.rules.approvals_channel
+    return await open_modal(desk.client, body, editing.edit(seen.value, channel))
+
+
+async def on_choose(desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId) -> Said:
+    """An option was clicked, which counts, or Choose, which opens the window."""
+    number = choosing.clicked(str(body["actions"][0].get("value")))
+    seen, attempt = await _attempt(desk, body, handle, name, Verb.CHOOSE)
+    if number is not None:
+        options = seen.value.question.options
+        chosen = options[number : number + 1] if number >= 0 else ()
+        return await _decided(desk, seen, replace(attempt, chosen=chosen))
+    await _refuse_for_good(desk, seen, attempt)
+    channel = who(body).channel or seen.value.rules.approvals_channel
+    return await open_modal(desk.client, body, modals.choose(seen.value, channel))
+
+
+async def on_edit_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """The form was sent. What cannot be used is told under its input, and the form stays open."""
+    view = body["view"]
+    if not modals.has_read(view):
+        await ack(response_action="errors", errors={modals.READ: _READ_FIRST})
+        return
+    errors: dict[str, str] = {}
+
+    async def work() -> Said:
+        seen, attempt = await _attempt(desk, body, Handle.read(view["private_metadata"]), _UNNAMED, Verb.EDIT)
+        try:
+            arguments, words = editing.read(view, seen.value.question)
+        except editing.WrongFields as wrong:
+            errors.update(wrong.fields)
+            return Said(str(wrong), False)
+        return await _decided(desk, seen, _named(attempt, view, words=words, arguments=arguments))
+
+    await _sent(desk, ack, body, said(work(), "change"), editing.first_input(view), errors)
+
+
+async def on_choose_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Options were chosen in the window."""
+    view = body["view"]
+    if not modals.has_read(view):
+        await ack(response_action="errors", errors={modals.READ: _READ_FIRST})
+        return
+
+    async def work() -> Said:
+        seen, attempt = await _attempt(desk, body, Handle.read(view["private_metadata"]), _UNNAMED, Verb.CHOOSE)
+        chosen = choosing.read(view, seen.value.question)
+        return await _decided(desk, seen, _named(attempt, view, chosen=chosen))
+
+    await _sent(desk, ack, body, said(work(), "choice"), choosing.OPTIONS, {})
+
+
+def _named(
+    attempt: Attempt, view: dict[str, Any], *, words: str = "", arguments: str = "", chosen: tuple[str, ...] = ()
+) -> Attempt:
+    """What was sent is part of the attempt: after a refusal the same window may be sent with something else."""
+    name = AttemptId("v" + short_name(view["id"], attempt.actor.user, words, arguments, *chosen, length=20))
+    return replace(attempt, id=name, words=words, arguments=arguments, chosen=chosen)
+
+
+async def _sent(
+    desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Said], block: str, errors: dict[str, str]
+) -> None:
+    channel = modals.channel_of(body["view"])
+
+    async def answer(result: Said | None) -> None:
+        if result is None or result.counted:
+            await ack()
+        else:
+            await ack(response_action="errors", errors=errors or {block: result.text})
+        if result is not None and result.counted:
+            await tell(desk.client, body, result, channel)
+
+    told = without_marks(desk.directory, work)
+    await in_time(desk, told, answer, lambda result: tell(desk.client, body, result, channel))
+
+
+async def _attempt(
+    desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb
+) -> tuple[Seen[Request], Attempt]:
+    at = who(body)
+    seen = await desk.store.request(handle.request) if handle is not None else None
+    if seen is None or handle is None:
+        raise NotFound(Refusal.UNKNOWN.value)
+    actor = await desk.directory.actor(at.workspace, at.user, seen.value.rules.reviewers.groups)
+    return seen, Attempt(name, actor, verb, handle.digest)
+
+
+async def _refuse_for_good(desk: Desk, seen: Seen[Request], attempt: Attempt) -> None:
+    """Refused raises for what never changes back; it is said and written down (R25)."""
+    if deciding.why_refused(seen.value, attempt, seen.now) not in _NOT_YET:
+        await flows.decide(desk.store, desk.queue, seen.value.id, attempt)
+
+
+async def _decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:
+    after = await flows.decide(desk.store, desk.queue, seen.value.id, attempt, seen)
+    if after.status is not Status.PENDING:
+        return Said("")
+    same = sum(vote.chosen == attempt.chosen for vote in after.votes)
+    return Said(f"Your choice is counted: {same} of {after.rules.quorum} people needed chose this.")

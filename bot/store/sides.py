@@ -1,0 +1,58 @@
+"""Who writes what: `web` and the workers share one Redis and keep apart by keys, so that its ACL can tell them apart.
+
+A request has two records. `request:<id>` is web's: what people did with it. `asked:<id>` is the agents': the question,
+and how it ended without people. What is read is both together, by rules that let no decision come from the second
+(`bot.core.reporting`); a commit checks the greater of their versions. See docs/decisions/0006-least-privilege.md.
+"""
+
+import logging
+import re
+from enum import StrEnum
+
+from bot.core import reporting
+from bot.core.errors import UnknownSchema
+from bot.core.requests import Request, Status
+from bot.store.codec import Codec
+
+REQUESTS = Codec(Request)
+_log = logging.getLogger(__name__)
+
+
+class Side(StrEnum):
+    """Which process this is. `both`: a program that is trusted with everything, as tests are."""
+
+    WEB = "web"
+    AGENTS = "agents"
+    BOTH = "both"
+
+
+def read_request(ours: bytes | None, asked: bytes | None) -> tuple[Request, int] | None:
+    """The request that web's record and the agents' record make together, and its version; None if there is none.
+
+    UnknownSchema if it cannot be read. An agents' record that claims what agents cannot do is read without that.
+    """
+    version = max(_version(ours), _version(asked))
+    if ours is not None:
+        known = REQUESTS.read(ours)[0]
+        if asked is not None and known.status is Status.PENDING and _version(asked) > _version(ours):
+            known = reporting.with_ending(known, REQUESTS.read(asked)[0])
+        return known, version
+    if asked is None:
+        return None
+    told = REQUESTS.read(asked)[0]
+    believed = reporting.as_asked(told)
+    if believed is None:
+        raise UnknownSchema(f"Request {told.id} does not have the words that it was asked with. It was left as it is.")
+    if believed.status is not told.status:
+        _log.error(
+            "The agents' record of request %s says that it was %s. Only people can do that; it still waits for them.",
+            told.id,
+            told.status,
+        )
+    return believed, version
+
+
+def _version(raw: bytes | None) -> int:
+    """As commit.lua reads it."""
+    found = re.match(rb"(\d+) ", raw[:16]) if raw else None
+    return int(found[1]) if found else 0

@@ -1,0 +1,151 @@
+"""What the server itself refuses to web and to a worker: the users of bot/store/users.acl."""
+
+import re
+
+import pytest
+
+from bot import flows
+from bot.core.ids import RunId
+from bot.core.people import Actor
+from bot.core.ports import Lease
+from bot.core.requests import Status
+from bot.core.runs import Verb
+from bot.store import keys
+from bot.store.journal import RedisJournal
+from tests.making import ALICE, BOB, CAROL, GENERAL, HERE, attempt, question, rules
+from tests.store.two_users import Sides, denied
+from tests.storing import NoQueue, new_run
+
+_ROW = re.compile(r"^\| `\{ns\}:(\S+?)` \| ([a-z ]+) \|.*\| (web|worker|both) \|$", re.M)
+_WRITING = {
+    "string": ("SET", "{}", "x"),
+    "hash": ("HSET", "{}", "field", "x"),
+    "set": ("SADD", "{}", "x"),
+    "sorted set": ("ZADD", "{}", "1", "x"),
+    "stream": ("XADD", "{}", "*", "event", "x"),
+    "channel": ("PUBLISH", "{}", "x"),
+}
+
+
+@pytest.mark.parametrize(("key", "kind", "writers"), _ROW.findall(keys.__doc__ or ""), ids=lambda v: str(v))
+async def test_a_key_is_written_by_whom_its_table_names_and_by_nobody_else(
+    sides: Sides, key: str, kind: str, writers: str
+) -> None:
+    """Least privilege: a new key without its place in users.acl fails here."""
+    name = sides.web.keys.prefix + re.sub("<[a-z]+>", "x1", key)
+    for user in ("web", "worker"):
+        answer = await sides.admin.execute_command("ACL DRYRUN", user, *(w.format(name) for w in _WRITING[kind]))
+        assert (answer == b"OK") == (writers in (user, "both")), f"{user}: {answer!r}"
+
+
+def test_the_table_says_of_every_key_who_writes_it() -> None:
+    assert len(_ROW.findall(keys.__doc__ or "")) == len(re.findall(r"^\| `\{ns\}:", keys.__doc__ or "", re.M))
+
+
+FORGERIES = {
+    "a decision": ("SET", "{}request:q1", "1 1\n{{}}"),
+    "a decision, from a script": ("EVAL", "return redis.call('SET', ARGV[1], 'x')", 1, "{}pending", "{}request:q1"),
+    "a decision, by renaming": ("RENAME", "{}asked:q1", "{}request:q1"),
+    "a decision, by copying": ("COPY", "{}asked:q1", "{}request:q1"),
+    "a decision, by restoring": ("RESTORE", "{}request:q1", 0, "x"),
+    "a decision away": ("DEL", "{}request:q1"),
+    "a wake-up with a decision": ("PUBLISH", "{}wake", "request q1\n1 1\n{{}}"),
+    "a wake-up with a decision, sharded": ("SPUBLISH", "{}wake", "request q1\n1 1\n{{}}"),
+    "a channel's settings": ("SET", "{}settings:C0GENERAL", "x"),
+    "the default rules": ("SET", "{}defaults", "x"),
+    "the policy": ("SET", "{}rulebook", "x"),
+    "a permission": ("SET", "{}permission:p1", "x"),
+    "an event": ("XADD", "{}events", "*", "event", "x"),
+    "an event away": ("XTRIM", "{}events", "MAXLEN", 0),
+    "an audit entry": ("RPUSH", "{}audit", "x"),
+    "an entry of a chain": ("XADD", "{}audit:chain", "*", "entry", "x"),
+    "a report away": ("XDEL", "{}reports", "0-1"),
+    "a recorded attempt": ("SET", "{}once:a1", "1"),
+    "what Slack shows": ("SET", "{}message:card/q1", "x"),
+    "the scribe's lease": ("HSET", "{}scribe", "fence", 1),
+    "code for web to unpickle": ("XADD", "{}jobs:strikes", "*", "value", "x"),
+    "a user": ("ACL", "SETUSER", "worker", "~*"),
+    "the server's configuration": ("CONFIG", "SET", "appendonly", "no"),
+    "everything away": ("FLUSHALL",),
+    "scripts away": ("SCRIPT", "FLUSH"),
+    "a function": ("FUNCTION", "LOAD", "#!lua name=x\n"),
+}
+
+
+@pytest.mark.parametrize("what", FORGERIES)
+async def test_a_worker_that_forges_is_refused_by_the_server(sides: Sides, what: str) -> None:
+    """Issue 5: a worker process cannot write a decision, a permission or an audit entry."""
+    command = [w.format(sides.web.keys.prefix) if isinstance(w, str) else w for w in FORGERIES[what]]
+    await denied(sides.agents, *command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("HSET", "{}journal:r1", "model 1", "x"),
+        ("DEL", "{}journal:r1"),
+        ("PEXPIRE", "{}journal:r1", 1),
+        ("HGETALL", "{}journal:r1"),
+        ("EVAL", "return redis.call('HSET', ARGV[1], 'a', 'b')", 1, "{}pending", "{}journal:r1"),
+        ("HSET", "{}lease:r1", "fence", 1),
+        ("XADD", "{}reports", "*", "event", "x"),
+        ("XADD", "{}jobs:strikes", "*", "value", "x"),
+        ("FLUSHALL",),
+    ],
+    ids=lambda command: " ".join(map(str, command[:2])),
+)
+async def test_web_that_writes_a_journal_is_refused_by_the_server(sides: Sides, command: tuple[str | int, ...]) -> None:
+    await denied(sides.web, *(w.format(sides.web.keys.prefix) if isinstance(w, str) else w for w in command))
+
+
+async def test_each_side_does_its_part_of_a_request_as_its_own_user(sides: Sides) -> None:
+    """Asked by a worker, voted on in web, taken back by the worker; asked again, decided, delivered; all of it ends."""
+    await sides.web.set_defaults(rules(quorum=2))
+    lease = await _running(sides)
+    asked = await flows.ask(sides.agents, lease, question())
+    await flows.decide(sides.web, NoQueue(), asked.id, attempt(asked))
+    instead = await flows.ask(sides.agents, lease, question("To: somebody else"))
+    withdrawn = await sides.web.request(asked.id)
+    assert withdrawn is not None
+    assert withdrawn.value.status is Status.WITHDRAWN
+    assert [vote.user for vote in withdrawn.value.votes] == [BOB]
+    for user in (BOB, CAROL):
+        await flows.decide(sides.web, NoQueue(), instead.id, attempt(instead, user))
+    decided = await sides.agents.request(instead.id)
+    assert decided is not None
+    assert decided.value.status is Status.APPROVED
+    await flows.answered(sides.agents, lease, decided.value)
+    assert await sides.admin.ttl(sides.web.keys.request(instead.id)) == -1
+    await RedisJournal(sides.agents).record(lease, "model 1", b"said")
+    await flows.finish(sides.agents, lease, Verb.FINISH, result="Done.")
+    assert await sides.web.put_away(100) == 1
+    assert await sides.agents.put_away(100) == 0
+    for request in (asked, instead):
+        for key in (sides.web.keys.asked, sides.web.keys.request):
+            assert await sides.admin.ttl(key(request.id)) > 0
+
+
+async def test_the_journal_of_a_run_that_web_stopped_gets_its_end_from_a_worker(sides: Sides) -> None:
+    lease = await _running(sides)
+    await RedisJournal(sides.agents).record(lease, "model 1", b"said")
+    await flows.ask(sides.agents, lease, question())
+    await flows.stop(sides.web, lease.run, Actor(HERE, ALICE), frozenset())
+    assert await sides.admin.ttl(sides.web.keys.journal(lease.run)) == -1
+    assert await sides.agents.put_away(100) == 1
+    assert await sides.admin.ttl(sides.web.keys.journal(lease.run)) > 0
+    assert await sides.admin.ttl(sides.web.keys.lease(lease.run)) > 0
+    assert await sides.agents.put_away(100) == 0
+
+
+async def _running(sides: Sides) -> Lease:
+    await flows.start(
+        sides.web,
+        NoQueue(),
+        run=RunId("rtest"),
+        workspace=HERE,
+        channel=GENERAL,
+        requester=ALICE,
+        team="email",
+        task="tell the vendor",
+    )
+    return await new_run(sides.agents, "rtest")

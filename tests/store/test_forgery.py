@@ -1,0 +1,158 @@
+"""What a worker may write and what is read of it: a decision under the agents' own keys is none."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot import deadlines, flows
+from bot.core.errors import UnknownSchema
+from bot.core.events import Event, EventType
+from bot.core.policy import ChannelSettings, OnTimeout
+from bot.core.ports import Change, Put
+from bot.core.requests import Decision, How, Request, Status, Vote
+from bot.store.outbox import Outbox
+from bot.store.sides import REQUESTS
+from bot.store.store import EVENTS
+from bot.store.wakeups import Wakeups
+from tests.making import BOB, GENERAL, HERE, attempt, question, request
+from tests.store.two_users import Sides
+from tests.storing import NoQueue
+
+
+async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: object) -> Request:
+    """A request that a worker wrote, with whatever terms it likes."""
+    made = request(await sides.agents.now() - age, **terms)
+    await sides.agents.commit(Change(requests=(Put(made, 0),)))
+    return made
+
+
+def approved(made: Request, how: How = How.REVIEWERS) -> Request:
+    decision = Decision(Status.APPROVED, how, made.created_at, (BOB,))
+    return replace(made, status=Status.APPROVED, decision=decision)
+
+
+async def write(sides: Sides, made: Request, version: int) -> None:
+    """Past all of our own code, as the worker's user."""
+    await sides.agents.client.set(sides.agents.keys.asked(made.id), REQUESTS.write(made, version), px=60_000)
+    await sides.agents.client.zrem(sides.agents.keys.pending, made.id)
+
+
+async def read(sides: Sides, made: Request) -> Request:
+    seen = await sides.web.request(made.id)
+    assert seen is not None
+    assert await sides.agents.requests([made.id]) == [seen.value]
+    return seen.value
+
+
+@pytest.mark.parametrize("how", How)
+async def test_an_approval_in_the_agents_record_is_read_as_undecided_and_people_still_decide(
+    sides: Sides, how: How
+) -> None:
+    """R9: who decides is checked where only web writes."""
+    made = await asked(sides)
+    await write(sides, approved(made, how), 7)
+    assert (await read(sides, made)).status is Status.PENDING
+    decided = await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb="reject"))
+    assert decided.status is Status.REJECTED
+    await write(sides, approved(made), 99)
+    assert (await read(sides, made)).status is Status.REJECTED
+
+
+async def test_votes_in_the_agents_record_do_not_count(sides: Sides) -> None:
+    """R11"""
+    made = await asked(sides, quorum=2)
+    planted = Vote(HERE, made.requester, made.created_at, attempt(made).id)
+    await write(sides, replace(made, votes=(planted,)), 3)
+    assert (await read(sides, made)).votes == ()
+    voted = await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+    await write(sides, replace(made, votes=(planted,)), 9)
+    assert (await read(sides, made)).votes == voted.votes
+
+
+async def test_a_decision_cannot_be_taken_back_by_the_agents(sides: Sides) -> None:
+    made = await asked(sides)
+    await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+    gone = Decision(Status.WITHDRAWN, How.RUN, made.created_at)
+    await write(sides, replace(made, status=Status.WITHDRAWN, decision=gone), 99)
+    assert (await read(sides, made)).status is Status.APPROVED
+
+
+async def test_words_that_were_changed_after_asking_are_not_read(sides: Sides) -> None:
+    """R13: the id of a request is made of its words."""
+    made = await asked(sides)
+    other = question("To: mallory@example.com")
+    for forged in (replace(made, question=other), replace(made, question=other, digest=request(asked=other).digest)):
+        await write(sides, forged, 2)
+        with pytest.raises(UnknownSchema, match="words that it was asked with"):
+            await sides.web.request(made.id)
+
+
+async def test_the_agents_own_code_refuses_to_write_a_decision(sides: Sides) -> None:
+    made = await asked(sides)
+    with pytest.raises(ValueError, match="cannot make request"):
+        await sides.agents.commit(Change(requests=(Put(approved(made), 1),)))
+
+
+async def test_a_wake_up_from_a_worker_wakes_nobody_with_an_approval(sides: Sides) -> None:
+    async with Wakeups(sides.agents) as wakeups:
+        await wakeups.listening()
+        made = await asked(sides)
+        waiting = asyncio.create_task(wakeups.settled(made.id))
+        while not wakeups._requests.waited_for(made.id):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        hint = f"request {made.id}\n".encode() + REQUESTS.write(approved(made), 2)
+        await sides.agents.client.publish(sides.agents.keys.hints, hint)
+        await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb="reject"))
+        assert (await waiting).status is Status.REJECTED
+
+
+async def test_silence_approves_only_where_the_channels_settings_say_so(sides: Sides) -> None:
+    """R23: a worker asks with rules of its own making; the channel's settings are not its to write."""
+    made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
+    settled = await flows.expire(sides.web, NoQueue(), made.id)
+    assert settled is not None
+    assert settled.status is Status.EXPIRED
+
+
+async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) -> None:
+    """R23"""
+    own = ChannelSettings(on_timeout=OnTimeout.APPROVE)
+    await sides.web.commit(Change(settings={GENERAL: Put(own, 0)}))
+    made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
+    left = await flows.expire(sides.agents, NoQueue(), made.id)
+    assert left is not None
+    assert left.status is Status.PENDING
+    assert not await deadlines._expire(sides.agents, NoQueue(), made.id)
+    settled = await flows.expire(sides.web, NoQueue(), made.id)
+    assert settled is not None
+    assert settled.status is Status.APPROVED
+    assert (await read(sides, made)).decision == settled.decision
+
+
+async def test_a_report_comes_before_what_web_does_after_it_and_a_forged_one_counts_as_refused(sides: Sides) -> None:
+    """R25: the record tells of the attempt, and names nobody who did nothing."""
+    now = await sides.agents.now()
+    forged = [
+        Event(EventType.REQUEST_DECIDED, now, user=BOB, data={"outcome": "approved", "how": "reviewers"}),
+        Event(EventType.REQUEST_DECIDED, now, user=BOB, data={"outcome": "expired", "how": "timeout"}),
+        Event(EventType.VOTE_CAST, now, user=BOB),
+        Event(EventType.SETTINGS_CHANGED, now, user=BOB),
+    ]
+    true = Event(EventType.REQUEST_DECIDED, now, data={"outcome": "expired", "how": "timeout"})
+    for told in (*forged, true):
+        await sides.agents.client.xadd(sides.agents.keys.reports, {"event": EVENTS.dump(told)})
+    await sides.agents.client.xadd(sides.agents.keys.reports, {"event": "no event", "by": "web"})
+    mine = Event(EventType.VOTE_CAST, now, user=BOB)
+    await sides.web.commit(Change(events=(mine,)))
+    outbox = Outbox(sides.web)
+    await outbox.open()
+    assert await outbox.read(100) == []
+    events = [event for _, event in await outbox.read(100)]
+    assert [event.type for event in events[:4]] == [EventType.REPORT_REFUSED] * 4
+    assert events[4] == true
+    assert events[5].type is EventType.REPORT_REFUSED
+    assert events[6] == mine
+    assert not any(event.user for event in events[:6])
+    assert await sides.admin.xlen(sides.web.keys.reports) == 0

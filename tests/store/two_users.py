@@ -1,0 +1,44 @@
+"""The two sides of one namespace, each as the user that it is in Redis."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+import redis.asyncio
+import redis.exceptions
+
+from bot.core.ports import TeamInfo
+from bot.store.connecting import connect
+from bot.store.sides import Side
+from bot.store.store import Store
+from tests.making import rules
+from tests.redis_server import url_of
+
+
+@dataclass(frozen=True)
+class Sides:
+    """`admin` sees everything; it is the user of no process."""
+
+    web: Store
+    agents: Store
+    admin: redis.asyncio.Redis
+
+
+@pytest.fixture
+async def sides(redis_url: str, namespace: str) -> AsyncIterator[Sides]:
+    urls = {side: url_of(user, redis_url) for side, user in ((Side.WEB, "web"), (Side.AGENTS, "worker"))}
+    if redis_url in urls.values():
+        pytest.skip("The Redis that TEST_REDIS_URL names has no users for web and worker.")
+    async with connect(urls[Side.WEB]) as web, connect(urls[Side.AGENTS]) as agents, connect(redis_url) as admin:
+        both = Sides(Store(web, namespace, side=Side.WEB), Store(agents, namespace, side=Side.AGENTS), admin)
+        await both.web.set_defaults(rules())
+        await both.agents.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        yield both
+
+
+async def denied(store: Store, *command: str | int | float) -> None:
+    """AssertionError unless the server says that this user may not."""
+    with pytest.raises(redis.exceptions.ResponseError) as refused:
+        await store.client.execute_command(*command)
+    assert isinstance(refused.value, redis.exceptions.NoPermissionError) or "ACL failure" in str(refused.value)
