@@ -155,7 +155,7 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0) ->
                 "questions are right, raise REQUESTS and start the task anew."
             )
         try:
-            rules = await _rules_for(store, run.value, question)
+            rules = await rules_for(store, run.value, question)
         except Refused as refused:
             data = {"agent": question.agent, "title": hide(question.title)[0], "why": str(refused)}
             event = Event(EventType.CALL_REFUSED, run.now, run=run.value.id, workspace=run.value.workspace, data=data)
@@ -192,7 +192,7 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0) ->
     raise _too_many_tries()
 
 
-async def _rules_for(store: Store, run: Run, question: Question) -> Rules:
+async def rules_for(store: Store, run: Run, question: Question) -> Rules:
     """The channel's rules, made stricter by the workspace's policy. Refused if nobody may be asked, or could answer."""
     rules = await rules_of(store, run.channel)
     if question.kind not in ABOUT_THE_RUN:

@@ -9,20 +9,22 @@ import pytest
 from bot import flows, permitting
 from bot.core import permissions
 from bot.core.deciding import decide
-from bot.core.errors import InvalidInput, NotFound, Refused
+from bot.core.errors import InvalidInput, NotFound, Refused, StoreUnavailable
 from bot.core.events import EventType
-from bot.core.ids import UserId
-from bot.core.people import Actor
+from bot.core.ids import RunId, UserId
+from bot.core.people import Actor, Reviewers
 from bot.core.permissions import Permission
-from bot.core.policy import Rules
+from bot.core.policy import Risk, Rules
 from bot.core.ports import Change, Lease, Put
 from bot.core.requests import How, Question, Request, Status
+from bot.core.rulebook import Rulebook
 from bot.core.standing import PermissionId, Scope, Span, Wish
 from bot.store.store import Store
 from tests.agents.house import fact
 from tests.bot.test_flows import kinds
-from tests.making import ALICE, BOB, CAROL, DAVE, HERE, attempt, call, question, rules
+from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
 from tests.slack.botting import events
+from tests.store.two_users import Sides
 from tests.storing import NoQueue, new_run
 
 HOUR = Wish(Scope.ARGUMENTS, Span.HOUR)
@@ -36,9 +38,15 @@ async def allowed(store: Store, asked: Request) -> Request | None:
     return await permitting.allow(store, NoQueue(), asked.id, whose)
 
 
-async def give(store: Store, lease: Lease, wish: Wish = HOUR, asked: Question | None = None) -> Permission:
+async def give(
+    store: Store,
+    lease: Lease,
+    wish: Wish = HOUR,
+    asked: Question | None = None,
+    asking: Store | None = None,
+) -> Permission:
     """Bob approves what the run asks, and does not want to be asked again."""
-    of = await flows.ask(store, lease, asked or call())
+    of = await flows.ask(asking or store, lease, asked or call())
     await flows.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give {of.id}"))
     return (await store.permissions())[-1].value
 
@@ -189,3 +197,50 @@ async def test_a_giver_whom_the_channel_does_not_name_any_more_allows_nothing(st
     await give(store, lease)
     await store.set_defaults(replace(rules(), reviewers=replace(rules().reviewers, users=frozenset({CAROL}))))
     assert await allowed(store, await flows.ask(store, await new_run(store, "rlater"), call())) is None
+
+
+@pytest.mark.parametrize(
+    "forged", [{"risk": Risk.LOW}, {"own_requests": True}, {"reviewers": Reviewers(frozenset({BOB}))}]
+)
+async def test_what_was_asked_under_other_rules_than_those_in_force_is_for_people(
+    store: Store, lease: Lease, forged: dict[str, object]
+) -> None:
+    """R9, R24: a worker writes what is asked, and the settings and the policy say who is asked."""
+    await give(store, lease, Wish(Scope.TOOL, Span.HOUR))
+    asked = await flows.ask(store, await new_run(store, "rlater"), call())
+    seen = await store.request(asked.id)
+    assert seen is not None
+    if "risk" in forged:
+        await store.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
+    other = replace(asked, rules=replace(asked.rules, **forged))  # type: ignore[arg-type]
+    await store.commit(Change(requests=(Put(other, seen.version),)))
+    assert await allowed(store, asked) is None
+
+
+async def test_the_worker_asks_and_only_web_allows(sides: Sides) -> None:
+    """R24: each as the user that it is in Redis."""
+    await give(sides.web, await _run(sides, "rtest"), asking=sides.agents)
+    asked = await flows.ask(sides.agents, await _run(sides, "rlater"), call())
+    with pytest.raises(StoreUnavailable):
+        await allowed(sides.agents, asked)
+    done = await allowed(sides.web, asked)
+    assert done is not None and done.status is Status.APPROVED
+    seen = await sides.agents.request(asked.id)
+    assert seen is not None and seen.value == done
+
+
+async def _run(sides: Sides, name: str) -> Lease:
+    await flows.start(
+        sides.web,
+        NoQueue(),
+        run=RunId(name),
+        workspace=HERE,
+        channel=GENERAL,
+        requester=ALICE,
+        team="email",
+        task="tell the vendor we need 10% off",
+    )
+    lease = await sides.agents.claim(RunId(name), "worker", timedelta(seconds=30))
+    assert lease is not None
+    await flows.begin(sides.agents, lease)
+    return lease
