@@ -65,7 +65,7 @@ class Scribe:
         overlooked: timedelta = OVERLOOKED,
         allow: Callable[[RequestId], Awaitable[None]] | None = None,
     ) -> None:
-        """`drawn` is told of each event whose run Slack shows as it is after it. `allow` may answer a new request
+        """`drawn` is told of each event; if it is of a run, once Slack shows the run. `allow` may answer a new request
         before anything is drawn of it."""
         self._store = store
         self._outbox = outbox
@@ -137,6 +137,7 @@ class Scribe:
                 if event.run is None:
                     await self._outbox.done(entry)
                     metrics.happened(event)
+                    self._drawn(event)
                     continue
                 await self._room.acquire()
                 self._in_hand.add(entry)

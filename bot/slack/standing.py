@@ -114,17 +114,18 @@ def listed(found: Sequence[Permission]) -> tuple[str, list[Block]]:
     head = f"{many} standing permission{'s are' if many > 1 else ' is'} in force here"
     blocks = [words(f"*{head}*")]
     for one in found[:_LISTED]:
-        blocks.append({**words(_line(one)), "accessory": button("Revoke", REVOKE, one.id)})
+        blocks.append({**words(line(one)), "accessory": button("Revoke", REVOKE, one.id)})
     if many > _LISTED:
         blocks.append(context(plain(f"and {many - _LISTED} that end later")))
     return head, blocks
 
 
-def _line(one: Permission) -> str:
+def line(one: Permission, place: str = "") -> str:
+    """What it allows, who gave it, until when and how often it was used, in mrkdwn; `place` where that is not known."""
     used = "not used yet" if not one.used else f"used {'once' if one.used == 1 else f'{one.used:,} times'}"
     run = f" in run `{one.run}`" if one.run else ""
     return (
-        f"*{escape(one_line(one.team, 40))}* may run {allows(one.scope, one.kind, one.tool)}{run}\n"
+        f"*{escape(one_line(one.team, 40))}* may run {allows(one.scope, one.kind, one.tool)}{place}{run}\n"
         f"given by <@{one.by}> · ends {when(one.until)} · {used} · `{one.id}`"
     )
 
