@@ -19,6 +19,7 @@ $(READY): requirements.lock
 demo: $(READY)
 	@$(BIN)/python -m demo --port $(PORT)
 
+# With LONG=1 what is left to chance is tried more often.
 test: $(READY)
 	$(BIN)/pytest -q -n 3 -m 'not alone'
 	$(BIN)/pytest -q -m alone

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 _TRIES: Final = 20
 """How often, within a lease, a run is tried for that another program may still hold."""
+_PATIENCE: Final = timedelta(seconds=15)
+"""How long an interrupted program takes to let its run go."""
 _NEVER: Final = timedelta(days=3650)
 """A script has nowhere to leave a waiting run to."""
 
@@ -132,7 +134,8 @@ async def _to_its_end(store: Store, runner: Runner, run: RunId, stop: asyncio.Ev
             await asyncio.shield(advancing)
         except asyncio.CancelledError:
             stop.set()
-            await advancing
+            # What does not end is left behind: the run's lease ends by itself, and whoever pressed Ctrl-C waits.
+            await asyncio.wait({advancing}, timeout=_PATIENCE.total_seconds())
             log.warning("Run %s is left waiting. Start this program with again=%r to go on.", run, run)
             raise
         seen = await _known(store, run)

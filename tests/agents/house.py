@@ -24,7 +24,7 @@ from bot.core.deciding import Attempt
 from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import Rules
-from bot.core.ports import Journal, Queue, TeamInfo
+from bot.core.ports import Change, Journal, Queue, TeamInfo
 from bot.core.requests import Request, Verb
 from bot.core.runs import Run
 from bot.settings import WorkerSettings
@@ -171,6 +171,7 @@ class House:
 
     async def events(self) -> list[dict[str, Any]]:
         """Everything that happened, as plain data."""
+        await self.store.commit(Change())  # takes over what workers in processes of their own have reported
         raw = await self.store.client.xrange(self.store.keys.events)
         return [{"type": e.type, **e.data} for e in (EVENTS.load(fields[b"event"]) for _, fields in raw)]
 

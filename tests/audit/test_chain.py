@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bot.audit.export import read_lines
 from bot.core.chain import START, Head, Kept, Problem, Verifier, hash_of, read_head, seal, write
+from tests.longer import times
 
 
 def a_chain(length: int, words: str = "approved") -> list[Kept]:
@@ -45,7 +46,7 @@ STARTS = [0]
 for line in LINES:
     STARTS.append(STARTS[-1] + len(line))
 HEAD = Head(10_000, LONG[-1].hash)
-quick = settings(max_examples=40, deadline=None, derandomize=True)
+quick = settings(max_examples=times(10, 40), deadline=None, derandomize=True)
 
 
 def test_a_whole_chain_has_no_problem() -> None:

@@ -26,6 +26,7 @@ pytest.importorskip("aiosqlite", reason="aiosqlite is not installed")
 from sqlalchemy.ext.asyncio import create_async_engine  # noqa: E402
 
 from tests.audit.postgres import Postgres, a_server  # noqa: E402
+from tests.longer import times  # noqa: E402
 
 
 async def tell(store: Store, count: int, name: str = "tool") -> None:
@@ -182,10 +183,10 @@ async def web(redis_url: str, namespace: str, url: str) -> AsyncIterator[asyncio
 
 
 @pytest.mark.timeout(180)
-async def test_after_twenty_kills_of_either_side_the_database_holds_exactly_the_chain(
+async def test_after_kills_of_either_side_the_database_holds_exactly_the_chain(
     store: Store, postgres: Postgres, redis_url: str, namespace: str
 ) -> None:
-    """R4, R25: kill -9 ten times of who copies, ten times of PostgreSQL, while entries come."""
+    """R4, R25: kill -9 of who copies, and of PostgreSQL, ten times each with LONG=1, while entries come."""
     chance = random.Random(11)
     written = 0
     postgres.start()
@@ -196,7 +197,7 @@ async def test_after_twenty_kills_of_either_side_the_database_holds_exactly_the_
         await tell(store, count, f"after {written}")
         written += count
 
-    for _ in range(10):
+    for _ in range(times(4, 10)):
         async with web(redis_url, namespace, postgres.url):
             await some(chance.randrange(1, 80))
             await arrived(postgres, written - chance.randrange(0, 40))

@@ -124,7 +124,7 @@ async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) 
     left = await flows.expire(sides.agents, NoQueue(), made.id)
     assert left is not None
     assert left.status is Status.PENDING
-    assert not await deadlines._expire(sides.agents, NoQueue(), made.id)
+    assert not await deadlines._do(sides.agents, NoQueue(), made.id, await sides.web.now())
     settled = await flows.expire(sides.web, NoQueue(), made.id)
     assert settled is not None
     assert settled.status is Status.APPROVED

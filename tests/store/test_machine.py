@@ -29,6 +29,7 @@ from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
 from bot.core.runs import Verb as RunVerb
 from bot.store.store import EVENTS, Store, from_ms
+from tests.longer import times
 from tests.making import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.storing import NoQueue
 
@@ -396,7 +397,7 @@ def test_whatever_people_the_clock_and_workers_do_one_decision_stands(redis_url:
     run_state_machine_as_test(
         There,
         settings=settings(
-            max_examples=50,
+            max_examples=times(12, 200),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
