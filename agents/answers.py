@@ -41,6 +41,8 @@ class Decided:
         """reviewer U0BOB, or reviewers U0BOB and U0EVE; "nobody" when no person decided."""
         if not self.by:
             return "nobody"
+        if self.how is How.BREAK_GLASS:
+            return f"{self.by[0]} alone, who started the run, in an emergency (break-glass)"
         return f"reviewer{'s' if len(self.by) > 1 else ''} {' and '.join(self.by)}"
 
 
@@ -145,6 +147,8 @@ def _short(value: str) -> str:
 def _outcome(request: Request, decision: Decided) -> wording.Outcome:
     if decision.outcome is Status.APPROVED and decision.how is How.TIMEOUT:
         return "approved by timeout"
+    if decision.outcome is Status.APPROVED and decision.how is How.PERMISSION:
+        return "approved in advance"
     return "chosen" if decision.chosen else decision.outcome
 
 

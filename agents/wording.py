@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from bot.core.requests import Kind, Status
 
-Outcome = Status | Literal["approved by timeout", "chosen"]
+Outcome = Status | Literal["approved by timeout", "approved in advance", "chosen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,13 @@ def _action(name: str) -> dict[Outcome, Text]:
             f"Nobody answered until {{at}}. This channel's settings say that the {name} then counts as approved; no "
             "person has looked at it.",
             _RAN_NEXT,
+        ),
+        "approved in advance": Text(
+            f"{upper} APPROVED IN ADVANCE",
+            f"Nobody was asked about this {name}: {{by}} had allowed it for a time, and it was let through at {{at}}, "
+            "exactly as it was asked for.",
+            f"Do next: go on with its result.\n"
+            f"Do not: take this for more than this one {name}; what else needs approval must be asked for again.",
         ),
         Status.EDITED: Text(
             f"{upper} APPROVED WITH CHANGES",

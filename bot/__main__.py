@@ -26,6 +26,7 @@ from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients, socket_mode
 from bot.slack.directory import Directory
 from bot.slack.homes import Homes
+from bot.slack.permitting import allowing
 from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
 from bot.store.confirming import Replicas
@@ -80,7 +81,9 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         homes = Homes(store, Overview(store), directory, clients.reads, identity.workspace, poster.link)
         desk = Desk(store, queue, directory, clients.reads, admins, poster.link, homes)
         app = build(clients, identity, desk, secret)
-        scribe = Scribe(store, Outbox(store), poster, owner, drawn=homes.changed)
+        scribe = Scribe(
+            store, Outbox(store), poster, owner, drawn=homes.changed, allow=allowing(store, queue, directory)
+        )
         await stack.enter_async_context(_at_work("homes", homes.run()))
         await stack.enter_async_context(_at_work("scribe", scribe.run()))
         await stack.enter_async_context(_at_work("reports", take_over(store)))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from bot.core import deciding, policy, requests, rulebook, runs, schedule, settling
+from bot.core import deciding, permissions, policy, requests, rulebook, runs, schedule, settling
 from bot.core.calls import Call
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, GivenUp, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
@@ -155,7 +155,7 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0) ->
                 "questions are right, raise REQUESTS and start the task anew."
             )
         try:
-            rules = await _rules_for(store, run.value, question)
+            rules = await rules_for(store, run.value, question)
         except Refused as refused:
             data = {"agent": question.agent, "title": hide(question.title)[0], "why": str(refused)}
             event = Event(EventType.CALL_REFUSED, run.now, run=run.value.id, workspace=run.value.workspace, data=data)
@@ -192,7 +192,7 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0) ->
     raise _too_many_tries()
 
 
-async def _rules_for(store: Store, run: Run, question: Question) -> Rules:
+async def rules_for(store: Store, run: Run, question: Question) -> Rules:
     """The channel's rules, made stricter by the workspace's policy. Refused if nobody may be asked, or could answer."""
     rules = await rules_of(store, run.channel)
     if question.kind not in ABOUT_THE_RUN:
@@ -244,7 +244,9 @@ async def decide(
             now_is = await expire(store, queue, request) if refusal is Refusal.TIME_RAN_OUT else None
             raise Refused(refusal, deciding.sentence(refusal, now_is or step.request))
         change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
-        if await _stored(store, queue, change):
+        if attempt.wish is not None:
+            change = await _with_permission(store, change, step.request)
+        if await stored(store, queue, change):
             return step.request
         seen = None
     raise _too_many_tries()
@@ -308,12 +310,19 @@ async def _settle(
             events=step.events,
             before=seen.value.deadline if waits else None,
         )
-        if await _stored(store, queue, change):
+        if await stored(store, queue, change):
             return step.request
     raise _too_many_tries()
 
 
-async def _stored(store: Store, queue: Queue, change: Change) -> bool:
+async def _with_permission(store: Store, change: Change, request: Request) -> Change:
+    run = await store.run(request.run)
+    if run is None or (given := permissions.given_with(request, run.value.team)) is None:
+        return change
+    return replace(change, permissions=(Put(given, 0),), events=(*change.events, permissions.given(given)))
+
+
+async def stored(store: Store, queue: Queue, change: Change) -> bool:
     """Whether the change was stored; a parked run is then asked for, one in memory waits for the request itself.
 
     A run that parks at this moment finds its request settled and does not (`park`).

@@ -55,6 +55,8 @@ def _lines(said: Judgement) -> list[str]:
         lines.append(f"  quorum: {terms.quorum}")
     if terms.own_requests is not None:
         lines.append(f"  own requests: {'yes' if terms.own_requests else 'no'}")
+    if terms.break_glass is not None:
+        lines.append(f"  break-glass: {'yes' if terms.break_glass else 'no'}")
     if terms.timeout is not None:
         lines.append(f"  timeout: {say_duration(terms.timeout)}")
     if terms.on_timeout is not None:

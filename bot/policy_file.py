@@ -83,6 +83,7 @@ class RuleInFile(_Strict):
     reviewers: list[Person] | None = Field(None, min_length=1, description="users (U…) and user groups (S…) by id")
     quorum: int | None = Field(None, ge=1, le=20, description="how many different people must approve")
     own_requests: bool | None = Field(None, description="false: who started the run may not decide")
+    break_glass: bool | None = Field(None, description="false: no requester decides alone, not even in an emergency")
     timeout: Duration | None = Field(None, description="how long people have: 15m, 4h, 2d")
     on_timeout: OnTimeout | None = Field(None, description="what it means that nobody decided in time")
     send_to: Channel | None = Field(None, description="the channel where the card appears, by id")
@@ -100,7 +101,17 @@ class PolicyInFile(_Strict):
     rules: list[RuleInFile] = Field([], max_length=500)
 
 
-_ASKING: Final = ("reviewers", "quorum", "own_requests", "timeout", "on_timeout", "send_to", "remind", "escalate")
+_ASKING: Final = (
+    "reviewers",
+    "quorum",
+    "own_requests",
+    "break_glass",
+    "timeout",
+    "on_timeout",
+    "send_to",
+    "remind",
+    "escalate",
+)
 _SELECTING: Final = ("team", "agent", "tool", "channels", "risk", "condition")
 
 
@@ -169,6 +180,7 @@ def _clause(rule: RuleInFile, line: int) -> Clause:
             None if rule.send_to is None else ChannelId(rule.send_to),
             None if rule.remind is None else _reminder(rule.remind),
             _steps(rule),
+            rule.break_glass,
         ),
         rule.why,
     )

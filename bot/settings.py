@@ -105,6 +105,10 @@ class WebSettings(AuditSettings):
     on_timeout: OnTimeout = Field(OnTimeout.REJECT, description="what a timeout means: reject, approve or wait")
     quorum: int = Field(1, ge=1, le=20, description="how many different people must approve")
     own_requests: bool = Field(False, description="whether people may decide on requests of runs they started")
+    break_glass: bool = Field(
+        False,
+        description="whether a requester may decide alone in an emergency, with a reason that everybody named reads",
+    )
     policy: Path | None = Field(None, description="YAML file with the workspace's policy, see docs/policy.md")
     audit_channel: str | None = Field(
         None, pattern=r"^(#\S+|[CG][A-Z0-9]+)$", description="where the head of the record is posted daily"
@@ -169,6 +173,7 @@ class WebSettings(AuditSettings):
             on_timeout=self.on_timeout,
             quorum=self.quorum,
             own_requests=self.own_requests,
+            break_glass=self.break_glass,
         )
 
 

@@ -109,8 +109,8 @@ DECIDING: Final = (
         "requesters approve their own requests",
         "R10",
         "bot/core/deciding.py",
-        "if actor.user == request.requester and not rules.own_requests:",
-        "if False:",
+        "OWN_REQUEST if actor.user == request.requester and not rules.own_requests else None",
+        "OWN_REQUEST if False else None",
         (_DECIDING + "test_the_requester_decides_on_their_own_request_only_where_the_channel_says_so",),
     ),
     Bug(

@@ -96,7 +96,11 @@ def request(now: datetime = NOW, run: str = "rtest", asked: Question | None = No
 
 def attempt(of: Request, user: str = BOB, verb: Verb = Verb.APPROVE, name: str = "", **changes: Any) -> Attempt:
     """`changes` go to the actor, but those of its words and content to the attempt."""
-    own = {key: changes.pop(key) for key in ("words", "digest", "arguments", "chosen") if key in changes}
+    own = {
+        key: changes.pop(key)
+        for key in ("words", "digest", "arguments", "chosen", "wish", "break_glass")
+        if key in changes
+    }
     actor = replace(Actor(HERE, UserId(user)), **changes)
     return replace(Attempt(AttemptId(name or f"{user}-{verb}"), actor, verb, of.digest), **own)
 

@@ -4,14 +4,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from bot.core import seats
+from bot.core import permissions, seats
 from bot.core.calls import LONGEST_ARGUMENTS, is_canonical
 from bot.core.events import Event, EventType
-from bot.core.ids import AttemptId, Digest
+from bot.core.ids import AttemptId, Digest, UserId
 from bot.core.people import Actor, why_nobody
+from bot.core.permissions import Permission
+from bot.core.policy import Risk
 from bot.core.refusals import Refusal
 from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event
 from bot.core.settling import settle
+from bot.core.standing import Standing, Wish
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
 """Verbs of which a quorum is needed; one rejection or one answer is enough."""
@@ -23,7 +26,8 @@ LONGEST_WORDS: Final = 3000
 class Attempt:
     """Somebody's try to decide. `digest` is that of what they were shown.
 
-    `arguments` are the changed ones of an edit, canonical JSON; `chosen` are options of a choice.
+    `arguments` are the changed ones of an edit, canonical JSON; `chosen` are options of a choice. `wish` is what they
+    do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency.
     """
 
     id: AttemptId
@@ -33,6 +37,8 @@ class Attempt:
     words: str = ""
     arguments: str = ""
     chosen: tuple[str, ...] = ()
+    wish: Wish | None = None
+    break_glass: bool = False
 
 
 def decide(request: Request, attempt: Attempt, now: datetime) -> Step:
@@ -51,35 +57,70 @@ def decide(request: Request, attempt: Attempt, now: datetime) -> Step:
         agreeing = [vote for vote in votes if vote.chosen == _chosen(request, attempt)]
         if len({(v.workspace, v.user) for v in agreeing}) < request.rules.quorum:
             voted = replace(request, votes=votes)
-            return Step(
-                voted,
-                (_vote_cast(voted, attempt, now),),
-            )
+            return Step(voted, (_vote_cast(voted, attempt, now),))
         by, instead_of = tuple(v.user for v in agreeing), tuple(v.seat for v in agreeing if v.seat is not None)
     else:
         votes, by = request.votes, (attempt.actor.user,)
-        instead_of = tuple(seat for seat in seats.of(request, attempt.actor)[:1] if seat != attempt.actor.user)
+        instead_of = _in_place_of(request, attempt.actor)
     decision = Decision(
         MOVES[request.status][attempt.verb],
-        How.REVIEWERS,
+        How.BREAK_GLASS if attempt.break_glass else How.REVIEWERS,
         now,
         by,
         attempt.words.strip(),
         attempt.id,
         attempt.arguments,
         _chosen(request, attempt),
-        instead_of,
+        instead_of=instead_of,
+        standing=None if attempt.wish is None else permissions.standing(request, attempt.wish, attempt.id, now),
     )
     return settle(replace(request, votes=votes), decision, user=attempt.actor.user)
+
+
+def allow(request: Request, permission: Permission, giver: Actor, team: str, now: datetime) -> Step:
+    """The request as approved by a standing permission (R24); nothing changes if it is not covered, or if who gave it
+    could not approve it themselves now."""
+    attempt = Attempt(AttemptId(f"{permission.id}-{request.id}"), giver, Verb.APPROVE, request.digest)
+    if (
+        giver.user != permission.by
+        or not permissions.covers(permission, request, team, now)
+        or why_refused(request, attempt, now) is not None
+    ):
+        return Step(request)
+    by = Standing(permission.id, permission.scope, permission.until, permission.run is not None)
+    words = f"Standing permission {permission.id}, given with request {permission.request}."
+    decision = Decision(
+        Status.APPROVED,
+        How.PERMISSION,
+        now,
+        (permission.by,),
+        words,
+        attempt.id,
+        instead_of=_in_place_of(request, giver),
+        standing=by,
+    )
+    return settle(request, decision, user=permission.by)
+
+
+def may_break_glass(request: Request) -> bool:
+    """Whether the requester may decide alone in an emergency: never what is of high risk or needs several people."""
+    rules = request.rules
+    return rules.break_glass and rules.risk is not Risk.HIGH and rules.quorum == 1
 
 
 def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote, ...]:
     """The votes with this one; of a choice, a person's newer vote replaces the older."""
     actor = attempt.actor
     others = tuple(v for v in request.votes if (v.workspace, v.user) != (actor.workspace, actor.user))
-    seat = seats.free(request, actor)
+    # Who breaks the glass decides as who asked, even if they stand in for a reviewer.
+    seat = actor.user if attempt.break_glass else seats.free(request, actor)
     chosen = _chosen(request, attempt)
     return (*others, Vote(actor.workspace, actor.user, now, attempt.id, chosen, None if seat == actor.user else seat))
+
+
+def _in_place_of(request: Request, actor: Actor) -> tuple[UserId, ...]:
+    """In whose place somebody decides who needs no others; nobody if they are named themselves."""
+    return tuple(seat for seat in seats.of(request, actor)[:1] if seat != actor.user)
 
 
 def _vote_cast(voted: Request, attempt: Attempt, now: datetime) -> Event:
@@ -95,7 +136,9 @@ def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
 
 def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
     """Why this attempt does not count; None if it does. Who comes before what, so that strangers learn nothing."""
-    if (not_they := why_not_person(request, attempt.actor, now)) is not None:
+    alone = attempt.break_glass
+    not_they = _why_not_alone(request, attempt, now) if alone else why_not_person(request, attempt.actor, now)
+    if not_they is not None:
         return not_they
     if attempt.digest != request.digest:
         return Refusal.OTHER_CONTENT
@@ -107,14 +150,40 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.TOO_LONG
     if attempt.verb is Verb.APPROVE and any(v.user == attempt.actor.user for v in request.votes):
         return Refusal.VOTED_ALREADY
-    if attempt.verb in _VOTES and seats.free(request, attempt.actor) is None:
+    if attempt.verb in _VOTES and not alone and seats.free(request, attempt.actor) is None:
         return Refusal.SEAT_TAKEN
+    if attempt.wish is not None and attempt.verb is not Verb.APPROVE:
+        return Refusal.NOT_OFFERED
+    if attempt.wish is not None and (narrower := permissions.why_not(request, attempt.wish)) is not None:
+        return narrower
     return _why_not_this(request, attempt)
 
 
 def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | None:
     """Why this actor may not decide on the request now, whatever they want; None if they may."""
     rules = request.rules
+    if (not_now := _why_not_now(request, actor, now)) is not None:
+        return not_now
+    if not rules.reviewers:
+        return Refusal.NOBODY_NAMED
+    if (not_one := rules.reviewers.why_not(actor)) is not None and not seats.of(request, actor):
+        return not_one if all(away.checked for away in actor.stands_for) else Refusal.NOT_CHECKED
+    return Refusal.OWN_REQUEST if actor.user == request.requester and not rules.own_requests else None
+
+
+def _why_not_alone(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
+    """Why who asked may not break the glass; None if they may."""
+    if (not_now := _why_not_now(request, attempt.actor, now)) is not None:
+        return not_now
+    if attempt.actor.user != request.requester:
+        return Refusal.NOT_THE_REQUESTER
+    if not may_break_glass(request) or attempt.verb is not Verb.APPROVE or attempt.wish is not None:
+        return Refusal.NO_BREAK_GLASS
+    return None if attempt.words.strip() else Refusal.NO_REASON
+
+
+def _why_not_now(request: Request, actor: Actor, now: datetime) -> Refusal | None:
+    """Why this actor, or anybody, decides nothing on the request now, whoever is named."""
     if (nobody := why_nobody(actor, request.workspace)) is not None:
         return nobody
     if request.status is Status.EXPIRED:
@@ -125,12 +194,6 @@ def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | N
         return Refusal.ALREADY_DECIDED
     if request.deadline is not None and now >= request.deadline:
         return Refusal.TIME_RAN_OUT
-    if not rules.reviewers:
-        return Refusal.NOBODY_NAMED
-    if (not_one := rules.reviewers.why_not(actor)) is not None and not seats.of(request, actor):
-        return not_one if all(away.checked for away in actor.stands_for) else Refusal.NOT_CHECKED
-    if actor.user == request.requester and not rules.own_requests:
-        return Refusal.OWN_REQUEST
     return None
 
 

@@ -33,6 +33,8 @@ class EventType(StrEnum):
     """A policy let a call pass without asking people."""
     CALL_REFUSED = "call_refused"
     """A policy refused a call without asking people."""
+    PERMISSION_GIVEN = "permission_given"
+    PERMISSION_REVOKED = "permission_revoked"
     REPORT_REFUSED = "report_refused"
     """A worker reported what only people and web can do; see bot.core.reporting."""
     CARD_NOT_POSTED = "card_not_posted"

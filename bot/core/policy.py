@@ -49,6 +49,7 @@ class Rules:
     on_timeout: OnTimeout = OnTimeout.REJECT
     quorum: int = 1
     own_requests: bool = False
+    break_glass: bool = False
     risk: Risk = Risk.LOW
     clause: str = ""
     why: str = ""
@@ -71,6 +72,7 @@ class ChannelSettings:
     remind_after: timedelta | None = None
     escalation: tuple[Escalation, ...] | None = None
     quiet: Quiet | None = None
+    break_glass: bool | None = None
 
     def over(self, rules: Rules) -> Rules:
         """The rules with this channel's own settings laid over them."""

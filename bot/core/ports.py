@@ -10,10 +10,12 @@ from bot.core.absence import Absences
 from bot.core.events import Event
 from bot.core.ids import AttemptId, ChannelId, Digest, GroupId, RequestId, RunId, UserId, WorkspaceId
 from bot.core.options import Option
+from bot.core.permissions import Permission
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.requests import Request
 from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
+from bot.core.standing import PermissionId
 
 T = TypeVar("T")
 
@@ -78,6 +80,7 @@ class Change:
     messages: tuple[Put[Message], ...] = ()
     settings: Mapping[ChannelId, Put[ChannelSettings]] = field(default_factory=dict)
     absences: Put[Absences] | None = None
+    permissions: tuple[Put[Permission], ...] = ()
     events: tuple[Event, ...] = ()
     before: datetime | None = None
     lease: Lease | None = None
@@ -125,6 +128,8 @@ class Store(Protocol):
     async def runs(self, ids: list[RunId]) -> list[Run | None]: ...
     async def message_request(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RequestId | None: ...
     async def settings(self, channel: ChannelId) -> Seen[ChannelSettings]: ...
+    async def permission(self, permission: PermissionId) -> Seen[Permission] | None: ...
+    async def permissions(self) -> list[Seen[Permission]]: ...
     async def defaults(self) -> Rules | None: ...
     async def set_defaults(self, rules: Rules) -> None: ...
     async def workspace(self) -> WorkspaceId | None: ...

@@ -37,4 +37,27 @@ class Refusal(StrEnum):
     )
     NOT_ARGUMENTS = "What you changed is no longer a call that could be made. Nothing was decided; please try again."
     NOTHING_CHANGED = "You changed nothing, so nothing was counted. To approve it as it is, use Approve."
+    NO_STANDING_HERE = (
+        "Only the call of a tool can be allowed in advance. Nothing was decided; please decide on this alone."
+    )
+    STANDING_NEEDS_ONE = (
+        "This needs more than one approval, so one person cannot allow it in advance. Nothing was decided; please "
+        "decide on this alone."
+    )
+    NO_STANDING_AT_HIGH_RISK = (
+        "What is of high risk is looked at each time, so it cannot be allowed in advance. Nothing was decided; please "
+        "decide on this alone."
+    )
+    NO_STANDING_FOR_ALL_CODE = (
+        "Whatever code comes cannot be allowed in advance, only this code. Nothing was decided; please choose less."
+    )
+    NO_BREAK_GLASS = (
+        "Break-glass is off in this channel, or this is of high risk or needs more than one approval. Nothing was "
+        "decided; please ask a reviewer."
+    )
+    NOT_THE_REQUESTER = (
+        "Break-glass is for the one who started the run. Nothing was decided; if you may decide on this, use the other "
+        "buttons."
+    )
+    NO_REASON = "Please write why this cannot wait for a reviewer; without a reason nothing was decided."
     NO_CHOICE = "Please choose {what} of the options on the card; nothing was counted."

@@ -21,6 +21,7 @@ from bot.core.ids import (
 from bot.core.policy import OnTimeout, Rules
 from bot.core.refusals import Refusal
 from bot.core.secrets import hide
+from bot.core.standing import Standing
 
 
 class Kind(StrEnum):
@@ -90,6 +91,8 @@ class How(StrEnum):
     TIMEOUT = "timeout"
     POLICY = "policy"
     PERMISSION = "permission"
+    BREAK_GLASS = "break_glass"
+    """The requester alone, in an emergency, where the channel lets them; everybody named is told."""
     RUN = "run"
 
 
@@ -127,7 +130,7 @@ class Decision:
     """What became of a request. `by` is empty when no person decided; `words` are the reason or the answer.
 
     `arguments` are those of an edited call, canonical JSON: they run instead of what was asked. `chosen` are the
-    options of a choice.
+    options of a choice. `standing` is the permission that was given with it, or by which it came about.
     """
 
     outcome: Status
@@ -140,6 +143,7 @@ class Decision:
     chosen: tuple[str, ...] = ()
     instead_of: tuple[UserId, ...] = ()
     """In whose place those decided who stood in for somebody."""
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class Terms:
     remind_after: timedelta | None = None
     escalation: tuple[Escalation, ...] | None = None
     """Whom a rule asks are not joined by those whom the channel would ask next, unless the rule says so."""
+    break_glass: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
         reviewers=terms.reviewers or rules.reviewers,
         quorum=max(terms.quorum or 1, rules.quorum),
         own_requests=rules.own_requests and terms.own_requests is not False,
+        break_glass=rules.break_glass and terms.break_glass is not False,
         timeout=terms.timeout or rules.timeout,
         on_timeout=on_timeout,
         approvals_channel=terms.approvals_channel or rules.approvals_channel,

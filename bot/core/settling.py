@@ -47,6 +47,8 @@ def settle(request: Request, decision: Decision, *, user: UserId | None = None) 
     data |= _spans(request, decision)
     if decision.arguments:
         data["edited"] = digest_of(decision.arguments)
+    if decision.standing is not None:
+        data["permission"] = decision.standing.permission
     if decision.chosen:
         data["chosen"] = " | ".join(decision.chosen)
     if decision.instead_of:

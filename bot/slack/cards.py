@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from bot.core import runs
 from bot.core.absence import Absence
+from bot.core.deciding import may_break_glass
 from bot.core.ids import Digest, RequestId
 from bot.core.policy import say_duration
 from bot.core.requests import Decision, Kind, Question, Request, Verb
@@ -19,6 +20,7 @@ from bot.core.settling import approved_by_timeout
 from bot.slack import choosing, meanwhile, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.content import TITLE, complete, on_card
+from bot.slack.menu import menu
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
 from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible, when
 
@@ -88,9 +90,11 @@ def card(request: Request, *, run: Run, run_link: str | None, away: Iterable[Abs
         blocks.append(votes(request))
     blocks += [_deadline(request), *meanwhile.lines(request)]
     own = " · the requester may decide too" if request.rules.own_requests else ""
+    if may_break_glass(request) and Verb.APPROVE in question.offers:
+        own += " · in an emergency the requester alone, with a reason that you all read"
     decides = named(request.rules.reviewers, meanwhile.stand_ins(request, away))
     blocks.append(context(mrkdwn(f"May decide: {decides}{own}"), *_why_me(request)))
-    blocks.append({"type": "actions", "block_id": "decide", "elements": [*_buttons(request), meanwhile.menu(request)]})
+    blocks.append({"type": "actions", "block_id": "decide", "elements": [*_buttons(request), menu(request)]})
     wants = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
     return Drawing(f"{wants} (for <@{request.requester}>)", blocks)
 

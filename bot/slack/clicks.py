@@ -1,6 +1,8 @@
 """Clicks on cards, and the windows behind them: stored first, then acked; nobody's click is ignored silently (R7)."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from slack_bolt.async_app import AsyncAck
@@ -9,11 +11,12 @@ from bot import attending, flows
 from bot.core import deciding
 from bot.core.deciding import Attempt
 from bot.core.errors import NotFound
-from bot.core.ids import AttemptId, short_name
+from bot.core.ids import AttemptId, ChannelId, short_name
 from bot.core.ports import Seen
 from bot.core.refusals import Refusal
 from bot.core.requests import Request, Status, Verb
-from bot.slack import cards, changing, meanwhile, modals
+from bot.core.standing import Wish
+from bot.slack import cards, changing, meanwhile, menu, modals, standing
 from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
 from bot.slack.cards import Handle
 from bot.slack.content import complete
@@ -23,6 +26,8 @@ from bot.slack.text import when
 
 _OPENS: Final = {cards.REVIEW: Verb.APPROVE, cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
 _WINDOWS: Final = {Verb.APPROVE: modals.review, Verb.REJECT: modals.reject, Verb.RESPOND: modals.respond}
+_MORE: Final = {menu.PERMIT: standing.permit, menu.BREAK_GLASS: standing.break_glass}
+_ASKED_IN_THE_WINDOW: Final = (None, Refusal.NO_WORDS, Refusal.NO_REASON)
 _SUBMITS: Final = {modals.REJECT: (Verb.REJECT, modals.REASON), modals.RESPOND: (Verb.RESPOND, modals.ANSWER)}
 _UNKNOWN_BUTTON: Final = (
     "This button is of an older or newer version of the app and does nothing here. Nothing was decided; "
@@ -81,10 +86,10 @@ async def _click(desk: Desk, body: dict[str, Any]) -> Said:
         return await changing.on_edit(desk, body, handle, attempt)
     if name.startswith(cards.CHOOSE):
         return await changing.on_choose(desk, body, handle, attempt)
-    if name == meanwhile.MENU:
-        return await _attend(desk, body, str((action.get("selected_option") or {}).get("value")), attempt)
     if name in _OPENS:
         return await _open(desk, body, handle, attempt, _OPENS[name])
+    if name == menu.MORE:
+        return await _more(desk, body, str((action.get("selected_option") or {}).get("value")), attempt)
     _log.warning("A button that is not known was clicked: %s", name)
     return Said(_UNKNOWN_BUTTON, False)
 
@@ -96,20 +101,50 @@ async def _approve(desk: Desk, body: dict[str, Any], handle: Handle | None, name
     return await _decided(desk, seen, attempt)
 
 
-async def _open(desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb) -> Said:
+async def _more(desk: Desk, body: dict[str, Any], chosen: str, name: AttemptId) -> Said:
+    if (meant := meanwhile.Chosen.read(chosen)) is not None:
+        return await _attend(desk, body, meant, name)
+    found = menu.chosen(chosen)
+    if found is None or found[0] not in _MORE:
+        return Said(_UNKNOWN_BUTTON, False)
+    do, handle = found[0], Handle(found[1], found[2])
+    alone = do == menu.BREAK_GLASS
+    return await _open(desk, body, handle, name, Verb.APPROVE, _MORE[do], break_glass=alone)
+
+
+async def _open(
+    desk: Desk,
+    body: dict[str, Any],
+    handle: Handle | None,
+    name: AttemptId,
+    verb: Verb,
+    window: Callable[[Request, ChannelId], modals.View] | None = None,
+    *,
+    break_glass: bool = False,
+) -> Said:
     seen, attempt = await _attempt(desk, body, handle, name, verb, "")
-    if deciding.why_refused(seen.value, attempt, seen.now) not in (None, Refusal.NO_WORDS):
+    attempt = replace(attempt, break_glass=break_glass)
+    if deciding.why_refused(seen.value, attempt, seen.now) not in _ASKED_IN_THE_WINDOW:
         # Refused for good: what made it so never changes back. Decide says it, and writes it down (R25).
         await flows.decide(desk.store, desk.queue, seen.value.id, attempt)
     channel = who(body).channel or seen.value.rules.approvals_channel
-    return await open_modal(desk.client, body, _WINDOWS[verb](seen.value, channel))
+    return await open_modal(desk.client, body, (window or _WINDOWS[verb])(seen.value, channel))
 
 
 async def count(
-    desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb, words: str
+    desk: Desk,
+    body: dict[str, Any],
+    handle: Handle | None,
+    name: AttemptId,
+    verb: Verb,
+    words: str,
+    *,
+    wish: Wish | None = None,
+    break_glass: bool = False,
 ) -> Said:
     """Judge the attempt and store what it does; says how many approvals there are if more are needed."""
-    return await _decided(desk, *await _attempt(desk, body, handle, name, verb, words))
+    seen, attempt = await _attempt(desk, body, handle, name, verb, words)
+    return await _decided(desk, seen, replace(attempt, wish=wish, break_glass=break_glass))
 
 
 async def _decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:
@@ -128,11 +163,10 @@ async def _attempt(
     return seen, Attempt(name, actor, verb, handle.digest, words)
 
 
-async def _attend(desk: Desk, body: dict[str, Any], value: str, name: AttemptId) -> Said:
-    """What was chosen in the card's menu; it decides nothing."""
-    chosen = meanwhile.Chosen.read(value)
-    seen = await desk.store.request(chosen.request) if chosen is not None else None
-    if chosen is None or seen is None:
+async def _attend(desk: Desk, body: dict[str, Any], chosen: meanwhile.Chosen, name: AttemptId) -> Said:
+    """What was chosen in the card's menu that decides nothing."""
+    seen = await desk.store.request(chosen.request)
+    if seen is None:
         raise NotFound(Refusal.UNKNOWN.value)
     actor = await actor_at(desk, who(body), seen.value.rules.reviewers)
     if chosen.snooze is None:

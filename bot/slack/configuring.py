@@ -11,7 +11,7 @@ from bot import flows
 from bot.core.errors import InvalidInput
 from bot.core.ids import ChannelId
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
-from bot.slack import absences, listing, modals, timing
+from bot.slack import absences, listing, modals, permitting, timing
 from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
 from bot.slack.mentions import channel_named, people_named
 from bot.slack.opening import open_modal
@@ -26,6 +26,8 @@ HELP: Final = (
     "*`/approvals reviewers @someone @a-group`* who decides\n"
     "*`/approvals quorum 2`* how many different people must approve\n"
     "*`/approvals own-requests no`* (or `yes`) whether people may decide on what they started\n"
+    "*`/approvals break-glass no`* (or `yes`) whether a requester may decide alone in an emergency\n"
+    "*`/approvals permissions`* lists what is not asked again, and ends it\n"
     f"{timing.HELP}\n{absences.HELP}\n{listing.HELP}"
 )
 Edit = Callable[[ChannelSettings], ChannelSettings]
@@ -79,6 +81,8 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
         return Said(HELP)
     if word == "show":
         return Said(say(at.channel, await flows.rules_of(desk.store, at.channel)))
+    if word == "permissions":
+        return await permitting.permissions_here(desk, at)
     if word in listing.WORDS:
         return await listing.WORDS[word](desk, at, rest)
     if word in absences.COMMANDS:
@@ -111,11 +115,13 @@ def say(channel: ChannelId, rules: Rules) -> str:
     waits = "no deadline" if rules.on_timeout is OnTimeout.WAIT else say_duration(rules.timeout)
     need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
     own = "may" if rules.own_requests else "may not"
+    glass = "the requester may decide alone, with a reason that all reviewers read" if rules.break_glass else "off"
     return (
         f"Settings of <#{channel}>:\n"
         f"• cards go to <#{rules.approvals_channel}>\n"
         f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
         f"requesters {own} decide on their own requests\n"
+        f"• break-glass: {glass}\n"
         f"• a request waits: {waits}; when time runs out: {modals.ON_TIMEOUT_SAYS[rules.on_timeout]}\n"
         f"{timing.say(rules)}"
     )
@@ -152,10 +158,20 @@ async def _quorum(desk: Desk, rest: str) -> Edit:
 
 
 async def _own_requests(desk: Desk, rest: str) -> Edit:
+    allowed = _yes_or_no(rest)
+    return lambda own: replace(own, own_requests=allowed)
+
+
+async def _break_glass(desk: Desk, rest: str) -> Edit:
+    allowed = _yes_or_no(rest)
+    return lambda own: replace(own, break_glass=allowed)
+
+
+def _yes_or_no(rest: str) -> bool:
     known = {"yes": True, "on": True, "no": False, "off": False}
     if rest.lower() not in known:
         raise InvalidInput(f"“{rest[:40]}” is neither `yes` nor `no`; nothing was changed.")
-    return lambda own: replace(own, own_requests=known[rest.lower()])
+    return known[rest.lower()]
 
 
 _WORDS: Final[dict[str, Callable[[Desk, str], Awaitable[Edit]]]] = {
@@ -165,5 +181,6 @@ _WORDS: Final[dict[str, Callable[[Desk, str], Awaitable[Edit]]]] = {
     "reviewers": _reviewers,
     "quorum": _quorum,
     "own-requests": _own_requests,
+    "break-glass": _break_glass,
     **timing.WORDS,
 }

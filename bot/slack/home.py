@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bot.core.ids import GroupId, RequestId, RunId
+from bot.core.permissions import Permission
 from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.slack.blocks import Block, context, heading, link, mrkdwn, plain, words
 from bot.slack.cards import STATES, asks, expiry
 from bot.slack.outcomes import named, sentence
+from bot.slack.standing import line
 from bot.slack.text import escape, one_line, size_of
 
 MOST_WAITING: Final = 15
 MOST_RUNS: Final = 6
 MOST_RECENT: Final = 20
+MOST_PERMISSIONS: Final = 6
 _MOST_OPEN: Final = 2
 """Questions that are shown of one run."""
 _TITLE: Final = 120
@@ -110,6 +113,19 @@ def runs(running: Running) -> list[Block]:
     if (more := running.total - len(running.runs)) > 0:
         blocks.append(context(mrkdwn(f"and {more:,} older ones; `/agent status` lists what you started")))
     return blocks
+
+
+def permissions(found: Sequence[Permission]) -> list[Block]:
+    """What this person does not want to be asked again, the first to end first; nothing where there is none.
+
+    There are no buttons: a permission is revoked where everybody whom it concerns can list it.
+    """
+    if not found:
+        return []
+    blocks = [_title("Not asked again", count(len(found)))]
+    blocks += [words(line(one, f" in <#{one.channel}>")) for one in found[:MOST_PERMISSIONS]]
+    more = f"and {len(found) - MOST_PERMISSIONS:,} that end later; " if len(found) > MOST_PERMISSIONS else ""
+    return [*blocks, context(mrkdwn(f"{more}`/approvals permissions` in the channel revokes them"))]
 
 
 def recent(listed: Listed) -> list[Block]:

@@ -235,13 +235,19 @@ async def running(reader: Reader) -> list[Block]:
     return home.runs(Running(shown, total))
 
 
+async def permissions(reader: Reader) -> list[Block]:
+    """What they allowed in advance, as long as it is in force."""
+    actor, standing = reader.actor, [seen.value for seen in await reader.store.permissions()]
+    return home.permissions([one for one in standing if (one.workspace, one.by) == (actor.workspace, actor.user)])
+
+
 async def recent(reader: Reader) -> list[Block]:
     """The newest decisions on what they asked for, or decided."""
     found = await reader.overview.decided(reader.actor.user, home.MOST_RECENT)
     return home.recent(await with_links(reader.store, reader.overview, reader.link, found))
 
 
-SECTIONS: Final[tuple[Section, ...]] = (waiting, running, recent)
+SECTIONS: Final[tuple[Section, ...]] = (waiting, running, permissions, recent)
 """From top to bottom. What else belongs on a Home gets its section here."""
 
 

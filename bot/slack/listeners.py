@@ -8,16 +8,31 @@ from typing import Any, Final
 from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.slack import changing, choosing, clicks, commands, configuring, editing, modals, opening, reviewing
+from bot.slack import (
+    changing,
+    choosing,
+    clicks,
+    commands,
+    configuring,
+    editing,
+    modals,
+    opening,
+    permitting,
+    reviewing,
+    standing,
+)
 from bot.slack.answering import Desk, Said, tell, who
 
 Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
 
 COMMANDS: Final[dict[str, Listener]] = {"/agent": commands.on_agent, "/approvals": configuring.on_approvals}
+ACTIONS: Final[dict[str, Listener]] = {modals.TEAM: commands.on_team_chosen, standing.REVOKE: permitting.on_revoke}
 SUBMITS: Final[dict[str, Listener]] = {
     modals.START: commands.on_start_submit,
     modals.SETTINGS: configuring.on_settings_submit,
     modals.APPROVE: reviewing.on_review_submit,
+    standing.PERMIT: permitting.on_permit_submit,
+    standing.BREAK_GLASS: permitting.on_break_glass_submit,
     editing.EDIT: changing.on_edit_submit,
     choosing.SUBMIT: changing.on_choose_submit,
     modals.REJECT: clicks.on_submit,
@@ -33,8 +48,9 @@ _log = logging.getLogger(__name__)
 def register(app: AsyncApp, desk: Desk) -> None:
     """Every payload that Slack can send us finds somebody here."""
     # First, because Bolt tries them in turn, and a click is what people wait for.
-    app.action(re.compile(rf"^(?!{modals.TEAM}$)"))(_bound(desk, clicks.on_click))
-    app.action(modals.TEAM)(_bound(desk, commands.on_team_chosen))
+    app.action(re.compile(rf"^(?!(?:{'|'.join(ACTIONS)})$)"))(_bound(desk, clicks.on_click))
+    for action, listener in ACTIONS.items():
+        app.action(action)(_bound(desk, listener))
     for command, listener in COMMANDS.items():
         app.command(command)(_bound(desk, listener))
     for callback, listener in SUBMITS.items():

@@ -1,4 +1,4 @@
-"""What a card says and offers while a request waits: who looks at it, what comes next, and a menu for both."""
+"""What a card says and offers while a request waits: who looks at it, what comes next, and options for both."""
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -13,7 +13,6 @@ from bot.slack.blocks import Block, context, mrkdwn, plain
 from bot.slack.outcomes import named
 from bot.slack.text import when
 
-MENU: Final = "meanwhile"
 STAYS: Final = "Escalation and deadline stay as they are."
 _LOOK: Final = "look"
 _STEPS: Final = 2
@@ -41,14 +40,14 @@ class Chosen(NamedTuple):
         return cls(RequestId(request), None if what == _LOOK else Snooze(what))
 
 
-def menu(request: Request) -> Block:
-    """I'm looking; where there are reminders, put them off."""
-    options = [{"text": plain("I'm looking"), "value": Chosen(request.id).write()}]
+def options(request: Request) -> list[Block]:
+    """For the card's menu: I'm looking; where there are reminders, put them off. Three at most."""
+    offered = [{"text": plain("I'm looking"), "value": Chosen(request.id).write()}]
     if request.rules.remind_after:
         zone = request.rules.quiet.zone.replace("_", " ")
         for label, snooze in (("Snooze 1 h", Snooze.HOUR), (f"Snooze until tomorrow 9:00 ({zone})", Snooze.MORNING)):
-            options.append({"text": plain(label), "value": Chosen(request.id, snooze).write()})
-    return {"type": "overflow", "action_id": MENU, "options": options}
+            offered.append({"text": plain(label), "value": Chosen(request.id, snooze).write()})
+    return offered
 
 
 def stand_ins(request: Request, away: Iterable[Absence]) -> list[Absence]:

@@ -8,10 +8,11 @@ from bot.core.absence import Absence
 from bot.core.differences import changed_fields
 from bot.core.ids import UserId
 from bot.core.people import Reviewers
-from bot.core.requests import Decision, How, Request, Status
+from bot.core.requests import Decision, How, Kind, Request, Status
+from bot.core.standing import Scope
 from bot.slack import wording
 from bot.slack.blocks import Block, data, words
-from bot.slack.text import Room, one_line, shorten, visible, when
+from bot.slack.text import Room, escape, one_line, shorten, visible, when
 
 WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
@@ -33,7 +34,32 @@ def details(request: Request, decision: Decision) -> list[Block]:
     changes = _part(changes_of(request), _CHANGES, "*View full* shows them all")
     if changes:
         changes = [words("*Changed before it was approved*"), *changes]
-    return chosen + changes + _part(visible(decision.words).strip(), WORDS, "the agents have them all")
+    return (
+        chosen
+        + changes
+        + _standing(request, decision)
+        + _part(visible(decision.words).strip(), WORDS, "the agents have them all")
+    )
+
+
+def allows(scope: Scope, kind: Kind, tool: str) -> str:
+    """What a permission lets run, in mrkdwn."""
+    if kind is Kind.CODE:
+        return "exactly this code"
+    name = f"*{escape(one_line(tool, 60))}*"
+    if scope is Scope.CALL:
+        return f"exactly this call of {name}"
+    return f"{name} with the same arguments" if scope is Scope.ARGUMENTS else f"{name} with any arguments"
+
+
+def _standing(request: Request, decision: Decision) -> list[Block]:
+    standing, call = decision.standing, request.question.call
+    if standing is None or call is None:
+        return []
+    what = allows(standing.scope, request.question.kind, call.tool)
+    run = ", as long as this run goes on" if standing.this_run else ""
+    ends = f"until {when(standing.until)}{run} (`{standing.permission}`); `/approvals permissions` ends it."
+    return [words(f":repeat: Not asked again: {what}, {ends}")]
 
 
 def changes_of(request: Request) -> str:
@@ -75,10 +101,12 @@ def sentence(request: Request, decision: Decision) -> str:
                 + (f" by {who}" if who else "")
                 + ": the run no longer asks this."
             )
+        case _, How.PERMISSION:
+            return f":white_check_mark: *Allowed in advance* by {who}, by a standing permission; nobody was asked {at}"
+        case _, How.BREAK_GLASS:
+            return f":rotating_light: *Break-glass*: approved by {who} alone, who started the run, {at}."
         case outcome, how:
-            by = who or {How.POLICY: "a rule of this channel", How.PERMISSION: "a standing permission"}.get(
-                how, "nobody"
-            )
+            by = who or ("a rule of this channel" if how is How.POLICY else "nobody")
             return f"{wording.of(request.question.kind).outcomes[outcome]} by {by} {at}"
 
 

@@ -10,14 +10,14 @@ from bot.slack import clicks, modals
 from bot.slack.answering import Desk, Said, in_time, said, tell, who
 from bot.slack.cards import Handle
 
-_READ_FIRST: Final = "Please read the file in the card's thread, and say so here. Nothing was decided."
+READ_FIRST: Final = "Please read the file in the card's thread, and say so here. Nothing was decided."
 
 
 async def on_review_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """The full view was approved: identity, time and digest are judged again. What does not count is told in it."""
     view, at = body["view"], who(body)
     if not modals.has_read(view):
-        await ack(response_action="errors", errors={modals.READ: _READ_FIRST})
+        await ack(response_action="errors", errors={modals.READ: READ_FIRST})
         return
     attempt = AttemptId("v" + short_name(view["id"], at.user, length=20))
     channel = modals.channel_of(view)

@@ -15,10 +15,10 @@ from bot.core.errors import CountersignError, StoreUnavailable
 from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId, RequestId, RunId
 from bot.core.ports import Change, Message, Store
-from bot.core.requests import Request, Status
+from bot.core.requests import How, Request, Status
 from bot.core.runs import Run
 from bot.metrics import Repair
-from bot.slack import cards, content, nudging
+from bot.slack import cards, content, nudging, standing
 from bot.slack.poster import CannotPost, Outdated, Place, Poster, good_until
 from bot.store.outbox import Outbox
 
@@ -63,14 +63,17 @@ class Scribe:
         *,
         drawn: Callable[[Event], None] = lambda event: None,
         overlooked: timedelta = OVERLOOKED,
+        allow: Callable[[RequestId], Awaitable[None]] | None = None,
     ) -> None:
-        """`drawn` is told of each event whose run Slack shows as it is after it."""
+        """`drawn` is told of each event; if it is of a run, once Slack shows the run. `allow` may answer a new request
+        before anything is drawn of it."""
         self._store = store
         self._outbox = outbox
         self._poster = poster
         self._owner = owner
         self._drawn = drawn
         self._overlooked = overlooked
+        self._allow = allow
         self._waiting: dict[RunId, list[tuple[str, Event]]] = {}
         self._drawing: dict[RunId, asyncio.Task[None]] = {}
         self._in_hand: set[str] = set()
@@ -134,6 +137,7 @@ class Scribe:
                 if event.run is None:
                     await self._outbox.done(entry)
                     metrics.happened(event)
+                    self._drawn(event)
                     continue
                 await self._room.acquire()
                 self._in_hand.add(entry)
@@ -176,6 +180,9 @@ class Scribe:
         pause = 0.5
         while True:
             try:
+                if self._allow is not None:
+                    for asked in [e.request for e in events if e.type is EventType.REQUEST_ASKED and e.request]:
+                        await self._allow(asked)
                 while True:
                     before = await self._state(run, events)
                     await self._draw_once(run, events)
@@ -263,6 +270,9 @@ class Scribe:
             # Of a settled request only if it stands already, and perhaps nobody has written down where.
             waiting = cards.waiting_note(request, self._poster.link(card))
             await self._note(f"waiting/{request.id}", root, waiting, request=request.id, post=pending)
+        if card is not None and request.decision is not None and request.decision.how is How.BREAK_GLASS:
+            thread = Place(card.channel, card.thread or card.ts)
+            await self._poster.show(f"glass/{request.id}", thread, standing.break_glass_note(request))
         if not pending:
             await self._note(f"decided/{request.id}", root, cards.decided_note(request), request=request.id)
 

@@ -3,18 +3,28 @@
 import asyncio
 from dataclasses import replace
 
+from bot.core.ids import UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers
+from bot.core.ports import Store
 from bot.slack.answering import Desk, Who
+from bot.slack.directory import Directory
 
 
 async def actor_at(desk: Desk, at: Who, reviewers: Reviewers) -> Actor:
+    """The person who clicked, as `actor_of` describes them."""
+    return await actor_of(desk.store, desk.directory, at.workspace, at.user, reviewers)
+
+
+async def actor_of(
+    store: Store, directory: Directory, workspace: WorkspaceId, user: UserId, reviewers: Reviewers
+) -> Actor:
     """The person, as Slack describes them now; who is no reviewer with those they stand in for, described likewise."""
-    actor = await desk.directory.actor(at.workspace, at.user, reviewers.groups)
+    actor = await directory.actor(workspace, user, reviewers.groups)
     if not actor.checked or reviewers.why_not(actor) is None:
         return actor
-    seen = await desk.store.absences()
-    behind = seen.value.behind(at.workspace, at.user, seen.now)
+    seen = await store.absences()
+    behind = seen.value.behind(workspace, user, seen.now)
     if not behind:
         return actor
-    described = await asyncio.gather(*(desk.directory.actor(at.workspace, u, reviewers.groups) for u in behind))
+    described = await asyncio.gather(*(directory.actor(workspace, u, reviewers.groups) for u in behind))
     return replace(actor, stands_for=tuple(described))

@@ -19,6 +19,8 @@
 | `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed | worker |
 | `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never | web |
 | `{ns}:absences` | string | who is away until when, and who stands in; likewise versioned | never | web |
+| `{ns}:permission:<id>` | string | a standing permission, likewise | at its end | web |
+| `{ns}:permission:index` | sorted set | permissions that were not revoked, by their end (ms) | never | web |
 | `{ns}:defaults` | string | the default rules, from the environment of `web` | never | web |
 | `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never | web |
 | `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never | web |
@@ -50,6 +52,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from bot.core.ids import AttemptId, ChannelId, Digest, GroupId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.standing import PermissionId
 
 KEPT: Final = timedelta(days=30)
 """How long ended runs and their requests stay readable."""
@@ -66,6 +69,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
     "settings:*": "settings stay until somebody changes them",
     "absences": "one key; those that ended are dropped at each change",
+    "permission:index": "one key; entries that ended are dropped when another is added",
     "defaults": "one key; rewritten at each start of web",
     "workspace": "one key; rewritten at each start of web",
     "rulebook": "one key; rewritten at each start of web",
@@ -96,6 +100,7 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         self.prefix: Final = f"{{{namespace}}}:"
         self.absences: Final = self.prefix + "absences"
+        self.permissions: Final = self.prefix + "permission:index"
         self.defaults: Final = self.prefix + "defaults"
         self.workspace: Final = self.prefix + "workspace"
         self.rulebook: Final = self.prefix + "rulebook"
@@ -157,6 +162,9 @@ class Keys:
 
     def runs(self, requester: UserId) -> str:
         return f"{self.prefix}runs:{requester}"
+
+    def permission(self, permission: PermissionId) -> str:
+        return f"{self.prefix}permission:{permission}"
 
     def ended(self, side: str) -> str:
         return f"{self.prefix}ended:{side}"

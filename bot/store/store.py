@@ -16,6 +16,7 @@ from bot.core.absence import Absences
 from bot.core.errors import StoreUnavailable, StoreUnsafe
 from bot.core.events import Event
 from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
+from bot.core.permissions import Permission
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Message, Put, Seen, TeamInfo
 from bot.core.reporting import ended_without_people
@@ -23,6 +24,7 @@ from bot.core.requests import Request, Status
 from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
+from bot.core.standing import PermissionId
 from bot.store import indexes
 from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
@@ -36,6 +38,7 @@ RUNS = Codec(Run)
 MESSAGES = Codec(Message)
 SETTINGS = Codec(ChannelSettings)
 ABSENCES = Codec(Absences)
+PERMISSIONS = Codec(Permission)
 RULES = Codec(Rules)
 RULEBOOK = Codec(Rulebook)
 EVENTS = Codec(Event)
@@ -152,6 +155,19 @@ class Store:
             found = await self.client.get(self.keys.ts(workspace, channel, ts))
         return RequestId(found.decode()) if found else None
 
+    async def permission(self, permission: PermissionId) -> Seen[Permission] | None:
+        return await self._read(self.keys.permission(permission), PERMISSIONS)
+
+    async def permissions(self) -> list[Seen[Permission]]:
+        """All that are in force, the first to end first."""
+        now = await self.now()
+        async with reaching():
+            found = await self.client.zrange(self.keys.permissions, f"({ms(now)}", "+inf", byscore=True)
+            raw = (
+                await self.client.mget([self.keys.permission(PermissionId(i.decode())) for i in found]) if found else []
+            )
+        return [Seen(*PERMISSIONS.read(one), now) for one in raw if one]
+
     async def defaults(self) -> Rules | None:
         async with reaching():
             raw = await self.client.get(self.keys.defaults)
@@ -260,6 +276,12 @@ class Store:
                 async with reaching():
                     settled = await self.client.smembers(self.keys.settled(run.value.id))
                 plan.keep([RequestId(request.decode()) for request in settled])
+        if any(put.version == 0 for put in change.permissions):
+            async with reaching():
+                ended = await self.client.zrange(
+                    self.keys.permissions, "-inf", ms(change.permissions[0].value.at), byscore=True
+                )
+            plan.drop_permissions([PermissionId(permission.decode()) for permission in ended])
         async with reaching():
             answer = await self._commit(plan.keys, plan.args())
         return Committed(answer.decode())
@@ -417,6 +439,8 @@ class _Plan:
             )
         if (away := change.absences) is not None:
             self._record(self.names.absences, ABSENCES.write(away.value, away.version + 1), away.version)
+        for permission in change.permissions:
+            self._permission(permission.value, permission.version)
         for event in change.events:
             self.values.append(EVENTS.dump(event))
         self.plan["events"] = len(change.events)
@@ -436,6 +460,11 @@ class _Plan:
         for request in settled:
             names = [self.names.asked(request)] + ([] if self.agents else [self.names.request(request)])
             self.plan["expire"] += [{"key": self._key(name), "ttl": ms(KEPT)} for name in names]
+
+    def drop_permissions(self, ended: list[PermissionId]) -> None:
+        """Permissions whose time has ended leave the index."""
+        for permission in ended:
+            self.plan["remove"].append({"key": self._key(self.names.permissions), "member": permission})
 
     def _key(self, name: str) -> int:
         if name not in self.keys:
@@ -519,6 +548,16 @@ class _Plan:
 
     def _add(self, key: str, at: datetime, member: str, **kept: int) -> None:
         self.plan["add"].append({"key": self._key(key), "score": str(ms(at)), "member": member, **kept})
+
+    def _permission(self, permission: Permission, version: int) -> None:
+        left = max(permission.until - permission.changed_at, timedelta(milliseconds=1))
+        self._record(self.names.permission(permission.id), PERMISSIONS.write(permission, version + 1), version, left)
+        index = self._key(self.names.permissions)
+        if permission.revoked_by is not None:
+            self.plan["remove"].append({"key": index, "member": permission.id})
+        else:
+            entry = {"key": index, "score": str(ms(permission.until)), "member": permission.id}
+            self.plan["add"].append(entry)
 
     def _message(self, message: Message, version: int) -> None:
         self._record(self.names.message(message.name), MESSAGES.write(message, version + 1), version, KEPT_MESSAGE)

@@ -12,7 +12,7 @@ from bot.core.events import EventType
 from bot.core.ids import GroupId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.refusals import Refusal
-from bot.core.requests import Status, Verb
+from bot.core.requests import How, Status, Verb
 from tests.making import ALICE, BOB, CAROL, DAVE, HERE, LEADS, NOW, attempt, later, request
 
 ERIN = UserId("U0ERIN")
@@ -56,6 +56,18 @@ def test_nobody_gets_round_own_requests_by_standing_in() -> None:
     assert decide(both, attempt(both, DAVE, stands_for=(alice,)), NOW).refusal is Refusal.NOT_A_REVIEWER
     free = request(reviewers=Reviewers(frozenset({ALICE, BOB})), own_requests=True)
     assert decide(free, attempt(free, DAVE, stands_for=(alice,)), NOW).request.status is Status.APPROVED
+
+
+def test_who_breaks_the_glass_decides_in_nobodys_place() -> None:
+    """R10, R25: alone, as the one who asked, even while they stand in for a reviewer."""
+    asked = request(break_glass=True)
+    alone = attempt(asked, ALICE, words="The shop is down.", break_glass=True, stands_for=(BOB_AWAY,))
+    done = decide(asked, alone, NOW).request
+    assert done.decision is not None and done.decision.how is How.BREAK_GLASS
+    assert (done.decision.by, done.decision.instead_of) == ((ALICE,), ())
+    assert [vote.seat for vote in done.votes] == [None]
+    stand_in = attempt(asked, DAVE, words="The shop is down.", break_glass=True, stands_for=(Actor(HERE, ALICE),))
+    assert decide(asked, stand_in, NOW).refusal is Refusal.NOT_THE_REQUESTER
 
 
 def test_a_quorum_counts_a_person_once_and_a_seat_once() -> None:

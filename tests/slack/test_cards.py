@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core import attending, quiet, runs, schedule, settling
+from bot.core import attending, permissions, quiet, runs, schedule, settling
 from bot.core.absence import Absence
 from bot.core.calls import Call, canonical
-from bot.core.deciding import decide, sentence
+from bot.core.deciding import allow, decide, sentence
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId
 from bot.core.options import Option
@@ -29,7 +29,8 @@ from bot.core.refusals import Refusal
 from bot.core.requests import Kind, Question, Request, Status, Verb
 from bot.core.runs import Run, Usage, Writing
 from bot.core.schedule import Snooze
-from bot.slack import cards, editing, meanwhile, modals, nudging
+from bot.core.standing import Scope, Span, Wish
+from bot.slack import cards, editing, meanwhile, menu, modals, nudging, standing
 from bot.slack import content as judged
 from bot.slack.cards import Drawing
 from bot.slack.text import escape, size_of
@@ -131,6 +132,25 @@ def code(text: str = "import shutil\n\nshutil.rmtree('build')\n") -> Question:
     offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND)
     notes = ("It runs on the worker itself, without a sandbox.",)
     return Question("coder", 0, Kind.CODE, "run code", text, offers, made, notes=notes)
+
+
+def permitted() -> Request:
+    asked = request(asked=refund())
+    approved = attempt(asked, BOB, wish=Wish(Scope.ARGUMENTS, Span.RUN))
+    return decide(asked, approved, later(minutes=5)).request
+
+
+def in_advance() -> Request:
+    given = permissions.given_with(permitted(), "email")
+    assert given is not None
+    asked = request(later(minutes=6), asked=refund(asked=1))
+    return allow(asked, given, Actor(HERE, BOB), "email", later(minutes=6)).request
+
+
+def broken() -> Request:
+    asked = request(break_glass=True)
+    alone = attempt(asked, ALICE, words="The shop is down, and nobody answers.", break_glass=True)
+    return decide(asked, alone, later(minutes=5)).request
 
 
 def edited() -> Request:
@@ -237,6 +257,13 @@ DRAWINGS: dict[str, Drawing] = {
     "card_diverged": card(diverged()),
     "card_diverged_approved": card(decided(Verb.APPROVE, of=diverged())),
     "card_tool": card(request(asked=refund())),
+    "card_tool_break_glass": card(request(asked=refund(), break_glass=True)),
+    "card_tool_whole_menu": card(request(asked=refund(), break_glass=True, **LATER)),
+    "card_tool_approved_not_asked_again": card(permitted()),
+    "card_tool_approved_in_advance": card(in_advance()),
+    "card_approved_broken_glass": card(broken()),
+    "note_in_advance": cards.decided_note(in_advance()),
+    "note_broken_glass": standing.break_glass_note(broken()),
     "card_tool_titled": card(request(asked=refund(title="give back what was paid"))),
     "card_tool_long": card(request(asked=refund(content=LONG))),
     "card_tool_again": card(request(asked=refund(before=BEFORE, notes=("Over the limit of 10 EUR.", "Bob is away.")))),
@@ -284,6 +311,9 @@ VIEWS: dict[str, dict[str, Any]] = {
     "modal_full": modals.full(request(asked=question(LONG))),
     "modal_review": modals.review(request(asked=question(LONG)), GENERAL),
     "modal_review_tool": modals.review(request(asked=refund(content=LONG, before=BEFORE, notes=("Mind.",))), GENERAL),
+    "modal_permit": standing.permit(request(asked=refund()), GENERAL),
+    "modal_permit_code": standing.permit(request(asked=code()), GENERAL),
+    "modal_break_glass": standing.break_glass(request(break_glass=True), GENERAL),
     "modal_full_tool": modals.full(request(asked=refund())),
     "modal_full_edited": modals.full(edited()),
     "modal_review_with_file": modals.review(request(asked=code("語" * 4000 + "x" * 40_000)), GENERAL),
@@ -359,11 +389,17 @@ def test_expired_is_not_rejected() -> None:
 
 def test_every_button_carries_its_own_request_and_digest() -> None:
     """R1, R13"""
-    asked = request()
+    asked = request(asked=refund(), break_glass=True, remind_after=timedelta(hours=1))
     actions = next(b for b in card(asked).blocks if b["type"] == "actions")
-    *buttons, menu = actions["elements"]
+    *buttons, more = actions["elements"]
     assert {cards.Handle.read(button["value"]) for button in buttons} == {cards.Handle(asked.id, asked.digest)}
-    assert {meanwhile.Chosen.read(option["value"]) for option in menu["options"]} == {meanwhile.Chosen(asked.id)}
+    one, other, *looking = [option["value"] for option in more["options"]]
+    assert menu.chosen(one) == (menu.PERMIT, asked.id, asked.digest)
+    assert menu.chosen(other) == (menu.BREAK_GLASS, asked.id, asked.digest)
+    assert [meanwhile.Chosen.read(value) for value in looking] == [
+        meanwhile.Chosen(asked.id, snooze) for snooze in (None, *Snooze)
+    ]
+    assert {meanwhile.Chosen.read(one), meanwhile.Chosen.read(other)} == {None}
 
 
 @pytest.mark.parametrize("name", ["card_hostile", "card_answered", "run_hostile", "note_progress", "note_failed"])
@@ -484,13 +520,14 @@ def test_whatever_is_called_slack_takes_the_card_and_all_can_be_seen(content: st
     )
     asked = refund(content=content, before=before, notes=notes, title=other[:200], agent=before[:200], options=())
     asked = replace(asked, call=Call(other[:200], arguments))
-    of = replace(request(asked=asked, quorum=1), id=RequestId("q" * 17))
+    of = replace(request(asked=asked, quorum=1, break_glass=True, **LATER), id=RequestId("q" * 17))
     changed = canonical({"text": before.encode(errors="replace").decode(), "n": None})
     after = decide(of, attempt(of, BOB, Verb.EDIT, arguments=changed, words=other[:3000]), later()).request
     for drawing in (card(of), card(after), cards.decided_note(after), cards.waiting_note(of, LINK)):
         check_message_blocks(drawing.blocks)
         assert size_of(drawing.blocks) <= 13_000
-    for view in (modals.full(of), modals.full(after), modals.review(of, GENERAL)):
+    views = (modals.full(of), modals.full(after), modals.review(of, GENERAL))
+    for view in (*views, standing.permit(of, GENERAL), standing.break_glass(of, GENERAL)):
         check_view(view, ("modal",))
     shown, in_file = "".join(boxes_of(modals.review(of, GENERAL)["blocks"])), judged.file_of(of)[1].decode()
     it = judged.seen(asked)

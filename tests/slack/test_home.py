@@ -17,10 +17,12 @@ from bot.core import runs
 from bot.core.deciding import decide
 from bot.core.ids import GroupId, RequestId, RunId, UserId
 from bot.core.people import Reviewers
+from bot.core.permissions import Permission, given_with
 from bot.core.policy import OnTimeout
 from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.core.settling import expire
+from bot.core.standing import Scope, Span, Wish
 from bot.slack import home
 from bot.slack.blocks import Block, words
 from bot.slack.home import Listed, Running
@@ -44,6 +46,14 @@ def run(name: str = "rtest", **changes: Any) -> Run:
 
 def approved(asked: Request) -> Request:
     return decide(asked, attempt(asked, BOB), later(minutes=5)).request
+
+
+def permitted(scope: Scope, **changes: Any) -> Permission:
+    asked = request(asked=call())
+    done = decide(asked, attempt(asked, BOB, wish=Wish(scope, Span.HOUR)), later(minutes=5)).request
+    found = given_with(done, "email")
+    assert found is not None
+    return replace(found, **changes)
 
 
 MANY = Reviewers(frozenset(UserId(f"U0{n:03}") for n in range(30)), frozenset({LEADS}))
@@ -73,6 +83,9 @@ SECTIONS: dict[str, list[Block]] = {
     ),
     "no_decisions": home.recent(listed()),
     "recent": home.recent(listed(approved(request()), expire(request(), later(hours=2)).request)),
+    "nothing_permitted": home.permissions([]),
+    "permissions": home.permissions([permitted(Scope.TOOL), permitted(Scope.CALL, used=3)]),
+    "permissions_hostile": home.permissions([permitted(Scope.TOOL, team=HOSTILE, tool=HOSTILE)] * 9),
     "in_a_channel": [b for entry in home.entries(listed(request(asked=call(), quorum=2)), who=True) for b in entry],
 }
 VIEWS = {
@@ -109,7 +122,7 @@ def test_nothing_is_decided_on_a_home() -> None:
 
 def test_what_models_and_people_write_does_not_act() -> None:
     """R15"""
-    for name in ("waiting_hostile", "runs"):
+    for name in ("waiting_hostile", "runs", "permissions_hostile"):
         marked = [
             part["text"]
             for block in SECTIONS[name]
@@ -133,9 +146,10 @@ def test_slack_takes_a_full_home_whatever_is_in_it(title: str, agent: str, task:
     waiting = home.waiting(listed(*asked[: home.MOST_WAITING], more=5000), [GroupId(f"S0{n:03}") for n in range(40)])
     going_on = [(run(f"r{n}", task=task, team=agent), "https://example.com/x", listed(*asked)) for n in range(6)]
     decided = [decide(r, attempt(r, "U0001"), later()).request for r in asked]
-    sections = [waiting, home.runs(Running(going_on, 99)), home.recent(listed(*decided))]
+    allowed = home.permissions([permitted(Scope.TOOL, team=agent, tool=title)] * 99)
+    sections = [waiting, home.runs(Running(going_on, 99)), allowed, home.recent(listed(*decided))]
     view = home.view(sections)
-    assert not [b for b in view["blocks"] if "no room here" in json.dumps(b)], "all three sections have room"
+    assert not [b for b in view["blocks"] if "no room here" in json.dumps(b)], "all sections have room"
     check_view(view, ("home",))
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from bot import flows
+from bot import flows, permitting
 from bot.core.ids import GroupId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.ports import Lease
 from bot.core.requests import Request, Verb
+from bot.core.standing import Scope, Span, Wish
 from bot.slack.answering import Desk
 from bot.slack.homes import Homes
 from bot.slack.poster import Poster
@@ -22,8 +23,9 @@ from bot.store.overview import Overview
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.person import Person
-from tests.making import ALICE, BOB, HERE, attempt, question, rules
+from tests.making import ALICE, BOB, HERE, attempt, call, question, rules
 from tests.slack.botting import Show, a_desk, away
+from tests.slack.test_scribe import all_drawn
 from tests.storing import NoQueue
 
 
@@ -159,6 +161,27 @@ async def test_the_messages_tab_is_not_a_home(slack: LocalSlack, store: Store, b
     await shown(bob, "Waiting for you")
     await bot.drain()
     assert published(slack) == ["U0BOB"]
+
+
+async def test_a_home_lists_what_its_person_allowed_in_advance_until_it_is_revoked(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R6, R24: to nobody else, and it follows the use and the end."""
+    asked = await flows.ask(store, lease, call())
+    bob, alice = slack.user("bob"), slack.user("alice")
+    async with living(slack, store, bot):
+        for person in (bob, alice):
+            await person.open_home()
+            await shown(person, "Recent decisions", without="Not asked again")
+        approved = attempt(asked, BOB, wish=Wish(Scope.TOOL, Span.HOUR))
+        await flows.decide(store, NoQueue(), asked.id, approved)
+        await shown(bob, "Not asked again (1)", "*refund* with any arguments in <#C0GENERAL>", "not used yet")
+        await shown(alice, "*Approved* by <@U0BOB>", without="Not asked again")
+        await all_drawn(slack, store)
+    (standing,) = await store.permissions()
+    async with living(slack, store, bot):  # nothing is left to draw of what was before
+        await permitting.revoke(store, standing.value.id, Actor(HERE, BOB), frozenset())
+        await shown(bob, "Recent decisions", without="Not asked again")
 
 
 async def test_an_event_delivered_twice_ends_in_the_same_home(slack: LocalSlack, store: Store, bot: Desk) -> None:

@@ -173,11 +173,11 @@ async def test_who_looks_and_who_snoozes_is_on_the_card_and_nobody_is_locked_out
     card = await card_of(slack)
     await all_drawn(slack, store)
     bob, carol, dave = (slack.user(name) for name in ("bob", "carol", "dave"))
-    await bob.click(card, "meanwhile", choose="I'm looking")
+    await bob.click(card, "more", choose="I'm looking")
     await bob.wait_ephemeral("keeps nobody from deciding")
-    await carol.click(card, "meanwhile", choose="Snooze until tomorrow 9:00 (Europe/Berlin)")
+    await carol.click(card, "more", choose="Snooze until tomorrow 9:00 (Europe/Berlin)")
     await carol.wait_ephemeral("Nobody is reminded of it before")
-    await dave.click(card, "meanwhile", choose="Snooze 1 h")
+    await dave.click(card, "more", choose="Snooze 1 h")
     await dave.wait_ephemeral("not a reviewer")
     await all_drawn(slack, store)
     shown = text_of(await card_of(slack))
@@ -194,7 +194,7 @@ async def test_a_menu_that_carries_nothing_of_ours_does_nothing_and_says_so(
     asked = await flows.ask(store, lease, question())
     card = await card_of(slack)
     await store.client.delete(store.keys.request(RequestId(asked.id)))
-    await slack.user("bob").click(card, "meanwhile", choose="I'm looking")
+    await slack.user("bob").click(card, "more", choose="I'm looking")
     await slack.user("bob").wait_ephemeral("not known here")
 
 

@@ -1,0 +1,124 @@
+"""The verbs of standing permissions: allow, revoke. They are given with an approval, in the same step (`flows.decide`).
+
+Only `web` allows and revokes: a worker may not write what counts as an approval, and only `web` can ask Slack whether
+who gave a permission may still decide.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from bot import flows
+from bot.core import deciding, permissions, policy
+from bot.core.errors import InvalidInput, NotFound, Refused, StoreUnavailable
+from bot.core.events import Event, EventType
+from bot.core.ids import RequestId, UserId
+from bot.core.people import Actor, why_nobody
+from bot.core.permissions import Permission
+from bot.core.policy import Rules
+from bot.core.ports import Change, Committed, Put, Queue, Seen, Store
+from bot.core.requests import Request, Status, Step
+from bot.core.runs import Run
+from bot.core.standing import PermissionId, Scope
+
+Whose = Callable[[Permission, Rules], Awaitable[Actor]]
+"""Who gave a permission, as Slack describes them now, with those of the rules' groups that they belong to."""
+_NARROWEST = list(Scope)
+_TRIES = 50
+
+
+async def allow(store: Store, queue: Queue, request: RequestId, whose: Whose) -> Request | None:
+    """Approve the request if a standing permission covers it, before anybody is asked; the use is counted and on record
+    in the same step. Returns the request as it is then, None if nothing was allowed."""
+    for _ in range(_TRIES):
+        standing = await store.permissions()
+        seen = await store.request(request) if standing else None
+        if seen is None or seen.value.status is not Status.PENDING:
+            return None
+        found = await _covering(store, standing, seen, whose)
+        if found is None:
+            return None
+        step, permission = found
+        used = replace(permission.value, used=permission.value.used + 1, changed_at=seen.now)
+        change = Change(
+            requests=(Put(step.request, seen.version),),
+            permissions=(Put(used, permission.version),),
+            events=step.events,
+            before=seen.value.deadline,
+        )
+        if await flows.stored(store, queue, change):
+            return step.request
+    raise _too_many_tries()
+
+
+async def _covering(
+    store: Store, standing: list[Seen[Permission]], seen: Seen[Request], whose: Whose
+) -> tuple[Step, Seen[Permission]] | None:
+    """The narrowest that covers the request, and what it makes of it."""
+    run = await store.run(seen.value.run)
+    if run is None:
+        return None
+    team = run.value.team
+    covering = [one for one in standing if permissions.covers(one.value, seen.value, team, seen.now)]
+    if not covering or not await _under_the_rules_in_force(store, run.value, seen.value):
+        return None
+    for one in sorted(covering, key=lambda one: _NARROWEST.index(one.value.scope)):
+        giver = await whose(one.value, seen.value.rules)
+        step = deciding.allow(seen.value, one.value, giver, team, seen.now)
+        if step.changes:
+            return step, one
+    return None
+
+
+async def _under_the_rules_in_force(store: Store, run: Run, request: Request) -> bool:
+    """A worker wrote the rules of the request, which nobody has seen yet; what they say now counts."""
+    try:
+        return await flows.rules_for(store, run, request.question) == request.rules
+    except Refused:
+        return False
+
+
+async def revoke(store: Store, permission: PermissionId, actor: Actor, admins: frozenset[UserId]) -> Permission:
+    """End a permission before its time: from then on people are asked again. Revoked twice is revoked once.
+
+    Who gave it, who may decide in its channel, and admins may. InvalidInput, with an event, if somebody else tries;
+    NotFound if it has ended by itself.
+    """
+    for _ in range(_TRIES):
+        seen = await store.permission(permission)
+        if seen is None:
+            raise NotFound("This permission has ended already. Nothing was changed; people are asked again.")
+        if seen.value.revoked_by is not None:
+            return seen.value
+        if (why_not := await _why_not_revoke(store, seen.value, actor, admins)) is not None:
+            told = Event(
+                EventType.ATTEMPT_REFUSED,
+                seen.now,
+                request=seen.value.request,
+                workspace=actor.workspace,
+                user=actor.user,
+                data={"verb": "revoke", "refusal": "may_not_revoke", "permission": permission},
+            )
+            await store.commit(Change(events=(told,)))
+            raise InvalidInput(why_not)
+        ended = replace(seen.value, revoked_by=actor.user, changed_at=seen.now)
+        change = Change(permissions=(Put(ended, seen.version),), events=(permissions.revoked(ended, actor.user),))
+        if await store.commit(change) is Committed.DONE:
+            return ended
+    raise _too_many_tries()
+
+
+async def _why_not_revoke(store: Store, permission: Permission, actor: Actor, admins: frozenset[UserId]) -> str | None:
+    if (nobody := why_nobody(actor, permission.workspace)) is not None:
+        return nobody.value
+    if actor.user == permission.by:
+        return None
+    if policy.why_not_configure(actor, await flows.rules_of(store, permission.channel), admins) is None:
+        return None
+    return (
+        "Only who gave a permission, the reviewers of its channel and admins may revoke it; it still stands. "
+        "Please ask one of them."
+    )
+
+
+def _too_many_tries() -> StoreUnavailable:
+    return StoreUnavailable(f"Others were faster {_TRIES} times in a row. Nothing was changed; please try again.")

@@ -1,0 +1,33 @@
+"""The menu beside a card's buttons: what is wanted rarely. Ids, build and parse stand together."""
+
+from typing import Final
+
+from bot.core import permissions
+from bot.core.deciding import may_break_glass
+from bot.core.ids import Digest, RequestId
+from bot.core.requests import Request, Verb
+from bot.slack import meanwhile
+from bot.slack.blocks import Block, plain
+
+MORE: Final = "more"
+PERMIT: Final = "permit"
+BREAK_GLASS: Final = "break_glass"
+
+
+def menu(request: Request) -> Block:
+    """The element for the card's actions. Slack takes five options: what decides, and three of `meanwhile` at most."""
+    items = {}
+    if Verb.APPROVE in request.question.offers:
+        if permissions.why_not(request) is None:
+            items[PERMIT] = "Approve and don't ask again…"
+        if may_break_glass(request):
+            items[BREAK_GLASS] = "Break glass…"
+    # Shorter than a button's JSON: Slack takes 150 characters, and a card has room for little besides what is judged.
+    deciding = [{"text": plain(label), "value": f"{do} {request.id} {request.digest}"} for do, label in items.items()]
+    return {"type": "overflow", "action_id": MORE, "options": [*deciding, *meanwhile.options(request)]}
+
+
+def chosen(value: str) -> tuple[str, RequestId, Digest] | None:
+    """What decides that was chosen, and of which request as it was shown; None if it is nothing that we wrote."""
+    parts = value.split(" ")
+    return (parts[0], RequestId(parts[1]), Digest(parts[2])) if len(parts) == 3 else None

@@ -1,0 +1,128 @@
+"""The windows of "approve and don't ask again" and of break-glass, and the list of standing permissions (R24)."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from slack_bolt.async_app import AsyncAck
+
+from bot import flows, permitting
+from bot.core.errors import CountersignError, StoreUnavailable
+from bot.core.ids import AttemptId, RequestId, short_name
+from bot.core.people import Actor
+from bot.core.permissions import Permission
+from bot.core.policy import Rules
+from bot.core.ports import Queue, Store
+from bot.core.requests import Verb
+from bot.core.standing import PermissionId
+from bot.slack import clicks, modals, reviewing, standing
+from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
+from bot.slack.cards import Handle
+from bot.slack.directory import Directory
+from bot.slack.stand_ins import actor_of
+
+_NOTHING_CHOSEN: Final = "Please choose what is not asked again, and for how long. Nothing was decided."
+_log = logging.getLogger(__name__)
+
+
+def allowing(store: Store, queue: Queue, directory: Directory) -> Callable[[RequestId], Awaitable[None]]:
+    """What the scribe does before it draws a new request: a standing permission may answer it. One at a time, because
+    each counts its use."""
+    turn = asyncio.Lock()
+
+    async def whose(permission: Permission, rules: Rules) -> Actor:
+        return await actor_of(store, directory, permission.workspace, permission.by, rules.reviewers)
+
+    async def allow(request: RequestId) -> None:
+        async with turn:
+            try:
+                await permitting.allow(store, queue, request, whose)
+            except StoreUnavailable:
+                raise
+            except CountersignError as wrong:
+                _log.error("Permissions were not looked at for request %s, so people are asked: %s", request, wrong)
+
+    return allow
+
+
+async def on_permit_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Approve, and don't ask again: identity, time and digest are judged again, and both are stored in one step."""
+    view, at = body["view"], who(body)
+    if not modals.has_read(view):
+        await ack(response_action="errors", errors={modals.READ: reviewing.READ_FIRST})
+        return
+    try:
+        wish = standing.wish_of(view)
+    except ValueError:
+        await ack(response_action="errors", errors={standing.SCOPE: _NOTHING_CHOSEN})
+        return
+    # The choice is part of the attempt: after a refusal the same window may be submitted with another.
+    attempt = AttemptId("v" + short_name(view["id"], at.user, wish.scope, wish.span, length=20))
+    handle = Handle.read(view["private_metadata"])
+    work = said(clicks.count(desk, body, handle, attempt, Verb.APPROVE, "", wish=wish), "approval")
+    await _submitted(desk, ack, body, standing.SCOPE, work)
+
+
+async def on_break_glass_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """The requester decides alone: whether they may is judged here, whoever opened the window."""
+    view, at = body["view"], who(body)
+    if not modals.has_read(view):
+        await ack(response_action="errors", errors={modals.READ: reviewing.READ_FIRST})
+        return
+    reason = modals.value(view, standing.REASON)
+    attempt = AttemptId("v" + short_name(view["id"], at.user, reason, length=20))
+    handle = Handle.read(view["private_metadata"])
+    work = said(clicks.count(desk, body, handle, attempt, Verb.APPROVE, reason, break_glass=True), "approval")
+    await _submitted(desk, ack, body, standing.REASON, work)
+
+
+async def _submitted(desk: Desk, ack: AsyncAck, body: dict[str, Any], block: str, work: Awaitable[Said]) -> None:
+    channel = modals.channel_of(body["view"])
+
+    async def answer(result: Said | None) -> None:
+        if result is None or result.counted:
+            await ack()
+        else:
+            await ack(response_action="errors", errors={block: result.text})
+
+    await in_time(
+        desk, without_marks(desk.directory, work), answer, lambda result: tell(desk.client, body, result, channel)
+    )
+
+
+async def on_revoke(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """A permission's button in the list."""
+
+    async def answer(result: Said | None) -> None:
+        await ack()
+        if result is not None:
+            await tell(desk.client, body, result)
+
+    await in_time(desk, said(_revoke(desk, body), "click"), answer, lambda result: tell(desk.client, body, result))
+
+
+async def _revoke(desk: Desk, body: dict[str, Any]) -> Said:
+    at, permission = who(body), PermissionId(str(body["actions"][0].get("value"))[:40])
+    seen = await desk.store.permission(permission)
+    groups = (await flows.rules_of(desk.store, seen.value.channel)).reviewers.groups if seen else frozenset()
+    actor = await desk.directory.actor(at.workspace, at.user, groups)
+    ended = await permitting.revoke(desk.store, permission, actor, desk.admins)
+    return Said(
+        f"Permission `{ended.id}`, given by <@{ended.by}>, is revoked by <@{ended.revoked_by}>; from now on people are "
+        "asked again. What it allowed before stays as it is."
+    )
+
+
+async def permissions_here(desk: Desk, at: Who) -> Said:
+    """`/approvals permissions`: those of runs started in this channel, and in its approvals channel those of all whose
+    cards go there."""
+    found = []
+    for seen in await desk.store.permissions():
+        one = seen.value
+        if one.workspace != at.workspace:
+            continue
+        if one.channel == at.channel or (await flows.rules_of(desk.store, one.channel)).approvals_channel == at.channel:
+            found.append(one)
+    text, blocks = standing.listed(found)
+    return Said(text, blocks=blocks or None)

@@ -1,0 +1,246 @@
+"""Standing permissions in the store: given in one step with the approval, counted at each use, gone at their end."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot import flows, permitting
+from bot.core import permissions
+from bot.core.deciding import decide
+from bot.core.errors import InvalidInput, NotFound, Refused
+from bot.core.events import EventType
+from bot.core.ids import RunId, UserId
+from bot.core.people import Actor, Reviewers
+from bot.core.permissions import Permission
+from bot.core.policy import Risk, Rules
+from bot.core.ports import Change, Lease, Put
+from bot.core.requests import How, Question, Request, Status
+from bot.core.rulebook import Rulebook
+from bot.core.standing import PermissionId, Scope, Span, Wish
+from bot.store.store import Store
+from tests.agents.house import fact
+from tests.bot.test_flows import kinds
+from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
+from tests.slack.botting import events
+from tests.store.two_users import Sides
+from tests.storing import NoQueue, new_run
+
+HOUR = Wish(Scope.ARGUMENTS, Span.HOUR)
+
+
+async def whose(permission: Permission, _: Rules) -> Actor:
+    return Actor(HERE, permission.by)
+
+
+async def allowed(store: Store, asked: Request) -> Request | None:
+    return await permitting.allow(store, NoQueue(), asked.id, whose)
+
+
+async def give(
+    store: Store,
+    lease: Lease,
+    wish: Wish = HOUR,
+    asked: Question | None = None,
+    asking: Store | None = None,
+) -> Permission:
+    """Bob approves what the run asks, and does not want to be asked again."""
+    of = await flows.ask(asking or store, lease, asked or call())
+    await flows.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give {of.id}"))
+    return (await store.permissions())[-1].value
+
+
+async def test_approval_and_permission_are_one_step(store: Store, lease: Lease) -> None:
+    """R3, R24: the same click twice gives one."""
+    of = await flows.ask(store, lease, call())
+    for _ in range(2):
+        done = await flows.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=HOUR))
+        assert done.status is Status.APPROVED
+    (seen,) = await store.permissions()
+    permission = seen.value
+    assert done.decision is not None and done.decision.standing is not None
+    assert done.decision.standing.permission == permission.id
+    assert (permission.team, permission.tool, permission.by, permission.used) == ("email", "refund", BOB, 0)
+    assert (await kinds(store)).count(EventType.PERMISSION_GIVEN) == 1
+    left = await store.client.pttl(store.keys.permission(permission.id))
+    assert timedelta(minutes=59) < timedelta(milliseconds=left) <= timedelta(hours=1)
+
+
+async def test_two_who_approve_at_once_give_one_permission(store: Store, lease: Lease) -> None:
+    """R3: the loser's wish is lost with their click."""
+    of = await flows.ask(store, lease, call())
+    tries = [flows.decide(store, NoQueue(), of.id, attempt(of, user, wish=HOUR)) for user in (BOB, CAROL)]
+    done = await asyncio.gather(*tries, return_exceptions=True)
+    assert sorted(type(d) for d in done if isinstance(d, Exception)) == [Refused]
+    assert len(await store.permissions()) == 1
+
+
+async def test_a_use_is_decided_counted_and_on_record_in_one_step(store: Store, lease: Lease) -> None:
+    """R24, R25: and the run that waits has its answer."""
+    permission = await give(store, lease)
+    asked = await flows.ask(store, await new_run(store, "rlater"), call())
+    done = await allowed(store, asked)
+    assert done is not None and done.decision is not None
+    assert (done.status, done.decision.how, done.decision.by) == (Status.APPROVED, How.PERMISSION, (BOB,))
+    assert await allowed(store, asked) is None
+    (seen,) = await store.permissions()
+    assert seen.value == replace(permission, used=1, changed_at=done.decision.at)
+    (told,) = [e for e in await events(store) if e.data.get("how") == "permission"]
+    assert (told.request, told.user, told.data["permission"]) == (asked.id, BOB, permission.id)
+    assert done in await store.undelivered(10, timedelta(0))
+
+
+async def test_what_it_does_not_cover_waits_for_people(store: Store, lease: Lease) -> None:
+    """R24"""
+    await give(store, lease)
+    later = await new_run(store, "rlater")
+    for asked in (call(order=18, amount=20), question()):
+        request = await flows.ask(store, later, asked)
+        assert await allowed(store, request) is None
+        seen = await store.request(request.id)
+        assert seen is not None and seen.value.status is Status.PENDING
+
+
+async def test_twenty_uses_at_once_are_counted_each(store: Store, lease: Lease) -> None:
+    """R3, R24"""
+    await give(store, lease, Wish(Scope.TOOL, Span.DAY))
+    later = await new_run(store, "rlater")
+    asked = [await flows.ask(store, later, replace(call(order=n), asked=n)) for n in range(20)]
+    done = await asyncio.gather(*(allowed(store, request) for request in asked))
+    assert {d.status for d in done if d} == {Status.APPROVED} and len(done) == 20
+    assert (await store.permissions())[0].value.used == 20
+
+
+async def test_the_narrowest_that_covers_it_is_used(store: Store, lease: Lease) -> None:
+    await give(store, lease, Wish(Scope.TOOL, Span.DAY))
+    exact = await give(store, lease, Wish(Scope.CALL, Span.DAY), replace(call(), asked=1))
+    asked = await flows.ask(store, await new_run(store, "rlater"), call())
+    done = await allowed(store, asked)
+    assert done is not None and done.decision is not None and done.decision.standing is not None
+    assert done.decision.standing.permission == exact.id
+
+
+async def _gone(store: Store) -> bool | None:
+    return None if await store.permissions() else True
+
+
+async def test_one_that_ended_is_gone_and_leaves_the_index_with_the_next(store: Store, lease: Lease) -> None:
+    """R20, R24"""
+    of = await flows.ask(store, lease, call())
+    now = await store.now()
+    long_ago = decide(
+        of, attempt(of, BOB, wish=HOUR), now - timedelta(minutes=59, seconds=59, milliseconds=800)
+    ).request
+    ending = permissions.given_with(long_ago, "email")
+    assert ending is not None
+    await store.commit(Change(permissions=(Put(replace(ending, changed_at=now), 0),)))
+    assert [seen.value.id for seen in await store.permissions()] == [ending.id]
+    asked = await flows.ask(store, await new_run(store, "rlater"), call())
+    await fact(lambda: _gone(store))
+    assert await allowed(store, asked) is None
+    await give(store, lease)
+    assert await store.client.zcard(store.keys.permissions) == 1
+    assert not await store.client.exists(store.keys.permission(ending.id))
+
+
+@pytest.mark.parametrize(
+    ("user", "admin", "may"),
+    [(BOB, False, True), (CAROL, False, True), (DAVE, True, True), (DAVE, False, False), (ALICE, False, False)],
+)
+async def test_the_giver_reviewers_and_admins_revoke(
+    store: Store, lease: Lease, user: UserId, admin: bool, may: bool
+) -> None:
+    """R24, R25: from then on people are asked; who may not is on record."""
+    permission = await give(store, lease)
+    later = await new_run(store, "rlater")
+    actor, admins = Actor(HERE, user), frozenset({user} if admin else ())
+    if may:
+        for _ in range(2):
+            assert (await permitting.revoke(store, permission.id, actor, admins)).revoked_by == user
+    else:
+        with pytest.raises(InvalidInput, match="it still stands"):
+            await permitting.revoke(store, permission.id, actor, admins)
+    assert (await allowed(store, await flows.ask(store, later, call())) is None) is may
+    assert [seen.value.id for seen in await store.permissions()] == ([] if may else [permission.id])
+    assert (await kinds(store)).count(EventType.PERMISSION_REVOKED) == may
+    assert (await kinds(store)).count(EventType.ATTEMPT_REFUSED) == (not may)
+
+
+async def test_somebody_of_another_workspace_or_who_left_revokes_nothing(store: Store, lease: Lease) -> None:
+    """R9"""
+    permission = await give(store, lease)
+    for actor in (replace(Actor(HERE, BOB), is_deactivated=True), replace(Actor(HERE, CAROL), checked=False)):
+        with pytest.raises(InvalidInput):
+            await permitting.revoke(store, permission.id, actor, frozenset())
+    assert len(await store.permissions()) == 1
+    with pytest.raises(NotFound, match="has ended already"):
+        await permitting.revoke(store, PermissionId("pnothing"), Actor(HERE, BOB), frozenset())
+
+
+async def test_a_use_and_a_revocation_at_once_are_one_after_the_other(store: Store, lease: Lease) -> None:
+    """R3, R24: whichever is first, the count and the decision agree."""
+    for number in range(10):
+        permission = await give(store, lease, asked=replace(call(), asked=number))
+        run = await new_run(store, f"rlater{number}")
+        asked = await flows.ask(store, run, call())
+        done, ended = await asyncio.gather(
+            allowed(store, asked), permitting.revoke(store, permission.id, Actor(HERE, CAROL), frozenset())
+        )
+        assert ended.revoked_by == CAROL
+        kept = await store.permission(permission.id)
+        assert kept is not None and kept.value.used == (done is not None)
+
+
+async def test_a_giver_whom_the_channel_does_not_name_any_more_allows_nothing(store: Store, lease: Lease) -> None:
+    """R9, R24"""
+    await give(store, lease)
+    await store.set_defaults(replace(rules(), reviewers=replace(rules().reviewers, users=frozenset({CAROL}))))
+    assert await allowed(store, await flows.ask(store, await new_run(store, "rlater"), call())) is None
+
+
+@pytest.mark.parametrize(
+    "forged", [{"risk": Risk.LOW}, {"own_requests": True}, {"reviewers": Reviewers(frozenset({BOB}))}]
+)
+async def test_what_was_asked_under_other_rules_than_those_in_force_is_for_people(
+    store: Store, lease: Lease, forged: dict[str, object]
+) -> None:
+    """R9, R24: a worker writes what is asked, and the settings and the policy say who is asked."""
+    await give(store, lease, Wish(Scope.TOOL, Span.HOUR))
+    asked = await flows.ask(store, await new_run(store, "rlater"), call())
+    seen = await store.request(asked.id)
+    assert seen is not None
+    if "risk" in forged:
+        await store.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
+    other = replace(asked, rules=replace(asked.rules, **forged))  # type: ignore[arg-type]
+    await store.commit(Change(requests=(Put(other, seen.version),)))
+    assert await allowed(store, asked) is None
+
+
+async def test_the_worker_asks_and_only_web_allows(sides: Sides) -> None:
+    """R24: each as the user that it is in Redis."""
+    await give(sides.web, await _run(sides, "rtest"), asking=sides.agents)
+    asked = await flows.ask(sides.agents, await _run(sides, "rlater"), call())
+    with pytest.raises(ValueError, match="cannot make request"):
+        await allowed(sides.agents, asked)
+    done = await allowed(sides.web, asked)
+    assert done is not None and done.status is Status.APPROVED
+    seen = await sides.agents.request(asked.id)
+    assert seen is not None and seen.value == done
+
+
+async def _run(sides: Sides, name: str) -> Lease:
+    await flows.start(
+        sides.web,
+        NoQueue(),
+        run=RunId(name),
+        workspace=HERE,
+        channel=GENERAL,
+        requester=ALICE,
+        team="email",
+        task="tell the vendor we need 10% off",
+    )
+    lease = await sides.agents.claim(RunId(name), "worker", timedelta(seconds=30))
+    assert lease is not None
+    await flows.begin(sides.agents, lease)
+    return lease

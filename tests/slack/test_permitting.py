@@ -1,0 +1,309 @@
+"""Standing permissions and break-glass as people meet them: the menu, the windows, the list, the thread."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot import attending, flows
+from bot.core.events import EventType
+from bot.core.people import Actor
+from bot.core.permissions import Permission
+from bot.core.policy import ChannelSettings
+from bot.core.ports import Change, Lease, Put
+from bot.core.requests import How, Question, Request, Status
+from bot.core.standing import Scope, Span, Wish
+from bot.slack import standing
+from bot.slack.answering import Desk
+from bot.slack.menu import BREAK_GLASS, MORE, chosen
+from bot.slack.permitting import allowing
+from bot.slack.poster import Poster
+from bot.slack.scribe import Scribe
+from bot.store.outbox import Outbox
+from bot.store.store import Store
+from localslack import LocalSlack, text_of
+from localslack.driver import Message
+from tests.making import BOB, DAVE, GENERAL, HERE, attempt, call, question
+from tests.slack.botting import Show, events
+from tests.slack.test_scribe import all_drawn
+from tests.storing import NoQueue, new_run
+
+DONT_ASK = "Approve and don't ask again…"
+LONG = "\n".join(f"{n:04} echo all is well" for n in range(300))
+
+
+async def now_is(store: Store, asked: Request) -> Request:
+    seen = await store.request(asked.id)
+    assert seen is not None
+    return seen.value
+
+
+async def break_glass_on(store: Store) -> None:
+    seen = await store.settings(GENERAL)
+    own = replace(seen.value, break_glass=True)
+    await store.commit(Change(settings={GENERAL: Put(own, seen.version)}))
+
+
+async def given(store: Store, lease: Lease, wish: Wish, asked: Question | None = None) -> Permission:
+    of = await flows.ask(store, lease, asked or call())
+    await flows.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give {of.id}"))
+    return (await store.permissions())[-1].value
+
+
+@asynccontextmanager
+async def drawing(slack: LocalSlack, store: Store, bot: Desk) -> AsyncIterator[None]:
+    """A scribe at work, as `python -m bot` wires it."""
+    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    allow = allowing(store, NoQueue(), bot.directory)
+    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url), "web-1", allow=allow)
+    task = asyncio.create_task(scribe.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def menu(message: Message) -> list[str]:
+    """What the card's one menu offers that decides."""
+    elements = [e for b in message.blocks or [] if b["type"] == "actions" for e in b["elements"]]
+    options = [o for e in elements if e["type"] == "overflow" for o in e["options"]]
+    return [o["text"]["text"] for o in options if chosen(o["value"])]
+
+
+async def test_approve_and_dont_ask_again_counts_and_is_listed(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R24: the narrowest is chosen already; what was chosen is what stands."""
+    asked = await flows.ask(store, lease, call())
+    bob = slack.user("bob")
+    await bob.click(await show(asked), MORE, choose=DONT_ASK)
+    view = await bob.wait_modal("Refund order 17: 20 EUR")
+    radios = [b["element"] for b in view.blocks if b["type"] == "input"]
+    assert [r["initial_option"]["value"] for r in radios] == ["call", "run"]
+    assert (await now_is(store, asked)).status is Status.PENDING
+    choices = {standing.SCOPE: "This tool with these arguments", standing.SPAN: "For an hour"}
+    assert await bob.submit(choices) == {}
+    done = await now_is(store, asked)
+    assert done.decision is not None and done.decision.standing is not None
+    assert (done.status, done.decision.standing.scope) == (Status.APPROVED, Scope.ARGUMENTS)
+    carol = slack.user("carol")
+    await carol.command("/approvals permissions", channel="#approvals")
+    told = text_of(await carol.wait_ephemeral("1 standing permission is in force here"))
+    assert "*email* may run *refund* with the same arguments" in told
+    assert "given by <@U0BOB>" in told and "not used yet" in told
+
+
+async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R6, R24: nobody in #approvals is troubled, and the requester reads by whom it was allowed."""
+    permission = await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
+    asked = await flows.ask(store, await new_run(store, "rlater"), call(order=18))
+    async with drawing(slack, store, bot):
+        root = await slack.wait_message("#general", lambda m: "run rlater" in text_of(m))
+        allowed = "Allowed in advance"
+        note = await slack.wait_message("#general", lambda m: allowed in text_of(m), thread=root.ts)
+        await all_drawn(slack, store)
+    assert (await now_is(store, asked)).status is Status.APPROVED
+    assert permission.id in text_of(note) and "<@U0BOB>" in text_of(note)
+    assert slack.channel("#approvals").messages == []
+
+
+async def test_what_is_not_covered_gets_its_card(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> None:
+    """R24"""
+    await given(store, lease, Wish(Scope.ARGUMENTS, Span.HOUR))
+    await flows.ask(store, await new_run(store, "rlater"), call(order=18))
+    async with drawing(slack, store, bot):
+        card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
+        await all_drawn(slack, store)
+    assert menu(card) == [DONT_ASK]
+
+
+async def test_a_permission_of_somebody_who_left_asks_people(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R9, R24: Slack is asked at each use."""
+    await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
+    slack.workspace.users[BOB].deleted = True
+    await flows.ask(store, await new_run(store, "rlater"), call())
+    async with drawing(slack, store, bot):
+        await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
+        await all_drawn(slack, store)
+
+
+async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, show: Show
+) -> None:
+    """R9, R24, R25: by the same rule as their click, at each use; it is told in whose place they gave it."""
+    now = await store.now()
+    await attending.leave(store, Actor(HERE, BOB), Actor(HERE, DAVE), now + timedelta(days=1))
+    asked, dave = await flows.ask(store, lease, call()), slack.user("dave")
+    await dave.click(await show(asked), MORE, choose=DONT_ASK)
+    await dave.wait_modal("Refund order 17")
+    choices = {standing.SCOPE: "This tool with any arguments", standing.SPAN: "For an hour"}
+    assert await dave.submit(choices) == {}
+    allowed = await flows.ask(store, await new_run(store, "rlater"), call(order=18))
+    async with drawing(slack, store, bot):
+        await all_drawn(slack, store)
+    done = await now_is(store, allowed)
+    assert done.decision is not None and done.decision.how is How.PERMISSION
+    assert (done.decision.by, done.decision.instead_of) == ((DAVE,), (BOB,))
+    await attending.come_back(store, Actor(HERE, BOB))
+    later = await flows.ask(store, await new_run(store, "rlast"), call(order=19))
+    async with drawing(slack, store, bot):
+        await all_drawn(slack, store)
+    assert (await now_is(store, later)).status is Status.PENDING
+
+
+async def test_the_list_revokes_for_those_who_may(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> None:
+    """R7, R24, R25"""
+    permission = await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
+    alice, carol = slack.user("alice"), slack.user("carol")
+    alice.user.is_admin = False
+    listed = {}
+    for person in (alice, carol):
+        await person.command("/approvals permissions")
+        listed[person.id] = await person.wait_ephemeral("1 standing permission is in force here")
+    await alice.click(listed[alice.id], "Revoke")
+    await slack.wait_for(lambda _: len(alice.ephemerals) == 2 or None)
+    assert "it still stands" in alice.ephemerals[-1].text
+    await carol.click(listed[carol.id], "Revoke")
+    await carol.wait_ephemeral("is revoked by <@U0CAROL>")
+    assert await store.permissions() == []
+    told = await carol.command("/approvals permissions")
+    assert "No standing permission is in force here" in told.text
+    kinds = [e.type for e in await events(store)]
+    assert kinds.count(EventType.PERMISSION_REVOKED) == 1
+    assert kinds.count(EventType.ATTEMPT_REFUSED) == 1
+    kept = await store.permission(permission.id)
+    assert kept is not None and kept.value.revoked_by == "U0CAROL"
+
+
+async def test_the_menu_is_for_calls_that_one_person_may_approve(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R24"""
+    assert menu(await show(await flows.ask(store, lease, question()))) == []
+    assert menu(await show(await flows.ask(store, lease, call()))) == [DONT_ASK]
+    seen = await store.settings(GENERAL)
+    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(quorum=2, break_glass=True), seen.version)}))
+    assert menu(await show(await flows.ask(store, lease, replace(call(), asked=1)))) == []
+
+
+async def test_who_may_not_decide_gets_no_window(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+    """R7, R9, R24, R25"""
+    asked = await flows.ask(store, lease, call())
+    alice = slack.user("alice")
+    await alice.click(await show(asked), MORE, choose=DONT_ASK)
+    await alice.wait_ephemeral("not a reviewer")
+    assert alice.modal is None
+    assert [e.type for e in await events(store)].count(EventType.ATTEMPT_REFUSED) == 1
+
+
+async def test_too_late_is_said_in_the_window_and_nothing_is_given(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R3, R7, R24"""
+    asked = await flows.ask(store, lease, call())
+    shown, bob, carol = await show(asked), slack.user("bob"), slack.user("carol")
+    await bob.click(shown, MORE, choose=DONT_ASK)
+    await bob.wait_modal("Refund order 17")
+    await carol.click(shown, "Approve")
+    (told,) = (await bob.submit()).values()
+    assert "Already decided by @" in told
+    assert await store.permissions() == []
+
+
+async def test_the_window_shows_all_that_a_card_cannot(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R13"""
+    asked = await flows.ask(store, lease, replace(call(), content=LONG))
+    bob = slack.user("bob")
+    await bob.click(await show(asked), MORE, choose=DONT_ASK)
+    await bob.wait_modal("0150 echo all is well")
+
+
+async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R10, R25: with a reason, marked on the card, in its thread, in the run's thread and in the record."""
+    await break_glass_on(store)
+    asked = await flows.ask(store, lease, question())
+    alice = slack.user("alice")
+    async with drawing(slack, store, bot):
+        card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
+        assert "in an emergency the requester alone" in text_of(card)
+        await alice.click(card, MORE, choose="Break glass…")
+        await alice.wait_modal("Break-glass")
+        assert await alice.submit({standing.REASON: "   "}) != {}
+        assert (await now_is(store, asked)).status is Status.PENDING
+        assert await alice.submit({standing.REASON: "The shop is down <!channel>."}) == {}
+        told = await slack.wait_message("#approvals", lambda m: "You were named" in text_of(m), thread=card.ts)
+        root = await slack.wait_message("#general", lambda m: "asked *email*" in text_of(m))
+        await slack.wait_message("#general", lambda m: "Break-glass" in text_of(m), thread=root.ts)
+        await all_drawn(slack, store)
+    done = await now_is(store, asked)
+    assert done.decision is not None and done.decision.how is How.BREAK_GLASS
+    (settled,) = slack.channel("#approvals").messages
+    assert "Break-glass" in text_of(settled) and menu(settled) == []
+    assert "<@U0BOB> <@U0CAROL>" in text_of(told) and "The shop is down" in text_of(told)
+    assert "<!channel>" not in str([b for b in told.blocks or [] if b["type"] == "section"])
+    kinds = [(e.type, e.data.get("how")) for e in await events(store)]
+    assert (EventType.REQUEST_DECIDED, "break_glass") in kinds
+
+
+@pytest.mark.parametrize("who", ["bob", "dave"])
+async def test_only_the_requester_breaks_the_glass(
+    who: str, slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R9: the button is seen by all; the click is judged."""
+    await break_glass_on(store)
+    asked = await flows.ask(store, lease, question())
+    person = slack.user(who)
+    await person.click(await show(asked), MORE, choose="Break glass…")
+    await person.wait_ephemeral("Break-glass is for the one who started the run")
+    assert person.modal is None
+    assert (await now_is(store, asked)).status is Status.PENDING
+
+
+async def test_break_glass_is_off_until_the_channel_says_so(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Desk
+) -> None:
+    """R10: a card from before, or a forged click, finds it off."""
+    await break_glass_on(store)
+    open_card = await show(await flows.ask(store, lease, question()))
+    assert menu(open_card) == ["Break glass…"]
+    carol = slack.user("carol")
+    assert "break-glass: off" in (await carol.command("/approvals break-glass no")).text
+    asked = await flows.ask(store, lease, question(asked=1))
+    shown = await show(asked)
+    assert menu(shown) == []
+    for element in next(b for b in open_card.blocks or [] if b["type"] == "actions")["elements"]:
+        for option in element.get("options", ()):
+            option["value"] = f"{BREAK_GLASS} {asked.id} {asked.digest}"
+    alice = slack.user("alice")
+    await alice.click(open_card, MORE, choose="Break glass…", stale=True)
+    await alice.wait_ephemeral("Break-glass is off in this channel")
+    assert (await now_is(store, asked)).status is Status.PENDING
+
+
+async def test_a_menu_of_another_version_is_told_not_ignored(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R7"""
+    shown = await show(await flows.ask(store, lease, call()))
+    for value in ("", "permit", "permit q1", "nothing q1 d1", "a b c d"):
+        for element in next(b for b in shown.blocks or [] if b["type"] == "actions")["elements"]:
+            for option in element.get("options", ()):
+                option["value"] = value or "-"
+        bob = slack.user("bob")
+        before = len(bob.ephemerals)
+        await bob.click(shown, MORE, choose=DONT_ASK, stale=True)
+        await slack.wait_for(lambda _, n=before, p=bob: len(p.ephemerals) > n or None)  # type: ignore[misc]
+        assert "othing was decided" in bob.ephemerals[-1].text
