@@ -17,12 +17,12 @@ from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visibl
 
 TITLE: Final = 120
 """Characters of a title in a first line; a longer one is in the content too."""
-_CARD: Final = Room(2500, 4600, 60)
-_SETTLED_CALL: Final = Room(2000, 4000, 40)
+_CARD: Final = Room(2500, 5000, 60)
+_SETTLED_CALL: Final = Room(1200, 2200, 24)
 """Beside what was changed and why."""
 _NOTE: Final = Room(200, 350, 1)
 _NOTES: Final = 3
-_SINCE: Final = Room(900, 1000, 20)
+_SINCE: Final = Room(900, 1200, 20)
 _FULL: Final = Room(110_000, 150_000, 20_000)
 _FULL_BESIDE_ARGUMENTS: Final = Room(66_000, 100_000, 12_000)
 _FULL_ARGUMENTS: Final = Room(40_000, 65_000, 8_000)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.core import attending, permissions, quiet, runs, schedule, settling
@@ -507,8 +507,12 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         assert boxes == [whole]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(CONTENT, CONTENT, CONTENT)
+@example("𞹧" * 300, "𞹧" * 60, "¡¡" * 300)
+@example("¡" * 300, "\U0004d925$W" * 90, "𞹧" * 300)
+@example("𞹧" * 2500, "𞹧" * 2400, "𞹧" * 300)
+@example("\x00" * 2500, "\u202e" * 2400, "語" * 2400)
 def test_whatever_is_called_slack_takes_the_card_and_all_can_be_seen(content: str, before: str, other: str) -> None:
     """R13, R14: notes, arguments and what changed have their room; approving needs that all was shown."""
     notes = tuple(other[at : at + 400] for at in range(0, 2400, 400))
