@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +33,7 @@ class Notes:
 
     def _search(self, words: str) -> str:
         if not self._folder.exists():
-            self._folder.mkdir(parents=True)
-            (self._folder / "example.md").write_text(_EXAMPLE, encoding="utf-8")
+            self._begin()
         wanted = {word for word in re.findall(r"\w+", words.casefold()) if len(word) > 2}
         found = []
         for path in sorted([*self._folder.glob("*.md"), *self._folder.glob("*.txt")]):
@@ -41,3 +42,14 @@ class Notes:
                     found.append(f"- {path.name}: {line.strip().lstrip('-# ')}")
         more = f"\n({len(found) - MOST} more; search for fewer words.)" if len(found) > MOST else ""
         return "\n".join(found[:MOST]) + more if found else "No note has any of these words."
+
+    def _begin(self) -> None:
+        """The folder appears with its example in it: a search at the same moment finds both or makes both."""
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f"{self._folder.name}-", dir=self._folder.parent))
+        made.chmod(0o755)
+        (made / "example.md").write_text(_EXAMPLE, encoding="utf-8")
+        try:
+            made.rename(self._folder)
+        except OSError:  # somebody was faster
+            shutil.rmtree(made)

@@ -1,8 +1,12 @@
 """The research team: notes, a report, a critic before the people, and their signature."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 from autogen_agentchat.messages import TextMessage
 
+from agents.notes import Notes
 from agents.teams.research import _next
 from bot.core.requests import Kind, Verb
 from tests.agents.house import House
@@ -84,3 +88,11 @@ def test_the_conversation_of_a_researcher_who_never_ends_goes_on_to_the_writer()
     thread = [TextMessage(content="more", source=who) for who in ["user", *["researcher", "worker"] * 4]]
     assert _next(thread, 1) == "researcher"
     assert _next([*thread, TextMessage(content="more", source="researcher")], 1) == "writer"
+
+
+async def test_searches_at_the_same_moment_all_find_what_the_first_of_them_makes(tmp_path: Path) -> None:
+    for number in range(40):
+        folder = tmp_path / str(number) / "research"
+        found = await asyncio.gather(*(Notes(folder).search_notes("tea") for _ in range(8)))
+        assert all("example.md" in words for words in found)
+        assert [path.name for path in folder.parent.iterdir()] == ["research"]

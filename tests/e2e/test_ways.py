@@ -388,7 +388,7 @@ async def critic(new: New) -> Way:
     yield
     await run.answer(asked, "Approve")
     await run.ends("Signed off")
-    assert run.texts("critic")[0] == "Say which file each fact is from."
+    assert run.texts("critic")[0] == "Say which file each fact is from.", run.read
     weak, fine = run.texts("writer")
     assert "[example.md]" in fine
     assert "[example.md]" not in weak
