@@ -64,7 +64,13 @@ async def measure(redis_url: str, data: Path, rounds: int, waiting: int) -> Woke
             team="rounds",
             task=str(rounds + _WARM),
         )
-        env = {"REDIS_URL": redis_url, "NAMESPACE": namespace, "DATA_DIR": str(data), "CROWD": str(waiting - 1)}
+        env = {
+            "REDIS_URL": redis_url,
+            "NAMESPACE": namespace,
+            "DATA_DIR": str(data),
+            "CROWD": str(waiting - 1),
+            "REQUESTS": "0",
+        }
         worker = await Process("bench.crowd", env).start()
         try:
             await worker.said("^waiting", within=120)

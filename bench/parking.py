@@ -43,7 +43,7 @@ class Place:
     async def worker(self, **env: str) -> Process:
         """A worker process that has announced its teams."""
         common = {"REDIS_URL": self.url, "NAMESPACE": self.namespace, "DATA_DIR": str(self._data)}
-        process = await Process("bench.worker", {**common, **env}).start()
+        process = await Process("bench.worker", {**common, "REQUESTS": "0", **env}).start()
         self.workers.append(process)
         await process.said(r"is ready")
         return process

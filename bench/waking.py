@@ -171,7 +171,7 @@ async def click(slack: LocalSlack, payload: Json) -> None:
 
 
 async def _worker(there: Town) -> Process:
-    process = await Process("bench.worker", {**there.agents, "DATA_DIR": str(there.data)}).start()
+    process = await Process("bench.worker", {**there.agents, "DATA_DIR": str(there.data), "REQUESTS": "0"}).start()
     there.processes.append(process)
     await process.said(r"is ready")
     return process
