@@ -21,14 +21,14 @@ demo: $(READY)
 
 # With LONG=1 what is left to chance is tried more often.
 test: $(READY)
-	$(BIN)/pytest -q -n 4 -m 'not alone'
+	$(BIN)/pytest -q -n 4 --dist worksteal -m 'not alone'
 	$(BIN)/pytest -q -m alone
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 4 -m 'not alone'
+	$(BIN)/pytest -q -n 4 --dist worksteal -m 'not alone'
 	$(BIN)/pytest -q -m alone
 
 format: $(READY)
