@@ -8,7 +8,8 @@ from typing import Final
 from planted.bug import Bug
 from planted.deciding import DECIDING
 from planted.drawing import DRAWING
+from planted.policy import POLICY
 from planted.running import RUNNING
 from planted.waiting import WAITING
 
-BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *WAITING, *RUNNING, *DRAWING)
+BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *POLICY, *WAITING, *RUNNING, *DRAWING)

@@ -1,0 +1,116 @@
+"""Bugs in the workspace's policy: what passes, what is asked, and under which rules."""
+
+from typing import Final
+
+from planted.bug import Bug
+
+_RULEBOOK = "tests/core/test_rulebook.py::"
+_IN_FORCE = "tests/bot/test_policy_in_force.py::"
+_AT_THE_GATE = "tests/agents/test_gate_policy.py::"
+_EDITS = "tests/core/test_edits_and_choices.py::"
+_CONDITIONS = "tests/core/test_conditions.py::"
+
+POLICY: Final = (
+    Bug(
+        "the mildest rule wins",
+        "R19",
+        "bot/core/rulebook.py",
+        "strictest = max(fitting,",
+        "strictest = min(fitting,",
+        (_RULEBOOK + "test_the_strictest_that_fits_wins_and_in_doubt_people_are_asked",),
+    ),
+    Bug(
+        "a condition that cannot be judged lets pass",
+        "R19",
+        "bot/core/rulebook.py",
+        "        if clause.effect is Effect.PASS:\n            return",
+        "        if False:\n            return",
+        (_AT_THE_GATE + "test_a_condition_that_cannot_be_judged_lets_nothing_pass",),
+    ),
+    Bug(
+        "a policy makes the quorum smaller",
+        "R11",
+        "bot/core/rulebook.py",
+        "quorum=max(terms.quorum or 1, rules.quorum)",
+        "quorum=terms.quorum or rules.quorum",
+        (_RULEBOOK + "test_a_policy_makes_a_channels_settings_stricter_and_never_milder",),
+    ),
+    Bug(
+        "high risk is approved by timeout",
+        "R23",
+        "bot/core/rulebook.py",
+        "if judgement.risk is Risk.HIGH and on_timeout is OnTimeout.APPROVE:",
+        "if False:",
+        (
+            _RULEBOOK + "test_high_risk_is_never_approved_by_timeout",
+            _IN_FORCE + "test_high_risk_is_not_approved_by_timeout_though_the_channel_says_so",
+        ),
+    ),
+    Bug(
+        "what the policy refuses is asked",
+        "R19",
+        "bot/flows.py",
+        "        if said.effect is Effect.REFUSE:\n",
+        "        if False:\n",
+        (_IN_FORCE + "test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record",),
+    ),
+    Bug(
+        "a refusal by policy is on record each time the run is rebuilt",
+        "R25",
+        "bot/flows.py",
+        "Change(events=(event,), lease=lease, once=AttemptId(wanted))",
+        "Change(events=(event,), lease=lease)",
+        (_IN_FORCE + "test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record",),
+    ),
+    Bug(
+        "a request that nobody could decide is asked",
+        "R10",
+        "bot/flows.py",
+        "    if nobody is not None:\n        raise _refused(Refusal.NOBODY_COULD, nobody)\n",
+        "",
+        (_IN_FORCE + "test_a_request_that_nobody_could_decide_is_refused_before_it_is_asked",),
+    ),
+    Bug(
+        "nobody looks into the policy",
+        "R19",
+        "bot/flows.py",
+        "rulebook.judge(await store.rulebook(), action, team_says)",
+        "rulebook.judge(rulebook.Rulebook(), action, team_says)",
+        (
+            _AT_THE_GATE + "test_what_the_policy_refuses_does_not_run_and_the_model_reads_by_which_rule",
+            _AT_THE_GATE + "test_the_stricter_of_team_and_policy_asks",
+        ),
+    ),
+    Bug(
+        "one of several may change the content",
+        "R11, R13",
+        "bot/core/deciding.py",
+        "        if request.rules.quorum > 1:\n            return Refusal.EDIT_NEEDS_ONE\n",
+        "",
+        (_EDITS + "test_where_several_must_approve_one_person_cannot_change_the_content",),
+    ),
+    Bug(
+        "other arguments come along with an approval",
+        "R13",
+        "bot/core/deciding.py",
+        "    if attempt.arguments:\n        return Refusal.NOT_OFFERED\n",
+        "",
+        (_EDITS + "test_other_arguments_do_not_come_along_with_another_verb",),
+    ),
+    Bug(
+        "a condition looks into a text of any length",
+        "R19",
+        "bot/core/conditions.py",
+        "if isinstance(side, str) and len(side) > LOOKED_AT:",
+        "if False:",
+        (_CONDITIONS + "test_an_argument_too_long_to_be_looked_at_cannot_be_judged",),
+    ),
+    Bug(
+        "capitals pass a condition by",
+        "R19",
+        "bot/core/conditions.py",
+        "        return part.casefold() in whole.casefold()\n",
+        "        return part in whole\n",
+        (_CONDITIONS + "test_a_condition_holds_or_does_not",),
+    ),
+)
