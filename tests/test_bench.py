@@ -11,7 +11,6 @@ from bench.recovery import Recovery
 pytest_plugins = ["tests.redis_server"]
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(180)
 async def test_the_tables_of_what_a_run_survives_are_printed_with_tiny_counts(
     redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
