@@ -30,10 +30,11 @@ class Hints(Protocol):
 
 async def keep(store: Store, queue: Queue, hints: Hints) -> None:
     """Do what is due to requests as its time comes, until cancelled."""
+    batch = _BATCH
     while True:
         hints.due.clear()
         try:
-            due, following, now = await store.due(_BATCH)
+            due, following, now = await store.due(batch)
             # At once: each waits for Redis a few times, and one after another they would be late together.
             settled = await asyncio.gather(*(_do(store, queue, r, now) for r in due), return_exceptions=True)
             for problem in settled:
@@ -44,8 +45,10 @@ async def keep(store: Store, queue: Queue, hints: Hints) -> None:
             await asyncio.sleep(1)
             continue
         if any(settled):
+            batch = _BATCH
             continue
-        if due:  # another process must settle these
+        if due:  # another process must settle these, and behind them may be some that this one can
+            batch = 2 * batch if len(due) == batch else batch
             await asyncio.sleep(1)
             continue
         sleep = min(_LONGEST_SLEEP, following - now) if following else _LONGEST_SLEEP
@@ -62,11 +65,15 @@ async def _do(store: Store, queue: Queue, request: RequestId, now: datetime) -> 
         settled = await flows.due(store, queue, request)
         late = settled.decision.at - settled.deadline if settled and settled.decision and settled.deadline else None
         if late is not None and late > LATE:
-            _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, late.seconds)
+            seconds = late.total_seconds()
+            _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, seconds)
         coming = None if settled is None else schedule.next_step(settled)
         return coming is None or coming.at > now
     except StoreUnavailable:
         raise
     except CountersignError as wrong:
         _log.error("Request %s is due and cannot be settled: %s", request, wrong)
+        return False
+    except Exception:
+        _log.exception("Request %s is due and cannot be settled; the others are.", request)
         return False

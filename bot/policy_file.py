@@ -136,14 +136,14 @@ def understand(text: str) -> Rulebook:
     try:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         plain = yaml.safe_load(text)
+        problems = [] if tree is None else [*_doubled(tree)]
     except yaml.MarkedYAMLError as wrong:
         line = wrong.problem_mark.line + 1 if wrong.problem_mark else 1
         raise WrongSettings([f"line {line}: this is not YAML ({wrong.problem})."]) from None
-    except (yaml.YAMLError, RecursionError) as wrong:
+    except (yaml.YAMLError, ValueError, RecursionError) as wrong:
         raise WrongSettings([f"line 1: this is not YAML ({type(wrong).__name__})."]) from None
     if tree is None or not isinstance(plain, dict):
         raise WrongSettings(["line 1: this is no policy; it begins with “version: 1”."])
-    problems = [*_doubled(tree)]
     try:
         policy = PolicyInFile.model_validate(plain)
     except ValidationError as wrong:

@@ -57,7 +57,7 @@ def _read(text: str) -> ast.expr:
 
 def _as_python(text: str) -> str:
     """The words of our own as operators, but not inside of quoted texts."""
-    parts = re.split(r"(\"[^\"]*\"|'[^']*')", text)
+    parts = re.split(r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')", text)
     for at in range(0, len(parts), 2):
         if "<<" in parts[at] or ">>" in parts[at]:
             raise ValueError("these operators only stand for our words")
@@ -184,7 +184,7 @@ def _within(part: Any, whole: Any) -> bool:
     if isinstance(whole, list):
         return any(_same(part, one) for one in whole)
     if isinstance(whole, dict):
-        return part in whole
+        return any(_same(part, key) for key in whole)
     raise CannotTell(f"nothing can be in a value of kind {type(whole).__name__}")
 
 

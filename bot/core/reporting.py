@@ -4,11 +4,13 @@ Web and workers share one Redis, which keeps their records apart by key. These r
 agents' keys so that nothing in it counts as a vote, an approval or somebody's name, whatever was written there.
 """
 
+import re
 from dataclasses import replace
 from typing import Final
 
+from bot.core import schedule
 from bot.core.events import Event, EventType
-from bot.core.requests import How, Request, Status, digest, request_id
+from bot.core.requests import Decision, How, Request, Status, digest, request_id
 
 ENDINGS: Final = frozenset({(Status.WITHDRAWN, How.RUN), (Status.EXPIRED, How.TIMEOUT)})
 """How a request may end without anybody's decision."""
@@ -29,6 +31,9 @@ _REPORTED: Final = frozenset(
     }
 )
 """What workers tell. A request that they settle must have one of those endings, and names nobody."""
+_OF_AN_END: Final = frozenset({"outcome", "how", "words", "digest", "waited", "late"})
+"""What an event says of such an ending; whatever else it says is not taken over."""
+_SPAN: Final = re.compile(r"-?[0-9]{1,10}\.[0-9]{3}")
 
 
 def ended_without_people(request: Request) -> bool:
@@ -40,8 +45,11 @@ def ended_without_people(request: Request) -> bool:
 def as_asked(request: Request) -> Request | None:
     """What the agents' record of a request says, and nothing that it cannot: undecided, or ended without people.
 
-    None if its words are not those that its id was made of: the content of a card does not change under it (R13).
+    None if its words are not those that its id was made of: the content of a card does not change under it (R13); or if
+    nobody could say when something is due to it.
     """
+    if request.created_at.tzinfo is None or (request.deadline is not None and request.deadline.tzinfo is None):
+        return None
     if request.id != request_id(request.run, request.question) or request.digest != digest(request.question):
         return None
     asked = Request(
@@ -56,6 +64,10 @@ def as_asked(request: Request) -> Request | None:
         created_at=request.created_at,
         deadline=request.deadline,
     )
+    try:
+        schedule.next_step(asked)
+    except (ValueError, OverflowError):  # quiet hours that never end, times that no calendar has
+        return None
     return _ended_like(asked, request)
 
 
@@ -68,7 +80,7 @@ def _ended_like(request: Request, other: Request) -> Request:
     decision = other.decision
     if decision is None or not ended_without_people(other):
         return request
-    bare = replace(decision, by=(), attempt=None, arguments="", chosen=())
+    bare = Decision(decision.outcome, decision.how, decision.at, words=decision.words)
     return replace(request, status=decision.outcome, decision=bare)
 
 
@@ -77,8 +89,9 @@ def reported(event: Event) -> Event:
     if event.type in _REPORTED and (event.user is None or event.type is EventType.RUN_QUEUED):
         if event.type is not EventType.REQUEST_DECIDED:
             return event
-        if (event.data.get("outcome"), event.data.get("how")) in ENDINGS:
-            return event
+        spans = [event.data[name] for name in ("waited", "late") if name in event.data]
+        if (event.data.get("outcome"), event.data.get("how")) in ENDINGS and all(map(_SPAN.fullmatch, spans)):
+            return replace(event, data={name: said for name, said in event.data.items() if name in _OF_AN_END})
     return Event(
         EventType.REPORT_REFUSED,
         event.at,

@@ -4,14 +4,13 @@ from datetime import datetime
 from typing import Final
 
 from bot.core.deciding import Attempt, why_refused
-from bot.core.ids import AttemptId, Digest
+from bot.core.ids import AttemptId
 from bot.core.people import Actor
 from bot.core.refusals import Refusal
 from bot.core.requests import Request
 
 _ABOUT_THE_ANSWER: Final = frozenset(
     {
-        Refusal.OTHER_CONTENT,
         Refusal.NOT_OFFERED,
         Refusal.NO_WORDS,
         Refusal.TOO_LONG,
@@ -29,6 +28,6 @@ def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
     if any((vote.workspace, vote.user) == (actor.workspace, actor.user) for vote in request.votes):
         return False
     # An answer that holds nothing: it never gets further than what is asked about who and when.
-    nothing = Attempt(AttemptId(""), actor, request.question.offers[0], Digest(""))
+    nothing = Attempt(AttemptId(""), actor, request.question.offers[0], request.digest)
     refusal = why_refused(request, nothing, now)
     return refusal is None or refusal in _ABOUT_THE_ANSWER

@@ -42,7 +42,10 @@ def read_request(ours: bytes | None, asked: bytes | None) -> tuple[Request, int]
     told = REQUESTS.read(asked)[0]
     believed = reporting.as_asked(told)
     if believed is None:
-        raise UnknownSchema(f"Request {told.id} does not have the words that it was asked with. It was left as it is.")
+        raise UnknownSchema(
+            f"Request {told.id} does not have the words that it was asked with, or says nothing of when. "
+            "It was left as it is."
+        )
     if believed.status is not told.status:
         _log.error(
             "The agents' record of request %s says that it was %s. Only people can do that; it still waits for them.",

@@ -97,6 +97,8 @@ def policy(*rules: str) -> str:
         ("- a", "line 1: this is no policy"),
         ("version: 2", "line 1: version"),
         ("version: 1\n  rules: {", "line 2: this is not YAML"),
+        ("version: 1\nrules: &a [*a]", "this is not YAML (RecursionError)"),
+        ("version: 1\nrules: [{name: 2024-99-99, then: pass}]", "this is not YAML (ValueError)"),
         ("version: 1\nrules: []\nrules: []", "line 3: “rules” stands here twice"),
         (
             policy("name: a, then: pass, tool: x", "name: b, then: ask, tool: x"),

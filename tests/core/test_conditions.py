@@ -17,6 +17,8 @@ CALL = {
     "rows": [{"id": 7}, {"id": 9}],
     "query": "DROP TABLE users",
     "note": None,
+    "said": 'a" like b',
+    "headers": {"authorization": "x"},
 }
 
 
@@ -35,6 +37,10 @@ CALL = {
         ('query like "drop*users"', True),
         ('query like "drop*users*orders"', False),
         ("'contains' == 'contains'", True),
+        (r'said == "a\" like b"', True),
+        (r'said == "a\" true"', False),
+        ("headers contains 'Authorization'", True),
+        ("headers contains rows", False),
         ("note == none", True),
         ("to.vip == false", True),
         ("amount == -1", False),

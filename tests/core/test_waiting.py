@@ -1,10 +1,13 @@
 """Which requests wait for whom: judged by the rule that judges the answer."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.core.deciding import decide
 from bot.core.ids import UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers
+from bot.core.refusals import Refusal
 from bot.core.requests import Question, Verb
 from bot.core.settling import withdraw
 from bot.core.waiting import waits_for
@@ -71,3 +74,13 @@ def test_what_is_settled_or_out_of_time_waits_for_nobody() -> None:
     assert not waits_for(withdraw(waits, NOW, "the run ended").request, somebody(), NOW)
     assert waits_for(waits, somebody(), later(minutes=59))
     assert not waits_for(waits, somebody(), later(hours=1))
+
+
+def test_it_does_not_wait_for_a_stand_in_once_the_one_they_stand_for_has_answered() -> None:
+    """R11: each place counts once; what the list shows would be refused."""
+    waits = request(quorum=2)
+    stand_in = somebody(DAVE, stands_for=(somebody(BOB),))
+    assert waits_for(waits, stand_in, NOW)
+    voted = decide(waits, attempt(waits, BOB), NOW).request
+    assert not waits_for(voted, stand_in, NOW)
+    assert decide(voted, replace(attempt(voted, DAVE), actor=stand_in), NOW).refusal is Refusal.SEAT_TAKEN

@@ -7,11 +7,14 @@ from datetime import timedelta
 import pytest
 
 from bot import deadlines, flows
+from bot.core import reporting
 from bot.core.errors import UnknownSchema
 from bot.core.events import Event, EventType
 from bot.core.policy import ChannelSettings, OnTimeout
 from bot.core.ports import Change, Put
+from bot.core.quiet import Quiet
 from bot.core.requests import Decision, How, Request, Status, Vote
+from bot.core.standing import PermissionId, Scope, Standing
 from bot.store.outbox import Outbox
 from bot.store.sides import REQUESTS
 from bot.store.store import EVENTS
@@ -156,3 +159,59 @@ async def test_a_report_comes_before_what_web_does_after_it_and_a_forged_one_cou
     assert events[6] == mine
     assert not any(event.user for event in events[:6])
     assert await sides.admin.xlen(sides.web.keys.reports) == 0
+
+
+async def test_an_ending_by_the_agents_names_nobody_and_nothing_that_was_allowed(sides: Sides) -> None:
+    """R9"""
+    made = await asked(sides)
+    standing = Standing(PermissionId("pforged"), Scope.TOOL, made.created_at + timedelta(days=1))
+    gone = Decision(Status.WITHDRAWN, How.RUN, made.created_at, instead_of=(BOB,), standing=standing)
+    await write(sides, replace(made, status=Status.WITHDRAWN, decision=gone), 9)
+    assert (await read(sides, made)).decision == Decision(Status.WITHDRAWN, How.RUN, made.created_at)
+
+
+async def test_a_report_of_an_ending_says_what_ended_and_nothing_else(sides: Sides) -> None:
+    """R9, R25"""
+    now = await sides.agents.now()
+    ended = {"outcome": "withdrawn", "how": "run", "words": "", "digest": "d", "waited": "1.250"}
+    forged = {"instead_of": str(BOB), "permission": "pforged", "edited": "x", "chosen": "y"}
+    assert reporting.reported(Event(EventType.REQUEST_DECIDED, now, data={**ended, **forged})).data == ended
+    late = reporting.reported(Event(EventType.REQUEST_DECIDED, now, data={**ended, "late": "x"}))
+    assert late.type is EventType.REPORT_REFUSED
+
+
+@pytest.mark.parametrize("forged", ["quiet hours that never end", "a deadline without a zone"])
+async def test_a_record_that_cannot_be_dated_stops_nobody(sides: Sides, forged: str) -> None:
+    """R4: web would end, and at each start again."""
+    made = await asked(sides, timedelta(minutes=1), remind_after=timedelta(minutes=5))
+    assert made.deadline is not None
+    without_end = Quiet("UTC", None, None, frozenset(range(7)))
+    wrong = (
+        replace(made, deadline=made.deadline.replace(tzinfo=None))
+        if "deadline" in forged
+        else replace(made, rules=replace(made.rules, quiet=without_end))
+    )
+    await write(sides, wrong, 9)
+    await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1})
+    assert not await deadlines._do(sides.web, NoQueue(), made.id, await sides.web.now())
+    with pytest.raises(UnknownSchema, match="says nothing of when"):
+        await sides.web.request(made.id)
+
+
+async def test_reminders_that_only_web_may_send_keep_no_worker_from_a_deadline(sides: Sides, wakeups: Wakeups) -> None:
+    """R4: while web is away a hundred of them are due before it."""
+    now = await sides.agents.now()
+    for number in range(100):
+        waits = question(f"Draft {number}", asked=number)
+        forgotten = request(
+            now - timedelta(minutes=30), asked=waits, remind_after=timedelta(minutes=5), on_timeout=OnTimeout.WAIT
+        )
+        await sides.agents.commit(Change(requests=(Put(forgotten, 0),)))
+    over = await asked(sides, timedelta(minutes=65))
+    await sides.agents.client.zadd(sides.agents.keys.pending, {over.id: (now.timestamp() - 60) * 1000})
+    keeping = asyncio.create_task(deadlines.keep(sides.agents, NoQueue(), wakeups))
+    async with asyncio.timeout(10):
+        while (await read(sides, over)).status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
+            await asyncio.sleep(0.05)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
