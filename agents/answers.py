@@ -112,11 +112,6 @@ def again(request: Request) -> str:
     return f"{answer(request)}\n{wording.AGAIN}"
 
 
-def spent(request: Request) -> str:
-    """For a second action on one approval."""
-    return f"DECISION: {wording.SPENT.title} (request {request.id})\n{wording.SPENT.facts}\n{wording.SPENT.then}"
-
-
 def refused(tool: str, why: str) -> str:
     """For a call that the team's policy refused; `why` is the policy's own sentence."""
     text = wording.REFUSED

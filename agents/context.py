@@ -19,7 +19,7 @@ from agents.conversation import GO_ON
 from agents.demo_model import DemoModel, Script
 from agents.doubts import Doubts
 from agents.executors import GatedExecutor, approval_func
-from agents.gate import Gate, Renderer
+from agents.gate import Gate
 from agents.human import Desk, Human, Reviewer
 from agents.journal import Entry, RunJournal, effect
 from agents.journaled_model import JournaledModel
@@ -27,6 +27,7 @@ from agents.modes import IsTermination, Mode, Policy, says_terminate
 from agents.patience import patiently
 from agents.policies import Ask
 from agents.proxy import REPLIES, HumanProxy
+from agents.showing import Renderer
 from agents.toolbox import Offered
 from agents.tools import JournaledTools, Rules
 from agents.usage import Budget

@@ -152,7 +152,7 @@ class FallbackModel(WrappedModel):
         return sorted(fit, key=lambda choice: max(self._rests.get(choice.name, 0) - now, 0))
 
     def _taken(self, attempts: "_Attempts", choice: Choice, result: CreateResult) -> Answer | None:
-        answer = Answer.of(result, by=choice.name, instead_of=attempts.asked)
+        answer = Answer.of(result, by=choice.name, instead_of=[*attempts.asked])
         self._rests.pop(choice.name, None)
         if isinstance(result.content, str) and not result.content.strip():
             attempts.empty = attempts.empty or answer

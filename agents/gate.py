@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -18,6 +18,7 @@ from agents.human import Desk
 from agents.journal import Entry, RunJournal
 from agents.patience import patiently
 from agents.policies import Ask, Proposal, Tier, Verdict, judge
+from agents.showing import Renderer, shown
 from agents.twins import Twins
 from bot import flows
 from bot.core.calls import LONGEST_ARGUMENTS, Call, canonical, is_canonical
@@ -32,9 +33,6 @@ T = TypeVar("T")
 LONGEST_RECORDED: Final = 3000
 """Characters of arguments in the record of a call that nobody was asked about; the digest is that of all of them."""
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
-
-Renderer = Callable[[dict[str, Any]], str]
-"""Draws the arguments, without their secrets, as people read them best. It is quick, and the same for the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,6 @@ class Gate:
         self._give_up = give_up
         self._twins: dict[Digest, Twins] = {}
         self._refused: dict[tuple[str, str], str] = {}
-        self._spent: set[RequestId] = set()
         self._asked_before: defaultdict[Digest, list[int]] = defaultdict(list)
         self._numbers = 0
         for value in (*journal.recorded("gate"), *journal.recorded("asks")):
@@ -153,15 +150,15 @@ class Gate:
             await self._tell(permit.wanted, permit.key, passed=True, why=permit.why)
 
     async def _tell(self, wanted: Wanted, key: str, *, passed: bool, why: str) -> None:
-        shown = json.dumps(hide_in(json.loads(wanted.arguments), wanted.hide)[0], ensure_ascii=False)
-        cut = len(shown) > LONGEST_RECORDED
+        told = json.dumps(hide_in(json.loads(wanted.arguments), wanted.hide)[0], ensure_ascii=False)
+        cut = len(told) > LONGEST_RECORDED
         await self._stored(
             flows.judged,
             self._lease,
             wanted.agent,
             wanted.tool,
             passed=passed,
-            arguments=f"{shown[:LONGEST_RECORDED]}… ({len(shown):,} characters)" if cut else shown,
+            arguments=f"{told[:LONGEST_RECORDED]}… ({len(told):,} characters)" if cut else told,
             digest=wanted.same,
             why=why,
             once=AttemptId(digest_of(self._run.id, key)[:32]),
@@ -177,7 +174,7 @@ class Gate:
             said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
             verdict = Verdict(said.effect, f"The workspace's policy, rule “{said.clause}”. {said.why}".strip())
-        return {"tier": said.effect, "why": verdict.why}
+        return {"tier": said.effect, "why": verdict.why if verdict.tier is said.effect else ""}
 
     async def _stored(self, verb: Callable[..., Awaitable[T]], *what: Any, **more: Any) -> T:
         try:
@@ -211,11 +208,21 @@ class Gate:
             self._refused[place] = question.content
             return Denial(answers.answer(request), request)
         self._refused.pop(place, None)
-        if request.id in self._spent:
-            return Denial(answers.spent(request), request)
-        self._spent.add(request.id)
-        edited = request.status is Status.EDITED
-        return Permit(wanted, key, request.decision.arguments if edited else wanted.arguments, request)
+        if request.status is not Status.EDITED:
+            return Permit(wanted, key, wanted.arguments, request)
+        changed = replace(wanted, arguments=request.decision.arguments)
+        return await self._refused_as_changed(changed, f"{key}/changed", request) or Permit(
+            wanted, key, changed.arguments, request
+        )
+
+    async def _refused_as_changed(self, changed: Wanted, key: str, request: Request) -> Denial | None:
+        """What a reviewer made of a call passes the gate too: nobody edits it past a policy (R19)."""
+        found = self._journal.found(key)
+        entry = await self._note(key, await self._verdict(changed)) if found is None else json.loads(found.value)
+        if Tier(entry["tier"]) is not Tier.REFUSE:
+            return None
+        await self._tell(changed, key, passed=False, why=entry["why"])
+        return Denial(answers.refused(changed.tool, entry["why"]), request)
 
     async def _was_asked(self, question: Question) -> bool:
         try:
@@ -229,7 +236,7 @@ class Gate:
 
     def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
         call = _call(wanted)
-        content, problem = _content(wanted)
+        content, problem = shown(wanted.arguments, wanted.hide, wanted.show)
         return Question(
             wanted.agent,
             entry["asked"],
@@ -280,18 +287,3 @@ def _allowed(request: Request) -> tuple[str, str] | None:
 def _call(wanted: Wanted) -> Call:
     hidden = hide_in(json.loads(wanted.arguments), wanted.hide)[1]
     return Call(wanted.tool, wanted.arguments, wanted.schema, hidden)
-
-
-def _content(wanted: Wanted) -> tuple[str, str]:
-    """What people read, and what went wrong with it. Only what is not secret is drawn."""
-    shown: dict[str, Any] = hide_in(json.loads(wanted.arguments), wanted.hide)[0]
-    plain = json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False)
-    if wanted.show is None:
-        return plain, ""
-    try:
-        drawn = wanted.show(shown)
-    except Exception as error:
-        return plain, f"The tool's own view failed ({type(error).__name__}), so its arguments are shown as they are."
-    if not isinstance(drawn, str) or not drawn.strip():
-        return plain, "The tool's own view shows nothing, so its arguments are shown as they are."
-    return drawn, ""

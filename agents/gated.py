@@ -12,8 +12,8 @@ from autogen_core.tools import FunctionTool
 from pydantic import ValidationError
 
 from agents.context import current_run
-from agents.gate import Renderer
 from agents.policies import Ask
+from agents.showing import Renderer
 from agents.tools import Rules
 from bot.core.errors import ActionFailed
 

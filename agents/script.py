@@ -32,6 +32,7 @@ from bot.core.errors import LeaseLost, NotFound
 from bot.core.ids import ChannelId, RequestId, RunId, UserId
 from bot.core.runs import Run
 from bot.settings import WorkerSettings, read
+from bot.store.answers import RedisAnswers
 from bot.store.confirming import Replicas
 from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
@@ -86,6 +87,7 @@ async def run_here(
         replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
         store = Store(client, settings.namespace, replicas, Side.AGENTS)
         await store.check()
+        model = model or load_model(settings.model_config_file, answers=RedisAnswers(store))
         if again is None:
             run = await flows.start_by_script(
                 store,
@@ -106,7 +108,7 @@ async def run_here(
                 wakeups=wakeups,
                 journal=RedisJournal(store),
                 teams=Teams({run.team: Team(run.team, "", build, conclude)}, {}),
-                model=model or load_model(settings.model_config_file),
+                model=model,
                 settings=settings.model_copy(update={"park_after": _NEVER}),
                 stop=stop,
                 script=run.id,

@@ -18,9 +18,10 @@ from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
 from agents import answers
-from agents.gate import Denial, Gate, Permit, Renderer, Wanted, written
+from agents.gate import Denial, Gate, Permit, Wanted, written
 from agents.journal import RunJournal
 from agents.policies import Ask, named
+from agents.showing import Renderer
 from agents.toolbox import (
     ARGUMENT,
     AsksItself,
@@ -101,8 +102,8 @@ class JournaledTools(Workbench):
             self._tools = tools
         else:
             listed = [as_tool(tool) for tool in tools]
-            self._check([tool.name for tool in listed])
             self._own = {tool.name: tool for tool in listed}
+            self._check([tool.name for tool in listed])
             self._tools = Listed(listed)
 
     @property
@@ -116,6 +117,12 @@ class JournaledTools(Workbench):
             raise WrongTeam(
                 f"The agent “{self._agent}” has two tools of the name “{twice[0]}”, so nobody could say which one was "
                 "approved. Nothing was done; give one of them another name."
+            )
+        asking = {name for name, tool in self._own.items() if isinstance(tool, AsksItself)}
+        if judged := sorted(self._rules.names() & asking):
+            raise WrongTeam(
+                f"The rules for the tools of “{self._agent}” name “{judged[0]}”, which asks people itself, by rules of "
+                "its own, so they would not count. Nothing was done; give the rule to the tool itself."
             )
         if missing := sorted(self._rules.names() - set(names)):
             raise WrongTeam(

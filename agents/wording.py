@@ -159,55 +159,16 @@ _CHOICE: Final[dict[Outcome, Text]] = {
         "Do next: nothing that needed a choice.\nDo not: choose an option yourself. Silence is not consent.",
     ),
 }
-_TURN: Final[dict[Outcome, Text]] = {
-    Status.APPROVED: Text(
-        "GO ON",
-        "The conversation was let go on by {by} at {at}; nothing was added.",
-        "Do next: go on with the task.\nDo not: take this as the approval of anything that was proposed.",
-    ),
-    "approved by timeout": Text(
-        "GO ON, NOBODY ANSWERED",
-        "Nobody answered until {at}. This channel's settings say that the conversation then goes on.",
-        "Do next: go on with the task.\nDo not: take this as the approval of anything that was proposed.",
-    ),
-    Status.ANSWERED: Text(
-        "GO ON WITH THESE WORDS",
-        "Answered by {by} at {at}; the words are the next message of the conversation.",
-        "Do next: answer the words.\nDo not: take them as the approval of anything that needs one.",
-    ),
-    Status.REJECTED: Text(
-        "STOPPED",
-        "The conversation was stopped by {by} at {at}.",
-        "Do next: nothing more; at most say in a sentence where it ended.\n" + _NOT_ALLOWED,
-    ),
-    Status.EXPIRED: Text(
-        "STOPPED, NOBODY ANSWERED",
-        "Nobody answered until {at}, so the conversation ends. This is not a rejection: nobody has decided.",
-        "Do next: nothing more; at most say in a sentence that nobody answered in time.\n" + _NOT_ALLOWED,
-    ),
-    Status.WITHDRAWN: Text(
-        "STOPPED, WITHDRAWN",
-        "The question whether to go on was taken back at {at} before anybody decided.",
-        "Do next: nothing more.\n" + _NOT_ALLOWED,
-    ),
-}
-
 TEXTS: Final[dict[Kind, dict[Outcome, Text]]] = {
     Kind.MESSAGE: _MESSAGE,
     Kind.TOOL: _action("call"),
     Kind.CODE: _action("code"),
     Kind.CHOICE: _CHOICE,
-    Kind.TURN: _TURN,
 }
 REFUSED: Final = Text(
     "REFUSED BY POLICY",
     "The rules of this team do not allow this call of {tool}. It did not run, and nobody was asked.",
     _SAY_IT + _NOT_ALLOWED,
-)
-SPENT: Final = Text(
-    "APPROVAL USED UP",
-    "This approval was for one action, which was done already. Nothing was done again.",
-    "Do next: if it is needed once more, ask for it once more.\nDo not: go on as if it had been done twice.",
 )
 AGAIN: Final = (
     "Exactly this was decided in this run already, so nobody was asked again; asking once more changes nothing."

@@ -25,12 +25,18 @@ AIM: Final = 1500
 KINDS: Final = {
     "run": "run and request",
     "request": "run and request",
+    "asked": "run and request",
     "journal": "journal",
     "events": "events",
+    "reports": "events",
+    "audit": "the record",
     "message": "Slack messages and their index",
     "ts": "Slack messages and their index",
     "lease": "lease and indexes",
     "pending": "lease and indexes",
+    "waits": "lease and indexes",
+    "waits_not": "lease and indexes",
+    "runs": "lease and indexes",
     "parked": "lease and indexes",
 }
 _FEW: Final = 5

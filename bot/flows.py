@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from bot.core import deciding, permissions, policy, requests, rulebook, runs, schedule, settling
-from bot.core.calls import Call
+from bot.core.calls import Call, is_canonical
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, GivenUp, InvalidInput, LeaseLost, NotFound, Refused, StoreUnavailable
 from bot.core.events import Event, EventType
@@ -233,7 +233,7 @@ async def decide(
         seen = seen or await store.request(request)
         if seen is None:
             raise NotFound(Refusal.UNKNOWN.value)
-        step = deciding.decide(seen.value, attempt, seen.now)
+        step = deciding.decide(seen.value, attempt, seen.now, await _outgrown(store, seen.value, attempt))
         if not step.changes:
             if not await store.confirm(seen):
                 seen = None
@@ -250,6 +250,20 @@ async def decide(
             return step.request
         seen = None
     raise _too_many_tries()
+
+
+async def _outgrown(store: Store, request: Request, attempt: Attempt) -> bool:
+    """Whether the policy refuses the changed call, or lets others decide on it than on what was asked (R19)."""
+    call = request.question.call
+    if attempt.verb is not requests.Verb.EDIT or call is None or not is_canonical(attempt.arguments):
+        return False
+    run = await store.run(request.run)
+    if run is None:
+        return True
+    changed = replace(call, arguments=attempt.arguments)
+    said = await judge(store, run.value, request.question.agent, changed, Effect.ASK)
+    others = said.clause != request.rules.clause and said.terms.reviewers not in (None, request.rules.reviewers)
+    return said.effect is Effect.REFUSE or (said.terms.quorum or 1) > request.rules.quorum or others
 
 
 async def expire(store: Store, queue: Queue, request: RequestId) -> Request | None:

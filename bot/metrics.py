@@ -71,14 +71,23 @@ def happened(event: Event) -> None:
     if event.type is EventType.REQUEST_DECIDED:
         outcome = event.data.get("outcome", "")
         _REQUESTS.labels(outcome, event.data.get("how", "")).inc()
-        if "waited" in event.data:
-            _SECONDS.labels(outcome).observe(float(event.data["waited"]))
-        if float(event.data.get("late", 0)) > LATE:
+        if (waited := _seconds(event, "waited")) is not None:
+            _SECONDS.labels(outcome).observe(waited)
+        if (_seconds(event, "late") or 0) > LATE:
             repaired(Repair.DEADLINE_MISSED)
     elif event.type is EventType.ATTEMPT_REFUSED:
         _REFUSED.labels(event.data.get("refusal", "")).inc()
     elif event.type in _ENDS:
         _RUNS.labels(_ENDS[event.type]).inc()
+
+
+def _seconds(event: Event, name: str) -> float | None:
+    """What the event says; None if that is no number: workers report some of these."""
+    try:
+        found = float(event.data[name])
+    except (KeyError, ValueError):
+        return None
+    return found if math.isfinite(found) else None
 
 
 @asynccontextmanager

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:  # whoever read it has enough
         sys.stderr.close()
         return 0
-    except (CountersignError, OSError) as wrong:
+    except (CountersignError, OSError, ValueError) as wrong:
         print(wrong, file=sys.stderr)
         return 2
 

@@ -6,13 +6,15 @@ change, and its decision is there when an event tells of it. So the same event m
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
 from bot.core.events import EventType
 from bot.core.ids import digest_of
+from bot.core.people import Reviewers
+from bot.core.policy import Rules
 from bot.core.requests import Request
 from bot.core.secrets import hide, hide_in
 
@@ -25,6 +27,7 @@ _OUTCOMES: Final = {
     EventType.SETTINGS_REFUSED: "refused",
     EventType.STOP_REFUSED: "refused",
     EventType.CALL_REFUSED: "refused",
+    EventType.REPORT_REFUSED: "refused",
     EventType.CALL_PASSED: "passed",
     EventType.CARD_NOT_POSTED: "failed",
     EventType.RUN_FAILED: "failed",
@@ -47,13 +50,13 @@ def entry_of(event: str, raw: bytes, request: Request | None) -> dict[str, Any] 
         **{key: told[key] for key in _KNOWN if key not in ("type", "data") and told[key] is not None},
         "type": kind,
         "data": data,
-        "outcome": data.get("outcome") or _OUTCOMES.get(kind, kind),
+        "outcome": (data.get("outcome") if kind == EventType.REQUEST_DECIDED else None) or _OUTCOMES.get(kind, kind),
     }
     if request is None and told["request"] is not None:
         entry["what"] = {"gone": "the request is not stored any more"}
     if request is not None:
         entry["what"] = _what(request, whole=kind == EventType.REQUEST_ASKED)
-        entry["rules"] = plain(request.rules)
+        entry["rules"] = plain(_rules_at(request, told["at"]))
         if kind == EventType.REQUEST_DECIDED:
             entry["decision"] = _decision(request)
     return entry
@@ -110,6 +113,19 @@ def _what(request: Request, whole: bool) -> dict[str, Any]:
         if getattr(question, name):
             what[name] = plain(getattr(question, name))
     return what
+
+
+def _rules_at(request: Request, at: str | None) -> Rules:
+    """The rules as they were then: who joined by a later step of the escalation was not among the reviewers yet."""
+    try:
+        then = datetime.fromisoformat(at or "")
+        later = [step.joined for step in request.raised if step.at > then]
+    except (ValueError, TypeError):
+        return request.rules
+    reviewers = request.rules.reviewers
+    for joined in later:
+        reviewers = Reviewers(reviewers.users - joined.users, reviewers.groups - joined.groups)
+    return replace(request.rules, reviewers=reviewers)
 
 
 def _decision(request: Request) -> dict[str, Any]:

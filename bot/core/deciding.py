@@ -41,7 +41,7 @@ class Attempt:
     break_glass: bool = False
 
 
-def decide(request: Request, attempt: Attempt, now: datetime) -> Step:
+def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = False) -> Step:
     """What an attempt does to a request: a vote, the decision, or a refusal; always an event, unless it is a repeat.
 
     The one place where the approver's identity, the content and the deadline are checked. A repeat of an attempt
@@ -50,6 +50,8 @@ def decide(request: Request, attempt: Attempt, now: datetime) -> Step:
     if _counted(request, attempt):
         return Step(request)
     refusal = why_refused(request, attempt, now)
+    if refusal is None and outgrown:
+        refusal = Refusal.EDIT_UNDER_ANOTHER_RULE
     if refusal is not None:
         return Step(request, (_refused(request, attempt, refusal, now),), refusal)
     if attempt.verb in _VOTES:

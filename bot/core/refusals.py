@@ -35,6 +35,10 @@ class Refusal(StrEnum):
         "This request needs {what} approvals of the same content, so one person cannot change it. Nothing was decided; "
         "please reject it with a reason, or answer with what should change."
     )
+    EDIT_UNDER_ANOTHER_RULE = (
+        "With what you changed, another rule of the workspace's policy holds. Nothing was decided; please answer with "
+        "what should change, so that it is asked anew."
+    )
     NOT_ARGUMENTS = "What you changed is no longer a call that could be made. Nothing was decided; please try again."
     NOTHING_CHANGED = "You changed nothing, so nothing was counted. To approve it as it is, use Approve."
     NO_STANDING_HERE = (

@@ -1,6 +1,6 @@
 """The life of a request: one question to people, decided once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -18,6 +18,7 @@ from bot.core.ids import (
     digest_of,
     short_name,
 )
+from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout, Rules
 from bot.core.refusals import Refusal
 from bot.core.secrets import hide
@@ -123,6 +124,8 @@ class Raised:
 
     number: int
     at: datetime
+    joined: Reviewers = field(default_factory=Reviewers)
+    """Who may decide since then and could not before."""
 
 
 @dataclass(frozen=True, slots=True)

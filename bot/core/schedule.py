@@ -141,10 +141,12 @@ def _raise(request: Request, now: datetime) -> Step:
         after = replace(after, raised=(*after.raised, Raised(last, now)))
     if last is None:
         return Step(request)
+    before = request.rules.reviewers
+    joined = Reviewers(reviewers.users - before.users, reviewers.groups - before.groups)
     raised = replace(
         request,
         rules=replace(request.rules, reviewers=reviewers),
-        raised=(*request.raised, Raised(last, now)),
+        raised=(*request.raised, Raised(last, now, joined)),
     )
     told = event(
         EventType.REQUEST_ESCALATED,

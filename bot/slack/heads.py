@@ -42,6 +42,8 @@ async def keep(
                 pause = SOON
         except StoreUnavailable as away:
             _log.warning("%s The head of the record is posted when it is back.", away)
+        except ValueError as damaged:
+            _log.error("The head of the record cannot be posted: %s", damaged)
         except CannotPost as refused:
             _log.error("Slack refuses the head of the record in %s (%s).", channel, refused)
         await sleep(pause.total_seconds())

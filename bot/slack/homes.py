@@ -138,6 +138,10 @@ class Homes:
         unknown = tuple(group for group, users in zip(asked, members, strict=True) if users is None)
         mine = [group for group, users in zip(asked, members, strict=True) if users and user in users]
         actor = await self._directory.actor(workspace, user, mine)
+        absences = await self._store.absences()
+        behind = absences.value.behind(workspace, user, absences.now)
+        described = await asyncio.gather(*(self._directory.actor(workspace, u, asked) for u in behind))
+        actor = replace(actor, stands_for=tuple(described))
         return Reader(actor, await self._store.now(), self._store, self.overview, self._link, unknown)
 
     async def _publish(self, user: UserId, view: dict[str, Any]) -> bool:
@@ -190,6 +194,8 @@ class Homes:
                     groups |= request.rules.reviewers.groups
             for users in await asyncio.gather(*(self._directory.members(group) for group in groups)):
                 people |= users or set()
+            absences = await self._store.absences()
+            people |= {a.stand_in for a in absences.value.people if a.user in people and absences.now < a.until}
             for user in live & people:
                 self._again(user)
         except CountersignError as wrong:
@@ -210,7 +216,8 @@ async def waiting(reader: Reader) -> list[Block]:
         return home.waiting(Listed((), {}, 0), known=False)
     if why_nobody(actor, actor.workspace) is not None:
         return []
-    names: list[UserId | GroupId | ChannelId] = [actor.user, *sorted(actor.groups or ())]
+    seats = (actor, *actor.stands_for)
+    names: list[UserId | GroupId | ChannelId] = sorted({n for s in seats for n in (s.user, *(s.groups or ()))})
 
     def fits(request: Request) -> bool:
         return waits_for(request, actor, reader.now)

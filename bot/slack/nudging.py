@@ -31,7 +31,8 @@ async def nudge(
     shown = {request.rules.approvals_channel}
     for raised in request.raised:
         channel = schedule.place_of(request, raised)
-        if channel in shown or not await _raised_card(poster, store, request, raised, drawing):
+        has_card = channel not in shown and await _raised_card(poster, store, request, raised, drawing)
+        if not has_card or request.status is not Status.PENDING:  # the reply may stand since Slack refused the card
             await _reply(
                 poster,
                 request,

@@ -286,15 +286,24 @@ class Scribe:
         post: Callable[[str, Place], Awaitable[Message | None]] = lambda n, place: self._poster.show(  # noqa: E731
             n, place, drawing, request=request.id, post=pending
         )
+        problem = ""
         try:
             card = await post(name, Place(request.rules.approvals_channel))
         except CannotPost as refused:
-            problem = str(refused)
+            card, problem = None, str(refused)
             told = await self._store.message(f"unposted/{request.id}")
             await self._note(f"unposted/{request.id}", root, cards.not_posted_note(request, problem))
             if told is None:
                 await self._record_unposted(request, problem)
-            card = await post(f"{name}/instead", Place(root.channel, root.ts))
+        # Slack may have refused the card once and take it now: what stands instead is settled with it.
+        instead = await self._poster.show(
+            f"{name}/instead",
+            Place(root.channel, root.ts),
+            drawing,
+            request=request.id,
+            post=pending and bool(problem),
+        )
+        card = card or instead
         if card is not None and pending and content.needs_file(request):
             filename, whole = content.file_of(request)
             thread = Place(card.channel, card.thread or card.ts)

@@ -5,6 +5,7 @@ Slack's ids tell by their first letter what they name (U W, S, C G D), so one fa
 
 from typing import Final
 
+from bot.core import schedule
 from bot.core.ids import ChannelId, GroupId, UserId
 from bot.core.requests import Request
 
@@ -41,7 +42,8 @@ def _named(request: Request) -> set[Name]:
 
 
 def _places(request: Request) -> set[Name]:
-    return {request.channel, request.rules.approvals_channel}
+    raised = (schedule.place_of(request, step) for step in request.raised)
+    return {request.channel, request.rules.approvals_channel, *raised}
 
 
 def _not_for(request: Request) -> set[Name]:

@@ -13,7 +13,8 @@ from typing import Final
 from bot.core.chain import START, Head, Kept, read_head
 from bot.core.errors import UnknownSchema
 from bot.store.packing import unpack
-from bot.store.store import Store, from_ms, ms, reaching
+from bot.store.reports import read_event
+from bot.store.store import EVENTS, Store, from_ms, ms, reaching
 
 KEPT_HEAD: Final = timedelta(days=30)
 """How long it is known which head was the first of a day."""
@@ -57,7 +58,7 @@ class Ledger:
         flat = [entry for batch in batches for entry in batch]
         if flat and isinstance(flat[0], list):  # RESP3 has one list more
             flat = [entry for inner in flat for entry in inner]
-        return [(entry.decode(), _told(fields.get(b"event", b""))) for entry, fields in flat]
+        return [(entry.decode(), _told(entry, fields)) for entry, fields in flat]
 
     async def append(self, after: Position, made: Sequence[tuple[str, Kept | None]]) -> str:
         """`done`, or nothing changed: `moved` if the head is another one by now, `gap` if other events follow it."""
@@ -139,8 +140,10 @@ class Ledger:
 _MS = timedelta(milliseconds=1)
 
 
-def _told(stored: bytes) -> bytes:
-    """An event's JSON; as it stands there if nobody can read it."""
+def _told(entry: bytes, fields: dict[bytes, bytes]) -> bytes:
+    """An event's JSON as it counts; as it stands there if it is ours and nobody can read it."""
+    by_agents = fields.get(b"by") == b"agents"
+    stored = EVENTS.dump(read_event(fields, entry)) if by_agents else fields.get(b"event", b"")
     try:
         return unpack(stored)
     except UnknownSchema:

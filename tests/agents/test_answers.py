@@ -110,7 +110,7 @@ async def test_an_agent_that_says_approved_ends_nothing() -> None:
 
 def texts() -> list[tuple[str, str, wording.Text]]:
     found = [(str(k), str(o), text) for k, by_outcome in wording.TEXTS.items() for o, text in by_outcome.items()]
-    return [*found, ("any call", "refused by policy", wording.REFUSED), ("any call", "a second use", wording.SPENT)]
+    return [*found, ("any call", "refused by policy", wording.REFUSED)]
 
 
 def test_the_table_in_the_documents_shows_every_text() -> None:
@@ -122,7 +122,7 @@ def test_the_table_in_the_documents_shows_every_text() -> None:
 
 
 def test_no_two_outcomes_begin_alike_and_each_says_what_to_do() -> None:
-    """R16–R18: for messages, calls, code, choices and turns."""
+    """R16–R18: for messages, calls, code and choices."""
     kinds = {}
     for kind, outcome, text in texts():
         assert kinds.setdefault(text.title, (kind, outcome)) == (kind, outcome) or outcome == "withdrawn"
@@ -131,14 +131,14 @@ def test_no_two_outcomes_begin_alike_and_each_says_what_to_do() -> None:
         assert text.facts[0].isupper()
 
 
-@pytest.mark.parametrize("kind", [Kind.TOOL, Kind.CODE, Kind.MESSAGE, Kind.CHOICE, Kind.TURN])
+@pytest.mark.parametrize("kind", [Kind.TOOL, Kind.CODE, Kind.MESSAGE, Kind.CHOICE])
 def test_every_outcome_that_a_kind_can_have_has_a_text(kind: Kind) -> None:
     """R17: expired is never rejected, whatever was asked."""
     for request, _ in ALL:
         asked = replace(request, question=replace(request.question, kind=kind))
         first = answer(asked).splitlines()[0]
         assert first.startswith("DECISION: ")
-        assert ("NOBODY ANSWERED" in first) == (request.status is Status.EXPIRED) or kind is Kind.TURN
+        assert ("NOBODY ANSWERED" in first) == (request.status is Status.EXPIRED)
         assert ("REJECTED" in first) <= (request.status is Status.REJECTED)
 
 
@@ -181,3 +181,9 @@ def test_changes_are_told_by_their_paths_and_secrets_are_not() -> None:
         '- token: "⟦hidden: 2 characters⟧" → "⟦hidden: 2 characters⟧"',
         '- key: (nothing) → "⟦hidden: 44 characters⟧"',
     ]
+
+
+def test_who_broke_the_glass_is_no_reviewer() -> None:
+    """R16."""
+    alone = replace(decided(settled(Status.APPROVED, by=(BOB,))), how=How.BREAK_GLASS)
+    assert alone.who() == f"{BOB} alone, who started the run, in an emergency (break-glass)"

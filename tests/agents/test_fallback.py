@@ -186,7 +186,7 @@ async def test_if_every_model_answers_nothing_that_is_the_answer(streaming: bool
     openai.will("second", Says(" \n"))
     async with of_two(openai) as model:
         _, answer = await answer_of(model, streaming=streaming)
-    assert (answer.content, answer.by) == ("", "first")
+    assert (answer.content, answer.by, answer.instead_of) == ("", "first", [])
 
 
 async def test_the_last_model_keeps_its_own_patience(openai: OpenAIServer, tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-from agents.policies import Ask, Tier
+from agents.gated import gated
+from agents.policies import Ask, Proposal, Tier, Verdict
 from bot import policy_file
+from bot.core.calls import canonical
+from bot.core.errors import Refused, WrongTeam
 from bot.core.policy import Risk
 from bot.core.requests import Verb
 from tests.agents.house import House
@@ -13,6 +16,7 @@ from tests.agents.test_gate import Till, asking, count
 from tests.agents.test_tools import call, life
 
 pytest_plugins = ["tests.redis_server"]
+BIG = canonical({"order": 17, "amount": 5000})
 
 
 async def policy(house: House, rule: str, risks: str = "{}") -> None:
@@ -101,3 +105,63 @@ async def test_a_rule_may_be_for_one_agent(house: House) -> None:
         assert (await call(run.tools("clerk", [till.refund]), "refund", order=1, amount=2))[1]
         job = call(run.tools("other", [till.refund], ask=False), "refund", order=1, amount=2)
         assert await job == ("paid 2", False)
+
+
+@pytest.mark.parametrize("then", ["refuse", "ask, quorum: 2, reviewers: [U0BOB, U0EVE]", "ask, reviewers: [U0EVE]"])
+async def test_a_reviewer_does_not_edit_a_call_past_the_policy(house: House, then: str) -> None:
+    """R7, R19: told at the click, and a change within the same rule counts."""
+    await house.start()
+    await policy(house, f"if: amount > 500, then: {then}")
+    till = Till()
+    async with life(house) as run:
+        job = asking(run, till)
+        request = await house.asked()
+        with pytest.raises(Refused, match="another rule"):
+            await house.decide(request, Verb.EDIT, arguments=BIG)
+        await house.decide(request, Verb.EDIT, arguments=canonical({"order": 17, "amount": 50}))
+        await job
+    assert till.paid == [(17, 50)]
+
+
+async def test_a_reviewer_does_not_edit_a_call_past_what_the_teams_code_refuses(house: House) -> None:
+    """R19: only the worker knows that code, so the gate says no after the click."""
+    await house.start()
+    till = Till()
+
+    def only_small(proposal: Proposal) -> Verdict:
+        return Verdict(Tier.REFUSE, "Too much.") if proposal.arguments["amount"] > 500 else Verdict(Tier.ASK)
+
+    async with life(house) as run:
+        job = asking(run, till, ask=only_small)
+        await house.decide(await house.asked(), Verb.EDIT, arguments=BIG)
+        text, failed = await job
+    assert failed
+    assert "> Too much." in text
+    assert not till.paid
+    assert await count(house, "call_refused") == 1
+
+
+async def test_a_card_does_not_say_why_the_team_would_let_pass_what_the_policy_asks_about(house: House) -> None:
+    """R13: the note would be untrue."""
+    await house.start()
+    await policy(house, "then: ask")
+    async with life(house) as run:
+        job = asking(run, Till(), ask=lambda proposal: Verdict(Tier.PASS, "Small amounts ask nobody."))
+        request = await house.asked()
+        assert request.question.notes == ()
+        await house.decide(request, Verb.APPROVE)
+        await job
+
+
+@gated(ask=False)
+async def pay(amount: int) -> str:
+    """Pay."""
+    return "paid"
+
+
+async def test_rules_for_a_tool_that_asks_by_rules_of_its_own_are_refused_when_the_team_is_built(house: House) -> None:
+    """R19: they would not count."""
+    await house.start()
+    async with life(house) as run:
+        with pytest.raises(WrongTeam, match="asks people itself"):
+            run.tools("clerk", [pay], ask={"pay": Tier.REFUSE})

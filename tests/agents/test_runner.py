@@ -40,7 +40,7 @@ from bot.store.embedded import EmbeddedRedis
 from bot.store.journal import RedisJournal
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
-from tests.agents.house import ANN, RULES, WORKSPACE, House, Silent, fact
+from tests.agents.house import ANN, CHANNEL, RULES, WORKSPACE, House, Silent, fact
 from tests.counting import repaired
 
 pytest_plugins = ["tests.redis_server"]
@@ -464,3 +464,12 @@ async def fact_of(true: Callable[[], bool]) -> None:
         return True if true() else None
 
     await fact(look)
+
+
+async def test_a_worker_leaves_a_scripts_run_alone(house: House) -> None:
+    """R4: a script that is started again finds its run as it left it."""
+    await house.store.set_workspace(WORKSPACE)
+    await flows.start_by_script(house.store, run=RunId("r1"), channel=CHANNEL, requester=ANN, team="script", task="ask")
+    async with house.worker() as worker:
+        await worker.runner.advance(RunId("r1"))
+    assert (await house.run()).status is Status.QUEUED

@@ -223,3 +223,13 @@ def test_the_command_is_the_services_own_and_needs_no_token_of_slack(redis_url: 
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("0 entries, nothing changed")
+
+
+@pytest.mark.parametrize("verb", ["export", "receipt"])
+async def test_a_damaged_head_is_said_and_is_no_traceback(
+    audit: Audit, decided: Request, store: Store, verb: str
+) -> None:
+    await store.client.hset(store.keys.audit_head, "hash", "nonsense")
+    said = await audit(verb, *([decided.id] if verb == "receipt" else []))
+    assert said.status in (1, 2)
+    assert "is no head" in said.err

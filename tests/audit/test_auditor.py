@@ -5,6 +5,7 @@ import json
 import random
 from dataclasses import replace
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
@@ -13,14 +14,18 @@ from bot.audit.auditor import Auditor, Keep
 from bot.core import runs
 from bot.core.chain import START, Kept, Verifier, seal
 from bot.core.errors import InvalidInput, Refused
+from bot.core.escalation import Escalation
 from bot.core.events import Event, EventType
-from bot.core.ids import RequestId
-from bot.core.people import Actor
+from bot.core.ids import ChannelId, RequestId
+from bot.core.people import Actor, Reviewers
 from bot.core.ports import Change, Lease
 from bot.core.requests import Verb
+from bot.slack import heads
+from bot.slack.poster import Poster
 from bot.store.ledger import Ledger
 from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store, from_ms
+from tests.bot.test_attending import asked_before, settings
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question
 from tests.storing import NoQueue, new_run
 
@@ -317,3 +322,31 @@ async def test_runs_of_many_teams_are_in_one_record(store: Store) -> None:
     await Auditor(store, "web").catch_up()
     assert {entry["run"] for entry in await record(store)} == {"r0", "r1", "r2"}
     assert await whole(store) == 9
+
+
+async def test_the_rules_of_what_came_before_an_escalation_are_those_of_then(store: Store, lease: Lease) -> None:
+    """R25: also when the record is behind."""
+    step = Escalation(timedelta(hours=2), Reviewers(frozenset({DAVE})))
+    await settings(store, timeout=timedelta(days=1), escalation=(step,))
+    asked = await flows.ask(store, lease, question())
+    with pytest.raises(Refused):
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))
+    await asked_before(store, asked, timedelta(hours=3))
+    await flows.due(store, NoQueue(), asked.id)
+    await Auditor(store, "web").catch_up()
+    refused, escalated = (await record(store))[-2:]
+    assert (refused["type"], escalated["type"]) == ("attempt_refused", "request_escalated")
+    assert DAVE not in refused["rules"]["reviewers"]["users"]
+    assert DAVE in escalated["rules"]["reviewers"]["users"]
+
+
+async def test_a_damaged_head_stops_the_record_and_its_daily_post_but_not_web(store: Store) -> None:
+    await store.commit(Change(events=(Event(EventType.CALL_PASSED, await store.now(), workspace=HERE),)))
+    await Auditor(store, "web").catch_up()
+    await store.client.hset(store.keys.audit_head, "hash", "nonsense")
+    posting = [lambda: heads.keep(Ledger(store), store, cast(Poster, None), ChannelId("C0X"))]
+    task = asyncio.create_task(Auditor(store, "web", beside=posting, lease=timedelta(seconds=1)).run())
+    done, _ = await asyncio.wait({task}, timeout=1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert not done

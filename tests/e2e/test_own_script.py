@@ -70,3 +70,13 @@ async def test_without_a_service_or_reviewers_nothing_starts(there: Town, slack:
     assert await program.wait() == 1
     assert any("has not been started" in line for line in program.lines)
     there.processes.remove(program)
+
+
+async def test_a_model_that_cannot_be_had_starts_nothing(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+    """What is wrong is said before there is a run that nobody goes on with; kept answers are a worker's too."""
+    await there.web()
+    program = await script(there, tmp_path, example(), MODEL_CONFIG=str(tmp_path / "none.yaml")).start()
+    assert await program.wait() == 1
+    assert any("MODEL_CONFIG" in line for line in program.lines)
+    assert [m for m in slack.channel("#general").messages if m.user == "U0BOT"] == []
+    there.processes.remove(program)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot import flows, permitting
+from bot import attending, flows, permitting
 from bot.core.ids import GroupId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.ports import Lease
@@ -23,7 +23,7 @@ from bot.store.overview import Overview
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.person import Person
-from tests.making import ALICE, BOB, HERE, attempt, call, question, rules
+from tests.making import ALICE, BOB, DAVE, HERE, attempt, call, question, rules
 from tests.slack.botting import Show, a_desk, away
 from tests.slack.test_scribe import all_drawn
 from tests.storing import NoQueue
@@ -237,3 +237,31 @@ async def test_a_process_that_drew_something_older_draws_again(
     await shown(bob, "Waiting for you (1)")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_stand_in_sees_what_waits_for_the_one_they_stand_for(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R9: by the rule that judges them; and not what somebody past its deadline cannot decide any more."""
+    await flows.ask(store, lease, question())
+    bob, dave = await bot.directory.actor(HERE, BOB), await bot.directory.actor(HERE, DAVE)
+    person = slack.user("dave")
+    async with living(slack, store, bot):
+        await person.open_home()
+        await shown(person, "Nothing waits")
+        await attending.leave(store, bob, dave, await store.now() + timedelta(days=1))
+        await shown(person, "Waiting for you (1)", "send this mail")
+
+
+async def test_a_requester_who_stands_in_for_a_reviewer_does_not_see_their_own_request_as_waiting(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R10: only the rule tells, the list does not."""
+    bob, alice = await bot.directory.actor(HERE, BOB), await bot.directory.actor(HERE, ALICE)
+    await attending.leave(store, bob, alice, await store.now() + timedelta(days=1))
+    await flows.ask(store, lease, question())
+    person = slack.user("alice")
+    async with living(slack, store, bot):
+        await all_drawn(slack, store)
+        await person.open_home()
+        await shown(person, "Nothing waits")

@@ -14,6 +14,7 @@ from bot.core.people import Actor, Reviewers
 from bot.core.ports import Lease
 from bot.core.requests import Request, Status, Verb
 from bot.slack.answering import Desk
+from bot.store.overview import Overview
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.driver import Message
@@ -327,3 +328,34 @@ async def test_reminders_and_quiet_hours_are_set_in_the_window_and_nonsense_is_t
     assert await bob.submit({"quiet": "", "timeout": "3h"}) == {}
     rules = await flows.rules_of(store, GENERAL)
     assert (rules.remind_after, rules.quiet, rules.timeout) == (1.5 * HOUR, quiet.NEVER, 3 * HOUR)
+
+
+async def test_an_escalation_that_slack_refused_once_is_settled_in_the_thread_where_it_was_told(
+    slack: LocalSlack, store: Store, lease: Lease, drawn: None
+) -> None:
+    """R6, R21"""
+    await settings(store, timeout=timedelta(days=1), escalation=(GENERAL_TOO,))
+    asked = await flows.ask(store, lease, question())
+    card = await card_of(slack)
+    await all_drawn(slack, store)
+    slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=1)
+    await due(store, asked, timedelta(hours=3))
+    await all_drawn(slack, store)
+    assert thread(slack, card)
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    await all_drawn(slack, store)
+    assert all("Approved" in text_of(message) for message in thread(slack, card))
+
+
+async def test_what_waits_and_was_decided_is_listed_in_the_channel_it_was_escalated_to(
+    store: Store, lease: Lease
+) -> None:
+    there = ChannelId("C0RANDOM")
+    step = Escalation(2 * HOUR, Reviewers(frozenset({DAVE})), there)
+    await settings(store, timeout=timedelta(days=1), escalation=(step,))
+    asked = await flows.ask(store, lease, question())
+    await due(store, asked, timedelta(hours=3))
+    assert (await Overview(store).waiting([there], None, lambda request: True, 5)).total == 1
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    assert (await Overview(store).waiting([there], None, lambda request: True, 5)).total == 0
+    assert len(await Overview(store).decided(there, 5)) == 1

@@ -10,6 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot import flows
 from bot.core import runs
 from bot.core.errors import Refused
+from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId
 from bot.core.policy import ChannelSettings
 from bot.core.ports import Change, Lease, Message, Put
@@ -295,3 +296,37 @@ async def test_runs_do_not_wait_for_each_other(slack: LocalSlack, store: Store, 
     pending = [m for m in slack.channel("#approvals").messages if m.buttons]
     assert len(pending) == 1
     assert "rother" in " ".join(text_of(m) for m in slack.channel("#approvals").messages)
+
+
+async def test_a_card_that_slack_refused_once_is_settled_where_it_stands_instead(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R21: also when Slack would take it by then."""
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=1)
+        asked = await flows.ask(store, lease, question())
+        await all_drawn(slack, store)
+        stands = [m for m in slack.channel("#general").posts.values() if "Approve" in m.buttons]
+        assert len(stands) == 1
+        await decided(store, asked)
+        await all_drawn(slack, store)
+        assert not [m for m in slack.channel("#general").posts.values() if "Approve" in m.buttons]
+        assert slack.channel("#approvals").messages == []
+
+
+@pytest.mark.parametrize("span", ["x", "nan", "inf"])
+async def test_a_report_of_no_time_at_all_stops_nobody(
+    slack: LocalSlack, store: Store, lease: Lease, span: str
+) -> None:
+    """R4: the event is counted without it."""
+    data = {"outcome": "withdrawn", "how": "run", "waited": span, "late": span}
+    told = Event(EventType.REQUEST_DECIDED, await store.now(), workspace=HERE, data=data)
+    before = count("countersign_decision_seconds_count", outcome="withdrawn")
+    await store.commit(Change(events=(told,)))
+    async with drawing(slack, store):
+        asked = await flows.ask(store, lease, question())
+        await card_of(slack)
+        await all_drawn(slack, store)
+    assert (await store.request(asked.id)) is not None
+    assert count("countersign_decision_seconds_count", outcome="withdrawn") == before

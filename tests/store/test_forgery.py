@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot import deadlines, flows
+from bot.audit.auditor import Auditor
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
 from bot.core.events import Event, EventType
@@ -15,6 +16,7 @@ from bot.core.ports import Change, Put
 from bot.core.quiet import Quiet
 from bot.core.requests import Decision, How, Request, Status, Vote
 from bot.core.standing import PermissionId, Scope, Standing
+from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
 from bot.store.sides import REQUESTS
 from bot.store.store import EVENTS
@@ -159,6 +161,20 @@ async def test_a_report_comes_before_what_web_does_after_it_and_a_forged_one_cou
     assert events[6] == mine
     assert not any(event.user for event in events[:6])
     assert await sides.admin.xlen(sides.web.keys.reports) == 0
+    await Auditor(sides.web, "web").catch_up()
+    chained = [kept.fields() async for _, kept in Ledger(sides.web).all()]
+    assert [entry["outcome"] for entry in chained[:4]] == ["refused"] * 4
+    assert {entry["type"] for entry in chained[:4]} == {"report_refused"}
+    assert not any(entry.get("user") for entry in chained[:6])
+
+
+async def test_what_a_worker_says_came_of_something_is_the_outcome_of_nothing_else(sides: Sides) -> None:
+    """R25"""
+    passed = Event(EventType.CALL_PASSED, await sides.agents.now(), data={"outcome": "approved"})
+    await sides.agents.client.xadd(sides.agents.keys.reports, {"event": EVENTS.dump(passed)})
+    await sides.web.commit(Change())
+    await Auditor(sides.web, "web").catch_up()
+    assert [kept.fields()["outcome"] async for _, kept in Ledger(sides.web).all()] == ["passed"]
 
 
 async def test_an_ending_by_the_agents_names_nobody_and_nothing_that_was_allowed(sides: Sides) -> None:

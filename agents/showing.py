@@ -1,0 +1,25 @@
+"""How people see a call: as its tool draws it, or as it is; never with its secrets."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from bot.core.secrets import hide_in
+
+Renderer = Callable[[dict[str, Any]], str]
+"""Draws the arguments, without their secrets, as people read them best. It is quick, and the same for the same."""
+
+
+def shown(arguments: str, hide: tuple[str, ...], show: Renderer | None) -> tuple[str, str]:
+    """What people read of canonical arguments, and what went wrong with it. Only what is not secret is drawn."""
+    visible: dict[str, Any] = hide_in(json.loads(arguments), hide)[0]
+    plain = json.dumps(visible, indent=2, sort_keys=True, ensure_ascii=False)
+    if show is None:
+        return plain, ""
+    try:
+        drawn = show(visible)
+    except Exception as error:
+        return plain, f"The tool's own view failed ({type(error).__name__}), so its arguments are shown as they are."
+    if not isinstance(drawn, str) or not drawn.strip():
+        return plain, "The tool's own view shows nothing, so its arguments are shown as they are."
+    return drawn, ""
