@@ -22,7 +22,7 @@ DECIDING: Final = (
     Bug(
         "the question that another one replaced stays open",
         "R1",
-        "bot/flows.py",
+        "bot/flows/asking.py",
         "                changed.append(Put(back.request, before.version))\n                events += back.events\n",
         "                pass\n",
         (_FLOWS + "test_other_words_in_the_same_place_withdraw_what_was_asked_before",),
@@ -170,7 +170,7 @@ DECIDING: Final = (
     Bug(
         "the script is not told the deadline",
         "R20",
-        "bot/flows.py",
+        "bot/flows/settling.py",
         "events=step.events, before=seen.value.deadline)",
         "events=step.events)",
         (_FLOWS + "test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and_settles",),
@@ -205,7 +205,7 @@ DECIDING: Final = (
     Bug(
         "a refused attempt is not recorded",
         "R25",
-        "bot/flows.py",
+        "bot/flows/settling.py",
         "            await store.commit(Change(events=step.events, once=attempt.id))\n",
         "",
         (_FLOWS + "test_a_refused_attempt_is_in_the_record_with_who_and_why",),

@@ -95,8 +95,8 @@ DRAWING: Final = (
         "a card that Slack refuses is given up",
         "R21",
         "bot/slack/scribe.py",
-        'card = await post(f"{name}/instead", Place(root.channel, root.ts))',
-        "card = None",
+        "            post=pending and bool(problem),",
+        "            post=False,",
         (_SCRIBE + "test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester_is_told",),
     ),
 )

@@ -49,7 +49,7 @@ POLICY: Final = (
     Bug(
         "what the policy refuses is asked",
         "R19",
-        "bot/flows.py",
+        "bot/flows/ruling.py",
         "        if said.effect is Effect.REFUSE:\n",
         "        if False:\n",
         (_IN_FORCE + "test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record",),
@@ -57,7 +57,7 @@ POLICY: Final = (
     Bug(
         "a refusal by policy is on record each time the run is rebuilt",
         "R25",
-        "bot/flows.py",
+        "bot/flows/asking.py",
         "Change(events=(event,), lease=lease, once=AttemptId(wanted))",
         "Change(events=(event,), lease=lease)",
         (_IN_FORCE + "test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record",),
@@ -65,7 +65,7 @@ POLICY: Final = (
     Bug(
         "a request that nobody could decide is asked",
         "R10",
-        "bot/flows.py",
+        "bot/flows/ruling.py",
         "    if nobody is not None:\n        raise _refused(Refusal.NOBODY_COULD, nobody)\n",
         "",
         (_IN_FORCE + "test_a_request_that_nobody_could_decide_is_refused_before_it_is_asked",),
@@ -73,7 +73,7 @@ POLICY: Final = (
     Bug(
         "nobody looks into the policy",
         "R19",
-        "bot/flows.py",
+        "bot/flows/ruling.py",
         "rulebook.judge(await store.rulebook(), action, team_says)",
         "rulebook.judge(rulebook.Rulebook(), action, team_says)",
         (

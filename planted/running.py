@@ -62,7 +62,7 @@ RUNNING: Final = (
     Bug(
         "progress is written without the lease",
         "R4",
-        "bot/flows.py",
+        "bot/flows/running.py",
         "change = Change(runs=(Put(step.run, seen.version),), events=step.events, lease=lease, delivered=delivered)",
         "change = Change(runs=(Put(step.run, seen.version),), events=step.events, delivered=delivered)",
         (_FLOWS + "test_a_lost_lease_writes_nothing",),

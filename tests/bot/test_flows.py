@@ -8,13 +8,13 @@ import pytest
 import redis.asyncio
 
 from bot import deadlines, flows, metrics
-from bot.core import runs
+from bot.core import deciding, runs
 from bot.core.errors import InvalidInput, LeaseLost, NotFound, Refused
 from bot.core.events import Event, EventType
 from bot.core.ids import RequestId, RunId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout
-from bot.core.ports import Lease
+from bot.core.ports import Change, Lease, Put
 from bot.core.refusals import Refusal
 from bot.core.requests import Status, Verb
 from bot.metrics import Repair
@@ -142,7 +142,7 @@ async def test_decided_and_delivered_are_two_events(store: Store, lease: Lease) 
 
 async def test_deadlines_are_kept_while_somebody_waits(store: Store, lease: Lease, wakeups: Wakeups) -> None:
     """R17, R20: expired, not rejected, within the second; a later click changes nothing and is told."""
-    await store.commit(flows.Change(settings={GENERAL: flows.Put(ChannelSettings(timeout=timedelta(seconds=0.3)), 0)}))
+    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(timeout=timedelta(seconds=0.3)), 0)}))
     keeper = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))
     asked = await flows.ask(store, lease, question())
     settled = await wakeups.settled(asked.id)
@@ -159,7 +159,7 @@ async def test_deadlines_are_kept_while_somebody_waits(store: Store, lease: Leas
 
 async def test_a_late_click_settles_a_request_that_nobody_expired(store: Store, lease: Lease) -> None:
     """R20: the server's clock refuses it, whether or not anybody swept."""
-    await store.commit(flows.Change(settings={GENERAL: flows.Put(ChannelSettings(timeout=timedelta(0)), 0)}))
+    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(timeout=timedelta(0)), 0)}))
     asked = await flows.ask(store, lease, question())
     with pytest.raises(Refused, match="Time ran out"):
         await flows.decide(store, NoQueue(), asked.id, attempt(asked))
@@ -175,8 +175,8 @@ async def test_the_script_refuses_a_decision_that_was_judged_in_time_and_arrives
     asked = await flows.ask(store, lease, question())
     seen = await store.request(asked.id)
     assert seen is not None
-    step = flows.deciding.decide(seen.value, attempt(asked), seen.now)
-    late = flows.Change(requests=(flows.Put(step.request, seen.version),), events=step.events, before=seen.now)
+    step = deciding.decide(seen.value, attempt(asked), seen.now)
+    late = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.now)
     assert await store.commit(late) is flows.Committed.LATE
     still = await store.request(asked.id)
     assert still is not None
@@ -187,7 +187,7 @@ async def test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and
     store: Store, lease: Lease
 ) -> None:
     """R20: the verb asks the script to look at the clock once more."""
-    await store.commit(flows.Change(settings={GENERAL: flows.Put(ChannelSettings(timeout=timedelta(0)), 0)}))
+    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(timeout=timedelta(0)), 0)}))
     asked = await flows.ask(store, lease, question())
     seen = await store.request(asked.id)
     assert seen is not None and asked.deadline is not None
@@ -367,7 +367,7 @@ async def test_a_deadline_that_passed_while_nobody_was_there_is_kept_at_the_star
 ) -> None:
     """R5, R20: by whichever process is back first."""
     monkeypatch.setattr(deadlines, "LATE", timedelta(0))
-    await store.commit(flows.Change(settings={GENERAL: flows.Put(ChannelSettings(timeout=timedelta(seconds=0.1)), 0)}))
+    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(timeout=timedelta(seconds=0.1)), 0)}))
     asked = await flows.ask(store, lease, question())
     assert asked.deadline is not None
     while await store.now() <= asked.deadline:  # noqa: ASYNC110 -- the server's clock wakes nobody

@@ -1,0 +1,38 @@
+"""The verbs: start, ask, decide, expire, park, stop, configure …: each reads, lets a pure rule compute, and commits.
+
+A verb whose commit finds that somebody was faster reads again and lets the rule judge anew, so two people, a person
+and the clock, or one person twice never decide the same request twice.
+"""
+
+from bot.flows.asking import ask
+from bot.flows.ending import finish, stop
+from bot.flows.ruling import configure, judge, rules_for, rules_of
+from bot.flows.running import advance, answered, begin, judged, park, progressed, rests, still_ours, writing
+from bot.flows.settling import decide, due, expire, stored, withdraw
+from bot.flows.starting import start, start_by_script
+
+__all__ = [
+    "advance",
+    "answered",
+    "ask",
+    "begin",
+    "configure",
+    "decide",
+    "due",
+    "expire",
+    "finish",
+    "judge",
+    "judged",
+    "park",
+    "progressed",
+    "rests",
+    "rules_for",
+    "rules_of",
+    "start",
+    "start_by_script",
+    "still_ours",
+    "stop",
+    "stored",
+    "withdraw",
+    "writing",
+]

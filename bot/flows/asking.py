@@ -1,0 +1,73 @@
+"""A run asks people something."""
+
+from dataclasses import replace
+
+from bot.core import requests, runs, settling
+from bot.core.errors import GivenUp, Refused
+from bot.core.events import Event, EventType
+from bot.core.ids import AttemptId
+from bot.core.ports import Change, Lease, Put, Store
+from bot.core.requests import Question, Request
+from bot.core.secrets import hide
+from bot.flows.committing import TRIES, fenced, live, too_many_tries
+from bot.flows.ruling import rules_for
+
+
+async def ask(store: Store, lease: Lease, question: Question, limit: int = 0) -> Request:
+    """The request for this question of the run: the one asked before if there is one, else a new one.
+
+    Another question in the same place of the run withdraws the one asked there before. Refused, with an event, if
+    nobody could decide on it. LeaseLost if the run is no longer ours or has ended. GivenUp, with nothing asked, if
+    it has asked `limit` questions already (0: no limit); questions about the run itself do not count.
+    """
+    counts = question.kind not in requests.ABOUT_THE_RUN
+    wanted = requests.request_id(lease.run, question)
+    for _ in range(TRIES):
+        run = await live(store, lease)
+        known = await store.request(wanted)
+        if known is not None:
+            if not await store.confirm(known):
+                continue
+            return known.value
+        if counts and 0 < limit <= run.value.asked:
+            raise GivenUp(
+                f"The run has asked people {run.value.asked} times, which is the most that one run may (REQUESTS), and "
+                "wanted to ask again; so it has ended. What was decided and done before stays done. If so many "
+                "questions are right, raise REQUESTS and start the task anew."
+            )
+        try:
+            rules = await rules_for(store, run.value, question)
+        except Refused as refused:
+            data = {"agent": question.agent, "title": hide(question.title)[0], "why": str(refused)}
+            event = Event(EventType.CALL_REFUSED, run.now, run=run.value.id, workspace=run.value.workspace, data=data)
+            await fenced(store, Change(events=(event,), lease=lease, once=AttemptId(wanted)))
+            raise
+        step = requests.ask(
+            question,
+            run=run.value.id,
+            workspace=run.value.workspace,
+            channel=run.value.channel,
+            requester=run.value.requester,
+            rules=rules,
+            now=run.now,
+        )
+        changed = [Put(step.request, 0)]
+        events = list(step.events)
+        old = run.value.open.get(step.request.slot)
+        if old and (before := await store.request(old)):
+            back = settling.withdraw(before.value, run.now, "the run asks something else instead")
+            if back.events:
+                changed.append(Put(back.request, before.version))
+                events += back.events
+        waiting = replace(run.value, open={**run.value.open, step.request.slot: wanted}, asked=run.value.asked + counts)
+        waiting = runs.move(waiting, runs.Verb.WAIT, run.now) or waiting
+        change = Change(
+            runs=(Put(waiting, run.version),),
+            requests=tuple(changed),
+            events=tuple(events),
+            lease=lease,
+            delivered=(old,) if old else (),
+        )
+        if await fenced(store, change):
+            return step.request
+    raise too_many_tries()

@@ -1,0 +1,87 @@
+"""A run ends: stopped by people, or as its worker found it to end."""
+
+from dataclasses import replace
+
+from bot.core import policy, runs, settling
+from bot.core.errors import InvalidInput, NotFound
+from bot.core.events import Event, EventType
+from bot.core.ids import RunId, UserId
+from bot.core.people import Actor
+from bot.core.ports import Change, Committed, Lease, Put, Seen, Store
+from bot.core.requests import Request
+from bot.core.runs import Run
+from bot.flows.committing import TRIES, fenced, live, too_many_tries
+from bot.flows.ruling import rules_of
+
+
+async def stop(store: Store, run: RunId, actor: Actor, admins: frozenset[UserId]) -> Run:
+    """End a run and withdraw what it asks, in one step; its worker finds out and lets go.
+
+    The requester, the channel's reviewers and admins may. InvalidInput if somebody else tries; NotFound if there is
+    no such run.
+    """
+    for _ in range(TRIES):
+        seen = await store.run(run)
+        if seen is None:
+            raise NotFound(f"There is no run “{run[:40]}”. `/agent status` lists those that are going on.")
+        if seen.value.over:
+            return seen.value
+        if actor.user != seen.value.requester or actor.workspace != seen.value.workspace:
+            why_not = policy.why_not_configure(actor, await rules_of(store, seen.value.channel), admins)
+            if why_not is not None:
+                refused = runs.event(EventType.STOP_REFUSED, seen.value, seen.now, user=actor.user, why=why_not)
+                refused = replace(refused, workspace=actor.workspace)
+                await store.commit(Change(events=(refused,)))
+                raise InvalidInput(
+                    "Only who started a run, the channel's reviewers and admins may stop it; it goes on."
+                )
+        changed, events = await _withdraw_all(store, seen, "the run was stopped", actor.user)
+        step = runs.end(seen.value, runs.Verb.STOP, seen.now, result="Stopped.", user=actor.user)
+        change = Change(
+            runs=(Put(step.run, seen.version),),
+            requests=tuple(changed),
+            events=(*events, *step.events),
+            delivered=tuple(seen.value.open.values()),
+        )
+        if await store.commit(change) is Committed.DONE:
+            return step.run
+    raise too_many_tries()
+
+
+async def finish(
+    store: Store, lease: Lease, verb: runs.Verb, *, result: str, words: str = "", usage: runs.Usage | None = None
+) -> Run:
+    """End the run as its worker found it to end (finish or fail); withdraws what is still asked."""
+    for _ in range(TRIES):
+        seen = await live(store, lease)
+        changed, events = await _withdraw_all(store, seen, "the run ended")
+        run = seen.value
+        if verb is runs.Verb.FINISH:
+            run = runs.move(run, runs.Verb.GO_ON, seen.now) or run
+        step = runs.end(run, verb, seen.now, result=result, words=words, usage=usage)
+        change = Change(
+            runs=(Put(step.run, seen.version),),
+            requests=tuple(changed),
+            events=(*events, *step.events),
+            lease=lease,
+            delivered=tuple(run.open.values()),
+        )
+        if await fenced(store, change):
+            return step.run
+    raise too_many_tries()
+
+
+async def _withdraw_all(
+    store: Store, seen: Seen[Run], why: str, user: UserId | None = None
+) -> tuple[list[Put[Request]], list[Event]]:
+    changed: list[Put[Request]] = []
+    events: list[Event] = []
+    for request in seen.value.open.values():
+        before = await store.request(request)
+        if before is None:
+            continue
+        step = settling.withdraw(before.value, seen.now, why, user)
+        if step.changes:
+            changed.append(Put(step.request, before.version))
+            events += step.events
+    return changed, events

@@ -1,0 +1,104 @@
+"""The rules that are in force, what the policy says of an action, and how a channel's settings change."""
+
+import json
+from collections.abc import Awaitable, Callable
+
+from bot.core import policy, rulebook
+from bot.core.calls import Call
+from bot.core.errors import InvalidInput, NotFound, Refused
+from bot.core.events import Event, EventType
+from bot.core.ids import ChannelId, UserId
+from bot.core.people import Actor
+from bot.core.policy import ChannelSettings, Rules
+from bot.core.ports import Change, Committed, Put, Store
+from bot.core.refusals import Refusal
+from bot.core.requests import ABOUT_THE_RUN, Question
+from bot.core.rulebook import Action, Effect, Judgement
+from bot.core.runs import Run
+from bot.flows.committing import TRIES, too_many_tries
+
+
+async def rules_of(store: Store, channel: ChannelId) -> Rules:
+    """The rules that are in force in a channel now."""
+    defaults = await store.defaults()
+    if defaults is None:
+        raise NotFound("The approval service has not been started on this store yet. Start `python -m bot` first.")
+    own = (await store.settings(channel)).value
+    approvals = (await store.settings(own.approvals_channel or defaults.approvals_channel)).value
+    return policy.resolve(defaults, approvals, own)
+
+
+async def rules_for(store: Store, run: Run, question: Question) -> Rules:
+    """The channel's rules, made stricter by the workspace's policy. Refused if nobody may be asked, or could answer."""
+    rules = await rules_of(store, run.channel)
+    if question.kind not in ABOUT_THE_RUN:
+        said = await judge(store, run, question.agent, question.call, Effect.ASK)
+        if said.effect is Effect.REFUSE:
+            raise _refused(Refusal.BY_POLICY, f"rule “{said.clause}”" + (f": {said.why}" if said.why else ""))
+        rules = rulebook.apply(said, rules)
+    if not rules.reviewers:
+        raise Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value)
+    nobody = None if rules.reviewers.groups else policy.enough_people(rules, run.requester, frozenset())
+    if nobody is not None:
+        raise _refused(Refusal.NOBODY_COULD, nobody)
+    return rules
+
+
+async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says: Effect | None) -> Judgement:
+    """What the workspace's policy says of an action of the run; of a question that is no call where it is None."""
+    arguments = json.loads(call.arguments) if call else {}
+    action = Action(run.team, agent, call.tool if call else "", arguments, run.channel)
+    return rulebook.judge(await store.rulebook(), action, team_says)
+
+
+def _refused(refusal: Refusal, what: str) -> Refused:
+    return Refused(refusal, refusal.value.format(what=what))
+
+
+async def configure(
+    store: Store,
+    channel: ChannelId,
+    actor: Actor,
+    admins: frozenset[UserId],
+    change: Callable[[ChannelSettings], ChannelSettings],
+    check: Callable[[Rules], Awaitable[list[str]]],
+) -> Rules:
+    """Change a channel's settings; returns the rules that are in force then.
+
+    InvalidInput, with nothing changed but an event, if the actor may not, or nobody could decide afterwards. `check`
+    finds what only Slack knows (an empty group, a channel without the bot).
+    """
+    for _ in range(TRIES):
+        seen = await store.settings(channel)
+        before = await rules_of(store, channel)
+        wanted = change(seen.value)
+        problems = []
+        if (why_not := policy.why_not_configure(actor, before, admins)) is not None:
+            problems = [why_not]
+        else:
+            after = await _rules_with(store, channel, wanted)
+            problems = policy.problems_of(after) or await check(after)
+        kind = EventType.SETTINGS_REFUSED if problems else EventType.SETTINGS_CHANGED
+        event = Event(
+            kind,
+            seen.now,
+            workspace=actor.workspace,
+            user=actor.user,
+            data={"channel": channel, "problems": " ".join(problems), "settings": repr(wanted)},
+        )
+        if problems:
+            await store.commit(Change(events=(event,)))
+            raise InvalidInput(" ".join(problems) + " Nothing was changed.")
+        done = await store.commit(Change(settings={channel: Put(wanted, seen.version)}, events=(event,)))
+        if done is Committed.DONE:
+            return after
+    raise too_many_tries()
+
+
+async def _rules_with(store: Store, channel: ChannelId, own: ChannelSettings) -> Rules:
+    defaults = await store.defaults()
+    if defaults is None:
+        raise NotFound("The approval service has not been started on this store yet. Start `python -m bot` first.")
+    destination = own.approvals_channel or defaults.approvals_channel
+    approvals = own if destination == channel else (await store.settings(destination)).value
+    return policy.resolve(defaults, approvals, own)

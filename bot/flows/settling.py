@@ -1,0 +1,168 @@
+"""What becomes of a request: a decision, the end of its time, its withdrawal; and who is woken by it."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from bot.core import deciding, permissions, requests, runs, schedule, settling
+from bot.core.calls import is_canonical
+from bot.core.deciding import Attempt
+from bot.core.errors import CountersignError, NotFound, Refused, StoreUnavailable
+from bot.core.ids import RequestId
+from bot.core.policy import OnTimeout
+from bot.core.ports import Change, Committed, Put, Queue, Seen, Store
+from bot.core.refusals import Refusal
+from bot.core.requests import Request
+from bot.core.rulebook import Effect
+from bot.flows.committing import TRIES, too_many_tries
+from bot.flows.ruling import judge, rules_of
+
+_log = logging.getLogger(__name__)
+
+
+async def decide(
+    store: Store, queue: Queue, request: RequestId, attempt: Attempt, seen: Seen[Request] | None = None
+) -> Request:
+    """Count the attempt, and wake a parked run. Returns the request as it is then: decided, or with one more vote.
+
+    `seen` is the request as the caller read it a moment ago, which saves a read; the commit finds out if it is old.
+
+    Refused, with nothing changed but an event for the audit, if the attempt does not count. A late click settles a
+    request whose time ran out unnoticed. NotFound if there is no such request.
+    """
+    for _ in range(TRIES):
+        seen = seen or await store.request(request)
+        if seen is None:
+            raise NotFound(Refusal.UNKNOWN.value)
+        step = deciding.decide(seen.value, attempt, seen.now, await _outgrown(store, seen.value, attempt))
+        if not step.changes:
+            if not await store.confirm(seen):
+                seen = None
+                continue
+            return await _told(store, queue, step.request)
+        if (refusal := step.refusal) is not None:
+            await store.commit(Change(events=step.events, once=attempt.id))
+            now_is = await expire(store, queue, request) if refusal is Refusal.TIME_RAN_OUT else None
+            raise Refused(refusal, deciding.sentence(refusal, now_is or step.request))
+        change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
+        if attempt.wish is not None:
+            change = await _with_permission(store, change, step.request)
+        if await stored(store, queue, change):
+            return step.request
+        seen = None
+    raise too_many_tries()
+
+
+async def _outgrown(store: Store, request: Request, attempt: Attempt) -> bool:
+    """Whether the policy refuses the changed call, or lets others decide on it than on what was asked (R19)."""
+    call = request.question.call
+    if attempt.verb is not requests.Verb.EDIT or call is None or not is_canonical(attempt.arguments):
+        return False
+    run = await store.run(request.run)
+    if run is None:
+        return True
+    changed = replace(call, arguments=attempt.arguments)
+    said = await judge(store, run.value, request.question.agent, changed, Effect.ASK)
+    others = said.clause != request.rules.clause and said.terms.reviewers not in (None, request.rules.reviewers)
+    return said.effect is Effect.REFUSE or (said.terms.quorum or 1) > request.rules.quorum or others
+
+
+async def expire(store: Store, queue: Queue, request: RequestId) -> Request | None:
+    """Settle a request whose deadline has passed; returns it as it is then, None if there is none.
+
+    Silence approves only where the channel's settings, which no worker can write, say so now too (R23); and only web
+    may write that, so a worker gets such a request back as it is.
+    """
+
+    return await _settle(store, queue, request, lambda seen: _expired(store, seen))
+
+
+async def due(store: Store, queue: Queue, request: RequestId) -> Request | None:
+    """Do what is due: settle it, or tell the next people, or remind; returns the request as it is then.
+
+    A worker only settles; it gets what else is due back as it is, because only web may write that.
+    """
+
+    async def rule(seen: Seen[Request]) -> requests.Step:
+        over = seen.value.deadline is not None and seen.now >= seen.value.deadline
+        return await _expired(store, seen) if over or not store.decides else schedule.due(seen.value, seen.now)
+
+    return await _settle(store, queue, request, rule)
+
+
+async def _expired(store: Store, seen: Seen[Request]) -> requests.Step:
+    step = settling.expire(seen.value, seen.now)
+    if not step.changes or step.request.status is not requests.Status.APPROVED:
+        return step
+    if not store.decides:
+        return requests.Step(seen.value)
+    still = (await rules_of(store, seen.value.channel)).on_timeout is OnTimeout.APPROVE
+    return step if still else settling.expire(seen.value, seen.now, approving=False)
+
+
+async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
+    """Take a question back; returns the request as it is then, None if there is none."""
+
+    async def rule(seen: Seen[Request]) -> requests.Step:
+        return settling.withdraw(seen.value, seen.now, why)
+
+    return await _settle(store, queue, request, rule)
+
+
+async def _settle(
+    store: Store, queue: Queue, request: RequestId, rule: Callable[[Seen[Request]], Awaitable[requests.Step]]
+) -> Request | None:
+    for _ in range(TRIES):
+        seen = await store.request(request)
+        if seen is None:
+            return None
+        step = await rule(seen)
+        if step.request == seen.value:
+            return await _told(store, queue, step.request)
+        waits = step.request.status is requests.Status.PENDING
+        change = Change(
+            requests=(Put(step.request, seen.version),),
+            events=step.events,
+            before=seen.value.deadline if waits else None,
+        )
+        if await stored(store, queue, change):
+            return step.request
+    raise too_many_tries()
+
+
+async def _with_permission(store: Store, change: Change, request: Request) -> Change:
+    run = await store.run(request.run)
+    if run is None or (given := permissions.given_with(request, run.value.team)) is None:
+        return change
+    return replace(change, permissions=(Put(given, 0),), events=(*change.events, permissions.given(given)))
+
+
+async def stored(store: Store, queue: Queue, change: Change) -> bool:
+    """Whether the change was stored; a parked run is then asked for, one in memory waits for the request itself.
+
+    A run that parks at this moment finds its request settled and does not (`park`).
+    """
+    answer = await store.commit(change)
+    if answer is Committed.DONE_BUT_PARKED:
+        for put in change.requests:
+            await _wake(queue, put.value)
+    return answer in (Committed.DONE, Committed.DONE_BUT_PARKED)
+
+
+async def _told(store: Store, queue: Queue, request: Request) -> Request:
+    """A repeat: whoever settled the request may have died before asking for its parked run."""
+    if request.status is not requests.Status.PENDING:
+        try:
+            seen = await store.run(request.run)
+        except StoreUnavailable:  # the decision counts all the same
+            return request
+        if seen is not None and seen.value.status is runs.Status.PARKED:
+            await _wake(queue, request)
+    return request
+
+
+async def _wake(queue: Queue, request: Request) -> None:
+    try:
+        await queue.advance(request.run, signal=request.id)
+    except CountersignError as away:  # the decision counts all the same
+        _log.warning("Run %s was not asked for; the workers find request %s. %s", request.run, request.id, away)

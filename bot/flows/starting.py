@@ -1,0 +1,101 @@
+"""How runs begin: by a worker that takes them, or in a script that advances its own."""
+
+from collections.abc import Mapping
+
+from bot.core import runs
+from bot.core.errors import InvalidInput, NotFound
+from bot.core.ids import ChannelId, RunId, UserId, WorkspaceId
+from bot.core.options import chosen as choose
+from bot.core.ports import Change, Put, Queue, Store
+from bot.core.runs import Run
+from bot.flows.ruling import rules_of
+
+
+async def start(
+    store: Store,
+    queue: Queue,
+    *,
+    run: RunId,
+    workspace: WorkspaceId,
+    channel: ChannelId,
+    requester: UserId,
+    team: str,
+    task: str,
+    options: Mapping[str, str] | None = None,
+) -> Run:
+    """A new run of the team. The same run id again (a retried delivery, R8) is the same run.
+
+    `options` not given are the team's defaults. InvalidInput, with nothing changed, if the team is unknown, no worker
+    runs it, an option cannot be chosen, or the task is empty or too long.
+    """
+    task = _readable(task)
+    teams = {t.name: t for t in await store.teams()}
+    if not teams:
+        raise InvalidInput("No worker is running, so nothing was started. Start one with `python -m agents`.")
+    if team not in teams:
+        raise InvalidInput(f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}.")
+    if teams[team].problem:
+        raise InvalidInput(f"The team “{team}” cannot run: {teams[team].problem} Nothing was started.")
+    chosen = choose(team, teams[team].options, options or {})
+    await _somebody_may_decide(store, channel)
+    now = await store.now()
+    step = runs.start(
+        run,
+        workspace=workspace,
+        channel=channel,
+        requester=requester,
+        team=team,
+        task=task,
+        now=now,
+        options=chosen,
+    )
+    await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
+    await queue.advance(run)
+    return step.run
+
+
+async def start_by_script(
+    store: Store, *, run: RunId, channel: ChannelId, requester: UserId, team: str, task: str
+) -> Run:
+    """A run that the caller advances by itself, in the workspace of the approval service; no worker is asked.
+
+    The same run id again is the same run. InvalidInput, with nothing changed, if the task is empty or too long, or
+    nobody may decide in the channel; NotFound if the service has never been started on this store.
+    """
+    task = _readable(task)
+    workspace = await store.workspace()
+    if workspace is None:
+        raise NotFound("The approval service has not been started on this store yet. Start `python -m bot` first.")
+    await _somebody_may_decide(store, channel)
+    step = runs.start(
+        run,
+        workspace=workspace,
+        channel=channel,
+        requester=requester,
+        team=team,
+        task=task,
+        now=await store.now(),
+        by_script=True,
+    )
+    await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
+    return step.run
+
+
+def _readable(task: str) -> str:
+    task = task.strip()
+    if not task:
+        raise InvalidInput("There is no task; nothing was started. Write it like `/agent email tell the vendor …`.")
+    if len(task) > runs.LONGEST_TASK:
+        raise InvalidInput(
+            f"The task has {len(task):,} characters, at most {runs.LONGEST_TASK:,} are possible; nothing was started. "
+            "Please shorten it, or put the long part where the agents can read it."
+        )
+    return task
+
+
+async def _somebody_may_decide(store: Store, channel: ChannelId) -> None:
+    if not (await rules_of(store, channel)).reviewers:
+        raise InvalidInput(
+            "Nobody may decide in this channel, so nothing was started. "
+            "An admin must name reviewers first, like `/approvals reviewers @someone`."
+        )
