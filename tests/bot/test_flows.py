@@ -14,7 +14,7 @@ from bot.core.events import Event, EventType
 from bot.core.ids import RequestId, RunId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout
-from bot.core.ports import Change, Lease, Put
+from bot.core.ports import Change, Committed, Lease, Put
 from bot.core.refusals import Refusal
 from bot.core.requests import Status, Verb
 from bot.metrics import Repair
@@ -177,7 +177,7 @@ async def test_the_script_refuses_a_decision_that_was_judged_in_time_and_arrives
     assert seen is not None
     step = deciding.decide(seen.value, attempt(asked), seen.now)
     late = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.now)
-    assert await store.commit(late) is flows.Committed.LATE
+    assert await store.commit(late) is Committed.LATE
     still = await store.request(asked.id)
     assert still is not None
     assert still.value.status is Status.PENDING

@@ -278,7 +278,7 @@ async def test_refused_clicks_draw_nothing(slack: LocalSlack, store: Store, leas
         await card_of(slack)
         await decided(store, asked)
         for number in range(20):
-            with pytest.raises(flows.Refused):
+            with pytest.raises(Refused):
                 await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name=f"late{number}"))
         await all_drawn(slack, store)
     updates = [c for c in slack.calls if c.method == "chat.update" and c.args["channel"] == "C0APPROVALS"]
