@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from bot.core import permissions, seats
+from bot.core import high_risk, permissions, seats
 from bot.core.calls import LONGEST_ARGUMENTS, is_canonical
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest, UserId
@@ -27,7 +27,8 @@ class Attempt:
     """Somebody's try to decide. `digest` is that of what they were shown.
 
     `arguments` are the changed ones of an edit, canonical JSON; `chosen` are options of a choice. `wish` is what they
-    do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency.
+    do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency. `opened_for` is
+    whom the window that it comes from showed all of the content to, and `typed` the word that was asked for there.
     """
 
     id: AttemptId
@@ -39,6 +40,8 @@ class Attempt:
     chosen: tuple[str, ...] = ()
     wish: Wish | None = None
     break_glass: bool = False
+    opened_for: UserId | None = None
+    typed: str = ""
 
 
 def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = False) -> Step:
@@ -158,7 +161,9 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.NOT_OFFERED
     if attempt.wish is not None and (narrower := permissions.why_not(request, attempt.wish)) is not None:
         return narrower
-    return _why_not_this(request, attempt)
+    if (not_this := _why_not_this(request, attempt)) is not None:
+        return not_this
+    return high_risk.why_not(request, attempt.verb, attempt.actor.user, attempt.opened_for, attempt.typed)
 
 
 def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | None:
@@ -233,6 +238,8 @@ def sentence(refusal: Refusal, request: Request) -> str:
             what = f"{len(request.votes)} of {request.rules.quorum} needed"
         case Refusal.EDIT_NEEDS_ONE:
             what = str(request.rules.quorum)
+        case Refusal.NOT_TYPED:
+            what = high_risk.word(request)
         case Refusal.NO_CHOICE:
             what = "one or more" if request.question.several else "one"
         case Refusal.TIME_RAN_OUT if request.status is Status.APPROVED:

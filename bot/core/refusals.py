@@ -64,4 +64,12 @@ class Refusal(StrEnum):
         "buttons."
     )
     NO_REASON = "Please write why this cannot wait for a reviewer; without a reason nothing was decided."
+    NOT_OPENED = (
+        "This is of high risk: who approves it opens all of it first, from its card, and approves it there. Nothing "
+        "was decided; please click on the newest card."
+    )
+    NOT_TYPED = (
+        "This is of high risk, and what you typed is not “{what}”. Nothing was decided; please type that word, or "
+        "close this window."
+    )
     NO_CHOICE = "Please choose {what} of the options on the card; nothing was counted."

@@ -18,6 +18,7 @@ _ABOUT_THE_ANSWER: Final = frozenset(
         Refusal.NOT_ARGUMENTS,
         Refusal.NOTHING_CHANGED,
         Refusal.NO_CHOICE,
+        Refusal.NOT_OPENED,
     }
 )
 """What is wrong with an answer, and not with who gives it or when."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from bot.core import policy, rulebook
 from bot.core.calls import Call
@@ -12,7 +13,7 @@ from bot.core.people import Actor
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Put, Store
 from bot.core.refusals import Refusal
-from bot.core.requests import ABOUT_THE_RUN, Question
+from bot.core.requests import ABOUT_THE_RUN, Kind, Question
 from bot.core.rulebook import Action, Effect, Judgement
 from bot.core.runs import Run
 from bot.flows.committing import TRIES, too_many_tries
@@ -36,6 +37,8 @@ async def rules_for(store: Store, run: Run, question: Question) -> Rules:
         if said.effect is Effect.REFUSE:
             raise _refused(Refusal.BY_POLICY, f"rule “{said.clause}”" + (f": {said.why}" if said.why else ""))
         rules = rulebook.apply(said, rules)
+    elif question.kind is Kind.IN_DOUBT:  # whether it is done again is a question of the same risk
+        rules = replace(rules, risk=(await store.rulebook()).risk_of(question.agent))
     if not rules.reviewers:
         raise Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value)
     nobody = None if rules.reviewers.groups else policy.enough_people(rules, run.requester, frozenset())

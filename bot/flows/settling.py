@@ -15,7 +15,7 @@ from bot.core.refusals import Refusal
 from bot.core.requests import Request
 from bot.core.rulebook import Effect
 from bot.flows.committing import TRIES, too_many_tries
-from bot.flows.ruling import judge, rules_of
+from bot.flows.ruling import judge, rules_for
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +70,8 @@ async def _outgrown(store: Store, request: Request, attempt: Attempt) -> bool:
 async def expire(store: Store, queue: Queue, request: RequestId) -> Request | None:
     """Settle a request whose deadline has passed; returns it as it is then, None if there is none.
 
-    Silence approves only where the channel's settings, which no worker can write, say so now too (R23); and only web
-    may write that, so a worker gets such a request back as it is.
+    Silence approves only where the channel's settings and the workspace's policy, which no worker can write, say so now
+    too (R23), and never what is of high risk; only web may write that, so a worker gets such a request back as it is.
     """
 
     return await _settle(store, queue, request, lambda seen: _expired(store, seen))
@@ -96,8 +96,16 @@ async def _expired(store: Store, seen: Seen[Request]) -> requests.Step:
         return step
     if not store.decides:
         return requests.Step(seen.value)
-    still = (await rules_of(store, seen.value.channel)).on_timeout is OnTimeout.APPROVE
+    still = await _silence_approves(store, seen.value)
     return step if still else settling.expire(seen.value, seen.now, approving=False)
+
+
+async def _silence_approves(store: Store, request: Request) -> bool:
+    run = await store.run(request.run)
+    try:
+        return run is not None and (await rules_for(store, run.value, request.question)).on_timeout is OnTimeout.APPROVE
+    except Refused:
+        return False
 
 
 async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:

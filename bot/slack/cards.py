@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from bot.core import runs
+from bot.core import high_risk, runs
 from bot.core.absence import Absence
 from bot.core.deciding import may_break_glass
 from bot.core.ids import Digest, RequestId
@@ -86,6 +86,8 @@ def card(request: Request, *, run: Run, run_link: str | None, away: Iterable[Abs
         return Drawing(
             _settled_text(request, request.decision, team, title), blocks + _outcome(request, request.decision)
         )
+    if Verb.APPROVE in question.offers and high_risk.is_asked(request, Verb.APPROVE):
+        blocks.append(words(wording.HIGH_RISK if high_risk.word(request) else wording.HIGH_RISK_OF_SEVERAL))
     if request.rules.quorum > 1:
         blocks.append(votes(request))
     blocks += [_deadline(request), *meanwhile.lines(request)]
@@ -243,8 +245,10 @@ def _buttons(request: Request) -> list[Block]:
             one = button(label, _ACTIONS[verb], value, style)
             buttons += choosing.buttons(question, one) if verb is Verb.CHOOSE else [one]
     if complete(question):
-        return buttons + ([button("Arguments", VIEW_FULL, value)] if question.call else [])
-    for made in buttons:  # nobody approves by one click what the card does not show
+        buttons += [button("Arguments", VIEW_FULL, value)] if question.call else []
+        if not high_risk.is_asked(request, Verb.APPROVE):
+            return buttons
+    for made in buttons:  # nobody approves by one click what the card does not show, or what is of high risk
         if made["action_id"] == APPROVE:
             label = made["text"]["text"]
             made |= {"action_id": REVIEW, "text": plain("Review…" if label == "Approve" else f"{label}…")}

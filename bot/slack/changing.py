@@ -12,40 +12,44 @@ from slack_bolt.async_app import AsyncAck
 from bot import flows
 from bot.core import deciding
 from bot.core.deciding import Attempt
-from bot.core.errors import NotFound
+from bot.core.errors import NotFound, Refused
+from bot.core.high_risk import is_asked
 from bot.core.ids import AttemptId, short_name
 from bot.core.ports import Seen
 from bot.core.refusals import Refusal
 from bot.core.requests import Request, Status, Verb
-from bot.slack import choosing, editing, modals
+from bot.slack import choosing, editing, high_risk, modals
 from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
 from bot.slack.cards import Handle
 from bot.slack.opening import open_modal
 from bot.slack.stand_ins import actor_at
 
-_NOT_YET: Final = (None, Refusal.NOT_ARGUMENTS, Refusal.NO_CHOICE)
+_NOT_YET: Final = (None, Refusal.NOT_ARGUMENTS, Refusal.NO_CHOICE, Refusal.NOT_OPENED)
 """What a window may open for: the person has still to say what they want."""
 _UNNAMED: Final = AttemptId("")
 _READ_FIRST: Final = "Please read all of it first, and say so here. Nothing was decided."
 
 
 async def on_edit(desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId) -> Said:
-    """Edit was clicked: the form opens, or a sentence says why not."""
-    seen, attempt = await _attempt(desk, body, handle, name, Verb.EDIT)
-    await _refuse_for_good(desk, seen, attempt)
+    """Edit was clicked: the form opens, of high risk what must be read before it, or a sentence says why not."""
+    seen, attempt = await attempt_of(desk, body, handle, name, Verb.EDIT)
+    await refuse_for_good(desk, seen, attempt)
     channel = who(body).channel or seen.value.rules.approvals_channel
-    return await open_modal(desk.client, body, editing.edit(seen.value, channel))
+    form = editing.edit(seen.value, channel)  # also where it comes later, because nobody reads all of it for nothing
+    if is_asked(seen.value, Verb.EDIT):
+        form = high_risk.window(seen.value, channel, who(body).user, Verb.EDIT)
+    return await open_modal(desk.client, body, form)
 
 
 async def on_choose(desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId) -> Said:
     """An option was clicked, which counts, or Choose, which opens the window."""
     number = choosing.clicked(str(body["actions"][0].get("value")))
-    seen, attempt = await _attempt(desk, body, handle, name, Verb.CHOOSE)
+    seen, attempt = await attempt_of(desk, body, handle, name, Verb.CHOOSE)
     if number is not None:
         options = seen.value.question.options
         chosen = options[number : number + 1] if number >= 0 else ()
         return await _decided(desk, seen, replace(attempt, chosen=chosen))
-    await _refuse_for_good(desk, seen, attempt)
+    await refuse_for_good(desk, seen, attempt)
     channel = who(body).channel or seen.value.rules.approvals_channel
     return await open_modal(desk.client, body, modals.choose(seen.value, channel))
 
@@ -59,13 +63,19 @@ async def on_edit_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
     errors: dict[str, str] = {}
 
     async def work() -> Said:
-        seen, attempt = await _attempt(desk, body, Handle.read(view["private_metadata"]), _UNNAMED, Verb.EDIT)
+        seen, attempt = await attempt_of(desk, body, Handle.read(view["private_metadata"]), _UNNAMED, Verb.EDIT)
         try:
             arguments, words = editing.read(view, seen.value.question)
         except editing.WrongFields as wrong:
             errors.update(wrong.fields)
             return Said(str(wrong), False)
-        return await _decided(desk, seen, _named(attempt, view, words=words, arguments=arguments))
+        attempt = replace(attempt, opened_for=high_risk.opened_for(view), typed=high_risk.typed(view))
+        try:
+            return await _decided(desk, seen, _named(attempt, view, words=words, arguments=arguments))
+        except Refused as refused:
+            if refused.refusal is Refusal.NOT_TYPED:
+                errors[high_risk.WORD] = str(refused)
+            raise
 
     await _sent(desk, ack, body, said(work(), "change"), editing.first_input(view), errors)
 
@@ -78,7 +88,7 @@ async def on_choose_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> N
         return
 
     async def work() -> Said:
-        seen, attempt = await _attempt(desk, body, Handle.read(view["private_metadata"]), _UNNAMED, Verb.CHOOSE)
+        seen, attempt = await attempt_of(desk, body, Handle.read(view["private_metadata"]), _UNNAMED, Verb.CHOOSE)
         chosen = choosing.read(view, seen.value.question)
         return await _decided(desk, seen, _named(attempt, view, chosen=chosen))
 
@@ -89,7 +99,8 @@ def _named(
     attempt: Attempt, view: dict[str, Any], *, words: str = "", arguments: str = "", chosen: tuple[str, ...] = ()
 ) -> Attempt:
     """What was sent is part of the attempt: after a refusal the same window may be sent with something else."""
-    name = AttemptId("v" + short_name(view["id"], attempt.actor.user, words, arguments, *chosen, length=20))
+    sent = (words, attempt.typed, arguments, *chosen)
+    name = AttemptId("v" + short_name(view["id"], attempt.actor.user, *sent, length=20))
     return replace(attempt, id=name, words=words, arguments=arguments, chosen=chosen)
 
 
@@ -110,7 +121,7 @@ async def _sent(
     await in_time(desk, told, answer, lambda result: tell(desk.client, body, result, channel))
 
 
-async def _attempt(
+async def attempt_of(
     desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb
 ) -> tuple[Seen[Request], Attempt]:
     at = who(body)
@@ -121,7 +132,7 @@ async def _attempt(
     return seen, Attempt(name, actor, verb, handle.digest)
 
 
-async def _refuse_for_good(desk: Desk, seen: Seen[Request], attempt: Attempt) -> None:
+async def refuse_for_good(desk: Desk, seen: Seen[Request], attempt: Attempt) -> None:
     """Refused raises for what never changes back; it is said and written down (R25)."""
     if deciding.why_refused(seen.value, attempt, seen.now) not in _NOT_YET:
         await flows.decide(desk.store, desk.queue, seen.value.id, attempt)

@@ -11,12 +11,13 @@ from bot import attending, flows
 from bot.core import deciding
 from bot.core.deciding import Attempt
 from bot.core.errors import NotFound
+from bot.core.high_risk import is_asked
 from bot.core.ids import AttemptId, ChannelId, short_name
 from bot.core.ports import Seen
 from bot.core.refusals import Refusal
 from bot.core.requests import Request, Status, Verb
-from bot.core.standing import Wish
-from bot.slack import cards, changing, meanwhile, menu, modals, standing
+from bot.core.standing import Scope, Span, Wish
+from bot.slack import cards, changing, high_risk, meanwhile, menu, modals, standing
 from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
 from bot.slack.cards import Handle
 from bot.slack.content import complete
@@ -27,7 +28,9 @@ from bot.slack.text import when
 _OPENS: Final = {cards.REVIEW: Verb.APPROVE, cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
 _WINDOWS: Final = {Verb.APPROVE: modals.review, Verb.REJECT: modals.reject, Verb.RESPOND: modals.respond}
 _MORE: Final = {menu.PERMIT: standing.permit, menu.BREAK_GLASS: standing.break_glass}
-_ASKED_IN_THE_WINDOW: Final = (None, Refusal.NO_WORDS, Refusal.NO_REASON)
+_ASKED_IN_THE_WINDOW: Final = (None, Refusal.NO_WORDS, Refusal.NO_REASON, Refusal.NOT_OPENED)
+_LEAST: Final = Wish(Scope.CALL, Span.RUN)
+"""Where not even this can be allowed in advance, nothing can."""
 _SUBMITS: Final = {modals.REJECT: (Verb.REJECT, modals.REASON), modals.RESPOND: (Verb.RESPOND, modals.ANSWER)}
 _UNKNOWN_BUTTON: Final = (
     "This button is of an older or newer version of the app and does nothing here. Nothing was decided; "
@@ -96,9 +99,10 @@ async def _click(desk: Desk, body: dict[str, Any]) -> Said:
 
 async def _approve(desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId) -> Said:
     seen, attempt = await _attempt(desk, body, handle, name, Verb.APPROVE, "")
-    if not complete(seen.value.question):  # the card of an older version has a button that would count at once
+    # The card of an older version has a button that would count at once.
+    if not complete(seen.value.question) or is_asked(seen.value, Verb.APPROVE):
         return await _open(desk, body, handle, name, Verb.APPROVE)
-    return await _decided(desk, seen, attempt)
+    return await decided(desk, seen, attempt)
 
 
 async def _more(desk: Desk, body: dict[str, Any], chosen: str, name: AttemptId) -> Said:
@@ -108,8 +112,8 @@ async def _more(desk: Desk, body: dict[str, Any], chosen: str, name: AttemptId) 
     if found is None or found[0] not in _MORE:
         return Said(_UNKNOWN_BUTTON, False)
     do, handle = found[0], Handle(found[1], found[2])
-    alone = do == menu.BREAK_GLASS
-    return await _open(desk, body, handle, name, Verb.APPROVE, _MORE[do], break_glass=alone)
+    alone, wish = do == menu.BREAK_GLASS, _LEAST if do == menu.PERMIT else None
+    return await _open(desk, body, handle, name, Verb.APPROVE, _MORE[do], break_glass=alone, wish=wish)
 
 
 async def _open(
@@ -121,13 +125,17 @@ async def _open(
     window: Callable[[Request, ChannelId], modals.View] | None = None,
     *,
     break_glass: bool = False,
+    wish: Wish | None = None,
 ) -> Said:
     seen, attempt = await _attempt(desk, body, handle, name, verb, "")
-    attempt = replace(attempt, break_glass=break_glass)
+    attempt = replace(attempt, break_glass=break_glass, wish=wish)
     if deciding.why_refused(seen.value, attempt, seen.now) not in _ASKED_IN_THE_WINDOW:
         # Refused for good: what made it so never changes back. Decide says it, and writes it down (R25).
         await flows.decide(desk.store, desk.queue, seen.value.id, attempt)
-    channel = who(body).channel or seen.value.rules.approvals_channel
+    at = who(body)
+    channel = at.channel or seen.value.rules.approvals_channel
+    if is_asked(seen.value, verb):
+        return await open_modal(desk.client, body, high_risk.window(seen.value, channel, at.user))
     return await open_modal(desk.client, body, (window or _WINDOWS[verb])(seen.value, channel))
 
 
@@ -144,10 +152,11 @@ async def count(
 ) -> Said:
     """Judge the attempt and store what it does; says how many approvals there are if more are needed."""
     seen, attempt = await _attempt(desk, body, handle, name, verb, words)
-    return await _decided(desk, seen, replace(attempt, wish=wish, break_glass=break_glass))
+    return await decided(desk, seen, replace(attempt, wish=wish, break_glass=break_glass))
 
 
-async def _decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:
+async def decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:
+    """Store what the attempt does; says how many approvals there are if more are needed."""
     after = await flows.decide(desk.store, desk.queue, seen.value.id, attempt, seen)
     if after.status is not Status.PENDING:
         return Said("")

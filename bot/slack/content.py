@@ -4,6 +4,7 @@ Who cannot see all of it on the card cannot approve it there: the button opens t
 """
 
 import json
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -13,7 +14,7 @@ from bot.core.requests import Question, Request
 from bot.core.secrets import MARK, hide, hide_in
 from bot.slack.blocks import Block, context, data, mrkdwn, plain, words
 from bot.slack.lookalikes import odd_words
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible
+from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible
 
 TITLE: Final = 120
 """Characters of a title in a first line; a longer one is in the content too."""
@@ -29,6 +30,10 @@ _FULL_ARGUMENTS: Final = Room(40_000, 65_000, 8_000)
 _FULL_NOTES: Final = Room(6_000, 9_000, 300)
 _FULL_SINCE: Final = Room(12_000, 18_000, 1_000)
 """A view may hold 250,000 bytes and 100 blocks; `pieces` of 3,000 hold 1,500 characters at least."""
+_ANY: Final = Room(sys.maxsize, sys.maxsize, sys.maxsize)
+_PART: Final = 150_000
+_PART_BLOCKS: Final = 80
+"""Bytes and blocks of one of several views."""
 _NAMED: Final = 3
 
 
@@ -104,20 +109,37 @@ def on_card(question: Question, view_full: Block, *, pending: bool) -> list[Bloc
 
 def in_full(question: Question) -> tuple[list[Block], bool]:
     """The blocks of a view with all of it, and whether it is all."""
-    it, room = seen(question), _full_room(question)
-    blocks = []
+    return _drawn(question, _full_room(question), _FULL_ARGUMENTS, _FULL_NOTES), _whole_in_full(question)
+
+
+@lru_cache(maxsize=4)
+def parts(question: Question) -> list[list[Block]]:
+    """The blocks of as many views as it takes, with nothing left out in between."""
+    made: list[list[Block]] = [[]]
+    size = 0
+    for block in _drawn(question, _ANY, _ANY, _ANY):
+        size += size_of(block)
+        if made[-1] and (size > _PART or len(made[-1]) == _PART_BLOCKS):
+            made.append([])
+            size = size_of(block)
+        made[-1].append(block)
+    return made
+
+
+def _drawn(question: Question, text: Room, arguments: Room, notes: Room) -> list[Block]:
+    it, blocks = seen(question), []
     if it.notes:
-        blocks += [words("*To know before you decide*"), *_boxes("\n".join(it.notes), _FULL_NOTES)]
-    blocks += [*_warnings(it), *_boxes(it.text or "(empty)", room)]
+        blocks += [words("*To know before you decide*"), *_boxes("\n".join(it.notes), notes)]
+    blocks += [*_warnings(it), *_boxes(it.text or "(empty)", text)]
     if question.call is not None:
         tool = escape(one_line(question.call.tool, 100))
         blocks += [
             words(f"*The arguments of {tool}*, as they are passed"),
-            *_boxes(_arguments(question), _FULL_ARGUMENTS),
+            *_boxes(_arguments(question), arguments),
         ]
     if it.since:
         blocks += [words("*What changed since the refused version*"), *_boxes(it.since, _FULL_SINCE)]
-    return blocks, _whole_in_full(question)
+    return blocks
 
 
 @lru_cache(maxsize=64)

@@ -119,6 +119,12 @@ _DIVERGED: Final = Wording(
 )
 
 
+HIGH_RISK: Final = (
+    ":rotating_light: *High risk*: who approves opens all of it first and types a word. Silence never approves it."
+)
+HIGH_RISK_OF_SEVERAL: Final = (
+    ":rotating_light: *High risk*: each of those who approve opens all of it first. Silence never approves it."
+)
 EDIT: Final = Window("Edit and approve", "Why", "For the agents; may be empty.")
 EDIT_SUBMIT: Final = "Approve with changes"
 EDIT_TELLS: Final = "What runs is what stands here when you send it."
