@@ -9,6 +9,9 @@ _POLICY = "tests/core/test_policy.py::"
 _FLOWS = "tests/bot/test_flows.py::"
 _CLICKS = "tests/slack/test_clicks.py::"
 _CARDS = "tests/slack/test_cards.py::"
+_HIGH_RISK = "tests/core/test_high_risk.py::"
+_WINDOWS = "tests/slack/test_high_risk_windows.py::"
+_FORGERY = "tests/store/test_forgery.py::"
 
 DECIDING: Final = (
     Bug(
@@ -139,6 +142,36 @@ DECIDING: Final = (
         "if attempt.digest != request.digest:",
         "if False:",
         (_CLICKS + "test_a_card_that_shows_other_content_decides_nothing",),
+    ),
+    Bug(
+        "what is of high risk needs no window",
+        "R9, R13",
+        "bot/core/high_risk.py",
+        "    if opened_for != by:\n        return Refusal.NOT_OPENED\n",
+        "",
+        (
+            _HIGH_RISK + "test_what_is_of_high_risk_is_approved_by_who_opened_all_of_it_and_typed_the_word",
+            _WINDOWS + "test_the_window_of_somebody_else_approves_nothing",
+        ),
+    ),
+    Bug(
+        "any word approves what is of high risk",
+        "R13",
+        "bot/core/high_risk.py",
+        "_letters(typed) != _letters(wanted)",
+        "not _letters(typed)",
+        (
+            _HIGH_RISK + "test_what_is_of_high_risk_is_approved_by_who_opened_all_of_it_and_typed_the_word",
+            _WINDOWS + "test_the_word_is_asked_where_all_of_it_is_shown",
+        ),
+    ),
+    Bug(
+        "silence approves by the risk that a worker wrote",
+        "R23",
+        "bot/flows/settling.py",
+        "(await rules_for(store, run.value, request.question)).on_timeout is",
+        "request.rules.on_timeout is",
+        (_FORGERY + "test_silence_never_approves_what_is_of_high_risk_whatever_channel_and_worker_say",),
     ),
     Bug(
         "expired is rejected",

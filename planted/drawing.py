@@ -7,6 +7,7 @@ from planted.bug import Bug
 _CLICKS = "tests/slack/test_clicks.py::"
 _CARDS = "tests/slack/test_cards.py::"
 _SCRIBE = "tests/slack/test_scribe.py::"
+_WINDOWS = "tests/slack/test_high_risk_windows.py::"
 _OVERTAKEN = "tests/slack/test_overtaken.py::"
 
 DRAWING: Final = (
@@ -26,6 +27,14 @@ DRAWING: Final = (
         "                    [await self._outbox.done(entry) for entry, _ in entries]\n"
         "                    await self._until_drawn(run, [event for _, event in entries])\n",
         (_SCRIBE + "test_another_process_draws_on_when_the_scribe_is_gone",),
+    ),
+    Bug(
+        "the last part of what is long comes first",
+        "R13",
+        "bot/slack/high_risk.py",
+        "    last = part + 1 == len(made)\n",
+        "    last = True\n",
+        (_WINDOWS + "test_all_parts_of_what_is_long_come_before_the_word",),
     ),
     Bug(
         "a settled card keeps its buttons",

@@ -98,7 +98,7 @@ def attempt(of: Request, user: str = BOB, verb: Verb = Verb.APPROVE, name: str =
     """`changes` go to the actor, but those of its words and content to the attempt."""
     own = {
         key: changes.pop(key)
-        for key in ("words", "digest", "arguments", "chosen", "wish", "break_glass")
+        for key in ("words", "digest", "arguments", "chosen", "wish", "break_glass", "opened_for", "typed")
         if key in changes
     }
     actor = replace(Actor(HERE, UserId(user)), **changes)

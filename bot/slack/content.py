@@ -31,7 +31,7 @@ _FULL_NOTES: Final = Room(6_000, 9_000, 300)
 _FULL_SINCE: Final = Room(12_000, 18_000, 1_000)
 """A view may hold 250,000 bytes and 100 blocks; `pieces` of 3,000 hold 1,500 characters at least."""
 _ANY: Final = Room(sys.maxsize, sys.maxsize, sys.maxsize)
-_PART: Final = 150_000
+_PART: Final = 200_000
 _PART_BLOCKS: Final = 80
 """Bytes and blocks of one of several views."""
 _NAMED: Final = 3

@@ -81,6 +81,14 @@ async def test_high_risk_is_not_approved_by_timeout_though_the_channel_says_so(s
     assert (risky.rules.risk, risky.rules.on_timeout) == (Risk.HIGH, OnTimeout.REJECT)
 
 
+async def test_whether_something_of_high_risk_is_done_again_is_of_high_risk(store: Store, lease: Lease) -> None:
+    """R13: of a doubt the agent is what may have happened."""
+    await store.set_rulebook(policy_file.understand(POLICY))
+    for name, risk in (("wire", Risk.HIGH), ("refund", Risk.LOW)):
+        asked = await flows.ask(store, lease, question(f"Did {name} happen?", kind=Kind.IN_DOUBT, agent=name))
+        assert asked.rules.risk is risk
+
+
 async def test_a_doubt_about_the_run_itself_is_asked_whatever_the_policy_says(store: Store, lease: Lease) -> None:
     await store.set_rulebook(policy_file.understand("version: 1\nrules: [{name: nothing, then: refuse}]"))
     assert await flows.ask(store, lease, question(kind=Kind.IN_DOUBT))

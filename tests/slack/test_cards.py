@@ -30,7 +30,7 @@ from bot.core.requests import Kind, Question, Request, Status, Verb
 from bot.core.runs import Run, Usage, Writing
 from bot.core.schedule import Snooze
 from bot.core.standing import Scope, Span, Wish
-from bot.slack import cards, editing, meanwhile, menu, modals, nudging, standing
+from bot.slack import cards, editing, high_risk, meanwhile, menu, modals, nudging, standing
 from bot.slack import content as judged
 from bot.slack.cards import Drawing
 from bot.slack.text import escape, size_of
@@ -273,6 +273,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_tool_approved": card(decided(Verb.APPROVE, of=request(asked=refund()))),
     "card_tool_edited": card(edited()),
     "card_code": card(request(asked=code())),
+    "card_high_risk": card(request(asked=refund(), risk=Risk.HIGH)),
     "card_by_rule": card(request(asked=refund(), clause="big refunds", why="<!here> money", risk=Risk.HIGH, quorum=2)),
     "card_choice": card(request(asked=choice("eu-west", "us-east"))),
     "card_choice_answered": card(chosen()),
@@ -311,6 +312,8 @@ VIEWS: dict[str, dict[str, Any]] = {
     "modal_full": modals.full(request(asked=question(LONG))),
     "modal_review": modals.review(request(asked=question(LONG)), GENERAL),
     "modal_review_tool": modals.review(request(asked=refund(content=LONG, before=BEFORE, notes=("Mind.",))), GENERAL),
+    "modal_high_risk": high_risk.window(request(asked=refund(), risk=Risk.HIGH), GENERAL, BOB),
+    "modal_high_risk_edit": high_risk.form(editing.edit(request(asked=editable()), GENERAL), request(), BOB),
     "modal_permit": standing.permit(request(asked=refund()), GENERAL),
     "modal_permit_code": standing.permit(request(asked=code()), GENERAL),
     "modal_break_glass": standing.break_glass(request(break_glass=True), GENERAL),
@@ -562,6 +565,7 @@ def test_only_what_is_whole_on_the_card_is_approved_there(asked: Question) -> No
         ids = [element["action_id"] for element in actions["elements"]]
         assert (cards.APPROVE in ids) == judged.complete(more)
         assert (cards.REVIEW in ids) != judged.complete(more)
+        assert cards.APPROVE not in json.dumps(card(request(asked=more, risk=Risk.HIGH)).blocks)
     assert not judged.complete(replace(asked, content=LONG))
 
 

@@ -11,17 +11,19 @@ from bot.audit.auditor import Auditor
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
 from bot.core.events import Event, EventType
-from bot.core.policy import ChannelSettings, OnTimeout
+from bot.core.ids import RunId
+from bot.core.policy import ChannelSettings, OnTimeout, Risk
 from bot.core.ports import Change, Put
 from bot.core.quiet import Quiet
 from bot.core.requests import Decision, How, Request, Status, Vote
+from bot.core.rulebook import Rulebook
 from bot.core.standing import PermissionId, Scope, Standing
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
 from bot.store.sides import REQUESTS
 from bot.store.store import EVENTS
 from bot.store.wakeups import Wakeups
-from tests.making import BOB, GENERAL, HERE, attempt, question, request
+from tests.making import ALICE, BOB, GENERAL, HERE, attempt, call, question, request
 from tests.store.two_users import Sides
 from tests.storing import NoQueue
 
@@ -36,6 +38,14 @@ async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: object) ->
 def approved(made: Request, how: How = How.REVIEWERS) -> Request:
     decision = Decision(Status.APPROVED, how, made.created_at, (BOB,))
     return replace(made, status=Status.APPROVED, decision=decision)
+
+
+async def silence_approves(sides: Sides) -> None:
+    """There is a run, and its channel says so."""
+    own = ChannelSettings(on_timeout=OnTimeout.APPROVE)
+    await sides.web.commit(Change(settings={GENERAL: Put(own, 0)}))
+    where = {"workspace": HERE, "channel": GENERAL, "requester": ALICE}
+    await flows.start(sides.web, NoQueue(), run=RunId("rtest"), team="email", task="pay", **where)
 
 
 async def write(sides: Sides, made: Request, version: int) -> None:
@@ -123,8 +133,7 @@ async def test_silence_approves_only_where_the_channels_settings_say_so(sides: S
 
 async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) -> None:
     """R23"""
-    own = ChannelSettings(on_timeout=OnTimeout.APPROVE)
-    await sides.web.commit(Change(settings={GENERAL: Put(own, 0)}))
+    await silence_approves(sides)
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
     left = await flows.expire(sides.agents, NoQueue(), made.id)
     assert left is not None
@@ -134,6 +143,19 @@ async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) 
     assert settled is not None
     assert settled.status is Status.APPROVED
     assert (await read(sides, made)).decision == settled.decision
+
+
+@pytest.mark.parametrize("risk", [Risk.LOW, Risk.HIGH])
+async def test_silence_never_approves_what_is_of_high_risk_whatever_channel_and_worker_say(
+    sides: Sides, risk: Risk
+) -> None:
+    """R23: the risk is the policy's to say, and no worker writes that."""
+    await silence_approves(sides)
+    await sides.web.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
+    made = await asked(sides, timedelta(hours=2), asked=call(), on_timeout=OnTimeout.APPROVE, risk=risk)
+    settled = await flows.expire(sides.web, NoQueue(), made.id)
+    assert settled is not None
+    assert settled.status is Status.EXPIRED
 
 
 async def test_a_report_comes_before_what_web_does_after_it_and_a_forged_one_counts_as_refused(sides: Sides) -> None:

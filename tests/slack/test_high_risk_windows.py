@@ -1,0 +1,216 @@
+"""What is of high risk as people meet it: no button that approves, all of it in a window, and a word."""
+
+import json
+from typing import Any
+
+import pytest
+
+from bot import flows
+from bot.core.calls import Call, canonical
+from bot.core.events import EventType
+from bot.core.policy import Risk
+from bot.core.ports import Lease
+from bot.core.requests import Kind, Question, Request, Status
+from bot.core.rulebook import Rulebook
+from bot.slack import answering, cards, high_risk, menu
+from bot.slack.cards import card
+from bot.store.store import Store
+from localslack import LocalSlack
+from localslack.text import text_of
+from localslack.workspace import Message
+from tests.making import question
+from tests.slack.botting import Show, a_bot, events, post
+from tests.slack.test_changing import ask, decision, refund
+from tests.slack.test_clicks import status
+from tests.slack.test_reviewing import RM, labels
+
+WORD = high_risk.WORD
+HUGE = "\n".join(f"{n:06} echo all is well" for n in range(8_000)) + f"\n{RM}\n" + "x" * 150_000
+
+
+@pytest.fixture(autouse=True)
+async def policy(store: Store) -> None:
+    await store.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH), ("shell", Risk.HIGH))))
+
+
+def forged(shown: Message, action: str, **changes: Any) -> None:
+    """The card as an older version, or a client of somebody's own, has it."""
+    elements = next(b for b in shown.blocks or [] if b["type"] == "actions")["elements"]
+    next(e for e in elements if e["action_id"] == action).update(changes)
+
+
+def shell(code: str) -> Question:
+    return question(code, kind=Kind.CODE, title="run code", call=Call("shell", canonical({"code": "see above"})))
+
+
+async def refusals(store: Store) -> list[str]:
+    return [e.data["refusal"] for e in await events(store) if e.type is EventType.ATTEMPT_REFUSED]
+
+
+async def test_the_word_is_asked_where_all_of_it_is_shown(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R7, R13, R25: what was typed wrong is told under it, is on record, and can be typed again."""
+    asked = await ask(store, lease, refund())
+    shown = await show(asked)
+    assert "High risk" in text_of(shown)
+    assert labels(shown) == ["Review…", "Edit", "Reject", "Respond", "Arguments"]
+    bob = slack.user("bob")
+    await bob.click(shown, "Review…")
+    view = await bob.wait_modal("The arguments of refund")
+    assert view.json["submit"]["text"] == "Approve"
+    for wrong in ("approve", "refnud"):
+        assert "is not “refund”" in (await bob.submit({WORD: wrong}))[WORD]
+    assert await status(store, asked) is Status.PENDING
+    assert await refusals(store) == ["not_typed", "not_typed"]
+    assert await bob.submit({WORD: " Refund "}) == {}
+    assert await status(store, asked) is Status.APPROVED
+    assert bob.modal is None
+
+
+async def test_a_button_that_would_approve_at_once_opens_the_window(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R7, R13: whatever button a card has, of an older version or made up."""
+    asked = await ask(store, lease, refund())
+    shown = await show(asked)
+    forged(shown, cards.REVIEW, action_id=cards.APPROVE)
+    bob = slack.user("bob")
+    await bob.click(shown, cards.APPROVE, stale=True)
+    await bob.wait_modal("Type “refund” to approve")
+    assert await status(store, asked) is Status.PENDING
+
+
+async def test_nothing_is_allowed_in_advance_by_a_menu_that_was_made_up(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R7, R24"""
+    asked = await ask(store, lease, refund(), break_glass=True)
+    bob, alice = slack.user("bob"), slack.user("alice")
+    shown = await show(asked)
+    for person, do, told in (
+        (bob, menu.PERMIT, "looked at each time"),
+        (alice, menu.BREAK_GLASS, "high risk"),
+    ):
+        made_up = {"text": {"type": "plain_text", "text": "Go"}, "value": f"{do} {asked.id} {asked.digest}"}
+        forged(shown, menu.MORE, options=[made_up])
+        await person.click(shown, menu.MORE, choose="Go", stale=True)
+        await person.wait_ephemeral(told)
+        assert person.modal is None
+    assert await status(store, asked) is Status.PENDING
+
+
+async def test_the_window_of_somebody_else_approves_nothing(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R9: each opens it themselves, though both may decide; Slack keeps to it, and we do not rely on that alone."""
+    asked = await ask(store, lease, refund())
+    bob, carol = slack.user("bob"), slack.user("carol")
+    await bob.click(await show(asked), "Review…")
+    view = await bob.wait_modal("Type “refund”")
+    slack.platform.modals.stacks[carol.id] = [view]
+    assert "opens all of it first" in (await carol.submit({WORD: "refund"}, view=view))[WORD]
+    assert await status(store, asked) is Status.PENDING
+    assert await refusals(store) == ["not_opened"]
+
+
+async def test_each_of_several_opens_it_and_types_nothing(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R11"""
+    asked = await ask(store, lease, refund(), quorum=2)
+    shown = await show(asked)
+    for name in ("bob", "carol"):
+        assert await status(store, asked) is Status.PENDING
+        person = slack.user(name)
+        await person.click(shown, "Review…")
+        await person.wait_modal("The arguments of refund")
+        assert await person.submit() == {}
+    assert (await decision(store, asked)).by == ("U0BOB", "U0CAROL")
+
+
+async def test_all_parts_of_what_is_long_come_before_the_word(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R13, R14: nothing is left out between them; the card's file alone approves nothing."""
+    asked = await ask(store, lease, shell(HUGE))
+    bob = slack.user("bob")
+    await bob.click(await show(asked), "Review…")
+    view, read = await bob.wait_modal("part 1 of"), ""
+    while not high_risk.asks_for_word(view.json):
+        read += text_of(view.json)
+        assert await status(store, asked) is Status.PENDING
+        before = view.title
+        assert await bob.submit() == {}
+        view = await bob.wait_modal(lambda view, before=before: view.title != before)
+    read += text_of(view.json)
+    assert "not shown here" not in read
+    assert RM in read and all(f"{n:06} echo" in read for n in range(8_000)) and read.count("x") >= 150_000
+    assert await bob.submit({WORD: "shell"}) == {}
+    assert await status(store, asked) is Status.APPROVED
+
+
+async def test_who_was_overtaken_while_reading_is_told_at_the_next_part(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R3, R7"""
+    asked = await ask(store, lease, shell(HUGE))
+    shown = await show(asked)
+    bob, carol = slack.user("bob"), slack.user("carol")
+    await bob.click(shown, "Review…")
+    await bob.wait_modal("part 1 of")
+    await carol.click(shown, "Reject")
+    await carol.wait_modal("Reject")
+    await carol.submit()
+    assert await bob.submit() == {}
+    await bob.wait_modal("Already decided by")
+    assert await status(store, asked) is Status.REJECTED
+
+
+async def test_who_waits_too_long_for_the_next_part_is_told_that_nothing_was_decided(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R7: Slack closes the window of who has no answer in time."""
+    asked = await ask(store, lease, shell(HUGE))
+    bob = slack.user("bob")
+    await bob.click(await show(asked), "Review…")
+    await bob.wait_modal("part 1 of")
+    monkeypatch.setattr(answering, "ACK_WITHIN", 0.0)
+    assert await bob.submit() == {}
+    await bob.wait_ephemeral("Nothing was decided; please open it again")
+    assert await status(store, asked) is Status.PENDING
+
+
+async def test_who_changes_a_call_reads_all_of_it_and_types_the_word(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R13, R18: the form comes after the full view."""
+    asked = await ask(store, lease, refund())
+    bob = slack.user("bob")
+    await bob.click(await show(asked), "Edit")
+    assert (await bob.wait_modal("The arguments of refund")).json["submit"]["text"] == "Edit…"
+    assert await bob.submit() == {}
+    await bob.wait_modal("Number of the order")
+    assert list(await bob.submit({"amount": "10", WORD: "go"})) == [WORD]
+    assert await status(store, asked) is Status.PENDING
+    assert await bob.submit({"amount": "10", WORD: "refund"}) == {}
+    made = await decision(store, asked)
+    assert (made.outcome, json.loads(made.arguments)["amount"]) == (Status.EDITED, 10)
+
+
+async def test_the_window_that_one_process_opened_another_takes(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R4: nothing of it lives in a process."""
+    asked = await flows.ask(store, lease, refund())
+    bob = slack.user("bob")
+    async with a_bot(slack, store) as first:
+        await bob.click(await _post(slack, store, first, asked), "Review…")
+        await bob.wait_modal("Type “refund”")
+    async with a_bot(slack, store):
+        assert await bob.submit({WORD: "refund"}) == {}
+    assert await status(store, asked) is Status.APPROVED
+
+
+async def _post(slack: LocalSlack, store: Store, bot: Any, asked: Request) -> Message:
+    run = await store.run(asked.run)
+    assert run is not None
+    return await post(slack, store, bot, card(asked, run=run.value, run_link=None), asked)
