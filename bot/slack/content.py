@@ -114,7 +114,7 @@ def in_full(question: Question) -> tuple[list[Block], bool]:
 
 @lru_cache(maxsize=4)
 def parts(question: Question) -> list[list[Block]]:
-    """The blocks of as many views as it takes, with nothing left out in between."""
+    """The blocks of as many views as it takes: all that is judged, with nothing left out in between."""
     made: list[list[Block]] = [[]]
     size = 0
     for block in _drawn(question, _ANY, _ANY, _ANY):

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -20,6 +20,7 @@ from agents.patience import patiently
 from agents.runner import Runner
 from agents.teams import Teams
 from bot import flows
+from bot.core import high_risk
 from bot.core.deciding import Attempt
 from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers
@@ -163,6 +164,7 @@ class House:
         actor = Actor(WORKSPACE, BOB)
         name = AttemptId(f"{attempt}{request.id}")
         wanted = Attempt(name, actor, verb, request.digest, words, arguments, chosen)
+        wanted = replace(wanted, opened_for=BOB, typed=high_risk.word(request))
         return await patiently(lambda: flows.decide(self.store, queue or Silent(), request.id, wanted))
 
     def requester(self) -> Actor:
