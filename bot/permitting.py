@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from bot import flows
-from bot.core import deciding, permissions, policy
+from bot.core import deciding, permissions
 from bot.core.errors import InvalidInput, NotFound, Refused, StoreUnavailable
 from bot.core.events import Event, EventType
 from bot.core.ids import RequestId, UserId
-from bot.core.people import Actor, why_nobody
+from bot.core.people import Actor
 from bot.core.permissions import Permission
 from bot.core.policy import Rules
 from bot.core.ports import Change, Committed, Put, Queue, Seen, Store
@@ -89,35 +89,23 @@ async def revoke(store: Store, permission: PermissionId, actor: Actor, admins: f
             raise NotFound("This permission has ended already. Nothing was changed; people are asked again.")
         if seen.value.revoked_by is not None:
             return seen.value
-        if (why_not := await _why_not_revoke(store, seen.value, actor, admins)) is not None:
+        rules = await flows.rules_of(store, seen.value.channel)
+        if (refusal := permissions.why_not_revoke(seen.value, actor, rules, admins)) is not None:
             told = Event(
                 EventType.ATTEMPT_REFUSED,
                 seen.now,
                 request=seen.value.request,
                 workspace=actor.workspace,
                 user=actor.user,
-                data={"verb": "revoke", "refusal": "may_not_revoke", "permission": permission},
+                data={"verb": "revoke", "refusal": refusal.name.lower(), "permission": permission},
             )
             await store.commit(Change(events=(told,)))
-            raise InvalidInput(why_not)
+            raise InvalidInput(refusal.value)
         ended = replace(seen.value, revoked_by=actor.user, changed_at=seen.now)
         change = Change(permissions=(Put(ended, seen.version),), events=(permissions.revoked(ended, actor.user),))
         if await store.commit(change) is Committed.DONE:
             return ended
     raise _too_many_tries()
-
-
-async def _why_not_revoke(store: Store, permission: Permission, actor: Actor, admins: frozenset[UserId]) -> str | None:
-    if (nobody := why_nobody(actor, permission.workspace)) is not None:
-        return nobody.value
-    if actor.user == permission.by:
-        return None
-    if policy.why_not_configure(actor, await flows.rules_of(store, permission.channel), admins) is None:
-        return None
-    return (
-        "Only who gave a permission, the reviewers of its channel and admins may revoke it; it still stands. "
-        "Please ask one of them."
-    )
 
 
 def _too_many_tries() -> StoreUnavailable:

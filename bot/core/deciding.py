@@ -108,9 +108,11 @@ def allow(request: Request, permission: Permission, giver: Actor, team: str, now
 
 
 def may_break_glass(request: Request) -> bool:
-    """Whether the requester may decide alone in an emergency: never what is of high risk or needs several people."""
+    """Whether the requester may decide alone in an emergency: never what is of high risk or needs several people, nor
+    a question about the run, which does not know under which rule the action stood that may be done again."""
     rules = request.rules
-    return rules.break_glass and rules.risk is not Risk.HIGH and rules.quorum == 1
+    one_is_enough = rules.risk is not Risk.HIGH and rules.quorum == 1
+    return rules.break_glass and one_is_enough and request.question.kind not in ABOUT_THE_RUN
 
 
 def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote, ...]:
@@ -174,7 +176,8 @@ def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | N
     if not rules.reviewers:
         return Refusal.NOBODY_NAMED
     if (not_one := rules.reviewers.why_not(actor)) is not None and not seats.of(request, actor):
-        return not_one if all(away.checked for away in actor.stands_for) else Refusal.NOT_CHECKED
+        untold = any(not a.checked or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED for a in actor.stands_for)
+        return Refusal.NOT_CHECKED if untold else not_one
     return Refusal.OWN_REQUEST if actor.user == request.requester and not rules.own_requests else None
 
 

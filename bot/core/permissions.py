@@ -9,7 +9,8 @@ from datetime import datetime
 
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, UserId, WorkspaceId, digest_of, short_name
-from bot.core.policy import Risk
+from bot.core.people import Actor, why_nobody
+from bot.core.policy import Risk, Rules, why_not_configure
 from bot.core.refusals import Refusal
 from bot.core.requests import How, Kind, Request
 from bot.core.standing import SPANS, PermissionId, Scope, Span, Standing, Wish
@@ -105,6 +106,15 @@ def covers(permission: Permission, request: Request, team: str, now: datetime) -
         and (permission.scope is not Scope.CALL or permission.agent == request.question.agent)
         and permission.exact == _exact(request, permission.scope)
     )
+
+
+def why_not_revoke(permission: Permission, actor: Actor, rules: Rules, admins: frozenset[UserId]) -> Refusal | None:
+    """Why this actor may not end it before its time; None for who gave it, and for who may change its channel's
+    settings. `rules` are those in force there now."""
+    if (nobody := why_nobody(actor, permission.workspace)) is not None:
+        return nobody
+    may = actor.user == permission.by or why_not_configure(actor, rules, admins) is None
+    return None if may else Refusal.MAY_NOT_REVOKE
 
 
 def given(permission: Permission) -> Event:

@@ -55,9 +55,13 @@ class Refusal(StrEnum):
     NO_STANDING_FOR_ALL_CODE = (
         "Whatever code comes cannot be allowed in advance, only this code. Nothing was decided; please choose less."
     )
+    MAY_NOT_REVOKE = (
+        "Only who gave a permission, the reviewers of its channel and admins may revoke it; it still stands. "
+        "Please ask one of them."
+    )
     NO_BREAK_GLASS = (
-        "Break-glass is off in this channel, or this is of high risk or needs more than one approval. Nothing was "
-        "decided; please ask a reviewer."
+        "Break-glass is off in this channel, or this is of high risk, needs more than one approval or is about the run "
+        "itself. Nothing was decided; please ask a reviewer."
     )
     NOT_THE_REQUESTER = (
         "Break-glass is for the one who started the run. Nothing was decided; if you may decide on this, use the other "

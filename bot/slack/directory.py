@@ -61,19 +61,9 @@ class Directory:
         """Who this is now, and in which of the groups. `workspace` is the one that Slack's payload names for them."""
         wanted = sorted(groups)
         person, *members = await self._all(user, wanted)
-        if person is None:
-            return Actor(workspace, user, groups=None, checked=False)
         mine = {g for g, users in zip(wanted, members, strict=True) if users and user in users}
-        return Actor(
-            workspace,
-            user,
-            groups=None if not mine and any(users is None for users in members) else frozenset(mine),
-            is_admin=bool(person.get("is_admin") or person.get("is_owner")),
-            is_bot=bool(person.get("is_bot")) or user == "USLACKBOT",
-            is_guest=bool(person.get("is_restricted") or person.get("is_ultra_restricted")),
-            is_deactivated=bool(person.get("deleted")),
-            is_stranger=not person or bool(person.get("is_stranger")),
-        )
+        untold = not mine and any(users is None for users in members)
+        return described(workspace, user, person, None if untold else frozenset(mine))
 
     async def _all(self, user: UserId, groups: list[GroupId]) -> list[Any]:
         """What Slack says of the user, then of each group; at once and without a task where it is remembered."""
@@ -207,6 +197,25 @@ class Directory:
         self._answers = {k: v for k, v in self._answers.items() if loop.time() - v[0] < self._fresh}
         self._answers[what] = (loop.time(), answer)
         return answer
+
+
+def described(
+    workspace: WorkspaceId, user: UserId, person: dict[str, Any] | None, groups: frozenset[GroupId] | None
+) -> Actor:
+    """An account as Slack describes it: `person` is `user` of `users.info`, empty if the workspace has no such user,
+    None if Slack did not say."""
+    if person is None:
+        return Actor(workspace, user, groups=None, checked=False)
+    return Actor(
+        workspace,
+        user,
+        groups,
+        is_admin=bool(person.get("is_admin") or person.get("is_owner")),
+        is_bot=bool(person.get("is_bot")) or user == "USLACKBOT",
+        is_guest=bool(person.get("is_restricted") or person.get("is_ultra_restricted")),
+        is_deactivated=bool(person.get("deleted")),
+        is_stranger=not person or bool(person.get("is_stranger")),
+    )
 
 
 def _room(channel: dict[str, Any]) -> Room:
