@@ -1,0 +1,156 @@
+"""A weekend on which the clock is put forward, played in Slack hour by hour: who hears what, when, and how it ends."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot import flows
+from bot.core import quiet
+from bot.core.escalation import Escalation
+from bot.core.events import EventType
+from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout
+from bot.core.ports import Lease, TeamInfo
+from bot.core.requests import Request, Status
+from bot.slack.answering import Desk
+from bot.store.connecting import connect
+from bot.store.store import Store
+from localslack import LocalSlack, text_of
+from tests.bot.test_attending import as_it_is, settings
+from tests.making import DAVE, GENERAL, question, rules
+from tests.slack.botting import events
+from tests.slack.test_meanwhile import drawn, thread
+from tests.slack.test_scribe import all_drawn, card_of
+from tests.storing import NoQueue
+
+__all__ = ["drawn"]
+
+HOUR = timedelta(hours=1)
+HOURS = quiet.parse("19:00-08:00 weekends Europe/Berlin")
+
+
+def berlin(words: str) -> datetime:
+    """A moment of March 2050, in which the clock in Berlin jumps on Sunday the 27th from 2:00 to 3:00."""
+    return datetime.strptime(f"2050-03-{words}", "%Y-%m-%d %H:%M").replace(tzinfo=quiet.zone_of(HOURS.zone))
+
+
+class MovedStore(Store):
+    """A store on whose clock it is as late as the test says; so far ahead that to the server nothing is ever late."""
+
+    at = berlin("25 17:00").astimezone(UTC)
+
+    async def now(self) -> datetime:
+        return self.at
+
+    async def _values(self, *keys: str) -> tuple[list[bytes | None], datetime]:
+        return (await super()._values(*keys))[0], self.at
+
+    async def until(self, words: str) -> None:
+        """Hour by hour; at each what is due is done, as the keeper of deadlines does it."""
+        while self.at < berlin(words):
+            self.at += HOUR
+            for request in (await self.due(10))[0]:
+                await flows.due(self, NoQueue(), request)
+
+
+@pytest.fixture
+async def store(redis_url: str, namespace: str) -> AsyncIterator[MovedStore]:
+    client = connect(redis_url)
+    store = MovedStore(client, namespace)
+    await store.set_defaults(rules())
+    await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(days=1))
+    yield store
+    await client.aclose()
+
+
+async def told(store: Store) -> list[tuple[str, str]]:
+    """What people heard of by itself, and when on the wall in Berlin."""
+    kinds = (EventType.REQUEST_REMINDED, EventType.REQUEST_ESCALATED, EventType.REQUEST_DECIDED)
+    zone = quiet.zone_of(HOURS.zone)
+    return [
+        (f"{e.at.astimezone(zone):%a %H:%M}", e.type.name.lower()[8:]) for e in await events(store) if e.type in kinds
+    ]
+
+
+async def weekend(slack: LocalSlack, store: MovedStore, lease: Lease, on_timeout: OnTimeout) -> Request:
+    """Asked on Friday at five; Bob leaves, Carol looks on Saturday, and on Monday she puts it off to Tuesday."""
+    slack.add_user("erin")
+    await settings(
+        store,
+        timeout=timedelta(days=5),
+        on_timeout=on_timeout,
+        remind_after=2 * HOUR,
+        quiet=HOURS,
+        escalation=(Escalation(20 * HOUR, Reviewers(frozenset({DAVE})), GENERAL),),
+    )
+    asked = await flows.ask(store, lease, question())
+    card = await card_of(slack)
+    bob, carol, dave = (slack.user(name) for name in ("bob", "carol", "dave"))
+    assert "may decide in your place" in (await bob.command("/approvals away @erin for 5d")).text
+    await store.until("26 12:00")
+    await carol.click(await card_of(slack), "more", choose="I'm looking")
+    await carol.wait_ephemeral("keeps nobody from deciding")
+    await dave.click(await card_of(slack), "Approve")
+    await dave.wait_ephemeral("not a reviewer")
+    await store.until("28 07:00")
+    await all_drawn(slack, store)
+    assert await told(store) == [] and thread(slack, card) == [], "people are left alone"
+    await store.until("28 08:00")
+    await all_drawn(slack, store)
+    assert await told(store) == [("Mon 08:00", "escalated"), ("Mon 08:00", "reminded")]
+    assert "Went to <@U0DAVE> in <#C0GENERAL>" in text_of(await card_of(slack, where="#general"))
+    (reminder,) = thread(slack, card)
+    assert "<@U0CAROL>, <@U0DAVE>, <@U0ERIN>" in text_of(reminder)
+    await carol.click(await card_of(slack), "more", choose="Snooze until tomorrow 9:00 (Europe/Berlin)")
+    await carol.wait_ephemeral("Nobody is reminded of it before")
+    return asked
+
+
+MONDAY = [("Mon 08:00", "escalated"), ("Mon 08:00", "reminded")]
+TUESDAY = [("Tue 09:00", "reminded"), ("Tue 17:00", "reminded")]
+
+
+async def test_a_weekend_with_a_changed_clock_ends_with_the_decision_of_a_stand_in(
+    slack: LocalSlack, store: MovedStore, lease: Lease, bot: Desk, drawn: None
+) -> None:
+    """R6, R9, R20: reminders in growing gaps outside of the quiet hours, the next channel, and one end on all cards."""
+    asked = await weekend(slack, store, lease, OnTimeout.REJECT)
+    await store.until("29 18:00")
+    assert await told(store) == MONDAY + TUESDAY
+    await slack.user("erin").click(await card_of(slack), "Approve")
+    await all_drawn(slack, store)
+    assert (await as_it_is(store, asked)).status is Status.APPROVED
+    for where in ("#approvals", "#general"):
+        assert "by <@U0ERIN> (in place of <@U0BOB>)" in text_of(await card_of(slack, pending=False, where=where))
+    await store.until("31 18:00")
+    assert await told(store) == [*MONDAY, *TUESDAY, ("Tue 18:00", "decided")]
+
+
+@pytest.mark.parametrize(
+    ("on_timeout", "status", "words"),
+    [
+        (OnTimeout.REJECT, Status.EXPIRED, "Time ran out"),
+        (OnTimeout.APPROVE, Status.APPROVED, "Approved by timeout"),
+    ],
+)
+async def test_a_weekend_with_a_changed_clock_ends_as_the_channel_says_when_nobody_decides(
+    slack: LocalSlack,
+    store: MovedStore,
+    lease: Lease,
+    bot: Desk,
+    drawn: None,
+    on_timeout: OnTimeout,
+    status: Status,
+    words: str,
+) -> None:
+    """R6, R17, R20, R23: five days are five days, though one of them had 23 hours."""
+    asked = await weekend(slack, store, lease, on_timeout)
+    await store.until("30 17:00")
+    assert await told(store) == [*MONDAY, *TUESDAY, ("Wed 09:00", "reminded")]
+    await store.until("30 18:00")
+    await all_drawn(slack, store)
+    assert (await told(store))[-1] == ("Wed 18:00", "decided")
+    assert (await as_it_is(store, asked)).status is status
+    for where in ("#approvals", "#general"):
+        assert words in text_of(await card_of(slack, pending=False, where=where))
