@@ -42,6 +42,38 @@ async def test_what_slack_refuses_at_the_start_is_said(
     assert "Traceback" not in "\n".join(web.lines)
 
 
+AT_ODDS = """\
+  - {name: refunds, tool: refund, then: pass}
+  - {name: refunds too, tool: refund, then: ask, quorum: 2, reviewers: [U0BOB]}
+"""
+AT_ODDS_TOLD = (
+    "line 4: “refunds too” needs 2 approvals, but only 1 may approve",
+    "line 4: “refunds too” says ask of the same actions of which “refunds” in line 3 says pass",
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "sentences"),
+    [
+        (AT_ODDS, AT_ODDS_TOLD),
+        ("  - {name: much, if: amount >, then: ask}\n", ("line 3: rules.if: “amount >” is not a condition",)),
+    ],
+    ids=["at odds", "no condition"],
+)
+async def test_a_policy_that_makes_no_sense_ends_the_start_with_each_problem_and_its_line(
+    there: Town, slack: LocalSlack, tmp_path: Path, rules: str, sentences: tuple[str, ...]
+) -> None:
+    """R10: when it is configured."""
+    (tmp_path / "policy.yaml").write_text(f"version: 1\nrules:\n{rules}")
+    env = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url}
+    web = await Process("bot", {**there.common, **env, "PORT": "0", "POLICY": f"{tmp_path}/policy.yaml"}).start()
+    assert await web.wait() == 2
+    said = "\n".join(web.lines)
+    assert "Traceback" not in said
+    for sentence in sentences:
+        assert sentence in said
+
+
 async def test_processes_wait_for_redis_and_stop_when_told(slack: LocalSlack, tmp_path: Path) -> None:
     nowhere = "redis://127.0.0.1:1/0"
     env = {"REDIS_URL": nowhere, "SLACK_API_URL": slack.api_url}
