@@ -7,6 +7,7 @@ from planted.bug import Bug
 _DECIDING = "tests/core/test_deciding.py::"
 _POLICY = "tests/core/test_policy.py::"
 _FLOWS = "tests/bot/test_flows.py::"
+_TABLES = ("tests/core/test_who_may_decide.py::test_every_line_of_the_tables_is_what_the_rules_say",)
 _CLICKS = "tests/slack/test_clicks.py::"
 _CARDS = "tests/slack/test_cards.py::"
 _HIGH_RISK = "tests/core/test_high_risk.py::"
@@ -242,5 +243,29 @@ DECIDING: Final = (
         "            await store.commit(Change(events=step.events, once=attempt.id))\n",
         "",
         (_FLOWS + "test_a_refused_attempt_is_in_the_record_with_who_and_why",),
+    ),
+    Bug(
+        "a stand-in is told that they are no reviewer when Slack did not say the groups of whom they stand in for",
+        "R9",
+        "bot/core/deciding.py",
+        " or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED",
+        "",
+        _TABLES,
+    ),
+    Bug(
+        "the requester alone lets be done again what nobody knows the outcome of",
+        "R10",
+        "bot/core/deciding.py",
+        " and request.question.kind not in ABOUT_THE_RUN",
+        "",
+        _TABLES,
+    ),
+    Bug(
+        "an admin decides without being named",
+        "R9",
+        "bot/core/people.py",
+        "        if actor.user in self.users:\n",
+        "        if actor.user in self.users or actor.is_admin:\n",
+        _TABLES,
     ),
 )
