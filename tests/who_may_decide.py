@@ -69,6 +69,8 @@ CHANGED: Final = {"arguments": '{"amount":21,"order":17}'}
 OTHER: Final = {"digest": Digest("0" * 64)}
 GLASS: Final = {"break_glass": True, "words": "The shop is down."}
 CALL, ARGUMENTS, TOOL = ({"wish": Wish(scope, Span.HOUR)} for scope in (Scope.CALL, Scope.ARGUMENTS, Scope.TOOL))
+THEIR_OWN: Final = UserId("who clicks")
+OPENED: Final = {"opened_for": THEIR_OWN}
 DOES: Final[dict[str, tuple[Verb, dict[str, Any]]]] = {
     "approve": (Verb.APPROVE, {}),
     "approve in words": (Verb.APPROVE, {"words": "Looks good."}),
@@ -105,11 +107,21 @@ DOES: Final[dict[str, tuple[Verb, dict[str, Any]]]] = {
     "break the glass to reject": (Verb.REJECT, GLASS),
     "break the glass and allow the call": (Verb.APPROVE, GLASS | CALL),
     "break the glass for other content": (Verb.APPROVE, GLASS | OTHER),
+    "open and approve": (Verb.APPROVE, OPENED),
+    "open and edit": (Verb.EDIT, OPENED | CHANGED),
+    "type refund and approve": (Verb.APPROVE, {"typed": "refund"}),
+    "open, type refund and approve": (Verb.APPROVE, OPENED | {"typed": "refund"}),
+    "open, type REFUND and approve": (Verb.APPROVE, OPENED | {"typed": "REFUND "}),
+    "open, type approve and approve": (Verb.APPROVE, OPENED | {"typed": "approve"}),
+    "open, type refund and edit": (Verb.EDIT, OPENED | CHANGED | {"typed": "refund"}),
+    "approve in Bob's window": (Verb.APPROVE, {"opened_for": BOB}),
+    "approve in Carol's window": (Verb.APPROVE, {"opened_for": CAROL, "typed": "refund"}),
 }
 AGAIN: Final = ", delivered again"
 DID: Final = {
     "approved": "approve", "rejected": "reject", "answered": "respond", "edited": "edit", "chose eu": "choose eu",
-    "chose us": "choose us", "broke the glass": "break the glass", "looks": "look", "snoozed": "snooze",
+    "chose us": "choose us", "broke the glass": "break the glass", "opened and approved": "open and approve",
+    "looks": "look", "snoozed": "snooze",
 }  # fmt: skip
 PASSED: Final = {"min": "minutes", "h": "hours", "d": "days"}
 
@@ -257,6 +269,8 @@ def _done(asked: Request, what: str, now: datetime) -> Request:
 
 def _attempt(of: Request, who: Actor, does: str, name: str) -> Attempt:
     verb, own = DOES[does]
+    if own.get("opened_for") is THEIR_OWN:
+        own = own | {"opened_for": who.user}
     return replace(Attempt(AttemptId(f"{who.user}-{does}-{name}"), who, verb, of.digest), **own)
 
 

@@ -168,11 +168,13 @@ async def test_the_giver_reviewers_and_admins_revoke(
 
 
 async def test_somebody_of_another_workspace_or_who_left_revokes_nothing(store: Store, lease: Lease) -> None:
-    """R9"""
+    """R9, R25: the record says why not."""
     permission = await give(store, lease)
     for actor in (replace(Actor(HERE, BOB), is_deactivated=True), replace(Actor(HERE, CAROL), checked=False)):
         with pytest.raises(InvalidInput):
             await permitting.revoke(store, permission.id, actor, frozenset())
+    refused = [e for e in await events(store) if e.type is EventType.ATTEMPT_REFUSED]
+    assert [(e.user, e.data["refusal"]) for e in refused] == [(BOB, "deactivated"), (CAROL, "not_checked")]
     assert len(await store.permissions()) == 1
     with pytest.raises(NotFound, match="has ended already"):
         await permitting.revoke(store, PermissionId("pnothing"), Actor(HERE, BOB), frozenset())
