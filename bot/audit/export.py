@@ -41,12 +41,16 @@ async def chosen(ledger: Ledger, wanted: Wanted) -> AsyncIterator[Kept]:
     """The entries wanted, in order. What cannot be read is among them: to leave it out would hide it."""
     after = await ledger.before(wanted.since) if wanted.since is not None else 0
     async for _, kept in ledger.all(after):
-        try:
-            if not wanted.has(kept.fields()):
-                continue
-        except (ValueError, KeyError, TypeError):
-            pass
-        yield kept
+        if fits(kept, wanted):
+            yield kept
+
+
+def fits(kept: Kept, wanted: Wanted) -> bool:
+    """Whether the entry is wanted, or cannot be read."""
+    try:
+        return wanted.has(kept.fields())
+    except (ValueError, KeyError, TypeError):
+        return True
 
 
 def read_lines(raw: Iterable[bytes]) -> Iterator[Kept | ValueError]:
@@ -76,7 +80,7 @@ def row(kept: Kept) -> str:
     data, what, decision = (_part(fields, name) for name in ("data", "what", "decision"))
     flat = {
         **fields,
-        "by": " ".join(map(str, decision.get("by") or ())),
+        "by": " ".join(map(str, by)) if isinstance(by := decision.get("by"), list) else by,
         "how": decision.get("how") or data.get("how"),
         "refusal": data.get("refusal") or data.get("problems") or data.get("problem"),
         "words": data.get("words") or data.get("why"),

@@ -42,7 +42,10 @@ class Kept(NamedTuple):
 
     def fields(self) -> dict[str, Any]:
         """What the entry says. ValueError if it is no JSON object."""
-        found = json.loads(self.entry)
+        try:
+            found = json.loads(self.entry)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
         if not isinstance(found, dict):
             raise ValueError("no JSON object")
         return found

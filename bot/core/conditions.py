@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from bot.core.errors import CannotTell, InvalidInput
+from bot.core.errors import CannotTell, InvalidInput, NotRecorded
 
 LONGEST: Final = 500
 """Characters of a condition."""
@@ -27,14 +27,27 @@ _WORDS: Final = {"contains": "<<", "like": ">>"}
 """Operators that Python's grammar does not have, each read as one that is not allowed otherwise and binds alike."""
 
 
+class Unrecorded:
+    """Stands for a value that the record does not hold. Whatever looks at it gets NotRecorded, however deep it is."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise NotRecorded("the record does not hold a part of what it looks at")
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A condition that was read; `text` is what was written."""
 
     text: str
 
-    def holds(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether it holds of these arguments. CannotTell if a field is missing or cannot be compared."""
+    def holds(self, arguments: Mapping[str, Any] | Unrecorded) -> bool:
+        """Whether it holds of these arguments.
+
+        CannotTell if a field is missing or cannot be compared; NotRecorded if it looks at one that the record does not
+        hold.
+        """
         return _truth(_read(self.text), arguments)
 
 
@@ -119,7 +132,7 @@ def _check_values(text: str, *values: ast.expr) -> None:
                 )
 
 
-def _truth(node: ast.expr, arguments: Mapping[str, Any]) -> bool:
+def _truth(node: ast.expr, arguments: Mapping[str, Any] | Unrecorded) -> bool:
     match node:
         case ast.BoolOp(op=ast.And(), values=parts):
             return all(_truth(part, arguments) for part in parts)
@@ -209,7 +222,7 @@ def _ordered(left: Any, right: Any) -> bool:
     return numbers or (isinstance(left, str) and isinstance(right, str))
 
 
-def _value(node: ast.expr, arguments: Mapping[str, Any]) -> Any:
+def _value(node: ast.expr, arguments: Mapping[str, Any] | Unrecorded) -> Any:
     """Of a node that `_check_values` let pass."""
     match node:
         case ast.Constant():
@@ -233,11 +246,19 @@ def _value(node: ast.expr, arguments: Mapping[str, Any]) -> Any:
 
 
 def _field(of: Any, name: str | int) -> Any:
+    if isinstance(of, Unrecorded):
+        raise NotRecorded(f"the record does not hold “{name}”")
     if isinstance(name, str) and isinstance(of, Mapping) and name in of:
-        return of[name]
+        return _recorded(of[name], name)
     if isinstance(name, int) and isinstance(of, list) and -len(of) <= name < len(of):
-        return of[name]
+        return _recorded(of[name], name)
     raise CannotTell(f"there is no “{name}”")
+
+
+def _recorded(found: Any, name: str | int) -> Any:
+    if isinstance(found, Unrecorded):
+        raise NotRecorded(f"the record does not hold “{name}”")
+    return found
 
 
 def matches(name: str, pattern: str) -> bool:

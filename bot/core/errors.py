@@ -4,6 +4,7 @@
     ├── WrongSettings        the environment or a file of settings; the process ends and says what to fix
     ├── InvalidInput         what a person typed; nothing was changed
     ├── CannotTell           a condition of the policy cannot be judged of these arguments
+    ├── NotRecorded          the record does not hold what a condition of the policy looks at
     ├── NotFound             no such run, request or team
     ├── Refused              an attempt that did not count; carries the refusal
     ├── LeaseLost            another worker advances this run, or the run ended: stop touching it
@@ -41,6 +42,10 @@ class InvalidInput(CountersignError):
 
 class CannotTell(CountersignError):
     """A condition cannot be judged: a field is missing, of another kind, or too long to be looked at."""
+
+
+class NotRecorded(CountersignError):
+    """The record does not hold what a condition looks at, so nobody can tell whether it held then."""
 
 
 class NotFound(CountersignError):

@@ -16,6 +16,8 @@ class EventType(StrEnum):
     RUN_FINISHED = "run_finished"
     RUN_FAILED = "run_failed"
     RUN_STOPPED = "run_stopped"
+    START_REFUSED = "start_refused"
+    """Somebody wanted to start a task, and it was not started."""
     STOP_REFUSED = "stop_refused"
     REQUEST_ASKED = "request_asked"
     VOTE_CAST = "vote_cast"

@@ -5,13 +5,13 @@ one with the larger quorum; else the first in the file. What the strictest leave
 and nothing that it says makes these milder, but who is asked and how long.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from bot.core.conditions import Condition, matches
+from bot.core.conditions import Condition, Unrecorded, matches
 from bot.core.errors import CannotTell
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId
@@ -86,7 +86,7 @@ class Action:
     team: str
     agent: str
     tool: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] | Unrecorded
     channel: ChannelId
 
 
@@ -111,17 +111,23 @@ def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Ju
     risk = book.risk_of(action.tool)
     trail, fitting = [], []
     for clause in book.clauses:
-        why_not, doubt = _why_not(clause, action, risk)
-        trail.append(f"line {clause.line}, {clause.name} ({clause.effect}): {why_not or doubt or 'fits'}")
-        if not why_not:
+        unfit, doubt = why_not(clause, action, risk)
+        trail.append(f"line {clause.line}, {clause.name} ({clause.effect}): {unfit or doubt or 'fits'}")
+        if not unfit:
             fitting.append(clause)
+    return weigh(fitting, risk, team_says, tuple(trail))
+
+
+def weigh(
+    fitting: Sequence[Clause], risk: Risk, team_says: Effect | None = None, trail: tuple[str, ...] = ()
+) -> Judgement:
+    """The judgement by the clauses that fit, in the order of the file."""
     # max() keeps the first of those that are equally strict.
     strictest = max(fitting, key=lambda c: (_STRICTNESS[c.effect], c.terms.quorum or 0), default=None)
     if strictest is None:
-        return Judgement(team_says or Effect.ASK, risk, trail=tuple(trail))
+        return Judgement(team_says or Effect.ASK, risk, trail=trail)
     if team_says is not None and _STRICTNESS[team_says] > _STRICTNESS[strictest.effect]:
-        trail.append(f"the team's own code is stricter: {team_says}")
-        return Judgement(team_says, risk, trail=tuple(trail))
+        return Judgement(team_says, risk, trail=(*trail, f"the team's own code is stricter: {team_says}"))
     return Judgement(
         strictest.effect, risk, strictest.name, strictest.why, strictest.terms, (*trail, f"counts: {strictest.name}")
     )
@@ -158,8 +164,11 @@ def _escalation(terms: Terms, rules: Rules) -> tuple[Escalation, ...]:
     return rules.escalation if terms.reviewers is None else ()
 
 
-def _why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:
-    """Why the clause does not fit, or else in what doubt it does; both empty if it plainly does."""
+def why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:
+    """Why the clause does not fit, or else in what doubt it does; both empty if it plainly does.
+
+    NotRecorded if the action is one of the record, which does not hold what the clause's condition looks at.
+    """
     for what, name, pattern in (
         ("team", action.team, clause.team),
         ("agent", action.agent, clause.agent),

@@ -1,5 +1,6 @@
 """A run asks people something."""
 
+import json
 from dataclasses import replace
 
 from bot.core import requests, runs, settling
@@ -7,18 +8,21 @@ from bot.core.errors import GivenUp, Refused
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId
 from bot.core.ports import Change, Lease, Put, Store
-from bot.core.requests import Question, Request
+from bot.core.recording import plain, shortened, without_secrets
+from bot.core.requests import Question, Request, digest
+from bot.core.rulebook import Effect
 from bot.core.secrets import hide
 from bot.flows.committing import TRIES, fenced, live, too_many_tries
-from bot.flows.ruling import rules_for
+from bot.flows.ruling import Ruled, ruled_for
 
 
-async def ask(store: Store, lease: Lease, question: Question, limit: int = 0) -> Request:
+async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, team_says: str = Effect.ASK) -> Request:
     """The request for this question of the run: the one asked before if there is one, else a new one.
 
     Another question in the same place of the run withdraws the one asked there before. Refused, with an event, if
     nobody could decide on it. LeaseLost if the run is no longer ours or has ended. GivenUp, with nothing asked, if
     it has asked `limit` questions already (0: no limit); questions about the run itself do not count.
+    `team_says` is for the record: what the team's own code wanted of it.
     """
     counts = question.kind not in requests.ABOUT_THE_RUN
     wanted = requests.request_id(lease.run, question)
@@ -35,24 +39,30 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0) ->
                 "wanted to ask again; so it has ended. What was decided and done before stays done. If so many "
                 "questions are right, raise REQUESTS and start the task anew."
             )
-        try:
-            rules = await rules_for(store, run.value, question)
-        except Refused as refused:
-            data = {"agent": question.agent, "title": hide(question.title)[0], "why": str(refused)}
-            event = Event(EventType.CALL_REFUSED, run.now, run=run.value.id, workspace=run.value.workspace, data=data)
+        ruled = await ruled_for(store, run.value, question)
+        told = {"team": run.value.team, "team_says": str(team_says), **_settings(ruled)}
+        if ruled.refused is not None:
+            told |= {**_refused(question, ruled.refused), "channel": run.value.channel, "clause": ruled.rules.clause}
+            event = Event(
+                EventType.CALL_REFUSED,
+                run.now,
+                run=run.value.id,
+                workspace=run.value.workspace,
+                data={**told, "requester": run.value.requester},
+            )
             await fenced(store, Change(events=(event,), lease=lease, once=AttemptId(wanted)))
-            raise
+            raise ruled.refused
         step = requests.ask(
             question,
             run=run.value.id,
             workspace=run.value.workspace,
             channel=run.value.channel,
             requester=run.value.requester,
-            rules=rules,
+            rules=ruled.rules,
             now=run.now,
         )
         changed = [Put(step.request, 0)]
-        events = list(step.events)
+        events = [replace(event, data={**event.data, **told}) for event in step.events]
         old = run.value.open.get(step.request.slot)
         if old and (before := await store.request(old)):
             back = settling.withdraw(before.value, run.now, "the run asks something else instead")
@@ -71,3 +81,17 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0) ->
         if await fenced(store, change):
             return step.request
     raise too_many_tries()
+
+
+def _settings(ruled: Ruled) -> dict[str, str]:
+    """What the channel's own rules say where the policy's differ, as JSON."""
+    own, under = plain(ruled.settings), plain(ruled.rules)
+    differ = {name: value for name, value in own.items() if value != under[name]}
+    return {"settings": json.dumps(differ, sort_keys=True, ensure_ascii=False)}
+
+
+def _refused(question: Question, refused: Refused) -> dict[str, str]:
+    call = question.call
+    told = {"agent": question.agent, "title": hide(question.title)[0], "why": str(refused), "kind": question.kind}
+    told |= {"refusal": refused.refusal.name.lower(), "tool": call.tool if call else "", "digest": digest(question)}
+    return {**told, "arguments": shortened(without_secrets(call.arguments, call.hidden)) if call else "{}"}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bot.core import policy, rulebook
 from bot.core.calls import Call
@@ -29,22 +29,41 @@ async def rules_of(store: Store, channel: ChannelId) -> Rules:
     return policy.resolve(defaults, approvals, own)
 
 
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A question's rules, and what the channel's were before the policy made them stricter.
+
+    `refused` is set if it may not be asked, or nobody could answer.
+    """
+
+    rules: Rules
+    settings: Rules
+    refused: Refused | None = None
+
+
 async def rules_for(store: Store, run: Run, question: Question) -> Rules:
     """The channel's rules, made stricter by the workspace's policy. Refused if nobody may be asked, or could answer."""
-    rules = await rules_of(store, run.channel)
+    ruled = await ruled_for(store, run, question)
+    if ruled.refused is not None:
+        raise ruled.refused
+    return ruled.rules
+
+
+async def ruled_for(store: Store, run: Run, question: Question) -> Ruled:
+    """The same for the record, which also tells what was refused."""
+    rules = settings = await rules_of(store, run.channel)
     if question.kind not in ABOUT_THE_RUN:
         said = await judge(store, run, question.agent, question.call, Effect.ASK)
+        rules = rulebook.apply(said, settings)
         if said.effect is Effect.REFUSE:
-            raise _refused(Refusal.BY_POLICY, f"rule “{said.clause}”" + (f": {said.why}" if said.why else ""))
-        rules = rulebook.apply(said, rules)
+            what = f"rule “{said.clause}”" + (f": {said.why}" if said.why else "")
+            return Ruled(rules, settings, _refused(Refusal.BY_POLICY, what))
     elif question.kind is Kind.IN_DOUBT:  # whether it is done again is a question of the same risk
         rules = replace(rules, risk=(await store.rulebook()).risk_of(question.agent))
     if not rules.reviewers:
-        raise Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value)
+        return Ruled(rules, settings, Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value))
     nobody = None if rules.reviewers.groups else policy.enough_people(rules, run.requester, frozenset())
-    if nobody is not None:
-        raise _refused(Refusal.NOBODY_COULD, nobody)
-    return rules
+    return Ruled(rules, settings, None if nobody is None else _refused(Refusal.NOBODY_COULD, nobody))
 
 
 async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says: Effect | None) -> Judgement:

@@ -48,11 +48,14 @@ async def judged(
     arguments: str,
     digest: Digest,
     why: str,
+    clause: str,
+    team_says: str,
     once: AttemptId,
 ) -> None:
     """Record, once, that a policy let a call pass, or refused it, without asking people.
 
-    `arguments` are as people may see them, `digest` is that of the true ones. LeaseLost if the run is no longer ours.
+    `arguments` are as people may see them, `digest` is that of the true ones; `clause` is the rule of the workspace's
+    policy that counted, `team_says` what the team's own code wanted. LeaseLost if the run is no longer ours.
     """
     seen = await live(store, lease)
     event = Event(
@@ -60,7 +63,17 @@ async def judged(
         seen.now,
         run=lease.run,
         workspace=seen.value.workspace,
-        data={"agent": agent, "tool": tool, "arguments": arguments, "digest": digest, "why": why},
+        data={
+            "agent": agent,
+            "tool": tool,
+            "arguments": arguments,
+            "digest": digest,
+            "why": why,
+            "clause": clause,
+            "team_says": team_says,
+            "team": seen.value.team,
+            "channel": seen.value.channel,
+        },
     )
     await fenced(store, Change(events=(event,), lease=lease, once=once))
 

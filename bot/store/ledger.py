@@ -91,7 +91,7 @@ class Ledger:
         while low < high:
             middle = (low + high + 1) // 2
             found = await self.read(middle - 1, 1)
-            if found and from_ms(int(str(found[0][1].fields()["event"]).split("-")[0])) < moment:
+            if found and _stored_before(found[0][1], moment):
                 low = middle
             else:
                 high = middle - 1
@@ -148,6 +148,14 @@ def _told(entry: bytes, fields: dict[bytes, bytes]) -> bytes:
         return unpack(stored)
     except UnknownSchema:
         return stored
+
+
+def _stored_before(kept: Kept, moment: datetime) -> bool:
+    """Whether the event that it tells of was; no if it does not say: then nothing is dropped, and more is looked at."""
+    try:
+        return from_ms(int(str(kept.fields()["event"]).split("-")[0])) < moment
+    except (ValueError, KeyError, OverflowError, OSError):
+        return False
 
 
 def _number(entry: bytes) -> int:

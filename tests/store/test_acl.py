@@ -61,6 +61,7 @@ FORGERIES = {
     "the default rules": ("SET", "{}defaults", "x"),
     "the policy": ("SET", "{}rulebook", "x"),
     "a permission": ("SET", "{}permission:p1", "x"),
+    "a stand-in": ("SET", "{}absences", "x"),
     "an event": ("XADD", "{}events", "*", "event", "x"),
     "an event away": ("XTRIM", "{}events", "MAXLEN", 0),
     "an audit entry": ("RPUSH", "{}audit", "x"),
