@@ -84,9 +84,9 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
 
 
 def _settings(ruled: Ruled) -> dict[str, str]:
-    """What the channel's own rules say where the policy's differ, as JSON."""
-    own, under = plain(ruled.settings), plain(ruled.rules)
-    differ = {name: value for name, value in own.items() if value != under[name]}
+    """The channel's own rules as JSON; beside the rules of a request only what the policy changed."""
+    own, beside = plain(ruled.settings), {} if ruled.refused else plain(ruled.rules)
+    differ = {name: value for name, value in own.items() if name not in beside or value != beside[name]}
     return {"settings": json.dumps(differ, sort_keys=True, ensure_ascii=False)}
 
 

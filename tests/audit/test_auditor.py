@@ -4,13 +4,14 @@ import asyncio
 import json
 import random
 from dataclasses import replace
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import cast
 
 import pytest
 
-from bot import flows
+from bot import flows, policy_file
 from bot.audit.auditor import Auditor, Keep
+from bot.audit.replay import recorded
 from bot.core import runs
 from bot.core.chain import START, Kept, Verifier, seal
 from bot.core.errors import InvalidInput, Refused
@@ -19,14 +20,16 @@ from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId, RequestId
 from bot.core.people import Actor, Reviewers
 from bot.core.ports import Change, Lease
+from bot.core.quiet import Quiet
 from bot.core.requests import Verb
+from bot.core.rulebook import Effect
 from bot.slack import heads
 from bot.slack.poster import Poster
 from bot.store.ledger import Ledger
 from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store, from_ms
 from tests.bot.test_attending import asked_before, settings
-from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question
+from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
 from tests.storing import NoQueue, new_run
 
 SECRET = "xox" + "b-123456789012-123456789012-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8"
@@ -108,6 +111,40 @@ async def test_every_attempt_is_recorded_with_who_what_by_which_rules_and_what_c
     assert decided.decision is not None
     assert decision["decision"]["at"] == decided.decision.at.isoformat()
     assert all(SECRET not in json.dumps(entry) for entry in entries)
+
+
+async def test_quiet_hours_are_on_record_and_stop_nobody(store: Store, lease: Lease) -> None:
+    """R4: the rules of a request are written down whatever they hold."""
+    await store.set_defaults(rules(quiet=Quiet("Europe/Berlin", time(19), time(8))))
+    await flows.ask(store, lease, question())
+    await Auditor(store, "web").catch_up()
+    assert (await record(store))[-1]["rules"]["quiet"]["since"] == "19:00:00"
+
+
+async def test_what_may_not_be_asked_is_on_record_with_all_that_a_policy_judges(store: Store, lease: Lease) -> None:
+    """R25: so that another policy can be tried on it."""
+    text = "version: 1\nrules:\n  - {name: no refunds, tool: refund, then: refuse}\n"
+    await store.set_rulebook(policy_file.understand(text))
+    with pytest.raises(Refused):
+        await flows.ask(store, lease, call(amount=20, password=SECRET), team_says="nothing")
+    await Auditor(store, "web").catch_up()
+    (entry,) = [entry for entry in await record(store) if entry["type"] == "call_refused"]
+    told = {
+        name: entry["data"][name] for name in ("team", "channel", "agent", "tool", "team_says", "clause", "refusal")
+    }
+    assert told == {
+        "team": "email",
+        "channel": GENERAL,
+        "agent": "clerk",
+        "tool": "refund",
+        "team_says": "nothing",
+        "clause": "no refunds",
+        "refusal": "by_policy",
+    }
+    assert json.loads(entry["data"]["arguments"]) == {"amount": 20, "password": f"⟦hidden: {len(SECRET)} characters⟧"}
+    was = recorded(Kept(json.dumps(entry), ""))
+    assert was is not None
+    assert (was.effect, was.settings, was.requester) == (Effect.REFUSE, rules(), ALICE)
 
 
 async def _no_problem(_: object) -> list[str]:
