@@ -10,10 +10,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from bot import deadlines, policy_cli, policy_file
 from bot.audit import cli as audit_cli
+from bot.audit import receipts
 from bot.audit.auditor import Auditor, Keep
 from bot.audit.sql import SqlSink
 from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
@@ -78,7 +80,15 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         wakeups = await stack.enter_async_context(Wakeups(store))
         poster = Poster(clients.posts, store, identity.workspace, identity.home)
         admins = frozenset(UserId(i) for i in settings.admins)
-        homes = Homes(store, Overview(store), directory, clients.reads, identity.workspace, poster.link)
+        homes = Homes(
+            store,
+            Overview(store),
+            directory,
+            clients.reads,
+            identity.workspace,
+            poster.link,
+            public_key=partial(receipts.public_if_made, settings.audit_key),
+        )
         desk = Desk(store, queue, directory, clients.reads, admins, poster.link, homes)
         app = build(clients, identity, desk, secret)
         scribe = Scribe(

@@ -9,7 +9,8 @@ from planted.bug import Bug
 from planted.deciding import DECIDING
 from planted.drawing import DRAWING
 from planted.policy import POLICY
+from planted.recording import RECORDING
 from planted.running import RUNNING
 from planted.waiting import WAITING
 
-BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *POLICY, *WAITING, *RUNNING, *DRAWING)
+BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *POLICY, *WAITING, *RUNNING, *DRAWING, *RECORDING)

@@ -7,6 +7,7 @@ hash, so it can be found in an export, and the head says how far the chain went 
 import base64
 import contextlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from bot.core.chain import Head, Kept, hash_of, write
 from bot.core.errors import WrongSettings
 
 SCHEMA: Final = 1
+_log = logging.getLogger(__name__)
 
 
 def private_key(path: Path) -> Ed25519PrivateKey:
@@ -42,6 +44,15 @@ def public_pem(key: Ed25519PrivateKey) -> str:
     public = key.public_key()
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return pem.decode()
+
+
+def public_if_made(path: Path) -> str:
+    """The public half of the key in the file, as PEM; "" if there is none yet, or none that can be used."""
+    try:
+        return public_pem(private_key(path)) if path.exists() else ""
+    except (OSError, WrongSettings) as wrong:
+        _log.warning("The public key of receipts is not shown: %s", wrong)
+        return ""
 
 
 def receipt(request: str, entries: Sequence[Kept], head: Head, now: datetime, key: Ed25519PrivateKey) -> str:

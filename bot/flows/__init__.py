@@ -6,6 +6,7 @@ and the clock, or one person twice never decide the same request twice.
 
 from bot.flows.asking import ask
 from bot.flows.ending import finish, stop
+from bot.flows.refusing import start_refused, unknown_request
 from bot.flows.ruling import configure, judge, rules_for, rules_of
 from bot.flows.running import advance, answered, begin, judged, park, progressed, rests, still_ours, writing
 from bot.flows.settling import decide, due, expire, stored, withdraw
@@ -30,9 +31,11 @@ __all__ = [
     "rules_of",
     "start",
     "start_by_script",
+    "start_refused",
     "still_ours",
     "stop",
     "stored",
+    "unknown_request",
     "withdraw",
     "writing",
 ]

@@ -127,6 +127,10 @@ async def attempt_of(
     at = who(body)
     seen = await desk.store.request(handle.request) if handle is not None else None
     if seen is None or handle is None:
+        about = handle.request if handle else None
+        await flows.unknown_request(
+            desk.store, name, request=about, workspace=at.workspace, user=at.user, verb=verb, words=""
+        )
         raise NotFound(Refusal.UNKNOWN.value)
     actor = await actor_at(desk, at, seen.value.rules.reviewers)
     return seen, Attempt(name, actor, verb, handle.digest)

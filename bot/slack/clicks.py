@@ -166,7 +166,15 @@ async def decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:
 async def _attempt(
     desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb, words: str
 ) -> tuple[Seen[Request], Attempt]:
-    at, seen = who(body), await _known(desk, handle)
+    at = who(body)
+    try:
+        seen = await _known(desk, handle)
+    except NotFound:
+        about = handle.request if handle else None
+        await flows.unknown_request(
+            desk.store, name, request=about, workspace=at.workspace, user=at.user, verb=verb, words=words
+        )
+        raise
     assert handle is not None, "a request is known by its handle only"
     actor = await actor_at(desk, at, seen.value.rules.reviewers)
     return seen, Attempt(name, actor, verb, handle.digest, words)

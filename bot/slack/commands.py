@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
@@ -11,8 +12,8 @@ from slack_sdk.errors import SlackApiError
 
 from bot import flows
 from bot.core import runs
-from bot.core.errors import CountersignError, InvalidInput
-from bot.core.ids import ChannelId, RunId, short_name
+from bot.core.errors import CountersignError, InvalidInput, StoreUnavailable
+from bot.core.ids import AttemptId, ChannelId, RunId, short_name
 from bot.core.options import in_words
 from bot.core.runs import Run
 from bot.slack import modals
@@ -32,6 +33,7 @@ HELP: Final = (
     "*`/approvals`* says who decides here, and how long they have"
 )
 _LISTED: Final = 15
+_NONE: Final[Mapping[str, str]] = {}
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +54,8 @@ async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
     first, _, rest = text.partition(" ")
     match first.lower():
         case "":
-            return await _open_start(desk, body, at)
+            async with _on_record(desk, body, at.channel, RunId("")):
+                return await _open_start(desk, body, at)
         case "help":
             return Said(HELP)
         case "status":
@@ -60,9 +63,7 @@ async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
         case "stop":
             return await _stop(desk, at, rest.strip())
     run = RunId("r" + short_name(str(body["trigger_id"]), at.user, length=8))
-    offered = next((t.options for t in await desk.store.teams() if t.name == first), ())
-    options, task = in_words(unescape(rest).strip(), offered)
-    return await _start(desk, at, at.channel, run, first, task, options)
+    return await _start(desk, body, at.channel, run, first, unescape(rest).strip())
 
 
 async def _open_start(desk: Desk, body: dict[str, Any], at: Who) -> Said:
@@ -88,9 +89,9 @@ async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
 
 async def on_start_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """The window of `/agent` was filled in."""
-    view, at = body["view"], who(body)
+    view = body["view"]
     channel = modals.channel_of(view)
-    run = RunId("r" + short_name(str(view["id"]), at.user, length=8))
+    run = RunId("r" + short_name(str(view["id"]), who(body).user, length=8))
     team, task = modals.value(view, modals.TEAM), modals.value(view, modals.TASK)
     options = modals.options_of(view, team)
 
@@ -100,11 +101,61 @@ async def on_start_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> No
         else:
             await ack(response_action="errors", errors={modals.TASK: result.text})
 
-    work = without_marks(desk.directory, said(_start(desk, at, channel, run, team, task, options), "task"))
+    work = without_marks(desk.directory, said(_start(desk, body, channel, run, team, task, options), "task"))
     await in_time(desk, work, answer, lambda result: tell(desk.client, body, result, channel))
 
 
 async def _start(
+    desk: Desk,
+    body: dict[str, Any],
+    channel: ChannelId,
+    run: RunId,
+    team: str,
+    words: str,
+    options: Mapping[str, str] | None = None,
+) -> Said:
+    """Without options these are the first words of a command's task."""
+    at = who(body)
+    async with _on_record(desk, body, channel, run, team, words, options or {}):
+        if options is None:
+            offered = next((t.options for t in await desk.store.teams() if t.name == team), ())
+            options, words = in_words(words, offered)
+        return await _started(desk, at, channel, run, team, words, options)
+
+
+@asynccontextmanager
+async def _on_record(
+    desk: Desk,
+    body: dict[str, Any],
+    channel: ChannelId,
+    run: RunId,
+    team: str = "",
+    task: str = "",
+    options: Mapping[str, str] = _NONE,
+) -> AsyncIterator[None]:
+    """Who was not allowed to start what, and why, is written down before they are told (R25)."""
+    at = who(body)
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except CountersignError as refused:
+        await flows.start_refused(
+            desk.store,
+            AttemptId("s" + short_name(str(body["trigger_id"]), at.user, length=20)),
+            run=run,
+            workspace=at.workspace,
+            channel=channel,
+            requester=at.user,
+            team=team,
+            task=task,
+            options=options,
+            why=str(refused),
+        )
+        raise
+
+
+async def _started(
     desk: Desk, at: Who, channel: ChannelId, run: RunId, team: str, task: str, options: Mapping[str, str]
 ) -> Said:
     if task.strip() and any(t.name == team for t in await desk.store.teams()):

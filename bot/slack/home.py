@@ -11,7 +11,7 @@ from bot.core.ids import GroupId, RequestId, RunId
 from bot.core.permissions import Permission
 from bot.core.requests import Request
 from bot.core.runs import Run
-from bot.slack.blocks import Block, context, heading, link, mrkdwn, plain, words
+from bot.slack.blocks import Block, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.cards import STATES, asks, expiry
 from bot.slack.outcomes import named, sentence
 from bot.slack.standing import line
@@ -134,6 +134,17 @@ def recent(listed: Listed) -> list[Block]:
     if not listed.requests:
         return [*blocks, context(mrkdwn("None yet, of what you asked for or decided."))]
     return [*blocks, *outcomes(listed)]
+
+
+def receipts(public_key: str) -> list[Block]:
+    """The key that receipts of decisions are checked with, PEM; nothing where none is signed."""
+    if not public_key:
+        return []
+    how = (
+        "Receipts of decisions are signed (Ed25519) with the key of which this is the public half. Who gets one saves "
+        "this as `public.pem` and checks it off-line: `python -m bot audit check receipt.json --key public.pem`"
+    )
+    return [_title("Decision receipts"), words(how), data([public_key])]
 
 
 def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:

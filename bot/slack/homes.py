@@ -54,6 +54,7 @@ class Reader:
     overview: Overview
     link: Callable[[Message], str]
     groups_unknown: tuple[GroupId, ...] = ()
+    public_key: str = ""
 
 
 Section = Callable[[Reader], Awaitable[list[Block]]]
@@ -74,13 +75,16 @@ class Homes:
         *,
         each: timedelta = EACH,
         pace: timedelta = PACE,
+        public_key: Callable[[], str] = str,
     ) -> None:
+        """`public_key` gives the PEM of the key that checks receipts, "" if there is none."""
         self.overview = overview
         self._store = store
         self._directory = directory
         self._client = client
         self._workspace = workspace
         self._link = link
+        self._public_key = public_key
         self._each = each.total_seconds()
         self._pace = pace.total_seconds()
         self._events: list[Event] = []
@@ -142,7 +146,8 @@ class Homes:
         behind = absences.value.behind(workspace, user, absences.now)
         described = await asyncio.gather(*(self._directory.actor(workspace, u, asked) for u in behind))
         actor = replace(actor, stands_for=tuple(described))
-        return Reader(actor, await self._store.now(), self._store, self.overview, self._link, unknown)
+        now, key = await self._store.now(), self._public_key()
+        return Reader(actor, now, self._store, self.overview, self._link, unknown, key)
 
     async def _publish(self, user: UserId, view: dict[str, Any]) -> bool:
         """Whether there is nothing left to try."""
@@ -254,7 +259,12 @@ async def recent(reader: Reader) -> list[Block]:
     return home.recent(await with_links(reader.store, reader.overview, reader.link, found))
 
 
-SECTIONS: Final[tuple[Section, ...]] = (waiting, running, permissions, recent)
+async def receipts(reader: Reader) -> list[Block]:
+    """The public key of this installation, so that nobody has to trust whoever hands out a receipt."""
+    return home.receipts(reader.public_key)
+
+
+SECTIONS: Final[tuple[Section, ...]] = (waiting, running, permissions, recent, receipts)
 """From top to bottom. What else belongs on a Home gets its section here."""
 
 

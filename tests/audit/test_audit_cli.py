@@ -225,6 +225,90 @@ def test_the_command_is_the_services_own_and_needs_no_token_of_slack(redis_url: 
     assert done.stdout.startswith("0 entries, nothing changed")
 
 
+DAMAGED = {
+    "no JSON": "nonsense",
+    "nested too deep": "[" * 5000,
+    "no object": "[]",
+    "no fields": "{}",
+    "fields of other kinds": (
+        '{"at":5,"data":7,"decision":{"by":3},"event":[],"n":"x","rules":[],"run":{},"type":"request_asked"}'
+    ),
+    "no call": '{"at":"2026-03-06T17:00:00+00:00","n":1,"type":"call_passed","data":{"tool":"x","arguments":[1]}}',
+    "a moment beyond all": '{"at":"9999-12-31T23:59:59-23:59","event":"99999999999999999999-0","type":"call_passed"}',
+}
+VERBS = {
+    "export": ("export",),
+    "export as CSV": ("export", "--format", "csv"),
+    "export since": ("export", "--since", "2020-01-01"),
+    "verify": ("verify",),
+    "receipt": ("receipt", "q1"),
+    "replay": ("replay", "--policy", "policy.yaml", "--since", "2020-01-01"),
+    "replay as lines": ("replay", "--policy", "policy.yaml", "--format", "jsonl", "--since", "2020-01-01"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+async def test_a_damaged_entry_is_said_and_is_no_traceback(
+    audit: Audit, decided: Request, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """R25: who can write to Redis may write whatever they like; R4: and web goes on."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.yaml").write_text("version: 1\n")
+    await store.client.xadd(store.keys.audit, {"entry": DAMAGED[damage], "hash": "x"}, id="5-0")
+    await store.client.hset(store.keys.audit_head, mapping={"n": "5", "hash": "0" * 64})
+    for verb, words in VERBS.items():
+        said = await audit(*words)
+        assert said.status in ((1,) if verb == "verify" else (0, 2)), verb
+        assert said.out + said.err
+    await Auditor(store, "web", keep=Keep(entries=timedelta(0))).trim()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify", "no-such-file"),
+        ("verify", "."),
+        ("verify", "noise", "--extract"),
+        ("check", "noise", "--key", "noise"),
+        ("check", ".", "--key", "noise"),
+        ("check", "noise", "--key", "no-such-file"),
+        ("replay", "--policy", "no-such-file"),
+        ("replay", "--policy", "."),
+        ("replay", "--policy", "noise"),
+        ("replay", "--policy", "policy.yaml", "--file", "noise"),
+        ("replay", "--policy", "policy.yaml", "--file", "."),
+        ("replay", "--policy", "policy.yaml", "--until", "0001-01-01"),
+        ("receipt", "\udcff"),
+    ],
+    ids=" ".join,
+)
+async def test_a_wrong_file_or_word_is_said_and_is_no_traceback(
+    audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "noise").write_bytes(bytes(range(256)) * 40)
+    (tmp_path / "policy.yaml").write_text("version: 1\n")
+    said = await audit(*words)
+    assert said.status in (1, 2)
+    assert said.out + said.err
+
+
+@pytest.mark.parametrize("words", [("export", "--since", "soon"), ("verify", "--head", "5"), ("replay",), ()])
+async def test_words_that_are_none_of_its_own_get_the_usage(audit: Audit, words: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        await audit(*words)
+
+
+async def test_without_redis_every_verb_says_so(audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.yaml").write_text("version: 1\n")
+    for words in VERBS.values():
+        said = await audit(*words)
+        assert said.status == 2
+        assert "The store (Redis) does not answer" in said.err
+
+
 @pytest.mark.parametrize("verb", ["export", "receipt"])
 async def test_a_damaged_head_is_said_and_is_no_traceback(
     audit: Audit, decided: Request, store: Store, verb: str

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 
 from bot import flows
 from bot.audit import cli
@@ -37,6 +38,7 @@ async def test_every_command_of_the_page_works(
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("NAMESPACE", namespace)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "approvals.yaml").write_text("version: 1\nrules:\n  - {name: all, then: pass}\n")
     commands = re.findall(r"^\$ python -m bot audit (.*)$", DOC, re.M)
     assert len(commands) >= 10
     said = ""
@@ -53,6 +55,12 @@ async def test_every_command_of_the_page_works(
     assert "2 entries, as they were written" in said
     assert f"approved by {BOB}" in said
     assert (tmp_path / ".data" / "audit-key.pem").exists()
+    (by_hand,) = re.findall(r"^```python\n(.*?)^```", DOC, re.M | re.S)
+    exec(by_hand, {})
+    receipt = tmp_path / "receipt.json"
+    receipt.write_text(receipt.read_text().replace(BOB, "U0EVE"))
+    with pytest.raises(InvalidSignature):
+        exec(by_hand, {})
 
 
 async def test_the_page_names_every_field_of_an_entry(store: Store, lease: Lease) -> None:

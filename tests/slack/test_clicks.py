@@ -19,7 +19,7 @@ from bot.slack.answering import Desk
 from bot.slack.cards import Handle
 from bot.store.store import Store
 from localslack import LocalSlack
-from tests.making import GENERAL, question, rules
+from tests.making import GENERAL, editable, question, rules
 from tests.slack.botting import Show, a_bot, away, events, post
 from tests.storing import NoQueue, new_run
 
@@ -46,6 +46,22 @@ async def test_approve_is_stored_when_slack_gets_its_ack(
     ack = await slack.user("bob").click(shown, "Approve")
     assert ack.ok
     assert await status(store, asked) is Status.APPROVED
+
+
+@pytest.mark.parametrize("button", ["Approve", "Edit"])
+async def test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Desk, button: str
+) -> None:
+    """R7, R8, R25: the latest of all clicks."""
+    asked = await ask(store, lease, editable())
+    shown = await show(asked)
+    await store.client.delete(store.keys.request(asked.id), store.keys.asked(asked.id))
+    slack.faults.add("deliver_twice", on="block_actions")
+    await slack.user("bob").click(shown, button)
+    await slack.user("bob").wait_ephemeral("not known here")
+    await bot.drain()
+    (told,) = [event for event in await events(store) if event.type is EventType.ATTEMPT_REFUSED]
+    assert (told.request, told.user, told.data["refusal"]) == (asked.id, "U0BOB", "unknown")
 
 
 async def test_two_cards_answered_in_reverse_order_get_each_its_own_answer(

@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 
 from bot import flows
+from bot.core.events import Event, EventType
+from bot.core.ids import UserId
 from bot.core.options import Option
 from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings
@@ -14,8 +16,8 @@ from bot.slack import modals
 from bot.slack.answering import Desk
 from bot.store.store import Store
 from localslack import LocalSlack
-from tests.making import GENERAL, question
-from tests.slack.botting import away
+from tests.making import GENERAL, HERE, question
+from tests.slack.botting import away, events
 
 
 async def runs(store: Store) -> list[Run]:
@@ -118,6 +120,72 @@ async def test_while_slack_says_nothing_about_reviewers_nothing_starts(
     reply = await slack.user("alice").command("/agent email hello")
     assert "Slack did not answer in time" in reply.text
     assert await runs(store) == []
+
+
+async def refused(store: Store) -> list[Event]:
+    """The starts that were refused, as they are on record."""
+    return [event for event in await events(store) if event.type is EventType.START_REFUSED]
+
+
+@pytest.mark.parametrize(
+    ("words", "team", "task", "why"),
+    [
+        ("emial hello", "emial", "hello", "There is no team “emial”"),
+        ("email", "email", "", "There is no task"),
+        (f"email {'x' * 10_001}", "email", f"{'x' * 3000}… (10,001 characters)", "at most 10,000"),
+        ("chat mood=never plan", "chat", "mood=never plan", "no option “mood”"),
+        ("chat mode=never mode=never plan", "chat", "mode=never mode=never plan", "is chosen twice"),
+        (
+            "emial use hunter2: api_key=Ab1Cd2Ef3Gh4Ij5Kl6",
+            "emial",
+            "use hunter2: api_key=⟦hidden: 18 characters⟧",
+            "no team",
+        ),
+    ],
+)
+async def test_a_start_that_is_refused_is_on_record_once_with_who_what_and_why(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None, words: str, team: str, task: str, why: str
+) -> None:
+    """R8, R15, R25: also where Slack delivers it twice."""
+    slack.faults.add("deliver_twice", on="slash_commands")
+    await slack.user("alice").command(f"/agent {words}")
+    await bot.drain()
+    (event,) = await refused(store)
+    assert (event.user, event.workspace, event.data["channel"]) == ("U0ALICE", HERE, GENERAL)
+    assert (event.data["team"], event.data["task"]) == (team, task)
+    assert why in event.data["why"]
+
+
+async def test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R25: nobody may decide at first, then there is no task."""
+    alice = slack.user("alice")
+    await configured(store, reviewers=Reviewers(frozenset({UserId("U0ALICE")})))
+    await alice.command("/agent")
+    await alice.wait_modal("Start a task")
+    await alice.submit({"team": "email", "task": "tell the vendor"})
+    await configured(store)
+    slack.faults.add("deliver_twice", on="view_submission")
+    await alice.submit({"team": "email", "task": "  "})
+    assert await alice.submit({"team": "email", "task": "tell the vendor"}) == {}
+    await bot.drain()
+    told = [(event.user, event.data["why"].split(",")[0]) for event in await refused(store)]
+    assert told == [
+        ("U0ALICE", "Nothing was started"),
+        ("U0ALICE", "There is no task; nothing was started. Write it like `/agent email tell the vendor …`."),
+    ]
+    assert len(await runs(store)) == 1
+
+
+async def test_without_a_worker_the_start_that_was_wanted_is_on_record(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R25"""
+    await store.retire("worker")
+    for words in ("/agent email hello", "/agent"):
+        await slack.user("alice").command(words)
+    assert [event.data["team"] for event in await refused(store)] == ["email", ""]
 
 
 async def test_the_window_starts_a_run(slack: LocalSlack, store: Store, bot: Desk) -> None:

@@ -56,6 +56,7 @@ def permitted(scope: Scope, **changes: Any) -> Permission:
     return replace(found, **changes)
 
 
+PEM = f"-----BEGIN PUBLIC KEY-----\n{'MCowBQYDK2VwAyEA' + 'x' * 44}\n-----END PUBLIC KEY-----\n"
 MANY = Reviewers(frozenset(UserId(f"U0{n:03}") for n in range(30)), frozenset({LEADS}))
 SECTIONS: dict[str, list[Block]] = {
     "nothing_waits": home.waiting(listed()),
@@ -86,6 +87,8 @@ SECTIONS: dict[str, list[Block]] = {
     "nothing_permitted": home.permissions([]),
     "permissions": home.permissions([permitted(Scope.TOOL), permitted(Scope.CALL, used=3)]),
     "permissions_hostile": home.permissions([permitted(Scope.TOOL, team=HOSTILE, tool=HOSTILE)] * 9),
+    "no_receipts": home.receipts(""),
+    "receipts": home.receipts(PEM),
     "in_a_channel": [b for entry in home.entries(listed(request(asked=call(), quorum=2)), who=True) for b in entry],
 }
 VIEWS = {

@@ -1,14 +1,24 @@
 """A Home over the local Slack: drawn when it is opened, live for those whom something concerns, at a pace."""
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bot import attending, flows, permitting
+from bot.audit import receipts
+from bot.audit.auditor import Auditor
+from bot.core.chain import START
 from bot.core.ids import GroupId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.ports import Lease
@@ -18,6 +28,7 @@ from bot.slack.answering import Desk
 from bot.slack.homes import Homes
 from bot.slack.poster import Poster
 from bot.slack.scribe import Scribe
+from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
 from bot.store.overview import Overview
 from bot.store.store import Store
@@ -75,6 +86,39 @@ async def test_a_home_shows_what_waits_for_whom_with_a_way_to_the_card(
     await alice.open_home()
     text = await shown(alice, "Nothing waits for you", "Your runs (1)", "Waits: send this mail", "10% off")
     assert "Waiting for a decision" in text
+
+
+async def test_a_third_party_checks_a_receipt_with_nothing_but_the_key_of_the_home(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, tmp_path: Path
+) -> None:
+    """R25: neither our program nor our machines; and there is no such section before there is a key."""
+    file = tmp_path / "key.pem"
+    public = partial(receipts.public_if_made, file)
+    homes = Homes(store, Overview(store), bot.directory, bot.client, HERE, bot.link, public_key=public)
+    bob = slack.user("bob")
+    await homes.opened(BOB, HERE)
+    assert "receipts" not in await shown(bob, "Nothing waits for you")
+    key = receipts.private_key(file)
+    done = await decided(store, await flows.ask(store, lease, question()))
+    await Auditor(store, "web").catch_up()
+    found = [kept async for _, kept in Ledger(store).all() if kept.fields().get("request") == done.id]
+    said = json.loads(receipts.receipt(done.id, found, START, await store.now(), key))
+
+    await homes.opened(BOB, HERE)
+    await shown(bob, "Decision receipts", "python -m bot audit check receipt.json --key public.pem")
+    assert bob.home is not None
+    boxes = [part for block in bob.home.json["blocks"] for part in block.get("elements", ())]
+    (box,) = [part for part in boxes if part.get("type") == "rich_text_preformatted"]
+    pem = load_pem_public_key(box["elements"][0]["text"].encode())
+    assert isinstance(pem, Ed25519PublicKey)
+    signature = base64.b64decode(said.pop("signature"))
+    pem.verify(signature, json.dumps(said, sort_keys=True, separators=(",", ":")).encode())
+    said["request"] = "qother"
+    with pytest.raises(InvalidSignature):
+        pem.verify(signature, json.dumps(said, sort_keys=True, separators=(",", ":")).encode())
+    file.write_text("no key")
+    await homes.opened(BOB, HERE)
+    await shown(bob, "Nothing waits for you", without="receipts")
 
 
 async def test_a_group_s_request_waits_for_its_members(

@@ -1,0 +1,67 @@
+"""What is refused before there is a run or request that it could change: it is on record all the same (R25).
+
+Each is recorded once, however often Slack delivers it (R8); web does it, because only web knows who it was.
+"""
+
+import json
+from collections.abc import Mapping
+
+from bot.core.events import Event, EventType
+from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.ports import Change, Store
+from bot.core.recording import shortened
+from bot.core.refusals import Refusal
+from bot.core.requests import Verb
+from bot.core.secrets import hide
+
+_LONGEST_NAME = 100
+"""Characters of what was typed where a team's name belongs."""
+
+
+async def start_refused(
+    store: Store,
+    attempt: AttemptId,
+    *,
+    run: RunId,
+    workspace: WorkspaceId,
+    channel: ChannelId,
+    requester: UserId,
+    team: str,
+    task: str,
+    options: Mapping[str, str],
+    why: str,
+) -> None:
+    """Put on record that this person's task was not started, and why; nothing if it has become that run after all."""
+    if await store.run(run) is not None:
+        return
+    data = {
+        "channel": channel,
+        "team": hide(team[:_LONGEST_NAME])[0],
+        "task": shortened(hide(task)[0]),
+        "options": hide(json.dumps(dict(options), ensure_ascii=False))[0] if options else "",
+        "why": why,
+    }
+    told = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)
+    await store.commit(Change(events=(told,), once=attempt))
+
+
+async def unknown_request(
+    store: Store,
+    attempt: AttemptId,
+    *,
+    request: RequestId | None,
+    workspace: WorkspaceId,
+    user: UserId,
+    verb: Verb,
+    words: str,
+) -> None:
+    """Put on record that this person tried to decide on a request that is not, or no longer, known."""
+    told = Event(
+        EventType.ATTEMPT_REFUSED,
+        await store.now(),
+        request=request,
+        workspace=workspace,
+        user=user,
+        data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},
+    )
+    await store.commit(Change(events=(told,), once=attempt))

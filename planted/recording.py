@@ -1,0 +1,101 @@
+"""Bugs in the record: what is in it, whose word it takes, and what is told of it."""
+
+from typing import Final
+
+from planted.bug import Bug
+
+_FORGERY = "tests/store/test_forgery.py::"
+_AUDITOR = "tests/audit/test_auditor.py::"
+_AUDIT_CLI = "tests/audit/test_audit_cli.py::"
+_REPLAYING = "tests/core/test_replaying.py::"
+_REPLAYED = "tests/agents/test_replayed.py::"
+_COMMANDS = "tests/slack/test_commands.py::"
+_CLICKS = "tests/slack/test_clicks.py::"
+_HOMES = "tests/slack/test_homes.py::"
+
+RECORDING: Final = (
+    Bug(
+        "the record takes a worker's word for what only people do",
+        "R9, R25",
+        "bot/store/ledger.py",
+        "stored = EVENTS.dump(read_event(fields, entry)) if by_agents else",
+        'stored = fields[b"event"] if by_agents else',
+        (_FORGERY + "test_a_report_comes_before_what_web_does_after_it_and_a_forged_one_counts_as_refused",),
+    ),
+    Bug(
+        "quiet hours cannot be written down",
+        "R4, R25",
+        "bot/core/recording.py",
+        "if isinstance(value, datetime | time):",
+        "if isinstance(value, time):\n        return value\n    if isinstance(value, datetime):",
+        (_AUDITOR + "test_quiet_hours_are_on_record_and_stop_nobody",),
+    ),
+    Bug(
+        "an entry that says nothing of when ends who trims the record",
+        "R4",
+        "bot/store/ledger.py",
+        "except (ValueError, KeyError, OverflowError, OSError):",
+        "except ValueError:",
+        (_AUDIT_CLI + "test_a_damaged_entry_is_said_and_is_no_traceback[no fields]",),
+    ),
+    Bug(
+        "a start that is refused is not on record",
+        "R25",
+        "bot/slack/commands.py",
+        "    except CountersignError as refused:\n",
+        "    except CountersignError as refused:\n        if refused:\n            raise\n",
+        (_COMMANDS + "test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none",),
+    ),
+    Bug(
+        "a start that is refused is on record as often as Slack delivers it",
+        "R8, R25",
+        "bot/flows/refusing.py",
+        "told = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)\n"
+        "    await store.commit(Change(events=(told,), once=attempt))",
+        "told = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)\n"
+        "    await store.commit(Change(events=(told,)))",
+        (_COMMANDS + "test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none",),
+    ),
+    Bug(
+        "a click on what is gone is not on record",
+        "R25",
+        "bot/flows/refusing.py",
+        'data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},\n    )\n'
+        "    await store.commit(Change(events=(told,), once=attempt))",
+        'data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},\n    )\n'
+        "    await store.commit(Change(once=attempt))",
+        (_CLICKS + "test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once[Approve]",),
+    ),
+    Bug(
+        "a replay takes the mark of a secret for what it was",
+        "R15",
+        "bot/core/recording.py",
+        "return Unrecorded() if isinstance(value, str) and MARK.search(value) else value",
+        "return value",
+        (_REPLAYED + "test_where_a_rule_looks_at_a_secret_the_record_cannot_tell",),
+    ),
+    Bug(
+        "a replay guesses where a rule may have fitted",
+        "R25",
+        "bot/core/replaying.py",
+        "        (open_ if gap else sure).append(at)",
+        "        sure.append(at)",
+        (_REPLAYING + "test_what_the_record_does_not_hold_is_not_guessed[refuse-card == 'x']",),
+    ),
+    Bug(
+        "a replay forgets what the old policy had changed",
+        "R25",
+        "bot/core/replaying.py",
+        "rules = apply(judgement, was.settings)",
+        "rules = apply(judgement, was.rules or was.settings)",
+        (_REPLAYING + "test_what_the_old_policy_added_is_not_taken_for_the_channels_own_settings",),
+    ),
+    Bug(
+        "the Home shows a key that no receipt was signed with",
+        "R25",
+        "bot/audit/receipts.py",
+        "return public_pem(private_key(path)) if path.exists() else",
+        "return public_pem(Ed25519PrivateKey.generate()) if path.exists() else",
+        (_HOMES + "test_a_third_party_checks_a_receipt_with_nothing_but_the_key_of_the_home",),
+    ),
+)
