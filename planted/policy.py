@@ -66,8 +66,8 @@ POLICY: Final = (
         "a request that nobody could decide is asked",
         "R10",
         "bot/flows/ruling.py",
-        "    if nobody is not None:\n        raise _refused(Refusal.NOBODY_COULD, nobody)\n",
-        "",
+        "Ruled(rules, settings, None if nobody is None else _refused(Refusal.NOBODY_COULD, nobody))",
+        "Ruled(rules, settings)",
         (_IN_FORCE + "test_a_request_that_nobody_could_decide_is_refused_before_it_is_asked",),
     ),
     Bug(
