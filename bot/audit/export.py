@@ -88,7 +88,7 @@ def row(kept: Kept) -> str:
         "title": what.get("title") or data.get("title"),
         "tool": what.get("tool") or data.get("tool"),
         "digest": what.get("digest") or data.get("digest"),
-        "policy": _part(fields, "rules").get("clause"),
+        "policy": _part(fields, "rules").get("clause") or data.get("clause"),
         "hash": kept.hash,
         "entry": kept.entry,
     }

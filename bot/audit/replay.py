@@ -10,7 +10,7 @@ from bot.core.chain import Kept
 from bot.core.errors import UnknownSchema
 from bot.core.events import EventType
 from bot.core.ids import ChannelId, UserId
-from bot.core.policy import Rules
+from bot.core.policy import Risk, Rules
 from bot.core.recording import plain, read_arguments
 from bot.core.replaying import Outcome, Recorded, Replayed
 from bot.core.requests import ABOUT_THE_RUN
@@ -87,7 +87,7 @@ def _settings(data: dict[str, Any], rules: Rules | None) -> Rules | None:
     if "settings" in data:
         base = plain(rules) if rules else {}
         return RULES.load(json.dumps({**base, **json.loads(data["settings"])}).encode())
-    return rules if rules is not None and not rules.clause else None
+    return rules if rules is not None and not rules.clause and rules.risk is not Risk.HIGH else None
 
 
 def table(replayed: Sequence[Replayed], *, everything: bool = False) -> Iterator[str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from bot.core import policy, runs, settling
 from bot.core.errors import InvalidInput, NotFound
 from bot.core.events import Event, EventType
-from bot.core.ids import RunId, UserId
+from bot.core.ids import AttemptId, RunId, UserId
 from bot.core.people import Actor
 from bot.core.ports import Change, Committed, Lease, Put, Seen, Store
 from bot.core.requests import Request
@@ -14,11 +14,13 @@ from bot.flows.committing import TRIES, fenced, live, too_many_tries
 from bot.flows.ruling import rules_of
 
 
-async def stop(store: Store, run: RunId, actor: Actor, admins: frozenset[UserId]) -> Run:
+async def stop(
+    store: Store, run: RunId, actor: Actor, admins: frozenset[UserId], attempt: AttemptId | None = None
+) -> Run:
     """End a run and withdraw what it asks, in one step; its worker finds out and lets go.
 
-    The requester, the channel's reviewers and admins may. InvalidInput if somebody else tries; NotFound if there is
-    no such run.
+    The requester, the channel's reviewers and admins may. InvalidInput if somebody else tries, which is on record once
+    for each `attempt`; NotFound if there is no such run.
     """
     for _ in range(TRIES):
         seen = await store.run(run)
@@ -31,7 +33,7 @@ async def stop(store: Store, run: RunId, actor: Actor, admins: frozenset[UserId]
             if why_not is not None:
                 refused = runs.event(EventType.STOP_REFUSED, seen.value, seen.now, user=actor.user, why=why_not)
                 refused = replace(refused, workspace=actor.workspace)
-                await store.commit(Change(events=(refused,)))
+                await store.commit(Change(events=(refused,), once=attempt))
                 raise InvalidInput(
                     "Only who started a run, the channel's reviewers and admins may stop it; it goes on."
                 )

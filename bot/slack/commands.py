@@ -61,7 +61,7 @@ async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
         case "status":
             return await _status(desk, at)
         case "stop":
-            return await _stop(desk, at, rest.strip())
+            return await _stop(desk, at, rest.strip(), _attempt(body))
     run = RunId("r" + short_name(str(body["trigger_id"]), at.user, length=8))
     return await _start(desk, body, at.channel, run, first, unescape(rest).strip())
 
@@ -142,7 +142,7 @@ async def _on_record(
     except CountersignError as refused:
         await flows.start_refused(
             desk.store,
-            AttemptId("s" + short_name(str(body["trigger_id"]), at.user, length=20)),
+            _attempt(body),
             run=run,
             workspace=at.workspace,
             channel=channel,
@@ -153,6 +153,11 @@ async def _on_record(
             why=str(refused),
         )
         raise
+
+
+def _attempt(body: dict[str, Any]) -> AttemptId:
+    """The same for each delivery of one command or submission (R8)."""
+    return AttemptId("s" + short_name(str(body["trigger_id"]), who(body).user, length=20))
 
 
 async def _started(
@@ -202,7 +207,7 @@ async def _line(desk: Desk, run: Run) -> str:
     return f"{STATES[run.status]}{waits} · *{escape(one_line(run.team, 40))}* for <@{run.requester}> · {name}"
 
 
-async def _stop(desk: Desk, at: Who, name: str) -> Said:
+async def _stop(desk: Desk, at: Who, name: str, attempt: AttemptId) -> Said:
     run = RunId(name.strip("`").strip())
     if not run:
         raise InvalidInput("Which run? Write it like `/agent stop r2345678`; `/agent status` lists them.")
@@ -211,5 +216,5 @@ async def _stop(desk: Desk, at: Who, name: str) -> Said:
         return Said(f"Run `{run}` has ended already: {STATES[seen.value.status]}. Nothing was changed.")
     groups = (await flows.rules_of(desk.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await desk.directory.actor(at.workspace, at.user, groups)
-    await flows.stop(desk.store, run, actor, desk.admins)
+    await flows.stop(desk.store, run, actor, desk.admins, attempt)
     return Said(f"Run `{run}` is stopped, and what it asked is withdrawn.")

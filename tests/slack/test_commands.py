@@ -344,7 +344,10 @@ async def test_the_requester_stops_a_run_and_strangers_do_not(
     asked = await flows.ask(store, lease, question())
     carol, alice = slack.user("carol"), slack.user("alice")
     await configured(store, reviewers=Reviewers(frozenset({"U0BOB"})))  # type: ignore[arg-type]
+    slack.faults.add("deliver_twice", on="slash_commands")
     assert "may stop it; it goes on" in (await carol.command("/agent stop rtest")).text
+    await bot.drain()
+    assert [e.user for e in await events(store) if e.type is EventType.STOP_REFUSED] == ["U0CAROL"]
     assert "is stopped" in (await alice.command("/agent stop `rtest`")).text
     seen, request = await store.run(lease.run), await store.request(asked.id)
     assert seen is not None and request is not None
