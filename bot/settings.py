@@ -102,7 +102,7 @@ class WebSettings(AuditSettings):
         frozenset(), description="users who may change settings besides workspace admins and a channel's reviewers"
     )
     approval_timeout: Duration = Field(timedelta(hours=1), description="how long a request waits: 90s, 15m, 1h30m, 2d")
-    on_timeout: OnTimeout = Field(OnTimeout.REJECT, description="what a timeout means: reject, approve or wait")
+    on_timeout: OnTimeout = Field(OnTimeout.REJECT, description="what a timeout means: reject or wait")
     quorum: int = Field(1, ge=1, le=20, description="how many different people must approve")
     own_requests: bool = Field(False, description="whether people may decide on requests of runs they started")
     break_glass: bool = Field(
@@ -153,6 +153,15 @@ class WebSettings(AuditSettings):
             raise ValueError(f"not user ids (U…, W…): {', '.join(wrong)}")
         return value
 
+    @field_validator("on_timeout")
+    @classmethod
+    def _never_for_all(cls, value: OnTimeout) -> OnTimeout:
+        if value is OnTimeout.APPROVE:  # R23: each channel asks for it, and no installation for all of them
+            raise ValueError(
+                "approve cannot be the default of every channel. Set it in each that wants it: `/approvals on-timeout approve`"
+            )
+        return value
+
     @field_validator("quorum")
     @classmethod
     def _reachable(cls, value: int, info: ValidationInfo) -> int:
@@ -185,7 +194,10 @@ class WorkerSettings(_Common):
     )
     smtp_url: SecretStr | None = Field(None, description="`smtp://user:password@host:587`; else a Maildir")
     mail_from: str = Field("countersign@localhost", pattern=r"^[^@\s]+@[^@\s]+$", description="sender of mails")
-    data_dir: Path = Field(Path(".data"), description="folder for what is kept in files (the Maildir)")
+    data_dir: Path = Field(
+        Path(".data"),
+        description="folder for what is kept in files: mails without SMTP_URL, and what the teams work with",
+    )
     lease: Duration = Field(timedelta(seconds=10), description="a run without a sign of life is taken over after this")
     park_after: ParkAfter = Field(
         timedelta(minutes=1), description="a run that waits longer leaves memory; 0s: at once"

@@ -1,6 +1,7 @@
 """The environment: all problems at once, each with what to fix, and no secret in any of them."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,7 @@ def test_the_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
         ("APPROVAL_TIMEOUT", "soon", "APPROVAL_TIMEOUT: “soon” is not a duration"),
         ("APPROVAL_TIMEOUT", "0s", "APPROVAL_TIMEOUT: “0s” is out of range"),
         ("ON_TIMEOUT", "maybe", "ON_TIMEOUT: "),
+        ("ON_TIMEOUT", "approve", "ON_TIMEOUT: approve cannot be the default of every channel. Set it in each"),  # R23
         ("PORT", "99999", "PORT: "),
         ("QUORUM", "0", "QUORUM: "),
         ("APPROVALS_CHANNEL", "approvals", "APPROVALS_CHANNEL: "),
@@ -100,3 +102,21 @@ def test_the_address_of_redis_says_what_kind_it_is(
         return
     with pytest.raises(WrongSettings, match=re.escape(problem)):
         read(WorkerSettings)
+
+
+@pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
+def test_the_readme_says_what_each_setting_is_when_it_is_not_set(
+    monkeypatch: pytest.MonkeyPatch, kind: type[WebSettings | WorkerSettings]
+) -> None:
+    """Whoever sets every variable to the README's default changes nothing."""
+    given(monkeypatch, REVIEWERS="")
+    unset = read(kind)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for name, field in zip(variables(kind), kind.model_fields, strict=True):
+        cell = re.search(rf"^\| `{name}` \| (.*?) \|", readme, re.M)
+        assert cell, name
+        if cell[1] == "–":
+            assert name in GOOD or not getattr(unset, field), name
+        else:
+            monkeypatch.setenv(name, cell[1].strip("`"))
+    assert read(kind) == unset
