@@ -38,9 +38,9 @@ class Decided:
     chosen: tuple[str, ...] = ()
 
     def who(self) -> str:
-        """reviewer U0BOB, or reviewers U0BOB and U0EVE; "nobody" when no person decided."""
+        """reviewer U0BOB, or reviewers U0BOB and U0EVE; "nobody" when no person decided, or a rule of the workspace."""
         if not self.by:
-            return "nobody"
+            return "a rule of the workspace" if self.how is How.POLICY else "nobody"
         if self.how is How.BREAK_GLASS:
             return f"{self.by[0]} alone, who started the run, in an emergency (break-glass)"
         return f"reviewer{'s' if len(self.by) > 1 else ''} {' and '.join(self.by)}"

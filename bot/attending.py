@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from bot import flows
 from bot.core import absence, attending, deciding
 from bot.core.absence import Absence
 from bot.core.errors import InvalidInput, NotFound, Refused, StoreUnavailable
@@ -68,7 +69,7 @@ async def _attend(
     store: Store, request: RequestId, attempt: AttemptId, rule: Callable[[Seen[Request]], Step]
 ) -> Request:
     for _ in range(_TRIES):
-        seen = await store.request(request)
+        seen = await flows.admitted(store, request)
         if seen is None:
             raise NotFound(Refusal.UNKNOWN.value)
         step = rule(seen)

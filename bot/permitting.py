@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from bot import flows
 from bot.core import deciding, permissions
-from bot.core.errors import InvalidInput, NotFound, Refused, StoreUnavailable
+from bot.core.errors import InvalidInput, NotFound, StoreUnavailable
 from bot.core.events import Event, EventType
 from bot.core.ids import RequestId, UserId
 from bot.core.people import Actor
@@ -17,7 +17,6 @@ from bot.core.permissions import Permission
 from bot.core.policy import Rules
 from bot.core.ports import Change, Committed, Put, Queue, Seen, Store
 from bot.core.requests import Request, Status, Step
-from bot.core.runs import Run
 from bot.core.standing import PermissionId, Scope
 
 Whose = Callable[[Permission, Rules], Awaitable[Actor]]
@@ -31,7 +30,7 @@ async def allow(store: Store, queue: Queue, request: RequestId, whose: Whose) ->
     in the same step. Returns the request as it is then, None if nothing was allowed."""
     for _ in range(_TRIES):
         standing = await store.permissions()
-        seen = await store.request(request) if standing else None
+        seen = await flows.admitted(store, request) if standing else None
         if seen is None or seen.value.status is not Status.PENDING:
             return None
         found = await _covering(store, standing, seen, whose)
@@ -59,22 +58,12 @@ async def _covering(
         return None
     team = run.value.team
     covering = [one for one in standing if permissions.covers(one.value, seen.value, team, seen.now)]
-    if not covering or not await _under_the_rules_in_force(store, run.value, seen.value):
-        return None
     for one in sorted(covering, key=lambda one: _NARROWEST.index(one.value.scope)):
         giver = await whose(one.value, seen.value.rules)
         step = deciding.allow(seen.value, one.value, giver, team, seen.now)
         if step.changes:
             return step, one
     return None
-
-
-async def _under_the_rules_in_force(store: Store, run: Run, request: Request) -> bool:
-    """A worker wrote the rules of the request, which nobody has seen yet; what they say now counts."""
-    try:
-        return await flows.rules_for(store, run, request.question) == request.rules
-    except Refused:
-        return False
 
 
 async def revoke(store: Store, permission: PermissionId, actor: Actor, admins: frozenset[UserId]) -> Permission:

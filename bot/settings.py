@@ -158,7 +158,8 @@ class WebSettings(AuditSettings):
     def _never_for_all(cls, value: OnTimeout) -> OnTimeout:
         if value is OnTimeout.APPROVE:  # R23: each channel asks for it, and no installation for all of them
             raise ValueError(
-                "approve cannot be the default of every channel. Set it in each that wants it: `/approvals on-timeout approve`"
+                "approve cannot be the default of every channel. "
+                "Set it in each that wants it: `/approvals on-timeout approve`"
             )
         return value
 

@@ -13,6 +13,8 @@ _CARDS = "tests/slack/test_cards.py::"
 _HIGH_RISK = "tests/core/test_high_risk.py::"
 _WINDOWS = "tests/slack/test_high_risk_windows.py::"
 _FORGERY = "tests/store/test_forgery.py::"
+_SCRIBE = "tests/slack/test_scribe.py::"
+_FORGED_RULES = "tests/store/test_forged_rules.py::"
 
 DECIDING: Final = (
     Bug(
@@ -235,6 +237,42 @@ DECIDING: Final = (
         "        and question.kind not in ABOUT_THE_RUN\n",
         "",
         (_CARDS + "test_no_timeout_approves_what_only_people_can_know",),
+    ),
+    Bug(
+        "the rules that a worker wrote count",
+        "R9",
+        "bot/flows/admitting.py",
+        "    if right == told:",
+        "    if right:",
+        (
+            _FORGED_RULES + "test_nothing_is_decided_by_laxer_rules_that_a_worker_wrote",
+            _FORGED_RULES + "test_a_smaller_quorum_counts_as_the_channels",
+            _SCRIBE + "test_a_card_shows_the_rules_that_web_finds_and_not_those_of_the_worker",
+        ),
+    ),
+    Bug(
+        "a card vouches for nothing, so that new settings change what was asked before",
+        "R9",
+        "bot/slack/scribe.py",
+        "claim=claim",
+        'claim=""',
+        (_SCRIBE + "test_a_card_vouches_for_the_rules_that_it_shows",),
+    ),
+    Bug(
+        "a card vouches for whatever is written after it",
+        "R9",
+        "bot/store/sides.py",
+        "if card is not None and MESSAGES.read(card)[0].vouches == claim else",
+        "if card is not None else",
+        (_FORGED_RULES + "test_what_is_written_after_the_card_was_drawn_is_not_what_the_card_vouches_for",),
+    ),
+    Bug(
+        "a worker says whose run it is",
+        "R9",
+        "bot/store/sides.py",
+        "if origin is not None:",
+        "if origin is not None and False:",
+        (_FORGED_RULES + "test_whose_run_it_is_and_where_a_worker_cannot_say_of_what_web_started",),
     ),
     Bug(
         "a refused attempt is not recorded",

@@ -19,7 +19,7 @@ README = (HERE / "README.md").read_text()
 MAY_IMPORT = {
     "bot.core": {"bot.core"},
     "bot.flows": {"bot.core", "bot.flows"},
-    "bot.attending": {"bot.core"},
+    "bot.attending": {"bot.core", "bot.flows"},
     "bot.permitting": {"bot.core", "bot.flows"},
     "bot.deadlines": {"bot.core", "bot.flows"},
     "bot.memory": set(),

@@ -17,7 +17,8 @@ from bot.core.ports import Message
 from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.store.outbox import GROUP
-from bot.store.store import EVENTS, MESSAGES, RUNS, Store, from_ms
+from bot.store.sides import MESSAGES, RUNS
+from bot.store.store import EVENTS, Store, from_ms
 from localslack.workspace import Message as SlackMessage
 from torture.acting import EFFECTS, HEARD, read
 from torture.people import Given

@@ -20,6 +20,8 @@ class EventType(StrEnum):
     """Somebody wanted to start a task, and it was not started."""
     STOP_REFUSED = "stop_refused"
     REQUEST_ASKED = "request_asked"
+    RULES_REPLACED = "rules_replaced"
+    """What a worker wrote as the rules of a request, or as its run's, was not what web found; web's count."""
     VOTE_CAST = "vote_cast"
     REQUEST_DECIDED = "request_decided"
     REQUEST_REMINDED = "request_reminded"

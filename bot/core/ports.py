@@ -22,11 +22,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Seen(Generic[T]):
-    """A value as it was read: its version (0: there is none yet) and the server's clock at that moment."""
+    """A value as it was read: its version (0: there is none yet) and the server's clock at that moment.
+
+    `claim`: of a request that only a worker has written so far, the digest of that record, until web vouched for it.
+    """
 
     value: T
     version: int
     now: datetime
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class Lease:
 class Message:
     """A Slack message that shows something of ours, under a name of our own (`card/q…`, `run/r…`).
 
-    `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of what it shows.
+    `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of what it shows. `vouches`: of a
+    card, the claim of a worker whose rules web found right when it drew it first.
     """
 
     name: str
@@ -62,6 +67,7 @@ class Message:
     request: RequestId | None = None
     posting_since: datetime | None = None
     problem: str = ""
+    vouches: str = ""
 
 
 @dataclass(frozen=True, slots=True)

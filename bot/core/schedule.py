@@ -59,11 +59,6 @@ def next_step(request: Request) -> Next | None:
     return min(steps, key=lambda step: step.at, default=None)
 
 
-def moves(request: Request) -> bool:
-    """Whether what comes next may change while it waits."""
-    return bool(request.rules.remind_after or request.rules.escalation)
-
-
 def next_reminder(request: Request) -> datetime | None:
     """When people are reminded next: in growing gaps, or when they said so; None if not before the deadline."""
     first = request.rules.remind_after

@@ -4,6 +4,7 @@ A verb whose commit finds that somebody was faster reads again and lets the rule
 and the clock, or one person twice never decide the same request twice.
 """
 
+from bot.flows.admitting import admit, admitted
 from bot.flows.asking import ask
 from bot.flows.ending import finish, stop
 from bot.flows.refusing import start_refused, unknown_request
@@ -13,6 +14,8 @@ from bot.flows.settling import decide, due, expire, stored, withdraw
 from bot.flows.starting import start, start_by_script
 
 __all__ = [
+    "admit",
+    "admitted",
     "advance",
     "answered",
     "ask",

@@ -14,6 +14,7 @@ from bot.core.ports import Change, Committed, Put, Queue, Seen, Store
 from bot.core.refusals import Refusal
 from bot.core.requests import Request
 from bot.core.rulebook import Effect
+from bot.flows.admitting import admit, admitted
 from bot.flows.committing import TRIES, too_many_tries
 from bot.flows.ruling import judge, rules_for
 
@@ -31,7 +32,7 @@ async def decide(
     request whose time ran out unnoticed. NotFound if there is no such request.
     """
     for _ in range(TRIES):
-        seen = seen or await store.request(request)
+        seen = await (admitted(store, request) if seen is None else admit(store, seen))
         if seen is None:
             raise NotFound(Refusal.UNKNOWN.value)
         step = deciding.decide(seen.value, attempt, seen.now, await _outgrown(store, seen.value, attempt))
@@ -121,7 +122,7 @@ async def _settle(
     store: Store, queue: Queue, request: RequestId, rule: Callable[[Seen[Request]], Awaitable[requests.Step]]
 ) -> Request | None:
     for _ in range(TRIES):
-        seen = await store.request(request)
+        seen = await admitted(store, request)
         if seen is None:
             return None
         step = await rule(seen)

@@ -125,7 +125,7 @@ async def attempt_of(
     desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb
 ) -> tuple[Seen[Request], Attempt]:
     at = who(body)
-    seen = await desk.store.request(handle.request) if handle is not None else None
+    seen = await flows.admitted(desk.store, handle.request) if handle is not None else None
     if seen is None or handle is None:
         about = handle.request if handle else None
         await flows.unknown_request(

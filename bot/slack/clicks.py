@@ -182,7 +182,7 @@ async def _attempt(
 
 async def _attend(desk: Desk, body: dict[str, Any], chosen: meanwhile.Chosen, name: AttemptId) -> Said:
     """What was chosen in the card's menu that decides nothing."""
-    seen = await desk.store.request(chosen.request)
+    seen = await flows.admitted(desk.store, chosen.request)
     if seen is None:
         raise NotFound(Refusal.UNKNOWN.value)
     actor = await actor_at(desk, who(body), seen.value.rules.reviewers)
@@ -196,7 +196,7 @@ async def _attend(desk: Desk, body: dict[str, Any], chosen: meanwhile.Chosen, na
 
 
 async def _known(desk: Desk, handle: Handle | None) -> Seen[Request]:
-    seen = await desk.store.request(handle.request) if handle is not None else None
+    seen = await flows.admitted(desk.store, handle.request) if handle is not None else None
     if seen is None:
         raise NotFound(Refusal.UNKNOWN.value)
     return seen

@@ -69,12 +69,19 @@ class Poster:
         return f"{link}?thread_ts={message.thread}&cid={message.channel}" if message.thread else link
 
     async def show(
-        self, name: str, place: Place, drawing: Drawing, *, request: RequestId | None = None, post: bool = True
+        self,
+        name: str,
+        place: Place,
+        drawing: Drawing,
+        *,
+        request: RequestId | None = None,
+        post: bool = True,
+        claim: str = "",
     ) -> Message | None:
         """Make the message of this name show the drawing; returns it, or None if there is none and `post` is False.
 
-        CannotPost if Slack refuses for good, Outdated past `good_until`. Waits as long as Slack is away or asks to slow
-        down.
+        A new one vouches for `claim`. CannotPost if Slack refuses for good, Outdated past `good_until`. Waits as long
+        as Slack is away or asks to slow down.
         """
         drawn = digest_of(drawing.text, repr(drawing.blocks))[:20]
         unclear = looked = False
@@ -83,7 +90,7 @@ class Poster:
             if seen is None:
                 if not post:
                     return None
-                seen, found = await self._intend(name, place, request), None
+                seen, found = await self._intend(name, place, request, claim), None
                 if seen is None:
                     continue
             elif seen.value.ts:
@@ -117,7 +124,7 @@ class Poster:
             return
         fresh = False
         if seen is None:
-            seen = await self._intend(name, place, None)
+            seen = await self._intend(name, place, None, "")
             fresh = seen is not None
             seen = seen or await self._store.message(name)
             assert seen is not None, "a message that exists already can be read"
@@ -127,10 +134,10 @@ class Poster:
                 break
         await self._store.commit(Change(messages=(Put(replace(seen.value, ts=filename), seen.version),)))
 
-    async def _intend(self, name: str, place: Place, request: RequestId | None) -> Seen[Message] | None:
+    async def _intend(self, name: str, place: Place, request: RequestId | None, claim: str) -> Seen[Message] | None:
         """The message before its post; None if another process has the same intent, and may have posted already."""
         now = await self._store.now()
-        message = Message(name, self._workspace, place.channel, thread=place.thread, request=request, posting_since=now)
+        message = Message(name, self._workspace, place.channel, "", place.thread, "", request, now, vouches=claim)
         if await self._store.commit(Change(messages=(Put(message, 0),))) is Committed.DONE:
             return Seen(message, 1, now)
         return None
@@ -168,9 +175,8 @@ class Poster:
                 await self._store.commit(
                     Change(messages=(Put(replace(message, ts="", posting_since=seen.now), seen.version),))
                 )
-                return await self.show(
-                    message.name, Place(message.channel, message.thread), drawing, request=message.request
-                )
+                place = Place(message.channel, message.thread)
+                return await self.show(message.name, place, drawing, request=message.request)
         redrawn = replace(message, drawn=drawn)
         if await self._store.commit(Change(messages=(Put(redrawn, seen.version),))) is not Committed.DONE:
             await self._overtaken(redrawn)

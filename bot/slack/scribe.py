@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
-from bot import metrics
+from bot import flows, metrics
 from bot.core.errors import CountersignError, StoreUnavailable
 from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId, RequestId, RunId
@@ -38,6 +38,7 @@ _IN_HAND: Final = 5000
 _REQUEST_CHANGED: Final = frozenset(
     {
         EventType.REQUEST_ASKED,
+        EventType.RULES_REPLACED,
         EventType.VOTE_CAST,
         EventType.REQUEST_REMINDED,
         EventType.REQUEST_ESCALATED,
@@ -260,11 +261,11 @@ class Scribe:
         await self._poster.show(name, Place(root.channel, root.ts), drawing, request=request, post=post)
 
     async def _request(self, run: Run, root: Message, request_id: RequestId) -> None:
-        seen = await self._store.request(request_id)
+        seen = await flows.admitted(self._store, request_id)
         if seen is None:
             return
         request = seen.value
-        card = await self._card(run, root, request)
+        card = await self._card(run, root, request, seen.claim)
         pending = request.status is Status.PENDING
         if card is not None:
             # Of a settled request only if it stands already, and perhaps nobody has written down where.
@@ -276,15 +277,15 @@ class Scribe:
         if not pending:
             await self._note(f"decided/{request.id}", root, cards.decided_note(request), request=request.id)
 
-    async def _card(self, run: Run, root: Message, request: Request) -> Message | None:
+    async def _card(self, run: Run, root: Message, request: Request, claim: str) -> Message | None:
         """The request's card; None if it was settled before it had one. A card that cannot be posted goes to the run's
-        own thread instead, and the requester is told (R21)."""
+        own thread instead, and the requester is told (R21). `claim` is what a new card vouches for."""
         name, pending = f"card/{request.id}", request.status is Status.PENDING
         absences = await self._store.absences()
         away = [a for a in absences.value.people if a.workspace == request.workspace and absences.now < a.until]
         drawing = cards.card(request, run=run, run_link=self._poster.link(root), away=away)
         post: Callable[[str, Place], Awaitable[Message | None]] = lambda n, place: self._poster.show(  # noqa: E731
-            n, place, drawing, request=request.id, post=pending
+            n, place, drawing, request=request.id, post=pending, claim=claim
         )
         problem = ""
         try:

@@ -8,6 +8,7 @@
 | `{ns}:request:<id>` | string | what people did with a request | 30 days after its run | web |
 | `{ns}:asked:<id>` | string | the same request as the agents asked or ended it | likewise | both |
 | `{ns}:run:<id>` | string | a run | 30 days after it ended | both |
+| `{ns}:origin:<run>` | string | whose run it is, where, and which team's, if web started it | likewise | web |
 | `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | with its run | worker |
 | `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
@@ -64,6 +65,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "request:*": "until its run ends: however long that waits, a rebuilt run must find what was decided",
     "asked:*": "likewise",
     "run:*": "until it ends; ended ones get a TTL",
+    "origin:*": "likewise",
     "lease:*": "its fence must keep growing as long as the run lives; gets its run's TTL at the end",
     "settled:*": "while its run lives; gets its run's TTL at the end",
     "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
@@ -129,6 +131,9 @@ class Keys:
 
     def run(self, run: RunId) -> str:
         return f"{self.prefix}run:{run}"
+
+    def origin(self, run: RunId) -> str:
+        return f"{self.prefix}origin:{run}"
 
     def lease(self, run: RunId) -> str:
         return f"{self.prefix}lease:{run}"

@@ -13,7 +13,8 @@ from bot.core.ports import Message, Waiting
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
 from bot.store.indexes import Name
-from bot.store.store import MESSAGES, Store, ms, reaching
+from bot.store.sides import MESSAGES
+from bot.store.store import Store, ms, reaching
 
 _PAGE: Final = 30
 """Records that are read at once."""

@@ -5,17 +5,31 @@ and how it ended without people. What is read is both together, by rules that le
 (`bot.core.reporting`); a commit checks the greater of their versions. See docs/decisions/0006-least-privilege.md.
 """
 
+import hashlib
 import logging
 import re
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
+from bot.core.ids import ChannelId, UserId, WorkspaceId
+from bot.core.ports import Message
 from bot.core.requests import Request, Status
+from bot.core.runs import Run
 from bot.store.codec import Codec
 
-REQUESTS = Codec(Request)
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a worker cannot say otherwise of a run that web started."""
+
+    workspace: WorkspaceId
+    channel: ChannelId
+    requester: UserId
+    team: str
 
 
 class Side(StrEnum):
@@ -24,6 +38,12 @@ class Side(StrEnum):
     WEB = "web"
     AGENTS = "agents"
     BOTH = "both"
+
+
+REQUESTS = Codec(Request)
+MESSAGES = Codec(Message)
+RUNS = Codec(Run)
+ORIGINS = Codec(Origin)
 
 
 def read_request(ours: bytes | None, asked: bytes | None) -> tuple[Request, int] | None:
@@ -53,6 +73,24 @@ def read_request(ours: bytes | None, asked: bytes | None) -> tuple[Request, int]
             told.status,
         )
     return believed, version
+
+
+def claim_of(ours: bytes | None, asked: bytes | None, card: bytes | None) -> str:
+    """The digest of what a worker wrote by itself; "" where web wrote of it too, or drew its card from just that."""
+    if ours is not None or asked is None:
+        return ""
+    claim = hashlib.sha256(asked).hexdigest()[:32]
+    return "" if card is not None and MESSAGES.read(card)[0].vouches == claim else claim
+
+
+def read_run(raw: bytes | None, origin: bytes | None) -> tuple[Run, int] | None:
+    """The run and its version; whose it is, where, and which team's, as web wrote it down when it started the run."""
+    if raw is None:
+        return None
+    run, version = RUNS.read(raw)
+    if origin is not None:
+        run = replace(run, **asdict(ORIGINS.read(origin)[0]), by_script=False)
+    return run, version
 
 
 def _version(raw: bytes | None) -> int:

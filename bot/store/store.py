@@ -30,12 +30,10 @@ from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
 from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_MESSAGE, Keys
-from bot.store.sides import REQUESTS, Side, read_request
+from bot.store.sides import MESSAGES, ORIGINS, REQUESTS, RUNS, Origin, Side, claim_of, read_request, read_run
 from bot.store.together import Together
 
 T = TypeVar("T")
-RUNS = Codec(Run)
-MESSAGES = Codec(Message)
 SETTINGS = Codec(ChannelSettings)
 ABSENCES = Codec(Absences)
 PERMISSIONS = Codec(Permission)
@@ -130,12 +128,16 @@ class Store:
             return _time(await self._clock(keys=[self.keys.pending]))
 
     async def request(self, request: RequestId) -> Seen[Request] | None:
-        values, now = await self._values(self.keys.request(request), self.keys.asked(request))
-        found = read_request(*values)
-        return Seen(*found, now) if found else None
+        names = [self.keys.request(request), self.keys.asked(request)]
+        card = [self.keys.message(f"card/{request}")] if self.decides else []
+        (ours, asked, *drawn), now = await self._values(*names, *card)
+        found = read_request(ours, asked)
+        return Seen(*found, now, claim_of(ours, asked, *drawn) if drawn else "") if found else None
 
     async def run(self, run: RunId) -> Seen[Run] | None:
-        return await self._read(self.keys.run(run), RUNS)
+        values, now = await self._values(*self._of_run(run))
+        found = read_run(*values)
+        return Seen(*found, now) if found else None
 
     async def message(self, name: str) -> Seen[Message] | None:
         return await self._read(self.keys.message(name), MESSAGES)
@@ -211,8 +213,9 @@ class Store:
         if not ids:
             return []
         async with reaching():
-            found = await self.client.mget([self.keys.run(i) for i in ids])
-        return [RUNS.read(raw)[0] if raw else None for raw in found]
+            raw = await self.client.mget([key for i in ids for key in self._of_run(i)])
+        found = [read_run(*pair) for pair in zip(raw[::2], raw[1::2], strict=True)]
+        return [pair[0] if pair else None for pair in found]
 
     async def active_runs(self, limit: int) -> list[Run]:
         """The newest runs that have not ended."""
@@ -307,6 +310,7 @@ class Store:
                 if self.side is Side.WEB:
                     settled = await self.client.smembers(self.keys.settled(run))
                     kept = [self.keys.request(RequestId(request.decode())) for request in settled]
+                    kept.append(self.keys.origin(run))
                 for key in kept:
                     await self.client.pexpire(key, ms(KEPT))
                 await self.client.zrem(index, run)
@@ -382,6 +386,9 @@ class Store:
     async def _with_lease(self, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
         async with reaching():
             return int(await self._lease(keys=[key], args=[verb, owner, fence, ms(ttl)]))
+
+    def _of_run(self, run: RunId) -> tuple[str, str]:
+        return self.keys.run(run), self.keys.origin(run)
 
     async def _read(self, key: str, codec: Codec[T]) -> Seen[T] | None:
         (raw,), now = await self._values(key)
@@ -483,9 +490,9 @@ class _Plan:
         if run.over:
             for index in (self.names.active, self.names.parked, self.names.runs(run.requester)):
                 self.plan["remove"].append({"key": self._key(index), "member": run.id})
-            for kept in (self.names.lease(run.id), self.names.journal(run.id), self.names.settled(run.id)):
-                if not self.web or kept == self.names.settled(run.id):  # web has no right to the others
-                    self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
+            ours = [self.names.origin(run.id)] if self.web else [self.names.lease(run.id), self.names.journal(run.id)]
+            for kept in (*ours, self.names.settled(run.id)):
+                self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
             if self.side is not Side.BOTH:
                 ended = str(ms(run.ended_at or run.created_at))
                 self.plan["add"].append(
@@ -493,6 +500,9 @@ class _Plan:
                 )
             self.plan["wake"].append({"name": f"run {run.id}"})
             return
+        if version == 0 and self.web:
+            origin = Origin(run.workspace, run.channel, run.requester, run.team)
+            self._record(self.names.origin(run.id), ORIGINS.write(origin, 1), 0)
         stands, other = self.names.active, self.names.parked
         if run.status is RunStatus.PARKED:
             stands, other = other, stands
@@ -526,7 +536,7 @@ class _Plan:
             record = {} if self.agents else {"value": value}
             self.plan["wake"].append({"name": f"request {request.id}", **record})
             self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
-        elif version == 0 or schedule.moves(request):
+        else:
             coming = schedule.next_step(request)
             score = "+inf" if coming is None else str(ms(coming.at))
             self.plan["add"].append({"key": self._key(self.names.pending), "score": score, "member": request.id})

@@ -11,7 +11,7 @@ from agents.teams import Teams
 from bot.core.errors import UnknownSchema
 from bot.core.ids import RequestId, RunId
 from bot.core.runs import Status
-from bot.store.store import REQUESTS, RUNS
+from bot.store.sides import REQUESTS, RUNS
 from tests.agents.house import House
 from tests.agents.rebuild_teams import BUILDERS, World, team
 from tests.agents.test_rebuild import People

@@ -12,6 +12,7 @@ from bot.core import runs
 from bot.core.errors import Refused
 from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId
+from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings
 from bot.core.ports import Change, Lease, Message, Put
 from bot.core.requests import Request, Verb
@@ -23,8 +24,10 @@ from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.driver import Message as Seen
 from tests.counting import count, repaired
-from tests.making import BOB, GENERAL, HERE, attempt, question
+from tests.making import BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.slack.botting import events
+from tests.store.test_forged_rules import ask, forge
+from tests.store.two_users import Sides
 from tests.storing import NoQueue, new_run
 
 
@@ -76,6 +79,32 @@ async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSla
     thread = " ".join(m.text for m in slack.channel("#general").thread(root.ts))
     assert "Waiting for a decision" in thread
     assert "Rejected" in thread
+
+
+async def test_a_card_vouches_for_the_rules_that_it_shows(slack: LocalSlack, sides: Sides) -> None:
+    """R9: a request keeps the rules of the moment in which it was asked; nothing more is written for that."""
+    made = await ask(sides)
+    await sides.web.commit(Change())  # takes over what the worker reported
+    async with drawing(slack, sides.web):
+        await card_of(slack)
+        await all_drawn(slack, sides.web)
+    assert await sides.admin.exists(sides.web.keys.request(made.id)) == 0
+    await sides.web.set_defaults(rules(reviewers=Reviewers(frozenset({CAROL}))))
+    assert (await decided(sides.web, made)).rules == made.rules
+
+
+async def test_a_card_shows_the_rules_that_web_finds_and_not_those_of_the_worker(
+    slack: LocalSlack, sides: Sides
+) -> None:
+    """R6, R9"""
+    made = await ask(sides)
+    await forge(sides, made, reviewers=Reviewers(frozenset({DAVE})))
+    await sides.web.commit(Change())
+    async with drawing(slack, sides.web):
+        card = await card_of(slack)
+        await all_drawn(slack, sides.web)
+    assert "U0DAVE" not in text_of(card)
+    assert "U0BOB" in text_of(card)
 
 
 async def test_slack_fetches_no_address_that_a_model_wrote(slack: LocalSlack, store: Store, lease: Lease) -> None:

@@ -28,8 +28,22 @@ from tests.store.two_users import Sides
 from tests.storing import NoQueue
 
 
+async def start(sides: Sides) -> None:
+    await flows.start(
+        sides.web,
+        NoQueue(),
+        run=RunId("rtest"),
+        workspace=HERE,
+        channel=GENERAL,
+        requester=ALICE,
+        team="email",
+        task="tell the vendor",
+    )
+
+
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: object) -> Request:
-    """A request that a worker wrote, with whatever terms it likes."""
+    """A request of Alice's run that a worker wrote, with whatever terms it likes."""
+    await start(sides)
     made = request(await sides.agents.now() - age, **terms)
     await sides.agents.commit(Change(requests=(Put(made, 0),)))
     return made
@@ -41,11 +55,9 @@ def approved(made: Request, how: How = How.REVIEWERS) -> Request:
 
 
 async def silence_approves(sides: Sides) -> None:
-    """There is a run, and its channel says so."""
+    """The channel says so."""
     own = ChannelSettings(on_timeout=OnTimeout.APPROVE)
     await sides.web.commit(Change(settings={GENERAL: Put(own, 0)}))
-    where = {"workspace": HERE, "channel": GENERAL, "requester": ALICE}
-    await flows.start(sides.web, NoQueue(), run=RunId("rtest"), team="email", task="pay", **where)
 
 
 async def write(sides: Sides, made: Request, version: int) -> None:
