@@ -10,6 +10,7 @@ from typing import Any
 from bot import policy_file
 from bot.core.errors import InvalidInput, WrongSettings
 from bot.core.ids import ChannelId
+from bot.core.people import Reviewers
 from bot.core.policy import say_duration
 from bot.core.rulebook import Action, Effect, Judgement, judge
 
@@ -50,7 +51,7 @@ def _lines(said: Judgement) -> list[str]:
     if said.why:
         lines.append(f"  why: {said.why}")
     if terms.reviewers is not None:
-        lines.append(f"  reviewers: {', '.join(sorted(terms.reviewers.users) + sorted(terms.reviewers.groups))}")
+        lines.append(f"  reviewers: {_people(terms.reviewers)}")
     if terms.quorum is not None:
         lines.append(f"  quorum: {terms.quorum}")
     if terms.own_requests is not None:
@@ -66,10 +67,14 @@ def _lines(said: Judgement) -> list[str]:
     if terms.remind_after is not None:
         lines.append(f"  reminds: {say_duration(terms.remind_after) if terms.remind_after else 'never'}")
     for step in terms.escalation or ():
-        people = ", ".join([*sorted(step.reviewers.users), *sorted(step.reviewers.groups)])
         where = f" in {step.channel}" if step.channel else ""
-        lines.append(f"  goes to others: after {say_duration(step.after)} to {people}{where}")
+        lines.append(f"  goes to others: after {say_duration(step.after)} to {_people(step.reviewers)}{where}")
     return [*lines, *(f"  {line}" for line in said.trail)]
+
+
+def _people(reviewers: Reviewers) -> str:
+    everybody = ["everybody where the card goes"] if reviewers.members else []
+    return ", ".join([*sorted(reviewers.users), *sorted(reviewers.groups), *everybody])
 
 
 def _arguments(text: str) -> dict[str, Any]:

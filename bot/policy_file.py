@@ -50,7 +50,9 @@ def _reminder(words: str) -> timedelta:
 Names = Annotated[str, Field(min_length=1, max_length=100)]
 Duration = Annotated[str, _readable(parse_duration), Field(examples=["15m", "4h", "2d"])]
 Reminder = Annotated[str, _readable(_reminder), Field(examples=["15m", "off"])]
-Person = Annotated[str, Field(pattern=r"^[UWS][A-Z0-9]+$")]
+MEMBERS: Final = "members"
+"""Stands among reviewers for everybody in the channel that the card goes to."""
+Person = Annotated[str, Field(pattern=rf"^([UWS][A-Z0-9]+|{MEMBERS})$")]
 Channel = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]+$")]
 
 
@@ -80,7 +82,9 @@ class RuleInFile(_Strict):
         None, alias="if", description="of the call's arguments, like: amount > 500 and currency == 'EUR'"
     )
     why: str = Field("", max_length=300, description="the reason, for those who read of a refusal or a question")
-    reviewers: list[Person] | None = Field(None, min_length=1, description="users (U…) and user groups (S…) by id")
+    reviewers: list[Person] | None = Field(
+        None, min_length=1, description="users (U…) and user groups (S…) by id; members: everybody where the card goes"
+    )
     quorum: int | None = Field(None, ge=1, le=20, description="how many different people must approve")
     own_requests: bool | None = Field(None, description="false: who started the run may not decide")
     break_glass: bool | None = Field(None, description="false: no requester decides alone, not even in an emergency")
@@ -211,7 +215,8 @@ def _circles(rule: RuleInFile) -> list[str]:
 
 def _reviewers(ids: list[str]) -> Reviewers:
     groups = frozenset(GroupId(i) for i in ids if i.startswith("S"))
-    return Reviewers(frozenset(UserId(i) for i in ids if not i.startswith("S")), groups)
+    users = frozenset(UserId(i) for i in ids if i.startswith(("U", "W")))
+    return Reviewers(users, groups, MEMBERS in ids)
 
 
 def _contradictions(policy: PolicyInFile, lines: list[int]) -> Iterator[Problem]:
@@ -223,7 +228,7 @@ def _contradictions(policy: PolicyInFile, lines: list[int]) -> Iterator[Problem]
             yield line, f"another rule is called “{rule.name}” too; people could not tell which of them counted."
         if rule.then is not Effect.ASK and (idle := [f for f in _ASKING if getattr(rule, f) is not None]):
             yield line, f"“{rule.name}” asks nobody, so {', '.join(idle)} would mean nothing."
-        if rule.reviewers and all(not i.startswith("S") for i in rule.reviewers):
+        if rule.reviewers and all(i.startswith(("U", "W")) for i in rule.reviewers):
             people = len(set(rule.reviewers))
             if (rule.quorum or 1) > people:
                 yield line, f"“{rule.name}” needs {rule.quorum} approvals, but only {people} may approve."

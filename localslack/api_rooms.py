@@ -110,6 +110,8 @@ def _join(platform: Platform, args: Args) -> Json:
 def _members(platform: Platform, args: Args) -> Json:
     channel = room(platform, args.needed("channel", "channel_not_found"), member=False)
     limit = args.number("limit", 100)
+    if not 1 <= limit <= 999:
+        raise SlackError("invalid_limit")
     page, cursor = page_of(sorted(channel.members), limit, args.text("cursor"))
     return {"members": page, "response_metadata": {"next_cursor": cursor}}
 

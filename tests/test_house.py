@@ -74,7 +74,6 @@ MAY_IMPORT = {
 LONGEST = 300
 LONGER = {
     "bot/store/store.py": "one class, one port",
-    "bot/slack/modals.py": "all windows, each with how its answers are read",
     "bot/slack/scribe.py": "what is drawn of each event, in one list",
     "bot/store/embedded.py": "the supervisor of one server, with its locks",
 }

@@ -8,7 +8,7 @@ from bot.core import high_risk, permissions, seats
 from bot.core.calls import LONGEST_ARGUMENTS, is_canonical
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest, UserId
-from bot.core.people import Actor, why_nobody
+from bot.core.people import Actor, mention, why_nobody
 from bot.core.permissions import Permission
 from bot.core.policy import Risk
 from bot.core.refusals import Refusal
@@ -235,7 +235,7 @@ def sentence(refusal: Refusal, request: Request) -> str:
     what = decision.outcome.value if decision else ""
     match refusal:
         case Refusal.NOT_A_REVIEWER:
-            groups = [f"<!subteam^{g}>" for g in sorted(reviewers.groups)]
+            groups = [mention(group) for group in sorted(reviewers.groups)]
             by = ", ".join([f"<@{u}>" for u in sorted(reviewers.users)] + groups)
         case Refusal.VOTED_ALREADY | Refusal.SEAT_TAKEN:
             what = f"{len(request.votes)} of {request.rules.quorum} needed"

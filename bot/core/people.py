@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bot.core.ids import GroupId, UserId, WorkspaceId
+from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
 from bot.core.refusals import Refusal
 
 
@@ -10,8 +10,8 @@ from bot.core.refusals import Refusal
 class Actor:
     """A Slack user at the moment of a click, as Slack described them a moment ago.
 
-    `groups` are those of the groups asked about that the user belongs to; None when Slack did not say, and then
-    nothing that depends on a group is allowed. `checked` is False when Slack did not answer who the user is.
+    `groups` are those of the groups and channels asked about that the user belongs to; None when Slack did not say, and
+    then nothing that depends on a group is allowed. `checked` is False when Slack did not answer who the user is.
     """
 
     workspace: WorkspaceId
@@ -29,13 +29,27 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Reviewers:
-    """Those who may decide: users, and the members of user groups. Empty means nobody (R10)."""
+    """Those who may decide: users, and the members of user groups and channels. Empty means nobody (R10).
+
+    `members` are those of the channel that a card goes to, whichever that is. Rules in force name that channel among
+    the `groups` instead (`at`), so that who is in it is asked of Slack as for a group.
+    """
 
     users: frozenset[UserId] = frozenset()
     groups: frozenset[GroupId] = frozenset()
+    members: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.users or self.groups)
+        return bool(self.users or self.groups or self.members)
+
+    def at(self, channel: ChannelId) -> "Reviewers":
+        """Where the card goes to this channel."""
+        return Reviewers(self.users, self.groups | {GroupId(channel)}) if self.members else self
+
+    def meant(self, channel: ChannelId) -> "Reviewers":
+        """The way back: as somebody says it whose cards go to this channel."""
+        here = frozenset({GroupId(channel)})
+        return Reviewers(self.users, self.groups - here, True) if here <= self.groups else self
 
     def why_not(self, actor: Actor) -> Refusal | None:
         """Why this actor is none of these reviewers; None if they are one."""
@@ -44,6 +58,16 @@ class Reviewers:
         if actor.groups is None:
             return Refusal.NOT_CHECKED if self.groups else Refusal.NOT_A_REVIEWER
         return None if actor.groups & self.groups else Refusal.NOT_A_REVIEWER
+
+
+def is_channel(group: GroupId) -> bool:
+    """Whether these are the members of a channel, not of a user group. Slack's ids tell by their first letter."""
+    return group.startswith(("C", "G"))
+
+
+def mention(group: GroupId) -> str:
+    """As Slack shows it; who is in a channel is named and not called."""
+    return f"everybody in <#{group}>" if is_channel(group) else f"<!subteam^{group}>"
 
 
 def why_nobody(actor: Actor, workspace: WorkspaceId) -> Refusal | None:

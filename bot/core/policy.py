@@ -88,7 +88,21 @@ def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSetting
     """
     destination = channel.approvals_channel or defaults.approvals_channel
     inherited = replace(approvals, approvals_channel=None).over(defaults)
-    return replace(channel.over(inherited), approvals_channel=destination)
+    return in_force(replace(channel.over(inherited), approvals_channel=destination))
+
+
+def in_force(rules: Rules) -> Rules:
+    """The same with the channels by name whose members decide."""
+    there = rules.approvals_channel
+    steps = tuple(replace(step, reviewers=step.reviewers.at(step.channel or there)) for step in rules.escalation)
+    return replace(rules, reviewers=rules.reviewers.at(there), escalation=steps)
+
+
+def meant(rules: Rules) -> Rules:
+    """The way back: rules in force as somebody set them, for who changes them."""
+    there = rules.approvals_channel
+    steps = tuple(replace(step, reviewers=step.reviewers.meant(step.channel or there)) for step in rules.escalation)
+    return replace(rules, reviewers=rules.reviewers.meant(there), escalation=steps)
 
 
 def parse_duration(words: str) -> timedelta:
@@ -155,7 +169,7 @@ def why_not_configure(actor: Actor, rules: Rules, admins: frozenset[UserId]) -> 
 def enough_people(rules: Rules, requester: UserId, members: frozenset[UserId]) -> str | None:
     """Why nobody could decide on a request of this requester, in a sentence; None if enough people can (R10).
 
-    `members` are the members of the groups named in the rules.
+    `members` are the members of the groups and channels named in the rules.
     """
     people = rules.reviewers.users | members
     if not rules.own_requests:

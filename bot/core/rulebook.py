@@ -16,7 +16,7 @@ from bot.core.errors import CannotTell
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId
 from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout, Risk, Rules
+from bot.core.policy import OnTimeout, Risk, Rules, in_force
 
 
 class Effect(StrEnum):
@@ -141,7 +141,7 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
         on_timeout = rules.on_timeout
     if judgement.risk is Risk.HIGH and on_timeout is OnTimeout.APPROVE:
         on_timeout = OnTimeout.REJECT
-    return replace(
+    asked = replace(
         rules,
         reviewers=terms.reviewers or rules.reviewers,
         quorum=max(terms.quorum or 1, rules.quorum),
@@ -156,6 +156,7 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
         remind_after=rules.remind_after if terms.remind_after is None else terms.remind_after,
         escalation=_escalation(terms, rules),
     )
+    return in_force(asked)
 
 
 def _escalation(terms: Terms, rules: Rules) -> tuple[Escalation, ...]:

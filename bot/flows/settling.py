@@ -64,7 +64,10 @@ async def _outgrown(store: Store, request: Request, attempt: Attempt) -> bool:
         return True
     changed = replace(call, arguments=attempt.arguments)
     said = await judge(store, run.value, request.question.agent, changed, Effect.ASK)
-    others = said.clause != request.rules.clause and said.terms.reviewers not in (None, request.rules.reviewers)
+    whom = said.terms.reviewers and said.terms.reviewers.at(
+        said.terms.approvals_channel or request.rules.approvals_channel
+    )
+    others = said.clause != request.rules.clause and whom not in (None, request.rules.reviewers)
     return said.effect is Effect.REFUSE or (said.terms.quorum or 1) > request.rules.quorum or others
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from bot import attending
 from bot.core.errors import InvalidInput
+from bot.core.people import Reviewers
 from bot.core.policy import parse_duration
 from bot.core.quiet import zone_of
 from bot.slack.answering import Desk, Said, Who
@@ -23,7 +24,7 @@ _HOW: Final = "Write it like `/approvals away @standin until 2026-12-24`, or `â€
 async def _away(desk: Desk, at: Who, rest: str) -> Said:
     named, _, span = rest.partition(" ")
     people = people_named([named])
-    if len(people.users) != 1 or people.groups:
+    if len(people.users) != 1 or people != Reviewers(people.users):
         raise InvalidInput(f"One person stands in for another; nothing was changed. {_HOW}")
     (stand_in,) = people.users
     until = await _until(desk, at, span.strip())

@@ -23,7 +23,7 @@ from bot.core.ports import Message, Queue, Store
 from bot.slack.blocks import Block
 from bot.slack.directory import Directory
 from bot.slack.homes import Homes
-from bot.slack.modals import Problem
+from bot.slack.settings_window import Problem
 
 ACK_WITHIN: Final = 2.4
 """Seconds; Slack waits 3 s from its own clock, and Bolt looks every 10 ms."""

@@ -11,7 +11,7 @@ from bot import flows
 from bot.core.errors import InvalidInput
 from bot.core.ids import ChannelId
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
-from bot.slack import absences, listing, modals, permitting, timing
+from bot.slack import absences, listing, modals, permitting, settings_window, timing
 from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
 from bot.slack.mentions import channel_named, people_named
 from bot.slack.opening import open_modal
@@ -23,7 +23,7 @@ HELP: Final = (
     "*`/approvals timeout 15m`* how long a request waits\n"
     "*`/approvals on-timeout reject`* (or `wait`, or `approve`) what it means that nobody decided\n"
     "*`/approvals channel #approvals`* where cards go\n"
-    "*`/approvals reviewers @someone @a-group`* who decides\n"
+    "*`/approvals reviewers @someone @a-group`* who decides; `members` are all in the channel that cards go to\n"
     "*`/approvals quorum 2`* how many different people must approve\n"
     "*`/approvals own-requests no`* (or `yes`) whether people may decide on what they started\n"
     "*`/approvals break-glass no`* (or `yes`) whether a requester may decide alone in an emergency\n"
@@ -31,11 +31,6 @@ HELP: Final = (
     f"{timing.HELP}\n{absences.HELP}\n{listing.HELP}"
 )
 Edit = Callable[[ChannelSettings], ChannelSettings]
-_BLOCKS: Final = {
-    "reviewers": modals.USERS,
-    "approvals_channel": modals.CHANNEL,
-    "quorum": modals.QUORUM,
-}
 
 
 async def on_approvals(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -58,12 +53,12 @@ async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) ->
         if result is None or result.counted:
             await ack()
         else:
-            await ack(response_action="errors", errors={result.block or modals.USERS: result.text})
+            await ack(response_action="errors", errors={result.block or settings_window.USERS: result.text})
         if result is not None and result.counted:
             await tell(desk.client, body, result, channel)
 
     async def save() -> Said:
-        edit = modals.read_settings(body["view"], await flows.rules_of(desk.store, channel))
+        edit = settings_window.read(body["view"], await flows.rules_of(desk.store, channel))
         return await _configure(desk, who(body), channel, edit)
 
     work = without_marks(desk.directory, said(save(), "change"))
@@ -76,7 +71,8 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
     word, rest = word.lower(), rest.strip()
     if word == "":
         rules = await flows.rules_of(desk.store, at.channel)
-        return await open_modal(desk.client, body, modals.settings(at.channel, rules, await desk.directory.groups()))
+        window = settings_window.view(at.channel, rules, await desk.directory.groups())
+        return await open_modal(desk.client, body, window)
     if word == "help":
         return Said(HELP)
     if word == "show":
@@ -106,7 +102,8 @@ async def _configure(desk: Desk, at: Who, channel: ChannelId, edit: Edit) -> Sai
     try:
         rules = await flows.configure(desk.store, channel, actor, desk.admins, edit, check)
     except InvalidInput as wrong:
-        raise modals.Problem(_BLOCKS[found[0].field] if found else modals.USERS, str(wrong)) from None
+        block = settings_window.block_of(*reversed(found[0])) if found else settings_window.block_of(str(wrong))
+        raise settings_window.Problem(block, str(wrong)) from None
     return Said(f"Saved. {say(channel, rules)}")
 
 
@@ -122,7 +119,7 @@ def say(channel: ChannelId, rules: Rules) -> str:
         f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
         f"requesters {own} decide on their own requests\n"
         f"• break-glass: {glass}\n"
-        f"• a request waits: {waits}; when time runs out: {modals.ON_TIMEOUT_SAYS[rules.on_timeout]}\n"
+        f"• a request waits: {waits}; when time runs out: {settings_window.ON_TIMEOUT_SAYS[rules.on_timeout]}\n"
         f"{timing.say(rules)}"
     )
 

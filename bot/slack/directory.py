@@ -15,7 +15,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
-from bot.core.people import Actor
+from bot.core.people import Actor, is_channel
 
 PATIENCE: Final = 1.5
 """Seconds that one look-up may keep a person waiting."""
@@ -92,9 +92,11 @@ class Directory:
         return f"#{room.name}" if room and room.name else f"the channel {channel}"
 
     async def members(self, group: GroupId) -> frozenset[UserId] | None:
-        """Who is in the group; empty if there is no such group, None if Slack did not say."""
+        """Who is in the user group or channel; empty if there is none such, None if Slack did not say."""
 
         async def ask() -> frozenset[UserId]:
+            if is_channel(group):
+                return await self._in_channel(group)
             try:
                 return frozenset((await self._client.usergroups_users_list(usergroup=group))["users"])
             except SlackApiError as refused:
@@ -103,6 +105,22 @@ class Directory:
                 raise
 
         return await self._ask(("members", group), ask)
+
+    async def _in_channel(self, channel: GroupId) -> frozenset[UserId]:
+        """Page by page: a channel may have thousands, and Slack tells 999 at once at most."""
+        found: set[UserId] = set()
+        cursor = ""
+        while True:
+            try:
+                answer = await self._client.conversations_members(channel=channel, limit=999, cursor=cursor)
+            except SlackApiError as refused:
+                if _code(refused) in _NO_CHANNEL:
+                    return frozenset()
+                raise
+            found.update(answer["members"])
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return frozenset(found)
 
     async def groups(self) -> dict[GroupId, str] | None:
         """The workspace's user groups by id, `@handle` each; None if Slack did not say."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bot.core.ids import GroupId, RequestId, RunId
+from bot.core.people import mention
 from bot.core.permissions import Permission
 from bot.core.requests import Request
 from bot.core.runs import Run
@@ -83,7 +84,7 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
         problem = "Slack did not say whether you may decide, so nothing is listed. Please open this page again."
         return [*blocks, words(f":warning: {problem}")]
     if unknown:
-        groups = ", ".join(f"<!subteam^{group}>" for group in unknown[:5])
+        groups = ", ".join(mention(group) for group in unknown[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         missing = f"Slack did not say whether you are in {groups}{more}, so what waits for them may be missing here."
         blocks.append(words(f":warning: {missing} Please open this page again in a moment."))

@@ -20,6 +20,7 @@ from bot.slack import (
     opening,
     permitting,
     reviewing,
+    settings_window,
     standing,
 )
 from bot.slack.answering import Desk, Said, tell, who
@@ -30,7 +31,7 @@ COMMANDS: Final[dict[str, Listener]] = {"/agent": commands.on_agent, "/approvals
 ACTIONS: Final[dict[str, Listener]] = {modals.TEAM: commands.on_team_chosen, standing.REVOKE: permitting.on_revoke}
 SUBMITS: Final[dict[str, Listener]] = {
     modals.START: commands.on_start_submit,
-    modals.SETTINGS: configuring.on_settings_submit,
+    settings_window.SETTINGS: configuring.on_settings_submit,
     modals.APPROVE: reviewing.on_review_submit,
     high_risk.REVIEW: reviewing.on_high_risk_submit,
     standing.PERMIT: permitting.on_permit_submit,

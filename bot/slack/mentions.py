@@ -9,6 +9,8 @@ from bot.core.ids import ChannelId, GroupId, UserId
 from bot.core.people import Reviewers
 from bot.slack.answering import Desk
 
+MEMBERS: Final = "members"
+"""Everybody in the channel that cards go to."""
 _CHANNEL: Final = r"<#([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})"
 _USER: Final = r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})"
 _GROUP: Final = r"<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>|(S[A-Z0-9]{6,})"
@@ -33,15 +35,18 @@ async def channel_named(desk: Desk, name: str) -> ChannelId:
 
 def people_named(tokens: Iterable[str]) -> Reviewers:
     """InvalidInput if one of them is neither a person nor a group."""
-    users, groups = set(), set()
+    users, groups, members = set(), set(), False
     for token in tokens:
-        if user := re.fullmatch(_USER, token):
+        if token.lower() == MEMBERS:
+            members = True
+        elif user := re.fullmatch(_USER, token):
             users.add(UserId(user[1] or user[2]))
         elif group := re.fullmatch(_GROUP, token):
             groups.add(GroupId(group[1] or group[2]))
         elif token:
             raise InvalidInput(
                 f"“{token[:40]}” is neither a person nor a user group; nothing was changed. "
-                "Write them like `/approvals reviewers @someone @a-group`."
+                f"Write them like `/approvals reviewers @someone @a-group`, or `{MEMBERS}` for everybody in the "
+                "channel that cards go to."
             )
-    return Reviewers(frozenset(users), frozenset(groups))
+    return Reviewers(frozenset(users), frozenset(groups), members)

@@ -7,7 +7,7 @@ from typing import Final
 from bot.core.absence import Absence
 from bot.core.differences import changed_fields
 from bot.core.ids import UserId
-from bot.core.people import Reviewers
+from bot.core.people import Reviewers, mention
 from bot.core.requests import Decision, How, Kind, Request, Status
 from bot.core.standing import Scope
 from bot.slack import wording
@@ -114,7 +114,7 @@ def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = _NAMED
     """`away`: who of them is not here now, and who stands in; told of a few. `most`: so many are named."""
     gone = dict([(absence.user, absence) for absence in away if absence.user in reviewers.users][:_STAND_INS])
     names = [_with_stand_in(u, gone.get(u)) for u in sorted(reviewers.users)]
-    return _listed(names + [f"<!subteam^{g}>" for g in sorted(reviewers.groups)], most) or "nobody"
+    return _listed(names + [mention(group) for group in sorted(reviewers.groups)], most) or "nobody"
 
 
 def _with_stand_in(user: UserId, away: Absence | None) -> str:

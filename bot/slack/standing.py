@@ -9,6 +9,7 @@ from typing import Final
 from bot.core import permissions
 from bot.core.deciding import LONGEST_WORDS
 from bot.core.ids import ChannelId
+from bot.core.people import mention
 from bot.core.permissions import Permission
 from bot.core.requests import Kind, Request
 from bot.core.standing import Scope, Span, Wish
@@ -96,7 +97,7 @@ def break_glass_note(request: Request) -> Drawing:
     """In the card's thread, once: everybody who was named is told that nobody waited for them."""
     decision, reviewers = request.decision, request.rules.reviewers
     assert decision is not None, "only what was decided is told"
-    names = [f"<@{u}>" for u in sorted(reviewers.users)] + [f"<!subteam^{g}>" for g in sorted(reviewers.groups)]
+    names = [f"<@{u}>" for u in sorted(reviewers.users)] + [mention(group) for group in sorted(reviewers.groups)]
     told = [" ".join(names[at : at + _NAMED_IN_A_BLOCK]) for at in range(0, len(names), _NAMED_IN_A_BLOCK)]
     short, hidden, rest = shorten(visible(decision.words).strip(), WORDS)
     text = f"{sentence(request, decision)} You were named to decide on it; please look at what was done."

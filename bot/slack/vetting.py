@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from bot.core.ids import GroupId, UserId, WorkspaceId
-from bot.core.people import Actor, Reviewers, why_nobody
+from bot.core.people import Actor, Reviewers, is_channel, mention, why_nobody
 from bot.core.policy import Rules, enough_people
 from bot.slack.directory import Directory
 
@@ -80,7 +80,7 @@ async def _people(directory: Directory, workspace: WorkspaceId, reviewers: Revie
     named = frozenset(a.user for a in actors if why_nobody(a, workspace) is None)
     silent = any(not a.checked for a in (*actors, *some)) or None in lists
     if groups and not named and not fit and not found and not silent:
-        found.append(Found("reviewers", "Nobody in these groups may decide: they hold only guests, bots or strangers."))
+        found.append(Found("reviewers", "Nobody there may decide: they are all guests, bots or strangers."))
     return People(named, fit, found, silent)
 
 
@@ -103,8 +103,12 @@ def _about(actor: Actor) -> str | None:
 
 def _about_group(group: GroupId, members: frozenset[UserId] | None) -> str | None:
     if members is None:
-        return f"{_SLACK_SILENT} who is in <!subteam^{group}>; please try again in a moment."
-    return None if members else f"There is nobody in <!subteam^{group}>, so nobody of it could decide."
+        return f"{_SLACK_SILENT} who is {_in(group)}; please try again in a moment."
+    return None if members else f"There is nobody {_in(group)}, so nobody of it could decide."
+
+
+def _in(group: GroupId) -> str:
+    return f"in <#{group}>" if is_channel(group) else f"in {mention(group)}"
 
 
 async def _room(directory: Directory, rules: Rules) -> list[Found]:

@@ -30,7 +30,7 @@ from bot.core.requests import Kind, Question, Request, Status, Verb
 from bot.core.runs import Run, Usage, Writing
 from bot.core.schedule import Snooze
 from bot.core.standing import Scope, Span, Wish
-from bot.slack import cards, editing, high_risk, meanwhile, menu, modals, nudging, standing
+from bot.slack import cards, editing, high_risk, meanwhile, menu, modals, nudging, settings_window, standing
 from bot.slack import content as judged
 from bot.slack.cards import Drawing
 from bot.slack.text import escape, size_of
@@ -324,9 +324,9 @@ VIEWS: dict[str, dict[str, Any]] = {
     "modal_edit": editing.edit(request(asked=editable()), GENERAL),
     "modal_choose": modals.choose(request(asked=choice(*"abcdef")), GENERAL),
     "modal_choose_several": modals.choose(request(asked=choice("eu", "us " * 40, several=True)), GENERAL),
-    "modal_settings": modals.settings(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
-    "modal_settings_times": modals.settings(GENERAL, waited().rules, None),
-    "modal_settings_silent": modals.settings(GENERAL, rules(reviewers=Reviewers(groups=frozenset({LEADS}))), None),
+    "modal_settings": settings_window.view(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
+    "modal_settings_times": settings_window.view(GENERAL, waited().rules, None),
+    "modal_settings_silent": settings_window.view(GENERAL, rules(reviewers=Reviewers(groups=frozenset({LEADS}))), None),
 }
 
 

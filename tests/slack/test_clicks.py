@@ -9,7 +9,7 @@ import pytest
 
 from bot import flows
 from bot.core.events import EventType
-from bot.core.ids import RequestId
+from bot.core.ids import GroupId, RequestId
 from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings
 from bot.core.ports import Change, Lease, Put
@@ -208,6 +208,30 @@ async def test_members_of_a_group_decide_and_a_failed_look_up_refuses(
     await slack.user("dave").wait_ephemeral("<!subteam^S0REVIEWERS>")
     await slack.user("bob").click(shown, "Approve")
     assert await status(store, asked) is Status.APPROVED
+
+
+async def test_members_of_the_channel_decide_and_nobody_else(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R9: five thousand of them cost a look-up of a few pages a minute; guests and strangers among them are refused."""
+    channel = slack.workspace.channels["C0APPROVALS"]
+    channel.members.update({f"U0{number:05}" for number in range(5000)} | {"U0GRETA", "U0SAM"})
+    channel.members.remove("U0DAVE")
+    everybody = Reviewers(groups=frozenset({GroupId("C0APPROVALS")}))
+    asked = await ask(store, lease, reviewers=everybody, quorum=2)
+    shown = await show(asked)
+    slack.faults.add("error", on="conversations.members", error="fetch_members_failed")
+    await slack.user("bob").click(shown, "Approve")
+    await slack.user("bob").wait_ephemeral("Slack did not tell")
+    slack.faults.clear()
+    for name, sentence in (("greta", "Guests"), ("sam", "another Slack workspace"), ("dave", "everybody in <#C0APPR")):
+        await slack.user(name).click(shown, "Approve")
+        await slack.user(name).wait_ephemeral(sentence)
+    before = len([call for call in slack.calls if call.method == "conversations.members"])
+    for name in ("bob", "carol"):
+        await slack.user(name).click(shown, "Approve")
+    assert await status(store, asked) is Status.APPROVED
+    assert len([call for call in slack.calls if call.method == "conversations.members"]) == before <= 1 + 6
 
 
 async def test_a_reviewer_whose_account_cannot_be_looked_up_is_refused(

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from bot import flows
+from bot.core.escalation import Escalation
 from bot.core.events import EventType
 from bot.core.ids import GroupId
 from bot.core.people import Reviewers
@@ -107,17 +108,98 @@ async def test_the_window_shows_what_holds_and_changes_only_what_was_changed(
     assert (own.quorum, own.on_timeout, own.approvals_channel, own.own_requests) == (None, None, None, None)
     await bob.command("/approvals")
     await bob.wait_modal("1 min 30 s")
-    assert await bob.submit({"on_timeout": "approve", "own_requests": ["yes"], "quorum": "2"}) == {}
+    assert await bob.submit({"on_timeout": "approve", "exceptions": ["own_requests"], "quorum": "2"}) == {}
     now = await rules(store)
     assert (now.on_timeout, now.own_requests, now.quorum) == (OnTimeout.APPROVE, True, 2)
     assert now.timeout == timedelta(seconds=90)
+
+
+async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """All that can be said in words; a step that is there is shown, and below it an empty one for the next."""
+    bob = slack.user("bob")
+    await bob.command("/approvals")
+    await bob.wait_modal("1. Ask others too after")
+    values = {"exceptions": ["break_glass"], "remind_after": "10m", "quiet": "19:00-08:00 weekends Europe/Berlin"}
+    steps = {"after_1": "20m", "people_1": ["@dave"], "groups_1": ["S0REVIEWERS"], "where_1": "#general"}
+    assert await bob.submit({**values, **steps}) == {}
+    now = await rules(store)
+    first = Escalation(
+        timedelta(minutes=20), Reviewers(frozenset({DAVE}), frozenset({GroupId("S0REVIEWERS")})), GENERAL
+    )
+    assert (now.break_glass, now.own_requests, now.remind_after) == (True, False, timedelta(minutes=10))
+    assert now.quiet.zone == "Europe/Berlin"
+    assert now.escalation == (first,)
+    await bob.command("/approvals")
+    await bob.wait_modal("2. Then others after")
+    assert await bob.submit({"after_2": "40m", "groups_2": ["members"], "exceptions": []}) == {}
+    now = await rules(store)
+    second = Escalation(timedelta(minutes=40), Reviewers(groups=frozenset({GroupId(now.approvals_channel)})))
+    assert (now.break_glass, now.escalation) == (False, (first, second))
+    await bob.command("/approvals")
+    await bob.wait_modal("3. Then others after")
+    assert await bob.submit({"after_1": "", "people_1": [], "groups_1": []}) == {}
+    assert (await rules(store)).escalation == (second,)
+
+
+async def test_the_members_of_the_channel_may_be_reviewers(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R10: in words and in the window; they are those of the channel that cards go to, whichever that is."""
+    alice = slack.user("alice")
+    reply = await alice.command("/approvals reviewers @dave members")
+    assert "<@U0DAVE>, everybody in <#C0APPROVALS>" in reply.text
+    here = frozenset({GroupId("C0APPROVALS")})
+    assert (await rules(store)).reviewers == Reviewers(frozenset({DAVE}), here)
+    await alice.command("/approvals channel #general")
+    assert (await rules(store)).reviewers.groups == {GENERAL}
+    await alice.command("/approvals")
+    await alice.wait_modal()
+    assert await alice.submit({"timeout": "5m"}) == {}
+    assert (await store.settings(GENERAL)).value.reviewers == Reviewers(frozenset({DAVE}), members=True)
+    await alice.command("/approvals")
+    await alice.wait_modal()
+    assert await alice.submit({"groups": []}) == {}
+    assert (await rules(store)).reviewers == Reviewers(frozenset({DAVE}))
+
+
+async def test_members_that_slack_does_not_tell_are_refused(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R9"""
+    slack.faults.add("error", on="conversations.members", error="fetch_members_failed", times=None)
+    reply = await slack.user("alice").command("/approvals reviewers members")
+    assert "Slack did not answer in time who is in <#C0APPROVALS>" in reply.text
+    assert (await rules(store)).reviewers.groups == frozenset()
+
+
+async def test_a_run_in_whose_channel_only_its_requester_could_decide_is_not_started(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R10: not found out when the card waits for nobody. The app itself, guests and strangers are nobody."""
+    members = slack.workspace.channels["C0APPROVALS"].members
+    members.intersection_update({"U0BOT", "U0ALICE"})
+    slack.invite("U0GRETA", "#approvals")
+    alice = slack.user("alice")
+    assert (await alice.command("/approvals reviewers members")).text.startswith("Saved.")
+    told = (await alice.command("/agent email tell the vendor")).text
+    assert "Nothing was started, because nobody could decide" in told and "you started it" in told
+    slack.invite("U0BOB", "#approvals")
+    bot.directory._answers.clear()
+    assert (await alice.command("/agent email tell the vendor")).text.startswith("Started")
 
 
 @pytest.mark.parametrize(
     ("values", "block", "sentence"),
     [
         ({"timeout": "soon"}, "timeout", "is not a duration"),
-        ({"quorum": "9"}, "users", "only 2 may approve"),
+        ({"quorum": "9"}, "quorum", "only 2 may approve"),
+        ({"timeout": "2s"}, "timeout", "is out of range"),
+        ({"remind_after": "soon"}, "remind_after", "is not a duration"),
+        ({"quiet": "at night"}, "quiet", "othing was changed"),
+        ({"after_1": "soon", "people_1": ["@dave"]}, "after_1", "is not a duration"),
+        ({"after_1": "2h", "people_1": ["@dave"]}, "after_1", "time has run out already"),
+        ({"after_1": "30m"}, "people_1", "Who may decide then?"),
+        ({"people_1": ["@dave"]}, "after_1", "After how long?"),
+        ({"after_1": "30m", "people_1": ["@bob", "@carol"]}, "people_1", "in a circle"),
+        ({"after_1": "30m", "people_1": ["@greta"]}, "people_1", "@greta is a guest"),
         ({"users": ["@greta"]}, "users", "@greta is a guest"),
         ({"users": []}, "users", "name at least one reviewer"),
         ({"approvals_channel": "#random"}, "approvals_channel", "The app is not in #random"),
