@@ -46,20 +46,21 @@ class Problem(InvalidInput):
 def view(channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None) -> View:
     """The window. `groups`: those that can be chosen; None if Slack did not say."""
     rules = policy.meant(rules)
+    here, above = rules.approvals_channel == channel, f"<#{rules.approvals_channel}>, and else from "
     every = [rules.reviewers, *(step.reviewers for step in rules.escalation)]
     shown = {**{group: str(group) for one in every for group in one.groups}, **(groups or {})}
     blocks = [
         words(f"Settings of <#{channel}>"),
-        context(mrkdwn(f"What you leave as it is goes on to come from <#{rules.approvals_channel}>, or the defaults.")),
+        context(mrkdwn(f"What is not set here comes from {'' if here else above}the environment.")),
         *_who(rules, shown),
         *_how(rules),
         _header("While nobody decides"),
         _line("remind_after", rules),
+        _line("quiet", rules),
     ]
     for number in range(1, min(len(rules.escalation) + 1, MOST) + 1):
         step = rules.escalation[number - 1] if number <= len(rules.escalation) else None
         blocks += _step(number, step, shown)
-    blocks.append(_line("quiet", rules))
     return modal(
         SETTINGS, "Approval settings", blocks, "Save", json.dumps({"channel": channel, "shown": _print_of(rules)})
     )
@@ -161,21 +162,22 @@ def _step(number: int, step: Escalation | None, shown: dict[GroupId, str]) -> li
     """An empty one is for a new step."""
     reviewers = Reviewers() if step is None else step.reviewers
     after, people, groups, where = (name.format(number) for name in (AFTER, PEOPLE, THEIR_GROUPS, WHERE))
-    first = "Ask others too after" if number == 1 else "Then others after"
     there = "Everybody in the channel where they are told"
     return [
+        {"type": "divider"},
+        words(f"*{'Others' if number == 1 else 'Still others'} may decide too* (step {number} of the escalation)"),
         input_of(
             after,
-            f"{number}. {first}",
+            "After so long",
             _text(after, say_duration(step.after) if step else ""),
-            hint="Like 30m, counted from the question. Empty, with nobody below: no such step.",
+            hint="Like 30m, counted from the question. Empty, with nobody below: there is no such step.",
             optional=True,
         ),
-        input_of(people, f"{number}. People who may decide then", _users(people, reviewers), optional=True),
-        input_of(groups, f"{number}. Groups", _groups(groups, reviewers, shown, there), optional=True),
+        input_of(people, "Who", _users(people, reviewers), optional=True),
+        input_of(groups, "Which groups", _groups(groups, reviewers, shown, there), optional=True),
         input_of(
             where,
-            f"{number}. Told in",
+            "Told in",
             _channel(where, step.channel if step else None),
             hint="Empty: where the card is.",
             optional=True,

@@ -214,17 +214,21 @@ async def test_members_of_the_channel_decide_and_nobody_else(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R9: five thousand of them cost a look-up of a few pages a minute; guests and strangers among them are refused."""
-    channel = slack.workspace.channels["C0APPROVALS"]
+    channel = slack.workspace.channels["C0GENERAL"]
     channel.members.update({f"U0{number:05}" for number in range(5000)} | {"U0GRETA", "U0SAM"})
     channel.members.remove("U0DAVE")
-    everybody = Reviewers(groups=frozenset({GroupId("C0APPROVALS")}))
+    everybody = Reviewers(groups=frozenset({GroupId("C0GENERAL")}))
     asked = await ask(store, lease, reviewers=everybody, quorum=2)
     shown = await show(asked)
     slack.faults.add("error", on="conversations.members", error="fetch_members_failed")
     await slack.user("bob").click(shown, "Approve")
     await slack.user("bob").wait_ephemeral("Slack did not tell")
     slack.faults.clear()
-    for name, sentence in (("greta", "Guests"), ("sam", "another Slack workspace"), ("dave", "everybody in <#C0APPR")):
+    for name, sentence in (
+        ("greta", "Guests"),
+        ("sam", "another Slack workspace"),
+        ("dave", "everybody in <#C0GENERAL>"),
+    ):
         await slack.user(name).click(shown, "Approve")
         await slack.user(name).wait_ephemeral(sentence)
     before = len([call for call in slack.calls if call.method == "conversations.members"])

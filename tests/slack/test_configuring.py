@@ -120,7 +120,7 @@ async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
     """All that can be said in words; a step that is there is shown, and below it an empty one for the next."""
     bob = slack.user("bob")
     await bob.command("/approvals")
-    await bob.wait_modal("1. Ask others too after")
+    await bob.wait_modal("step 1 of the escalation")
     values = {"exceptions": ["break_glass"], "remind_after": "10m", "quiet": "19:00-08:00 weekends Europe/Berlin"}
     steps = {"after_1": "20m", "people_1": ["@dave"], "groups_1": ["S0REVIEWERS"], "where_1": "#general"}
     assert await bob.submit({**values, **steps}) == {}
@@ -132,13 +132,13 @@ async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
     assert now.quiet.zone == "Europe/Berlin"
     assert now.escalation == (first,)
     await bob.command("/approvals")
-    await bob.wait_modal("2. Then others after")
+    await bob.wait_modal("step 2 of the escalation")
     assert await bob.submit({"after_2": "40m", "groups_2": ["members"], "exceptions": []}) == {}
     now = await rules(store)
     second = Escalation(timedelta(minutes=40), Reviewers(groups=frozenset({GroupId(now.approvals_channel)})))
     assert (now.break_glass, now.escalation) == (False, (first, second))
     await bob.command("/approvals")
-    await bob.wait_modal("3. Then others after")
+    await bob.wait_modal("step 3 of the escalation")
     assert await bob.submit({"after_1": "", "people_1": [], "groups_1": []}) == {}
     assert (await rules(store)).escalation == (second,)
 
