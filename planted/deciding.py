@@ -12,7 +12,7 @@ _CLICKS = "tests/slack/test_clicks.py::"
 _CARDS = "tests/slack/test_cards.py::"
 _HIGH_RISK = "tests/core/test_high_risk.py::"
 _WINDOWS = "tests/slack/test_high_risk_windows.py::"
-_FORGERY = "tests/store/test_forgery.py::"
+_IN_FORCE = "tests/bot/test_policy_in_force.py::"
 _SCRIBE = "tests/slack/test_scribe.py::"
 _FORGED_RULES = "tests/store/test_forged_rules.py::"
 
@@ -169,12 +169,12 @@ DECIDING: Final = (
         ),
     ),
     Bug(
-        "silence approves by the risk that a worker wrote",
+        "silence approves where nobody wants that any more",
         "R23",
         "bot/flows/settling.py",
         "(await rules_for(store, run.value, request.question)).on_timeout is",
         "request.rules.on_timeout is",
-        (_FORGERY + "test_silence_never_approves_what_is_of_high_risk_whatever_channel_and_worker_say",),
+        (_IN_FORCE + "test_silence_approves_only_where_that_is_still_so_when_time_runs_out",),
     ),
     Bug(
         "expired is rejected",

@@ -12,7 +12,7 @@ from bot.core.ids import RequestId
 from bot.core.policy import OnTimeout
 from bot.core.ports import Change, Committed, Put, Queue, Seen, Store
 from bot.core.refusals import Refusal
-from bot.core.requests import Request
+from bot.core.requests import Decision, Request
 from bot.core.rulebook import Effect
 from bot.flows.admitting import admit, admitted
 from bot.flows.committing import TRIES, too_many_tries
@@ -117,6 +117,19 @@ async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> 
 
     async def rule(seen: Seen[Request]) -> requests.Step:
         return settling.withdraw(seen.value, seen.now, why)
+
+    return await _settle(store, queue, request, rule)
+
+
+async def turn_down(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
+    """Reject a request before anybody is asked, because nobody could decide on it (R10); `why` in a sentence."""
+
+    async def rule(seen: Seen[Request]) -> requests.Step:
+        if seen.value.status is not requests.Status.PENDING or seen.value.votes:
+            return requests.Step(seen.value)
+        words = Refusal.NOBODY_COULD.value.format(what=why)
+        decision = Decision(requests.Status.REJECTED, requests.How.POLICY, seen.now, words=words)
+        return settling.settle(seen.value, decision)
 
     return await _settle(store, queue, request, rule)
 

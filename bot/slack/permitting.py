@@ -16,7 +16,7 @@ from bot.core.policy import Rules
 from bot.core.ports import Queue, Store
 from bot.core.requests import Verb
 from bot.core.standing import PermissionId
-from bot.slack import clicks, modals, reviewing, standing
+from bot.slack import clicks, modals, reviewing, standing, vetting
 from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
 from bot.slack.cards import Handle
 from bot.slack.directory import Directory
@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 
 
 def allowing(store: Store, queue: Queue, directory: Directory) -> Callable[[RequestId], Awaitable[None]]:
-    """What the scribe does before it draws a new request: a standing permission may answer it. One at a time, because
-    each counts its use."""
+    """What the scribe does before it draws a new request: a standing permission may answer it, one at a time, because
+    each counts its use; and one that nobody could decide is turned down (R10)."""
     turn = asyncio.Lock()
 
     async def whose(permission: Permission, rules: Rules) -> Actor:
@@ -42,6 +42,11 @@ def allowing(store: Store, queue: Queue, directory: Directory) -> Callable[[Requ
                 raise
             except CountersignError as wrong:
                 _log.error("Permissions were not looked at for request %s, so people are asked: %s", request, wrong)
+        asked = await store.request(request)
+        if asked is not None and asked.value.rules.reviewers.groups:
+            seen = await flows.admitted(store, request)
+            if seen is not None and (why := await vetting.why_nobody_could(directory, seen.value)) is not None:
+                await flows.turn_down(store, queue, request, why)
 
     return allow
 

@@ -11,10 +11,13 @@ from typing import Final, NamedTuple
 from bot.core.ids import GroupId, UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers, is_channel, mention, why_nobody
 from bot.core.policy import Rules, enough_people
+from bot.core.requests import Request
 from bot.slack.directory import Directory
 
 _LOOKED_AT: Final = 30
 """Members of groups that are looked up one by one; Slack allows about 50 look-ups a minute."""
+_FEW: Final = 10
+"""Where so many more are named than are needed, nobody is looked up before people are asked."""
 _SLACK_SILENT: Final = "Slack did not answer in time"
 
 
@@ -67,6 +70,23 @@ async def why_not_start(directory: Directory, workspace: WorkspaceId, rules: Rul
     return f"Nothing was started, because {why}. {details}".strip()
 
 
+async def why_nobody_could(directory: Directory, request: Request) -> str | None:
+    """Why nobody could ever decide on this new request, by what Slack says of its groups and channels; None if enough
+    people could, if others are asked next, or if Slack did not say.
+    """
+    rules = request.rules
+    lists = await asyncio.gather(*(directory.members(group) for group in rules.reviewers.groups))
+    named = rules.reviewers.users.union(*(users for users in lists if users))
+    if not lists or None in lists or rules.escalation or len(named) > rules.quorum + _FEW:
+        return None
+    actors = await _actors(directory, request.workspace, sorted(named))
+    if not all(actor.checked for actor in actors):
+        return None
+    fit = frozenset(actor.user for actor in actors if why_nobody(actor, request.workspace) is None)
+    real = replace(rules, reviewers=Reviewers(rules.reviewers.users & fit, rules.reviewers.groups))
+    return enough_people(real, request.requester, fit)
+
+
 async def _people(directory: Directory, workspace: WorkspaceId, reviewers: Reviewers) -> People:
     users, groups = sorted(reviewers.users), sorted(reviewers.groups)
     actors, lists = await asyncio.gather(
@@ -80,7 +100,7 @@ async def _people(directory: Directory, workspace: WorkspaceId, reviewers: Revie
     named = frozenset(a.user for a in actors if why_nobody(a, workspace) is None)
     silent = any(not a.checked for a in (*actors, *some)) or None in lists
     if groups and not named and not fit and not found and not silent:
-        found.append(Found("reviewers", "Nobody there may decide: they are all guests, bots or strangers."))
+        found.append(Found("reviewers", "Nobody there may decide: there are only guests, bots or strangers."))
     return People(named, fit, found, silent)
 
 

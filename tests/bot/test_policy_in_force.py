@@ -10,11 +10,12 @@ from bot.core.errors import Refused
 from bot.core.events import EventType
 from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import Lease
-from bot.core.requests import Kind
-from bot.core.rulebook import Effect
+from bot.core.requests import Kind, Status
+from bot.core.rulebook import Effect, Rulebook
 from bot.store.store import Store
 from tests.bot.test_flows import kinds
 from tests.making import ALICE, BOB, CAROL, call, question, rules
+from tests.storing import NoQueue
 
 POLICY = """\
 version: 1
@@ -79,6 +80,21 @@ async def test_high_risk_is_not_approved_by_timeout_though_the_channel_says_so(s
     assert asked.call is not None
     risky = await flows.ask(store, lease, replace(asked, call=replace(asked.call, tool="wire")))
     assert (risky.rules.risk, risky.rules.on_timeout) == (Risk.HIGH, OnTimeout.REJECT)
+
+
+@pytest.mark.parametrize("meanwhile", ["the channel says otherwise", "the policy calls it of high risk"])
+async def test_silence_approves_only_where_that_is_still_so_when_time_runs_out(
+    store: Store, lease: Lease, meanwhile: str
+) -> None:
+    """R23."""
+    await store.set_defaults(rules(on_timeout=OnTimeout.APPROVE, timeout=timedelta(milliseconds=1)))
+    asked = await flows.ask(store, lease, call())
+    if "channel" in meanwhile:
+        await store.set_defaults(rules())
+    else:
+        await store.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
+    settled = await flows.expire(store, NoQueue(), asked.id)
+    assert settled is not None and settled.status is Status.EXPIRED
 
 
 async def test_whether_something_of_high_risk_is_done_again_is_of_high_risk(store: Store, lease: Lease) -> None:

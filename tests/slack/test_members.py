@@ -1,0 +1,63 @@
+"""Everybody in the channel that cards go to as reviewers: asked where there is somebody, and told in their Homes."""
+
+from bot import flows
+from bot.core.ids import GroupId
+from bot.core.people import Reviewers
+from bot.core.ports import Lease
+from bot.core.requests import How, Status
+from bot.slack.answering import Desk
+from bot.store.store import Store
+from localslack import LocalSlack, text_of
+from tests.making import question, rules
+from tests.slack.test_homes import shown
+from tests.slack.test_permitting import drawing, now_is
+from tests.slack.test_scribe import all_drawn
+
+MEMBERS = Reviewers(members=True)
+
+
+async def test_what_nobody_could_decide_is_turned_down_before_anybody_is_asked(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R10: only Alice, who asks, a guest, and the app itself are there; the agent and the thread are told why."""
+    slack.workspace.channels["C0APPROVALS"].members.intersection_update({"U0BOT", "U0ALICE"})
+    slack.invite("U0GRETA", "#approvals")
+    await store.set_defaults(rules(reviewers=MEMBERS))
+    asked = await flows.ask(store, lease, question())
+    async with drawing(slack, store, bot):
+        await all_drawn(slack, store)
+    settled = await now_is(store, asked)
+    assert settled.decision is not None
+    assert (settled.status, settled.decision.how, settled.decision.by) == (Status.REJECTED, How.POLICY, ())
+    assert "Nobody was asked, because nobody could decide" in settled.decision.words
+    assert slack.channel("#approvals").messages == []
+    (root,) = slack.channel("#general").messages
+    assert "nobody could decide" in " ".join(text_of(m) for m in slack.channel("#general").thread(root.ts))
+
+
+async def test_members_are_asked_where_slack_does_not_say_who_they_are(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R9, R21: not knowing is no reason to turn anything down."""
+    slack.faults.add("error", on="conversations.members", error="fetch_members_failed", times=None)
+    await store.set_defaults(rules(reviewers=MEMBERS))
+    asked = await flows.ask(store, lease, question())
+    async with drawing(slack, store, bot):
+        await all_drawn(slack, store)
+    assert (await now_is(store, asked)).status is Status.PENDING
+    (card,) = slack.channel("#approvals").messages
+    assert "everybody in <#C0APPROVALS>" in text_of(card)
+
+
+async def test_a_home_lists_what_waits_for_the_members_of_a_channel(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    await store.set_defaults(rules(reviewers=MEMBERS))
+    asked = await flows.ask(store, lease, question())
+    assert asked.rules.reviewers == Reviewers(groups=frozenset({GroupId("C0APPROVALS")}))
+    slack.workspace.channels["C0APPROVALS"].members.remove("U0DAVE")
+    bob, dave = slack.user("bob"), slack.user("dave")
+    await bob.open_home()
+    await shown(bob, "Waiting for you (1)", "send this mail")
+    await dave.open_home()
+    await shown(dave, "Nothing waits for you")
