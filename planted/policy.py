@@ -9,8 +9,26 @@ _IN_FORCE = "tests/bot/test_policy_in_force.py::"
 _AT_THE_GATE = "tests/agents/test_gate_policy.py::"
 _EDITS = "tests/core/test_edits_and_choices.py::"
 _CONDITIONS = "tests/core/test_conditions.py::"
+_SETTINGS = "tests/core/test_policy.py::"
+_CLICKS = "tests/slack/test_clicks.py::"
 
 POLICY: Final = (
+    Bug(
+        "the members of another channel decide",
+        "R9",
+        "bot/core/policy.py",
+        "return in_force(replace(channel.over(inherited), approvals_channel=destination))",
+        "return replace(in_force(channel.over(inherited)), approvals_channel=destination)",
+        (_SETTINGS + "test_the_members_of_a_channel_are_those_of_the_one_that_the_card_goes_to",),
+    ),
+    Bug(
+        "only the first page of a channel's members is read",
+        "R9",
+        "bot/slack/directory.py",
+        "if not cursor:\n                return frozenset(found)",
+        "if found:\n                return frozenset(found)",
+        (_CLICKS + "test_members_of_the_channel_decide_and_nobody_else",),
+    ),
     Bug(
         "the mildest rule wins",
         "R19",

@@ -124,6 +124,7 @@ def _who(rules: Rules, shown: dict[GroupId, str]) -> list[Block]:
             GROUPS,
             "Reviewing groups",
             _groups(GROUPS, rules.reviewers, shown, "Everybody in the channel that cards go to"),
+            hint="Whoever can join a channel can then decide there.",
             optional=True,
         ),
         input_of(

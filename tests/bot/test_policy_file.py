@@ -25,7 +25,7 @@ rules:
     tool: refund
     if: amount > 500
     then: ask
-    reviewers: [U0BOB, S0FINANCE]
+    reviewers: [U0BOB, S0FINANCE, members]
     quorum: 2
     own_requests: false
     timeout: 4h
@@ -46,7 +46,7 @@ def test_a_policy_is_read_with_the_lines_of_its_rules() -> None:
         ("never drop", Effect.REFUSE, 19),
     ]
     terms = book.clauses[1].terms
-    assert terms.reviewers == Reviewers(frozenset({UserId("U0BOB")}), frozenset({GroupId("S0FINANCE")}))
+    assert terms.reviewers == Reviewers(frozenset({UserId("U0BOB")}), frozenset({GroupId("S0FINANCE")}), members=True)
     assert (terms.quorum, terms.own_requests, terms.timeout) == (2, False, timedelta(hours=4))
     assert (terms.on_timeout, terms.approvals_channel) == (OnTimeout.REJECT, ChannelId("C0MONEY"))
     assert book.risk_of("drop_table") is Risk.HIGH
@@ -108,6 +108,7 @@ def policy(*rules: str) -> str:
         (policy("name: a, then: pass, quorum: 2"), "asks nobody, so quorum would mean nothing"),
         (policy("name: a, then: ask, quorum: 2, reviewers: [U0BOB]"), "needs 2 approvals, but only 1 may approve"),
         (policy("name: a, then: ask, reviewers: []"), "reviewers"),
+        (policy("name: a, then: ask, reviewers: [everybody]"), "reviewers"),
         (policy("name: a, then: ask, quorum: 0"), "quorum"),
     ],
 )

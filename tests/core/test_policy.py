@@ -1,5 +1,6 @@
 """A channel's settings."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from bot.core import policy
 from bot.core.errors import InvalidInput
-from bot.core.ids import ChannelId
+from bot.core.escalation import Escalation
+from bot.core.ids import ChannelId, GroupId
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout
 from tests.making import ALICE, APPROVALS, BOB, CAROL, DAVE, HERE, LEADS, rules
@@ -44,6 +46,20 @@ def test_a_channels_own_settings_win_over_its_approvals_channels_and_those_over_
     assert (
         policy.resolve(rules(), approvals, ChannelSettings(approvals_channel=elsewhere)).approvals_channel == elsewhere
     )
+
+
+def test_the_members_of_a_channel_are_those_of_the_one_that_the_card_goes_to() -> None:
+    """R9, R10: of a step of the escalation, of the one where it is told; and back, for who changes the settings."""
+    here, leads = frozenset({GroupId(APPROVALS)}), ChannelId("C0LEADS")
+    everybody = Reviewers(frozenset({BOB}), members=True)
+    steps = (Escalation(timedelta(minutes=5), everybody, leads), Escalation(timedelta(minutes=9), everybody))
+    own = ChannelSettings(reviewers=everybody, escalation=steps)
+    resolved = policy.resolve(rules(), ChannelSettings(), own)
+    assert resolved.reviewers == Reviewers(frozenset({BOB}), here)
+    assert [step.reviewers.groups for step in resolved.escalation] == [frozenset({GroupId(leads)}), here]
+    assert policy.meant(resolved) == rules(reviewers=everybody, escalation=steps)
+    elsewhere = policy.resolve(rules(), ChannelSettings(), replace(own, approvals_channel=leads))
+    assert elsewhere.reviewers.groups == {GroupId(leads)}
 
 
 def test_settings_with_which_nobody_could_decide_are_refused() -> None:

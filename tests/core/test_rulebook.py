@@ -7,7 +7,7 @@ import pytest
 
 from bot.core.conditions import parse
 from bot.core.escalation import Escalation
-from bot.core.ids import ChannelId
+from bot.core.ids import ChannelId, GroupId
 from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout, Risk
 from bot.core.rulebook import Action, Clause, Effect, Rulebook, Terms, apply, judge
@@ -92,6 +92,14 @@ def test_a_policy_makes_a_channels_settings_stricter_and_never_milder() -> None:
     strict = Rulebook((Clause("strict", Effect.ASK, 1, terms=Terms(quorum=3, own_requests=False)),))
     under = apply(judge(strict, refund(1)), rules(own_requests=True, on_timeout=OnTimeout.APPROVE))
     assert (under.quorum, under.own_requests, under.on_timeout) == (3, False, OnTimeout.APPROVE)
+
+
+def test_the_members_that_a_policy_asks_are_those_where_the_policy_sends_the_card() -> None:
+    """R9"""
+    finance = ChannelId("C0FINANCE")
+    terms = Terms(reviewers=Reviewers(members=True), approvals_channel=finance)
+    book = Rulebook((Clause("money", Effect.ASK, 1, terms=terms),))
+    assert apply(judge(book, refund(1)), rules()).reviewers == Reviewers(groups=frozenset({GroupId(finance)}))
 
 
 def test_high_risk_is_never_approved_by_timeout() -> None:
