@@ -17,8 +17,8 @@ POLICY: Final = (
         "the members of another channel decide",
         "R9",
         "bot/core/policy.py",
-        "return in_force(replace(channel.over(inherited), approvals_channel=destination))",
-        "return replace(in_force(channel.over(inherited)), approvals_channel=destination)",
+        "step.reviewers.at(step.channel or there)",
+        "step.reviewers.at(there)",
         (_SETTINGS + "test_the_members_of_a_channel_are_those_of_the_one_that_the_card_goes_to",),
     ),
     Bug(
