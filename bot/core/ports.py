@@ -50,7 +50,8 @@ class Lease:
 class Message:
     """A Slack message that shows something of ours, under a name of our own (`card/q…`, `run/r…`).
 
-    `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of what it shows.
+    `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of what it shows. `rows` are the
+    requests on a card that shows several; what stands under the names of all but the first is only `on` which card.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Message:
     request: RequestId | None = None
     posting_since: datetime | None = None
     problem: str = ""
+    rows: tuple[RequestId, ...] = ()
+    on: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def card(request: Request, *, run: Run, run_link: str | None, away: Iterable[Abs
     if may_break_glass(request) and Verb.APPROVE in question.offers:
         own += " · in an emergency the requester alone, with a reason that you all read"
     decides = named(request.rules.reviewers, meanwhile.stand_ins(request, away))
-    blocks.append(context(mrkdwn(f"May decide: {decides}{own}"), *_why_me(request)))
+    blocks.append(context(mrkdwn(f"May decide: {decides}{own}"), *why_me(request)))
     blocks.append({"type": "actions", "block_id": "decide", "elements": [*_buttons(request), menu(request)]})
     wants = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
     return Drawing(f"{wants} (for <@{request.requester}>)", blocks)
@@ -131,16 +131,17 @@ def progress_note(run: Run) -> Drawing:
     return Drawing(f"{escape(one_line(run.team, 40))} is at work: {escape(newest)}", blocks)
 
 
-def waiting_note(request: Request, card_link: str | None) -> Drawing:
-    """In the run's thread: it waits for people, and where."""
-    title = one_line(request.question.title, TITLE)
+def waiting_note(request: Request, card_link: str | None, more: int = 0) -> Drawing:
+    """In the run's thread: it waits for people, and where; with so many `more` on the same card."""
+    title = one_line(request.question.title, TITLE) + (f" and {more} more" if more else "")
+    what = f"{more + 1} decisions" if more else "a decision"
     where = f"<#{request.rules.approvals_channel}>"
     at = f": {link(card_link, 'open the card')}" if card_link else ""
     blocks = [
-        words(f":hourglass_flowing_sand: Waiting for a decision in {where}{at}"),
-        context(plain(title, TITLE), mrkdwn(expiry(request))),
+        words(f":hourglass_flowing_sand: Waiting for {what} in {where}{at}"),
+        context(plain(title, TITLE + 20), mrkdwn(expiry(request))),
     ]
-    return Drawing(f"Waiting for a decision in {where}: {escape(title)}", blocks)
+    return Drawing(f"Waiting for {what} in {where}: {escape(title)}", blocks)
 
 
 def decided_note(request: Request) -> Drawing:
@@ -255,7 +256,7 @@ def _buttons(request: Request) -> list[Block]:
     return buttons
 
 
-def _why_me(request: Request) -> list[Block]:
+def why_me(request: Request) -> list[Block]:
     """The rule of the workspace's policy by which these people are asked."""
     rules = request.rules
     if not rules.clause:

@@ -80,10 +80,10 @@ class Poster:
         unclear = looked = False
         while True:
             seen = await self._store.message(name)
-            if seen is None:
+            if seen is None or not (seen.value.ts or seen.value.posting_since):
                 if not post:
                     return None
-                seen, found = await self._intend(name, place, request), None
+                seen, found = await self._intend(name, place, request, seen), None
                 if seen is None:
                     continue
             elif seen.value.ts:
@@ -117,7 +117,7 @@ class Poster:
             return
         fresh = False
         if seen is None:
-            seen = await self._intend(name, place, None)
+            seen = await self._intend(name, place, None, None)
             fresh = seen is not None
             seen = seen or await self._store.message(name)
             assert seen is not None, "a message that exists already can be read"
@@ -127,12 +127,16 @@ class Poster:
                 break
         await self._store.commit(Change(messages=(Put(replace(seen.value, ts=filename), seen.version),)))
 
-    async def _intend(self, name: str, place: Place, request: RequestId | None) -> Seen[Message] | None:
+    async def _intend(
+        self, name: str, place: Place, request: RequestId | None, planned: Seen[Message] | None
+    ) -> Seen[Message] | None:
         """The message before its post; None if another process has the same intent, and may have posted already."""
-        now = await self._store.now()
+        now, version = await self._store.now(), planned.version if planned else 0
         message = Message(name, self._workspace, place.channel, thread=place.thread, request=request, posting_since=now)
-        if await self._store.commit(Change(messages=(Put(message, 0),))) is Committed.DONE:
-            return Seen(message, 1, now)
+        if planned is not None:
+            message = replace(message, rows=planned.value.rows)
+        if await self._store.commit(Change(messages=(Put(message, version),))) is Committed.DONE:
+            return Seen(message, version + 1, now)
         return None
 
     async def _post(self, message: Message, drawing: Drawing) -> tuple[str, str] | None:
