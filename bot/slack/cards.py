@@ -17,12 +17,12 @@ from bot.core.policy import say_duration
 from bot.core.requests import Decision, Kind, Question, Request, Verb
 from bot.core.runs import Run
 from bot.core.settling import approved_by_timeout
-from bot.slack import choosing, meanwhile, wording
+from bot.slack import choosing, meanwhile, tally, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.content import TITLE, complete, on_card
 from bot.slack.menu import menu
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible, when
+from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible, when
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
@@ -34,9 +34,6 @@ VIEW_FULL: Final = "view_full"
 
 _FINAL: Final = Room(6000, 7500, 150)
 _TASK: Final = Room(2500, 5500, 40)
-_FALLBACKS: Final = 3
-_USAGE: Final = 1000
-"""Bytes that what a run took may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +166,7 @@ def outcome_note(run: Run) -> Drawing:
         )
     if end:
         blocks.append(data([end]))
-    if run.usage is not None:
-        blocks.append(_usage(run.usage))
+    blocks += tally.of(run)
     return Drawing(f"{STATES[run.status]}{by}: {escape(one_line(run.result, 200))} (<@{run.requester}>)", blocks)
 
 
@@ -222,20 +218,6 @@ def asks(question: Question, team: str, title: str) -> tuple[str, str]:
     tool = "code" if question.kind is Kind.CODE else one_line(question.call.tool, 60)
     known = title.lower() in {tool.lower(), f"call {tool}".lower(), f"run {tool}".lower()}
     return one_line(question.agent, 40), f" wants to run {tool}" + ("" if known else f": {title}")
-
-
-def _usage(usage: runs.Usage) -> Block:
-    cached = f", {usage.cached:,} from the cache" if usage.cached else ""
-    calls = f"{usage.calls:,} model call{'' if usage.calls == 1 else 's'}{cached}"
-    lines = [f"Tokens: {usage.prompt_tokens:,} in, {usage.completion_tokens:,} out · {calls}"]
-    if usage.models:
-        lines.append("Answered by " + ", ".join(f"{name} ({times:,}×)" for name, times in usage.models))
-    lines += [f"{times:,}× {why}, so another model was asked" for why, times in usage.fallbacks[:_FALLBACKS]]
-    if (more := len(usage.fallbacks) - _FALLBACKS) > 0:
-        lines.append(f"and {more:,} other reasons; see the worker's log")
-    while size_of(block := context(*(plain(line, 130) for line in lines))) > _USAGE:
-        lines.pop()
-    return block
 
 
 def _buttons(request: Request) -> list[Block]:

@@ -116,7 +116,7 @@ def in_row(question: Question) -> tuple[list[Block], bool]:
     beginning, hidden, end = shorten(it.text, _ROW)
     if not hidden:
         return [data([beginning or "(empty)"])], not it.odd
-    return [data([f"{beginning} ⟦… {hidden:,} characters …⟧ {end}"])], False
+    return [data([f"{beginning}\n⟦{hidden:,} characters in between are not shown here⟧\n{end}"])], False
 
 
 def in_full(question: Question) -> tuple[list[Block], bool]:

@@ -1,11 +1,14 @@
 """A burst of one run is one card with rows, each its own request; whatever fails in between (R26)."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from playwright.async_api import Page, expect
 
 from bot import flows
 from bot.core.escalation import Escalation
@@ -22,6 +25,7 @@ from bot.store.overview import Overview
 from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.workspace import Message
+from tests.browser import OpenPage
 from tests.making import CAROL, DAVE, GENERAL, HERE, call
 from tests.slack.botting import events
 from tests.slack.test_scribe import all_drawn, decided, drawing
@@ -249,6 +253,39 @@ async def test_people_are_reminded_of_a_burst_once_and_it_goes_on_as_one_card(
     for channel in ("#approvals", "#general"):
         assert not [m for m in slack.channel(channel).messages if rows_of(m)]
     assert "none waits any more" in slack.channel("#approvals").thread(card.ts)[1].text
+
+
+async def keep(page: Page, name: str) -> None:
+    """A picture, where `PICTURES=<folder>` asks for some."""
+    if folder := os.environ.get("PICTURES"):
+        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+async def test_two_people_work_through_a_burst_in_their_browsers(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, open_page: OpenPage, phone: bool
+) -> None:
+    """R6, R26: each sees the rows that the other settled, on the one card."""
+    long = "Send to customer 21:\n" + "\n".join(f"We are sorry for the delay, line {n}." for n in range(40))
+    contents = ["Refund order 17: 20 EUR", "Refund order 18: 5 EUR", long, "Refund order 20: 12.50 EUR"]
+    await asyncio.gather(*(flows.ask(store, lease, refund(n, text)) for n, text in enumerate(contents)))
+    where = f"{'on a phone' if phone else 'at a desk'}"
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        carol = await open_page(f"{slack.url}?user=U0CAROL&channel=C0APPROVALS", phone=phone)
+        bob = await open_page(f"{slack.url}?user=U0BOB&channel=C0APPROVALS", phone=phone)
+        await expect(bob.get_by_role("button", name="Approve", exact=True)).to_have_count(3)
+        await keep(bob, f"burst {where}")
+        await asyncio.gather(
+            bob.get_by_role("button", name="Approve", exact=True).first.click(),
+            carol.get_by_role("button", name="Review…").click(),
+        )
+        await expect(carol.get_by_role("dialog")).to_contain_text("line 39")
+        await carol.get_by_role("dialog").get_by_role("button", name="Approve").click()
+        await expect(bob.get_by_text("by @bob").or_(bob.get_by_text("2 approved")).first).to_be_visible()
+        await expect(bob.get_by_text("2 approved").first).to_be_visible()
+        await keep(bob, f"burst {where}, half settled")
+    assert [m.text.split(" – ")[1] for m in shown(slack)] == ["2 of 4 wait · 2 approved"]
 
 
 def _at(later: object) -> object:

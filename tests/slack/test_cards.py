@@ -27,7 +27,7 @@ from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import TeamInfo
 from bot.core.refusals import Refusal
 from bot.core.requests import Kind, Question, Request, Status, Verb
-from bot.core.runs import Run, Usage, Writing
+from bot.core.runs import Passed, Run, Usage, Writing
 from bot.core.schedule import Snooze
 from bot.core.standing import Scope, Span, Wish
 from bot.slack import cards, editing, high_risk, meanwhile, menu, modals, nudging, seating, standing
@@ -98,6 +98,11 @@ def writing(**changes: Any) -> Run:
     return runs.note_writing(at_work(), Writing("drafter", 1240, f"{HOSTILE}\nDear vendor", **changes), later()).run
 
 
+PASSED = (
+    Passed("lookup", "", 30),
+    Passed("refund", "The workspace's policy, rule “small”. Below what a meeting about it costs.", 8),
+    Passed(HOSTILE[:60], HOSTILE, 1),
+)
 USAGE = Usage(
     prompt_tokens=12_345,
     completion_tokens=678,
@@ -325,6 +330,7 @@ DRAWINGS: dict[str, Drawing] = {
     "note_expired": cards.decided_note(expired()),
     "note_outcome": cards.outcome_note(ended()),
     "note_outcome_with_usage": cards.outcome_note(ended(usage=USAGE)),
+    "note_outcome_with_passed": cards.outcome_note(ended(passed=PASSED, usage=USAGE)),
     "note_outcome_long": cards.outcome_note(ended(words=LONG * 3)),
     "note_failed": cards.outcome_note(ended(status=runs.Status.FAILED, result=HOSTILE, words="")),
     "note_stopped": cards.outcome_note(
@@ -705,6 +711,16 @@ def test_more_than_a_modal_holds_is_said_there() -> None:
     view = modals.full(request(asked=question("語" * 50_000)))
     check_view(view, ("modal",))
     assert "The file in the card's thread has all" in mrkdwn_of(view["blocks"])
+
+
+@pytest.mark.parametrize("text", ["x", "語", "🎉"])
+def test_slack_takes_the_last_note_whatever_it_counts(text: str) -> None:
+    """R14, R26: and all that passed is counted, also what has no room."""
+    passed = (*(Passed(f"{n}{text * 59}", text * 200, n) for n in range(1, 20)), Passed("", "", 10))
+    usage = replace(USAGE, models=((text * 200, 1),) * 9, fallbacks=((text * 200, 1),) * 9)
+    drawing = cards.outcome_note(ended(result=text * 9000, words=text * 9000, passed=passed, usage=usage))
+    check_message_blocks(drawing.blocks)
+    assert "*200 calls passed by policy*" in mrkdwn_of(drawing.blocks)
 
 
 def test_final_words_without_room_are_in_a_file() -> None:
