@@ -19,11 +19,11 @@ nobody reads a card and clicks within this."""
 def may_be_a_row(request: Request) -> bool:
     """Whether a row is enough: an ordinary call of a tool. What needs more, or a warning, keeps a card of its own.
 
-    Code, choices, words for an agent, calls of high risk, with notes, asked again after a refusal, or approved by
-    silence are such.
+    Code, choices, words for an agent, calls of high risk, asked again after a refusal, or approved by silence are
+    such.
     """
     question = request.question
-    plain = question.kind is Kind.TOOL and question.call is not None and not question.notes and not question.before
+    plain = question.kind is Kind.TOOL and question.call is not None and not question.before
     return plain and request.rules.risk is not Risk.HIGH and not approved_by_timeout(request)
 
 

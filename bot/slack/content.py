@@ -110,10 +110,10 @@ def on_card(question: Question, view_full: Block, *, pending: bool) -> list[Bloc
 
 
 def in_row(question: Question) -> tuple[list[Block], bool]:
-    """The content or its beginning and end, for a row of a card with several, and whether that is all of it and needs
-    no warning: else it is reviewed in the full view."""
+    """Notes and content or their beginning and end, for a row of a card with several, and whether that is all of it
+    and needs no warning: else it is reviewed in the full view."""
     it = seen(question)
-    beginning, hidden, end = shorten(it.text, _ROW)
+    beginning, hidden, end = shorten("\n".join([*(f"⚠️ {note}" for note in it.notes), it.text]), _ROW)
     if not hidden:
         return [data([beginning or "(empty)"])], not it.odd
     return [data([f"{beginning}\n⟦{hidden:,} characters in between are not shown here⟧\n{end}"])], False

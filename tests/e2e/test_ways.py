@@ -428,6 +428,23 @@ async def hidden_commands(new: New) -> Way:
         assert any("DECISION: CALL REJECTED" in line["text"] for line in run.read)
 
 
+async def burst(new: New) -> Way:
+    """R26: five calls of one turn are one card, and each row is its own decision."""
+    run = new()
+    await run.start("pay", f"five times as {run.name}")
+    card = await run.asks("asks for 5 decisions")
+    yield
+    rows = [block["block_id"] for block in card.blocks or [] if block["type"] == "actions"]
+    await asyncio.gather(*(run.person.click(card, "Approve", block=row) for row in rows[:4]))
+    await run.person.click(card, "Reject", block=rows[4])
+    await run.person.submit({"Reason": "enough"}, await run.person.wait_modal("Reject"))
+    assert "4 approved · 1 rejected" in await run.settled(card)
+    await run.ends()
+    assert len(run.asked()) == 1
+    assert len({line["amount"] for line in run.done}) == len(run.done) == 4
+    assert any("DECISION: CALL REJECTED" in line["text"] for line in run.read)
+
+
 WAYS: dict[str, Callable[[New], Way]] = {
     "s01": always,
     "s02": never,
@@ -446,6 +463,7 @@ WAYS: dict[str, Callable[[New], Way]] = {
     "s18": code,
     "s20": critic,
     "r13": hidden_commands,
+    "r26": burst,
 }
 
 

@@ -4,30 +4,34 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
 
 from bot import flows
+from bot.core import bursts
 from bot.core.escalation import Escalation
 from bot.core.events import EventType
 from bot.core.ids import ChannelId, RequestId, UserId
 from bot.core.people import Reviewers
-from bot.core.policy import ChannelSettings
-from bot.core.ports import Change, Lease, Put
+from bot.core.policy import ChannelSettings, OnTimeout, Risk
+from bot.core.ports import Change, Lease, Put, Seen
 from bot.core.requests import Kind, Question, Request, Status
 from bot.slack import seating
 from bot.slack.answering import Desk
 from bot.slack.homes import with_links
+from bot.slack.scribe import Scribe
+from bot.store.outbox import Outbox
 from bot.store.overview import Overview
 from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.browser import OpenPage
-from tests.making import CAROL, DAVE, GENERAL, HERE, call
+from tests.making import CAROL, DAVE, GENERAL, HERE, call, later, request
 from tests.slack.botting import events
+from tests.slack.test_overtaken import poster, under_way
 from tests.slack.test_scribe import all_drawn, decided, drawing
 from tests.storing import NoQueue
 
@@ -192,6 +196,33 @@ async def test_two_processes_agree_on_the_card(slack: LocalSlack, store: Store, 
     sheets = [await seating.sheet_of(store, request) for request in asked]
     assert {sheet.name for sheet in sheets} == {sheets[0].name}
     assert ids(sheets[0].rows) == ids(asked)
+    async with drawing(slack, store):  # whoever seated them died before the post
+        await all_drawn(slack, store)
+    (card,) = shown(slack)
+    assert rows_of(card) == [row.id for row in sheets[0].rows]
+
+
+async def test_a_scribe_that_draws_over_another_row_draws_the_card_again(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R20: it was frozen with one row in hand while another process drew the decision on the other."""
+    first, second = await ask(store, lease, 0, 1)
+    async with poster(slack, store) as one, poster(slack, store) as other:
+        frozen = asyncio.create_task(Scribe(store, Outbox(store), one, "web-1").run())
+        await all_drawn(slack, store)
+        slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
+        await decided(store, second)
+        await under_way(slack, slow)
+        await store.client.delete(store.keys.scribe)
+        awake = asyncio.create_task(Scribe(store, Outbox(store), other, "web-2").run())
+        await decided(store, first)
+        await slack.wait_for(lambda _: "none waits" in shown(slack)[0].text, timeout=5)
+        frozen.cancel()
+        await asyncio.gather(frozen, return_exceptions=True)
+        (card,) = shown(slack)
+        assert not rows_of(card) and "2 approved" in card.text
+        awake.cancel()
+        await asyncio.gather(awake, return_exceptions=True)
 
 
 async def test_a_burst_of_thirty_goes_on_with_further_cards(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -236,8 +267,7 @@ async def test_people_are_reminded_of_a_burst_once_and_it_goes_on_as_one_card(
         await decided(store, asked[0])
         seen = await store.request(asked[0].id)
         assert seen is not None
-        later = seen.now + timedelta(minutes=1)
-        monkeypatch.setattr(Store, "request", _at(later))
+        monkeypatch.setattr(Store, "request", _at(seen.now + timedelta(minutes=1)))
         for request in asked[1:]:
             await flows.due(store, NoQueue(), request.id)
         monkeypatch.undo()
@@ -288,22 +318,19 @@ async def test_two_people_work_through_a_burst_in_their_browsers(
     assert [m.text.split(" – ")[1] for m in shown(slack)] == ["2 of 4 wait · 2 approved"]
 
 
-def _at(later: object) -> object:
+def _at(now: datetime) -> object:
+    """`Store.request` by a clock that has moved."""
     real = Store.request
 
-    async def request(self: Store, name: RequestId) -> object:
+    async def request(self: Store, name: RequestId) -> Seen[Request] | None:
         seen = await real(self, name)
-        return seen and replace(seen, now=later)  # type: ignore[arg-type]
+        return seen and replace(seen, now=now)
 
     return request
 
 
-def test_who_decides_by_other_rules_or_sees_a_warning_has_a_card_of_its_own() -> None:
+def test_what_needs_more_than_a_row_has_a_card_of_its_own() -> None:
     """R13, R23: a row is for an ordinary call."""
-    from bot.core import bursts
-    from bot.core.policy import OnTimeout, Risk
-    from tests.making import later, request
-
     one = request(asked=refund(1))
     assert bursts.together(one, request(later(seconds=3), asked=refund(2)))
     assert one.status is Status.PENDING
@@ -311,7 +338,6 @@ def test_who_decides_by_other_rules_or_sees_a_warning_has_a_card_of_its_own() ->
         request(later(seconds=4), asked=refund(2)),
         request(asked=refund(2), run="rother"),
         request(asked=refund(2), reviewers=Reviewers(frozenset({CAROL, UserId("U0ERIN")}))),
-        request(asked=refund(2, notes=("Over the limit.",))),
         request(asked=refund(2, before="Refund order 2: 200 EUR")),
         request(asked=refund(2, kind=Kind.CODE)),
     ):

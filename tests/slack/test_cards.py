@@ -206,6 +206,7 @@ def burst(**changes: Any) -> list[Request]:
     """Five calls of one turn, of which one has no room in its row and one is a spoof."""
     texts = ["Refund order 17: 20 EUR", "Refund order 18: 5 EUR", LONG, SPOOF, "Refund order 21:\n 7 EUR\n to the card"]
     calls = [refund(content=text, asked=number) for number, text in enumerate(texts)]
+    calls[1] = replace(calls[1], notes=("More than 4 EUR.",))
     return [request(later(seconds=at / 10), asked=asked, **changes) for at, asked in enumerate(calls)]
 
 
