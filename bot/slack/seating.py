@@ -40,9 +40,11 @@ def name_of(request: RequestId) -> str:
 
 async def seat(store: Store, run: Run, new: Iterable[RequestId]) -> None:
     """Give each pending request that stands nowhere yet a row beside those of its burst; if there are none, nothing."""
-    asked = await store.requests(list(dict.fromkeys([*run.open.values(), *new])))
+    if not (wanted := frozenset(new)):
+        return
+    asked = await store.requests(list(wanted | {*run.open.values()}))
     waiting = sorted((r for r in asked if r is not None and r.status is Status.PENDING), key=_order)
-    coming = [request for request in waiting if request.id in {*new}]
+    coming = [request for request in waiting if request.id in wanted]
     for at, request in enumerate(coming):
         later = {one.id for one in coming[at:]}
         beside = [r for r in waiting if r.id not in later and _order(r) <= _order(request) and together(r, request)]
@@ -92,5 +94,6 @@ async def _join(store: Store, request: Request, card: Put[Message], rows: tuple[
     return await store.commit(Change(messages=(grown, Put(row, 0)))) is Committed.DONE
 
 
-def _order(request: Request) -> tuple[datetime, str]:
-    return request.created_at, request.id
+def _order(request: Request) -> tuple[int, datetime, str]:
+    """That in which the gate numbered them: the model's own, whichever was stored first."""
+    return request.question.asked, request.created_at, request.id

@@ -72,7 +72,7 @@ async def test_parallel_calls_of_a_run_are_one_card_with_a_row_for_each(
     async with drawing(slack, store):
         await all_drawn(slack, store)
     (card,) = shown(slack)
-    assert set(rows_of(card)) == ids(asked)
+    assert rows_of(card) == [request.id for request in asked]
     (root,) = slack.channel("#general").messages
     (note,) = slack.channel("#general").thread(root.ts)[1:]
     assert "Waiting for 5 decisions" in note.text
@@ -196,6 +196,7 @@ async def test_two_processes_agree_on_the_card(slack: LocalSlack, store: Store, 
     sheets = [await seating.sheet_of(store, request) for request in asked]
     assert {sheet.name for sheet in sheets} == {sheets[0].name}
     assert ids(sheets[0].rows) == ids(asked)
+    assert len(sheets[0].rows) == len(asked)
     async with drawing(slack, store):  # whoever seated them died before the post
         await all_drawn(slack, store)
     (card,) = shown(slack)
@@ -288,7 +289,8 @@ async def test_people_are_reminded_of_a_burst_once_and_it_goes_on_as_one_card(
 async def keep(page: Page, name: str) -> None:
     """A picture, where `PICTURES=<folder>` asks for some."""
     if folder := os.environ.get("PICTURES"):
-        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+        await page.get_by_test_id("message").last.evaluate("message => message.scrollIntoView(true)")
+        await page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
