@@ -11,9 +11,9 @@ from bot.core.policy import Risk
 from bot.core.requests import Kind, Request
 from bot.core.settling import approved_by_timeout
 
-WITHIN: Final = timedelta(seconds=3)
-"""After its first question a burst grows for so long: a model's parallel calls are asked within milliseconds, and
-nobody reads a card and clicks within this."""
+WITHIN: Final = timedelta(seconds=5)
+"""After its first question a card grows for so long: a model's parallel calls are asked within milliseconds, on a busy
+machine within seconds, and nobody who was notified has read the card and clicks within this."""
 
 
 def may_be_a_row(request: Request) -> bool:

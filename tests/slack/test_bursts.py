@@ -334,10 +334,10 @@ def _at(now: datetime) -> object:
 def test_what_needs_more_than_a_row_has_a_card_of_its_own() -> None:
     """R13, R23: a row is for an ordinary call."""
     one = request(asked=refund(1))
-    assert bursts.together(one, request(later(seconds=3), asked=refund(2)))
+    assert bursts.together(one, request(later(seconds=5), asked=refund(2)))
     assert one.status is Status.PENDING
     for other in (
-        request(later(seconds=4), asked=refund(2)),
+        request(later(seconds=6), asked=refund(2)),
         request(asked=refund(2), run="rother"),
         request(asked=refund(2), reviewers=Reviewers(frozenset({CAROL, UserId("U0ERIN")}))),
         request(asked=refund(2, before="Refund order 2: 200 EUR")),
