@@ -60,13 +60,16 @@ class Person:
         """Types a message, into a thread if one is named."""
         return await self._acting.post(self.user, self.slack.channel(channel), text, thread)
 
-    async def click(self, target: Message | View, what: str, *, choose: Any = None, stale: bool = False) -> Ack:
+    async def click(
+        self, target: Message | View, what: str, *, choose: Any = None, stale: bool = False, block: str = ""
+    ) -> Ack:
         """Clicks a button by action_id or text, or chooses `choose` in a select; returns when the app acked it.
 
-        Looks at the message as it is now; with `stale=True` at the copy given, as a client that was not told yet.
+        `block`: in the block of this id, where several have such a button. Looks at the message as it is now; with
+        `stale=True` at the copy given, as a client that was not told yet.
         """
         if isinstance(target, View):
-            element = self._element(target.blocks, what)
+            element = self._element(target.blocks, what, block)
             given = self._given(element, choose)
             return await self._acting.click(self.user, self._acting.view_click(self.user, target, element, given, {}))
         channel = self.slack.channel(target.channel)
@@ -74,7 +77,7 @@ class Person:
         if current is None and not stale:
             raise CannotDo("That message is not there any more.")
         seen = target if stale or current is None else current
-        element = self._element(seen.blocks or [], what)
+        element = self._element(seen.blocks or [], what, block)
         given = self._given(element, choose)
         payload = self._acting.message_click(self.user, channel, seen, current or seen, element, given, {})
         return await self._acting.click(self.user, payload)
@@ -131,8 +134,8 @@ class Person:
             return next((m for m in ephemerals if (m.ts, m.ephemeral_to) == (message.ts, self.id)), None)
         return self.slack.channel(message.channel).posts.get(message.ts)
 
-    def _element(self, blocks: list[Json], what: str) -> Json:
-        elements = elements_of(blocks)
+    def _element(self, blocks: list[Json], what: str, block: str = "") -> Json:
+        elements = [e for e in elements_of(blocks) if not block or e["block_id"] == block]
         for element in elements:
             text = element["text"]["text"] if element["type"] == "button" else None
             if what in (element["action_id"], element["block_id"], text):

@@ -8,6 +8,7 @@ _CLICKS = "tests/slack/test_clicks.py::"
 _CARDS = "tests/slack/test_cards.py::"
 _SCRIBE = "tests/slack/test_scribe.py::"
 _WINDOWS = "tests/slack/test_high_risk_windows.py::"
+_BURSTS = "tests/slack/test_bursts.py::"
 _OVERTAKEN = "tests/slack/test_overtaken.py::"
 
 DRAWING: Final = (
@@ -61,6 +62,38 @@ DRAWING: Final = (
         (_OVERTAKEN + "test_a_scribe_that_draws_over_something_newer_draws_that_again",),
     ),
     Bug(
+        "every row of a burst has the buttons of the first request",
+        "R1, R26",
+        "bot/slack/rows.py",
+        "*_row(number, row)]\n",
+        "*_row(number, first)]\n",
+        (_CARDS + "test_every_button_of_a_row_carries_its_own_request",),
+    ),
+    Bug(
+        "a row of a burst gets a card of its own besides",
+        "R6, R26",
+        "bot/slack/seating.py",
+        "Change(messages=(grown, Put(row, 0)))",
+        "Change(messages=(grown,))",
+        (_BURSTS + "test_a_burst_of_thirty_goes_on_with_further_cards",),
+    ),
+    Bug(
+        "an old picture of one row is drawn over a newer one of another",
+        "R6, R20",
+        "bot/slack/scribe.py",
+        "        still = seen.value.open.values() if seen else ()\n",
+        "        still: tuple[RequestId, ...] = ()\n",
+        (_BURSTS + "test_a_scribe_that_draws_over_another_row_draws_the_card_again",),
+    ),
+    Bug(
+        "a row that does not show all of it is approved with one click",
+        "R13, R26",
+        "bot/slack/rows.py",
+        "        elif verb is Verb.APPROVE and not whole:",
+        "        elif verb is Verb.APPROVE and not whole and not request.id:",
+        (_CARDS + "test_what_a_row_does_not_show_is_not_approved_there",),
+    ),
+    Bug(
         "a refused click is acked and nothing is said",
         "R7",
         "bot/slack/clicks.py",
@@ -72,7 +105,7 @@ DRAWING: Final = (
         "too long for a card, and no file",
         "R14",
         "bot/slack/scribe.py",
-        "if card is not None and pending and content.needs_file(request):",
+        "if card is not None and request.status is Status.PENDING and content.needs_file(request):",
         "if False:",
         (_SCRIBE + "test_a_long_request_is_in_a_file_in_the_thread_of_its_card",),
     ),
@@ -104,7 +137,7 @@ DRAWING: Final = (
         "a card that Slack refuses is given up",
         "R21",
         "bot/slack/scribe.py",
-        "            post=pending and bool(problem),",
+        "            post=sheet.pending and bool(problem),",
         "            post=False,",
         (_SCRIBE + "test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester_is_told",),
     ),

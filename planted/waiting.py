@@ -65,8 +65,8 @@ WAITING: Final = (
         "people are reminded of what is decided",
         "R6",
         "bot/slack/nudging.py",
-        "post=request.status is Status.PENDING",
-        "post=True",
+        "note, request=sheet.rows[0].id, post=sheet.pending)",
+        "note, request=sheet.rows[0].id, post=True)",
         (_MEANWHILE + "test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_drawn",),
     ),
 )

@@ -9,7 +9,7 @@ from bot.core.events import Event, EventType
 from bot.core.ids import RequestId, RunId
 from bot.core.requests import How, Kind, Request, Status
 from bot.core.runs import Status as RunStatus
-from bot.slack import cards
+from bot.slack import cards, rows
 from localslack.workspace import Message as SlackMessage
 from torture.facts import Facts
 from torture.plan import REVIEWERS
@@ -169,11 +169,14 @@ class Verdict:
         cases = []
         for request in self.facts.requests.values():
             run = self.facts.runs[request.run]
-            card = self._shown(f"card/{request.id}") or self._shown(f"card/{request.id}/instead")
+            name, on_it = self._card_of(request)
+            card = self._shown(name) or self._shown(f"{name}/instead")
             if card is not None:
-                cases += self._compare(f"card/{request.id}", card, cards.card(request, run=run, run_link=None))
+                cases += self._compare(name, card, rows.card(on_it, run=run, run_link=None))
                 if request.status is not Status.PENDING and any(
-                    e.get("action_id") in (cards.APPROVE, cards.REJECT, cards.RESPOND) for e in card.elements
+                    e.get("action_id") in (cards.APPROVE, cards.REJECT, cards.RESPOND)
+                    and request.id in str(e.get("value"))
+                    for e in card.elements
                 ):
                     cases.append(Case("a settled card has buttons", request.run, request.id))
             if request.status is not Status.PENDING:
@@ -184,6 +187,14 @@ class Verdict:
             if run.over:
                 cases += self._compare(f"outcome/{run.id}", None, cards.outcome_note(run))
         return cases
+
+    def _card_of(self, request: Request) -> tuple[str, list[Request]]:
+        """The name of the card on which the request is, and all that are."""
+        known = self.facts.messages.get(f"card/{request.id}")
+        known = self.facts.messages.get(known.on) if known is not None and known.on else known
+        if known is None or not known.rows:
+            return f"card/{request.id}", [request]
+        return known.name, [self.facts.requests[row] for row in known.rows]
 
     def _compare(self, name: str, shown: SlackMessage | None, drawing: cards.Drawing) -> list[Case]:
         shown = shown or self._shown(name)

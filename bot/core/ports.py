@@ -54,8 +54,9 @@ class Lease:
 class Message:
     """A Slack message that shows something of ours, under a name of our own (`card/q…`, `run/r…`).
 
-    `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of what it shows. `vouches`: of a
-    card, the claim of a worker whose rules web found right when it drew it first.
+    `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of what it shows. `rows` are the
+    requests on a card that shows several; what stands under the names of all but the first is only `on` which card.
+    `vouches`: under a request's name, the claim of a worker whose rules web found right when it drew it first.
     """
 
     name: str
@@ -68,6 +69,8 @@ class Message:
     posting_since: datetime | None = None
     problem: str = ""
     vouches: str = ""
+    rows: tuple[RequestId, ...] = ()
+    on: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ LONGEST_TASK: Final = 10_000
 """Characters of a task. A slash command holds fewer, a modal's input 3,000; scripts may say more."""
 LONGEST_RESULT: Final = 30_000
 KEPT_PROGRESS: Final = 10
+KEPT_PASSED: Final = 20
+"""Kinds of calls that nobody was asked about, of which a run keeps the number; all others count as one more."""
 
 
 class Status(StrEnum):
@@ -96,6 +98,15 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """How many calls of a tool a policy let pass for the same reason; `tool` is empty for all that have no room."""
+
+    tool: str
+    why: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One task given to one team. `open` maps the place of a question in the run to its undecided request.
 
@@ -126,6 +137,8 @@ class Run:
     """What is shown of a text under way until it is a line of progress; nothing depends on it."""
     usage: Usage | None = None
     """Known at the end, where a worker saw to it."""
+    passed: tuple[Passed, ...] = ()
+    """Calls that nobody was asked about."""
 
     @property
     def over(self) -> bool:
@@ -184,6 +197,16 @@ def note_writing(run: Run, writing: Writing, now: datetime) -> Step:
     noted = replace(run, writing=writing)
     words = f"{'has written' if writing.done else 'is writing'} {writing.characters:,} characters"
     return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent=writing.agent, words=words),))
+
+
+def note_passed(run: Run, tool: str, why: str) -> Run:
+    """The run with one more call that a policy let pass; each of them is an event too."""
+    kind = (tool[:60], why[:200])
+    times = {(one.tool, one.why): one.times for one in run.passed}
+    if kind not in times and len(times) >= KEPT_PASSED:
+        kind = ("", "")
+    times[kind] = times.get(kind, 0) + 1
+    return replace(run, passed=tuple(Passed(*one, count) for one, count in times.items()))
 
 
 def end(

@@ -19,12 +19,17 @@ async def live(store: Store, lease: Lease) -> Seen[Run]:
     return seen
 
 
-async def fenced(store: Store, change: Change) -> bool:
-    """Whether the change was stored; False if somebody was faster. LeaseLost if another worker has the run."""
+async def committed(store: Store, change: Change) -> Committed:
+    """What became of the change. LeaseLost if another worker has the run."""
     answer = await store.commit(change)
     if answer is Committed.FENCED and change.lease is not None:
         raise LeaseLost(f"Another worker advances run {change.lease.run}.")
-    return answer is Committed.DONE
+    return answer
+
+
+async def fenced(store: Store, change: Change) -> bool:
+    """Whether the change was stored; False if somebody was faster. LeaseLost if another worker has the run."""
+    return await committed(store, change) is Committed.DONE
 
 
 def too_many_tries() -> StoreUnavailable:

@@ -7,10 +7,10 @@ from datetime import datetime
 from bot.core import requests, runs
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest, RequestId
-from bot.core.ports import Change, Lease, Put, Store
+from bot.core.ports import Change, Committed, Lease, Put, Store
 from bot.core.requests import Request
 from bot.core.runs import Run
-from bot.flows.committing import TRIES, fenced, live, too_many_tries
+from bot.flows.committing import TRIES, committed, fenced, live, too_many_tries
 
 
 async def begin(store: Store, lease: Lease) -> Run:
@@ -52,30 +52,34 @@ async def judged(
     team_says: str,
     once: AttemptId,
 ) -> None:
-    """Record, once, that a policy let a call pass, or refused it, without asking people.
+    """Record, once, that a policy let a call pass, or refused it, without asking people; a run counts what passed.
 
     `arguments` are as people may see them, `digest` is that of the true ones; `clause` is the rule of the workspace's
     policy that counted, `team_says` what the team's own code wanted. LeaseLost if the run is no longer ours.
     """
-    seen = await live(store, lease)
-    event = Event(
-        EventType.CALL_PASSED if passed else EventType.CALL_REFUSED,
-        seen.now,
-        run=lease.run,
-        workspace=seen.value.workspace,
-        data={
-            "agent": agent,
-            "tool": tool,
-            "arguments": arguments,
-            "digest": digest,
-            "why": why,
-            "clause": clause,
-            "team_says": team_says,
-            "team": seen.value.team,
-            "channel": seen.value.channel,
-        },
-    )
-    await fenced(store, Change(events=(event,), lease=lease, once=once))
+    for _ in range(TRIES):
+        seen = await live(store, lease)
+        event = Event(
+            EventType.CALL_PASSED if passed else EventType.CALL_REFUSED,
+            seen.now,
+            run=lease.run,
+            workspace=seen.value.workspace,
+            data={
+                "agent": agent,
+                "tool": tool,
+                "arguments": arguments,
+                "digest": digest,
+                "why": why,
+                "clause": clause,
+                "team_says": team_says,
+                "team": seen.value.team,
+                "channel": seen.value.channel,
+            },
+        )
+        counted = (Put(runs.note_passed(seen.value, tool, why), seen.version),) if passed else ()
+        if await committed(store, Change(runs=counted, events=(event,), lease=lease, once=once)) is not Committed.STALE:
+            return
+    raise too_many_tries()
 
 
 async def answered(store: Store, lease: Lease, request: Request) -> Run:

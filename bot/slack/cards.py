@@ -17,12 +17,12 @@ from bot.core.policy import say_duration
 from bot.core.requests import Decision, Kind, Question, Request, Verb
 from bot.core.runs import Run
 from bot.core.settling import approved_by_timeout
-from bot.slack import choosing, meanwhile, wording
+from bot.slack import choosing, meanwhile, tally, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.content import TITLE, complete, on_card
 from bot.slack.menu import menu
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible, when
+from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible, when
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
@@ -34,9 +34,6 @@ VIEW_FULL: Final = "view_full"
 
 _FINAL: Final = Room(6000, 7500, 150)
 _TASK: Final = Room(2500, 5500, 40)
-_FALLBACKS: Final = 3
-_USAGE: Final = 1000
-"""Bytes that what a run took may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ def card(request: Request, *, run: Run, run_link: str | None, away: Iterable[Abs
     if may_break_glass(request) and Verb.APPROVE in question.offers:
         own += " · in an emergency the requester alone, with a reason that you all read"
     decides = named(request.rules.reviewers, meanwhile.stand_ins(request, away))
-    blocks.append(context(mrkdwn(f"May decide: {decides}{own}"), *_why_me(request)))
+    blocks.append(context(mrkdwn(f"May decide: {decides}{own}"), *why_me(request)))
     blocks.append({"type": "actions", "block_id": "decide", "elements": [*_buttons(request), menu(request)]})
     wants = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
     return Drawing(f"{wants} (for <@{request.requester}>)", blocks)
@@ -131,16 +128,17 @@ def progress_note(run: Run) -> Drawing:
     return Drawing(f"{escape(one_line(run.team, 40))} is at work: {escape(newest)}", blocks)
 
 
-def waiting_note(request: Request, card_link: str | None) -> Drawing:
-    """In the run's thread: it waits for people, and where."""
-    title = one_line(request.question.title, TITLE)
+def waiting_note(request: Request, card_link: str | None, more: int = 0) -> Drawing:
+    """In the run's thread: it waits for people, and where; with so many `more` on the same card."""
+    title = one_line(request.question.title, TITLE) + (f" and {more} more" if more else "")
+    what = f"{more + 1} decisions" if more else "a decision"
     where = f"<#{request.rules.approvals_channel}>"
     at = f": {link(card_link, 'open the card')}" if card_link else ""
     blocks = [
-        words(f":hourglass_flowing_sand: Waiting for a decision in {where}{at}"),
-        context(plain(title, TITLE), mrkdwn(expiry(request))),
+        words(f":hourglass_flowing_sand: Waiting for {what} in {where}{at}"),
+        context(plain(title, TITLE + 20), mrkdwn(expiry(request))),
     ]
-    return Drawing(f"Waiting for a decision in {where}: {escape(title)}", blocks)
+    return Drawing(f"Waiting for {what} in {where}: {escape(title)}", blocks)
 
 
 def decided_note(request: Request) -> Drawing:
@@ -168,8 +166,7 @@ def outcome_note(run: Run) -> Drawing:
         )
     if end:
         blocks.append(data([end]))
-    if run.usage is not None:
-        blocks.append(_usage(run.usage))
+    blocks += tally.of(run)
     return Drawing(f"{STATES[run.status]}{by}: {escape(one_line(run.result, 200))} (<@{run.requester}>)", blocks)
 
 
@@ -223,20 +220,6 @@ def asks(question: Question, team: str, title: str) -> tuple[str, str]:
     return one_line(question.agent, 40), f" wants to run {tool}" + ("" if known else f": {title}")
 
 
-def _usage(usage: runs.Usage) -> Block:
-    cached = f", {usage.cached:,} from the cache" if usage.cached else ""
-    calls = f"{usage.calls:,} model call{'' if usage.calls == 1 else 's'}{cached}"
-    lines = [f"Tokens: {usage.prompt_tokens:,} in, {usage.completion_tokens:,} out · {calls}"]
-    if usage.models:
-        lines.append("Answered by " + ", ".join(f"{name} ({times:,}×)" for name, times in usage.models))
-    lines += [f"{times:,}× {why}, so another model was asked" for why, times in usage.fallbacks[:_FALLBACKS]]
-    if (more := len(usage.fallbacks) - _FALLBACKS) > 0:
-        lines.append(f"and {more:,} other reasons; see the worker's log")
-    while size_of(block := context(*(plain(line, 130) for line in lines))) > _USAGE:
-        lines.pop()
-    return block
-
-
 def _buttons(request: Request) -> list[Block]:
     value, question = Handle(request.id, request.digest).write(), request.question
     buttons: list[Block] = []
@@ -255,7 +238,7 @@ def _buttons(request: Request) -> list[Block]:
     return buttons
 
 
-def _why_me(request: Request) -> list[Block]:
+def why_me(request: Request) -> list[Block]:
     """The rule of the workspace's policy by which these people are asked."""
     rules = request.rules
     if not rules.clause:

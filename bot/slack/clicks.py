@@ -10,9 +10,9 @@ from slack_bolt.async_app import AsyncAck
 from bot import attending, flows
 from bot.core import deciding
 from bot.core.deciding import Attempt
-from bot.core.errors import NotFound
+from bot.core.errors import NotFound, Refused
 from bot.core.high_risk import is_asked
-from bot.core.ids import AttemptId, ChannelId, short_name
+from bot.core.ids import AttemptId, ChannelId, Digest, short_name
 from bot.core.ports import Seen
 from bot.core.refusals import Refusal
 from bot.core.requests import Request, Status, Verb
@@ -28,6 +28,7 @@ from bot.slack.text import when
 _OPENS: Final = {cards.REVIEW: Verb.APPROVE, cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
 _WINDOWS: Final = {Verb.APPROVE: modals.review, Verb.REJECT: modals.reject, Verb.RESPOND: modals.respond}
 _MORE: Final = {menu.PERMIT: standing.permit, menu.BREAK_GLASS: standing.break_glass}
+_IN_MENU: Final = {*_MORE, menu.EDIT, menu.RESPOND, menu.VIEW_FULL}
 _ASKED_IN_THE_WINDOW: Final = (None, Refusal.NO_WORDS, Refusal.NO_REASON, Refusal.NOT_OPENED)
 _LEAST: Final = Wish(Scope.CALL, Span.RUN)
 """Where not even this can be allowed in advance, nothing can."""
@@ -109,9 +110,16 @@ async def _more(desk: Desk, body: dict[str, Any], chosen: str, name: AttemptId) 
     if (meant := meanwhile.Chosen.read(chosen)) is not None:
         return await _attend(desk, body, meant, name)
     found = menu.chosen(chosen)
-    if found is None or found[0] not in _MORE:
+    if found is None or found[0] not in _IN_MENU:
         return Said(_UNKNOWN_BUTTON, False)
-    do, handle = found[0], Handle(found[1], found[2])
+    do, request, digest = found
+    handle = Handle(request, digest or (await _known(desk, Handle(request, Digest("")))).value.digest)
+    if do == menu.VIEW_FULL:
+        return await open_modal(desk.client, body, modals.full((await _known(desk, handle)).value))
+    if do == menu.EDIT:
+        return await changing.on_edit(desk, body, handle, name)
+    if do == menu.RESPOND:
+        return await _open(desk, body, handle, name, Verb.RESPOND)
     alone, wish = do == menu.BREAK_GLASS, _LEAST if do == menu.PERMIT else None
     return await _open(desk, body, handle, name, Verb.APPROVE, _MORE[do], break_glass=alone, wish=wish)
 
@@ -181,18 +189,30 @@ async def _attempt(
 
 
 async def _attend(desk: Desk, body: dict[str, Any], chosen: meanwhile.Chosen, name: AttemptId) -> Said:
-    """What was chosen in the card's menu that decides nothing."""
-    seen = await flows.admitted(desk.store, chosen.request)
-    if seen is None:
-        raise NotFound(Refusal.UNKNOWN.value)
-    actor = await actor_at(desk, who(body), seen.value.rules.reviewers)
+    """What was chosen in the card's menu that decides nothing, for all that wait there; what one refuses is said if
+    none takes it."""
+    after, refused = [], []
+    for request in chosen.requests:
+        seen = await flows.admitted(desk.store, request)
+        if seen is None:
+            raise NotFound(Refusal.UNKNOWN.value)
+        actor = await actor_at(desk, who(body), seen.value.rules.reviewers)
+        attempt = AttemptId(short_name(name, request, length=20)) if len(chosen.requests) > 1 else name
+        try:
+            if chosen.snooze is None:
+                after.append(await attending.look(desk.store, request, actor, attempt))
+            else:
+                after.append(await attending.snooze(desk.store, request, actor, chosen.snooze, attempt))
+        except Refused as why:
+            refused.append(why)
+    if not after:
+        raise refused[0]
     if chosen.snooze is None:
-        await attending.look(desk.store, chosen.request, actor, name)
         return Said("The card says that you are looking at it. It keeps nobody from deciding.")
-    after = await attending.snooze(desk.store, chosen.request, actor, chosen.snooze, name)
-    if after.snoozed_until is None:
+    until = max((one.snoozed_until for one in after if one.snoozed_until is not None), default=None)
+    if until is None:
         return Said("This request has no reminders that could be put off; nothing was changed.", False)
-    return Said(f"Nobody is reminded of it before {when(after.snoozed_until)}. {meanwhile.STAYS}")
+    return Said(f"Nobody is reminded of it before {when(until)}. {meanwhile.STAYS}")
 
 
 async def _known(desk: Desk, handle: Handle | None) -> Seen[Request]:

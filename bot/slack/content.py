@@ -19,6 +19,8 @@ from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_o
 TITLE: Final = 120
 """Characters of a title in a first line; a longer one is in the content too."""
 _CARD: Final = Room(2500, 5000, 60)
+_ROW: Final = Room(260, 320, 6)
+"""Of a card with several requests."""
 _SETTLED_CALL: Final = Room(1200, 2200, 24)
 """Beside what was changed and why."""
 _NOTE: Final = Room(200, 350, 1)
@@ -105,6 +107,16 @@ def on_card(question: Question, view_full: Block, *, pending: bool) -> list[Bloc
         )
         blocks += [{**gap, "accessory": view_full}, data([end])]
     return blocks + (_since(it, view_full) if pending else [])
+
+
+def in_row(question: Question) -> tuple[list[Block], bool]:
+    """Notes and content or their beginning and end, for a row of a card with several, and whether that is all of it
+    and needs no warning: else it is reviewed in the full view."""
+    it = seen(question)
+    beginning, hidden, end = shorten("\n".join([*(f"⚠️ {note}" for note in it.notes), it.text]), _ROW)
+    if not hidden:
+        return [data([beginning or "(empty)"])], not it.odd
+    return [data([f"{beginning}\n⟦{hidden:,} characters in between are not shown here⟧\n{end}"])], False
 
 
 def in_full(question: Question) -> tuple[list[Block], bool]:

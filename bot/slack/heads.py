@@ -11,8 +11,9 @@ from bot.core.errors import StoreUnavailable
 from bot.core.ids import ChannelId
 from bot.core.ports import Store
 from bot.slack.blocks import words
+from bot.slack.calling import CannotPost
 from bot.slack.cards import Drawing
-from bot.slack.poster import CannotPost, Place, Poster
+from bot.slack.poster import Place, Poster
 
 LOOK_EVERY: Final = timedelta(minutes=1)
 SOON: Final = timedelta(seconds=1)

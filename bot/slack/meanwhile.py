@@ -7,7 +7,7 @@ from bot.core import schedule
 from bot.core.absence import Absence
 from bot.core.escalation import Escalation
 from bot.core.ids import RequestId
-from bot.core.requests import Looking, Request
+from bot.core.requests import Request
 from bot.core.schedule import Snooze
 from bot.slack.blocks import Block, context, mrkdwn, plain
 from bot.slack.outcomes import named
@@ -23,30 +23,33 @@ _LOOKING: Final = 3
 
 
 class Chosen(NamedTuple):
-    """What an option of the menu carries: its own request (R1); `snooze` is None for "I'm looking"."""
+    """What an option of the menu carries: its own request, or all that wait on its card (R1); `snooze` is None for
+    "I'm looking"."""
 
-    request: RequestId
+    requests: tuple[RequestId, ...]
     snooze: Snooze | None = None
 
     def write(self) -> str:
-        return f"{self.snooze or _LOOK} {self.request}"
+        return " ".join([self.snooze or _LOOK, *self.requests])
 
     @classmethod
     def read(cls, value: str) -> "Chosen | None":
         """None if it is nothing that we wrote."""
-        what, _, request = value.partition(" ")
-        if not request or len(value) > 150 or what not in (_LOOK, *Snooze):
+        what, *requests = value.split(" ")
+        if not all([requests, *requests]) or len(value) > 150 or what not in (_LOOK, *Snooze):
             return None
-        return cls(RequestId(request), None if what == _LOOK else Snooze(what))
+        return cls(tuple(map(RequestId, requests)), None if what == _LOOK else Snooze(what))
 
 
-def options(request: Request) -> list[Block]:
-    """For the card's menu: I'm looking; where there are reminders, put them off. Three at most."""
-    offered = [{"text": plain("I'm looking"), "value": Chosen(request.id).write()}]
+def options(request: Request, *others: Request) -> list[Block]:
+    """For the card's menu: I'm looking; where there are reminders, put them off. Three at most. `others` wait on the
+    same card, by the same rules."""
+    ids = tuple(one.id for one in (request, *others))
+    offered = [{"text": plain("I'm looking"), "value": Chosen(ids).write()}]
     if request.rules.remind_after:
         zone = request.rules.quiet.zone.replace("_", " ")
         for label, snooze in (("Snooze 1 h", Snooze.HOUR), (f"Snooze until tomorrow 9:00 ({zone})", Snooze.MORNING)):
-            offered.append({"text": plain(label), "value": Chosen(request.id, snooze).write()})
+            offered.append({"text": plain(label), "value": Chosen(ids, snooze).write()})
     return offered
 
 
@@ -65,7 +68,7 @@ def lines(request: Request) -> list[Block]:
     if coming := _coming(request):
         said.append(coming)
     if request.looking:
-        said.append(f":eyes: {_lookers(request.looking)}")
+        said.append(lookers(request))
     return [context(mrkdwn(line)) for line in said]
 
 
@@ -92,8 +95,10 @@ def _where(request: Request, step: Escalation) -> str:
     return f" in <#{step.channel}>" if elsewhere else ""
 
 
-def _lookers(looking: tuple[Looking, ...]) -> str:
+def lookers(request: Request) -> str:
+    """Who looks at it."""
+    looking = request.looking
     names = ", ".join(f"<@{one.user}> (since {when(one.since)})" for one in looking[:_LOOKING])
     more = f" and {len(looking) - _LOOKING} more" if len(looking) > _LOOKING else ""
     many = len(looking) > 1
-    return f"{names}{more} {'are' if many else 'is'} looking at it; others may decide all the same."
+    return f":eyes: {names}{more} {'are' if many else 'is'} looking at it; others may decide all the same."

@@ -12,6 +12,11 @@ from bot.slack.blocks import Block, plain
 MORE: Final = "more"
 PERMIT: Final = "permit"
 BREAK_GLASS: Final = "break_glass"
+EDIT: Final = "edit"
+RESPOND: Final = "respond"
+VIEW_FULL: Final = "view_full"
+"""These three are buttons on a card of one request, and in the menu of a row."""
+_OF_A_ROW: Final = frozenset({PERMIT, BREAK_GLASS, EDIT, RESPOND, VIEW_FULL})
 
 
 def menu(request: Request) -> Block:
@@ -27,7 +32,15 @@ def menu(request: Request) -> Block:
     return {"type": "overflow", "action_id": MORE, "options": [*deciding, *meanwhile.options(request)]}
 
 
-def chosen(value: str) -> tuple[str, RequestId, Digest] | None:
-    """What decides that was chosen, and of which request as it was shown; None if it is nothing that we wrote."""
+def option(do: str, request: RequestId) -> str:
+    """What an option of a row's menu carries. No digest, for which a burst's card has no room: each opens a window
+    that shows what it is about and binds that, and the id is made of the digest already."""
+    return f"{do} {request}"
+
+
+def chosen(value: str) -> tuple[str, RequestId, Digest | None] | None:
+    """What was chosen, and of which request as it was shown; None if it is nothing that we wrote."""
     parts = value.split(" ")
+    if len(parts) == 2 and parts[0] in _OF_A_ROW:
+        return parts[0], RequestId(parts[1]), None
     return (parts[0], RequestId(parts[1]), Digest(parts[2])) if len(parts) == 3 else None

@@ -4,102 +4,131 @@ All of them are messages of the request, and are settled with it (R6): cards los
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from bot.core import schedule
 from bot.core.absence import Absence
 from bot.core.events import Event, EventType
+from bot.core.ids import ChannelId, UserId
 from bot.core.people import Reviewers
 from bot.core.ports import Change, Message, Store
 from bot.core.requests import Raised, Request, Status
 from bot.slack import content
 from bot.slack.blocks import context, link, mrkdwn, plain, words
+from bot.slack.calling import CannotPost
 from bot.slack.cards import Drawing, expiry
 from bot.slack.content import TITLE
 from bot.slack.meanwhile import stand_ins
 from bot.slack.outcomes import named, sentence
-from bot.slack.poster import CannotPost, Place, Poster
+from bot.slack.poster import Place, Poster
+from bot.slack.rows import how_they_stand, tools
+from bot.slack.seating import Sheet
 from bot.slack.text import escape, one_line
 
 _log = logging.getLogger(__name__)
 
 
-async def nudge(
-    poster: Poster, store: Store, request: Request, card: Message, drawing: Drawing, away: Sequence[Absence]
-) -> None:
-    """Post what is new of the reminders and the escalation, and bring what stands up to date."""
-    shown = {request.rules.approvals_channel}
-    for raised in request.raised:
-        channel = schedule.place_of(request, raised)
-        has_card = channel not in shown and await _raised_card(poster, store, request, raised, drawing)
-        if not has_card or request.status is not Status.PENDING:  # the reply may stand since Slack refused the card
-            await _reply(
-                poster,
-                request,
-                card,
-                f"raised/{request.id}/{raised.number}",
-                raised_note(request, raised, poster.link(card)),
-            )
+Draw = Callable[[Sequence[Request]], Drawing]
+"""Draws the card of one request, or of the rows of a burst."""
+
+
+async def nudge(poster: Poster, store: Store, sheet: Sheet, card: Message, draw: Draw, away: Sequence[Absence]) -> None:
+    """Post what is new of the reminders and the escalation, and bring what stands up to date. Once for all rows of a
+    card: they were asked within seconds, and people are told once."""
+    rows = sheet.rows
+    shown = {rows[0].rules.approvals_channel}
+    for number in sorted({raised.number for row in rows for raised in row.raised}):
+        there = [row for row in rows if any(raised.number == number for raised in row.raised)]
+        raised = next(raised for raised in there[0].raised if raised.number == number)
+        channel = schedule.place_of(there[0], raised)
+        has_card = channel not in shown and await _raised_card(poster, store, sheet, there, raised, draw(there))
+        if not has_card or not sheet.pending:  # the reply may stand since Slack refused the card
+            note = raised_note(there, raised, poster.link(card))
+            await _reply(poster, sheet, card, f"raised/{rows[0].id}/{number}", note)
         shown.add(channel)
-    pending = request.status is Status.PENDING
-    for number in range(1, request.reminded + 1):
-        if not pending or number == request.reminded:
-            note = reminder_note(request, poster.link(card), away)
-            await _reply(poster, request, card, f"reminder/{request.id}/{number}", note)
+    reminded = max(row.reminded for row in rows)
+    for number in range(1, reminded + 1):
+        if not sheet.pending or number == reminded:
+            note = reminder_note(rows, poster.link(card), away)
+            await _reply(poster, sheet, card, f"reminder/{rows[0].id}/{number}", note)
 
 
-def reminder_note(request: Request, card_link: str, away: Iterable[Absence] = ()) -> Drawing:
+def reminder_note(rows: Sequence[Request], card_link: str, away: Sequence[Absence] = ()) -> Drawing:
     """In the card's thread: those who may decide and have not voted, or who stands in for them; or how it ended."""
+    waiting = [row for row in rows if row.status is Status.PENDING]
+    users = frozenset(user for row in waiting for user in _asked(row, away))
+    groups = frozenset(group for row in waiting for group in row.rules.reviewers.groups)
+    at = link(card_link, "the card")
+    text = f":bell: {named(Reviewers(users, groups))}: {_this(waiting)} for a decision, see {at}."
+    return _note(rows, text, "Still waiting for a decision")
+
+
+def raised_note(rows: Sequence[Request], raised: Raised, card_link: str) -> Drawing:
+    """In the card's thread: the next people may decide too, told where the card stands; or how it ended."""
+    whom = named(rows[0].rules.escalation[raised.number].reviewers)
+    at, on = link(card_link, "the card"), "this" if len(rows) == 1 else "these"
+    text = f":arrow_up: {whom}: nobody has decided on {on} yet, and you may now too, see {at}."
+    return _note(rows, text, "Goes to the next people, because nobody has decided")
+
+
+def _asked(request: Request, away: Sequence[Absence]) -> frozenset[UserId]:
     voted = {vote.seat or vote.user for vote in request.votes}
     gone = {a.user: a.stand_in for a in stand_ins(request, away)}
-    users = frozenset(gone.get(user, user) for user in request.rules.reviewers.users - voted)
-    whom = named(Reviewers(users, request.rules.reviewers.groups))
-    at = link(card_link, "the card")
-    return _note(request, f":bell: {whom}: this still waits for a decision, see {at}.", "Still waiting for a decision")
+    return frozenset(gone.get(user, user) for user in request.rules.reviewers.users - voted)
 
 
-def raised_note(request: Request, raised: Raised, card_link: str) -> Drawing:
-    """In the card's thread: the next people may decide too, told where the card stands; or how it ended."""
-    whom = named(request.rules.escalation[raised.number].reviewers)
-    at = link(card_link, "the card")
-    text = f":arrow_up: {whom}: nobody has decided on this yet, and you may now too, see {at}."
-    return _note(request, text, "Goes to the next people, because nobody has decided")
+def _this(waiting: Sequence[Request]) -> str:
+    return "this still waits" if len(waiting) == 1 else f"these {len(waiting)} still wait"
 
 
-def _note(request: Request, text: str, said: str) -> Drawing:
-    title = one_line(request.question.title, TITLE)
-    if request.decision is not None:
-        over = sentence(request, request.decision)
+def _note(rows: Sequence[Request], text: str, said: str) -> Drawing:
+    title = one_line(rows[0].question.title if len(rows) == 1 else tools(rows), TITLE)
+    waiting = next((row for row in rows if row.decision is None), None)
+    if waiting is None:
+        decision = rows[0].decision
+        over = sentence(rows[0], decision) if len(rows) == 1 and decision is not None else how_they_stand(rows)
         return Drawing(over, [words(over), context(plain(title, TITLE))])
-    return Drawing(f"{said}: {escape(title)}", [words(text), context(plain(title, TITLE), mrkdwn(expiry(request)))])
+    return Drawing(f"{said}: {escape(title)}", [words(text), context(plain(title, TITLE), mrkdwn(expiry(waiting)))])
 
 
-async def _reply(poster: Poster, request: Request, card: Message, name: str, note: Drawing) -> None:
+async def _reply(poster: Poster, sheet: Sheet, card: Message, name: str, note: Drawing) -> None:
     thread = Place(card.channel, card.thread or card.ts)
-    await poster.show(name, thread, note, request=request.id, post=request.status is Status.PENDING)
+    await poster.show(name, thread, note, request=sheet.rows[0].id, post=sheet.pending)
 
 
-async def _raised_card(poster: Poster, store: Store, request: Request, raised: Raised, drawing: Drawing) -> bool:
-    """Whether the request has a card of its own where it went; if Slack will not take one, that is on record (R21)."""
-    name, channel = f"card/{request.id}/{raised.number}", schedule.place_of(request, raised)
-    pending = request.status is Status.PENDING
+async def _raised_card(
+    poster: Poster, store: Store, sheet: Sheet, rows: Sequence[Request], raised: Raised, drawing: Drawing
+) -> bool:
+    """Whether the requests have a card where they went; if Slack will not take one, that is on record (R21)."""
+    first, channel = rows[0], schedule.place_of(rows[0], raised)
     try:
-        card = await poster.show(name, Place(channel), drawing, request=request.id, post=pending)
+        card = await poster.show(
+            f"{sheet.name}/{raised.number}", Place(channel), drawing, request=first.id, post=sheet.pending
+        )
     except CannotPost as refused:
-        if await store.message(f"raised/{request.id}/{raised.number}") is None:
-            _log.error("Request %s cannot be shown in %s: %s", request.id, channel, refused)
-            event = Event(
-                EventType.CARD_NOT_POSTED,
-                await store.now(),
-                run=request.run,
-                request=request.id,
-                workspace=request.workspace,
-                data={"problem": str(refused), "channel": channel},
-            )
-            await store.commit(Change(events=(event,)))
+        if await store.message(f"raised/{sheet.rows[0].id}/{raised.number}") is None:
+            for request in rows:
+                await record_unposted(store, request, str(refused), channel)
         return False
-    if card is not None and pending and content.needs_file(request):
-        filename, whole = content.file_of(request)
-        place = Place(card.channel, card.ts)
-        await poster.attach(f"file/{request.id}/{raised.number}", place, filename, whole, "Everything that is asked")
+    for request in rows:
+        if card is not None and request.status is Status.PENDING and content.needs_file(request):
+            filename, whole = content.file_of(request)
+            place = Place(card.channel, card.ts)
+            await poster.attach(
+                f"file/{request.id}/{raised.number}", place, filename, whole, "Everything that is asked"
+            )
     return True
+
+
+async def record_unposted(store: Store, request: Request, problem: str, channel: ChannelId) -> None:
+    """Put on record that a request's card cannot stand in this channel, and Slack's word for why."""
+    _log.error("Request %s cannot be shown in %s: %s", request.id, channel, problem)
+    event = Event(
+        EventType.CARD_NOT_POSTED,
+        await store.now(),
+        run=request.run,
+        request=request.id,
+        workspace=request.workspace,
+        data={"problem": problem, "channel": channel},
+    )
+    await store.commit(Change(events=(event,)))

@@ -37,7 +37,7 @@ def details(request: Request, decision: Decision) -> list[Block]:
     return (
         chosen
         + changes
-        + _standing(request, decision)
+        + standing_of(request, decision)
         + _part(visible(decision.words).strip(), WORDS, "the agents have them all")
     )
 
@@ -52,7 +52,8 @@ def allows(scope: Scope, kind: Kind, tool: str) -> str:
     return f"{name} with the same arguments" if scope is Scope.ARGUMENTS else f"{name} with any arguments"
 
 
-def _standing(request: Request, decision: Decision) -> list[Block]:
+def standing_of(request: Request, decision: Decision) -> list[Block]:
+    """What is not asked again, if that was decided too."""
     standing, call = decision.standing, request.question.call
     if standing is None or call is None:
         return []

@@ -7,9 +7,7 @@ copy is deleted. Slack's limits: chat.postMessage about one a second per channel
 
 import asyncio
 import logging
-import math
 from collections import defaultdict
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -19,30 +17,16 @@ from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import metrics
-from bot.core.errors import CountersignError
 from bot.core.ids import ChannelId, RequestId, WorkspaceId, digest_of
 from bot.core.ports import Change, Committed, Message, Put, Seen, Store
 from bot.metrics import Repair
+from bot.slack.calling import CannotPost, call, code, pause_after, still_good
 from bot.slack.cards import Drawing
 
 EVENT_TYPE: Final = "countersign"
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
-_TRANSIENT: Final = frozenset(
-    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "rate_limited"}
-)
-good_until: Final[ContextVar[float]] = ContextVar("good_until")
-"""Until when what is drawn in this task may be taken for what the store holds, by the loop's clock; unset: for ever."""
 _GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
-_LONGEST_PAUSE: Final = 30.0
 _log = logging.getLogger(__name__)
-
-
-class CannotPost(CountersignError):
-    """Slack will not take this message here, however often it is tried; the text is Slack's code."""
-
-
-class Outdated(CountersignError):
-    """What was to be drawn was read too long ago to be drawn over what stands there now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +71,10 @@ class Poster:
         unclear = looked = False
         while True:
             seen = await self._store.message(name)
-            if seen is None:
+            if seen is None or not (seen.value.ts or seen.value.posting_since):
                 if not post:
                     return None
-                seen, found = await self._intend(name, place, request, claim), None
+                seen, found = await self._intend(name, place, request, claim, seen), None
                 if seen is None:
                     continue
             elif seen.value.ts:
@@ -102,7 +86,7 @@ class Poster:
             if found is None and not post:
                 return None
             if found is None:
-                _still_good(name)
+                still_good(name)
             ts = found if found is not None else await self._post(seen.value, drawing)
             if ts is None:
                 unclear = True
@@ -124,7 +108,7 @@ class Poster:
             return
         fresh = False
         if seen is None:
-            seen = await self._intend(name, place, None, "")
+            seen = await self._intend(name, place, None)
             fresh = seen is not None
             seen = seen or await self._store.message(name)
             assert seen is not None, "a message that exists already can be read"
@@ -134,18 +118,28 @@ class Poster:
                 break
         await self._store.commit(Change(messages=(Put(replace(seen.value, ts=filename), seen.version),)))
 
-    async def _intend(self, name: str, place: Place, request: RequestId | None, claim: str) -> Seen[Message] | None:
+    async def _intend(
+        self,
+        name: str,
+        place: Place,
+        request: RequestId | None,
+        claim: str = "",
+        planned: Seen[Message] | None = None,
+    ) -> Seen[Message] | None:
         """The message before its post; None if another process has the same intent, and may have posted already."""
-        now = await self._store.now()
+        now, version = await self._store.now(), planned.version if planned else 0
         message = Message(name, self._workspace, place.channel, "", place.thread, "", request, now, vouches=claim)
-        if await self._store.commit(Change(messages=(Put(message, 0),))) is Committed.DONE:
-            return Seen(message, 1, now)
+        if planned is not None:
+            message = replace(message, rows=planned.value.rows, vouches=planned.value.vouches)
+        if await self._store.commit(Change(messages=(Put(message, version),))) is Committed.DONE:
+            return Seen(message, version + 1, now)
         return None
 
     async def _post(self, message: Message, drawing: Drawing) -> tuple[str, str] | None:
         """Channel and timestamp of the new message; None if it is unclear whether there is one."""
         async with self._turn[message.channel]:
-            answer = await self._call(
+            answer = await call(
+                self._client,
                 "chat.postMessage",
                 {
                     "channel": message.channel,
@@ -165,7 +159,7 @@ class Poster:
             return message
         content = {"channel": message.channel, "ts": message.ts, "text": drawing.text, "blocks": drawing.blocks}
         try:
-            while await self._call("chat.update", content) is None:
+            while await call(self._client, "chat.update", content) is None:
                 pass
         except CannotPost as wrong:
             if str(wrong) not in _GONE:
@@ -196,7 +190,7 @@ class Poster:
         found.sort(key=lambda m: (m["ts"] != message.ts, float(m["ts"])))
         for copy in found[1:]:
             _log.warning("Deleting a second copy of %s.", message.name)
-            await self._call("chat.delete", {"channel": message.channel, "ts": copy["ts"]})
+            await call(self._client, "chat.delete", {"channel": message.channel, "ts": copy["ts"]})
         return (message.channel, found[0]["ts"]) if found else None
 
     async def _since(self, message: Message) -> list[dict[str, Any]]:
@@ -212,7 +206,7 @@ class Poster:
             method, asked["ts"] = "conversations.replies", message.thread
         messages: list[dict[str, Any]] = []
         while True:
-            answer = await self._call(method, asked)
+            answer = await call(self._client, method, asked)
             if answer is None:
                 continue
             messages += answer["messages"]
@@ -226,7 +220,7 @@ class Poster:
         seen = await self._store.message(name)
         if seen is not None and seen.value.ts and seen.value.ts != mine.ts:
             _log.warning("Deleting our second copy of %s.", name)
-            await self._call("chat.delete", {"channel": mine.channel, "ts": mine.ts})
+            await call(self._client, "chat.delete", {"channel": mine.channel, "ts": mine.ts})
 
     async def _has_file(self, message: Message, filename: str) -> bool:
         return any(f.get("name") == filename for m in await self._since(message) for f in m.get("files") or ())
@@ -240,45 +234,14 @@ class Poster:
                 )
                 return True
             except SlackApiError as refused:
-                pause = _pause_after(refused)
+                pause = pause_after(refused)
                 if pause is None:
-                    raise CannotPost(_code(refused)) from refused
+                    raise CannotPost(code(refused)) from refused
             except (aiohttp.ClientError, TimeoutError, OSError, SlackRequestError) as wrong:
                 _log.warning("Slack did not answer the upload of %s (%r); looking whether it arrived.", filename, wrong)
                 pause = 1.0
             await asyncio.sleep(pause)
             return False
-
-    async def _call(self, method: str, content: dict[str, Any]) -> dict[str, Any] | None:
-        """Slack's answer; None after a failure that leaves open whether it happened. CannotPost if it never will."""
-        pause = 0.5
-        while True:
-            if method == "chat.update":
-                _still_good(method)
-            try:
-                answer = await self._client.api_call(method, json={k: v for k, v in content.items() if v is not None})
-                return dict(answer.data) if isinstance(answer.data, dict) else {}
-            except SlackApiError as refused:
-                asked = _pause_after(refused)
-                if asked is None:
-                    raise CannotPost(_code(refused)) from refused
-                if refused.response.status_code == 429:
-                    _log.info("Slack asks to wait %.0f s before the next %s.", asked, method)
-                    await asyncio.sleep(asked)
-                    continue
-                _log.warning("%s failed (%s); looking whether it happened.", method, _code(refused))
-            except (aiohttp.ClientError, TimeoutError, OSError) as wrong:
-                _log.warning("Slack did not answer %s (%r); looking whether it happened.", method, wrong)
-            await asyncio.sleep(min(pause, _LONGEST_PAUSE))
-            if method not in ("conversations.history", "conversations.replies"):
-                return None
-            pause *= 2
-
-
-def _still_good(what: str) -> None:
-    """Outdated if this process slept, or waited, so long that another one may have drawn something newer."""
-    if asyncio.get_running_loop().time() > good_until.get(math.inf):
-        raise Outdated(f"{what}: what it shows was read too long ago; reading again.")
 
 
 def _name_of(message: dict[str, Any]) -> str | None:
@@ -286,15 +249,3 @@ def _name_of(message: dict[str, Any]) -> str | None:
     if metadata.get("event_type") != EVENT_TYPE:
         return None
     return str((metadata.get("event_payload") or {}).get("name"))
-
-
-def _pause_after(refused: SlackApiError) -> float | None:
-    """Seconds to wait before another try; None if no try will ever do."""
-    if refused.response.status_code == 429:
-        return float(refused.response.headers.get("Retry-After", 1))
-    return 1.0 if refused.response.status_code >= 500 or _code(refused) in _TRANSIENT else None
-
-
-def _code(refused: SlackApiError) -> str:
-    data = refused.response.data
-    return str(data.get("error", "unknown")) if isinstance(data, dict) else f"http_{refused.response.status_code}"

@@ -14,12 +14,14 @@ from bot import flows, metrics
 from bot.core.errors import CountersignError, StoreUnavailable
 from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId, RequestId, RunId
-from bot.core.ports import Change, Message, Store
+from bot.core.ports import Message, Store
 from bot.core.requests import How, Request, Status
 from bot.core.runs import Run
 from bot.metrics import Repair
-from bot.slack import cards, content, nudging, standing
-from bot.slack.poster import CannotPost, Outdated, Place, Poster, good_until
+from bot.slack import cards, content, nudging, rows, seating, standing
+from bot.slack.calling import CannotPost, Outdated, good_until
+from bot.slack.poster import Place, Poster
+from bot.slack.seating import Sheet
 from bot.store.outbox import Outbox
 
 LEASE: Final = timedelta(seconds=6)
@@ -208,10 +210,14 @@ class Scribe:
             pause = min(pause * 2, TRY_AGAIN.total_seconds())
 
     async def _state(self, run: RunId, events: list[Event]) -> tuple[Run | None, list[Request | None]]:
-        """What is drawn from. If it changed meanwhile, another process may have drawn that before we drew the older."""
+        """What is drawn from. If it changed meanwhile, another process may have drawn that before we drew the older.
+
+        All that is open: the other rows of a card are drawn with the one that an event is about.
+        """
         seen = await self._store.run(run)
-        asked = await self._store.requests(list(dict.fromkeys(e.request for e in events if e.request is not None)))
-        return seen.value if seen else None, asked
+        still = seen.value.open.values() if seen else ()
+        asked = dict.fromkeys([*(e.request for e in events if e.request is not None), *still])
+        return seen.value if seen else None, await self._store.requests(list(asked))
 
     async def _over(self, run: RunId) -> bool:
         seen = await self._store.run(run)
@@ -226,6 +232,7 @@ class Scribe:
         run = seen.value
         root = await self._root(run)
         changed = dict.fromkeys(e.request for e in events if e.type in _REQUEST_CHANGED and e.request is not None)
+        await seating.seat(self._store, run, changed)
         if run.progress or run.writing:
             await self._note(f"progress/{run.id}", root, cards.progress_note(run))
         for request in changed:
@@ -265,64 +272,53 @@ class Scribe:
         if seen is None:
             return
         request = seen.value
-        card = await self._card(run, root, request, seen.claim)
-        pending = request.status is Status.PENDING
+        sheet = await seating.sheet_of(self._store, request)
+        card = await self._card(run, root, sheet, request, seen.claim)
         if card is not None:
             # Of a settled request only if it stands already, and perhaps nobody has written down where.
-            waiting = cards.waiting_note(request, self._poster.link(card))
-            await self._note(f"waiting/{request.id}", root, waiting, request=request.id, post=pending)
+            first, more = sheet.rows[0], len(sheet.rows) - 1
+            waiting = cards.waiting_note(first, self._poster.link(card), more)
+            await self._note(f"waiting/{first.id}", root, waiting, request=first.id, post=sheet.pending)
         if card is not None and request.decision is not None and request.decision.how is How.BREAK_GLASS:
             thread = Place(card.channel, card.thread or card.ts)
             await self._poster.show(f"glass/{request.id}", thread, standing.break_glass_note(request))
-        if not pending:
+        if request.status is not Status.PENDING:
             await self._note(f"decided/{request.id}", root, cards.decided_note(request), request=request.id)
 
-    async def _card(self, run: Run, root: Message, request: Request, claim: str) -> Message | None:
-        """The request's card; None if it was settled before it had one. A card that cannot be posted goes to the run's
-        own thread instead, and the requester is told (R21). `claim` is what a new card vouches for."""
-        name, pending = f"card/{request.id}", request.status is Status.PENDING
+    async def _card(self, run: Run, root: Message, sheet: Sheet, request: Request, claim: str) -> Message | None:
+        """The card on which the request is; None if it was settled before it had one. A card that cannot be posted goes
+        to the run's own thread instead, and the requester is told (R21). `claim` is what a new card vouches for."""
         absences = await self._store.absences()
         away = [a for a in absences.value.people if a.workspace == request.workspace and absences.now < a.until]
-        drawing = cards.card(request, run=run, run_link=self._poster.link(root), away=away)
+        draw: nudging.Draw = lambda some: rows.card(  # noqa: E731
+            some, run=run, run_link=self._poster.link(root), away=away
+        )
+        drawing = draw(sheet.rows)
         post: Callable[[str, Place], Awaitable[Message | None]] = lambda n, place: self._poster.show(  # noqa: E731
-            n, place, drawing, request=request.id, post=pending, claim=claim
+            n, place, drawing, request=sheet.rows[0].id, post=sheet.pending, claim=claim
         )
         problem = ""
         try:
-            card = await post(name, Place(request.rules.approvals_channel))
+            card = await post(sheet.name, Place(request.rules.approvals_channel))
         except CannotPost as refused:
             card, problem = None, str(refused)
             told = await self._store.message(f"unposted/{request.id}")
             await self._note(f"unposted/{request.id}", root, cards.not_posted_note(request, problem))
             if told is None:
-                await self._record_unposted(request, problem)
+                await nudging.record_unposted(self._store, request, problem, request.rules.approvals_channel)
         # Slack may have refused the card once and take it now: what stands instead is settled with it.
         instead = await self._poster.show(
-            f"{name}/instead",
+            f"{sheet.name}/instead",
             Place(root.channel, root.ts),
             drawing,
-            request=request.id,
-            post=pending and bool(problem),
+            request=sheet.rows[0].id,
+            post=sheet.pending and bool(problem),
         )
         card = card or instead
-        if card is not None and pending and content.needs_file(request):
+        if card is not None and request.status is Status.PENDING and content.needs_file(request):
             filename, whole = content.file_of(request)
             thread = Place(card.channel, card.thread or card.ts)
             await self._poster.attach(f"file/{request.id}", thread, filename, whole, "Everything that is asked")
-        if card is not None and (request.raised or request.reminded):
-            await nudging.nudge(self._poster, self._store, request, card, drawing, away)
+        if card is not None and any(row.raised or row.reminded for row in sheet.rows):
+            await nudging.nudge(self._poster, self._store, sheet, card, draw, away)
         return card
-
-    async def _record_unposted(self, request: Request, problem: str) -> None:
-        _log.error(
-            "The card of request %s cannot be posted in %s: %s", request.id, request.rules.approvals_channel, problem
-        )
-        event = Event(
-            EventType.CARD_NOT_POSTED,
-            await self._store.now(),
-            run=request.run,
-            request=request.id,
-            workspace=request.workspace,
-            data={"problem": problem, "channel": request.rules.approvals_channel},
-        )
-        await self._store.commit(Change(events=(event,)))

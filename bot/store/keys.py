@@ -13,7 +13,7 @@
 | `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
 | `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
-| `{ns}:message:<name>` | string | a Slack message of ours, what it shows | 400 days after it was last drawn | web |
+| `{ns}:message:<name>` | string | a message of ours in Slack, or whose row it is | 400 days after it was drawn | web |
 | `{ns}:ts:<workspace>:<channel>:<ts>` | string | the request that this message belongs to | with its message | web |
 | `{ns}:once:<attempt>` | string | an attempt that was refused and recorded | 1 day | web |
 | `{ns}:noted:<attempt>` | string | likewise, of what a worker recorded | 1 day | worker |

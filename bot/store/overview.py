@@ -83,13 +83,18 @@ class Overview:
         return [run for run in runs if run is not None and not run.over], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
-        """Those of these messages that stand in Slack, by name."""
+        """Those of these messages that stand in Slack, by name; that of a row is the card that it is on."""
+        messages = await self._messages(names)
+        cards = await self._messages(list({message.on for message in messages.values() if message.on}))
+        found = {name: cards.get(message.on, message) for name, message in messages.items()}
+        return {name: message for name, message in found.items() if message.ts}
+
+    async def _messages(self, names: Sequence[str]) -> dict[str, Message]:
         if not names:
             return {}
         async with reaching():
             found = await self._client.mget([self._keys.message(name) for name in names])
-        messages = {name: MESSAGES.read(raw)[0] for name, raw in zip(names, found, strict=True) if raw}
-        return {name: message for name, message in messages.items() if message.ts}
+        return {name: MESSAGES.read(raw)[0] for name, raw in zip(names, found, strict=True) if raw}
 
     async def watch(self, user: UserId, span: timedelta) -> None:
         """This person's Home stays live for `span`."""

@@ -36,6 +36,21 @@ async def test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule(ho
     assert "rule “refunds”. Because." in passed["why"]
 
 
+async def test_a_run_counts_what_passed_and_a_rebuilt_one_counts_it_once(house: House) -> None:
+    """R26: the requester reads one line at the end; R4."""
+    await house.start()
+    await policy(house, "then: pass")
+    till = Till()
+    for _ in range(2):
+        async with life(house) as run:
+            assert await asking(run, till) == ("paid 20", False)
+    seen = await house.store.run(run.run.id)
+    assert seen is not None
+    (passed,) = seen.value.passed
+    assert (passed.tool, passed.times) == ("refund", 1)
+    assert "rule “refunds”" in passed.why
+
+
 @pytest.mark.parametrize("rule", ["if: amount > 10, then: ask", "then: pass"])
 async def test_the_stricter_of_team_and_policy_asks(house: House, rule: str) -> None:
     """The team's own code lets pass and the policy asks, or the other way round."""

@@ -428,6 +428,27 @@ async def hidden_commands(new: New) -> Way:
         assert any("DECISION: CALL REJECTED" in line["text"] for line in run.read)
 
 
+async def burst(new: New) -> Way:
+    """R26: five calls of one turn come on one card, and each row is its own decision."""
+    run = new()
+
+    def rows() -> list[tuple[Message, str]]:
+        return [(m, b["block_id"]) for m in run.asked() for b in m.blocks or [] if b["type"] == "actions"]
+
+    await run.start("pay", f"five times as {run.name}")
+    found = await run.slack.wait_for(lambda _: rows() if len(rows()) == 5 else None, timeout=25)
+    yield
+    *four, (card, last) = found
+    await asyncio.gather(*(run.person.click(card, "Approve", block=row) for card, row in four))
+    await run.person.click(card, "Reject", block=last)
+    await run.person.submit({"Reason": "enough"}, await run.person.wait_modal("Reject"))
+    await run.slack.wait_for(lambda _: not rows(), timeout=25)
+    await run.ends()
+    assert len(run.asked()) < 5  # one, unless this machine needs longer for five calls than a card grows
+    assert len({line["amount"] for line in run.done}) == len(run.done) == 4
+    assert any("DECISION: CALL REJECTED" in line["text"] for line in run.read)
+
+
 WAYS: dict[str, Callable[[New], Way]] = {
     "s01": always,
     "s02": never,
@@ -446,6 +467,7 @@ WAYS: dict[str, Callable[[New], Way]] = {
     "s18": code,
     "s20": critic,
     "r13": hidden_commands,
+    "r26": burst,
 }
 
 

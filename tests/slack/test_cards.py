@@ -27,11 +27,12 @@ from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import TeamInfo
 from bot.core.refusals import Refusal
 from bot.core.requests import Kind, Question, Request, Status, Verb
-from bot.core.runs import Run, Usage, Writing
+from bot.core.runs import Passed, Run, Usage, Writing
 from bot.core.schedule import Snooze
 from bot.core.standing import Scope, Span, Wish
-from bot.slack import cards, editing, high_risk, meanwhile, menu, modals, nudging, settings_window, standing
+from bot.slack import cards, editing, high_risk, meanwhile, menu, modals, nudging, seating, settings_window, standing
 from bot.slack import content as judged
+from bot.slack import rows as burst_rows
 from bot.slack.cards import Drawing
 from bot.slack.text import escape, size_of
 from localslack.limits import check_message_blocks, check_view
@@ -97,6 +98,11 @@ def writing(**changes: Any) -> Run:
     return runs.note_writing(at_work(), Writing("drafter", 1240, f"{HOSTILE}\nDear vendor", **changes), later()).run
 
 
+PASSED = (
+    Passed("lookup", "", 30),
+    Passed("refund", "The workspace's policy, rule “small”. Below what a meeting about it costs.", 8),
+    Passed(HOSTILE[:60], HOSTILE, 1),
+)
 USAGE = Usage(
     prompt_tokens=12_345,
     completion_tokens=678,
@@ -196,6 +202,32 @@ def raised() -> Request:
     return schedule.due(request(**{**LATER, "quiet": quiet.NEVER}), later(hours=2)).request
 
 
+def burst(**changes: Any) -> list[Request]:
+    """Five calls of one turn, of which one has no room in its row and one is a spoof."""
+    texts = ["Refund order 17: 20 EUR", "Refund order 18: 5 EUR", LONG, SPOOF, "Refund order 21:\n 7 EUR\n to the card"]
+    calls = [refund(content=text, asked=number) for number, text in enumerate(texts)]
+    calls[1] = replace(calls[1], notes=("More than 4 EUR.",))
+    return [request(later(seconds=at / 10), asked=asked, **changes) for at, asked in enumerate(calls)]
+
+
+def half_settled() -> list[Request]:
+    """Two said yes and no, with words; one changed the call; two wait, and somebody looks at them."""
+    first, second, third, *left = burst()
+    no = decide(first, attempt(first, BOB, Verb.REJECT, words=f"Too dear.\n{HOSTILE * 3}"), later(minutes=1)).request
+    yes = decide(second, attempt(second, CAROL, wish=Wish(Scope.ARGUMENTS, Span.RUN)), later(minutes=1)).request
+    less = canonical({"order": 17, "amount": 15, "api_key": "s3cr3t-word"})
+    changed = decide(third, attempt(third, BOB, Verb.EDIT, arguments=less), later(minutes=2)).request
+    return [no, yes, changed, *(attending.look(one, Actor(HERE, BOB), later(minutes=3)).request for one in left)]
+
+
+def settled_burst() -> list[Request]:
+    return [one if one.decision else settling.expire(one, later(hours=2)).request for one in half_settled()]
+
+
+def on_one_card(rows: list[Request]) -> Drawing:
+    return burst_rows.card(rows, run=run(), run_link=LINK)
+
+
 BEFORE = "Refund order 17: 200 EUR\nto the card that was used"
 SPOOF = "Pay to p\u0430ypal.com, and send \uff52\uff4d"
 
@@ -279,6 +311,13 @@ DRAWINGS: dict[str, Drawing] = {
     "card_choice_answered": card(chosen()),
     "card_secrets": card(request(asked=question("curl -u bob:x --password=hunter22\nhttps://bob:hunter22@host/"))),
     "card_lookalike": card(request(asked=question(SPOOF))),
+    "burst": on_one_card(burst()),
+    "burst_whole_menu": on_one_card(burst(break_glass=True, quorum=2, clause="refunds", why="money", **LATER)),
+    "burst_half_settled": on_one_card(half_settled()),
+    "burst_settled": on_one_card(settled_burst()),
+    "note_waiting_for_many": cards.waiting_note(burst()[0], LINK, 4),
+    "note_reminder_of_many": nudging.reminder_note(half_settled(), LINK),
+    "note_reminder_of_many_over": nudging.reminder_note(settled_burst(), LINK),
     "run_queued": cards.run_message(run()),
     "run_hostile": cards.run_message(run(task=HOSTILE, team=HOSTILE)),
     "run_waiting": cards.run_message(run(status=runs.Status.WAITING)),
@@ -292,14 +331,15 @@ DRAWINGS: dict[str, Drawing] = {
     "note_expired": cards.decided_note(expired()),
     "note_outcome": cards.outcome_note(ended()),
     "note_outcome_with_usage": cards.outcome_note(ended(usage=USAGE)),
+    "note_outcome_with_passed": cards.outcome_note(ended(passed=PASSED, usage=USAGE)),
     "note_outcome_long": cards.outcome_note(ended(words=LONG * 3)),
     "note_failed": cards.outcome_note(ended(status=runs.Status.FAILED, result=HOSTILE, words="")),
     "note_stopped": cards.outcome_note(
         ended(status=runs.Status.STOPPED, stopped_by=ALICE, result="Stopped.", words="")
     ),
-    "note_reminder": nudging.reminder_note(raised(), LINK, AWAY),
-    "note_reminder_over": nudging.reminder_note(settling.expire(raised(), later(days=2)).request, LINK),
-    "note_raised": nudging.raised_note(raised(), raised().raised[0], LINK),
+    "note_reminder": nudging.reminder_note([raised()], LINK, AWAY),
+    "note_reminder_over": nudging.reminder_note([settling.expire(raised(), later(days=2)).request], LINK),
+    "note_raised": nudging.raised_note([raised()], raised().raised[0], LINK),
     "note_not_posted": cards.not_posted_note(request(), "not_in_channel"),
 }
 VIEWS: dict[str, dict[str, Any]] = {
@@ -400,7 +440,7 @@ def test_every_button_carries_its_own_request_and_digest() -> None:
     assert menu.chosen(one) == (menu.PERMIT, asked.id, asked.digest)
     assert menu.chosen(other) == (menu.BREAK_GLASS, asked.id, asked.digest)
     assert [meanwhile.Chosen.read(value) for value in looking] == [
-        meanwhile.Chosen(asked.id, snooze) for snooze in (None, *Snooze)
+        meanwhile.Chosen((asked.id,), snooze) for snooze in (None, *Snooze)
     ]
     assert {meanwhile.Chosen.read(one), meanwhile.Chosen.read(other)} == {None}
 
@@ -446,6 +486,74 @@ def test_slack_takes_a_card_on_which_as_much_as_can_be_happened() -> None:
     assert (len(made.raised), len(made.looking), len(made.votes)) == (5, 30, 8)
     away = [Absence(HERE, user, BOB, later(), later(days=9)) for user in people[0]]
     check_message_blocks(cards.card(made, run=run(), run_link=LINK, away=away).blocks)
+
+
+@pytest.mark.parametrize("text", ["x" * 9000, "語" * 9000, "🎉" * 9000, "\u202e<!here>" * 900, HOSTILE * 90])
+def test_slack_takes_a_card_of_a_burst_whatever_its_rows_say(text: str) -> None:
+    """R14, R26: as many rows as one card ever has, pending and settled, with everything that a row may have."""
+    people = frozenset(UserId(f"U0PERSON{n:03}") for n in range(30))
+    step = Escalation(timedelta(hours=1), Reviewers(people), ChannelId("C0ROOM"))
+    words = refund(content=text, agent=text[:900], title=text[:900], call=replace(made_call(), tool=text[:60]))
+    asked = [
+        request(
+            asked=replace(words, asked=number), break_glass=True, quorum=9, clause=text[:99], why=text[:900],
+            reviewers=Reviewers(people), timeout=timedelta(days=1), escalation=(step,) * 2,
+            remind_after=timedelta(minutes=15),
+        )
+        for number in range(seating.ROWS)
+    ]  # fmt: skip
+    for user in sorted(people)[:8]:
+        asked = [decide(one, attempt(one, user), later()).request for one in asked]
+    asked = [attending.look(one, Actor(HERE, user), later()).request for one in asked for user in sorted(people)[:1]]
+    asked = [schedule.due(one, later(hours=2)).request for one in asked]
+    check_message_blocks(on_one_card(asked).blocks)
+    given = canonical({"order": 17, "amount": text[:2000]})
+    once = [replace(one, rules=replace(one.rules, quorum=1), votes=()) for one in asked]
+    edits = [
+        decide(one, attempt(one, "U0PERSON029", Verb.EDIT, arguments=given, words=text[:3000]), later(hours=3)).request
+        for one in once
+    ]
+    assert {one.status for one in edits} == {Status.EDITED}
+    check_message_blocks(on_one_card(edits).blocks)
+    check_message_blocks(on_one_card([*edits[:2], *asked[2:]]).blocks)
+
+
+def made_call() -> Call:
+    made = refund().call
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("name", ["burst", "burst_whole_menu", "burst_half_settled"])
+def test_every_button_of_a_row_carries_its_own_request(name: str) -> None:
+    """R1: each row has its own, and what is in the last menu is for all that wait."""
+    rows = half_settled() if "half" in name else burst()
+    waiting = [row for row in rows if row.status is Status.PENDING]
+    blocks = [b for b in DRAWINGS[name].blocks if b["type"] == "actions"]
+    assert [b["block_id"] for b in blocks] == [f"decide {row.id}" for row in waiting]
+    for row, block in zip(waiting, blocks, strict=True):
+        *buttons, more = block["elements"]
+        assert {cards.Handle.read(button["value"]) for button in buttons} == {cards.Handle(row.id, row.digest)}
+        found = [menu.chosen(option["value"]) for option in more["options"]]
+        assert {one[1] for one in found if one} == {row.id} and None not in found
+    last = DRAWINGS[name].blocks[-1]["accessory"]["options"]
+    chosen = [meanwhile.Chosen.read(option["value"]) for option in last]
+    assert {one.requests for one in chosen if one} == {tuple(row.id for row in waiting)} and None not in chosen
+
+
+def test_what_a_row_does_not_show_is_not_approved_there() -> None:
+    """R13: too long for it, or a spoof, goes through the full view; nothing on a settled row decides."""
+    rows = [b["elements"] for b in DRAWINGS["burst"].blocks if b["type"] == "actions"]
+    assert [[e["action_id"] for e in row][:2] for row in rows] == [
+        [cards.REVIEW if number in (2, 3) else cards.APPROVE, cards.REJECT] for number in range(5)
+    ]
+    assert not [b for b in DRAWINGS["burst_settled"].blocks if b["type"] == "actions"]
+
+
+def test_one_request_looks_as_ever() -> None:
+    """R26: the first of a burst does not wait for others, and looks as any other until they come."""
+    asked = request(asked=refund())
+    assert on_one_card([asked]) == card(asked)
 
 
 def test_who_is_asked_next_is_not_notified_before() -> None:
@@ -604,6 +712,16 @@ def test_more_than_a_modal_holds_is_said_there() -> None:
     view = modals.full(request(asked=question("語" * 50_000)))
     check_view(view, ("modal",))
     assert "The file in the card's thread has all" in mrkdwn_of(view["blocks"])
+
+
+@pytest.mark.parametrize("text", ["x", "語", "🎉"])
+def test_slack_takes_the_last_note_whatever_it_counts(text: str) -> None:
+    """R14, R26: and all that passed is counted, also what has no room."""
+    passed = (*(Passed(f"{n}{text * 59}", text * 200, n) for n in range(1, 20)), Passed("", "", 10))
+    usage = replace(USAGE, models=((text * 200, 1),) * 9, fallbacks=((text * 200, 1),) * 9)
+    drawing = cards.outcome_note(ended(result=text * 9000, words=text * 9000, passed=passed, usage=usage))
+    check_message_blocks(drawing.blocks)
+    assert "*200 calls passed by policy*" in mrkdwn_of(drawing.blocks)
 
 
 def test_final_words_without_room_are_in_a_file() -> None:

@@ -16,8 +16,9 @@ from bot.core.events import Event
 from bot.core.people import Actor
 from bot.core.ports import Change, Committed, Lease, Message, Put
 from bot.metrics import Repair
+from bot.slack.calling import Outdated, good_until
 from bot.slack.cards import Drawing
-from bot.slack.poster import Outdated, Place, Poster, good_until
+from bot.slack.poster import Place, Poster
 from bot.slack.scribe import Scribe
 from bot.store.outbox import Outbox
 from bot.store.store import Store

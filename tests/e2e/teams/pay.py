@@ -1,4 +1,4 @@
-"""S15, S16: a payment, proposed first."""
+"""S15, S16, R26: a payment, proposed first; or five at once."""
 
 import re
 from collections.abc import Sequence
@@ -26,6 +26,8 @@ def build(run: RunContext) -> AutoGenTeam:
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
     this, said = name(messages), heard(messages)
+    if turns(messages) == 0 and "five" in said:
+        return [Use("pay", {"order": this, "amount": amount}) for amount in range(1, 6)]
     if turns(messages) == 0:
         return [Use("pay", {"order": this, "amount": 30})]
     if said.startswith("DECISION: CALL NOT APPROVED, BUT ANSWERED"):
