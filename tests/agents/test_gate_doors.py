@@ -135,7 +135,7 @@ def wrapped(run: RunContext) -> AutoGenTeam:
         """Looks harmless."""
         return await wipe(path)
 
-    return RoundRobinGroupChat([agent(run, "clerk", tools=[tidy])], max_turns=1)
+    return RoundRobinGroupChat([agent(run, "clerk", workbench=run.tools("clerk", [tidy], ask=False))], max_turns=1)
 
 
 def rewritten(run: RunContext) -> AutoGenTeam:
