@@ -89,8 +89,5 @@ async def test_a_script_that_asks_past_slack_is_refused(there: Town, slack: Loca
     program = await script(there, tmp_path, text.replace(".words", ".result")).start()
     assert await program.wait() == 0
     assert any(line.startswith("The agent “human” asks at the keyboard") for line in program.lines)
-    await slack.wait_for(lambda _: "run.reviewer" in general(slack), what="what to do instead")
-
-
-def general(slack: LocalSlack) -> str:
-    return "\n".join(text_of(message) for message in slack.channel("#general").messages)
+    root = await slack.wait_message("#general", lambda message: "Failed" in text_of(message))
+    await slack.wait_message("#general", lambda message: "run.reviewer" in text_of(message), thread=root.ts)
