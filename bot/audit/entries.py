@@ -98,7 +98,7 @@ def _what(request: Request, whole: bool) -> dict[str, Any]:
         return what
     content, count = hide(question.content)
     what |= {
-        "agent": question.agent,
+        "agent": question.asker,
         "asked": question.asked,
         "channel": request.channel,
         "requester": request.requester,

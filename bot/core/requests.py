@@ -149,6 +149,10 @@ class Decision:
     standing: Standing | None = None
 
 
+TO: Final = " to "
+"""Between an agent's name and whom it asks; AutoGen's names have no spaces."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What an agent asks. `asked` counts the questions of this agent in this run, from 0.
@@ -170,6 +174,11 @@ class Question:
     several: bool = False
     notes: tuple[str, ...] = ()
     before: str = ""
+
+    @property
+    def asker(self) -> str:
+        """The agent's name, and nothing else: where a run has several humans, `agent` says behind it whom it asks."""
+        return self.agent.partition(TO)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +284,7 @@ def ask(
         deadline=None if rules.on_timeout is OnTimeout.WAIT else now + rules.timeout,
     )
     return Step(
-        request, (event(EventType.REQUEST_ASKED, request, now, agent=question.agent, title=hide(question.title)[0]),)
+        request, (event(EventType.REQUEST_ASKED, request, now, agent=question.asker, title=hide(question.title)[0]),)
     )
 
 

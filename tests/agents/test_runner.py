@@ -342,6 +342,7 @@ async def test_two_humans_asked_about_the_same_words_are_two_questions(house: Ho
         worker.advance()
         first = await house.asked()
         assert first.question.agent == "writer to legal"
+        assert (first.question.asker, first.question.title) == ("writer", "writer wants an answer")
         await house.decide(first, Verb.APPROVE)
         second = await house.asked(not_this=first)
         assert second.question.agent == "legal to finance"
