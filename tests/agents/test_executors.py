@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from agents.executors import UNBOXED, code_executor
 from agents.journal import Entry
 from agents.local_executor import LocalExecutor
 from agents.policies import Tier
-from bot.core.requests import Kind, Verb
+from bot.core.requests import Kind, Request, Verb
 from bot.store.journal import RedisJournal
+from bot.store.sides import REQUESTS
 from tests.agents.house import House, fact
 from tests.agents.test_tools import life
 
@@ -184,3 +186,35 @@ async def test_an_executor_of_ones_own_is_refused_with_the_reason(house: House) 
         answer = await job
     assert not answer.approved
     assert answer.reason.startswith("DECISION: CODE REJECTED (")
+
+
+async def tampered(house: House, asked: Request) -> None:
+    """Past all of our own code: other words stand where these did, under the digest of what people saw."""
+    assert asked.question.call is not None
+    seen = await house.store.request(asked.id)
+    assert seen is not None
+    other = replace(asked.question.call, arguments=asked.question.call.arguments.replace("log", "gol"))
+    made = replace(asked, question=replace(asked.question, call=other))
+    for key in (house.store.keys.asked(asked.id), house.store.keys.request(asked.id)):
+        if await house.store.client.exists(key):
+            await house.store.client.set(key, REQUESTS.write(made, seen.version), keepttl=True)
+
+
+@pytest.mark.parametrize("door", ["an executor of the run", "an executor of one's own"])
+async def test_code_that_is_not_what_its_digest_says_does_not_run(house: House, door: str) -> None:
+    """R13: at both doors for code, whatever stands in the store by then."""
+    await house.start()
+    async with life(house) as run:
+        if door == "an executor of the run":
+            job: asyncio.Future[Any] = executing(run, local(house), BLOCKS)
+        else:
+            job = asyncio.ensure_future(run.code_approval("coder")(ApprovalRequest(code="rm log", context=[])))
+        asked = await house.asked()
+        await tampered(house, asked)
+        await house.decide(asked, Verb.APPROVE)
+        told = await job
+    assert "What was approved is not what would run, so nothing was done." in (
+        told.output if isinstance(told, CodeResult) else told.reason
+    )
+    assert getattr(told, "exit_code", 1) == 1 and not getattr(told, "approved", False)
+    assert not log(house)
