@@ -14,8 +14,8 @@ from agents.human import Desk
 from agents.journal import Entry, RunJournal
 from agents.toolbox import AsksItself
 from bot.core.errors import ActionFailed, CountersignError
-from bot.core.ids import digest_of
-from bot.core.requests import TO, Kind, Question, Verb
+from bot.core.ids import asking, digest_of
+from bot.core.requests import Kind, Question, Verb
 
 LONGEST_OPTION: Final = 75
 """Characters: what Slack shows of one; two that differ only behind that would look the same."""
@@ -82,7 +82,7 @@ class AskHuman(BaseTool[Asked, Any], AsksItself):
             offers = (Verb.CHOOSE, Verb.RESPOND, Verb.REJECT)
             return Question(self._agent, number, Kind.CHOICE, title, question, offers, options=options, several=several)
         # Its place is beside those of the questions about what the agent said.
-        agent = f"{self._agent}{TO}people"
+        agent = asking(self._agent, "people")
         return Question(agent, number, Kind.MESSAGE, title, question, (Verb.RESPOND, Verb.REJECT))
 
 

@@ -28,8 +28,9 @@ from agents.journal import RunJournal
 from agents.patience import patiently
 from bot import flows
 from bot.core.errors import CountersignError
+from bot.core.ids import asking
 from bot.core.ports import Lease, Queue, Store, Wakeups
-from bot.core.requests import ABOUT_THE_RUN, TO, Kind, Question, Request, Status, Verb
+from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb
 from bot.core.rulebook import Effect
 
 AT_LEAST: Final = 0.01
@@ -136,7 +137,7 @@ class Desk:
         title = title or human.title or f"{agent} wants an answer"
         if len(self._humans) > 1 and agent != human.name:
             # Two humans may be asked about the same words at once: each question has a place of its own.
-            agent = f"{agent}{TO}{human.name}"
+            agent = asking(agent, human.name)
         asked = self._asked[agent]
         self._asked[agent] += 1
         if content is None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from bot.core.events import EventType
-from bot.core.ids import digest_of
+from bot.core.ids import asker, digest_of
 from bot.core.people import Reviewers
 from bot.core.policy import Rules
 from bot.core.recording import plain, without_secrets
@@ -98,7 +98,7 @@ def _what(request: Request, whole: bool) -> dict[str, Any]:
         return what
     content, count = hide(question.content)
     what |= {
-        "agent": question.asker,
+        "agent": asker(question.agent),
         "asked": question.asked,
         "channel": request.channel,
         "requester": request.requester,

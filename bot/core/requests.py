@@ -15,6 +15,7 @@ from bot.core.ids import (
     RunId,
     UserId,
     WorkspaceId,
+    asker,
     digest_of,
     short_name,
 )
@@ -149,10 +150,6 @@ class Decision:
     standing: Standing | None = None
 
 
-TO: Final = " to "
-"""Between an agent's name and whom it asks; AutoGen's names have no spaces."""
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """What an agent asks. `asked` counts the questions of this agent in this run, from 0.
@@ -174,11 +171,6 @@ class Question:
     several: bool = False
     notes: tuple[str, ...] = ()
     before: str = ""
-
-    @property
-    def asker(self) -> str:
-        """The agent's name, and nothing else: where a run has several humans, `agent` says behind it whom it asks."""
-        return self.agent.partition(TO)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,9 +275,8 @@ def ask(
         created_at=now,
         deadline=None if rules.on_timeout is OnTimeout.WAIT else now + rules.timeout,
     )
-    return Step(
-        request, (event(EventType.REQUEST_ASKED, request, now, agent=question.asker, title=hide(question.title)[0]),)
-    )
+    told = event(EventType.REQUEST_ASKED, request, now, agent=asker(question.agent), title=hide(question.title)[0])
+    return Step(request, (told,))
 
 
 def event(

@@ -152,7 +152,7 @@ def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
     """What is asked, for whom and until when, two blocks each; `who` may decide too, where that is not the reader."""
     found = []
     for request in listed.requests:
-        team = one_line(listed.teams.get(request.run, request.question.asker), 40)
+        team = one_line(listed.teams.get(request.run, asker(request.question.agent)), 40)
         first, rest = asks(request.question, team, one_line(request.question.title, _TITLE))
         card = listed.links.get(request.id)
         at = f" · {link(card, 'open the card')}" if card else " · its card is not posted yet"

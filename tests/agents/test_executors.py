@@ -1,13 +1,17 @@
 """Code that agents write: seen whole, run once, its output given back."""
 
+import ast
 import asyncio
 import contextlib
+import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import autogen_ext
 import pytest
 from autogen_agentchat.agents import ApprovalRequest
 from autogen_core import CancellationToken
@@ -125,6 +129,26 @@ async def test_much_output_is_cut_and_a_named_block_is_kept_for_later_ones(house
 def test_without_a_docker_the_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     assert isinstance(code_executor(tmp_path / "code"), LocalExecutor)
+
+
+def test_with_a_docker_its_executor_is_given_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S18: by AutoGen's own source, which cannot be imported without the extra; nothing here runs in a container."""
+    given: dict[str, Any] = {}
+    engine = SimpleNamespace(ping=lambda: True, close=lambda: None)
+    theirs = SimpleNamespace(DockerCommandLineCodeExecutor=given.update)
+    monkeypatch.setitem(sys.modules, "docker", SimpleNamespace(from_env=lambda timeout: engine))
+    monkeypatch.setitem(sys.modules, "autogen_ext.code_executors.docker", theirs)
+    code_executor(tmp_path / "code", within=timedelta(seconds=7))
+    assert given == {"work_dir": tmp_path / "code", "timeout": 7}
+
+    (package,) = map(Path, autogen_ext.__path__)
+    tree = ast.parse((package / "code_executors" / "docker" / "_docker_code_executor.py").read_text())
+    kind = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == "DockerCommandLineCodeExecutor")
+    methods = {n.name: n for n in kind.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    takes = methods["__init__"].args
+    assert given.keys() <= {argument.arg for argument in (*takes.args, *takes.kwonlyargs)}
+    for name in ("start", "stop", "restart", "execute_code_blocks"):
+        assert isinstance(methods[name], ast.AsyncFunctionDef), name
 
 
 async def test_code_that_fails_or_has_no_interpreter_is_a_result(house: House) -> None:

@@ -28,7 +28,7 @@ from agents.runner import Runner
 from agents.teams import Conclusion, Team, Teams, find
 from bot import flows
 from bot.core.errors import StoreUnavailable
-from bot.core.ids import RunId
+from bot.core.ids import RunId, asker
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import Rules
 from bot.core.ports import Lease
@@ -342,7 +342,7 @@ async def test_two_humans_asked_about_the_same_words_are_two_questions(house: Ho
         worker.advance()
         first = await house.asked()
         assert first.question.agent == "writer to legal"
-        assert (first.question.asker, first.question.title) == ("writer", "writer wants an answer")
+        assert (asker(first.question.agent), first.question.title) == ("writer", "writer wants an answer")
         await house.decide(first, Verb.APPROVE)
         second = await house.asked(not_this=first)
         assert second.question.agent == "legal to finance"

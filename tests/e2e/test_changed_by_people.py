@@ -12,7 +12,7 @@ from tests.processes import Town
 async def test_a_refund_is_changed_in_its_window_and_exactly_that_is_paid_and_told(
     there: Town, slack: LocalSlack
 ) -> None:
-    """R13, R18: the tool gets the changed amount; the card, the thread and the model's next message say what changed."""
+    """R13, R18: the tool gets the changed amount; card, thread and the model's next message say what changed."""
     await asyncio.gather(there.web(), there.worker())
     alice, bob = slack.user("alice"), slack.user("bob")
     await alice.command("/agent support order 17 came broken, pay it back", channel="#general")

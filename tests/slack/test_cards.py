@@ -20,7 +20,7 @@ from bot.core.absence import Absence
 from bot.core.calls import Call, canonical
 from bot.core.deciding import allow, decide, sentence
 from bot.core.escalation import Escalation
-from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId
+from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId, asking
 from bot.core.options import Option
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import OnTimeout, Risk
@@ -543,6 +543,12 @@ def test_whatever_is_called_slack_takes_the_card_and_all_can_be_seen(content: st
     for part in (it.text, judged._arguments(asked), *it.notes):
         assert part in in_file
     assert ("Approve" in labels_of(card(of))) == judged.complete(asked)
+
+
+def test_a_card_names_the_agent_alone_whomever_it_asks() -> None:
+    """Where a run has two humans, the question's place in the run has the name of the one who is asked, too."""
+    asked = replace(question(), agent=asking("editor", "approver"))
+    assert "agent editor · run" in json.dumps(card(request(asked=asked)).blocks, ensure_ascii=False)
 
 
 def labels_of(drawing: Drawing) -> list[str]:
