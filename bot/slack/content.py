@@ -107,9 +107,10 @@ def on_card(question: Question, view_full: Block, *, pending: bool) -> list[Bloc
     return blocks + (_since(it, view_full) if pending else [])
 
 
-def in_full(question: Question) -> tuple[list[Block], bool]:
-    """The blocks of a view with all of it, and whether it is all."""
-    return _drawn(question, _full_room(question), _FULL_ARGUMENTS, _FULL_NOTES), _whole_in_full(question)
+def in_full(question: Question, *, changed: bool = False) -> tuple[list[Block], bool]:
+    """The blocks of a view with all of it, and whether it is all. `changed`: it ran with other arguments."""
+    drawn = _drawn(question, _full_room(question), _FULL_ARGUMENTS, _FULL_NOTES, changed)
+    return drawn, _whole_in_full(question)
 
 
 @lru_cache(maxsize=4)
@@ -126,7 +127,7 @@ def parts(question: Question) -> list[list[Block]]:
     return made
 
 
-def _drawn(question: Question, text: Room, arguments: Room, notes: Room) -> list[Block]:
+def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed: bool = False) -> list[Block]:
     it, blocks = seen(question), []
     if it.notes:
         blocks += [words("*To know before you decide*"), *_boxes("\n".join(it.notes), notes)]
@@ -134,7 +135,7 @@ def _drawn(question: Question, text: Room, arguments: Room, notes: Room) -> list
     if question.call is not None:
         tool = escape(one_line(question.call.tool, 100))
         blocks += [
-            words(f"*The arguments of {tool}*, as they are passed"),
+            words(f"*The arguments of {tool}*, as they {'were before the change' if changed else 'are passed'}"),
             *_boxes(_arguments(question), arguments),
         ]
     if it.since:

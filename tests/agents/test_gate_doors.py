@@ -129,6 +129,11 @@ def team_tool(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([boss], max_turns=1)
 
 
+def team_tool_in_a_plain_list(run: RunContext) -> AutoGenTeam:
+    tool = TeamTool(alone(run), name="clerk", description="does it")
+    return RoundRobinGroupChat([agent(run, "boss", tools=[tool])], max_turns=1)
+
+
 def society(run: RunContext) -> AutoGenTeam:
     mind = SocietyOfMindAgent("society", team=alone(run), model_client=run.model("society"))
     return RoundRobinGroupChat([mind], max_turns=1)
@@ -192,6 +197,7 @@ DOORS: list[tuple[Build, dict[str, list[Any]]]] = [
     (nested_team, {"clerk": [WIPE, "done"]}),
     (agent_tool, {"boss": [[("clerk", {"task": "wipe"})], "done"], "clerk": [WIPE, "done"]}),
     (team_tool, {"boss": [[("clerk", {"task": "wipe"})], "done"], "clerk": [WIPE, "done"]}),
+    (team_tool_in_a_plain_list, {"boss": [[("clerk", {"task": "wipe"})], "done"], "clerk": [WIPE, "done"]}),
     (society, {"clerk": [WIPE, "done"]}),
     (wrapped, {"clerk": [[("tidy", {"path": "/data"})], "done"]}),
     (code_in_a_hand_off, {"clerk": [[("transfer_to_coder", {})]]}),
