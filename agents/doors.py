@@ -59,7 +59,9 @@ def look_through(team: Team) -> None:
                 rooms.append((thing, getattr(thing, "name", whose), isinstance(thing, _KNOWN)))
             elif isinstance(thing, JournaledTools | AgentTool | TeamTool):
                 rooms.append((thing, whose, False))
-            elif type(thing) in (StaticWorkbench, StaticStreamWorkbench):
+            elif isinstance(thing, Workbench) and (
+                not judged or type(thing) in (StaticWorkbench, StaticStreamWorkbench)
+            ):
                 rooms.append((thing, whose, judged))
             elif judged and isinstance(thing, ChatCompletionClient) and not isinstance(thing, JournaledModel):
                 _model(thing, whose)

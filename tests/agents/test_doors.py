@@ -155,6 +155,10 @@ DOORS: dict[str, tuple[Build, str]] = {
         lambda run: alone(clerk(run, "boss", workbench=run.tools("boss", StaticWorkbench([AgentTool(raw(run))])))),
         TOOL,
     ),
+    "in an own workbench": (
+        lambda run: alone(clerk(run, "boss", workbench=run.tools("boss", Mine([AgentTool(raw(run))])))),
+        TOOL,
+    ),
     "an agent in an own agent": (lambda run: alone(Holds({"inner": [raw(run)]})), TOOL),
     "GraphFlow": (graph, TOOL),
     "Swarm": (lambda run: Swarm([clerk(run, "boss", handoffs=["clerk"]), raw(run)]), TOOL),
