@@ -13,8 +13,9 @@ from agents.gate import Gate
 from agents.human import Desk
 from agents.journal import Entry, RunJournal
 from agents.toolbox import AsksItself
+from bot.core.askers import asking
 from bot.core.errors import ActionFailed, CountersignError
-from bot.core.ids import asking, digest_of
+from bot.core.ids import digest_of
 from bot.core.requests import Kind, Question, Verb
 
 LONGEST_OPTION: Final = 75

@@ -27,8 +27,8 @@ from agents.answers import answer, decided, metadata_of
 from agents.journal import RunJournal
 from agents.patience import patiently
 from bot import flows
+from bot.core.askers import asking
 from bot.core.errors import CountersignError
-from bot.core.ids import asking
 from bot.core.ports import Lease, Queue, Store, Wakeups
 from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb
 from bot.core.rulebook import Effect

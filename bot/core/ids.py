@@ -17,8 +17,6 @@ AttemptId = NewType("AttemptId", str)
 Digest = NewType("Digest", str)
 """SHA-256, in hex, of exactly what a request shows."""
 
-_TO = " to "
-"""AutoGen's names have no spaces."""
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
@@ -40,13 +38,3 @@ def short_name(*parts: str, length: int) -> str:
         number, at = divmod(number, len(_ALPHABET))
         letters.append(_ALPHABET[at])
     return "".join(letters)
-
-
-def asking(agent: str, whom: str) -> str:
-    """The `Question.agent` of an agent that may ask several: its questions to each are counted by themselves."""
-    return f"{agent}{_TO}{whom}"
-
-
-def asker(agent: str) -> str:
-    """The agent's name out of a `Question.agent`, as people read it."""
-    return agent.partition(_TO)[0]

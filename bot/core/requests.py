@@ -15,7 +15,6 @@ from bot.core.ids import (
     RunId,
     UserId,
     WorkspaceId,
-    asker,
     digest_of,
     short_name,
 )
@@ -275,8 +274,9 @@ def ask(
         created_at=now,
         deadline=None if rules.on_timeout is OnTimeout.WAIT else now + rules.timeout,
     )
-    told = event(EventType.REQUEST_ASKED, request, now, agent=asker(question.agent), title=hide(question.title)[0])
-    return Step(request, (told,))
+    return Step(
+        request, (event(EventType.REQUEST_ASKED, request, now, agent=question.agent, title=hide(question.title)[0]),)
+    )
 
 
 def event(

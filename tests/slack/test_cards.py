@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from bot.core import attending, permissions, quiet, runs, schedule, settling
 from bot.core.absence import Absence
+from bot.core.askers import asking
 from bot.core.calls import Call, canonical
 from bot.core.deciding import allow, decide, sentence
 from bot.core.escalation import Escalation
-from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId, asking
+from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId
 from bot.core.options import Option
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import OnTimeout, Risk
@@ -549,6 +550,8 @@ def test_a_card_names_the_agent_alone_whomever_it_asks() -> None:
     """Where a run has two humans, the question's place in the run has the name of the one who is asked, too."""
     asked = replace(question(), agent=asking("editor", "approver"))
     assert "agent editor · run" in json.dumps(card(request(asked=asked)).blocks, ensure_ascii=False)
+    step = replace(in_doubt().question, agent="write to disk")  # what a team calls a step is no address
+    assert "agent write to disk · run" in json.dumps(card(request(asked=step)).blocks, ensure_ascii=False)
 
 
 def labels_of(drawing: Drawing) -> list[str]:
