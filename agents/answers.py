@@ -23,6 +23,7 @@ METADATA: Final = "countersign"
 """The key of the decision in a message's metadata; its value is JSON, because AutoGen's metadata holds texts."""
 LONGEST_CHANGE: Final = 500
 """Characters of a value in the list of what was changed."""
+CHANGED: Final = "What was changed:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def answer(request: Request) -> str:
     if decision.chosen:
         parts.append("Chosen:\n" + quoted("\n".join(" ".join(option.split()) for option in decision.chosen)))
     if request.status is Status.EDITED and request.question.call is not None:
-        parts.append("What was changed:\n" + "\n".join(changes(request)))
+        parts.append(f"{CHANGED}\n" + "\n".join(changes(request)))
     if decision.words:
         parts.append(f"The words given with it, quoted:\n{quoted(decision.words)}")
     elif decision.outcome is Status.REJECTED:

@@ -13,6 +13,7 @@ from agents.gate import Gate
 from agents.human import Desk
 from agents.journal import Entry, RunJournal
 from agents.toolbox import AsksItself
+from bot.core.askers import asking
 from bot.core.errors import ActionFailed, CountersignError
 from bot.core.ids import digest_of
 from bot.core.requests import Kind, Question, Verb
@@ -82,7 +83,7 @@ class AskHuman(BaseTool[Asked, Any], AsksItself):
             offers = (Verb.CHOOSE, Verb.RESPOND, Verb.REJECT)
             return Question(self._agent, number, Kind.CHOICE, title, question, offers, options=options, several=several)
         # Its place is beside those of the questions about what the agent said.
-        agent = f"{self._agent} to people"
+        agent = asking(self._agent, "people")
         return Question(agent, number, Kind.MESSAGE, title, question, (Verb.RESPOND, Verb.REJECT))
 
 

@@ -172,6 +172,7 @@ def approval_func(
             return ApprovalResponse(approved=True, reason="Approved as it was shown.")
         return ApprovalResponse(approved=False, reason=f"It ran before and is not run again. It returned:\n{told}")
 
+    approve.asks_itself = True  # type: ignore[attr-defined]
     return approve
 
 

@@ -27,6 +27,7 @@ from agents.answers import answer, decided, metadata_of
 from agents.journal import RunJournal
 from agents.patience import patiently
 from bot import flows
+from bot.core.askers import asking
 from bot.core.errors import CountersignError
 from bot.core.ports import Lease, Queue, Store, Wakeups
 from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb
@@ -133,14 +134,14 @@ class Desk:
     ) -> Question:
         """The next question about these words; `content` is what people read if it is not just them."""
         agent = human.name if words is None or words.source == "user" else words.source
+        title = title or human.title or f"{agent} wants an answer"
         if len(self._humans) > 1 and agent != human.name:
             # Two humans may be asked about the same words at once: each question has a place of its own.
-            agent = f"{agent} to {human.name}"
+            agent = asking(agent, human.name)
         asked = self._asked[agent]
         self._asked[agent] += 1
         if content is None:
             content = "" if words is None else words.to_text()
-        title = title or human.title or f"{agent} wants an answer"
         return Question(agent, asked, kind, title, content, offers, notes=notes)
 
     async def _settled(self, question: Question, team_says: str) -> Request:

@@ -3,6 +3,7 @@
 The gate tells a model in fixed words (`agents.wording`); the first line of them says which outcome it was.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -10,6 +11,7 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, ToolCall
 from autogen_core.models import FunctionExecutionResult
 
 from agents import wording
+from agents.answers import CHANGED
 from bot.core.requests import Kind, Status
 
 _WHY: Final = {
@@ -37,6 +39,13 @@ def why_not(text: str) -> str:
 def was_answered(text: str) -> bool:
     """Whether people answered in words what they were asked to approve."""
     return why_not(text) == _WHY[Status.ANSWERED]
+
+
+def what_was_changed(text: str) -> list[str]:
+    """What a reviewer changed in a call before it was made, a line for each place, from what the model read (R18)."""
+    _, told, after = text.partition(f"\n{CHANGED}\n")
+    lines = itertools.takewhile(lambda line: line.startswith("- "), after.splitlines()) if told else ()
+    return [line.removeprefix("- ") for line in lines] if text.startswith("DECISION: ") else []
 
 
 def results(messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> Iterator[FunctionExecutionResult]:

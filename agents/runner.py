@@ -18,6 +18,7 @@ from agents import cut_off
 from agents.context import RunContext
 from agents.conversation import from_people
 from agents.deliveries import lighten
+from agents.doors import look_through
 from agents.journal import RunJournal
 from agents.patience import ended, patiently
 from agents.teams import Conclusion, Team, Teams
@@ -184,7 +185,7 @@ class Runner:
     async def _drive(self, context: RunContext, team: Team, teller: Teller) -> Conclusion:
         result: TaskResult | None = None
         context.enter()
-        built = team.build(context)
+        look_through(built := team.build(context))
         async for item in built.run_stream(task=context.task, cancellation_token=context.token):
             if isinstance(item, TaskResult):
                 result = item

@@ -198,4 +198,20 @@ RUNNING: Final = (
         "if False:",
         ("tests/agents/test_parked_runs.py::test_a_run_leaves_memory_for_every_question_and_repeats_nothing",),
     ),
+    Bug(
+        "a tool in an agent's own list is not seen",
+        "R19",
+        "agents/doors.py",
+        "    if door:\n",
+        "    if False:\n",
+        ("tests/agents/test_doors.py::test_a_door_past_the_gate_is_refused_before_anything_is_done[a function]",),
+    ),
+    Bug(
+        "a team inside a team is not looked into",
+        "R19",
+        "agents/doors.py",
+        "            if isinstance(thing, ChatAgent | Team):\n",
+        "            if isinstance(thing, ChatAgent):\n",
+        ("tests/agents/test_doors.py::test_a_door_past_the_gate_is_refused_before_anything_is_done[a team in a team]",),
+    ),
 )

@@ -110,7 +110,7 @@ def find(folder: Path = HERE) -> Teams:
             continue
         try:
             team = getattr(_load(path), "TEAM", None)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("The team file %s does not load; the other teams work.", path.name)
             words = (str(error) or "no reason given").splitlines()[0][:200]
             found.broken[path.stem] = f"its file {path.name} does not load ({type(error).__name__}: {words})."

@@ -7,7 +7,7 @@ from autogen_core.models import FunctionExecutionResult, FunctionExecutionResult
 
 from agents.demo_model import Use, reviewers_words
 from agents.demo_writer import NOTE
-from agents.outcomes import was_answered, why_not
+from agents.outcomes import was_answered, what_was_changed, why_not
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
@@ -52,4 +52,6 @@ def _clerk(task: str, order: re.Match[str], told: list[FunctionExecutionResult])
         what = "paid back" if paid else f"not paid back, because {why_not(refund.content) or refund.content}"
         return [Use("open_ticket", {"order": number, "words": f"{task}\n\nThe money was {what}.\n\n{NOTE}"})]
     mailed = letter is not None and not letter.is_error
-    return f"The money was {'' if paid else 'not '}paid back, and {'a' if mailed else 'no'} mail was sent.\n\n{NOTE}"
+    done = f"The money was {'' if paid else 'not '}paid back, and {'a' if mailed else 'no'} mail was sent."
+    changed = [f"A reviewer changed {r.name}: {line}" for r in told for line in what_was_changed(r.content)]
+    return "\n\n".join([done, *changed, NOTE])

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from bot.core.askers import asker
 from bot.core.events import EventType
 from bot.core.ids import digest_of
 from bot.core.people import Reviewers
@@ -98,7 +99,7 @@ def _what(request: Request, whole: bool) -> dict[str, Any]:
         return what
     content, count = hide(question.content)
     what |= {
-        "agent": question.agent,
+        "agent": asker(question),
         "asked": question.asked,
         "channel": request.channel,
         "requester": request.requester,

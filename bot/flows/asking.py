@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 from bot.core import requests, runs, settling
+from bot.core.askers import asker
 from bot.core.errors import GivenUp, Refused
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId
@@ -92,6 +93,11 @@ def _settings(ruled: Ruled) -> dict[str, str]:
 
 def _refused(question: Question, refused: Refused) -> dict[str, str]:
     call = question.call
-    told = {"agent": question.agent, "title": hide(question.title)[0], "why": str(refused), "kind": question.kind}
+    told = {
+        "agent": asker(question),
+        "title": hide(question.title)[0],
+        "why": str(refused),
+        "kind": question.kind,
+    }
     told |= {"refusal": refused.refusal.name.lower(), "tool": call.tool if call else "", "digest": digest(question)}
     return {**told, "arguments": shortened(without_secrets(call.arguments, call.hidden)) if call else "{}"}

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from bot.core import high_risk, runs
 from bot.core.absence import Absence
+from bot.core.askers import asker
 from bot.core.deciding import may_break_glass
 from bot.core.ids import Digest, RequestId
 from bot.core.policy import say_duration
@@ -75,7 +76,7 @@ def card(request: Request, *, run: Run, run_link: str | None, away: Iterable[Abs
     )
     question, pending = request.question, request.decision is None
     who, what = asks(question, team, title)
-    asking = f"team {run.team}" if question.call else f"agent {question.agent}"
+    asking = f"team {run.team}" if question.call else f"agent {asker(question)}"
     small = context(mrkdwn(place), plain(f"{asking} · run {run.id}", 60))
     view_full = button("View full", VIEW_FULL, Handle(request.id, request.digest).write())
     blocks = [heading(who, what), small, *on_card(question, view_full, pending=pending)]
@@ -217,7 +218,7 @@ def asks(question: Question, team: str, title: str) -> tuple[str, str]:
         return team, f" asks: {title}"
     tool = "code" if question.kind is Kind.CODE else one_line(question.call.tool, 60)
     known = title.lower() in {tool.lower(), f"call {tool}".lower(), f"run {tool}".lower()}
-    return one_line(question.agent, 40), f" wants to run {tool}" + ("" if known else f": {title}")
+    return one_line(asker(question), 40), f" wants to run {tool}" + ("" if known else f": {title}")
 
 
 def _buttons(request: Request) -> list[Block]:

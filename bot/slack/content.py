@@ -119,9 +119,10 @@ def in_row(question: Question) -> tuple[list[Block], bool]:
     return [data([f"{beginning}\n⟦{hidden:,} characters in between are not shown here⟧\n{end}"])], False
 
 
-def in_full(question: Question) -> tuple[list[Block], bool]:
-    """The blocks of a view with all of it, and whether it is all."""
-    return _drawn(question, _full_room(question), _FULL_ARGUMENTS, _FULL_NOTES), _whole_in_full(question)
+def in_full(question: Question, *, changed: bool = False) -> tuple[list[Block], bool]:
+    """The blocks of a view with all of it, and whether it is all. `changed`: it ran with other arguments."""
+    drawn = _drawn(question, _full_room(question), _FULL_ARGUMENTS, _FULL_NOTES, changed)
+    return drawn, _whole_in_full(question)
 
 
 @lru_cache(maxsize=4)
@@ -138,7 +139,7 @@ def parts(question: Question) -> list[list[Block]]:
     return made
 
 
-def _drawn(question: Question, text: Room, arguments: Room, notes: Room) -> list[Block]:
+def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed: bool = False) -> list[Block]:
     it, blocks = seen(question), []
     if it.notes:
         blocks += [words("*To know before you decide*"), *_boxes("\n".join(it.notes), notes)]
@@ -146,7 +147,7 @@ def _drawn(question: Question, text: Room, arguments: Room, notes: Room) -> list
     if question.call is not None:
         tool = escape(one_line(question.call.tool, 100))
         blocks += [
-            words(f"*The arguments of {tool}*, as they are passed"),
+            words(f"*The arguments of {tool}*, as they {'were before the change' if changed else 'are passed'}"),
             *_boxes(_arguments(question), arguments),
         ]
     if it.since:

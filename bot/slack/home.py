@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bot.core.askers import asker
 from bot.core.ids import GroupId, RequestId, RunId
 from bot.core.people import mention
 from bot.core.permissions import Permission
@@ -152,7 +153,7 @@ def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
     """What is asked, for whom and until when, two blocks each; `who` may decide too, where that is not the reader."""
     found = []
     for request in listed.requests:
-        team = one_line(listed.teams.get(request.run, request.question.agent), 40)
+        team = one_line(listed.teams.get(request.run, asker(request.question)), 40)
         first, rest = asks(request.question, team, one_line(request.question.title, _TITLE))
         card = listed.links.get(request.id)
         at = f" · {link(card, 'open the card')}" if card else " · its card is not posted yet"

@@ -7,7 +7,7 @@ from bot.core.deciding import LONGEST_WORDS
 from bot.core.ids import ChannelId
 from bot.core.options import Option
 from bot.core.ports import TeamInfo
-from bot.core.requests import Request, Verb
+from bot.core.requests import Request, Status, Verb
 from bot.slack import choosing, wording
 from bot.slack.blocks import Block, context, data, heading, mrkdwn, plain, words
 from bot.slack.cards import Handle
@@ -109,7 +109,7 @@ def not_counted(sentence: str) -> View:
 
 
 def _all_of(request: Request) -> tuple[list[Block], bool]:
-    blocks, is_all = in_full(request.question)
+    blocks, is_all = in_full(request.question, changed=request.status is Status.EDITED)
     if changes := changes_of(request):
         changed = shorten(changes, Room(2500, 8000, 200))
         blocks = [words("*Changed before it was approved*"), data([p for p in changed[::2] if p]), *blocks]

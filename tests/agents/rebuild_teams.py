@@ -22,11 +22,13 @@ from autogen_agentchat.teams import (
     SelectorGroupChat,
     Swarm,
 )
-from autogen_core import FunctionCall
+from autogen_core import CancellationToken, FunctionCall
+from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_core.models import AssistantMessage, CreateResult, LLMMessage, ModelFamily, ModelInfo, RequestUsage
 from autogen_core.tools import Workbench
 
 from agents.answers import decision_in
+from agents.code_agent import CodeAgent
 from agents.context import RunContext
 from agents.demo_model import DemoModel
 from agents.teams import Conclusion, Team
@@ -47,6 +49,7 @@ SCRIPT: dict[str, list[str | list[tuple[str, dict[str, Any]]]]] = {
     ],
     "society": ["The society has agreed on 12 pens."],
     "selector": ["writer", "human", "clerk"],
+    "coder": ["```sh\norder pens\n```"],
 }
 """What each agent's model says, in turn: words, or calls of tools."""
 SLOW = {"legal": 0.004, "finance": 0.001}
@@ -108,20 +111,22 @@ def _script(messages: Sequence[LLMMessage]) -> tuple[str, str | list[tuple[str, 
     if last.startswith("Fantastic"):
         return "orchestrator", "Look, ask, order."
     if last.strip().startswith("Recall we"):
-        return "orchestrator", _ledger(["writer", "human", "clerk"][turn - 1 : turn])
+        speakers = ["coder", "runner"] if "runner" in last else ["writer", "human", "clerk"]
+        return "orchestrator", ledger(speakers[turn - 1 : turn], speakers[-1])
     if last.strip().startswith("We are working on"):
         return "orchestrator", "Pens are ordered. DONE"
     agent = first.split()[-1] if first.startswith("You are ") else "society"
     return agent, SCRIPT[agent][0 if agent == "society" else turn]
 
 
-def _ledger(following: list[str]) -> str:
+def ledger(following: list[str], nobody: str = "clerk") -> str:
+    """What MagenticOne's orchestrator thinks before the next one speaks; nobody: that all is done."""
     said = {
         "is_request_satisfied": not following,
         "is_progress_being_made": True,
         "is_in_loop": False,
         "instruction_or_question": f"Your turn, {following[0]}." if following else "Nothing.",
-        "next_speaker": following[0] if following else "clerk",
+        "next_speaker": following[0] if following else nobody,
     }
     return json.dumps({key: {"reason": "so it is", "answer": value} for key, value in said.items()})
 
@@ -245,6 +250,29 @@ def magentic_one(world: World, run: RunContext) -> AutoGenTeam:
     return MagenticOneGroupChat(agents, model_client=run.model("orchestrator"))
 
 
+def magentic_one_code(world: World, run: RunContext) -> AutoGenTeam:
+    """Its coder's program is run once people have approved it."""
+
+    class Notes(CodeExecutor):
+        """Notes what it would run."""
+
+        async def execute_code_blocks(
+            self, code_blocks: list[CodeBlock], cancellation_token: CancellationToken
+        ) -> CodeResult:
+            world.done += [f"ran {block.code.strip()}" for block in code_blocks]
+            return CodeResult(exit_code=0, output=world.done[-1])
+
+        async def start(self) -> None: ...
+
+        async def stop(self) -> None: ...
+
+        async def restart(self) -> None: ...
+
+    coder = AssistantAgent("coder", run.model("coder"), system_message="You are coder")
+    runner = CodeAgent("runner", run.executor("runner", Notes()))
+    return MagenticOneGroupChat([coder, runner], model_client=run.model("orchestrator"))
+
+
 def society(world: World, run: RunContext) -> AutoGenTeam:
     """A team inside an agent."""
     inner = RoundRobinGroupChat([world.agent(run, "writer"), run.reviewer("human")], max_turns=2)
@@ -282,6 +310,7 @@ BUILDERS: list[Callable[[World, RunContext], AutoGenTeam]] = [
     graph_humans,
     graph_cycle,
     magentic_one,
+    magentic_one_code,
     society,
     nested,
     gated,

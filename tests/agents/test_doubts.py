@@ -167,7 +167,8 @@ def writing(system: str, *, tools: tuple[Callable[[str], str], ...] = ()) -> Tea
     """A team that writes for two readers at once, in the way that `system` says."""
 
     def build(run: RunContext) -> AutoGenTeam:
-        writer = AssistantAgent("writer", run.model("writer"), system_message=system, tools=list(tools) or None)
+        workbench = run.tools("writer", tools) if tools else None
+        writer = AssistantAgent("writer", run.model("writer"), system_message=system, workbench=workbench)
         ends = DecisionTermination({RequestStatus.APPROVED})
         return RoundRobinGroupChat([writer, run.reviewer("people")], termination_condition=ends)
 

@@ -1,12 +1,17 @@
 """Code that agents write: seen whole, run once, its output given back."""
 
+import ast
 import asyncio
 import contextlib
+import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import autogen_ext
 import pytest
 from autogen_agentchat.agents import ApprovalRequest
 from autogen_core import CancellationToken
@@ -17,8 +22,9 @@ from agents.executors import UNBOXED, code_executor
 from agents.journal import Entry
 from agents.local_executor import LocalExecutor
 from agents.policies import Tier
-from bot.core.requests import Kind, Verb
+from bot.core.requests import Kind, Request, Verb
 from bot.store.journal import RedisJournal
+from bot.store.sides import REQUESTS
 from tests.agents.house import House, fact
 from tests.agents.test_tools import life
 
@@ -125,6 +131,26 @@ def test_without_a_docker_the_card_says_so(tmp_path: Path, monkeypatch: pytest.M
     assert isinstance(code_executor(tmp_path / "code"), LocalExecutor)
 
 
+def test_with_a_docker_its_executor_is_given_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S18: by AutoGen's own source, which cannot be imported without the extra; nothing here runs in a container."""
+    given: dict[str, Any] = {}
+    engine = SimpleNamespace(ping=lambda: True, close=lambda: None)
+    theirs = SimpleNamespace(DockerCommandLineCodeExecutor=given.update)
+    monkeypatch.setitem(sys.modules, "docker", SimpleNamespace(from_env=lambda timeout: engine))
+    monkeypatch.setitem(sys.modules, "autogen_ext.code_executors.docker", theirs)
+    code_executor(tmp_path / "code", within=timedelta(seconds=7))
+    assert given == {"work_dir": tmp_path / "code", "timeout": 7}
+
+    (package,) = map(Path, autogen_ext.__path__)
+    tree = ast.parse((package / "code_executors" / "docker" / "_docker_code_executor.py").read_text())
+    kind = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == "DockerCommandLineCodeExecutor")
+    methods = {n.name: n for n in kind.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    takes = methods["__init__"].args
+    assert given.keys() <= {argument.arg for argument in (*takes.args, *takes.kwonlyargs)}
+    for name in ("start", "stop", "restart", "execute_code_blocks"):
+        assert isinstance(methods[name], ast.AsyncFunctionDef), name
+
+
 async def test_code_that_fails_or_has_no_interpreter_is_a_result(house: House) -> None:
     await house.start()
     async with life(house) as run:
@@ -184,3 +210,35 @@ async def test_an_executor_of_ones_own_is_refused_with_the_reason(house: House) 
         answer = await job
     assert not answer.approved
     assert answer.reason.startswith("DECISION: CODE REJECTED (")
+
+
+async def tampered(house: House, asked: Request) -> None:
+    """Past all of our own code: other words stand where these did, under the digest of what people saw."""
+    assert asked.question.call is not None
+    seen = await house.store.request(asked.id)
+    assert seen is not None
+    other = replace(asked.question.call, arguments=asked.question.call.arguments.replace("log", "gol"))
+    made = replace(asked, question=replace(asked.question, call=other))
+    for key in (house.store.keys.asked(asked.id), house.store.keys.request(asked.id)):
+        if await house.store.client.exists(key):
+            await house.store.client.set(key, REQUESTS.write(made, seen.version), keepttl=True)
+
+
+@pytest.mark.parametrize("door", ["an executor of the run", "an executor of one's own"])
+async def test_code_that_is_not_what_its_digest_says_does_not_run(house: House, door: str) -> None:
+    """R13: at both doors for code, whatever stands in the store by then."""
+    await house.start()
+    async with life(house) as run:
+        if door == "an executor of the run":
+            job: asyncio.Future[Any] = executing(run, local(house), BLOCKS)
+        else:
+            job = asyncio.ensure_future(run.code_approval("coder")(ApprovalRequest(code="rm log", context=[])))
+        asked = await house.asked()
+        await tampered(house, asked)
+        await house.decide(asked, Verb.APPROVE)
+        told = await job
+    assert "What was approved is not what would run, so nothing was done." in (
+        told.output if isinstance(told, CodeResult) else told.reason
+    )
+    assert getattr(told, "exit_code", 1) == 1 and not getattr(told, "approved", False)
+    assert not log(house)

@@ -12,12 +12,13 @@ from autogen_agentchat.agents import AssistantAgent, BaseChatAgent, CodeExecutor
 from autogen_agentchat.base import Response
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.messages import BaseChatMessage, TextMessage
-from autogen_agentchat.teams import RoundRobinGroupChat, Swarm
+from autogen_agentchat.teams import MagenticOneGroupChat, RoundRobinGroupChat, Swarm
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import FunctionCall
 from autogen_core.models import AssistantMessage, CreateResult, LLMMessage, RequestUsage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolResult
 
+from agents.code_agent import CodeAgent
 from agents.context import RunContext
 from agents.executors import approved_by_the_executor, code_executor
 from agents.gated import gated
@@ -27,11 +28,13 @@ from bot.core.errors import ActionFailed
 from bot.core.requests import Kind, Request, Verb
 from bot.core.runs import Status
 from tests.agents.house import House
-from tests.agents.rebuild_teams import Scripted
+from tests.agents.rebuild_teams import Scripted, ledger
 
 pytest_plugins = ["tests.redis_server"]
 
 DONE: list[str] = []
+HEARD: list[str] = []
+"""What the models read, each time."""
 
 
 @gated()
@@ -63,9 +66,12 @@ class Model(Scripted):
         super().__init__()
 
     async def create(self, messages: Sequence[LLMMessage], **more: Any) -> CreateResult:
+        HEARD.append("\n".join(str(message.content) for message in messages))
         turn = sum(isinstance(message, AssistantMessage) for message in messages)
         lines = self.lines.get(str(messages[0].content).removeprefix("You are "), ["done"])
         said = lines[min(turn, len(lines) - 1)]
+        if str(messages[-1].content).strip().startswith("Recall we"):  # MagenticOne's orchestrator
+            said = ledger(["clerk", "coder"][turn - 1 : turn])
         usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
         if isinstance(said, str):
             return CreateResult(finish_reason="stop", content=said, usage=usage, cached=False)
@@ -123,6 +129,11 @@ def team_tool(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([boss], max_turns=1)
 
 
+def team_tool_in_a_plain_list(run: RunContext) -> AutoGenTeam:
+    tool = TeamTool(alone(run), name="clerk", description="does it")
+    return RoundRobinGroupChat([agent(run, "boss", tools=[tool])], max_turns=1)
+
+
 def society(run: RunContext) -> AutoGenTeam:
     mind = SocietyOfMindAgent("society", team=alone(run), model_client=run.model("society"))
     return RoundRobinGroupChat([mind], max_turns=1)
@@ -135,7 +146,7 @@ def wrapped(run: RunContext) -> AutoGenTeam:
         """Looks harmless."""
         return await wipe(path)
 
-    return RoundRobinGroupChat([agent(run, "clerk", tools=[tidy])], max_turns=1)
+    return RoundRobinGroupChat([agent(run, "clerk", workbench=run.tools("clerk", [tidy], ask=False))], max_turns=1)
 
 
 def rewritten(run: RunContext) -> AutoGenTeam:
@@ -167,6 +178,18 @@ def code_in_a_hand_off(run: RunContext) -> AutoGenTeam:
     return Swarm([agent(run, "clerk", handoffs=["coder"]), coder], max_turns=2)
 
 
+def magentic_one(run: RunContext) -> AutoGenTeam:
+    """Its orchestrator lets the clerk write code and the coder run it."""
+    coder = CodeAgent("coder", run.executor("coder", code_executor(run.settings.data_dir / "code")))
+    return MagenticOneGroupChat([agent(run, "clerk"), coder], model_client=run.model("orchestrator"))
+
+
+def magentic_one_with_its_own_executor(run: RunContext) -> AutoGenTeam:
+    executor = code_executor(run.settings.data_dir / "code")
+    coder = CodeExecutorAgent("coder", executor, approval_func=run.code_approval("coder"))
+    return MagenticOneGroupChat([agent(run, "clerk"), coder], model_client=run.model("orchestrator"))
+
+
 Build = Callable[[RunContext], AutoGenTeam]
 DOORS: list[tuple[Build, dict[str, list[Any]]]] = [
     (alone, {"clerk": [WIPE, "done"]}),
@@ -174,15 +197,19 @@ DOORS: list[tuple[Build, dict[str, list[Any]]]] = [
     (nested_team, {"clerk": [WIPE, "done"]}),
     (agent_tool, {"boss": [[("clerk", {"task": "wipe"})], "done"], "clerk": [WIPE, "done"]}),
     (team_tool, {"boss": [[("clerk", {"task": "wipe"})], "done"], "clerk": [WIPE, "done"]}),
+    (team_tool_in_a_plain_list, {"boss": [[("clerk", {"task": "wipe"})], "done"], "clerk": [WIPE, "done"]}),
     (society, {"clerk": [WIPE, "done"]}),
     (wrapped, {"clerk": [[("tidy", {"path": "/data"})], "done"]}),
     (code_in_a_hand_off, {"clerk": [[("transfer_to_coder", {})]]}),
+    (magentic_one, {"clerk": [CODE]}),
+    (magentic_one_with_its_own_executor, {"clerk": [CODE]}),
 ]
 
 
 async def running(house: House, build: Build, lines: dict[str, list[Any]], task: str, answer: Any) -> list[Request]:
     """The requests of a whole run of the team, each answered by `answer`."""
     DONE.clear()
+    HEARD.clear()
     team = Team("doors", "", build)
     await house.start(team="doors", task=task)
     asked: list[Request] = []
@@ -215,11 +242,26 @@ async def test_every_door_leads_through_the_gate(
 
     asked = await running(house, build, lines, f"{PASTE}\n{CODE}", answer)
     assert len(asked) == 1
-    assert done(house) == (["/data" if build is not code_in_a_hand_off else "gone"] if approved else [])
+    assert done(house) == (["gone" if asked[0].question.kind is Kind.CODE else "/data"] if approved else [])
 
 
 def done(house: House) -> list[str]:
     return DONE + [path.name for path in Path(house.folder / "code").glob("gone")]
+
+
+@pytest.mark.parametrize("build", [magentic_one, magentic_one_with_its_own_executor])
+async def test_code_of_magentic_one_that_was_rejected_does_not_run_and_its_orchestrator_reads_so(
+    house: House, build: Build
+) -> None:
+    """R16, S18: the decision goes on to the orchestrator, and the run ends by it."""
+
+    async def answer(request: Request) -> None:
+        assert CODE.removeprefix("```sh\n").removesuffix("\n```") in request.question.content
+        await house.decide(request, Verb.REJECT, "not on a Friday")
+
+    assert len(await running(house, build, {"clerk": [CODE]}, "make a file", answer)) == 1
+    assert not done(house)
+    assert any("DECISION: CODE REJECTED" in text for text in HEARD)
 
 
 async def test_arguments_changed_after_the_approval_change_nothing(house: House) -> None:

@@ -140,6 +140,28 @@ async def test_a_decision_whose_job_was_lost_is_found_counted_and_logged(
     assert (await house.run("r1")).status is Status.FINISHED
 
 
+async def test_only_parked_runs_are_asked_for_because_of_a_decision(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R5: a run in the memory of another worker hears of its decision there; a second job would be for nothing."""
+    monkeypatch.setattr(runner, "UNHEARD", timedelta(0))
+    await house.start("r1")
+    async with house.worker() as worker:
+        await worker.advance("r1")
+    request = await house.asked("r1")
+    await house.decide(request, Verb.APPROVE)
+    lease = await house.store.claim(RunId("r1"), "w9", timedelta(minutes=1))  # the decision is not delivered yet
+    assert lease is not None
+    await flows.begin(house.store, lease)
+    assert (await house.run("r1")).status is not Status.PARKED
+    assert [found.id for found in await house.store.undelivered(10, timedelta(0))] == [request.id]
+    async with house.worker(owner="w2") as other:
+        with repaired(Repair.UNDELIVERED, 0):
+            await other.runner.reconcile()
+        assert other.queue.asked == []
+    assert "was decided" not in caplog.text
+
+
 async def test_a_run_whose_job_was_lost_is_asked_for_and_one_that_is_held_is_not(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

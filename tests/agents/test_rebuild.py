@@ -91,7 +91,7 @@ class People:
             ran = await self._ran(request)
             await self._say(request, Verb.RESPOND if ran else Verb.APPROVE, ran)
         elif (call := question.call) is not None:
-            item = json.loads(call.arguments)["item"]
+            item = json.loads(call.arguments).get("item")
             verb = {"ink": Verb.EDIT, "paper": Verb.REJECT}.get(item, Verb.APPROVE)
             edited = '{"item":"blue ink"}' if verb is Verb.EDIT else ""
             self.decided.append(await self.house.decide(request, verb, arguments=edited))

@@ -27,6 +27,7 @@ from agents.demo_model import DemoModel
 from agents.runner import Runner
 from agents.teams import Conclusion, Team, Teams, find
 from bot import flows
+from bot.core.askers import asker
 from bot.core.errors import StoreUnavailable
 from bot.core.ids import RunId
 from bot.core.people import Actor, Reviewers
@@ -342,6 +343,7 @@ async def test_two_humans_asked_about_the_same_words_are_two_questions(house: Ho
         worker.advance()
         first = await house.asked()
         assert first.question.agent == "writer to legal"
+        assert (asker(first.question), first.question.title) == ("writer", "writer wants an answer")
         await house.decide(first, Verb.APPROVE)
         second = await house.asked(not_this=first)
         assert second.question.agent == "legal to finance"

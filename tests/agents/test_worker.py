@@ -77,11 +77,15 @@ def test_team_files_without_a_team_or_with_a_name_twice_are_told(tmp_path: Path)
     (tmp_path / "b.py").write_text(hold)
     (tmp_path / "c.py").write_text("TEAM = 3")
     (tmp_path / "_d.py").write_text("raise SystemExit")
+    (tmp_path / "e.py").write_text("import sys; sys.exit('no warehouse')")
+    (tmp_path / "f.py").write_text("def build(:")
     found = teams.find(tmp_path)
     assert list(found.working) == ["hold"]
     assert found.broken == {
         "b": "its file b.py names itself “hold”, as another file does.",
         "c": "its file c.py has no “TEAM = Team(…)”.",
+        "e": "its file e.py does not load (SystemExit: no warehouse).",
+        "f": "its file f.py does not load (SyntaxError: invalid syntax (f.py, line 1)).",
     }
 
 

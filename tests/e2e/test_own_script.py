@@ -80,3 +80,14 @@ async def test_a_model_that_cannot_be_had_starts_nothing(there: Town, slack: Loc
     assert any("MODEL_CONFIG" in line for line in program.lines)
     assert [m for m in slack.channel("#general").messages if m.user == "U0BOT"] == []
     there.processes.remove(program)
+
+
+async def test_a_script_that_asks_past_slack_is_refused(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+    """R19: a script's team is looked through as a worker's is."""
+    await there.web()
+    text = example().replace('input_func=run.human(title="Shall this go out?").input_func', "input_func=input")
+    program = await script(there, tmp_path, text.replace(".words", ".result")).start()
+    assert await program.wait() == 0
+    assert any(line.startswith("The agent “human” asks at the keyboard") for line in program.lines)
+    root = await slack.wait_message("#general", lambda message: "Failed" in text_of(message))
+    await slack.wait_message("#general", lambda message: "run.reviewer" in text_of(message), thread=root.ts)

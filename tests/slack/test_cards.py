@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bot.core import attending, permissions, quiet, runs, schedule, settling
 from bot.core.absence import Absence
+from bot.core.askers import asking
 from bot.core.calls import Call, canonical
 from bot.core.deciding import allow, decide, sentence
 from bot.core.escalation import Escalation
@@ -651,6 +652,14 @@ def test_whatever_is_called_slack_takes_the_card_and_all_can_be_seen(content: st
     for part in (it.text, judged._arguments(asked), *it.notes):
         assert part in in_file
     assert ("Approve" in labels_of(card(of))) == judged.complete(asked)
+
+
+def test_a_card_names_the_agent_alone_whomever_it_asks() -> None:
+    """Where a run has two humans, the question's place in the run has the name of the one who is asked, too."""
+    asked = replace(question(), agent=asking("editor", "approver"))
+    assert "agent editor · run" in json.dumps(card(request(asked=asked)).blocks, ensure_ascii=False)
+    step = replace(in_doubt().question, agent="write to disk")  # what a team calls a step is no address
+    assert "agent write to disk · run" in json.dumps(card(request(asked=step)).blocks, ensure_ascii=False)
 
 
 def labels_of(drawing: Drawing) -> list[str]:

@@ -17,7 +17,7 @@ from bot.core.policy import ChannelSettings
 from bot.core.ports import Change, Lease, Put
 from bot.core.requests import How, Question, Request, Status
 from bot.core.standing import Scope, Span, Wish
-from bot.slack import standing
+from bot.slack import modals, reviewing, standing
 from bot.slack.answering import Desk
 from bot.slack.menu import BREAK_GLASS, MORE, chosen
 from bot.slack.permitting import allowing
@@ -227,6 +227,26 @@ async def test_the_window_shows_all_that_a_card_cannot(
     bob = slack.user("bob")
     await bob.click(await show(asked), MORE, choose=DONT_ASK)
     await bob.wait_modal("0150 echo all is well")
+
+
+@pytest.mark.parametrize("window", ["permit", "break-glass"])
+async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_file(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, window: str
+) -> None:
+    """R13: nothing is decided before the box is checked; then it counts."""
+    await break_glass_on(store)
+    asked = await flows.ask(store, lease, replace(call(), content=LONG * 20))
+    person = slack.user("bob" if window == "permit" else "alice")
+    await person.click(await show(asked), MORE, choose=DONT_ASK if window == "permit" else "Break glass…")
+    view = await person.wait_modal("This window has no room for all of it")
+    reason = {standing.REASON: "The shop is down."} if window == "break-glass" else {}
+    assert modals.READ in await person.submit(reason, view)  # Slack itself asks for what is required
+    next(block for block in view.blocks if block["block_id"] == modals.READ)["optional"] = True
+    assert await person.submit(reason, view) == {modals.READ: reviewing.READ_FIRST}  # and so do we
+    assert (await now_is(store, asked)).status is Status.PENDING
+    assert EventType.REQUEST_DECIDED not in [event.type for event in await events(store)]
+    assert await person.submit({**reason, modals.READ: ["yes"]}, view) == {}
+    assert (await now_is(store, asked)).status is Status.APPROVED
 
 
 async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(

@@ -1,0 +1,137 @@
+"""Looks through a team before it runs: nothing in it may act, or ask a model, past the gate and the journal (R19).
+
+AutoGen tells nobody which tools an agent has. So what its teams, agents and tools hold in their attributes is looked
+at, whatever these are called: `tests/agents/test_doors.py` fails for each door that AutoGen moves somewhere else.
+"""
+
+from collections.abc import Iterator, Sequence, Set
+from typing import Any, Final
+
+from autogen_agentchat.agents import (
+    AssistantAgent,
+    CodeExecutorAgent,
+    MessageFilterAgent,
+    SocietyOfMindAgent,
+    UserProxyAgent,
+)
+from autogen_agentchat.base import ChatAgent, Handoff, Team
+from autogen_agentchat.teams import BaseGroupChat
+from autogen_agentchat.tools import AgentTool, TeamTool
+from autogen_core.code_executor import CodeExecutor
+from autogen_core.models import ChatCompletionClient
+from autogen_core.tools import BaseTool, StaticStreamWorkbench, StaticWorkbench, Workbench
+
+from agents.executors import GatedExecutor
+from agents.journaled_model import JournaledModel
+from agents.toolbox import AsksItself
+from agents.tools import JournaledTools
+from bot.core.errors import WrongTeam
+
+_KNOWN: Final = (
+    AssistantAgent,
+    BaseGroupChat,
+    CodeExecutorAgent,
+    MessageFilterAgent,
+    SocietyOfMindAgent,
+    UserProxyAgent,
+)
+"""What they do is in AutoGen's own code: they act by what they hold. Agents of others' making are only opened."""
+_KEYBOARD: Final = ("autogen_", "builtins")
+
+
+def look_through(team: Team) -> None:
+    """WrongTeam for the first door past the gate, with whose it is and how to mend it.
+
+    An agent class of the team's own may hold what it likes: it is trusted to use `run.step` and its like.
+    """
+    rooms: list[tuple[object, str, bool]] = [(team, getattr(team, "name", ""), isinstance(team, _KNOWN))]
+    seen: set[tuple[int, bool]] = set()
+    while rooms:
+        room, whose, judged = rooms.pop()
+        if (id(room), judged) in seen:
+            continue
+        seen.add((id(room), judged))
+        held = list(_held(room))
+        if isinstance(room, ChatAgent):
+            _agent(room)
+        for thing in held:
+            if isinstance(thing, ChatAgent | Team):
+                rooms.append((thing, getattr(thing, "name", whose), isinstance(thing, _KNOWN)))
+            elif isinstance(thing, JournaledTools | AgentTool | TeamTool):
+                rooms.append((thing, whose, False))
+            elif isinstance(thing, Workbench) and (
+                not judged or type(thing) in (StaticWorkbench, StaticStreamWorkbench)
+            ):
+                rooms.append((thing, whose, judged))
+            elif judged and isinstance(thing, ChatCompletionClient) and not isinstance(thing, JournaledModel):
+                _model(thing, whose)
+                rooms.append((thing, whose, True))
+            elif judged:
+                _thing(thing, whose, held)
+
+
+def _held(room: object) -> Iterator[object]:
+    """What is in the attributes of an object, and in the lists and dicts there."""
+    waiting: list[object] = [getattr(room, "__dict__", {})]
+    opened: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        if not isinstance(value, dict | Sequence | Set) or isinstance(value, str | bytes):
+            yield value
+        elif id(value) not in opened:
+            opened.add(id(value))
+            waiting.extend(value.values() if isinstance(value, dict) else value)
+
+
+def _agent(agent: ChatAgent) -> None:
+    kind = type(agent)
+    if not isinstance(agent, _KNOWN) and any(of.__module__.startswith("autogen_ext.") for of in kind.__mro__):
+        raise WrongTeam(
+            f"The agent “{agent.name}” ({kind.__name__}) acts by itself, and nobody would be asked. Nothing was done; "
+            "give what it does as tools to another one: `workbench=run.tools(…)`."
+        )
+    if isinstance(agent, UserProxyAgent) and str(getattr(agent.input_func, "__module__", "")).startswith(_KEYBOARD):
+        raise WrongTeam(
+            f"The agent “{agent.name}” asks at the keyboard of this process and not in Slack, and no answer would be "
+            f'recorded. Nothing was done; use `run.reviewer("{agent.name}")`, or `input_func=run.human().input_func`.'
+        )
+
+
+def _model(model: ChatCompletionClient, whose: str) -> None:
+    """A model around the run's own is fine: what it asks is recorded there."""
+    if not any(isinstance(inner, ChatCompletionClient) for inner in _held(model)):
+        raise WrongTeam(
+            f"“{whose}” asks a model ({type(model).__name__}) that is not the run's: its answers would not be recorded "
+            f'and be asked for again after a crash. Nothing was done; use `run.model("{whose}")`.'
+        )
+
+
+def _thing(thing: object, whose: str, beside: Sequence[object]) -> None:
+    """`beside` is what else is held where the thing is: the hand-offs, the approval."""
+    door = mended = ""
+    if isinstance(thing, BaseTool) and not _asks(thing) and not _hands_off(thing, beside):
+        door = f"has the tool “{thing.name}” in a list of its own"
+        mended = f'give it by `workbench=run.tools("{whose}", [{thing.name}])`, or put `@gated()` on the function'
+    elif isinstance(thing, Workbench):
+        door = f"has a workbench ({type(thing).__name__}) of its own"
+        mended = f'give it by `workbench=run.tools("{whose}", …)`'
+    elif isinstance(thing, CodeExecutor) and not isinstance(thing, GatedExecutor) and not any(map(_marked, beside)):
+        door = f"runs code in an executor ({type(thing).__name__}) of its own"
+        mended = f'use `run.executor("{whose}", …)`, or `approval_func=run.code_approval("{whose}")`'
+    if door:
+        raise WrongTeam(f"The agent “{whose}” {door}, where nobody would be asked. Nothing was done; {mended}.")
+
+
+def _asks(tool: BaseTool[Any, Any]) -> bool:
+    """It puts its own question to people, or is a function behind `gated`."""
+    return isinstance(tool, AsksItself) or any(map(_marked, _held(tool)))
+
+
+def _hands_off(tool: BaseTool[Any, Any], beside: Sequence[object]) -> bool:
+    """AutoGen's own hand-offs only say something; one of another class may do what it likes."""
+    return any(type(other) is Handoff and other.name == tool.name for other in beside)
+
+
+def _marked(thing: object) -> bool:
+    """A function that brings what it is asked to the gate."""
+    return bool(getattr(thing, "asks_itself", False))

@@ -1,0 +1,258 @@
+"""A team that brings something past the gate or the journal is refused before it runs, and told how to mend it (R19).
+
+Each door is AutoGen's own, as it is installed: a version that keeps its tools elsewhere turns one of these red.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from autogen_agentchat.agents import (
+    AssistantAgent,
+    CodeExecutorAgent,
+    MessageFilterAgent,
+    MessageFilterConfig,
+    SocietyOfMindAgent,
+    UserProxyAgent,
+)
+from autogen_agentchat.base import Handoff
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.teams import (
+    DiGraphBuilder,
+    GraphFlow,
+    MagenticOneGroupChat,
+    RoundRobinGroupChat,
+    SelectorGroupChat,
+    Swarm,
+)
+from autogen_agentchat.tools import AgentTool, TeamTool
+from autogen_core.model_context import BufferedChatCompletionContext
+from autogen_core.tools import FunctionTool, StaticStreamWorkbench, StaticWorkbench, Workbench
+from autogen_ext.agents.openai import OpenAIAgent
+from autogen_ext.models.cache import ChatCompletionCache
+from autogen_ext.tools.mcp import McpWorkbench, StdioServerParams
+
+from agents.context import RunContext
+from agents.executors import WITHIN, approved_by_the_executor
+from agents.gated import gated
+from agents.local_executor import LocalExecutor
+from agents.teams import Team, Teams
+from bot.core.runs import Status
+from tests.agents.house import House
+from tests.agents.test_gate_doors import Model, TextAgent
+
+pytest_plugins = ["tests.redis_server"]
+
+DONE: list[str] = []
+MCP = StdioServerParams(command="/bin/false")
+
+
+async def wipe(path: str) -> str:
+    """Delete a folder."""
+    DONE.append(path)
+    return "gone"
+
+
+@gated()
+async def asks(path: str) -> str:
+    """Delete a folder, once people agree."""
+    return await wipe(path)
+
+
+class Mine(StaticWorkbench):
+    """Of the team's own making."""
+
+
+def clerk(run: RunContext, name: str = "clerk", **more: Any) -> AssistantAgent:
+    return AssistantAgent(name, **{"model_client": run.model(name), **more})
+
+
+def alone(agent: Any) -> AutoGenTeam:
+    return RoundRobinGroupChat([agent], max_turns=1)
+
+
+def raw(run: RunContext) -> AssistantAgent:
+    return clerk(run, tools=[wipe])
+
+
+def graph(run: RunContext) -> AutoGenTeam:
+    agent = raw(run)
+    return GraphFlow([agent], DiGraphBuilder().add_node(agent).build())
+
+
+def local(run: RunContext, approval: Any) -> AutoGenTeam:
+    executor = LocalExecutor(run.settings.data_dir, WITHIN)
+    return alone(CodeExecutorAgent("coder", executor, approval_func=approval))
+
+
+def beside_its_own_hand_off(run: RunContext) -> AutoGenTeam:
+    """A tool is not taken for a hand-off because it is called like one."""
+    tool = FunctionTool(wipe, "", name="transfer_to_boss")
+    return alone(clerk(run, workbench=StaticWorkbench([tool]), handoffs=["boss"]))
+
+
+class Acts(Handoff):
+    """A hand-off that does something."""
+
+    @property
+    def handoff_tool(self) -> Any:
+        return FunctionTool(wipe, "", name=self.name)
+
+
+class Holds(TextAgent):
+    """An agent of the team's own, which holds what it was given."""
+
+    def __init__(self, *held: object) -> None:
+        super().__init__("own")
+        self.held = held
+
+    async def say(self) -> str:
+        return "done"
+
+
+Build = Callable[[RunContext], AutoGenTeam]
+TOOL = r"The agent “clerk” has the tool “wipe” in a list of its own.*run\.tools\(\"clerk\", \[wipe\]\).*@gated"
+BENCH = r"The agent “clerk” has a workbench \({}\) of its own.*run\.tools\(\"clerk\", …\)"
+CODE = r"The agent “coder” runs code in an executor \(LocalExecutor\).*run\.executor\(\"coder\", …\)"
+MODEL = r"“{}” asks a model \(Model\) that is not the run's.*run\.model\(\"{}\"\)"
+DOORS: dict[str, tuple[Build, str]] = {
+    "a function": (lambda run: alone(raw(run)), TOOL),
+    "a tool": (lambda run: alone(clerk(run, tools=[FunctionTool(wipe, "")])), TOOL),
+    "AutoGen's workbench": (lambda run: alone(clerk(run, workbench=StaticWorkbench([FunctionTool(wipe, "")]))), TOOL),
+    "its streaming one": (
+        lambda run: alone(clerk(run, workbench=(StaticStreamWorkbench([FunctionTool(wipe, "")]),))),
+        TOOL,
+    ),
+    "a workbench": (lambda run: alone(clerk(run, workbench=Mine([]))), BENCH.format("Mine")),
+    "MCP": (lambda run: alone(clerk(run, workbench=McpWorkbench(MCP))), BENCH.format("McpWorkbench")),
+    "beside the run's": (
+        lambda run: alone(
+            clerk(run, workbench=[run.tools("clerk", [asks]), StaticWorkbench([FunctionTool(wipe, "")])])
+        ),
+        TOOL,
+    ),
+    "a wrapped tool": (
+        lambda run: alone(clerk(run, tools=[FunctionTool(lambda: asks("/"), "", name="tidy")])),
+        "“tidy”",
+    ),
+    "like a hand-off": (beside_its_own_hand_off, "“transfer_to_boss”"),
+    "a hand-off that acts": (lambda run: Swarm([clerk(run, handoffs=[Acts(target="boss")])]), "“transfer_to_boss”"),
+    "a team in a team": (lambda run: RoundRobinGroupChat([alone(raw(run))], max_turns=1), TOOL),
+    "SocietyOfMind": (
+        lambda run: alone(SocietyOfMindAgent("mind", team=alone(raw(run)), model_client=run.model("mind"))),
+        TOOL,
+    ),
+    "MessageFilter": (
+        lambda run: alone(MessageFilterAgent("filter", raw(run), filter=MessageFilterConfig(per_source=[]))),
+        TOOL,
+    ),
+    "AgentTool": (lambda run: alone(clerk(run, "boss", workbench=run.tools("boss", [AgentTool(raw(run))]))), TOOL),
+    "TeamTool": (
+        lambda run: alone(clerk(run, "boss", tools=[TeamTool(alone(raw(run)), name="clerks", description="")])),
+        TOOL,
+    ),
+    "in a workbench": (
+        lambda run: alone(clerk(run, "boss", workbench=run.tools("boss", StaticWorkbench([AgentTool(raw(run))])))),
+        TOOL,
+    ),
+    "in an own workbench": (
+        lambda run: alone(clerk(run, "boss", workbench=run.tools("boss", Mine([AgentTool(raw(run))])))),
+        TOOL,
+    ),
+    "an agent in an own agent": (lambda run: alone(Holds({"inner": [raw(run)]})), TOOL),
+    "GraphFlow": (graph, TOOL),
+    "Swarm": (lambda run: Swarm([clerk(run, "boss", handoffs=["clerk"]), raw(run)]), TOOL),
+    "Selector": (
+        lambda run: SelectorGroupChat([raw(run), clerk(run, "boss")], model_client=run.model("selector")),
+        TOOL,
+    ),
+    "MagenticOne": (lambda run: MagenticOneGroupChat([raw(run)], model_client=run.model("orchestrator")), TOOL),
+    "code": (lambda run: local(run, approved_by_the_executor), CODE),
+    "code behind a function": (lambda run: local(run, lambda request: None), CODE),
+    "a model": (lambda run: alone(clerk(run, model_client=Model())), MODEL.format("clerk", "clerk")),
+    "a model of the team": (
+        lambda run: SelectorGroupChat([clerk(run), clerk(run, "boss")], model_client=Model()),
+        MODEL.format("SelectorGroupChat", "SelectorGroupChat"),
+    ),
+    "the orchestrator's": (
+        lambda run: MagenticOneGroupChat([clerk(run)], model_client=Model()),
+        MODEL.format("MagenticOneGroupChat", "MagenticOneGroupChat"),
+    ),
+    "a model in a cache": (
+        lambda run: alone(clerk(run, model_client=ChatCompletionCache(Model()))),
+        MODEL.format("clerk", "clerk"),
+    ),
+    "the mind's": (
+        lambda run: alone(SocietyOfMindAgent("mind", team=alone(clerk(run)), model_client=Model())),
+        MODEL.format("mind", "mind"),
+    ),
+    "the coder's": (
+        lambda run: alone(
+            CodeExecutorAgent(
+                "coder",
+                run.executor("coder", LocalExecutor(run.settings.data_dir, WITHIN)),
+                model_client=Model(),
+                approval_func=approved_by_the_executor,
+            )
+        ),
+        MODEL.format("coder", "coder"),
+    ),
+    "an agent that acts by itself": (
+        lambda run: alone(OpenAIAgent("clerk", "", client=object(), model="m", instructions="")),  # type: ignore[arg-type]
+        r"The agent “clerk” \(OpenAIAgent\) acts by itself.*run\.tools",
+    ),
+    "the keyboard": (lambda run: alone(UserProxyAgent("human")), r"“human” asks at the keyboard.*run\.reviewer"),
+    "input": (lambda run: alone(UserProxyAgent("human", input_func=input)), "“human” asks at the keyboard"),
+}
+
+
+async def ending(house: House, build: Build) -> tuple[Status, str]:
+    """How the run of a team ends."""
+    DONE.clear()
+    await house.start(team="doors", task="wipe /data")
+    model = Model(lines={"clerk": [[("wipe", {"path": "/data"})]]})
+    async with house.worker(found=Teams({"doors": Team("doors", "", build)}, {}), model=model) as worker:
+        await worker.advance()
+    run = await house.run()
+    return run.status, run.result
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_door_past_the_gate_is_refused_before_anything_is_done(house: House, door: str) -> None:
+    """R19: the run ends with a sentence that says whose door it is and how to mend it; nothing was said or done."""
+    build, sentence = DOORS[door]
+    status, result = await ending(house, build)
+    assert status is Status.FAILED
+    with pytest.raises(RuntimeError, match=f"(?s){sentence}"):
+        raise RuntimeError(result)
+    assert "Nothing was done; " in result
+    assert not DONE
+
+
+class Loud(ChatCompletionCache):
+    """A model of the team's own around the run's."""
+
+
+def through_the_run(run: RunContext) -> list[Any]:
+    """What may stand in one team."""
+    tools: Sequence[Workbench] = [run.tools("a", [wipe]), run.tools("a", StaticWorkbench([FunctionTool(asks, "")]))]
+    executor = LocalExecutor(run.settings.data_dir, WITHIN)
+    return [
+        Holds(FunctionTool(wipe, ""), executor, Model()),
+        clerk(run, "a", workbench=tools, handoffs=["b", Handoff(target="c")]),
+        clerk(run, "b", tools=[asks, run.ask_human("b")], handoffs=["a"]),
+        clerk(run, "c", tools=[AgentTool(clerk(run, "inner", tools=[asks]))]),
+        clerk(run, "d", model_client=Loud(run.model("d")), model_context=BufferedChatCompletionContext(3)),
+        CodeExecutorAgent("e", run.executor("e", executor), approval_func=approved_by_the_executor),
+        CodeExecutorAgent("f", executor, approval_func=run.code_approval("f")),
+        UserProxyAgent("g", input_func=run.human("g").input_func),
+        run.reviewer("h"),
+        RoundRobinGroupChat([clerk(run, "i")], max_turns=1, name="inner_team"),
+    ]
+
+
+async def test_what_goes_through_the_run_has_no_effect_or_is_the_teams_own_agent_passes(house: House) -> None:
+    """R19: hand-offs, gated functions, agents as tools, models around the run's; an agent class of the team's own is
+    trusted with what it holds."""
+    status, result = await ending(house, lambda run: RoundRobinGroupChat(through_the_run(run), max_turns=1))
+    assert status is Status.FINISHED, result
