@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from bot.settings import WorkerSettings
 from bot.store.journal import RedisJournal
 from bot.store.store import EVENTS, Store
 from bot.store.wakeups import Wakeups
+from tests.forking import forked
 
 T = TypeVar("T")
 WORKSPACE, CHANNEL = WorkspaceId("T1"), ChannelId("C1")
@@ -208,17 +208,15 @@ class Process:
 
     async def __aenter__(self) -> Self:
         house = self._house
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(HERE / "worker_process.py"),
+        self.process = await forked(
+            "tests.agents.worker_process",
             house.url,
             house.namespace,
             str(house.folder),
             str(self._folder),
             house.smtp_url or "",
             str(house.park_after.total_seconds()),
-            cwd=HERE.parents[1],
-            env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+            env=os.environ,
         )
         return self
 
