@@ -63,6 +63,7 @@ class House:
     smtp_url: str | None = None
     park_after: timedelta = timedelta(minutes=1)
     model_calls: int = 200
+    lease: timedelta = LEASE
 
     def settings(self) -> WorkerSettings:
         """With a lease too short for the environment."""
@@ -74,7 +75,7 @@ class House:
             smtp_url=SecretStr(self.smtp_url) if self.smtp_url else None,
             mail_from="countersign@example.com",
             data_dir=self.folder,
-            lease=LEASE,
+            lease=self.lease,
             park_after=self.park_after,
             concurrency=100,
             model_calls=self.model_calls,
@@ -216,6 +217,7 @@ class Process:
             str(self._folder),
             house.smtp_url or "",
             str(house.park_after.total_seconds()),
+            str(house.lease.total_seconds()),
             env=os.environ,
         )
         return self
