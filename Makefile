@@ -19,17 +19,18 @@ $(READY): requirements.lock
 demo: $(READY)
 	@$(BIN)/python -m demo --port $(PORT)
 
+# What is compiled once is there for all the processes that the tests start, wherever this is set.
+unexport PYTHONDONTWRITEBYTECODE
+
 # With LONG=1 what is left to chance is tried more often.
 test: $(READY)
-	$(BIN)/pytest -q -n 4 --dist worksteal -m 'not alone'
-	$(BIN)/pytest -q -m alone
+	$(BIN)/pytest -q -n 4 --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 4 --dist worksteal -m 'not alone'
-	$(BIN)/pytest -q -m alone
+	$(BIN)/pytest -q -n 4 --dist worksteal
 
 format: $(READY)
 	$(BIN)/ruff format .

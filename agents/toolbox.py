@@ -1,6 +1,7 @@
 """AutoGen's side of a set of tools: what is offered to a model, and what a call gives back."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any, Final
 
 from autogen_core import CancellationToken
@@ -23,6 +24,14 @@ class _Asking(FunctionTool, AsksItself):
 
 class Listed(StaticWorkbench):
     """AutoGen's, but what a tool raises comes out: a tool may say OutcomeUnknown."""
+
+    _schemas: list[ToolSchema] | None = None
+
+    async def list_tools(self) -> list[ToolSchema]:
+        """Built once: it takes a millisecond for a tool, and they are listed for every turn and every call."""
+        if self._schemas is None:
+            self._schemas = await super().list_tools()
+        return deepcopy(self._schemas)
 
     async def call_tool(
         self,

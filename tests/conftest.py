@@ -1,5 +1,9 @@
 """Fixtures for all tests: a real Redis, a local Slack, a browser."""
 
+import pytest
+
+from bot.memory import settle_memory
+
 pytest_plugins = [
     "tests.redis_server",
     "tests.storing",
@@ -8,3 +12,15 @@ pytest_plugins = [
     "tests.browser",
     "tests.openai_server",
 ]
+
+LONGEST = ("test_torture.py", "test_bench.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: nobody waits for it at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported for the tests stays, as in the processes that serve."""
+    settle_memory()

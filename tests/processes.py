@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from localslack import LocalSlack
+from tests.forking import Forked, forked
 from tests.redis_server import url_of
 
 HERE = Path(__file__).resolve().parent.parent
@@ -20,29 +21,31 @@ READY = {"bot": re.compile(r"port (\d+)\.$")}
 
 
 class Process:
-    """`python -m <module>`; `ready` waits for the line that says so."""
+    """`python -m <module>`, or its fork in a test; `ready` waits for the line that says so."""
 
-    def __init__(self, module: str, env: dict[str, str]) -> None:
+    def __init__(self, module: str, env: dict[str, str], *, fork: bool = False) -> None:
         self.module = module
-        self.env = env
+        self.env = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **env}
         self.lines: list[str] = []
+        self._fork = fork
         self._spoke = asyncio.Condition()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | Forked | None = None
         self._hearing: asyncio.Task[None] | None = None
 
     async def start(self) -> Self:
         self.lines = []
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            self.module,
+        self._process = await (forked(self.module, env=self.env, listen=True) if self._fork else self._spawn())
+        self._hearing = asyncio.create_task(self._hear())
+        return self
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", self.module),
             cwd=HERE,
-            env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **self.env},
+            env=self.env,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        self._hearing = asyncio.create_task(self._hear())
-        return self
 
     async def _hear(self) -> None:
         assert self._process is not None
@@ -104,11 +107,15 @@ class Process:
 
 
 class Town:
-    """Everything a test needs: a local Slack in this process, web and worker in processes of their own."""
+    """Everything a test needs: a local Slack in this process, web and worker in processes of their own.
 
-    def __init__(self, slack: LocalSlack, redis_url: str, namespace: str, data: Path) -> None:
+    `fork`: these are forked, which is the quicker start.
+    """
+
+    def __init__(self, slack: LocalSlack, redis_url: str, namespace: str, data: Path, *, fork: bool = False) -> None:
         self.slack = slack
         self.data = data
+        self.fork = fork
         self.common = {"REDIS_URL": url_of("web", redis_url), "NAMESPACE": namespace, "LOG_LEVEL": "INFO"}
         self.agents = {**self.common, "REDIS_URL": url_of("worker", redis_url)}
         self.processes: list[Process] = []
@@ -141,7 +148,7 @@ class Town:
         return process
 
     async def _start(self, module: str, env: dict[str, str]) -> Process:
-        process = Process(module, {**self.common, **env})
+        process = Process(module, {**self.common, **env}, fork=self.fork)
         self.processes.append(process)
         return await process.start()
 
@@ -152,9 +159,11 @@ class Town:
 
 
 @asynccontextmanager
-async def town(slack: LocalSlack, redis_url: str, namespace: str, data: Path) -> AsyncIterator[Town]:
+async def town(
+    slack: LocalSlack, redis_url: str, namespace: str, data: Path, *, fork: bool = False
+) -> AsyncIterator[Town]:
     """A town whose processes end with the block; a traceback in any of their logs fails the test."""
-    it = Town(slack, redis_url, namespace, data)
+    it = Town(slack, redis_url, namespace, data, fork=fork)
     try:
         yield it
     except BaseException:

@@ -270,7 +270,7 @@ class EmbeddedRedis:
             try:
                 assert self._stored is not None
                 await self._start(self._stored)
-            except EmbeddedRedisError as error:
+            except (EmbeddedRedisError, OSError) as error:
                 log.error("%s", error)
                 await asyncio.sleep(1)
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from bot.settings import WorkerSettings
 from bot.store.journal import RedisJournal
 from bot.store.store import EVENTS, Store
 from bot.store.wakeups import Wakeups
+from tests.forking import forked
 
 T = TypeVar("T")
 WORKSPACE, CHANNEL = WorkspaceId("T1"), ChannelId("C1")
@@ -63,6 +63,7 @@ class House:
     smtp_url: str | None = None
     park_after: timedelta = timedelta(minutes=1)
     model_calls: int = 200
+    lease: timedelta = LEASE
 
     def settings(self) -> WorkerSettings:
         """With a lease too short for the environment."""
@@ -74,7 +75,7 @@ class House:
             smtp_url=SecretStr(self.smtp_url) if self.smtp_url else None,
             mail_from="countersign@example.com",
             data_dir=self.folder,
-            lease=LEASE,
+            lease=self.lease,
             park_after=self.park_after,
             concurrency=100,
             model_calls=self.model_calls,
@@ -208,17 +209,16 @@ class Process:
 
     async def __aenter__(self) -> Self:
         house = self._house
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(HERE / "worker_process.py"),
+        self.process = await forked(
+            "tests.agents.worker_process",
             house.url,
             house.namespace,
             str(house.folder),
             str(self._folder),
             house.smtp_url or "",
             str(house.park_after.total_seconds()),
-            cwd=HERE.parents[1],
-            env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+            str(house.lease.total_seconds()),
+            env=os.environ,
         )
         return self
 

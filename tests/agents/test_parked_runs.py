@@ -242,7 +242,7 @@ async def test_five_hundred_parked_runs_leave_nothing_in_the_worker(
             await asyncio.gather(*(worker.advance(name) for name in names[at : at + 50]))
         worker.tasks.clear()
         assert len(asyncio.all_tasks()) == tasks
-        assert teams_in_memory() <= before + 20  # a few of the last ones, which other records of the log hold
+        assert teams_in_memory() <= before + 50  # of the last fifty, which timers and the log may still hold
         assert await house.store.unheld(10, timedelta(0)) == []
         assert len(await house.store.active_runs(1000)) == 500
         assert not house.wakeups._requests._futures

@@ -145,8 +145,11 @@ async def live(
     world = World(wants_changes=changes or build is graph_cycle)
     it = team(build, world)
     people = People(house, world)
+    log = house.store.keys.events
+    before_it = await house.store.client.xrevrange(log, count=1)
     await house.start(run, it.name, "get pens")
     records = unrecorded = 0
+
     for life, end in enumerate((dies_at, 0)[:lives]):
         before = world.model.asked
         journal = Mortal(house, end, early=early)
@@ -168,7 +171,7 @@ async def live(
         unrecorded += world.model.asked - before - journal.models
     seen = await house.run(run)
     assert seen.status is Status.FINISHED, seen.result
-    raw = await house.store.client.xrange(house.store.keys.events)
+    raw = await house.store.client.xrange(log, min=b"(" + before_it[0][0] if before_it else "-")
     events = [EVENTS.load(fields[b"event"]) for _, fields in raw]
     asked = [event for event in events if event.run == run and event.type == "request_asked"]
     doubts = sum(request.question.kind is Kind.IN_DOUBT for request in people.decided)

@@ -11,10 +11,9 @@ from pydantic import SecretStr
 
 from agents.__main__ import serve
 from bot.settings import WorkerSettings
-from tests.agents.house import LEASE
 
 
-async def main(url: str, namespace: str, data: str, folder: str, smtp_url: str, park_after: str) -> None:
+async def main(url: str, namespace: str, data: str, folder: str, smtp_url: str, park_after: str, lease: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = WorkerSettings.model_construct(
@@ -25,7 +24,7 @@ async def main(url: str, namespace: str, data: str, folder: str, smtp_url: str, 
         smtp_url=SecretStr(smtp_url) if smtp_url else None,
         mail_from="countersign@example.com",
         data_dir=Path(data),
-        lease=LEASE,
+        lease=timedelta(seconds=float(lease)),
         park_after=timedelta(seconds=float(park_after)),
         concurrency=100,
     )

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import os
 import random
-import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +24,7 @@ pytest.importorskip("aiosqlite", reason="aiosqlite is not installed")
 from sqlalchemy.ext.asyncio import create_async_engine  # noqa: E402
 
 from tests.audit.postgres import Postgres, a_server  # noqa: E402
+from tests.forking import Forked, forked  # noqa: E402
 from tests.longer import times  # noqa: E402
 
 
@@ -163,16 +162,10 @@ def test_a_url_that_cannot_be_used_gets_the_sentence(store: Store, url: str) -> 
 
 
 @contextlib.asynccontextmanager
-async def web(redis_url: str, namespace: str, url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def web(redis_url: str, namespace: str, url: str) -> AsyncIterator[Forked]:
     """The part of `web` that keeps the record, as a process; killed with -9 at the end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.audit.auditor_process",
-        cwd=Path(__file__).parent.parent.parent,
-        env={"PATH": os.environ["PATH"], "REDIS_URL": redis_url, "NAMESPACE": namespace, "AUDIT_SQL_URL": url},
-        stdout=asyncio.subprocess.PIPE,
-    )
+    env = {"REDIS_URL": redis_url, "NAMESPACE": namespace, "AUDIT_SQL_URL": url}
+    process = await forked("tests.audit.auditor_process", env=env, listen=True)
     try:
         assert process.stdout is not None
         await process.stdout.readline()

@@ -11,5 +11,5 @@ from tests.processes import Town, town
 
 @pytest.fixture
 async def there(slack: LocalSlack, redis_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[Town]:
-    async with town(slack, redis_url, namespace, tmp_path) as it:
+    async with town(slack, redis_url, namespace, tmp_path, fork=True) as it:
         yield it

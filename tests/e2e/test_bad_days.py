@@ -36,7 +36,7 @@ async def test_what_slack_refuses_at_the_start_is_said(
     there: Town, slack: LocalSlack, env: dict[str, str], said: str
 ) -> None:
     tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url}
-    web = await Process("bot", {**there.common, **tokens, "PORT": "0", **env}).start()
+    web = await Process("bot", {**there.common, **tokens, "PORT": "0", **env}, fork=True).start()
     assert await web.wait() == 2
     assert said in "\n".join(web.lines)
     assert "Traceback" not in "\n".join(web.lines)
@@ -78,8 +78,8 @@ async def test_processes_wait_for_redis_and_stop_when_told(slack: LocalSlack, tm
     nowhere = "redis://127.0.0.1:1/0"
     env = {"REDIS_URL": nowhere, "SLACK_API_URL": slack.api_url}
     tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "PORT": "0"}
-    web = await Process("bot", {**env, **tokens}).start()
-    worker = await Process("agents", {**env, "DATA_DIR": str(tmp_path)}).start()
+    web = await Process("bot", {**env, **tokens}, fork=True).start()
+    worker = await Process("agents", {**env, "DATA_DIR": str(tmp_path)}, fork=True).start()
     for process in (web, worker):
         await process.said("does not answer")
         assert await process.kill(signal.SIGTERM) == 0
@@ -90,7 +90,7 @@ async def test_redis_goes_away_and_comes_back(slack: LocalSlack, tmp_path: Path)
     folder = tmp_path / "redis"
     async with AsyncExitStack() as until_it_goes:
         server = await until_it_goes.enter_async_context(EmbeddedRedis(folder))
-        async with town(slack, server.url, "bad", tmp_path) as there:
+        async with town(slack, server.url, "bad", tmp_path, fork=True) as there:
             web, _ = await asyncio.gather(there.web(), there.worker())
             alice, bob = slack.user("alice"), slack.user("bob")
             await alice.command(ASK, channel="#general")

@@ -19,7 +19,7 @@ def example() -> str:
 
 def script(there: Town, folder: Path, text: str, **env: str) -> Process:
     (folder / "my_script.py").write_text(text)
-    process = Process("my_script", {**there.agents, "PYTHONPATH": str(folder), "LEASE": "5s", **env})
+    process = Process("my_script", {**there.agents, "PYTHONPATH": str(folder), "LEASE": "5s", **env}, fork=True)
     there.processes.append(process)
     return process
 
@@ -36,8 +36,7 @@ async def test_the_example_of_the_readme_asks_in_slack_and_goes_on_with_the_answ
     await settled(slack, asked.ts)
     assert await program.wait() == 0
     assert "Approved by reviewer U0BOB" in "\n".join(program.lines)
-    thread = [text_of(m) for m in slack.channel("#general").messages if m.user == "U0BOT"]
-    assert any("Finished" in words for words in thread)
+    await slack.wait_message("#general", lambda message: "Finished" in text_of(message))
 
 
 async def test_a_script_that_was_killed_goes_on_where_it_was(there: Town, slack: LocalSlack, tmp_path: Path) -> None:

@@ -20,10 +20,12 @@ from bot.store.embedded import EmbeddedRedis, EmbeddedRedisError
 
 @asynccontextmanager
 async def client_of(url: str) -> AsyncIterator[redis.asyncio.Redis]:
-    """A client that waits for a server that is just being started again."""
+    """A client that waits for a server that is just being started again, half a minute in all: redis-py tries a
+    command that often, and before each time to connect that often."""
     client = redis.asyncio.Redis.from_url(url, decode_responses=True, retry=Retry(ConstantBackoff(0.02), 200))
     try:
-        yield client
+        async with asyncio.timeout(30):
+            yield client
     finally:
         await client.aclose()
 
@@ -35,7 +37,7 @@ async def pid_of(url: str) -> int:
 
 def is_running(pid: int) -> bool:
     """Whether the process lives; a zombie that its foreign parent has not reaped yet does not."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ProcessLookupError):  # it may go between opening and reading
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     with suppress(ProcessLookupError):
         os.kill(pid, 0)
@@ -139,6 +141,20 @@ async def test_an_adopted_server_that_is_killed_is_started_again(tmp_path: Path)
             os.kill(orphan, signal.SIGKILL)
             await ended(orphan)
             assert await client.get("kept") == "yes"
+
+
+async def test_a_server_that_cannot_be_started_again_yet_is_started_as_soon_as_it_can(tmp_path: Path) -> None:
+    async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
+        await client.set("kept", "yes")
+        in_the_way = tmp_path / "valkey.new"
+        in_the_way.mkdir()
+        pid = await pid_of(server.url)
+        os.kill(pid, signal.SIGKILL)
+        await ended(pid)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.get("kept"), 0.5)
+        in_the_way.rmdir()
+        assert await client.get("kept") == "yes"
 
 
 async def test_an_orphan_on_another_port_than_asked_is_replaced_with_its_data(tmp_path: Path) -> None:
