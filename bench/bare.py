@@ -1,4 +1,4 @@
-"""Bolt by itself: one process, one empty listener for every button, served exactly as bot/slack serves ours.
+"""Bolt by itself: one process, one empty listener for every button, by Bolt's own adapter under our uvicorn.
 
 WAY is `socket`, `http` or `quiet` (HTTP, prints nothing). Prints `port <n> <pid>`, and `entered <n> <monotonic ns>` for
 each click as its listener is entered.
@@ -10,6 +10,7 @@ import re
 import signal
 import time
 
+from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.memory import settle_memory
@@ -33,9 +34,6 @@ async def main(way: str, token: str, api_url: str, app_token: str, secret: str) 
         print(f"entered {entered} {at}", flush=True)
         entered += 1
 
-    async def no_problem() -> str:
-        return ""
-
     async with slack_clients(token, api_url) as clients:
         app = AsyncApp(client=clients.reads, signing_secret=secret)
         app.action(re.compile(r""))(empty if way == "quiet" else telling)
@@ -44,7 +42,7 @@ async def main(way: str, token: str, api_url: str, app_token: str, secret: str) 
                 print(f"port 0 {os.getpid()}", flush=True)
                 await stop.wait()
         else:
-            async with web.serving(web.http(app, no_problem), "127.0.0.1", 0) as port:
+            async with web.serving(AsyncSlackRequestHandler(app, path=web.EVENTS_PATH), "127.0.0.1", 0) as port:
                 settle_memory()
                 print(f"port {port} {os.getpid()}", flush=True)
                 await stop.wait()

@@ -7,8 +7,7 @@ its ack, and the person gets the sentence when there is one (R7).
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -26,7 +25,7 @@ from bot.slack.homes import Homes
 from bot.slack.settings_window import Problem
 
 ACK_WITHIN: Final = 2.4
-"""Seconds; Slack waits 3 s from its own clock, and Bolt looks every 10 ms."""
+"""Seconds; Slack waits 3 s from its own clock."""
 STORE_AWAY: Final = (
     "The store cannot be reached just now, so your {what} was not counted. Nothing that was stored before is lost; "
     "please try again in a moment."
@@ -47,16 +46,11 @@ class Desk:
     homes: Homes
     errands: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    @contextmanager
-    def errand(self) -> Iterator[None]:
-        """Holds the task that runs this until the block ends; `drain` waits for it."""
-        me = asyncio.current_task()
-        assert me is not None, "Bolt runs each listener in a task of its own"
-        self.errands.add(me)
-        try:
-            yield
-        finally:
-            self.errands.discard(me)
+    def hold(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this in a task that nothing else holds; `drain` waits for it."""
+        errand = asyncio.create_task(work)
+        self.errands.add(errand)
+        errand.add_done_callback(self.errands.discard)
 
     async def drain(self) -> None:
         """Waits until everything in hand is done; call it when no more payloads come."""
@@ -106,16 +100,11 @@ async def said(work: Awaitable[Said], what: str) -> Said:
 
 
 async def in_time(
-    desk: Desk,
     work: Coroutine[Any, Any, Said],
     ack: Callable[[Said | None], Awaitable[Any]],
     tell: Callable[[Said], Awaitable[None]],
 ) -> None:
     """Do the work, ack with what it said; if it takes too long, ack with None first and tell later."""
-    me = asyncio.current_task()
-    assert me is not None, "Bolt runs each listener in a task of its own"
-    desk.errands.add(me)  # nothing else holds it after the ack
-    me.add_done_callback(desk.errands.discard)
     early: asyncio.Task[Any] | None = None
 
     def late() -> None:

@@ -139,6 +139,7 @@ def build(clients: Clients, identity: Identity, desk: Desk, signing_secret: str 
             client=AsyncWebClient(base_url=clients.reads.base_url, session=clients.reads.session),
             signing_secret=signing_secret or "",
             authorize=authorize,
+            process_before_response=True,  # each of our listeners returns with its ack, and goes on by itself
         )
     register(app, desk)
     return app

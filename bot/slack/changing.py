@@ -118,7 +118,7 @@ async def _sent(
             await tell(desk.client, body, result, channel)
 
     told = without_marks(desk.directory, work)
-    await in_time(desk, told, answer, lambda result: tell(desk.client, body, result, channel))
+    await in_time(told, answer, lambda result: tell(desk.client, body, result, channel))
 
 
 async def attempt_of(

@@ -48,7 +48,7 @@ async def on_click(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
         if result is not None:
             await tell(desk.client, body, result)
 
-    await in_time(desk, said(_click(desk, body), "click"), answer, lambda result: tell(desk.client, body, result))
+    await in_time(said(_click(desk, body), "click"), answer, lambda result: tell(desk.client, body, result))
 
 
 async def on_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ async def on_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 
     channel = modals.channel_of(view)
     work = without_marks(desk.directory, said(count(desk, body, handle, attempt, verb, words), "answer"))
-    await in_time(desk, work, answer, lambda result: tell(desk.client, body, result, channel))
+    await in_time(work, answer, lambda result: tell(desk.client, body, result, channel))
 
 
 async def on_unknown_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:

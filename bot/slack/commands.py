@@ -46,7 +46,7 @@ async def on_agent(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
         else:
             await ack(text=result.text, blocks=result.blocks, response_type="ephemeral")
 
-    await in_time(desk, said(_agent(desk, body), "command"), answer, lambda result: tell(desk.client, body, result))
+    await in_time(said(_agent(desk, body), "command"), answer, lambda result: tell(desk.client, body, result))
 
 
 async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
@@ -102,7 +102,7 @@ async def on_start_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> No
             await ack(response_action="errors", errors={modals.TASK: result.text})
 
     work = without_marks(desk.directory, said(_start(desk, body, channel, run, team, task, options), "task"))
-    await in_time(desk, work, answer, lambda result: tell(desk.client, body, result, channel))
+    await in_time(work, answer, lambda result: tell(desk.client, body, result, channel))
 
 
 async def _start(

@@ -42,7 +42,7 @@ async def on_approvals(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
         else:
             await ack(text=result.text, blocks=result.blocks, response_type="ephemeral")
 
-    await in_time(desk, said(_approvals(desk, body), "command"), answer, lambda result: tell(desk.client, body, result))
+    await in_time(said(_approvals(desk, body), "command"), answer, lambda result: tell(desk.client, body, result))
 
 
 async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) ->
         return await _configure(desk, who(body), channel, edit)
 
     work = without_marks(desk.directory, said(save(), "change"))
-    await in_time(desk, work, answer, lambda result: tell(desk.client, body, result, channel))
+    await in_time(work, answer, lambda result: tell(desk.client, body, result, channel))
 
 
 async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:

@@ -1,5 +1,6 @@
 """Which payload goes where: registered once, statically; every button is routed by what it carries (R1)."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -50,33 +51,73 @@ _log = logging.getLogger(__name__)
 
 def register(app: AsyncApp, desk: Desk) -> None:
     """Every payload that Slack can send us finds somebody here."""
-    # First, because Bolt tries them in turn, and a click is what people wait for.
-    app.action(re.compile(rf"^(?!(?:{'|'.join(ACTIONS)})$)"))(_bound(desk, clicks.on_click))
-    for action, listener in ACTIONS.items():
-        app.action(action)(_bound(desk, listener))
-    for command, listener in COMMANDS.items():
-        app.command(command)(_bound(desk, listener))
-    for callback, listener in SUBMITS.items():
-        app.view_submission(callback)(_bound(desk, listener))
-    for event, listener in EVENTS.items():
-        app.event(event)(_bound(desk, listener))
-    app.view_submission(re.compile(r""))(_bound(desk, clicks.on_unknown_submit))
 
     async def failed(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:
-        """A bug of ours: the log gets it all, the person a sentence, Slack an ack."""
-        _log.error("A listener failed for %s: %r", who(body).user, error, exc_info=error)
-        view = body.get("view") or {}
-        inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
-        if response is not None and body.get("type") == "view_submission" and inputs:
-            return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: _SORRY}})
-        await tell(desk.client, body, Said(_SORRY, False))
-        return BoltResponse(status=200, body="") if response is not None else None
+        return await _failed(desk, error, body, response)
 
     app.error(failed)
+    # First, because Bolt tries them in turn, and a click is what people wait for.
+    app.action(re.compile(rf"^(?!(?:{'|'.join(ACTIONS)})$)"))(bound(desk, clicks.on_click))
+    for action, listener in ACTIONS.items():
+        app.action(action)(bound(desk, listener))
+    for command, listener in COMMANDS.items():
+        app.command(command)(bound(desk, listener))
+    for callback, listener in SUBMITS.items():
+        app.view_submission(callback)(bound(desk, listener))
+    for event, listener in EVENTS.items():
+        app.event(event)(bound(desk, listener))
+    app.view_submission(re.compile(r""))(bound(desk, clicks.on_unknown_submit))
 
 
-def _bound(desk: Desk, listener: Listener) -> Callable[..., Awaitable[None]]:
-    async def bound(ack: AsyncAck, body: dict[str, Any]) -> None:
-        await listener(desk, ack, body)
+def bound(desk: Desk, listener: Listener) -> Callable[..., Awaitable[None]]:
+    """The listener for Bolt: returns as soon as it has acked; the desk holds what is left to do.
 
-    return bound
+    By itself Bolt would look every 10 ms whether there is an ack, and drop its task after it.
+    """
+
+    async def handled(ack: AsyncAck, body: dict[str, Any]) -> None:
+        acked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def work() -> None:
+            try:
+                await listener(desk, _Ack(ack, acked), body)
+            except Exception as error:
+                if acked.done():
+                    await _failed(desk, error, body, None)
+                else:
+                    acked.set_exception(error)
+            finally:
+                if not acked.done():
+                    acked.set_result(None)
+
+        desk.hold(work())
+        await acked
+
+    return handled
+
+
+class _Ack(AsyncAck):
+    """Bolt's, and tells that it was called."""
+
+    def __init__(self, ack: AsyncAck, acked: "asyncio.Future[None]") -> None:
+        self._ack = ack
+        self._acked = acked
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> BoltResponse:
+        response = await self._ack(*args, **kwargs)
+        if not self._acked.done():
+            self._acked.set_result(None)
+        return response
+
+
+async def _failed(
+    desk: Desk, error: Exception, body: dict[str, Any], response: BoltResponse | None
+) -> BoltResponse | None:
+    """A bug of ours: the log gets it all, the person a sentence, Slack an ack."""
+    _log.error("A listener failed for %s: %r", who(body).user, error, exc_info=error)
+    view = body.get("view") or {}
+    inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
+    if response is not None and body.get("type") == "view_submission" and inputs:
+        return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: _SORRY}})
+    await tell(desk.client, body, Said(_SORRY, False))
+    return BoltResponse(status=200, body="") if response is not None else None

@@ -36,5 +36,4 @@ async def on_home(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     await ack()
     event = body["event"]
     if event.get("tab") == "home":
-        with desk.errand():  # nothing else holds it after the ack
-            await desk.homes.opened(UserId(event["user"]), who(body).workspace)
+        await desk.homes.opened(UserId(event["user"]), who(body).workspace)

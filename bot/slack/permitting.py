@@ -91,9 +91,7 @@ async def _submitted(desk: Desk, ack: AsyncAck, body: dict[str, Any], block: str
         else:
             await ack(response_action="errors", errors={block: result.text})
 
-    await in_time(
-        desk, without_marks(desk.directory, work), answer, lambda result: tell(desk.client, body, result, channel)
-    )
+    await in_time(without_marks(desk.directory, work), answer, lambda result: tell(desk.client, body, result, channel))
 
 
 async def on_revoke(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -104,7 +102,7 @@ async def on_revoke(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
         if result is not None:
             await tell(desk.client, body, result)
 
-    await in_time(desk, said(_revoke(desk, body), "click"), answer, lambda result: tell(desk.client, body, result))
+    await in_time(said(_revoke(desk, body), "click"), answer, lambda result: tell(desk.client, body, result))
 
 
 async def _revoke(desk: Desk, body: dict[str, Any]) -> Said:

@@ -41,7 +41,7 @@ async def on_review_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> N
             await tell(desk.client, body, result, channel)
 
     work = said(clicks.count(desk, body, Handle.read(view["private_metadata"]), attempt, Verb.APPROVE, ""), "approval")
-    await in_time(desk, work, answer, lambda result: tell(desk.client, body, result, channel))
+    await in_time(work, answer, lambda result: tell(desk.client, body, result, channel))
 
 
 async def on_high_risk_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ async def on_high_risk_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -
 
     told = said(work(), "approval")
     told = without_marks(desk.directory, told) if has_word else told
-    await in_time(desk, told, answer, lambda result: tell(desk.client, body, _TOO_SLOW if turned else result, channel))
+    await in_time(told, answer, lambda result: tell(desk.client, body, _TOO_SLOW if turned else result, channel))
 
 
 async def _sent(desk: Desk, body: dict[str, Any], turned: list[View]) -> Said:

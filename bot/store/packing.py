@@ -55,7 +55,7 @@ _DICTIONARY: Final = (
 )
 """Part of the format: with one byte of it changed, nothing that was packed with it can be read."""
 _WINDOW: Final = -13
-_EMPTY: Final = zlib.compressobj(6, zlib.DEFLATED, _WINDOW, 6, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
+_EMPTY: Final = zlib.compressobj(5, zlib.DEFLATED, _WINDOW, 4, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
 _READER: Final = zlib.decompressobj(_WINDOW, _DICTIONARY)
 
 

@@ -1,7 +1,6 @@
 """The store: reads records with the server's clock, and commits a change in one step or not at all."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import redis.asyncio
 import redis.exceptions
+from pydantic import TypeAdapter
 
 from bot.core import schedule
 from bot.core.absence import Absences
@@ -46,6 +46,7 @@ _HERE = Path(__file__).parent
 _COMMIT = (_HERE / "commit.lua").read_text()
 _LEASE = (_HERE / "lease.lua").read_text()
 _UNHELD = (_HERE / "unheld.lua").read_text()
+_PLAN: Final = TypeAdapter(dict[str, Any])
 _AT_ONCE: Final = 1000
 _TIME = "return redis.call('TIME')"
 """A script, because it goes to the server that holds its key: on a Cluster each node has a clock of its own."""
@@ -59,7 +60,8 @@ it has says only where it goes, which all keys of a namespace share.
 
 def ms(at: datetime | timedelta) -> int:
     """Milliseconds since 1970, or of a span."""
-    return round((at if isinstance(at, timedelta) else at - _EPOCH) / timedelta(milliseconds=1))
+    span = at if isinstance(at, timedelta) else at - _EPOCH
+    return (span.days * 86_400 + span.seconds) * 1000 + round(span.microseconds / 1000)
 
 
 def from_ms(value: float) -> datetime:
@@ -286,7 +288,7 @@ class Store:
                 )
             plan.drop_permissions([PermissionId(permission.decode()) for permission in ended])
         async with reaching():
-            answer = await self._commit(plan.keys, plan.args())
+            answer = await self._commit([*plan.keys], plan.args())
         return Committed(answer.decode())
 
     async def confirm(self, seen: Seen[Request]) -> bool:
@@ -401,14 +403,14 @@ class Store:
 
 
 class _Plan:
-    """A change as the script wants it: keys once each, the plan as JSON, the values after it."""
+    """A change as the script wants it: keys once each, by their place; the plan as JSON, the values after it."""
 
     def __init__(self, names: Keys, side: Side) -> None:
         self.names = names
         self.side = side
         self.agents = side is Side.AGENTS
         self.web = side is Side.WEB
-        self.keys: list[str] = [names.pending]
+        self.keys: dict[str, int] = {names.pending: 1}
         self.values: list[bytes] = []
         self.plan: dict[str, Any] = {
             "records": [],
@@ -426,7 +428,7 @@ class _Plan:
         }
 
     def args(self) -> list[bytes]:
-        return [json.dumps(self.plan).encode(), *self.values]
+        return [_PLAN.dump_json(self.plan), *self.values]
 
     def fill(self, change: Change) -> None:
         for run in change.runs:
@@ -474,9 +476,7 @@ class _Plan:
             self.plan["remove"].append({"key": self._key(self.names.permissions), "member": permission})
 
     def _key(self, name: str) -> int:
-        if name not in self.keys:
-            self.keys.append(name)
-        return self.keys.index(name) + 1
+        return self.keys.setdefault(name, len(self.keys) + 1)
 
     def _record(self, key: str, raw: bytes, version: int, ttl: timedelta | None = None, *also: str) -> None:
         record: dict[str, Any] = {"key": self._key(key), "names": [key, *also], "version": version}

@@ -13,6 +13,8 @@ import redis.asyncio
 import redis.exceptions
 from redis.commands.core import AsyncScript
 
+_MOST: Final = 16
+"""Calls of one journey: while Redis works on them, this process works on what it answered to the ones before."""
 _ALONE: Final = object()
 """Instead of an answer: this one goes the ordinary way, which knows about unknown scripts, repeats and errors."""
 
@@ -30,7 +32,7 @@ class Together:
         words = (len(keys), *keys, *args)
         if not self._shares:
             answer = _ALONE
-        elif self._others is None:
+        elif self._others is None or len(self._others) >= _MOST - 1:
             answer = await self._lead(script, words)
         else:
             waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -46,7 +48,8 @@ class Together:
             try:
                 await asyncio.sleep(0)
             finally:
-                self._others = None
+                if self._others is others:
+                    self._others = None
             if others:
                 answers = await self._send([(script, words), *((other, said) for other, said, _ in others)])
         finally:

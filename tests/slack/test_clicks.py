@@ -4,8 +4,10 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from slack_bolt.async_app import AsyncAck
 
 from bot import flows
 from bot.core.events import EventType
@@ -17,6 +19,7 @@ from bot.core.requests import Kind, Question, Request, Status, Verb
 from bot.slack import cards
 from bot.slack.answering import Desk
 from bot.slack.cards import Handle
+from bot.slack.listeners import bound
 from bot.store.store import Store
 from localslack import LocalSlack
 from tests.making import GENERAL, editable, question, rules
@@ -481,3 +484,19 @@ async def test_two_runs_do_not_share_buttons(slack: LocalSlack, store: Store, le
     await slack.user("bob").click(await show(other), "Approve")
     assert (await status(store, mine), await status(store, other)) == (Status.PENDING, Status.APPROVED)
     assert Verb.APPROVE in mine.question.offers
+
+
+async def test_a_bug_after_the_ack_is_told_and_logged_too(
+    slack: LocalSlack, bot: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R7: Slack has its answer by then, and Bolt has forgotten the listener."""
+
+    async def broken(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        raise ValueError("a bug")
+
+    ack = AsyncAck()
+    await bound(bot, broken)(ack, {"user": {"id": "U0BOB"}, "channel": {"id": slack.channel("#approvals").id}})
+    assert ack.response is not None
+    await slack.user("bob").wait_ephemeral("Something went wrong on our side")
+    assert "A listener failed for U0BOB" in caplog.text

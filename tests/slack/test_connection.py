@@ -6,10 +6,13 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 import pytest
 import redis.asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot import flows, metrics
 from bot.core.errors import WrongSettings
@@ -78,6 +81,33 @@ async def test_forged_and_old_signatures_are_refused(
             assert answer.status == status
         async with session.post(f"{url}/slack/events", data=body) as unsigned:
             assert unsigned.status == 401
+
+
+@given(st.text() | st.just("{\\u00e9 \\ % + & = \U0001f600}"))
+def test_a_click_is_read_from_the_form_as_bolt_reads_it(words: str) -> None:
+    """R1, R9: what is judged is what Slack signed, whatever somebody wrote."""
+    said = json.dumps({"words": words}, ensure_ascii=len(words) % 2 == 0)
+    form = urlencode({"payload": said})
+    assert web.payload(form) == said == dict(parse_qsl(form, keep_blank_values=True))["payload"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "",
+        "payload=",
+        "text=%7B%7D",
+        "payload=%7B%7D&payload=%7B%7D",
+        "payload=%7B\\x41",
+        "payload=%7B%zz",
+        "payload=%7B%4",
+        "payload=%7B%ff",
+        "payload=%7Bé",
+        '{"payload": "="}',
+    ],
+)
+def test_a_form_that_slack_does_not_send_is_left_to_bolt(form: str) -> None:
+    assert web.payload(form) is None
 
 
 async def test_in_socket_mode_nothing_is_taken_over_http(slack: LocalSlack, store: Store) -> None:

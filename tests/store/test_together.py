@@ -34,8 +34,19 @@ async def test_calls_of_the_same_moment_travel_together_and_each_gets_its_own_an
         answers = await asyncio.gather(*(together.call(echo, [f"k{n}"], [n]) for n in range(30)))
         assert answers == [[b"k%d" % n, b"%d" % n] for n in range(30)]
     await client.connection_pool.disconnect()
-    await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(30)))
+    await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(16)))
     assert await connections(client, namespace) == 1
+
+
+async def test_a_crowd_travels_in_several_journeys(client: redis.asyncio.Redis, namespace: str) -> None:
+    """Else this process would stand still while Redis works for all of them."""
+    together, echo = Together(client), client.register_script(ECHO)
+    for _ in range(2):
+        answers = await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(40)))
+        assert answers == [[b"k", b"%d" % n] for n in range(40)]
+    await client.connection_pool.disconnect()
+    await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(40)))
+    assert await connections(client, namespace) == 3
 
 
 async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis) -> None:
