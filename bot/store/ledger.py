@@ -4,6 +4,7 @@ The head holds which event was chained last, so the chain itself is the place in
 off, and two auditors, a repeat after a lost reply or a kill at any moment cannot make a double, a gap or a fork.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Final
 
 from bot.core.chain import START, Head, Kept, read_head
 from bot.core.errors import UnknownSchema
-from bot.store.packing import unpack
+from bot.store.packing import ENTRY, pack, unpack
 from bot.store.reports import read_event
 from bot.store.store import EVENTS, Store, from_ms, ms, reaching
 
@@ -63,10 +64,10 @@ class Ledger:
     async def append(self, after: Position, made: Sequence[tuple[str, Kept | None]]) -> str:
         """`done`, or nothing changed: `moved` if the head is another one by now, `gap` if other events follow it."""
         first = after.head.n == 0 and not after.event
-        args = ["", ""] if first else [str(after.head.n), after.head.hash]
+        args: list[str | bytes] = ["", ""] if first else [str(after.head.n), after.head.hash]
         args.append(after.event)
         for event, kept in made:
-            args += [event, kept.entry if kept else "", kept.hash if kept else ""]
+            args += [event, pack(kept.entry.encode(), ENTRY), kept.hash] if kept else [event, "", ""]
         async with reaching():
             answer = await self._append(keys=self._three, args=args)
         return str(answer.decode())
@@ -165,4 +166,6 @@ def _number(entry: bytes) -> int:
 def _kept(fields: dict[bytes, bytes]) -> Kept:
     """As it stands there; what is no text any more is still shown, and does not fit its hash."""
     entry, digest = fields.get(b"entry", b""), fields.get(b"hash", b"")
+    with contextlib.suppress(UnknownSchema):
+        entry = unpack(entry)
     return Kept(entry.decode("ascii", "replace"), digest.decode("ascii", "replace"))

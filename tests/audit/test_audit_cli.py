@@ -107,6 +107,25 @@ async def test_the_record_in_redis_is_verified_against_its_head(audit: Audit, de
     assert (damaged.status, "The head of the record was changed" in damaged.out) == (1, True)
 
 
+async def test_entries_that_were_kept_unpacked_belong_to_the_same_record(
+    audit: Audit, decided: Request, store: Store
+) -> None:
+    """R25: those of versions before; and what is packed and broken is an entry that was changed."""
+    kept = [entry async for _, entry in Ledger(store).all()]
+    packed = await store.client.xrange(store.keys.audit)
+    await store.client.delete(store.keys.audit)
+    for n, entry in enumerate(kept[:-1], 1):
+        await store.client.xadd(store.keys.audit, {"entry": entry.entry, "hash": entry.hash}, id=f"{n}-0")
+    await store.client.xadd(store.keys.audit, packed[-1][1], id=packed[-1][0])
+    assert "4 entries, nothing changed" in (await audit("verify")).out
+    await store.client.delete(store.keys.audit)
+    for id, fields in packed:
+        broken = {**fields, b"entry": fields[b"entry"][:-2]} if id == packed[2][0] else fields
+        await store.client.xadd(store.keys.audit, broken, id=id)
+    changed = await audit("verify")
+    assert (changed.status, "entry 3: was changed" in changed.out) == (1, True)
+
+
 async def test_a_trimmed_record_says_from_where_its_export_is_verified(
     audit: Audit, decided: Request, store: Store, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.errors import UnknownSchema
-from bot.store.packing import pack, unpack
+from bot.store.packing import ENTRY, RECORD, pack, unpack
 from bot.store.store import EVENTS, REQUESTS
 from tests.making import request
 
@@ -22,11 +22,12 @@ def test_what_was_packed_once_is_read_for_ever(stored: dict[str, str]) -> None:
     assert unpack(bytes.fromhex(stored["packed"])).decode() == stored["plain"]
 
 
+@pytest.mark.parametrize("number", [RECORD, ENTRY])
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
-def test_any_json_comes_out_as_it_went_in_and_never_takes_more_bytes(value: object) -> None:
+def test_any_json_comes_out_as_it_went_in_and_never_takes_more_bytes(number: bytes, value: object) -> None:
     plain = json.dumps(value).encode()
-    assert unpack(pack(plain)) == plain
-    assert len(pack(plain)) <= len(plain)
+    assert unpack(pack(plain, number)) == plain
+    assert len(pack(plain, number)) <= len(plain)
 
 
 def test_a_request_takes_less_than_half_of_its_bytes_beyond_what_is_asked() -> None:
@@ -41,7 +42,7 @@ def test_a_record_of_an_earlier_version_is_read_as_it_is() -> None:
     assert REQUESTS.read(b"7 1\n" + unpack(REQUESTS.dump(asked))) == (asked, 7)
 
 
-@pytest.mark.parametrize("stored", [b"\x02abc", b"\x01abc", b"", b"\x01"])
+@pytest.mark.parametrize("stored", [b"\x03abc", b"\x02abc", b"\x01abc", b"", b"\x01", b"\x02"])
 def test_what_cannot_be_unpacked_is_refused_by_name(stored: bytes) -> None:
     with pytest.raises(UnknownSchema):
         EVENTS.load(stored)
