@@ -11,7 +11,14 @@ from autogen_agentchat.base import Response
 from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
-from autogen_core import EVENT_LOGGER_NAME, AgentRuntime, CancellationToken, SingleThreadedAgentRuntime
+from autogen_core import (
+    EVENT_LOGGER_NAME,
+    AgentRuntime,
+    CancellationToken,
+    SingleThreadedAgentRuntime,
+    TypePrefixSubscription,
+    TypeSubscription,
+)
 from opentelemetry.trace import INVALID_SPAN, NoOpTracer, Span, Tracer, TracerProvider
 
 from agents.deliveries import lighten
@@ -93,3 +100,15 @@ async def test_who_traces_sees_every_delivery() -> None:
     await team(runtime).run(task="go")
     await runtime.stop()
     assert sum("process" in name for name in watching.names) > 3 * len(SAID)
+
+
+async def test_the_same_subscription_is_refused_and_comes_back_after_its_removal() -> None:
+    runtime = SingleThreadedAgentRuntime()
+    for same in (lambda: TypeSubscription("t", "a"), lambda: TypePrefixSubscription("t", "a")):
+        first = same()
+        await runtime.add_subscription(first)
+        await runtime.add_subscription(TypeSubscription("other", first.id))
+        with pytest.raises(ValueError, match="already exists"):
+            await runtime.add_subscription(same())
+        await runtime.remove_subscription(first.id)
+        await runtime.add_subscription(same())
