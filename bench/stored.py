@@ -39,6 +39,7 @@ KINDS: Final = {
     "audit": RECORD,
     "message": "Slack messages and their index",
     "ts": "Slack messages and their index",
+    "origin": "run and request",
     "lease": "lease and indexes",
     "pending": "lease and indexes",
     "waits": "lease and indexes",
