@@ -178,7 +178,8 @@ class Gate:
 
     async def _stored(self, verb: Callable[..., Awaitable[T]], *what: Any, **more: Any) -> T:
         try:
-            return await patiently(partial(verb, self._store, *what, **more))
+            with self._journal.activity.working():  # a result that comes meanwhile has not come alone
+                return await patiently(partial(verb, self._store, *what, **more))
         except CountersignError as error:
             self._give_up(error)
             raise

@@ -146,8 +146,9 @@ class Desk:
 
     async def _settled(self, question: Question, team_says: str) -> Request:
         try:
-            await self._journal.behind.written()
-            request = await patiently(lambda: flows.ask(self._store, self._lease, question, self._limit, team_says))
+            with self._activity.working():
+                await self._journal.behind.written()
+                request = await patiently(lambda: flows.ask(self._store, self._lease, question, self._limit, team_says))
             with self._activity.asking(request.id):
                 request = await self._wait(request)
             with self._activity.working():

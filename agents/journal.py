@@ -111,7 +111,7 @@ class RunJournal:
 
     async def result(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
         """Like `record`, for a result that has just come; returns when it is its turn to be handed on."""
-        placed = dataclasses.replace(entry, place=self._turns.new(), alone=self.activity.under_way <= 1)
+        placed = dataclasses.replace(entry, place=self._turns.new(), alone=self._alone())
         with self._turns.at(placed.place, alone=placed.alone):
             stands = await self.record(key, placed, replace=replace)
             await self._turns.come(placed.place)
@@ -124,7 +124,7 @@ class RunJournal:
         """
         key = self.key("human", human, request)
         entry = self.found(key)
-        new = Entry("done", place=self._turns.new(), alone=self.activity.under_way <= 1) if entry is None else None
+        new = Entry("done", place=self._turns.new(), alone=self._alone()) if entry is None else None
 
         async def write() -> None:
             # The place first: who is seen to have the answer keeps it there, also when this process is lost in between.
@@ -171,6 +171,10 @@ class RunJournal:
         """
         await self.behind.written()
         return await self._record(key, entry, replace=replace)
+
+    def _alone(self) -> bool:
+        """Whether what has just come is all that goes on. What was handed on a moment ago may have begun nothing yet."""
+        return self.activity.under_way <= 1 and not self._turns.settling
 
     async def _record(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
         raw = entry.dump()

@@ -25,14 +25,17 @@ MISSING_AFTER: Final = timedelta(seconds=5)
 
 
 class Turns:
-    """The places of one run's results. `places` are those recorded, from 1."""
+    """The places of one run's results. `places` are those recorded, from 1.
+
+    `settling`: what was handed on last has not yet set off inside AutoGen all that it will.
+    """
 
     def __init__(self, places: Iterable[int]) -> None:
         self._left = deque(sorted(places))
         self._last = self._left[-1] if self._left else 0
         self._here: set[int] = set()
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._settling = False
+        self.settling = False
 
     def skip(self, places: Iterable[int]) -> None:
         """Nobody waits for these any more."""
@@ -62,12 +65,12 @@ class Turns:
             if alone:
                 self._next()
             else:
-                self._settling = True
+                self.settling = True
                 self._settle(SETTLED_AFTER, QUIET_FOR)
 
     async def come(self, place: int) -> None:
         """Returns when all earlier results were handed on."""
-        while place in self._left and (self._left[0] != place or self._settling):
+        while place in self._left and (self._left[0] != place or self.settling):
             turn = self._waiting[place] = asyncio.get_running_loop().create_future()
             try:
                 async with asyncio.timeout(MISSING_AFTER.total_seconds()):
@@ -87,9 +90,9 @@ class Turns:
         if rounds and quiet:
             loop.call_soon(self._settle, rounds - 1, QUIET_FOR if others else quiet - 1)
         else:
-            self._settling = False
+            self.settling = False
             self._next()
 
     def _next(self) -> None:
-        if self._left and not self._settling and (turn := self._waiting.get(self._left[0])) and not turn.done():
+        if self._left and not self.settling and (turn := self._waiting.get(self._left[0])) and not turn.done():
             turn.set_result(None)

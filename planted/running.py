@@ -22,6 +22,14 @@ RUNNING: Final = (
         (_DOUBTS + "test_a_worker_killed_while_it_acts_leaves_a_question_and_people_say_that_it_ran",),
     ),
     Bug(
+        "a result that comes right after another one is taken to come alone",
+        "R4",
+        "agents/journal.py",
+        "self.activity.under_way <= 1 and not self._turns.settling",
+        "self.activity.under_way <= 1",
+        (_JOURNAL + "test_what_comes_before_the_result_before_it_has_set_anything_off_has_not_come_alone",),
+    ),
+    Bug(
         "nobody asks right before the action whether it is still wanted",
         "R4",
         "agents/journal.py",
