@@ -11,7 +11,7 @@ from bot.audit.auditor import Auditor
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
 from bot.core.events import Event, EventType
-from bot.core.ids import RunId
+from bot.core.ids import RequestId, RunId
 from bot.core.policy import ChannelSettings, OnTimeout, Risk
 from bot.core.ports import Change, Put
 from bot.core.quiet import Quiet
@@ -265,3 +265,25 @@ async def test_reminders_that_only_web_may_send_keep_no_worker_from_a_deadline(s
             await asyncio.sleep(0.05)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_a_record_under_the_name_of_another_request_undoes_no_decision(sides: Sides) -> None:
+    """R3, R9: web would settle the other one a second time, and silence approve what people refused."""
+    await silence_approves(sides)
+    made = await asked(sides, on_timeout=OnTimeout.APPROVE)
+    await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb="reject"))
+    seen, name = await sides.web.request(made.id), RequestId("qother")
+    assert seen is not None
+    over = request(made.created_at - timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
+    raw = REQUESTS.write(over, seen.version)
+    await sides.agents.client.set(sides.agents.keys.asked(name), raw, px=60_000)
+    assert not await deadlines._do(sides.web, NoQueue(), name, await sides.web.now())
+    assert (await read(sides, made)).status is Status.REJECTED
+
+
+async def test_a_version_that_cannot_be_counted_further_makes_no_second_decision(sides: Sides) -> None:
+    """R3: of two clicks at once the later would not find that somebody was faster."""
+    made = await asked(sides)
+    await write(sides, made, 10**15 - 1)
+    with pytest.raises(UnknownSchema, match="version"):
+        await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
