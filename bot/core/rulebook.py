@@ -118,6 +118,18 @@ def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Ju
     return weigh(fitting, risk, team_says, tuple(trail))
 
 
+def judge_doubt(book: Rulebook, team: str, tool: str, channel: ChannelId) -> Judgement:
+    """How people are asked whether this happened and is done again: a doubt tells neither the agent nor the arguments,
+    so every rule that may have held is weighed. What one of them keeps from requesters is kept from them.
+    """
+    risk, action = book.risk_of(tool), Action(team, "", tool, {}, channel)
+    asking = [replace(c, agent="*", condition=None) for c in book.clauses if c.effect is Effect.ASK]
+    fitting = [clause for clause in asking if not why_not(clause, action, risk)[0]]
+    said = weigh(fitting, risk, Effect.ASK)
+    own = False if any(clause.terms.own_requests is False for clause in fitting) else said.terms.own_requests
+    return replace(said, terms=replace(said.terms, own_requests=own))
+
+
 def weigh(
     fitting: Sequence[Clause], risk: Risk, team_says: Effect | None = None, trail: tuple[str, ...] = ()
 ) -> Judgement:

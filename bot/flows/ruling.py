@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bot.core import policy, rulebook
 from bot.core.calls import Call
@@ -58,8 +58,9 @@ async def ruled_for(store: Store, run: Run, question: Question) -> Ruled:
         if said.effect is Effect.REFUSE:
             what = f"rule “{said.clause}”" + (f": {said.why}" if said.why else "")
             return Ruled(rules, settings, _refused(Refusal.BY_POLICY, what))
-    elif question.kind is Kind.IN_DOUBT:  # whether it is done again is a question of the same risk
-        rules = replace(rules, risk=(await store.rulebook()).risk_of(question.agent))
+    elif question.kind is Kind.IN_DOUBT:  # whether it is done again is for those who may have it done
+        said = rulebook.judge_doubt(await store.rulebook(), run.team, question.agent, run.channel)
+        rules = rulebook.apply(said, settings)
     if not rules.reviewers:
         return Ruled(rules, settings, Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value))
     nobody = None if rules.reviewers.groups else policy.enough_people(rules, run.requester, frozenset())

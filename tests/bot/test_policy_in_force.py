@@ -109,6 +109,27 @@ async def test_whether_something_of_high_risk_is_done_again_is_of_high_risk(stor
         assert asked.rules.risk is risk
 
 
+@pytest.mark.usefixtures("policy")
+async def test_whether_it_is_done_again_needs_those_who_may_have_it_done(store: Store, lease: Lease) -> None:
+    """R9, R11, R19: a doubt does not tell the arguments, so the strictest rule counts that may have held."""
+    doubt = question("Did refund happen?", kind=Kind.IN_DOUBT, agent="refund")
+    asked = await flows.ask(store, lease, doubt)
+    assert (asked.rules.quorum, asked.rules.clause) == (2, "big refunds")
+    voted = await flows.decide(store, NoQueue(), asked.id, attempt(asked))
+    assert voted.status is Status.PENDING
+    assert (await flows.decide(store, NoQueue(), asked.id, attempt(asked, CAROL))).status is Status.APPROVED
+    other = await flows.ask(store, lease, question("Did send happen?", kind=Kind.IN_DOUBT, agent="send"))
+    assert other.rules == rules()
+
+
+async def test_a_doubt_is_not_for_the_requester_where_a_rule_for_the_tool_says_so(store: Store, lease: Lease) -> None:
+    """R10"""
+    await store.set_defaults(rules(own_requests=True, reviewers=Reviewers(frozenset({ALICE, BOB, CAROL}))))
+    await store.set_rulebook(policy_file.understand(SMALL))
+    asked = await flows.ask(store, lease, question("Did refund happen?", kind=Kind.IN_DOUBT, agent="refund"))
+    assert not asked.rules.own_requests
+
+
 async def test_a_doubt_about_the_run_itself_is_asked_whatever_the_policy_says(store: Store, lease: Lease) -> None:
     await store.set_rulebook(policy_file.understand("version: 1\nrules: [{name: nothing, then: refuse}]"))
     assert await flows.ask(store, lease, question(kind=Kind.IN_DOUBT))
