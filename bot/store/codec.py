@@ -31,6 +31,8 @@ class Codec(Generic[T]):
         """The value and its version. UnknownSchema if another program wrote what this one cannot read."""
         head, _, body = raw.partition(b"\n")
         version, _, schema = head.partition(b" ")
+        if not version.isdigit():
+            raise UnknownSchema(f"A stored {self.name} has no version. It was left as it is.")
         if not schema.isdigit() or not 1 <= int(schema) <= self.schema:
             raise UnknownSchema(
                 f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads 1 to "
