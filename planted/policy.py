@@ -143,8 +143,8 @@ POLICY: Final = (
         "a doubt is decided by the channel's rules, whatever the policy says of its tool",
         "R11",
         "bot/flows/ruling.py",
-        "        rules = rulebook.apply(said, settings)\n    if not rules.reviewers",
-        "        rules = settings\n    if not rules.reviewers",
+        "rules = rulebook.apply(await _of_doubt(store, run, question, settings), settings)",
+        "pass",
         (_IN_FORCE + "test_whether_it_is_done_again_needs_those_who_may_have_it_done",),
     ),
 )

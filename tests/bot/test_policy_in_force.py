@@ -130,6 +130,13 @@ async def test_a_doubt_is_not_for_the_requester_where_a_rule_for_the_tool_says_s
     assert not asked.rules.own_requests
 
 
+@pytest.mark.usefixtures("policy")
+async def test_a_doubt_is_asked_though_one_rule_for_the_tool_leaves_nobody(store: Store, lease: Lease) -> None:
+    """R10: under that rule nobody could have been asked, so it was not the one that held."""
+    asked = await flows.ask(store, lease, question("Did ship happen?", kind=Kind.IN_DOUBT, agent="ship"))
+    assert asked.rules == rules()
+
+
 async def test_a_doubt_about_the_run_itself_is_asked_whatever_the_policy_says(store: Store, lease: Lease) -> None:
     await store.set_rulebook(policy_file.understand("version: 1\nrules: [{name: nothing, then: refuse}]"))
     assert await flows.ask(store, lease, question(kind=Kind.IN_DOUBT))
