@@ -34,7 +34,7 @@ async def keep(store: Store, directory: Directory, poster: Poster) -> None:
     while True:
         try:
             await look(store, directory, poster)
-        except (CountersignError, CannotPost) as wrong:
+        except CountersignError as wrong:
             _log.warning("Not all that waits was looked at for who may decide; in an hour again. %s", wrong)
         await asyncio.sleep(EVERY.total_seconds())
 
@@ -45,11 +45,22 @@ async def look(store: Store, directory: Directory, poster: Poster) -> None:
         seen = await flows.admitted(store, waiting.id) if waiting.deadline is None else None
         if seen is None or seen.value.status is not Status.PENDING or seen.value.deadline is not None:
             continue
-        why = await vetting.why_nobody_could(directory, seen.value)
-        root = await store.message(f"run/{waiting.run}") if why is not None else None
-        if why is not None and root is not None and root.value.ts:
-            place = Place(root.value.channel, root.value.ts)
-            await poster.show(f"deserted/{waiting.id}", place, note(seen.value, why), request=waiting.id)
+        if (why := await vetting.why_nobody_could(directory, seen.value)) is not None:
+            await _tell(store, poster, seen.value, why)
+
+
+async def _tell(store: Store, poster: Poster, request: Request, why: str) -> None:
+    for root in (f"run/{request.run}", f"run/{request.run}/direct"):
+        found = await store.message(root)
+        if found is not None and found.value.ts:
+            place = Place(found.value.channel, found.value.ts)
+            try:
+                await poster.show(f"deserted/{request.id}", place, note(request, why), request=request.id)
+            except CannotPost as refused:
+                _log.error(
+                    "Nobody is left to decide on request %s, and %s cannot be told: %s", request.id, root, refused
+                )
+            return
 
 
 def note(request: Request, why: str) -> Drawing:
