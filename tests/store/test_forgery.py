@@ -289,10 +289,11 @@ async def test_a_version_that_cannot_be_counted_further_makes_no_second_decision
         await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
 
 
-async def test_a_record_without_a_version_is_refused_by_name(sides: Sides) -> None:
+@pytest.mark.parametrize("version", [b"x", b"", b"9" * 5000])
+async def test_a_record_without_a_version_is_refused_by_name(sides: Sides, version: bytes) -> None:
     """R4: what is not foreseen ends a process, and again at each start."""
     made = await asked(sides)
-    raw = REQUESTS.write(made, 1).replace(b"1", b"x", 1)
+    raw = REQUESTS.write(made, 1).replace(b"1", version, 1)
     await sides.agents.client.set(sides.agents.keys.asked(made.id), raw, px=60_000)
     with pytest.raises(UnknownSchema, match="has no version"):
         await sides.web.request(made.id)
