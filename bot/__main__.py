@@ -23,7 +23,7 @@ from bot.core.ids import ChannelId, UserId
 from bot.core.rulebook import Rulebook
 from bot.memory import settle_memory
 from bot.settings import WebSettings, read
-from bot.slack import heads, web
+from bot.slack import deserted, heads, web
 from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients, socket_mode
 from bot.slack.directory import Directory
@@ -98,6 +98,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         await stack.enter_async_context(_at_work("scribe", scribe.run()))
         await stack.enter_async_context(_at_work("reports", take_over(store)))
         await stack.enter_async_context(_at_work("deadlines", deadlines.keep(store, queue, wakeups)))
+        await stack.enter_async_context(_at_work("deserted", deserted.keep(store, directory, poster)))
         await stack.enter_async_context(
             _at_work("auditor", (await _auditor(settings, store, poster, directory, owner)).run())
         )

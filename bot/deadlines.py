@@ -19,6 +19,8 @@ _BATCH: Final = 100
 LATE: Final = timedelta(seconds=5)
 """A deadline kept so late was passed while nobody was there; bot.metrics counts it from the record."""
 _LONGEST_SLEEP: Final = timedelta(seconds=15)
+_AT_WORK: Final = timedelta(minutes=1)
+"""What was settled so long after a look was not settled by it."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,14 +62,16 @@ async def keep(store: Store, queue: Queue, hints: Hints) -> None:
 
 
 async def _do(store: Store, queue: Queue, request: RequestId, now: datetime) -> bool:
-    """Whether nothing is due to it any more."""
+    """Whether something was due to it, and is not any more."""
     try:
-        settled = await flows.due(store, queue, request)
-        late = settled.decision.at - settled.deadline if settled and settled.decision and settled.deadline else None
+        after = await flows.due(store, queue, request)
+        if after is None or (after.decision is not None and not now <= after.decision.at < now + _AT_WORK):
+            return False  # it stands in the index and should not, or somebody else settled it this moment
+        late = after.decision.at - after.deadline if after.decision and after.deadline else None
         if late is not None and late > LATE:
             seconds = late.total_seconds()
             _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, seconds)
-        coming = None if settled is None else schedule.next_step(settled)
+        coming = schedule.next_step(after)
         return coming is None or coming.at > now
     except StoreUnavailable:
         raise

@@ -15,6 +15,8 @@ _WINDOWS = "tests/slack/test_high_risk_windows.py::"
 _IN_FORCE = "tests/bot/test_policy_in_force.py::"
 _SCRIBE = "tests/slack/test_scribe.py::"
 _FORGED_RULES = "tests/store/test_forged_rules.py::"
+_FORGERY = "tests/store/test_forgery.py::"
+_REVIEWING = "tests/slack/test_reviewing.py::"
 
 DECIDING: Final = (
     Bug(
@@ -289,6 +291,22 @@ DECIDING: Final = (
         " or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED",
         "",
         _TABLES,
+    ),
+    Bug(
+        "a record under the name of another request settles that one again",
+        "R3",
+        "bot/store/sides.py",
+        "if told.id != name:",
+        "if False:",
+        (_FORGERY + "test_a_record_under_the_name_of_another_request_undoes_no_decision",),
+    ),
+    Bug(
+        "a click that was to open a window is judged a second time, and may count",
+        "R13",
+        "bot/slack/clicks.py",
+        "seen.value.id, attempt, seen)\n    at = who(body)",
+        "seen.value.id, attempt)\n    at = who(body)",
+        (_REVIEWING + "test_a_click_that_opens_a_window_never_decides_though_its_person_was_named_meanwhile",),
     ),
     Bug(
         "the requester alone lets be done again what nobody knows the outcome of",

@@ -131,4 +131,20 @@ POLICY: Final = (
         "        return part in whole\n",
         (_CONDITIONS + "test_a_condition_holds_or_does_not",),
     ),
+    Bug(
+        "whom a rule names for small things decides on large ones by an edit",
+        "R19",
+        "bot/flows/settling.py",
+        "return rules.quorum > 1 or not alone",
+        "return rules.quorum > 1",
+        (_IN_FORCE + "test_who_changes_a_call_is_one_who_may_decide_on_the_changed_one",),
+    ),
+    Bug(
+        "a doubt is decided by the channel's rules, whatever the policy says of its tool",
+        "R11",
+        "bot/flows/ruling.py",
+        "rules = rulebook.apply(await _of_doubt(store, run, question, settings), settings)",
+        "pass",
+        (_IN_FORCE + "test_whether_it_is_done_again_needs_those_who_may_have_it_done",),
+    ),
 )

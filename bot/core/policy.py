@@ -166,12 +166,14 @@ def why_not_configure(actor: Actor, rules: Rules, admins: frozenset[UserId]) -> 
     return "Only workspace admins, those named in ADMINS and this channel's reviewers may change its settings."
 
 
-def enough_people(rules: Rules, requester: UserId, members: frozenset[UserId]) -> str | None:
+def enough_people(
+    rules: Rules, requester: UserId, members: frozenset[UserId], gone: frozenset[UserId] = frozenset()
+) -> str | None:
     """Why nobody could decide on a request of this requester, in a sentence; None if enough people can (R10).
 
-    `members` are the members of the groups and channels named in the rules.
+    `members` are the members of the groups and channels named in the rules; `gone` are those named who may not decide.
     """
-    people = rules.reviewers.users | members
+    people = (rules.reviewers.users - gone) | members
     if not rules.own_requests:
         people -= {requester}
     if len(people) >= rules.quorum:

@@ -5,7 +5,7 @@ one with the larger quorum; else the first in the file. What the strictest leave
 and nothing that it says makes these milder, but who is asked and how long.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -116,6 +116,22 @@ def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Ju
         if not unfit:
             fitting.append(clause)
     return weigh(fitting, risk, team_says, tuple(trail))
+
+
+def judge_doubt(
+    book: Rulebook, team: str, tool: str, channel: ChannelId, possible: Callable[[Judgement], bool]
+) -> Judgement:
+    """How people are asked whether this happened and is done again: a doubt tells neither the agent nor the arguments,
+    so every rule that may have held is weighed. What one of them keeps from requesters is kept from them.
+
+    `possible`: whether anybody could be asked so; a rule under which nobody could was not the one that let it be done.
+    """
+    risk, action = book.risk_of(tool), Action(team, "", tool, {}, channel)
+    asking = [replace(c, agent="*", condition=None) for c in book.clauses if c.effect is Effect.ASK]
+    fitting = [clause for clause in asking if not why_not(clause, action, risk)[0] and possible(weigh([clause], risk))]
+    said = weigh(fitting, risk, Effect.ASK)
+    own = False if any(clause.terms.own_requests is False for clause in fitting) else said.terms.own_requests
+    return replace(said, terms=replace(said.terms, own_requests=own))
 
 
 def weigh(

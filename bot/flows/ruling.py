@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bot.core import policy, rulebook
 from bot.core.calls import Call
@@ -58,12 +58,24 @@ async def ruled_for(store: Store, run: Run, question: Question) -> Ruled:
         if said.effect is Effect.REFUSE:
             what = f"rule “{said.clause}”" + (f": {said.why}" if said.why else "")
             return Ruled(rules, settings, _refused(Refusal.BY_POLICY, what))
-    elif question.kind is Kind.IN_DOUBT:  # whether it is done again is a question of the same risk
-        rules = replace(rules, risk=(await store.rulebook()).risk_of(question.agent))
+    elif question.kind is Kind.IN_DOUBT:  # whether it is done again is for those who may have it done
+        rules = rulebook.apply(await _of_doubt(store, run, question, settings), settings)
     if not rules.reviewers:
         return Ruled(rules, settings, Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value))
-    nobody = None if rules.reviewers.groups else policy.enough_people(rules, run.requester, frozenset())
+    nobody = _why_nobody(rules, run)
     return Ruled(rules, settings, None if nobody is None else _refused(Refusal.NOBODY_COULD, nobody))
+
+
+async def _of_doubt(store: Store, run: Run, question: Question, settings: Rules) -> Judgement:
+    def possible(said: Judgement) -> bool:
+        return _why_nobody(rulebook.apply(said, settings), run) is None
+
+    return rulebook.judge_doubt(await store.rulebook(), run.team, question.agent, run.channel, possible)
+
+
+def _why_nobody(rules: Rules, run: Run) -> str | None:
+    """By what is known without Slack."""
+    return None if rules.reviewers.groups else policy.enough_people(rules, run.requester, frozenset())
 
 
 async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says: Effect | None) -> Judgement:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from bot.core import deciding, permissions, requests, runs, schedule, settling
+from bot.core import deciding, permissions, requests, rulebook, runs, schedule, settling
 from bot.core.calls import is_canonical
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, NotFound, Refused, StoreUnavailable
@@ -16,7 +16,7 @@ from bot.core.requests import Decision, Request
 from bot.core.rulebook import Effect
 from bot.flows.admitting import admit, admitted
 from bot.flows.committing import TRIES, too_many_tries
-from bot.flows.ruling import judge, rules_for
+from bot.flows.ruling import judge, rules_for, rules_of
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ async def decide(
         seen = await (admitted(store, request) if seen is None else admit(store, seen))
         if seen is None:
             raise NotFound(Refusal.UNKNOWN.value)
-        step = deciding.decide(seen.value, attempt, seen.now, await _outgrown(store, seen.value, attempt))
+        step = deciding.decide(seen.value, attempt, seen.now, await _outgrown(store, seen, attempt))
         if not step.changes:
             if not await store.confirm(seen):
                 seen = None
@@ -54,9 +54,10 @@ async def decide(
     raise too_many_tries()
 
 
-async def _outgrown(store: Store, request: Request, attempt: Attempt) -> bool:
-    """Whether the policy refuses the changed call, or lets others decide on it than on what was asked (R19)."""
-    call = request.question.call
+async def _outgrown(store: Store, seen: Seen[Request], attempt: Attempt) -> bool:
+    """Whether the policy refuses the changed call, or has a rule for it under which who changed it could not approve it
+    alone (R9, R19)."""
+    request, call = seen.value, seen.value.question.call
     if attempt.verb is not requests.Verb.EDIT or call is None or not is_canonical(attempt.arguments):
         return False
     run = await store.run(request.run)
@@ -64,11 +65,11 @@ async def _outgrown(store: Store, request: Request, attempt: Attempt) -> bool:
         return True
     changed = replace(call, arguments=attempt.arguments)
     said = await judge(store, run.value, request.question.agent, changed, Effect.ASK)
-    whom = said.terms.reviewers and said.terms.reviewers.at(
-        said.terms.approvals_channel or request.rules.approvals_channel
-    )
-    others = said.clause != request.rules.clause and whom not in (None, request.rules.reviewers)
-    return said.effect is Effect.REFUSE or (said.terms.quorum or 1) > request.rules.quorum or others
+    if said.effect is Effect.REFUSE or said.clause == request.rules.clause:
+        return said.effect is Effect.REFUSE or (said.terms.quorum or 1) > request.rules.quorum
+    rules = rulebook.apply(said, await rules_of(store, run.value.channel))
+    alone = deciding.why_not_person(replace(request, rules=rules), attempt.actor, seen.now) is None
+    return rules.quorum > 1 or not alone
 
 
 async def expire(store: Store, queue: Queue, request: RequestId) -> Request | None:

@@ -137,9 +137,9 @@ async def attempt_of(
 
 
 async def refuse_for_good(desk: Desk, seen: Seen[Request], attempt: Attempt) -> None:
-    """Refused raises for what never changes back; it is said and written down (R25)."""
+    """Refused raises for what no window would change; it is said and written down (R25)."""
     if deciding.why_refused(seen.value, attempt, seen.now) not in _NOT_YET:
-        await flows.decide(desk.store, desk.queue, seen.value.id, attempt)
+        await flows.decide(desk.store, desk.queue, seen.value.id, attempt, seen)
 
 
 async def _decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:

@@ -138,8 +138,9 @@ async def _open(
     seen, attempt = await _attempt(desk, body, handle, name, verb, "")
     attempt = replace(attempt, break_glass=break_glass, wish=wish)
     if deciding.why_refused(seen.value, attempt, seen.now) not in _ASKED_IN_THE_WINDOW:
-        # Refused for good: what made it so never changes back. Decide says it, and writes it down (R25).
-        await flows.decide(desk.store, desk.queue, seen.value.id, attempt)
+        # Decide says it, and writes it down (R25). Of what was judged here: what somebody may do by now is not counted
+        # by a click that was to open a window.
+        await flows.decide(desk.store, desk.queue, seen.value.id, attempt, seen)
     at = who(body)
     channel = at.channel or seen.value.rules.approvals_channel
     if is_asked(seen.value, verb):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from bot.core import schedule
 from bot.core.ids import GroupId, UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers, is_channel, mention, why_nobody
 from bot.core.policy import Rules, enough_people
@@ -71,20 +72,19 @@ async def why_not_start(directory: Directory, workspace: WorkspaceId, rules: Rul
 
 
 async def why_nobody_could(directory: Directory, request: Request) -> str | None:
-    """Why nobody could ever decide on this new request, by what Slack says of its groups and channels; None if enough
-    people could, if others are asked next, or if Slack did not say.
+    """Why nobody can decide on this request, by what Slack says now of its people, groups and channels; None if enough
+    people can, if others are asked next, or if Slack did not say.
     """
     rules = request.rules
     lists = await asyncio.gather(*(directory.members(group) for group in rules.reviewers.groups))
     named = rules.reviewers.users.union(*(users for users in lists if users))
-    if not lists or None in lists or rules.escalation or len(named) > rules.quorum + _FEW:
+    if None in lists or schedule.next_escalation(request) is not None or len(named) > rules.quorum + _FEW:
         return None
     actors = await _actors(directory, request.workspace, sorted(named))
     if not all(actor.checked for actor in actors):
         return None
     fit = frozenset(actor.user for actor in actors if why_nobody(actor, request.workspace) is None)
-    real = replace(rules, reviewers=Reviewers(rules.reviewers.users & fit, rules.reviewers.groups))
-    return enough_people(real, request.requester, fit)
+    return enough_people(rules, request.requester, fit | {vote.user for vote in request.votes}, named - fit)
 
 
 async def _people(directory: Directory, workspace: WorkspaceId, reviewers: Reviewers) -> People:

@@ -3,7 +3,7 @@
 What was stored once loads for ever or is refused by name.
 """
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -11,6 +11,8 @@ from bot.core.errors import UnknownSchema
 from bot.store.packing import pack, unpack
 
 T = TypeVar("T")
+_LONGEST_HEAD: Final = 20
+"""Bytes; the script that compares versions reads no more of one than 16."""
 
 
 class Codec(Generic[T]):
@@ -31,6 +33,8 @@ class Codec(Generic[T]):
         """The value and its version. UnknownSchema if another program wrote what this one cannot read."""
         head, _, body = raw.partition(b"\n")
         version, _, schema = head.partition(b" ")
+        if not version.isdigit() or len(head) > _LONGEST_HEAD:
+            raise UnknownSchema(f"A stored {self.name} has no version that counts. It was left as it is.")
         if not schema.isdigit() or not 1 <= int(schema) <= self.schema:
             raise UnknownSchema(
                 f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads 1 to "

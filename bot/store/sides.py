@@ -10,15 +10,17 @@ import logging
 import re
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
-from bot.core.ids import ChannelId, UserId, WorkspaceId
+from bot.core.ids import ChannelId, RequestId, UserId, WorkspaceId
 from bot.core.ports import Message
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
 from bot.store.codec import Codec
 
+_MOST_VERSIONS: Final = 10**9
 _log = logging.getLogger(__name__)
 
 
@@ -46,20 +48,26 @@ RUNS = Codec(Run)
 ORIGINS = Codec(Origin)
 
 
-def read_request(ours: bytes | None, asked: bytes | None) -> tuple[Request, int] | None:
+def read_request(name: RequestId, ours: bytes | None, asked: bytes | None) -> tuple[Request, int] | None:
     """The request that web's record and the agents' record make together, and its version; None if there is none.
 
-    UnknownSchema if it cannot be read. An agents' record that claims what agents cannot do is read without that.
+    UnknownSchema if it cannot be read, or is not the one that it is kept as: what web wrote of it would go to the
+    other. An agents' record that claims what agents cannot do is read without that.
     """
     version = max(_version(ours), _version(asked))
     if ours is not None:
         known = REQUESTS.read(ours)[0]
         if asked is not None and known.status is Status.PENDING and _version(asked) > _version(ours):
             known = reporting.with_ending(known, REQUESTS.read(asked)[0])
+        if known.status is Status.PENDING:
+            _countable(known, version)
         return known, version
     if asked is None:
         return None
     told = REQUESTS.read(asked)[0]
+    if told.id != name:
+        raise UnknownSchema(f"Request {told.id} is kept under another name, {name}. It was left as it is.")
+    _countable(told, version)
     believed = reporting.as_asked(told)
     if believed is None:
         raise UnknownSchema(
@@ -91,6 +99,12 @@ def read_run(raw: bytes | None, origin: bytes | None) -> tuple[Run, int] | None:
     if origin is not None:
         run = replace(run, **asdict(ORIGINS.read(origin)[0]), by_script=False)
     return run, version
+
+
+def _countable(request: Request, version: int) -> None:
+    """Else the script would take a later version for none, and a second decision for the first."""
+    if version > _MOST_VERSIONS:
+        raise UnknownSchema(f"Request {request.id} cannot have version {version}. It was left as it is.")
 
 
 def _version(raw: bytes | None) -> int:

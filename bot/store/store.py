@@ -133,7 +133,7 @@ class Store:
         names = [self.keys.request(request), self.keys.asked(request)]
         card = [self.keys.message(f"card/{request}")] if self.decides else []
         (ours, asked, *drawn), now = await self._values(*names, *card)
-        found = read_request(ours, asked)
+        found = read_request(request, ours, asked)
         return Seen(*found, now, claim_of(ours, asked, *drawn) if drawn else "") if found else None
 
     async def run(self, run: RunId) -> Seen[Run] | None:
@@ -207,7 +207,7 @@ class Store:
             return []
         async with reaching():
             raw = await self.client.mget([key(i) for i in ids for key in (self.keys.request, self.keys.asked)])
-        found = [read_request(*pair) for pair in zip(raw[::2], raw[1::2], strict=True)]
+        found = [read_request(*one) for one in zip(ids, raw[::2], raw[1::2], strict=True)]
         return [pair[0] if pair else None for pair in found]
 
     async def runs(self, ids: list[RunId]) -> list[Run | None]:

@@ -6,15 +6,19 @@ from datetime import timedelta
 import pytest
 
 from bot import flows, policy_file
+from bot.core.calls import canonical
 from bot.core.errors import Refused
 from bot.core.events import EventType
+from bot.core.ids import UserId
+from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import Lease
-from bot.core.requests import Kind, Status
+from bot.core.refusals import Refusal
+from bot.core.requests import Kind, Status, Verb
 from bot.core.rulebook import Effect, Rulebook
 from bot.store.store import Store
 from tests.bot.test_flows import kinds
-from tests.making import ALICE, BOB, CAROL, call, question, rules
+from tests.making import ALICE, BOB, CAROL, DAVE, attempt, call, question, rules
 from tests.storing import NoQueue
 
 POLICY = """\
@@ -105,6 +109,34 @@ async def test_whether_something_of_high_risk_is_done_again_is_of_high_risk(stor
         assert asked.rules.risk is risk
 
 
+@pytest.mark.usefixtures("policy")
+async def test_whether_it_is_done_again_needs_those_who_may_have_it_done(store: Store, lease: Lease) -> None:
+    """R9, R11, R19: a doubt does not tell the arguments, so the strictest rule counts that may have held."""
+    doubt = question("Did refund happen?", kind=Kind.IN_DOUBT, agent="refund")
+    asked = await flows.ask(store, lease, doubt)
+    assert (asked.rules.quorum, asked.rules.clause) == (2, "big refunds")
+    voted = await flows.decide(store, NoQueue(), asked.id, attempt(asked))
+    assert voted.status is Status.PENDING
+    assert (await flows.decide(store, NoQueue(), asked.id, attempt(asked, CAROL))).status is Status.APPROVED
+    other = await flows.ask(store, lease, question("Did send happen?", kind=Kind.IN_DOUBT, agent="send"))
+    assert other.rules == rules()
+
+
+async def test_a_doubt_is_not_for_the_requester_where_a_rule_for_the_tool_says_so(store: Store, lease: Lease) -> None:
+    """R10"""
+    await store.set_defaults(rules(own_requests=True, reviewers=Reviewers(frozenset({ALICE, BOB, CAROL}))))
+    await store.set_rulebook(policy_file.understand(SMALL))
+    asked = await flows.ask(store, lease, question("Did refund happen?", kind=Kind.IN_DOUBT, agent="refund"))
+    assert not asked.rules.own_requests
+
+
+@pytest.mark.usefixtures("policy")
+async def test_a_doubt_is_asked_though_one_rule_for_the_tool_leaves_nobody(store: Store, lease: Lease) -> None:
+    """R10: under that rule nobody could have been asked, so it was not the one that held."""
+    asked = await flows.ask(store, lease, question("Did ship happen?", kind=Kind.IN_DOUBT, agent="ship"))
+    assert asked.rules == rules()
+
+
 async def test_a_doubt_about_the_run_itself_is_asked_whatever_the_policy_says(store: Store, lease: Lease) -> None:
     await store.set_rulebook(policy_file.understand("version: 1\nrules: [{name: nothing, then: refuse}]"))
     assert await flows.ask(store, lease, question(kind=Kind.IN_DOUBT))
@@ -116,3 +148,43 @@ async def test_without_a_policy_it_is_as_the_channel_says(store: Store, lease: L
     assert (await flows.ask(store, lease, question())).rules == rules()
     assert {BOB, CAROL} == rules().reviewers.users
     assert ALICE not in rules().reviewers.users
+
+
+SMALL = """\
+version: 1
+rules:
+  - {name: small refunds, tool: refund, if: amount <= 20, then: ask, reviewers: [U0ALICE, U0DAVE, U0BOB]}
+  - {name: not their own, tool: refund, if: amount == 21, then: ask, own_requests: false}
+  - {name: only Dave, tool: refund, if: amount == 22, then: ask, reviewers: [U0DAVE]}
+  - {name: two, tool: refund, if: amount == 23, then: ask, quorum: 2}
+  - {name: never, tool: refund, if: amount == 24, then: refuse}
+"""
+EDITS = [
+    (DAVE, 10, True),
+    (DAVE, 500, False),  # whom the channel names decides on these, and that is not Dave
+    (BOB, 500, True),
+    (DAVE, 22, True),
+    (BOB, 22, False),
+    (ALICE, 10, True),
+    (ALICE, 21, False),
+    (BOB, 21, True),
+    (BOB, 23, False),
+    (BOB, 24, False),
+]
+
+
+@pytest.mark.parametrize(("who", "amount", "may"), EDITS)
+async def test_who_changes_a_call_is_one_who_may_decide_on_the_changed_one(
+    store: Store, lease: Lease, who: UserId, amount: int, may: bool
+) -> None:
+    """R9, R19: else whom a rule names for small things decides on large ones, by an edit."""
+    await store.set_defaults(rules(own_requests=True, reviewers=Reviewers(frozenset({ALICE, BOB, CAROL}))))
+    await store.set_rulebook(policy_file.understand(SMALL))
+    asked = await flows.ask(store, lease, call(order=17, amount=20))
+    edit = attempt(asked, who, Verb.EDIT, arguments=canonical({"order": 17, "amount": amount}))
+    if may:
+        assert (await flows.decide(store, NoQueue(), asked.id, edit)).status is Status.EDITED
+        return
+    with pytest.raises(Refused) as refused:
+        await flows.decide(store, NoQueue(), asked.id, edit)
+    assert refused.value.refusal is Refusal.EDIT_UNDER_ANOTHER_RULE

@@ -16,7 +16,7 @@ from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings
 from bot.core.ports import Change, Lease, Put
 from bot.core.requests import Kind, Question, Request, Status, Verb
-from bot.slack import cards
+from bot.slack import cards, clicks
 from bot.slack.answering import Desk
 from bot.slack.cards import Handle
 from bot.slack.listeners import bound
@@ -433,13 +433,16 @@ async def test_a_sentence_finds_its_way_when_one_of_two_is_closed(
 
 
 async def test_a_bug_is_told_and_logged(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show, caplog: pytest.LogCaptureFixture
+    slack: LocalSlack,
+    store: Store,
+    lease: Lease,
+    show: Show,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """R7: whatever happens, the person hears of it."""
-    asked = await ask(store, lease)
-    shown = await show(asked)
-    raw = await store.client.get(store.keys.request(asked.id))
-    await store.client.set(store.keys.request(asked.id), b"x" + raw, px=60_000)
+    shown = await show(await ask(store, lease))
+    monkeypatch.setattr(clicks, "complete", None)
     assert (await slack.user("bob").click(shown, "Approve")).ok
     await slack.user("bob").wait_ephemeral("Something went wrong on our side")
     assert "A listener failed for U0BOB" in caplog.text

@@ -1,14 +1,20 @@
 """Everybody in the channel that cards go to as reviewers: asked where there is somebody, and told in their Homes."""
 
+import pytest
+
 from bot import flows
 from bot.core.ids import GroupId
 from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout
 from bot.core.ports import Lease
 from bot.core.requests import How, Status
+from bot.slack import deserted
 from bot.slack.answering import Desk
+from bot.slack.directory import Directory
+from bot.slack.poster import Poster
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
-from tests.making import question, rules
+from tests.making import HERE, question, rules
 from tests.slack.test_homes import shown
 from tests.slack.test_permitting import drawing, now_is
 from tests.slack.test_scribe import all_drawn
@@ -61,3 +67,29 @@ async def test_a_home_lists_what_waits_for_the_members_of_a_channel(
     await shown(bob, "Waiting for you (1)", "send this mail")
     await dave.open_home()
     await shown(dave, "Nothing waits for you")
+
+
+@pytest.mark.parametrize("gone", ["the group", "everybody"])
+async def test_what_waits_for_ever_and_for_nobody_is_told_once_to_who_asked(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, gone: str
+) -> None:
+    """R10, R21: the group was deleted, or all have left, after the question was asked."""
+    group = Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))
+    await store.set_defaults(
+        rules(reviewers=group if gone == "the group" else rules().reviewers, on_timeout=OnTimeout.WAIT)
+    )
+    await flows.ask(store, lease, question())
+    async with drawing(slack, store, bot):
+        await all_drawn(slack, store)
+    poster = Poster(bot.client, store, HERE, slack.url)
+    for times in (0, 1, 1):
+        # Nothing is remembered of what Slack said before.
+        directory = Directory(bot.client, fresh=0)
+        await deserted.look(store, directory, poster)
+        await directory.close()
+        thread = slack.channel("#general").thread(slack.channel("#general").messages[0].ts)
+        assert sum("still waits, but nobody could decide" in text_of(m) for m in thread) == times
+        slack.workspace.groups.clear()
+        for name in ("U0BOB", "U0CAROL"):
+            slack.workspace.users[name].deleted = True
+    assert [r.status for r in await store.waiting(10)] == [Status.PENDING]

@@ -1,12 +1,16 @@
 """Approving what a card does not show whole, and whatever hides in it (R13, R14, R15)."""
 
+import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from bot import flows
 from bot.core.calls import Call, canonical
+from bot.core.escalation import Escalation
 from bot.core.events import EventType
+from bot.core.people import Reviewers
 from bot.core.ports import Change, Lease, Put
 from bot.core.requests import Kind, Question, Status
 from bot.slack import cards, content
@@ -14,9 +18,11 @@ from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.text import text_of
 from localslack.workspace import Message
-from tests.making import question
+from tests.making import DAVE, question, rules
 from tests.slack.botting import Show, events
 from tests.slack.test_clicks import ask, status
+from tests.slack.test_overtaken import under_way
+from tests.storing import NoQueue
 
 LONG = "\n".join(f"{n:04} echo all is well" for n in range(300))
 RM = "rm -rf /"
@@ -74,6 +80,23 @@ async def test_the_full_view_approves_what_the_card_does_not_show(
     assert await bob.submit(view=view) == {}
     assert await status(store, asked) is Status.APPROVED
     assert bob.modal is None
+
+
+async def test_a_click_that_opens_a_window_never_decides_though_its_person_was_named_meanwhile(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R13: while Slack says who Dave is, the request goes to him; he has seen nothing of it yet."""
+    next_people = Escalation(timedelta(milliseconds=1), Reviewers(frozenset({DAVE})))
+    await store.set_defaults(rules(escalation=(next_people,)))
+    asked = await ask(store, lease, question(LONG))
+    shown = await show(asked)
+    slow = slack.faults.add("delay", on="users.info", seconds=0.5)
+    click = asyncio.create_task(slack.user("dave").click(shown, "Review…"))
+    await under_way(slack, slow)
+    await flows.due(store, NoQueue(), asked.id)
+    await click
+    assert await status(store, asked) is Status.PENDING
+    await slack.user("dave").wait_ephemeral("not a reviewer")
 
 
 async def test_a_card_of_an_older_version_does_not_approve_at_once_either(

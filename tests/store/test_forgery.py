@@ -11,7 +11,7 @@ from bot.audit.auditor import Auditor
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
 from bot.core.events import Event, EventType
-from bot.core.ids import RunId
+from bot.core.ids import RequestId, RunId
 from bot.core.policy import ChannelSettings, OnTimeout, Risk
 from bot.core.ports import Change, Put
 from bot.core.quiet import Quiet
@@ -262,6 +262,59 @@ async def test_reminders_that_only_web_may_send_keep_no_worker_from_a_deadline(s
     keeping = asyncio.create_task(deadlines.keep(sides.agents, NoQueue(), wakeups))
     async with asyncio.timeout(10):
         while (seen := await sides.web.request(over.id)) and seen.value.status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
+            await asyncio.sleep(0.05)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_a_record_under_the_name_of_another_request_undoes_no_decision(sides: Sides) -> None:
+    """R3, R9: web would settle the other one a second time, and silence approve what people refused."""
+    await silence_approves(sides)
+    made = await asked(sides, on_timeout=OnTimeout.APPROVE)
+    await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb="reject"))
+    seen, name = await sides.web.request(made.id), RequestId("qother")
+    assert seen is not None
+    over = request(made.created_at - timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
+    raw = REQUESTS.write(over, seen.version)
+    await sides.agents.client.set(sides.agents.keys.asked(name), raw, px=60_000)
+    assert not await deadlines._do(sides.web, NoQueue(), name, await sides.web.now())
+    assert (await read(sides, made)).status is Status.REJECTED
+
+
+async def test_a_version_that_cannot_be_counted_further_makes_no_second_decision(sides: Sides) -> None:
+    """R3: of two clicks at once the later would not find that somebody was faster."""
+    made = await asked(sides)
+    await write(sides, made, 10**15 - 1)
+    with pytest.raises(UnknownSchema, match="version"):
+        await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+
+
+@pytest.mark.parametrize("version", [b"x", b"", b"9" * 5000])
+async def test_a_record_without_a_version_is_refused_by_name(sides: Sides, version: bytes) -> None:
+    """R4: what is not foreseen ends a process, and again at each start."""
+    made = await asked(sides)
+    raw = REQUESTS.write(made, 1).replace(b"1", version, 1)
+    await sides.agents.client.set(sides.agents.keys.asked(made.id), raw, px=60_000)
+    with pytest.raises(UnknownSchema, match="has no version"):
+        await sides.web.request(made.id)
+
+
+@pytest.mark.parametrize("what", ["unknown", "decided before", "decided in the year 3000"])
+async def test_names_in_the_index_that_nothing_is_due_to_keep_nobody_from_a_deadline(
+    sides: Sides, wakeups: Wakeups, what: str
+) -> None:
+    """R4: a worker may write that index; web would go through the same hundred for ever, without a pause."""
+    over = await asked(sides, timedelta(minutes=65))
+    decided = [request(over.created_at, asked=question(f"Draft {number}", asked=number)) for number in range(1, 101)]
+    if what != "unknown":
+        for made in decided:
+            at = made.created_at if "before" in what else made.created_at.replace(year=3000)
+            gone = Decision(Status.WITHDRAWN, How.RUN, at)
+            await write(sides, replace(made, status=Status.WITHDRAWN, decision=gone), 1)
+    await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1 for made in decided})
+    keeping = asyncio.create_task(deadlines.keep(sides.web, NoQueue(), wakeups))
+    async with asyncio.timeout(10):
+        while (await read(sides, over)).status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
             await asyncio.sleep(0.05)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
