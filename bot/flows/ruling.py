@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from bot.core import policy, rulebook
+from bot.core.askers import asker
 from bot.core.calls import Call
 from bot.core.errors import InvalidInput, NotFound, Refused
 from bot.core.events import Event, EventType
@@ -53,7 +54,7 @@ async def ruled_for(store: Store, run: Run, question: Question) -> Ruled:
     """The same for the record, which also tells what was refused."""
     rules = settings = await rules_of(store, run.channel)
     if question.kind not in ABOUT_THE_RUN:
-        said = await judge(store, run, question.agent, question.call, Effect.ASK)
+        said = await judge(store, run, asker(question), question.call, Effect.ASK)
         rules = rulebook.apply(said, settings)
         if said.effect is Effect.REFUSE:
             what = f"rule “{said.clause}”" + (f": {said.why}" if said.why else "")

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from bot.core import deciding, permissions, requests, runs, schedule, settling
+from bot.core.askers import asker
 from bot.core.calls import is_canonical
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, NotFound, Refused, StoreUnavailable
@@ -63,7 +64,7 @@ async def _outgrown(store: Store, request: Request, attempt: Attempt) -> bool:
     if run is None:
         return True
     changed = replace(call, arguments=attempt.arguments)
-    said = await judge(store, run.value, request.question.agent, changed, Effect.ASK)
+    said = await judge(store, run.value, asker(request.question), changed, Effect.ASK)
     whom = said.terms.reviewers and said.terms.reviewers.at(
         said.terms.approvals_channel or request.rules.approvals_channel
     )
