@@ -137,7 +137,7 @@ MODEL = r"“{}” asks a model \(Model\) that is not the run's.*run\.model\(\"{
 DOORS: dict[str, tuple[Build, str]] = {
     "a function": (lambda run: alone(raw(run)), TOOL),
     "a tool": (lambda run: alone(clerk(run, tools=[FunctionTool(wipe, "")])), TOOL),
-    "a client of all names": (lambda run: alone(clerk(run, tools=[Remote()])), TOOL),
+    "a client": (lambda run: alone(clerk(run, tools=[Remote()])), TOOL),
     "AutoGen's workbench": (lambda run: alone(clerk(run, workbench=StaticWorkbench([FunctionTool(wipe, "")]))), TOOL),
     "its streaming one": (
         lambda run: alone(clerk(run, workbench=(StaticStreamWorkbench([FunctionTool(wipe, "")]),))),
