@@ -120,6 +120,14 @@ RUNNING: Final = (
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
     ),
     Bug(
+        "two jobs for later of one second are taken for one",
+        "R5",
+        "bot/store/queue.py",
+        "{due:%Y%m%dT%H%M%S.%f}",
+        "{due:%Y%m%dT%H%M%S}",
+        ("tests/store/test_queue.py::test_a_run_that_is_let_go_twice_in_one_second_is_asked_for_twice",),
+    ),
+    Bug(
         "a worker that stops asks nobody to go on",
         "R4",
         "agents/runner.py",
