@@ -4,7 +4,8 @@ AutoGen tells nobody which tools an agent has. So what its teams, agents and too
 at, whatever these are called: `tests/agents/test_doors.py` fails for each door that AutoGen moves somewhere else.
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from autogen_agentchat.agents import (
@@ -23,7 +24,7 @@ from autogen_core.tools import BaseTool, StaticStreamWorkbench, StaticWorkbench,
 
 from agents.executors import GatedExecutor
 from agents.journaled_model import JournaledModel
-from agents.toolbox import AsksItself
+from agents.toolbox import AsksItself, asks_itself
 from agents.tools import JournaledTools
 from bot.core.errors import WrongTeam
 
@@ -37,6 +38,8 @@ _KNOWN: Final = (
 )
 """What they do is in AutoGen's own code: they act by what they hold. Agents of others' making are only opened."""
 _KEYBOARD: Final = ("autogen_", "builtins")
+_BOXES: Final = (dict, list, tuple, set, frozenset, deque)
+"""Looking into these runs no code of the team's, and ends; a sequence of another class may be endless, or a query."""
 
 
 def look_through(team: Team) -> None:
@@ -76,7 +79,7 @@ def _held(room: object) -> Iterator[object]:
     opened: set[int] = set()
     while waiting:
         value = waiting.pop()
-        if not isinstance(value, dict | Sequence | Set) or isinstance(value, str | bytes):
+        if not isinstance(value, _BOXES):
             yield value
         elif id(value) not in opened:
             opened.add(id(value))
@@ -115,7 +118,7 @@ def _thing(thing: object, whose: str, beside: Sequence[object]) -> None:
     elif isinstance(thing, Workbench):
         door = f"has a workbench ({type(thing).__name__}) of its own"
         mended = f'give it by `workbench=run.tools("{whose}", …)`'
-    elif isinstance(thing, CodeExecutor) and not isinstance(thing, GatedExecutor) and not any(map(_marked, beside)):
+    elif isinstance(thing, CodeExecutor) and not isinstance(thing, GatedExecutor) and not any(map(asks_itself, beside)):
         door = f"runs code in an executor ({type(thing).__name__}) of its own"
         mended = f'use `run.executor("{whose}", …)`, or `approval_func=run.code_approval("{whose}")`'
     if door:
@@ -124,14 +127,9 @@ def _thing(thing: object, whose: str, beside: Sequence[object]) -> None:
 
 def _asks(tool: BaseTool[Any, Any]) -> bool:
     """It puts its own question to people, or is a function behind `gated`."""
-    return isinstance(tool, AsksItself) or any(map(_marked, _held(tool)))
+    return isinstance(tool, AsksItself) or any(map(asks_itself, _held(tool)))
 
 
 def _hands_off(tool: BaseTool[Any, Any], beside: Sequence[object]) -> bool:
     """AutoGen's own hand-offs only say something; one of another class may do what it likes."""
     return any(type(other) is Handoff and other.name == tool.name for other in beside)
-
-
-def _marked(thing: object) -> bool:
-    """A function that brings what it is asked to the gate."""
-    return bool(getattr(thing, "asks_itself", False))

@@ -1,5 +1,6 @@
 """AutoGen's side of a set of tools: what is offered to a model, and what a call gives back."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, Final
@@ -51,9 +52,15 @@ def as_tool(tool: Offered) -> BaseTool[Any, Any]:
     """A function as a tool, described by its docstring."""
     if isinstance(tool, BaseTool):
         return tool
-    if getattr(tool, "asks_itself", False):
+    if asks_itself(tool):
         return _Asking(tool, description=tool.__doc__ or "")
     return FunctionTool(tool, description=tool.__doc__ or "")
+
+
+def asks_itself(thing: object) -> bool:
+    """Whether this is a function that brings what it is asked to the gate. Objects of other kinds are not asked: some
+    have every attribute, like a client for calls to another machine."""
+    return inspect.isroutine(thing) and getattr(thing, "asks_itself", False) is True
 
 
 def takes_key(schema: ToolSchema) -> bool:

@@ -18,8 +18,8 @@ from bot.core import escalation
 from bot.core.conditions import parse
 from bot.core.errors import InvalidInput, WrongSettings
 from bot.core.escalation import Escalation
-from bot.core.ids import ChannelId, GroupId, UserId
-from bot.core.people import Reviewers
+from bot.core.ids import ChannelId
+from bot.core.people import MEMBERS, Reviewers, reviewers_named
 from bot.core.policy import OnTimeout, Risk, parse_duration
 from bot.core.rulebook import Clause, Effect, Rulebook, Terms
 
@@ -50,8 +50,6 @@ def _reminder(words: str) -> timedelta:
 Names = Annotated[str, Field(min_length=1, max_length=100)]
 Duration = Annotated[str, _readable(parse_duration), Field(examples=["15m", "4h", "2d"])]
 Reminder = Annotated[str, _readable(_reminder), Field(examples=["15m", "off"])]
-MEMBERS: Final = "members"
-"""Stands among reviewers for everybody in the channel that the card goes to."""
 Person = Annotated[str, Field(pattern=rf"^([UWS][A-Z0-9]+|{MEMBERS})$")]
 Channel = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]+$")]
 
@@ -176,7 +174,7 @@ def _clause(rule: RuleInFile, line: int) -> Clause:
         rule.risk,
         parse(rule.condition) if rule.condition is not None else None,
         Terms(
-            None if people is None else _reviewers(people),
+            None if people is None else reviewers_named(people),
             rule.quorum,
             rule.own_requests,
             None if rule.timeout is None else parse_duration(rule.timeout),
@@ -197,7 +195,7 @@ def _steps(rule: RuleInFile) -> tuple[Escalation, ...] | None:
         else tuple(
             Escalation(
                 parse_duration(step.after),
-                _reviewers(step.reviewers),
+                reviewers_named(step.reviewers),
                 None if step.send_to is None else ChannelId(step.send_to),
             )
             for step in rule.escalate
@@ -207,16 +205,10 @@ def _steps(rule: RuleInFile) -> tuple[Escalation, ...] | None:
 
 def _circles(rule: RuleInFile) -> list[str]:
     """What cannot be in its escalation; what it leaves to the channel is not known here."""
-    people = Reviewers() if rule.reviewers is None else _reviewers(rule.reviewers)
+    people = Reviewers() if rule.reviewers is None else reviewers_named(rule.reviewers)
     waits = rule.timeout is not None and rule.on_timeout is not OnTimeout.WAIT
     limit = parse_duration(rule.timeout) if rule.timeout is not None and waits else None
     return escalation.problems(_steps(rule) or (), people, ChannelId(rule.send_to or ""), limit)
-
-
-def _reviewers(ids: list[str]) -> Reviewers:
-    groups = frozenset(GroupId(i) for i in ids if i.startswith("S"))
-    users = frozenset(UserId(i) for i in ids if i.startswith(("U", "W")))
-    return Reviewers(users, groups, MEMBERS in ids)
 
 
 def _contradictions(policy: PolicyInFile, lines: list[int]) -> Iterator[Problem]:

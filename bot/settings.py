@@ -12,8 +12,8 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, Validat
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.core.errors import InvalidInput, WrongSettings
-from bot.core.ids import ChannelId, GroupId, UserId
-from bot.core.people import Reviewers
+from bot.core.ids import ChannelId
+from bot.core.people import MEMBERS, reviewers_named
 from bot.core.policy import OnTimeout, Rules, parse_duration
 
 S = TypeVar("S", bound=BaseSettings)
@@ -97,7 +97,11 @@ class WebSettings(AuditSettings):
     slack_signing_secret: SecretStr | None = Field(None, description="without SLACK_APP_TOKEN: checks requests")
     slack_api_url: str = Field("https://slack.com/api/", pattern=r"^https?://", description="another Slack, for tests")
     approvals_channel: str = Field("#approvals", pattern=r"^(#\S+|[CG][A-Z0-9]+)$", description="where cards go")
-    reviewers: Ids = Field(frozenset(), description="default reviewers: user and user group ids, like `U012 S345`")
+    reviewers: Ids = Field(
+        frozenset(),
+        description="default reviewers: user and user group ids, like `U012 S345`; "
+        "`members` are all in the channel that cards go to",
+    )
     admins: Ids = Field(
         frozenset(), description="users who may change settings besides workspace admins and a channel's reviewers"
     )
@@ -142,8 +146,8 @@ class WebSettings(AuditSettings):
     @field_validator("reviewers")
     @classmethod
     def _people(cls, value: frozenset[str]) -> frozenset[str]:
-        if wrong := sorted(i for i in value if not re.fullmatch(r"[UWS][A-Z0-9]+", i)):
-            raise ValueError(f"neither user ids (U…, W…) nor user group ids (S…): {', '.join(wrong)}")
+        if wrong := sorted(i for i in value if not re.fullmatch(rf"[UWS][A-Z0-9]+|{MEMBERS}", i)):
+            raise ValueError(f"neither user ids (U…, W…) nor user group ids (S…), nor {MEMBERS}: {', '.join(wrong)}")
         return value
 
     @field_validator("admins")
@@ -175,10 +179,7 @@ class WebSettings(AuditSettings):
         """The default rules, with the approvals channel looked up."""
         return Rules(
             approvals_channel=approvals_channel,
-            reviewers=Reviewers(
-                frozenset(UserId(i) for i in self.reviewers if _is_user(i)),
-                frozenset(GroupId(i) for i in self.reviewers if not _is_user(i)),
-            ),
+            reviewers=reviewers_named(self.reviewers),
             timeout=self.approval_timeout,
             on_timeout=self.on_timeout,
             quorum=self.quorum,

@@ -116,6 +116,14 @@ POLICY: Final = (
         (_EDITS + "test_other_arguments_do_not_come_along_with_another_verb",),
     ),
     Bug(
+        "an agent's rule does not count where its run has two humans",
+        "R19",
+        "bot/flows/ruling.py",
+        "judge(store, run, asker(question), question.call, Effect.ASK)",
+        "judge(store, run, question.agent, question.call, Effect.ASK)",
+        (_IN_FORCE + "test_a_rule_that_names_an_agent_counts_whichever_of_several_humans_it_asks",),
+    ),
+    Bug(
         "a condition looks into a text of any length",
         "R19",
         "bot/core/conditions.py",

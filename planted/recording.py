@@ -67,6 +67,17 @@ RECORDING: Final = (
         (_CLICKS + "test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once[Approve]",),
     ),
     Bug(
+        "`/approvals` that nobody could read is not on record",
+        "R25",
+        "bot/flows/refusing.py",
+        'data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}\n',
+        'return\n    data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}\n',
+        (
+            "tests/slack/test_configuring.py::test_words_that_change_nothing_are_on_record_once"
+            "[timeout-What should it be? Nothing was changed.]",
+        ),
+    ),
+    Bug(
         "a replay takes the mark of a secret for what it was",
         "R15",
         "bot/core/recording.py",

@@ -10,6 +10,7 @@ _JOURNAL = "tests/agents/test_journal.py::"
 _DOUBTS = "tests/agents/test_doubts.py::"
 _SCRIBE = "tests/slack/test_scribe.py::"
 _LEASES = "tests/store/test_leases.py::"
+_FROZEN = "tests/agents/test_frozen.py::"
 _LETTING_GO = "tests/agents/test_letting_go.py::"
 
 RUNNING: Final = (
@@ -127,6 +128,22 @@ RUNNING: Final = (
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
     ),
     Bug(
+        "two jobs for later of one second are taken for one",
+        "R5",
+        "bot/store/queue.py",
+        "{due:%Y%m%dT%H%M%S.%f}",
+        "{due:%Y%m%dT%H%M%S}",
+        ("tests/store/test_queue.py::test_a_run_that_is_let_go_twice_in_one_second_is_asked_for_twice",),
+    ),
+    Bug(
+        "a worker that stops asks nobody to go on",
+        "R4",
+        "agents/runner.py",
+        "await self._queue.advance(lease.run, after=SOON)",
+        "pass",
+        (_FROZEN + "test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_within_a_second",),
+    ),
+    Bug(
         "an action in doubt is done again",
         "R4",
         "agents/journal.py",
@@ -213,6 +230,14 @@ RUNNING: Final = (
         "    if door:\n",
         "    if False:\n",
         ("tests/agents/test_doors.py::test_a_door_past_the_gate_is_refused_before_anything_is_done[a function]",),
+    ),
+    Bug(
+        "a client that has every attribute is taken for one that asks",
+        "R19",
+        "agents/toolbox.py",
+        'return inspect.isroutine(thing) and getattr(thing, "asks_itself", False) is True',
+        'return bool(getattr(thing, "asks_itself", False))',
+        ("tests/agents/test_doors.py::test_a_door_past_the_gate_is_refused_before_anything_is_done[a client]",),
     ),
     Bug(
         "a team inside a team is not looked into",

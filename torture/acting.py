@@ -35,14 +35,20 @@ async def act(run: RunContext, decision: Decided) -> str:
     if decision.outcome is not Status.APPROVED:
         return f"not done: {decision.outcome}"
 
-    async def write() -> str:
-        await asyncio.sleep(random.uniform(0, _LONGEST))
-        line = {"run": run.run.id, "request": decision.request, "pid": os.getpid(), "id": secrets.token_hex(8)}
-        _append(run.settings.data_dir / EFFECTS, line)
-        await asyncio.sleep(random.uniform(0, _LONGEST))
-        return "done"
+    return await run.step("act", lambda: _done(run, request=decision.request), content=decision.request)
 
-    return await run.step("act", write, content=decision.request)
+
+async def act_on(run: RunContext, part: str) -> str:
+    """What a tool does behind the gate, which knows what was approved; the part tells which request that was."""
+    return await _done(run, part=part)
+
+
+async def _done(run: RunContext, **what: str) -> str:
+    await asyncio.sleep(random.uniform(0, _LONGEST))
+    line = {"run": run.run.id, **what, "pid": os.getpid(), "id": secrets.token_hex(8)}
+    _append(run.settings.data_dir / EFFECTS, line)
+    await asyncio.sleep(random.uniform(0, _LONGEST))
+    return "done"
 
 
 def read(path: Path) -> list[dict[str, Any]]:

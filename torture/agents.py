@@ -1,5 +1,6 @@
-"""Agents without a model, for the teams here: one that asks, and one that does what was approved."""
+"""Agents without a model, for the teams here: one asks, one does what was approved, one calls a tool."""
 
+import asyncio
 from collections.abc import Sequence
 
 from autogen_agentchat.agents import BaseChatAgent
@@ -9,7 +10,7 @@ from autogen_core import CancellationToken
 
 from agents.answers import decision_in
 from agents.context import RunContext
-from torture.acting import act, hear
+from torture.acting import act, act_on, hear
 
 
 class Asker(BaseChatAgent):
@@ -50,5 +51,32 @@ class Doer(BaseChatAgent):
                 hear(self._run, decision)
                 done.append(f"{decision.request} {await act(self._run, decision)}")
         return Response(chat_message=TextMessage(content=f"Heard: {', '.join(done) or 'nothing'}", source=self.name))
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
+
+
+class Caller(BaseChatAgent):
+    """Calls a tool for each part of the task, all at once."""
+
+    def __init__(self, run: RunContext) -> None:
+        super().__init__("caller", "does the parts of the task")
+        self._task = run.task
+
+        async def do(part: str) -> str:
+            """Do one part."""
+            return await act_on(run, part)
+
+        self._tools = run.tools("caller", [do])
+
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage,)
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        parts = (f"Part {number} of: {self._task}" for number in (1, 2, 3))
+        told = await asyncio.gather(
+            *(self._tools.call_tool("do", {"part": part}, cancellation_token, part) for part in parts)
+        )
+        return Response(chat_message=TextMessage(content="\n".join(one.to_text() for one in told), source=self.name))
 
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...

@@ -161,7 +161,9 @@ class Crowd:
         run = re.search(r"\brun (r\w{8})\b", text)
         lines = await asyncio.to_thread(read, self._town.folder / EFFECTS)
         mails = [name for name in self._town.sink.names if run and f".{run[1]}@" in name]
-        return bool(mails) or any(line["request"] in about for line in lines)
+        return bool(mails) or any(
+            line["part"] in text if "part" in line else line["request"] in about for line in lines
+        )
 
     def _now(self, card: Message) -> Message | None:
         return self._slack.channel(card.channel).posts.get(card.ts)

@@ -30,7 +30,7 @@ WEIGHTS: Final = {
 }
 """Kinds of faults, and how often each comes beside the others."""
 SKEWS: Final = (-3600, 0, 3600)
-TEAMS: Final = ("email", "single", "single", "double", "double", "parallel", "nested")
+TEAMS: Final = ("email", "single", "single", "double", "double", "parallel", "nested", "burst")
 CHANNELS: Final = {
     "#general": (),
     "#hasty": ("timeout 6s",),

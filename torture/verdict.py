@@ -1,5 +1,6 @@
 """Compares the store, Slack, and what was done: every figure here must be zero, and each case names its evidence."""
 
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +41,11 @@ class Verdict:
             elif event.type in (EventType.RUN_FINISHED, EventType.RUN_FAILED, EventType.RUN_STOPPED):
                 self.ended[str(event.run)].append(event)
         self.doubts = _doubts(facts)
+        self.calls = {
+            (str(r.run), json.loads(r.question.call.arguments)["part"]): r
+            for r in facts.requests.values()
+            if r.question.call is not None
+        }
         self.figures: dict[str, list[Case]] = {
             "lost or doubled runs": self._lost_runs(),
             "stuck runs": self._stuck(),
@@ -53,6 +59,11 @@ class Verdict:
             "surviving duplicate messages": self._duplicates(),
             "messages that disagree with the store": self._wrong_messages(),
             "left in indexes": [Case(f"{m} in {name}") for name, left in facts.left.items() for m in left],
+            "workers disbelieved": [
+                Case(event.type, str(event.run or ""), str(event.request or ""))
+                for _, event in facts.events
+                if event.type in (EventType.RULES_REPLACED, EventType.REPORT_REFUSED)
+            ],
             "divergences where no code changed": [
                 Case(r.question.content, r.run, r.id)
                 for r in facts.requests.values()
@@ -124,7 +135,10 @@ class Verdict:
         return cases
 
     def _done(self) -> Counter[tuple[str, str]]:
-        done = Counter((line["run"], line["request"]) for line in self.facts.effects)
+        done = Counter(
+            (line["run"], line["request"] if "request" in line else self.calls[line["run"], line["part"]].id)
+            for line in self.facts.effects
+        )
         for name in self.facts.mails:
             request, _, run = name.partition("@")[0].partition(".")
             done[run, request] += 1
@@ -149,6 +163,7 @@ class Verdict:
     def _missing_actions(self) -> list[Case]:
         done = self._done()
         heard = {(line["run"], line["request"]) for line in self.facts.heard if line["outcome"] == Status.APPROVED}
+        heard |= {(run, call.id) for (run, _), call in self.calls.items() if call.status is Status.APPROVED}
         return [
             Case("heard as approved in a finished run, and not done", run, request)
             for run, request in heard

@@ -14,8 +14,8 @@ COLUMNS: Final = (
     *("n", "at", "type", "outcome", "run", "request", "workspace", "user", "by", "how", "refusal", "words"),
     *("kind", "title", "tool", "digest", "policy", "hash", "entry"),
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet takes a cell that begins so for something to compute (CWE-1236)."""
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A spreadsheet takes a cell that begins so for something to compute (CWE-1236); in some languages wide signs too."""
 
 
 @dataclass(frozen=True, slots=True)

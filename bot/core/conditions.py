@@ -184,11 +184,9 @@ def _compared(op: ast.cmpop | ast.operator, left: Any, right: Any) -> bool:
 
 def _same(left: Any, right: Any) -> bool:
     """True is not 1, and texts are the same whatever their case: a condition must not be passed by with capitals."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
     if isinstance(left, str) and isinstance(right, str):
         return left.casefold() == right.casefold()
-    return bool(left == right)
+    return bool(left == right) and isinstance(left, bool) is isinstance(right, bool)
 
 
 def _within(part: Any, whole: Any) -> bool:

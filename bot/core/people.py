@@ -1,9 +1,14 @@
 """Who somebody is, as far as deciding goes. Names never count, ids do (R9)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
 from bot.core.refusals import Refusal
+
+MEMBERS: Final = "members"
+"""How people write: everybody in the channel that cards go to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,13 @@ class Reviewers:
         if actor.groups is None:
             return Refusal.NOT_CHECKED if self.groups else Refusal.NOT_A_REVIEWER
         return None if actor.groups & self.groups else Refusal.NOT_A_REVIEWER
+
+
+def reviewers_named(names: Collection[str]) -> Reviewers:
+    """As a file or the environment names them: ids of users (U…, W…) and user groups (S…), and `members`."""
+    users = frozenset(UserId(name) for name in names if name.startswith(("U", "W")))
+    groups = frozenset(GroupId(name) for name in names if name.startswith("S"))
+    return Reviewers(users, groups, MEMBERS in names)
 
 
 def is_channel(group: GroupId) -> bool:

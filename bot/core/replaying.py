@@ -137,11 +137,14 @@ def _possible(book: Rulebook, was: Recorded) -> tuple[list[Judgement], list[str]
 
 def _as_far_as_known(clause: Clause, was: Recorded) -> tuple[Clause, str]:
     """The clause without what it asks of something that the record does not name."""
+    gaps = []
     if was.team is None and clause.team != "*":
-        return replace(clause, team="*"), "the record does not name the team"
+        clause = replace(clause, team="*")
+        gaps.append("the team")
     if was.channel is None and clause.channels:
-        return replace(clause, channels=frozenset()), "the record does not name the channel"
-    return clause, ""
+        clause = replace(clause, channels=frozenset())
+        gaps.append("the channel")
+    return clause, f"the record does not name {' or '.join(gaps)}" if gaps else ""
 
 
 def _answer(judgement: Judgement, was: Recorded) -> _Answer:

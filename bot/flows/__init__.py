@@ -7,7 +7,7 @@ and the clock, or one person twice never decide the same request twice.
 from bot.flows.admitting import admit, admitted
 from bot.flows.asking import ask
 from bot.flows.ending import finish, stop
-from bot.flows.refusing import start_refused, unknown_request
+from bot.flows.refusing import settings_refused, start_refused, unknown_request
 from bot.flows.ruling import configure, judge, rules_for, rules_of
 from bot.flows.running import advance, answered, begin, judged, park, progressed, rests, still_ours, writing
 from bot.flows.settling import decide, due, expire, stored, turn_down, withdraw
@@ -32,6 +32,7 @@ __all__ = [
     "rests",
     "rules_for",
     "rules_of",
+    "settings_refused",
     "start",
     "start_by_script",
     "start_refused",

@@ -11,6 +11,7 @@ from bot.core.ports import Change, Committed, Lease, Put, Seen, Store
 from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.flows.committing import TRIES, fenced, live, too_many_tries
+from bot.flows.refusing import unknown_run
 from bot.flows.ruling import rules_of
 
 
@@ -19,13 +20,15 @@ async def stop(
 ) -> Run:
     """End a run and withdraw what it asks, in one step; its worker finds out and lets go.
 
-    The requester, the channel's reviewers and admins may. InvalidInput if somebody else tries, which is on record once
-    for each `attempt`; NotFound if there is no such run.
+    The requester, the channel's reviewers and admins may. InvalidInput if somebody else tries, NotFound if there is no
+    such run; either is on record once for each `attempt`.
     """
     for _ in range(TRIES):
         seen = await store.run(run)
         if seen is None:
-            raise NotFound(f"There is no run “{run[:40]}”. `/agent status` lists those that are going on.")
+            why = f"There is no run “{run[:40]}”. `/agent status` lists those that are going on."
+            await unknown_run(store, attempt, name=run, workspace=actor.workspace, user=actor.user, why=why)
+            raise NotFound(why)
         if seen.value.over:
             return seen.value
         if actor.user != seen.value.requester or actor.workspace != seen.value.workspace:

@@ -36,12 +36,37 @@ async def start_refused(
         return
     data = {
         "channel": channel,
-        "team": hide(team[:_LONGEST_NAME])[0],
+        "team": hide(team)[0][:_LONGEST_NAME],
         "task": shortened(hide(task)[0]),
         "options": hide(json.dumps(dict(options), ensure_ascii=False))[0] if options else "",
-        "why": why,
+        "why": hide(why)[0],
     }
     told = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)
+    await store.commit(Change(events=(told,), once=attempt))
+
+
+async def settings_refused(
+    store: Store,
+    attempt: AttemptId,
+    *,
+    workspace: WorkspaceId,
+    channel: ChannelId,
+    user: UserId,
+    words: str,
+    why: str,
+) -> None:
+    """Put on record what this person wrote to change a channel's settings, and why nothing was changed."""
+    data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}
+    told = Event(EventType.SETTINGS_REFUSED, await store.now(), workspace=workspace, user=user, data=data)
+    await store.commit(Change(events=(told,), once=attempt))
+
+
+async def unknown_run(
+    store: Store, attempt: AttemptId | None, *, name: str, workspace: WorkspaceId, user: UserId, why: str
+) -> None:
+    """Put on record that this person tried to stop a run that is not, or no longer, known."""
+    data = {"words": hide(name)[0][:_LONGEST_NAME], "why": hide(why)[0]}
+    told = Event(EventType.STOP_REFUSED, await store.now(), workspace=workspace, user=user, data=data)
     await store.commit(Change(events=(told,), once=attempt))
 
 

@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bot.core import policy, rulebook
+from bot.core.askers import asker
 from bot.core.calls import Call
 from bot.core.errors import InvalidInput, NotFound, Refused
 from bot.core.events import Event, EventType
-from bot.core.ids import ChannelId, UserId
+from bot.core.ids import AttemptId, ChannelId, UserId
 from bot.core.people import Actor
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Put, Store
@@ -53,7 +54,7 @@ async def ruled_for(store: Store, run: Run, question: Question) -> Ruled:
     """The same for the record, which also tells what was refused."""
     rules = settings = await rules_of(store, run.channel)
     if question.kind not in ABOUT_THE_RUN:
-        said = await judge(store, run, question.agent, question.call, Effect.ASK)
+        said = await judge(store, run, asker(question), question.call, Effect.ASK)
         rules = rulebook.apply(said, settings)
         if said.effect is Effect.REFUSE:
             what = f"rule “{said.clause}”" + (f": {said.why}" if said.why else "")
@@ -96,11 +97,12 @@ async def configure(
     admins: frozenset[UserId],
     change: Callable[[ChannelSettings], ChannelSettings],
     check: Callable[[Rules], Awaitable[list[str]]],
+    attempt: AttemptId | None = None,
 ) -> Rules:
     """Change a channel's settings; returns the rules that are in force then.
 
-    InvalidInput, with nothing changed but an event, if the actor may not, or nobody could decide afterwards. `check`
-    finds what only Slack knows (an empty group, a channel without the bot).
+    InvalidInput, with nothing changed but an event, once for each `attempt`, if the actor may not, or nobody could
+    decide afterwards. `check` finds what only Slack knows (an empty group, a channel without the bot).
     """
     for _ in range(TRIES):
         seen = await store.settings(channel)
@@ -121,7 +123,7 @@ async def configure(
             data={"channel": channel, "problems": " ".join(problems), "settings": repr(wanted)},
         )
         if problems:
-            await store.commit(Change(events=(event,)))
+            await store.commit(Change(events=(event,), once=attempt))
             raise InvalidInput(" ".join(problems) + " Nothing was changed.")
         done = await store.commit(Change(settings={channel: Put(wanted, seen.version)}, events=(event,)))
         if done is Committed.DONE:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from bot.core import deciding, permissions, requests, rulebook, runs, schedule, settling
+from bot.core.askers import asker
 from bot.core.calls import is_canonical
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, NotFound, Refused, StoreUnavailable
@@ -64,7 +65,7 @@ async def _outgrown(store: Store, seen: Seen[Request], attempt: Attempt) -> bool
     if run is None:
         return True
     changed = replace(call, arguments=attempt.arguments)
-    said = await judge(store, run.value, request.question.agent, changed, Effect.ASK)
+    said = await judge(store, run.value, asker(request.question), changed, Effect.ASK)
     if said.effect is Effect.REFUSE or said.clause == request.rules.clause:
         return said.effect is Effect.REFUSE or (said.terms.quorum or 1) > request.rules.quorum
     rules = rulebook.apply(said, await rules_of(store, run.value.channel))

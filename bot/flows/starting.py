@@ -1,14 +1,17 @@
 """How runs begin: by a worker that takes them, or in a script that advances its own."""
 
+import logging
 from collections.abc import Mapping
 
 from bot.core import runs
-from bot.core.errors import InvalidInput, NotFound
+from bot.core.errors import CountersignError, InvalidInput, NotFound
 from bot.core.ids import ChannelId, RunId, UserId, WorkspaceId
 from bot.core.options import chosen as choose
 from bot.core.ports import Change, Put, Queue, Store
 from bot.core.runs import Run
 from bot.flows.ruling import rules_of
+
+_log = logging.getLogger(__name__)
 
 
 async def start(
@@ -50,7 +53,10 @@ async def start(
         options=chosen,
     )
     await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
-    await queue.advance(run)
+    try:
+        await queue.advance(run)
+    except CountersignError as away:  # it is started all the same
+        _log.warning("No worker was asked for run %s; they find it. %s", run, away)
     return step.run
 
 

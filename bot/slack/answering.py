@@ -17,7 +17,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.core.errors import CountersignError, NotReplicated, StoreUnavailable
-from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, GroupId, UserId, WorkspaceId, short_name
 from bot.core.ports import Message, Queue, Store
 from bot.slack.blocks import Block
 from bot.slack.directory import Directory
@@ -81,6 +81,11 @@ def who(body: dict[str, Any]) -> Who:
     workspace = user.get("team_id") or (body.get("team") or {}).get("id") or body.get("team_id") or ""
     channel = (body.get("channel") or {}).get("id") or body.get("channel_id") or ""
     return Who(WorkspaceId(workspace), UserId(user.get("id") or body.get("user_id") or ""), ChannelId(channel))
+
+
+def delivered(body: dict[str, Any]) -> AttemptId:
+    """The same for each delivery of one command or submission (R8)."""
+    return AttemptId("s" + short_name(str(body["trigger_id"]), who(body).user, length=20))
 
 
 async def said(work: Awaitable[Said], what: str) -> Said:

@@ -17,7 +17,7 @@ from bot.core.ids import AttemptId, ChannelId, RunId, short_name
 from bot.core.options import in_words
 from bot.core.runs import Run
 from bot.slack import modals
-from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
+from bot.slack.answering import Desk, Said, Who, delivered, in_time, said, tell, who, without_marks
 from bot.slack.blocks import context, link, plain, words
 from bot.slack.cards import STATES
 from bot.slack.opening import open_modal
@@ -61,7 +61,7 @@ async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
         case "status":
             return await _status(desk, at)
         case "stop":
-            return await _stop(desk, at, rest.strip(), _attempt(body))
+            return await _stop(desk, at, rest.strip(), delivered(body))
     run = RunId("r" + short_name(str(body["trigger_id"]), at.user, length=8))
     return await _start(desk, body, at.channel, run, first, unescape(rest).strip())
 
@@ -142,7 +142,7 @@ async def _on_record(
     except CountersignError as refused:
         await flows.start_refused(
             desk.store,
-            _attempt(body),
+            delivered(body),
             run=run,
             workspace=at.workspace,
             channel=channel,
@@ -153,11 +153,6 @@ async def _on_record(
             why=str(refused),
         )
         raise
-
-
-def _attempt(body: dict[str, Any]) -> AttemptId:
-    """The same for each delivery of one command or submission (R8)."""
-    return AttemptId("s" + short_name(str(body["trigger_id"]), who(body).user, length=20))
 
 
 async def _started(

@@ -1,18 +1,19 @@
 """`/approvals`: what holds in a channel, changed in a window or in words."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
 from slack_bolt.async_app import AsyncAck
 
 from bot import flows
-from bot.core.errors import InvalidInput
+from bot.core.errors import CountersignError, InvalidInput, StoreUnavailable
 from bot.core.ids import ChannelId
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
 from bot.slack import absences, listing, modals, permitting, settings_window, timing
-from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
+from bot.slack.answering import Desk, Said, delivered, in_time, said, tell, who, without_marks
 from bot.slack.mentions import channel_named, people_named
 from bot.slack.opening import open_modal
 from bot.slack.outcomes import named
@@ -58,16 +59,17 @@ async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) ->
             await tell(desk.client, body, result, channel)
 
     async def save() -> Said:
-        edit = settings_window.read(body["view"], await flows.rules_of(desk.store, channel))
-        return await _configure(desk, who(body), channel, edit)
+        async with _on_record(desk, body, channel, ""):
+            edit = settings_window.read(body["view"], await flows.rules_of(desk.store, channel))
+            return await _configure(desk, body, channel, edit)
 
     work = without_marks(desk.directory, said(save(), "change"))
     await in_time(work, answer, lambda result: tell(desk.client, body, result, channel))
 
 
 async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
-    at = who(body)
-    word, _, rest = str(body.get("text") or "").strip().partition(" ")
+    at, words = who(body), str(body.get("text") or "").strip()
+    word, _, rest = words.partition(" ")
     word, rest = word.lower(), rest.strip()
     if word == "":
         rules = await flows.rules_of(desk.store, at.channel)
@@ -81,16 +83,34 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
         return await permitting.permissions_here(desk, at)
     if word in listing.WORDS:
         return await listing.WORDS[word](desk, at, rest)
-    if word in absences.COMMANDS:
-        return await absences.COMMANDS[word](desk, at, rest)
-    if word not in _WORDS:
-        raise InvalidInput(f"There is no setting “{word[:40]}”; nothing was changed.\n{HELP}")
-    if not rest:
-        raise InvalidInput(f"What should it be? Nothing was changed.\n{HELP}")
-    return await _configure(desk, at, at.channel, await _WORDS[word](desk, rest))
+    async with _on_record(desk, body, at.channel, words):
+        if word in absences.COMMANDS:
+            return await absences.COMMANDS[word](desk, at, rest)
+        if word not in _WORDS:
+            raise InvalidInput(f"There is no setting “{word[:40]}”; nothing was changed.\n{HELP}")
+        if not rest:
+            raise InvalidInput(f"What should it be? Nothing was changed.\n{HELP}")
+        return await _configure(desk, body, at.channel, await _WORDS[word](desk, rest))
 
 
-async def _configure(desk: Desk, at: Who, channel: ChannelId, edit: Edit) -> Said:
+@asynccontextmanager
+async def _on_record(desk: Desk, body: dict[str, Any], channel: ChannelId, words: str) -> AsyncIterator[None]:
+    """Who wanted to change what, and why nothing was, is written down before they are told (R25), if it is not yet."""
+    at = who(body)
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except CountersignError as refused:
+        why = str(refused).removesuffix(f"\n{HELP}")
+        await flows.settings_refused(
+            desk.store, delivered(body), workspace=at.workspace, channel=channel, user=at.user, words=words, why=why
+        )
+        raise
+
+
+async def _configure(desk: Desk, body: dict[str, Any], channel: ChannelId, edit: Edit) -> Said:
+    at = who(body)
     before = await flows.rules_of(desk.store, channel)
     actor = await desk.directory.actor(at.workspace, at.user, before.reviewers.groups)
     found: list[Found] = []
@@ -100,7 +120,7 @@ async def _configure(desk: Desk, at: Who, channel: ChannelId, edit: Edit) -> Sai
         return [problem.sentence for problem in found]
 
     try:
-        rules = await flows.configure(desk.store, channel, actor, desk.admins, edit, check)
+        rules = await flows.configure(desk.store, channel, actor, desk.admins, edit, check, delivered(body))
     except InvalidInput as wrong:
         block = settings_window.block_of(*reversed(found[0])) if found else settings_window.block_of(str(wrong))
         raise settings_window.Problem(block, str(wrong)) from None

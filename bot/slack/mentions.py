@@ -6,11 +6,9 @@ from typing import Final
 
 from bot.core.errors import InvalidInput
 from bot.core.ids import ChannelId, GroupId, UserId
-from bot.core.people import Reviewers
+from bot.core.people import MEMBERS, Reviewers
 from bot.slack.answering import Desk
 
-MEMBERS: Final = "members"
-"""Everybody in the channel that cards go to."""
 _CHANNEL: Final = r"<#([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})"
 _USER: Final = r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})"
 _GROUP: Final = r"<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>|(S[A-Z0-9]{6,})"

@@ -11,7 +11,7 @@ from bot.core import policy
 from bot.core.errors import InvalidInput
 from bot.core.escalation import MOST, Escalation
 from bot.core.ids import ChannelId, GroupId, UserId, digest_of
-from bot.core.people import Reviewers
+from bot.core.people import MEMBERS, Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
 from bot.slack.blocks import Block, context, mrkdwn, plain, words
 from bot.slack.modals import View, held, input_of, modal, value
@@ -22,7 +22,6 @@ USERS, GROUPS, QUORUM, EXCEPTIONS = "users", "groups", "quorum", "exceptions"
 CHANNEL, TIMEOUT, ON_TIMEOUT = "approvals_channel", "timeout", "on_timeout"
 AFTER, PEOPLE, THEIR_GROUPS, WHERE = "after_{}", "people_{}", "groups_{}", "where_{}"
 """Of a step of the escalation, counted from 1."""
-_MEMBERS: Final = "members"
 _EXCEPTIONS: Final = {
     "own_requests": ("Requesters may decide on their own requests", ""),
     "break_glass": ("Break-glass", "A requester decides alone in an emergency; all reviewers read the reason."),
@@ -206,8 +205,8 @@ def _people(window: View, users: str, groups: str) -> Reviewers:
     chosen = {option["value"] for option in held(window, groups).get("selected_options") or []}
     return Reviewers(
         frozenset(UserId(user) for user in held(window, users).get("selected_users") or []),
-        frozenset(GroupId(group) for group in chosen - {_MEMBERS}),
-        _MEMBERS in chosen,
+        frozenset(GroupId(group) for group in chosen - {MEMBERS}),
+        MEMBERS in chosen,
     )
 
 
@@ -238,9 +237,9 @@ def _users(name: str, reviewers: Reviewers) -> Block:
 
 def _groups(name: str, reviewers: Reviewers, shown: dict[GroupId, str], members: str) -> Block:
     """`members` is how the members of a channel are called here."""
-    options = [{"text": plain(members), "value": _MEMBERS}]
+    options = [{"text": plain(members), "value": MEMBERS}]
     options += [{"text": plain(label), "value": str(group)} for group, label in sorted(shown.items())][:99]
-    held_now = {*reviewers.groups, *([_MEMBERS] if reviewers.members else [])}
+    held_now = {*reviewers.groups, *([MEMBERS] if reviewers.members else [])}
     one: Block = {"type": "multi_static_select", "action_id": name, "options": options}
     one["placeholder"] = plain("Groups whose members may decide")
     chosen = [option for option in options if option["value"] in held_now]

@@ -85,7 +85,7 @@ class Queue:
         due = datetime.now(UTC) + after
         key = f"{run}!{signal}" if signal else str(run)
         if after > timedelta(0):
-            key += f"@{due:%Y%m%dT%H%M%S}"
+            key += f"@{due:%Y%m%dT%H%M%S.%f}"
         try:
             await self._docket.add("advance", when=due, key=key)(run)
         except (RedisError, RedisClusterException) as error:

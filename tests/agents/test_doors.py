@@ -5,6 +5,7 @@ Each door is AutoGen's own, as it is installed: a version that keeps its tools e
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from xmlrpc.client import ServerProxy
 
 import pytest
 from autogen_agentchat.agents import (
@@ -26,13 +27,16 @@ from autogen_agentchat.teams import (
     Swarm,
 )
 from autogen_agentchat.tools import AgentTool, TeamTool
+from autogen_core import CancellationToken
 from autogen_core.model_context import BufferedChatCompletionContext
-from autogen_core.tools import FunctionTool, StaticStreamWorkbench, StaticWorkbench, Workbench
+from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, StaticWorkbench, Workbench
 from autogen_ext.agents.openai import OpenAIAgent
 from autogen_ext.models.cache import ChatCompletionCache
 from autogen_ext.tools.mcp import McpWorkbench, StdioServerParams
+from pydantic import BaseModel
 
 from agents.context import RunContext
+from agents.doors import look_through
 from agents.executors import WITHIN, approved_by_the_executor
 from agents.gated import gated
 from agents.local_executor import LocalExecutor
@@ -57,6 +61,10 @@ async def wipe(path: str) -> str:
 async def asks(path: str) -> str:
     """Delete a folder, once people agree."""
     return await wipe(path)
+
+
+class Nothing(BaseModel):
+    """No arguments."""
 
 
 class Mine(StaticWorkbench):
@@ -91,6 +99,17 @@ def beside_its_own_hand_off(run: RunContext) -> AutoGenTeam:
     return alone(clerk(run, workbench=StaticWorkbench([tool]), handoffs=["boss"]))
 
 
+class Remote(BaseTool[Nothing, str]):
+    """Calls another machine by a client that has every attribute that anybody asks for."""
+
+    def __init__(self) -> None:
+        super().__init__(Nothing, str, "wipe", "Delete all of it.")
+        self.client = ServerProxy("http://127.0.0.1:1")
+
+    async def run(self, args: Nothing, cancellation_token: CancellationToken) -> str:
+        return str(self.client.wipe())
+
+
 class Acts(Handoff):
     """A hand-off that does something."""
 
@@ -118,6 +137,7 @@ MODEL = r"“{}” asks a model \(Model\) that is not the run's.*run\.model\(\"{
 DOORS: dict[str, tuple[Build, str]] = {
     "a function": (lambda run: alone(raw(run)), TOOL),
     "a tool": (lambda run: alone(clerk(run, tools=[FunctionTool(wipe, "")])), TOOL),
+    "a client": (lambda run: alone(clerk(run, tools=[Remote()])), TOOL),
     "AutoGen's workbench": (lambda run: alone(clerk(run, workbench=StaticWorkbench([FunctionTool(wipe, "")]))), TOOL),
     "its streaming one": (
         lambda run: alone(clerk(run, workbench=(StaticStreamWorkbench([FunctionTool(wipe, "")]),))),
@@ -227,6 +247,22 @@ async def test_a_door_past_the_gate_is_refused_before_anything_is_done(house: Ho
         raise RuntimeError(result)
     assert "Nothing was done; " in result
     assert not DONE
+
+
+class Endless(Sequence[int]):
+    """Rows of a table somewhere: each is a query."""
+
+    def __len__(self) -> int:
+        raise AssertionError("The table was asked.")
+
+    def __getitem__(self, at: Any) -> Any:
+        raise AssertionError("The table was asked.")
+
+
+def test_looking_through_a_team_runs_no_code_of_its_own_and_ends() -> None:
+    held: list[Any] = [Endless(), range(10**12), bytearray(10**8)]
+    held.append(held)
+    look_through(alone(Holds(held, {"again": held})))
 
 
 class Loud(ChatCompletionCache):

@@ -171,12 +171,12 @@ async def test_no_cell_of_csv_is_a_formula(audit: Audit, store: Store, lease: Le
     """R15: what models and people wrote is data, also in a spreadsheet."""
     evil = question("x", title='=HYPERLINK("http://evil.example","ok")')
     asked = await flows.ask(store, lease, evil)
-    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, words='+1, "yes"\n@all'))
+    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, words='\uff1d1, "yes"\n@all'))
     await Auditor(store, "web").catch_up()
     rows = list(csv.DictReader(io.StringIO((await audit("export", "--format", "csv")).out)))
     assert [row["n"] for row in rows] == ["1", "2", "3", "4"]
     assert rows[2]["title"] == """'=HYPERLINK("http://evil.example","ok")"""
-    assert rows[3]["words"] == """'+1, "yes"\n@all"""
+    assert rows[3]["words"] == """'\uff1d1, "yes"\n@all"""
     assert (rows[3]["by"], rows[3]["how"], rows[3]["outcome"]) == (BOB, "reviewers", "approved")
     assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@"))]
 

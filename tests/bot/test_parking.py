@@ -13,7 +13,7 @@ from bot.core.ports import Change, Committed, Lease
 from bot.core.requests import Request, Status, Verb
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
-from tests.making import ALICE, BOB, CAROL, attempt, question, rules
+from tests.making import ALICE, BOB, CAROL, GENERAL, HERE, attempt, question, rules
 from tests.storing import NoQueue, new_run
 
 NOW = timedelta(0)
@@ -138,6 +138,14 @@ async def test_a_decision_counts_though_nobody_could_be_asked_to_go_on(store: St
     assert (await flows.decide(store, Broken(), asked.id, attempt(asked))).status is Status.APPROVED
     assert await undelivered(store) == [asked.id]
     assert await store.undelivered(10, timedelta(seconds=30)) == []
+
+
+async def test_a_start_counts_though_no_worker_could_be_asked_to_take_it(store: Store) -> None:
+    """R5: nobody is told to try again, or the task would be done twice; the run that no worker holds is found."""
+    at = {"workspace": HERE, "channel": GENERAL}
+    run = await flows.start(store, Broken(), run=RunId("rlost"), requester=ALICE, team="email", task="x", **at)
+    assert run.status is runs.Status.QUEUED
+    assert run.id in await store.unheld(10, NOW)
 
 
 async def test_a_deadline_brings_a_parked_run_back(store: Store, lease: Lease, wakeups: Wakeups) -> None:

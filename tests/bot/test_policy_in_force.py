@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot import flows, policy_file
+from bot.core.askers import asking
 from bot.core.calls import canonical
 from bot.core.errors import Refused
 from bot.core.events import EventType
@@ -74,6 +75,17 @@ async def test_what_the_policy_lets_pass_is_for_the_gate_to_know(store: Store, l
     small = call(order=17, amount=5).call
     assert (await flows.judge(store, run.value, "clerk", small, None)).effect is Effect.PASS
     assert (await flows.judge(store, run.value, "clerk", small, Effect.ASK)).effect is Effect.ASK
+
+
+async def test_a_rule_that_names_an_agent_counts_whichever_of_several_humans_it_asks(
+    store: Store, lease: Lease
+) -> None:
+    """R19: the rule, the card and the record mean the same agent."""
+    rule = "  - {name: twice, agent: writer, then: ask, quorum: 2}"
+    await store.set_rulebook(policy_file.understand(f"version: 1\nrules:\n{rule}\n"))
+    for agent in ("writer", asking("writer", "boss")):
+        asked = await flows.ask(store, lease, replace(question(), agent=agent))
+        assert (asked.rules.clause, asked.rules.quorum) == ("twice", 2)
 
 
 async def test_high_risk_is_not_approved_by_timeout_though_the_channel_says_so(store: Store, lease: Lease) -> None:

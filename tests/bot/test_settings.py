@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bot.core.errors import WrongSettings
-from bot.core.ids import ChannelId
+from bot.core.ids import ChannelId, GroupId, UserId
 from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout
+from bot.core.policy import ChannelSettings, OnTimeout, resolve
 from bot.settings import WebSettings, WorkerSettings, read, variables
 
 GOOD = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "REVIEWERS": "U0BOB, S0LEADS"}
@@ -34,6 +34,13 @@ def test_the_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rules.reviewers == Reviewers(frozenset({"U0BOB"}), frozenset({"S0LEADS"}))  # type: ignore[arg-type]
 
 
+def test_everybody_in_the_channel_that_cards_go_to_may_be_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R10: how many these are, Slack says when a run starts."""
+    given(monkeypatch, REVIEWERS="members U0BOB", QUORUM="2")
+    rules = resolve(read(WebSettings).rules(ChannelId("C1")), ChannelSettings(), ChannelSettings(ChannelId("C2")))
+    assert rules.reviewers == Reviewers(frozenset({UserId("U0BOB")}), frozenset({GroupId("C2")}))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
@@ -41,6 +48,7 @@ def test_the_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SLACK_APP_TOKEN", "secret", "SLACK_APP_TOKEN: must begin with xapp-"),
         ("REDIS_URL", "http://secret", "REDIS_URL: must begin with redis://"),
         ("REVIEWERS", "bob U0BOB", "REVIEWERS: neither user ids"),
+        ("REVIEWERS", "C0LEADS", "REVIEWERS: neither user ids"),
         ("ADMINS", "S0LEADS", "ADMINS: not user ids"),
         ("APPROVAL_TIMEOUT", "soon", "APPROVAL_TIMEOUT: “soon” is not a duration"),
         ("APPROVAL_TIMEOUT", "0s", "APPROVAL_TIMEOUT: “0s” is out of range"),

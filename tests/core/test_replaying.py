@@ -99,6 +99,8 @@ def test_what_the_old_policy_added_is_not_taken_for_the_channels_own_settings() 
         "'old' in tags",
         "tags == old",
         "tags[1] == 'x'",
+        "tags contains true",
+        "not true in tags",
         "to.iban like 'DE*'",
         "amount > 10 and card == 'x'",
     ],
@@ -142,9 +144,13 @@ def test_an_old_entry_tells_what_does_not_hang_on_what_it_lacks() -> None:
     assert (team.outcome, team.how) == (Outcome.UNTOLD, "rule “rule 1”: the record does not name the team")
     room = replay(policy("channels: [C0OTHER], then: refuse"), replace(old, team_says=(None,)))
     assert room.how == "rule “rule 1”: the record does not name the channel"
-    assert replay(
-        policy("team: other, tool: mail, then: refuse"), replace(old, **PASSED, team_says=(Effect.PASS,))
-    ).outcome is (Outcome.SAME)
+    let_pass = replace(old, **PASSED, team_says=(Effect.PASS,))
+    assert replay(policy("team: other, tool: mail, then: refuse"), let_pass).outcome is Outcome.SAME
+    both = replay(policy("team: other, channels: [C0OTHER], then: refuse"), let_pass)
+    assert (both.outcome, both.how) == (
+        Outcome.UNTOLD,
+        "rule “rule 1”: the record does not name the team or the channel",
+    )
     assert replay(policy("then: ask"), old).outcome is Outcome.UNTOLD
     assert replay(policy("then: refuse"), replace(old, gap="It is gone.")).how == "It is gone."
 

@@ -135,6 +135,7 @@ async def refused(store: Store) -> list[Event]:
         (f"email {'x' * 10_001}", "email", f"{'x' * 3000}… (10,001 characters)", "at most 10,000"),
         ("chat mood=never plan", "chat", "mood=never plan", "no option “mood”"),
         ("chat mode=never mode=never plan", "chat", "mode=never mode=never plan", "is chosen twice"),
+        ("api_key=Ab1Cd2Ef3Gh4Ij5Kl6 x", "api_key=⟦hidden: 18 characters⟧", "x", "no team “api_key=⟦hidden"),
         (
             "emial use hunter2: api_key=Ab1Cd2Ef3Gh4Ij5Kl6",
             "emial",
@@ -341,13 +342,19 @@ async def test_status_lists_what_goes_on(slack: LocalSlack, store: Store, lease:
 async def test_the_requester_stops_a_run_and_strangers_do_not(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:
+    """R8, R15, R25: what was refused is on record once, of a run that nobody knows too."""
     asked = await flows.ask(store, lease, question())
     carol, alice = slack.user("carol"), slack.user("alice")
     await configured(store, reviewers=Reviewers(frozenset({"U0BOB"})))  # type: ignore[arg-type]
     slack.faults.add("deliver_twice", on="slash_commands")
     assert "may stop it; it goes on" in (await carol.command("/agent stop rtest")).text
     await bot.drain()
-    assert [e.user for e in await events(store) if e.type is EventType.STOP_REFUSED] == ["U0CAROL"]
+    assert "There is no run" in (await carol.command("/agent stop api_key=Ab1Cd2Ef3Gh4Ij5Kl6")).text
+    await bot.drain()
+    of_carol, of_nothing = [e for e in await events(store) if e.type is EventType.STOP_REFUSED]
+    assert (of_carol.user, of_carol.run) == ("U0CAROL", "rtest")
+    assert (of_nothing.user, of_nothing.data["words"]) == ("U0CAROL", "api_key=⟦hidden: 18 characters⟧")
+    assert "Ab1Cd2Ef3Gh4" not in str(of_nothing.data)
     assert "is stopped" in (await alice.command("/agent stop `rtest`")).text
     seen, request = await store.run(lease.run), await store.request(asked.id)
     assert seen is not None and request is not None

@@ -79,6 +79,41 @@ async def test_nonsense_is_refused_with_a_sentence(
     assert await rules(store) == before
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("colour blue", "There is no setting “colour”; nothing was changed."),
+        ("timeout", "What should it be? Nothing was changed."),
+        ("timeout api_key=Ab1Cd2Ef3Gh4Ij5Kl6", "is not a duration"),
+        ("quorum 3", "only 2 may approve"),
+        ("away @greta for 3d", "no guest and no bot"),
+    ],
+)
+async def test_words_that_change_nothing_are_on_record_once(
+    slack: LocalSlack, store: Store, bot: Desk, words: str, why: str
+) -> None:
+    """R8, R15, R25: whether they could not be read or were refused, and also where Slack delivers them twice."""
+    slack.faults.add("deliver_twice", on="slash_commands")
+    assert why.split(";")[0] in (await slack.user("bob").command(f"/approvals {words}")).text
+    await bot.drain()
+    (event,) = [e for e in await events(store) if e.type is EventType.SETTINGS_REFUSED]
+    assert (event.user, event.data["channel"]) == ("U0BOB", GENERAL)
+    assert why in event.data["problems"] and "/approvals" not in event.data["problems"]
+    assert "Ab1Cd2Ef3Gh4" not in str(event.data)
+
+
+async def test_a_window_that_cannot_be_used_is_on_record_once(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R8, R25"""
+    bob = slack.user("bob")
+    await bob.command("/approvals")
+    await bob.wait_modal("Approval settings")
+    slack.faults.add("deliver_twice", on="view_submission")
+    assert "is not a duration" in (await bob.submit({"timeout": "soon"}))["timeout"]
+    await bot.drain()
+    (event,) = [e for e in await events(store) if e.type is EventType.SETTINGS_REFUSED]
+    assert "is not a duration" in event.data["problems"]
+
+
 async def test_only_admins_and_reviewers_may_configure(slack: LocalSlack, store: Store, bot: Desk) -> None:
     """R25: the refused attempt is on record. Dave is named in ADMINS, Bob reviews, Alice is a workspace admin."""
     slack.invite("U0SAM", "#general")

@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis.asyncio
@@ -129,6 +130,23 @@ async def test_a_run_in_hand_is_not_started_a_second_time_by_a_job_for_later(que
         await queue.advance(RunId("r2"), after=timedelta(seconds=0.2))
         await until(lambda: "r2" in recorder.started)
         assert recorder.started == [RUN, "r2"]
+
+
+async def test_a_run_that_is_let_go_twice_in_one_second_is_asked_for_twice(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R5: the job that brought it to a worker, which is going too, does not stand in the way of the next."""
+    second = datetime.now(UTC).replace(microsecond=0)
+    moments = iter([second + timedelta(milliseconds=100), second + timedelta(milliseconds=600)])
+    monkeypatch.setattr("bot.store.queue.datetime", SimpleNamespace(now=lambda zone: next(moments)))
+    recorder = Recorder()
+    recorder.open.clear()
+    async with working(queue, recorder):
+        await queue.advance(RUN, after=timedelta(milliseconds=1))
+        await until(lambda: recorder.started == [RUN])
+        await queue.advance(RUN, after=timedelta(milliseconds=1))
+        recorder.open.set()
+        await until(lambda: recorder.ended == [RUN, RUN])
 
 
 async def test_a_signal_is_heard_though_the_job_of_its_run_is_just_ending(queue: Queue) -> None:
@@ -259,7 +277,7 @@ async def test_a_thousand_waiting_runs_neither_delay_a_new_one_nor_exhaust_the_c
 
 WORKER = """
 import asyncio, sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from bot.store.queue import TAKEN_AT_ONCE, Queue, work
 
 async def advance(run):
