@@ -72,6 +72,7 @@ _FROM_THE_MENU: Final = {Verb.EDIT: menu.EDIT, Verb.RESPOND: menu.RESPOND}
 def _row(number: int, request: Request) -> list[Block]:
     who, what = cards.asks(request.question, "", one_line(request.question.title, TITLE))
     shown, whole = in_row(request.question)
+    whole = whole and _cut(what) == what  # the title is judged too
     blocks = [heading(f"{number}. {_cut(who)}", _cut(what)), *shown]
     if request.decision is None:
         if request.rules.quorum > 1:

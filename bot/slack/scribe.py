@@ -302,10 +302,9 @@ class Scribe:
             card = await post(sheet.name, Place(request.rules.approvals_channel))
         except CannotPost as refused:
             card, problem = None, str(refused)
-            told = await self._store.message(f"unposted/{request.id}")
-            await self._note(f"unposted/{request.id}", root, cards.not_posted_note(request, problem))
-            if told is None:
-                await nudging.record_unposted(self._store, request, problem, request.rules.approvals_channel)
+            first = sheet.rows[0]
+            await self._note(f"unposted/{first.id}", root, cards.not_posted_note(first, problem))
+            await nudging.record_unposted(self._store, request, problem, request.rules.approvals_channel)
         # Slack may have refused the card once and take it now: what stands instead is settled with it.
         instead = await self._poster.show(
             f"{sheet.name}/instead",

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from bot import flows
-from bot.core.bursts import together
+from bot.core.bursts import grows, together
 from bot.core.ids import RequestId
 from bot.core.ports import Change, Committed, Message, Put, Store
 from bot.core.requests import Request, Status
@@ -84,7 +84,8 @@ async def _seated(store: Store, request: Request, beside: Sequence[Request], cla
             continue
         rows = card.value.rows or (other.id,)
         first = (await store.requests([rows[0]]))[0]
-        if len(rows) < ROWS and first is not None and together(first, request):
+        fits = len(rows) < ROWS and grows(card.value.posting_since, card.now)
+        if fits and first is not None and together(first, request):
             return await _join(store, request, Put(card.value, card.version), rows, claims)
         break
     if not new:

@@ -365,3 +365,54 @@ def test_what_needs_more_than_a_row_has_a_card_of_its_own() -> None:
         assert not bursts.together(one, other)
     for special in ({"risk": Risk.HIGH}, {"on_timeout": OnTimeout.APPROVE}):
         assert not bursts.together(request(asked=refund(1), **special), request(asked=refund(2), **special))
+
+
+async def test_a_card_that_people_have_read_does_not_grow(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R1, R26: by web's own clock, whatever a worker says about when it asked: no button moves under a hand."""
+    async with drawing(slack, store):
+        (first,) = await ask(store, lease, 0)
+        await all_drawn(slack, store)
+        seen = await store.message(seating.name_of(first.id))
+        assert seen is not None and seen.value.posting_since is not None
+        stood = replace(seen.value, posting_since=seen.value.posting_since - timedelta(minutes=1))
+        await store.commit(Change(messages=(Put(stood, seen.version),)))
+        late = await ask(store, lease, 1, 2)
+        await all_drawn(slack, store)
+    alone, other = shown(slack)
+    assert "Edit" in alone.buttons and set(rows_of(other)) == ids(late)
+
+
+async def test_home_leads_from_each_row_to_a_card_that_stands_in_the_thread_instead(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R21: and the requester is told once of the card, not of each row."""
+    await choose(store, approvals_channel=ChannelId("C0RANDOM"))
+    asked = await ask(store, lease, 0, 1, 2)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+    (root,) = slack.channel("#general").messages
+    thread = slack.channel("#general").thread(root.ts)
+    (card,) = [m for m in thread if rows_of(m)]
+    assert sum("could not be posted" in m.text for m in thread) == 1
+    listed = await with_links(store, Overview(store), lambda message: message.ts, asked)
+    assert listed.links == {request.id: card.ts for request in asked}
+
+
+async def test_each_row_that_goes_to_a_channel_without_the_app_is_on_record(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R21, R25: each once, also where one goes there after the others."""
+    step = Escalation(timedelta(seconds=30), Reviewers(frozenset({DAVE})), ChannelId("C0RANDOM"))
+    await choose(store, escalation=(step,))
+    asked = await ask(store, lease, 0, 1)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        for request in asked:
+            seen = await store.request(request.id)
+            assert seen is not None
+            monkeypatch.setattr(Store, "request", _at(seen.now + timedelta(minutes=1)))
+            await flows.due(store, NoQueue(), request.id)
+            monkeypatch.undo()
+            await all_drawn(slack, store)
+    told = [e.request for e in await events(store) if e.type is EventType.CARD_NOT_POSTED]
+    assert sorted(filter(None, told)) == sorted(ids(asked))
