@@ -273,17 +273,19 @@ class Scribe:
             return
         request = seen.value
         sheet = await seating.sheet_of(self._store, request)
+        first, more = sheet.rows[0], len(sheet.rows) - 1
         card = await self._card(run, root, sheet, request, seen.claim)
         if card is not None:
             # Of a settled request only if it stands already, and perhaps nobody has written down where.
-            first, more = sheet.rows[0], len(sheet.rows) - 1
             waiting = cards.waiting_note(first, self._poster.link(card), more)
             await self._note(f"waiting/{first.id}", root, waiting, request=first.id, post=sheet.pending)
         if card is not None and request.decision is not None and request.decision.how is How.BREAK_GLASS:
             thread = Place(card.channel, card.thread or card.ts)
             await self._poster.show(f"glass/{request.id}", thread, standing.break_glass_note(request))
         if request.status is not Status.PENDING:
-            await self._note(f"decided/{request.id}", root, cards.decided_note(request), request=request.id)
+            row = [row.id for row in sheet.rows].index(request.id) + 1 if more else 0
+            told = cards.decided_note(request, row)
+            await self._note(f"decided/{request.id}", root, told, request=request.id)
 
     async def _card(self, run: Run, root: Message, sheet: Sheet, request: Request, claim: str) -> Message | None:
         """The card on which the request is; None if it was settled before it had one. A card that cannot be posted goes

@@ -1,6 +1,7 @@
 """A burst of one run is one card with rows, each its own request; whatever fails in between (R26)."""
 
 import asyncio
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ from bot.slack.scribe import Scribe
 from bot.store.outbox import Outbox
 from bot.store.overview import Overview
 from bot.store.store import Store
-from localslack import LocalSlack
+from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.browser import OpenPage
 from tests.making import CAROL, DAVE, GENERAL, HERE, call, later, request, rules
@@ -416,3 +417,24 @@ async def test_each_row_that_goes_to_a_channel_without_the_app_is_on_record(
             await all_drawn(slack, store)
     told = [e.request for e in await events(store) if e.type is EventType.CARD_NOT_POSTED]
     assert sorted(filter(None, told)) == sorted(ids(asked))
+
+
+async def test_who_changes_a_call_from_its_row_sees_all_of_it(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R13: also what a card of its own would have shown; and the run's thread says of which row it tells."""
+    long = "\n".join(f"Refund line {n} of the order" for n in range(30))
+    schema = json.dumps({"type": "object", "properties": {"order": {"type": "integer"}, "amount": {"type": "number"}}})
+    made = replace(refund(1, long), call=replace(refund(1).call, schema=schema))  # type: ignore[type-var]
+    await asyncio.gather(flows.ask(store, lease, refund(0)), flows.ask(store, lease, made))
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        assert "line 15" not in text_of(card)
+        bob = slack.user("bob")
+        await bob.click(card, "more", choose="Edit…", block=f"decide {rows_of(card)[1]}")
+        await bob.wait_modal("line 15")
+        assert await bob.submit({"amount": "7"}) == {}
+        await all_drawn(slack, store)
+    (root,) = slack.channel("#general").messages
+    assert "2. call refund" in slack.channel("#general").thread(root.ts)[-1].text
