@@ -28,12 +28,16 @@ def may_be_a_row(request: Request) -> bool:
 
 
 def together(first: Request, other: Request) -> bool:
-    """Whether `other` may be a row of the card that begins with `first`: the same people decide by the same rules."""
+    """Whether `other` may be a row of the card that begins with `first`: the same people decide by the same rules.
+
+    Who put off the reminders of `first` has read its card; and people are reminded once for all rows.
+    """
     return (
         may_be_a_row(first)
         and may_be_a_row(other)
         and first.run == other.run
         and first.rules == other.rules
+        and first.snoozed_until is None
         and abs(other.created_at - first.created_at) <= WITHIN
     )
 

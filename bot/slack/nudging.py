@@ -22,7 +22,7 @@ from bot.slack.meanwhile import stand_ins
 from bot.slack.outcomes import named, sentence
 from bot.slack.poster import Place, Poster
 from bot.slack.rows import how_they_stand, tools
-from bot.slack.seating import Sheet
+from bot.slack.seating import Sheet, number_of
 from bot.slack.text import escape, one_line
 
 _log = logging.getLogger(__name__)
@@ -111,11 +111,8 @@ async def _raised_card(
         return False
     for request in rows:
         if card is not None and request.status is Status.PENDING and content.needs_file(request):
-            filename, whole = content.file_of(request)
-            place = Place(card.channel, card.ts)
-            await poster.attach(
-                f"file/{request.id}/{raised.number}", place, filename, whole, "Everything that is asked"
-            )
+            file = content.file_of(request, number_of(request, rows))
+            await poster.attach(f"file/{request.id}/{raised.number}", Place(card.channel, card.ts), *file)
     return True
 
 

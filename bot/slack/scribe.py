@@ -273,7 +273,7 @@ class Scribe:
             return
         request = seen.value
         sheet = await seating.sheet_of(self._store, request)
-        first, more = sheet.rows[0], len(sheet.rows) - 1
+        first, more, row = sheet.rows[0], len(sheet.rows) - 1, seating.number_of(request, sheet.rows)
         card = await self._card(run, root, sheet, request, seen.claim)
         if card is not None:
             # Of a settled request only if it stands already, and perhaps nobody has written down where.
@@ -281,9 +281,8 @@ class Scribe:
             await self._note(f"waiting/{first.id}", root, waiting, request=first.id, post=sheet.pending)
         if card is not None and request.decision is not None and request.decision.how is How.BREAK_GLASS:
             thread = Place(card.channel, card.thread or card.ts)
-            await self._poster.show(f"glass/{request.id}", thread, standing.break_glass_note(request))
+            await self._poster.show(f"glass/{request.id}", thread, standing.break_glass_note(request, row))
         if request.status is not Status.PENDING:
-            row = [row.id for row in sheet.rows].index(request.id) + 1 if more else 0
             told = cards.decided_note(request, row)
             await self._note(f"decided/{request.id}", root, told, request=request.id)
 
@@ -317,9 +316,8 @@ class Scribe:
         )
         card = card or instead
         if card is not None and request.status is Status.PENDING and content.needs_file(request):
-            filename, whole = content.file_of(request)
-            thread = Place(card.channel, card.thread or card.ts)
-            await self._poster.attach(f"file/{request.id}", thread, filename, whole, "Everything that is asked")
+            file = content.file_of(request, seating.number_of(request, sheet.rows))
+            await self._poster.attach(f"file/{request.id}", Place(card.channel, card.thread or card.ts), *file)
         if card is not None and any(row.raised or row.reminded for row in sheet.rows):
             await nudging.nudge(self._poster, self._store, sheet, card, draw, away)
         return card

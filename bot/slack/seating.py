@@ -35,6 +35,11 @@ class Sheet:
         return any(row.status is Status.PENDING for row in self.rows)
 
 
+def number_of(request: Request, rows: Sequence[Request]) -> int:
+    """The number under which a card with these rows shows the request; 0 if it shows nothing else."""
+    return [row.id for row in rows].index(request.id) + 1 if len(rows) > 1 else 0
+
+
 def name_of(request: RequestId) -> str:
     """The name of the card that begins with this request."""
     return f"card/{request}"

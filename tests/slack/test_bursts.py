@@ -364,6 +364,7 @@ def test_what_needs_more_than_a_row_has_a_card_of_its_own() -> None:
         request(asked=refund(2, kind=Kind.CODE)),
     ):
         assert not bursts.together(one, other)
+    assert not bursts.together(replace(one, snoozed_until=later(hours=1)), request(asked=refund(2)))
     for special in ({"risk": Risk.HIGH}, {"on_timeout": OnTimeout.APPROVE}):
         assert not bursts.together(request(asked=refund(1), **special), request(asked=refund(2), **special))
 
@@ -438,3 +439,29 @@ async def test_who_changes_a_call_from_its_row_sees_all_of_it(
         await all_drawn(slack, store)
     (root,) = slack.channel("#general").messages
     assert "2. call refund" in slack.channel("#general").thread(root.ts)[-1].text
+
+
+async def test_what_is_chosen_in_the_menu_of_a_row_is_for_that_row_and_says_so(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R1, R13, R24: a permission, the requester alone in an emergency, and the file of what is long."""
+    await choose(store, break_glass=True)
+    long = "\n".join(f"Refund line {n} of the order" for n in range(90))
+    asked = await asyncio.gather(*(flows.ask(store, lease, refund(n, long if n == 2 else "")) for n in range(4)))
+    bob, alice = slack.user("bob"), slack.user("alice")
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        await bob.click(card, "more", choose="Approve and don't ask again…", block=f"decide {asked[0].id}")
+        await bob.wait_modal("Don't ask again")
+        assert await bob.submit() == {}
+        await alice.click(card, "more", choose="Break glass…", block=f"decide {asked[1].id}")
+        await alice.wait_modal("Break-glass")
+        assert await alice.submit({"reason": "The shop is down."}) == {}
+        await all_drawn(slack, store)
+    (after,) = shown(slack)
+    assert rows_of(after) == [asked[2].id, asked[3].id]
+    assert [one.value.request for one in await store.permissions()] == [asked[0].id]
+    (file, told) = slack.channel("#approvals").thread(after.ts)[1:]
+    assert [one.title for one in file.files] == ["Everything that is asked in row 3"]
+    assert "decide on row 2 of this card" in told.text
