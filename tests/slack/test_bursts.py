@@ -465,3 +465,22 @@ async def test_what_is_chosen_in_the_menu_of_a_row_is_for_that_row_and_says_so(
     (file, told) = slack.channel("#approvals").thread(after.ts)[1:]
     assert [one.title for one in file.files] == ["Everything that is asked in row 3"]
     assert "decide on row 2 of this card" in told.text
+
+
+@pytest.mark.parametrize("do", ["Edit…", "Respond…", "Break glass…"])
+async def test_a_row_of_what_nobody_knows_any_more_is_told_and_on_record(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, do: str
+) -> None:
+    """R7, R25: as its buttons are."""
+    await choose(store, break_glass=True)
+    asked = await ask(store, lease, 0, 1)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+    (card,) = shown(slack)
+    for menu in [e for b in card.blocks or [] if b["type"] == "actions" for e in b["elements"] if "options" in e]:
+        for option in menu["options"]:
+            option["value"] = option["value"].replace(asked[0].id, "qgone")
+    await slack.user("bob").click(card, "more", choose=do, block=f"decide {asked[0].id}", stale=True)
+    await slack.user("bob").wait_ephemeral("not known")
+    refused = [e for e in await events(store) if e.type is EventType.ATTEMPT_REFUSED]
+    assert [(e.user, e.request) for e in refused] == [("U0BOB", "qgone")]
