@@ -68,7 +68,7 @@ def view(channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None)
 
 
 def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSettings]:
-    """The change that the window asks for: only of what differs from the rules, which it showed.
+    """The change that the window asks for: only of what differs from the rules that it showed.
 
     Problem for what cannot be used, or if somebody changed the settings while the window was open.
     """
@@ -93,7 +93,9 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
             wanted[name] = one.read(value(window, name))
         except InvalidInput as wrong:
             raise Problem(name, str(wrong)) from None
-    changed: dict[str, Any] = {name: new for name, new in wanted.items() if new != getattr(rules, name)}
+    # Where cards go is where the rest is inherited from: if that changes, all that the window shows is meant.
+    moved = wanted["approvals_channel"] != rules.approvals_channel
+    changed: dict[str, Any] = {name: new for name, new in wanted.items() if moved or new != getattr(rules, name)}
     return lambda own: replace(own, **changed)
 
 

@@ -467,7 +467,7 @@ async def test_what_is_chosen_in_the_menu_of_a_row_is_for_that_row_and_says_so(
     assert "decide on row 2 of this card" in told.text
 
 
-@pytest.mark.parametrize("do", ["Edit…", "Respond…", "Break glass…"])
+@pytest.mark.parametrize("do", ["Edit…", "Break glass…"])
 async def test_a_row_of_what_nobody_knows_any_more_is_told_and_on_record(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk, do: str
 ) -> None:

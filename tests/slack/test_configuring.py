@@ -144,6 +144,19 @@ async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
     assert (await rules(store)).escalation == (second,)
 
 
+async def test_what_the_window_showed_holds_also_where_cards_go_elsewhere(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R10: what was inherited from the channel that cards went to, two approvals for one, is not lost on the way."""
+    alice = slack.user("alice")
+    await alice.command("/approvals quorum 2", channel="#approvals")
+    await alice.command("/approvals")
+    await alice.wait_modal()
+    assert await alice.submit({"approvals_channel": "#general"}) == {}
+    now = await rules(store)
+    assert (now.approvals_channel, now.quorum) == (GENERAL, 2)
+
+
 async def test_the_members_of_the_channel_may_be_reviewers(slack: LocalSlack, store: Store, bot: Desk) -> None:
     """R10: in words and in the window; they are those of the channel that cards go to, whichever that is."""
     alice = slack.user("alice")
