@@ -173,7 +173,7 @@ class RunJournal:
         return await self._record(key, entry, replace=replace)
 
     def _alone(self) -> bool:
-        """Whether what has just come is all that goes on. What was handed on a moment ago may have begun nothing yet."""
+        """Whether what has just come is all that goes on. What was handed on just now may have begun nothing yet."""
         return self.activity.under_way <= 1 and not self._turns.settling
 
     async def _record(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:

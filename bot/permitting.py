@@ -66,6 +66,14 @@ async def _covering(
     return None
 
 
+async def in_force(store: Store) -> list[Permission]:
+    """Those that may still allow something, the first to end first: none of a run that has ended."""
+    standing = [seen.value for seen in await store.permissions()]
+    runs = await store.runs([one.run for one in standing if one.run is not None])
+    go_on = {None, *(run.id for run in runs if run is not None and not run.over)}
+    return [one for one in standing if one.run in go_on]
+
+
 async def revoke(store: Store, permission: PermissionId, actor: Actor, admins: frozenset[UserId]) -> Permission:
     """End a permission before its time: from then on people are asked again. Revoked twice is revoked once.
 

@@ -94,6 +94,22 @@ DRAWING: Final = (
         (_CARDS + "test_what_a_row_does_not_show_is_not_approved_there",),
     ),
     Bug(
+        "a row with half of its title is approved with one click",
+        "R13, R26",
+        "bot/slack/rows.py",
+        "whole = whole and _cut(what) == what",
+        "whole = whole and bool(what)",
+        (_CARDS + "test_a_row_whose_title_is_cut_is_not_approved_there",),
+    ),
+    Bug(
+        "a card grows as long as a worker says that it asked in time",
+        "R1, R26",
+        "bot/slack/seating.py",
+        " and grows(card.value.posting_since, card.now)",
+        "",
+        (_BURSTS + "test_a_card_that_people_have_read_does_not_grow",),
+    ),
+    Bug(
         "a refused click is acked and nothing is said",
         "R7",
         "bot/slack/clicks.py",

@@ -4,7 +4,7 @@ Two that are asked at about the same time are enough: nothing waits for more, th
 short time only, because Slack notifies nobody of a change, and a button must not move under a reader's hand.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from bot.core.policy import Risk
@@ -28,11 +28,21 @@ def may_be_a_row(request: Request) -> bool:
 
 
 def together(first: Request, other: Request) -> bool:
-    """Whether `other` may be a row of the card that begins with `first`: the same people decide by the same rules."""
+    """Whether `other` may be a row of the card that begins with `first`: the same people decide by the same rules.
+
+    Who put off the reminders of `first` has read its card; and people are reminded once for all rows.
+    """
     return (
         may_be_a_row(first)
         and may_be_a_row(other)
         and first.run == other.run
         and first.rules == other.rules
+        and first.snoozed_until is None
         and abs(other.created_at - first.created_at) <= WITHIN
     )
+
+
+def grows(posted: datetime | None, now: datetime) -> bool:
+    """Whether a card that was posted then, or is not yet, may have another row: whatever a worker says about when it
+    asked, and however late it is drawn."""
+    return posted is None or now - posted <= WITHIN

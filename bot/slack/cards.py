@@ -142,13 +142,13 @@ def waiting_note(request: Request, card_link: str | None, more: int = 0) -> Draw
     return Drawing(f"Waiting for {what} in {where}: {escape(title)}", blocks)
 
 
-def decided_note(request: Request) -> Drawing:
-    """In the run's thread: what became of the request."""
+def decided_note(request: Request, row: int = 0) -> Drawing:
+    """In the run's thread: what became of the request; `row` is its number on a card with several."""
     if request.decision is None:
         return waiting_note(request, None)
-    title = one_line(request.question.title, TITLE)
+    title = (f"{row}. " if row else "") + one_line(request.question.title, TITLE)
     text = sentence(request, request.decision)
-    blocks = [words(text), context(plain(title, TITLE)), *details(request, request.decision)]
+    blocks = [words(text), context(plain(title, TITLE + 5)), *details(request, request.decision)]
     return Drawing(f"{text} ({escape(title)})", blocks)
 
 

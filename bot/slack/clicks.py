@@ -113,7 +113,10 @@ async def _more(desk: Desk, body: dict[str, Any], chosen: str, name: AttemptId) 
     if found is None or found[0] not in _IN_MENU:
         return Said(_UNKNOWN_BUTTON, False)
     do, request, digest = found
-    handle = Handle(request, digest or (await _known(desk, Handle(request, Digest("")))).value.digest)
+    if digest is None:
+        seen = await flows.admitted(desk.store, request)
+        digest = seen.value.digest if seen is not None else Digest("")
+    handle = Handle(request, digest)
     if do == menu.VIEW_FULL:
         return await open_modal(desk.client, body, modals.full((await _known(desk, handle)).value))
     if do == menu.EDIT:

@@ -61,7 +61,10 @@ async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) ->
     async def save() -> Said:
         async with _on_record(desk, body, channel, ""):
             edit = settings_window.read(body["view"], await flows.rules_of(desk.store, channel))
-            return await _configure(desk, body, channel, edit)
+            try:
+                return await _configure(desk, body, channel, edit)
+            except settings_window.Problem as wrong:
+                raise settings_window.as_shown(body["view"], wrong) from None
 
     work = without_marks(desk.directory, said(save(), "change"))
     await in_time(work, answer, lambda result: tell(desk.client, body, result, channel))

@@ -85,13 +85,14 @@ def needs_file(request: Request) -> bool:
     return not complete(request.question) or not _whole_in_full(request.question)
 
 
-def file_of(request: Request) -> tuple[str, bytes]:
-    """Name and bytes of the file with all of the request."""
+def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
+    """Name, bytes and title of the file with all of the request; `row` is its number on a card with several."""
     it = seen(request.question)
     parts = [*it.notes, it.text]
     if request.question.call is not None:
         parts += [f"Arguments of {visible(request.question.call.tool)}:", _arguments(request.question)]
-    return f"{request.id}.txt", "\n\n".join(parts).encode()
+    asked = f"Everything that is asked in row {row}" if row else "Everything that is asked"
+    return f"{request.id}.txt", "\n\n".join(parts).encode(), asked
 
 
 def on_card(question: Question, view_full: Block, *, pending: bool) -> list[Block]:

@@ -16,6 +16,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot import permitting
 from bot.core.errors import CountersignError, StoreUnavailable
 from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
@@ -191,6 +192,8 @@ class Homes:
             asked = list(dict.fromkeys(e.request for e in events if e.request is not None))
             runs = await self._store.runs(list(dict.fromkeys(e.run for e in events if e.run is not None)))
             people = {run.requester for run in runs if run is not None}
+            if ended := {run.id for run in runs if run is not None and run.over}:
+                people |= {seen.value.by for seen in await self._store.permissions() if seen.value.run in ended}
             groups: set[GroupId] = set()
             for request in await self._store.requests(asked):
                 if request is not None:
@@ -249,7 +252,7 @@ async def running(reader: Reader) -> list[Block]:
 
 async def permissions(reader: Reader) -> list[Block]:
     """What they allowed in advance, as long as it is in force."""
-    actor, standing = reader.actor, [seen.value for seen in await reader.store.permissions()]
+    actor, standing = reader.actor, await permitting.in_force(reader.store)
     return home.permissions([one for one in standing if (one.workspace, one.by) == (actor.workspace, actor.user)])
 
 

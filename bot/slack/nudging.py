@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from bot.core import schedule
 from bot.core.absence import Absence
 from bot.core.events import Event, EventType
-from bot.core.ids import ChannelId, UserId
+from bot.core.ids import AttemptId, ChannelId, UserId
 from bot.core.people import Reviewers
 from bot.core.ports import Change, Message, Store
 from bot.core.requests import Raised, Request, Status
@@ -22,7 +22,7 @@ from bot.slack.meanwhile import stand_ins
 from bot.slack.outcomes import named, sentence
 from bot.slack.poster import Place, Poster
 from bot.slack.rows import how_they_stand, tools
-from bot.slack.seating import Sheet
+from bot.slack.seating import Sheet, number_of
 from bot.slack.text import escape, one_line
 
 _log = logging.getLogger(__name__)
@@ -106,22 +106,18 @@ async def _raised_card(
             f"{sheet.name}/{raised.number}", Place(channel), drawing, request=first.id, post=sheet.pending
         )
     except CannotPost as refused:
-        if await store.message(f"raised/{sheet.rows[0].id}/{raised.number}") is None:
-            for request in rows:
-                await record_unposted(store, request, str(refused), channel)
+        for request in rows:
+            await record_unposted(store, request, str(refused), channel)
         return False
     for request in rows:
         if card is not None and request.status is Status.PENDING and content.needs_file(request):
-            filename, whole = content.file_of(request)
-            place = Place(card.channel, card.ts)
-            await poster.attach(
-                f"file/{request.id}/{raised.number}", place, filename, whole, "Everything that is asked"
-            )
+            file = content.file_of(request, number_of(request, rows))
+            await poster.attach(f"file/{request.id}/{raised.number}", Place(card.channel, card.ts), *file)
     return True
 
 
 async def record_unposted(store: Store, request: Request, problem: str, channel: ChannelId) -> None:
-    """Put on record that a request's card cannot stand in this channel, and Slack's word for why."""
+    """Put on record that a request's card cannot stand in this channel, and Slack's word for why; once a day."""
     _log.error("Request %s cannot be shown in %s: %s", request.id, channel, problem)
     event = Event(
         EventType.CARD_NOT_POSTED,
@@ -131,4 +127,4 @@ async def record_unposted(store: Store, request: Request, problem: str, channel:
         workspace=request.workspace,
         data={"problem": problem, "channel": channel},
     )
-    await store.commit(Change(events=(event,)))
+    await store.commit(Change(events=(event,), once=AttemptId(f"unposted-{request.id}-{channel}")))

@@ -121,8 +121,7 @@ async def permissions_here(desk: Desk, at: Who) -> Said:
     """`/approvals permissions`: those of runs started in this channel, and in its approvals channel those of all whose
     cards go there."""
     found = []
-    for seen in await desk.store.permissions():
-        one = seen.value
+    for one in await permitting.in_force(desk.store):
         if one.workspace != at.workspace:
             continue
         if one.channel == at.channel or (await flows.rules_of(desk.store, one.channel)).approvals_channel == at.channel:

@@ -72,6 +72,7 @@ _FROM_THE_MENU: Final = {Verb.EDIT: menu.EDIT, Verb.RESPOND: menu.RESPOND}
 def _row(number: int, request: Request) -> list[Block]:
     who, what = cards.asks(request.question, "", one_line(request.question.title, TITLE))
     shown, whole = in_row(request.question)
+    whole = whole and _cut(what) == what  # the title is judged too
     blocks = [heading(f"{number}. {_cut(who)}", _cut(what)), *shown]
     if request.decision is None:
         if request.rules.quorum > 1:
@@ -99,7 +100,7 @@ def _buttons(request: Request, *, whole: bool) -> list[Block]:
             buttons.append(button("Review…", cards.REVIEW, value, style))
         else:
             buttons.append(button(label, cards.APPROVE if verb is Verb.APPROVE else cards.REJECT, value, style))
-    rest.append(("Arguments", menu.VIEW_FULL))
+    rest.append(("Arguments" if whole else "View full", menu.VIEW_FULL))
     if Verb.APPROVE in question.offers and permissions.why_not(request) is None:
         rest.append(("Approve and don't ask again…", menu.PERMIT))
     if Verb.APPROVE in question.offers and may_break_glass(request):

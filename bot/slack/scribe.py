@@ -273,17 +273,18 @@ class Scribe:
             return
         request = seen.value
         sheet = await seating.sheet_of(self._store, request)
+        first, more, row = sheet.rows[0], len(sheet.rows) - 1, seating.number_of(request, sheet.rows)
         card = await self._card(run, root, sheet, request, seen.claim)
         if card is not None:
             # Of a settled request only if it stands already, and perhaps nobody has written down where.
-            first, more = sheet.rows[0], len(sheet.rows) - 1
             waiting = cards.waiting_note(first, self._poster.link(card), more)
             await self._note(f"waiting/{first.id}", root, waiting, request=first.id, post=sheet.pending)
         if card is not None and request.decision is not None and request.decision.how is How.BREAK_GLASS:
             thread = Place(card.channel, card.thread or card.ts)
-            await self._poster.show(f"glass/{request.id}", thread, standing.break_glass_note(request))
+            await self._poster.show(f"glass/{request.id}", thread, standing.break_glass_note(request, row))
         if request.status is not Status.PENDING:
-            await self._note(f"decided/{request.id}", root, cards.decided_note(request), request=request.id)
+            told = cards.decided_note(request, row)
+            await self._note(f"decided/{request.id}", root, told, request=request.id)
 
     async def _card(self, run: Run, root: Message, sheet: Sheet, request: Request, claim: str) -> Message | None:
         """The card on which the request is; None if it was settled before it had one. A card that cannot be posted goes
@@ -302,10 +303,9 @@ class Scribe:
             card = await post(sheet.name, Place(request.rules.approvals_channel))
         except CannotPost as refused:
             card, problem = None, str(refused)
-            told = await self._store.message(f"unposted/{request.id}")
-            await self._note(f"unposted/{request.id}", root, cards.not_posted_note(request, problem))
-            if told is None:
-                await nudging.record_unposted(self._store, request, problem, request.rules.approvals_channel)
+            first = sheet.rows[0]
+            await self._note(f"unposted/{first.id}", root, cards.not_posted_note(first, problem))
+            await nudging.record_unposted(self._store, request, problem, request.rules.approvals_channel)
         # Slack may have refused the card once and take it now: what stands instead is settled with it.
         instead = await self._poster.show(
             f"{sheet.name}/instead",
@@ -316,9 +316,8 @@ class Scribe:
         )
         card = card or instead
         if card is not None and request.status is Status.PENDING and content.needs_file(request):
-            filename, whole = content.file_of(request)
-            thread = Place(card.channel, card.thread or card.ts)
-            await self._poster.attach(f"file/{request.id}", thread, filename, whole, "Everything that is asked")
+            file = content.file_of(request, seating.number_of(request, sheet.rows))
+            await self._poster.attach(f"file/{request.id}", Place(card.channel, card.thread or card.ts), *file)
         if card is not None and any(row.raised or row.reminded for row in sheet.rows):
             await nudging.nudge(self._poster, self._store, sheet, card, draw, away)
         return card

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from bot import flows
-from bot.core.bursts import together
+from bot.core.bursts import grows, together
 from bot.core.ids import RequestId
 from bot.core.ports import Change, Committed, Message, Put, Store
 from bot.core.requests import Request, Status
@@ -33,6 +33,11 @@ class Sheet:
     def pending(self) -> bool:
         """Whether anything on it waits for people."""
         return any(row.status is Status.PENDING for row in self.rows)
+
+
+def number_of(request: Request, rows: Sequence[Request]) -> int:
+    """The number under which a card with these rows shows the request; 0 if it shows nothing else."""
+    return [row.id for row in rows].index(request.id) + 1 if len(rows) > 1 else 0
 
 
 def name_of(request: RequestId) -> str:
@@ -84,7 +89,8 @@ async def _seated(store: Store, request: Request, beside: Sequence[Request], cla
             continue
         rows = card.value.rows or (other.id,)
         first = (await store.requests([rows[0]]))[0]
-        if len(rows) < ROWS and first is not None and together(first, request):
+        fits = len(rows) < ROWS and grows(card.value.posting_since, card.now)
+        if fits and first is not None and together(first, request):
             return await _join(store, request, Put(card.value, card.version), rows, claims)
         break
     if not new:

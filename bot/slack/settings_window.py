@@ -32,6 +32,7 @@ ON_TIMEOUT_SAYS: Final = {
     OnTimeout.APPROVE: "it counts as APPROVED though nobody decided",
 }
 _STEP: Final = re.compile(r"Step ([1-9]) of the escalation")
+_AT_STEP: Final = re.compile(r"(?:after|people|where)_([1-9])")
 
 
 class Problem(InvalidInput):
@@ -66,7 +67,7 @@ def view(channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None)
 
 
 def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSettings]:
-    """The change that the window asks for: only of what differs from the rules, which it showed.
+    """The change that the window asks for: only of what differs from the rules that it showed.
 
     Problem for what cannot be used, or if somebody changed the settings while the window was open.
     """
@@ -83,7 +84,7 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
         "timeout": _duration(window, TIMEOUT),
         "on_timeout": OnTimeout(value(window, ON_TIMEOUT) or rules.on_timeout),
         "quorum": int(quorum),
-        "escalation": _steps(window),
+        "escalation": tuple(step for n in range(1, MOST + 1) if (step := _step_of(window, n)) is not None),
         **{name: name in chosen for name in _EXCEPTIONS},
     }
     for name, one in INPUTS.items():
@@ -91,15 +92,28 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
             wanted[name] = one.read(value(window, name))
         except InvalidInput as wrong:
             raise Problem(name, str(wrong)) from None
-    changed: dict[str, Any] = {name: new for name, new in wanted.items() if new != getattr(rules, name)}
+    # Where cards go is where the rest is inherited from: if that changes, all that the window shows is meant.
+    moved = wanted["approvals_channel"] != rules.approvals_channel
+    changed: dict[str, Any] = {name: new for name, new in wanted.items() if moved or new != getattr(rules, name)}
     return lambda own: replace(own, **changed)
+
+
+def as_shown(window: View, wrong: Problem) -> Problem:
+    """The same, with steps of the escalation by the number that they have in the window, where some may be empty."""
+    numbers = dict(enumerate((str(n) for n in range(1, MOST + 1) if _step_of(window, n) is not None), 1))
+
+    def renumbered(found: re.Match[str]) -> str:
+        return found[0].replace(found[1], numbers.get(int(found[1]), found[1]))
+
+    return Problem(_AT_STEP.sub(renumbered, wrong.block), _STEP.sub(renumbered, str(wrong)))
 
 
 def block_of(sentence: str, field: str = "") -> str:
     """The input that a problem with the settings belongs under; `field` is the setting, where that is known."""
     if step := _STEP.match(sentence):
-        about_people = field == "reviewers" or "nobody" in sentence or "circle" in sentence
-        return (PEOPLE if about_people else AFTER).format(step[1])
+        if field == "approvals_channel":
+            return WHERE.format(step[1])
+        return (PEOPLE if field or "nobody" in sentence or "circle" in sentence else AFTER).format(step[1])
     if field == "approvals_channel":
         return CHANNEL
     if field == "quorum" or re.search(r"[Aa]pprovals? (would be |is )?needed|quorum", sentence):
@@ -185,20 +199,18 @@ def _step(number: int, step: Escalation | None, shown: dict[GroupId, str]) -> li
     ]
 
 
-def _steps(window: View) -> tuple[Escalation, ...]:
-    steps = []
-    for number in range(1, MOST + 1):
-        after, people, groups, where = (name.format(number) for name in (AFTER, PEOPLE, THEIR_GROUPS, WHERE))
-        reviewers = _people(window, people, groups)
-        span, channel = value(window, after).strip(), held(window, where).get("selected_conversation")
-        if not span and not reviewers:
-            continue
-        if not span:
-            raise Problem(after, "After how long? Write it like 30m; or take the people below away.")
-        if not reviewers:
-            raise Problem(people, "Who may decide then? Choose people or groups; or leave the time above empty.")
-        steps.append(Escalation(_duration(window, after), reviewers, ChannelId(channel) if channel else None))
-    return tuple(steps)
+def _step_of(window: View, number: int) -> Escalation | None:
+    """None if nothing stands there."""
+    after, people, groups, where = (name.format(number) for name in (AFTER, PEOPLE, THEIR_GROUPS, WHERE))
+    reviewers = _people(window, people, groups)
+    span, channel = value(window, after).strip(), held(window, where).get("selected_conversation")
+    if not span and not reviewers:
+        return None
+    if not span:
+        raise Problem(after, "After how long? Write it like 30m; or take the people below away.")
+    if not reviewers:
+        raise Problem(people, "Who may decide then? Choose people or groups; or leave the time above empty.")
+    return Escalation(_duration(window, after), reviewers, ChannelId(channel) if channel else None)
 
 
 def _people(window: View, users: str, groups: str) -> Reviewers:
@@ -238,7 +250,9 @@ def _users(name: str, reviewers: Reviewers) -> Block:
 def _groups(name: str, reviewers: Reviewers, shown: dict[GroupId, str], members: str) -> Block:
     """`members` is how the members of a channel are called here."""
     options = [{"text": plain(members), "value": MEMBERS}]
-    options += [{"text": plain(label), "value": str(group)} for group, label in sorted(shown.items())][:99]
+    # Slack takes 100 options, and what is left out is not chosen any more when the window is saved.
+    first = sorted(shown.items(), key=lambda group: (group[0] not in reviewers.groups, group))[:99]
+    options += [{"text": plain(label), "value": str(group)} for group, label in first]
     held_now = {*reviewers.groups, *([MEMBERS] if reviewers.members else [])}
     one: Block = {"type": "multi_static_select", "action_id": name, "options": options}
     one["placeholder"] = plain("Groups whose members may decide")

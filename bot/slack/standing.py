@@ -93,14 +93,16 @@ def break_glass(request: Request, channel: ChannelId) -> View:
     }
 
 
-def break_glass_note(request: Request) -> Drawing:
-    """In the card's thread, once: everybody who was named is told that nobody waited for them."""
+def break_glass_note(request: Request, row: int = 0) -> Drawing:
+    """In the card's thread, once: everybody who was named is told that nobody waited for them. `row` is the request's
+    number on a card with several."""
     decision, reviewers = request.decision, request.rules.reviewers
     assert decision is not None, "only what was decided is told"
     names = [f"<@{u}>" for u in sorted(reviewers.users)] + [mention(group) for group in sorted(reviewers.groups)]
     told = [" ".join(names[at : at + _NAMED_IN_A_BLOCK]) for at in range(0, len(names), _NAMED_IN_A_BLOCK)]
     short, hidden, rest = shorten(visible(decision.words).strip(), WORDS)
-    text = f"{sentence(request, decision)} You were named to decide on it; please look at what was done."
+    what = f"row {row} of this card" if row else "it"
+    text = f"{sentence(request, decision)} You were named to decide on {what}; please look at what was done."
     blocks = [*(words(part) for part in told), words(text), data([part for part in (short, rest) if part])]
     if hidden:
         blocks.append(words(f"_{hidden:,} characters in between are not shown here; the agents have them all._"))

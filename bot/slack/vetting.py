@@ -50,7 +50,7 @@ async def problems(directory: Directory, workspace: WorkspaceId, rules: Rules) -
         there = step.channel or rules.approvals_channel
         reached = replace(rules, reviewers=step.reviewers, approvals_channel=there, quorum=1, escalation=())
         again = await problems(directory, workspace, reached)
-        found += [Found("reviewers", f"Step {number} of the escalation: {problem.sentence}") for problem in again]
+        found += [Found(problem.field, f"Step {number} of the escalation: {problem.sentence}") for problem in again]
     return found
 
 

@@ -15,7 +15,7 @@
 | `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
 | `{ns}:message:<name>` | string | a message of ours in Slack, or whose row it is | 400 days after it was drawn | web |
 | `{ns}:ts:<workspace>:<channel>:<ts>` | string | the request that this message belongs to | with its message | web |
-| `{ns}:once:<attempt>` | string | an attempt that was refused and recorded | 1 day | web |
+| `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day | web |
 | `{ns}:noted:<attempt>` | string | likewise, of what a worker recorded | 1 day | worker |
 | `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed | worker |
 | `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never | web |

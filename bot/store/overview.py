@@ -83,11 +83,14 @@ class Overview:
         return [run for run in runs if run is not None and not run.over], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
-        """Those of these messages that stand in Slack, by name; that of a row is the card that it is on."""
+        """Those of these messages that stand in Slack, by name; that of a row, and what is named below it, is of the
+        card that it is on."""
         messages = await self._messages(names)
-        cards = await self._messages(list({message.on for message in messages.values() if message.on}))
-        found = {name: cards.get(message.on, message) for name, message in messages.items()}
-        return {name: message for name, message in found.items() if message.ts}
+        on = {name: message.on for name, message in messages.items() if message.on}
+        moved = {n: on[row] + n.removeprefix(row) for n in names for row in (n, n.rpartition("/")[0]) if row in on}
+        cards = await self._messages(list(set(moved.values())))
+        messages |= {name: cards[card] for name, card in moved.items() if card in cards}
+        return {name: message for name, message in messages.items() if message.ts}
 
     async def _messages(self, names: Sequence[str]) -> dict[str, Message]:
         if not names:

@@ -1,6 +1,7 @@
 """A burst of one run is one card with rows, each its own request; whatever fails in between (R26)."""
 
 import asyncio
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ from bot.slack.scribe import Scribe
 from bot.store.outbox import Outbox
 from bot.store.overview import Overview
 from bot.store.store import Store
-from localslack import LocalSlack
+from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.browser import OpenPage
 from tests.making import CAROL, DAVE, GENERAL, HERE, call, later, request, rules
@@ -363,5 +364,123 @@ def test_what_needs_more_than_a_row_has_a_card_of_its_own() -> None:
         request(asked=refund(2, kind=Kind.CODE)),
     ):
         assert not bursts.together(one, other)
+    assert not bursts.together(replace(one, snoozed_until=later(hours=1)), request(asked=refund(2)))
     for special in ({"risk": Risk.HIGH}, {"on_timeout": OnTimeout.APPROVE}):
         assert not bursts.together(request(asked=refund(1), **special), request(asked=refund(2), **special))
+
+
+async def test_a_card_that_people_have_read_does_not_grow(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R1, R26: by web's own clock, whatever a worker says about when it asked: no button moves under a hand."""
+    async with drawing(slack, store):
+        (first,) = await ask(store, lease, 0)
+        await all_drawn(slack, store)
+        seen = await store.message(seating.name_of(first.id))
+        assert seen is not None and seen.value.posting_since is not None
+        stood = replace(seen.value, posting_since=seen.value.posting_since - timedelta(minutes=1))
+        await store.commit(Change(messages=(Put(stood, seen.version),)))
+        late = await ask(store, lease, 1, 2)
+        await all_drawn(slack, store)
+    alone, other = shown(slack)
+    assert "Edit" in alone.buttons and set(rows_of(other)) == ids(late)
+
+
+async def test_home_leads_from_each_row_to_a_card_that_stands_in_the_thread_instead(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R21: and the requester is told once of the card, not of each row."""
+    await choose(store, approvals_channel=ChannelId("C0RANDOM"))
+    asked = await ask(store, lease, 0, 1, 2)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+    (root,) = slack.channel("#general").messages
+    thread = slack.channel("#general").thread(root.ts)
+    (card,) = [m for m in thread if rows_of(m)]
+    assert sum("could not be posted" in m.text for m in thread) == 1
+    listed = await with_links(store, Overview(store), lambda message: message.ts, asked)
+    assert listed.links == {request.id: card.ts for request in asked}
+
+
+async def test_each_row_that_goes_to_a_channel_without_the_app_is_on_record(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R21, R25: each once, also where one goes there after the others."""
+    step = Escalation(timedelta(seconds=30), Reviewers(frozenset({DAVE})), ChannelId("C0RANDOM"))
+    await choose(store, escalation=(step,))
+    asked = await ask(store, lease, 0, 1)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        for request in asked:
+            seen = await store.request(request.id)
+            assert seen is not None
+            monkeypatch.setattr(Store, "request", _at(seen.now + timedelta(minutes=1)))
+            await flows.due(store, NoQueue(), request.id)
+            monkeypatch.undo()
+            await all_drawn(slack, store)
+    told = [e.request for e in await events(store) if e.type is EventType.CARD_NOT_POSTED]
+    assert sorted(filter(None, told)) == sorted(ids(asked))
+
+
+async def test_who_changes_a_call_from_its_row_sees_all_of_it(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R13: also what a card of its own would have shown; and the run's thread says of which row it tells."""
+    long = "\n".join(f"Refund line {n} of the order" for n in range(30))
+    schema = json.dumps({"type": "object", "properties": {"order": {"type": "integer"}, "amount": {"type": "number"}}})
+    made = replace(refund(1, long), call=replace(refund(1).call, schema=schema))  # type: ignore[type-var]
+    await asyncio.gather(flows.ask(store, lease, refund(0)), flows.ask(store, lease, made))
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        assert "line 15" not in text_of(card)
+        bob = slack.user("bob")
+        await bob.click(card, "more", choose="Edit…", block=f"decide {rows_of(card)[1]}")
+        await bob.wait_modal("line 15")
+        assert await bob.submit({"amount": "7"}) == {}
+        await all_drawn(slack, store)
+    (root,) = slack.channel("#general").messages
+    assert "2. call refund" in slack.channel("#general").thread(root.ts)[-1].text
+
+
+async def test_what_is_chosen_in_the_menu_of_a_row_is_for_that_row_and_says_so(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R1, R13, R24: a permission, the requester alone in an emergency, and the file of what is long."""
+    await choose(store, break_glass=True)
+    long = "\n".join(f"Refund line {n} of the order" for n in range(90))
+    asked = await asyncio.gather(*(flows.ask(store, lease, refund(n, long if n == 2 else "")) for n in range(4)))
+    bob, alice = slack.user("bob"), slack.user("alice")
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        await bob.click(card, "more", choose="Approve and don't ask again…", block=f"decide {asked[0].id}")
+        await bob.wait_modal("Don't ask again")
+        assert await bob.submit() == {}
+        await alice.click(card, "more", choose="Break glass…", block=f"decide {asked[1].id}")
+        await alice.wait_modal("Break-glass")
+        assert await alice.submit({"reason": "The shop is down."}) == {}
+        await all_drawn(slack, store)
+    (after,) = shown(slack)
+    assert rows_of(after) == [asked[2].id, asked[3].id]
+    assert [one.value.request for one in await store.permissions()] == [asked[0].id]
+    (file, told) = slack.channel("#approvals").thread(after.ts)[1:]
+    assert [one.title for one in file.files] == ["Everything that is asked in row 3"]
+    assert "decide on row 2 of this card" in told.text
+
+
+@pytest.mark.parametrize("do", ["Edit…", "Break glass…"])
+async def test_a_row_of_what_nobody_knows_any_more_is_told_and_on_record(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, do: str
+) -> None:
+    """R7, R25: as its buttons are."""
+    await choose(store, break_glass=True)
+    asked = await ask(store, lease, 0, 1)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+    (card,) = shown(slack)
+    for menu in [e for b in card.blocks or [] if b["type"] == "actions" for e in b["elements"] if "options" in e]:
+        for option in menu["options"]:
+            option["value"] = option["value"].replace(asked[0].id, "qgone")
+    await slack.user("bob").click(card, "more", choose=do, block=f"decide {asked[0].id}", stale=True)
+    await slack.user("bob").wait_ephemeral("not known")
+    refused = [e for e in await events(store) if e.type is EventType.ATTEMPT_REFUSED]
+    assert [(e.user, e.request) for e in refused] == [("U0BOB", "qgone")]

@@ -551,6 +551,14 @@ def test_what_a_row_does_not_show_is_not_approved_there() -> None:
     assert not [b for b in DRAWINGS["burst_settled"].blocks if b["type"] == "actions"]
 
 
+@pytest.mark.parametrize("title", ["pay back " + "x" * 80, "返金の依頼を承認して顧客に全額を返す" * 2])
+def test_a_row_whose_title_is_cut_is_not_approved_there(title: str) -> None:
+    """R13: the title is judged too, and stands nowhere else on the card."""
+    shown = on_one_card([request(asked=refund(title=title, asked=9)), burst()[0]])
+    buttons = [b["elements"][0]["action_id"] for b in shown.blocks if b["type"] == "actions"]
+    assert buttons == [cards.REVIEW, cards.APPROVE]
+
+
 def test_one_request_looks_as_ever() -> None:
     """R26: the first of a burst does not wait for others, and looks as any other until they come."""
     asked = request(asked=refund())

@@ -13,6 +13,7 @@ from bot.core.policy import OnTimeout, Rules
 from bot.slack.answering import Desk
 from bot.store.store import Store
 from localslack import LocalSlack
+from localslack.workspace import UserGroup
 from tests.making import BOB, DAVE, GENERAL
 from tests.slack.botting import events
 
@@ -178,6 +179,19 @@ async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
     assert (await rules(store)).escalation == (second,)
 
 
+async def test_what_the_window_showed_holds_also_where_cards_go_elsewhere(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R10: what was inherited from the channel that cards went to, two approvals for one, is not lost on the way."""
+    alice = slack.user("alice")
+    await alice.command("/approvals quorum 2", channel="#approvals")
+    await alice.command("/approvals")
+    await alice.wait_modal()
+    assert await alice.submit({"approvals_channel": "#general"}) == {}
+    now = await rules(store)
+    assert (now.approvals_channel, now.quorum) == (GENERAL, 2)
+
+
 async def test_the_members_of_the_channel_may_be_reviewers(slack: LocalSlack, store: Store, bot: Desk) -> None:
     """R10: in words and in the window; they are those of the channel that cards go to, whichever that is."""
     alice = slack.user("alice")
@@ -235,6 +249,7 @@ async def test_a_run_in_whose_channel_only_its_requester_could_decide_is_not_sta
         ({"people_1": ["@dave"]}, "after_1", "After how long?"),
         ({"after_1": "30m", "people_1": ["@bob", "@carol"]}, "people_1", "in a circle"),
         ({"after_1": "30m", "people_1": ["@greta"]}, "people_1", "@greta is a guest"),
+        ({"after_1": "30m", "people_1": ["@dave"], "where_1": "#random"}, "where_1", "The app is not in #random"),
         ({"users": ["@greta"]}, "users", "@greta is a guest"),
         ({"users": []}, "users", "name at least one reviewer"),
         ({"approvals_channel": "#random"}, "approvals_channel", "The app is not in #random"),
@@ -271,3 +286,31 @@ async def test_a_group_that_slack_does_not_tell_about_is_refused(slack: LocalSla
     reply = await slack.user("alice").command("/approvals reviewers @reviewers")
     assert "Slack did not answer" in reply.text
     assert (await rules(store)).reviewers.groups == frozenset()
+
+
+async def test_groups_that_review_stay_where_slack_knows_more_than_a_menu_takes(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R10: saving what was not changed changes nothing, in whichever place of the list they stand."""
+    alice = slack.user("alice")
+    await alice.command("/approvals reviewers @bob @reviewers")
+    slack.workspace.groups |= {f"S0A{n:03}": UserGroup(f"S0A{n:03}", f"a{n}", f"A {n}", []) for n in range(120)}
+    await alice.command("/approvals")
+    await alice.wait_modal()
+    assert await alice.submit({"timeout": "5m"}) == {}
+    await alice.wait_ephemeral("Saved.")
+    assert (await rules(store)).reviewers == Reviewers(frozenset({BOB}), frozenset({GroupId("S0REVIEWERS")}))
+
+
+async def test_what_is_wrong_with_a_step_stands_at_it_though_the_one_above_was_emptied(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    alice = slack.user("alice")
+    await alice.command("/approvals escalate 10m @dave")
+    await alice.command("/approvals")
+    await alice.wait_modal("step 2 of the escalation")
+    moved = {"after_1": "", "people_1": [], "after_2": "2h", "people_2": ["@dave"]}
+    assert "time has run out already" in (await alice.submit(moved))["after_2"]
+    assert "is a guest" in (await alice.submit({**moved, "after_2": "20m", "people_2": ["@greta"]}))["people_2"]
+    assert await alice.submit({**moved, "after_2": "20m"}) == {}
+    assert (await rules(store)).escalation == (Escalation(timedelta(minutes=20), Reviewers(frozenset({DAVE}))),)

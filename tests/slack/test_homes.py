@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from bot import attending, flows, permitting
 from bot.audit import receipts
 from bot.audit.auditor import Auditor
+from bot.core import runs
 from bot.core.chain import START
 from bot.core.ids import GroupId, UserId
 from bot.core.people import Actor, Reviewers
@@ -309,3 +310,19 @@ async def test_a_requester_who_stands_in_for_a_reviewer_does_not_see_their_own_r
         await all_drawn(slack, store)
         await person.open_home()
         await shown(person, "Nothing waits")
+
+
+async def test_a_permission_for_a_run_is_gone_from_the_lists_when_the_run_has_ended(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R6, R24: from the Home of who gave it, and from `/approvals permissions`."""
+    asked = await flows.ask(store, lease, call())
+    bob = slack.user("bob")
+    async with living(slack, store, bot):
+        await bob.open_home()
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, wish=Wish(Scope.TOOL, Span.RUN)))
+        await shown(bob, "Not asked again (1)", "in run `rtest`")
+        assert "1 standing permission is" in (await bob.command("/approvals permissions")).text
+        await flows.finish(store, lease, runs.Verb.FINISH, result="done")
+        await shown(bob, "Recent decisions", without="Not asked again")
+        assert "No standing permission" in (await bob.command("/approvals permissions")).text
