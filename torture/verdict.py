@@ -10,7 +10,7 @@ from bot.core.events import Event, EventType
 from bot.core.ids import RequestId, RunId
 from bot.core.requests import How, Kind, Request, Status
 from bot.core.runs import Status as RunStatus
-from bot.slack import cards, rows
+from bot.slack import cards, rows, seating
 from localslack.workspace import Message as SlackMessage
 from torture.facts import Facts
 from torture.plan import REVIEWERS
@@ -195,7 +195,8 @@ class Verdict:
                 ):
                     cases.append(Case("a settled card has buttons", request.run, request.id))
             if request.status is not Status.PENDING:
-                cases += self._compare(f"decided/{request.id}", None, cards.decided_note(request))
+                told = cards.decided_note(request, seating.number_of(request, on_it))
+                cases += self._compare(f"decided/{request.id}", None, told)
         for run in self.facts.runs.values():
             root = self._shown(f"run/{run.id}") or self._shown(f"run/{run.id}/direct")
             cases += self._compare(f"run/{run.id}", root, cards.run_message(run))
