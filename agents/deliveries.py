@@ -8,6 +8,7 @@ fifty. Where somebody does, by a tracer provider of OpenTelemetry or the logger 
 import asyncio
 import logging
 from collections.abc import Awaitable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -25,7 +26,8 @@ from autogen_core import (
 from autogen_core._message_handler_context import MessageHandlerContext
 from autogen_core._runtime_impl_helpers import SubscriptionManager
 from autogen_core._single_threaded_agent_runtime import PublishMessageEnvelope
-from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, get_tracer_provider
+from autogen_core._telemetry import TraceHelper
+from opentelemetry.trace import INVALID_SPAN, NoOpTracerProvider, ProxyTracerProvider, Span, get_tracer_provider
 
 _events: Final = logging.getLogger(EVENT_LOGGER_NAME)
 _log: Final = logging.getLogger("autogen_core")
@@ -37,16 +39,20 @@ _NOTES: Final[dict[type, Any]] = {
 """What an agent only writes down for when it is asked to speak. A team of fifty does so 2,500 times in fifty turns."""
 _subscribed: Final[WeakKeyDictionary[SubscriptionManager, set[tuple[str, ...]]]] = WeakKeyDictionary()
 _with_words = SingleThreadedAgentRuntime._process_publish
+_with_json = SingleThreadedAgentRuntime._try_serialize
+_with_span = TraceHelper.trace_block
 
 
 def lighten() -> None:
     """From now on, for every team in this process."""
     SingleThreadedAgentRuntime._process_publish = _publish  # type: ignore[method-assign, assignment]
+    SingleThreadedAgentRuntime._try_serialize = _serialized  # type: ignore[method-assign, assignment]
     SubscriptionManager.add_subscription = _subscribe  # type: ignore[method-assign, assignment]
+    TraceHelper.trace_block = _span  # type: ignore[method-assign, assignment]
 
 
 async def _publish(runtime: SingleThreadedAgentRuntime, envelope: PublishMessageEnvelope) -> None:
-    if _events.isEnabledFor(logging.INFO) or _traced(runtime):
+    if _read(runtime):
         await _with_words(runtime, envelope)
         return
     try:
@@ -91,8 +97,21 @@ def _meaning(subscription: Subscription) -> tuple[str, ...]:
     return (subscription.id,)
 
 
-def _traced(runtime: SingleThreadedAgentRuntime) -> bool:
-    provider = runtime._tracer_helper.tracer_provider
+def _serialized(runtime: SingleThreadedAgentRuntime, message: Any) -> str:
+    return _with_json(runtime, message) if _read(runtime) else ""
+
+
+def _span(helper: TraceHelper[Any, Any, Any], *of: Any, **more: Any) -> AbstractContextManager[Span]:
+    return _with_span(helper, *of, **more) if _traced(helper) else nullcontext(INVALID_SPAN)
+
+
+def _read(runtime: SingleThreadedAgentRuntime) -> bool:
+    """Whether anybody takes what AutoGen writes about deliveries."""
+    return _events.isEnabledFor(logging.INFO) or _traced(runtime._tracer_helper)
+
+
+def _traced(helper: TraceHelper[Any, Any, Any]) -> bool:
+    provider = helper.tracer_provider
     if isinstance(provider, ProxyTracerProvider):  # stands for whichever the process has by now
         provider = get_tracer_provider()
     return not isinstance(provider, ProxyTracerProvider | NoOpTracerProvider)

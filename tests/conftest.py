@@ -1,6 +1,7 @@
 """Fixtures for all tests: a real Redis, a local Slack, a browser."""
 
 import pytest
+from hypothesis import settings
 
 from bot.memory import settle_memory
 
@@ -12,6 +13,10 @@ pytest_plugins = [
     "tests.browser",
     "tests.openai_server",
 ]
+
+# How long an example takes says more of the machine than of what is tested.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 LONGEST = ("test_torture.py", "test_bench.py")
 

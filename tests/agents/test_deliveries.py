@@ -73,6 +73,7 @@ async def test_who_listens_to_autogens_events_hears_them_all(caplog: pytest.LogC
     assert len(result.messages) == len(SAID)
     delivered = [r for r in caplog.records if "DeliveryStage.DELIVER" in r.getMessage()]
     assert len(delivered) > 3 * len(SAID)
+    assert any("user ann ben" in r.getMessage() for r in delivered)
 
 
 class Watching(TracerProvider):
@@ -100,6 +101,7 @@ async def test_who_traces_sees_every_delivery() -> None:
     await team(runtime).run(task="go")
     await runtime.stop()
     assert sum("process" in name for name in watching.names) > 3 * len(SAID)
+    assert sum("create" in name for name in watching.names) > len(SAID)
 
 
 async def test_the_same_subscription_is_refused_and_comes_back_after_its_removal() -> None:

@@ -32,6 +32,7 @@ from tests.agents.rebuild_teams import (
     round_robin,
     team,
 )
+from tests.longer import times
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -196,7 +197,8 @@ async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
     monkeypatch.setattr("agents.runner.GRACE", timedelta(minutes=5))  # every team ends by its token, at once
     whole = await live(house, build, "r0")
     print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")
-    for dies_at in range(1, whole.records + 1):
+    # Right before it is the same loss as with the one before, but for what was under way.
+    for dies_at in range(1, whole.records + 1, times(3, 1) if early else 1):
         again = await live(house, build, f"r{dies_at}", dies_at, early=early)
         if build is graph_parallel:  # branches that were cut off may overtake each other, each keeps its own order
             assert sorted(again.transcript) == sorted(whole.transcript), dies_at

@@ -397,7 +397,7 @@ def test_whatever_people_the_clock_and_workers_do_one_decision_stands(redis_url:
     run_state_machine_as_test(
         There,
         settings=settings(
-            max_examples=times(12, 200),
+            max_examples=times(8, 200),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
