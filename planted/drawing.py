@@ -46,6 +46,14 @@ DRAWING: Final = (
         (_CARDS + "test_only_pending_cards_have_buttons_that_decide",),
     ),
     Bug(
+        "nobody looks again for what a killed process still posted",
+        "R6",
+        "bot/slack/poster.py",
+        "                    await self._store.look_again(name, SECOND_LOOK)\n",
+        "                    pass\n",
+        (_OVERTAKEN + "test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a_second_look",),
+    ),
+    Bug(
         "a second copy of a card stays",
         "R6",
         "bot/slack/poster.py",

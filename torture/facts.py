@@ -67,7 +67,7 @@ class Eye:
 
     async def drawn(self) -> bool:
         """Whether the scribe has nothing more to draw."""
-        if await self._client.xlen(self.store.keys.reports):
+        if await self._client.xlen(self.store.keys.reports) or await self._client.zcard(self.store.keys.second_look):
             return False
         groups = await self._client.xinfo_groups(self.store.keys.events)
         return all(g["pending"] == 0 and g["lag"] == 0 for g in groups if g["name"] in (GROUP, GROUP.encode()))

@@ -24,6 +24,8 @@ from bot.slack.calling import CannotPost, call, code, pause_after, still_good
 from bot.slack.cards import Drawing
 
 EVENT_TYPE: Final = "countersign"
+SECOND_LOOK: Final = timedelta(seconds=20)
+"""After a message was posted that another process, frozen or cut off, may be about to post too."""
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _log = logging.getLogger(__name__)
@@ -87,6 +89,8 @@ class Poster:
                 return None
             if found is None:
                 still_good(name)
+                if looked:
+                    await self._store.look_again(name, SECOND_LOOK)
             ts = found if found is not None else await self._post(seen.value, drawing)
             if ts is None:
                 unclear = True
@@ -100,6 +104,15 @@ class Poster:
                 metrics.repaired(Repair.NEVER_INDEXED if found else Repair.NEVER_POSTED)
             if not found:
                 return known
+
+    async def look_again(self) -> None:
+        """Delete what a process posted that was frozen before its post, and killed right after it. StoreUnavailable,
+        and CannotPost if Slack does not let us look."""
+        for name in await self._store.to_look_at():
+            seen = await self._store.message(name)
+            if seen is not None and seen.value.ts:
+                await self._find(seen.value)
+            await self._store.looked_at(name)
 
     async def attach(self, name: str, place: Place, filename: str, content: bytes, title: str) -> None:
         """Put a file into a thread, once. CannotPost if Slack refuses for good."""

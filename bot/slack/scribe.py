@@ -102,6 +102,7 @@ class Scribe:
     async def _as_scribe(self) -> None:
         await self._outbox.open()
         reading = asyncio.create_task(self._read(), name="scribe reads")
+        looking = asyncio.create_task(self._look_again(), name="scribe looks again")
         try:
             while not reading.done():
                 await asyncio.wait({reading}, timeout=LEASE.total_seconds() / 3)
@@ -111,8 +112,17 @@ class Scribe:
             reading.result()
         finally:
             reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            looking.cancel()
+            await asyncio.gather(reading, looking, return_exceptions=True)
             await self._put_down()
+
+    async def _look_again(self) -> None:
+        while True:
+            try:
+                await self._poster.look_again()
+            except CountersignError as wrong:
+                _log.warning("Second copies in Slack are looked for later. %s", wrong)
+            await asyncio.sleep(LEASE.total_seconds() / 3)
 
     async def _put_down(self) -> None:
         self._waiting.clear()

@@ -36,6 +36,7 @@
 | `{ns}:decided:<name>` | sorted set | newest 100 decisions of a user or channel, by when | 30 days after one | both |
 | `{ns}:runs:<user>` | sorted set | runs of this requester that have not ended, by creation (ms) | never | both |
 | `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never | web |
+| `{ns}:second_look` | sorted set | messages that may get a second copy, by when to look again (ms) | never | web |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
 | `{ns}:events` | stream | everything that happened, until it is drawn and recorded | after KEEP_EVENTS | web |
 | `{ns}:reports` | stream | what the workers report, until web takes it over into the events | never | worker |
@@ -83,6 +84,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "waits_not:*": "likewise",
     "waiting_groups": "one key; a member for each user group that ever was a reviewer",
     "runs:*": "a member for each run that goes on; empties as they end",
+    "second_look": "one key; empties as they are looked at",
     "watching": "one key; whoever opens a Home drops those that ended",
     "workers": "one key; entries that ended are dropped at each announcement",
     "reports": "one key; empties as web takes them over",
@@ -113,6 +115,7 @@ class Keys:
         self.workers: Final = self.prefix + "workers"
         self.waiting_groups: Final = self.prefix + "waiting_groups"
         self.watching: Final = self.prefix + "watching"
+        self.second_look: Final = self.prefix + "second_look"
         self.events: Final = self.prefix + "events"
         self.reports: Final = self.prefix + "reports"
         self.audit: Final = self.prefix + "audit"

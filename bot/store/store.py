@@ -369,6 +369,24 @@ class Store:
         """Let that right go at once, if it is still this owner's."""
         await self._with_lease(self.keys.scribe, "release", owner, -1, timedelta(0))
 
+    async def look_again(self, name: str, after: timedelta) -> None:
+        """The message of this name may get a second copy: it is to be looked at after so long."""
+        at = ms(await self.now() + after)
+        async with reaching():
+            await self.client.zadd(self.keys.second_look, {name: at})
+
+    async def to_look_at(self) -> list[str]:
+        """The names of the messages whose time for that has come."""
+        now = ms(await self.now())
+        async with reaching():
+            found = await self.client.zrange(self.keys.second_look, "-inf", now, byscore=True)
+        return [name.decode() for name in found]
+
+    async def looked_at(self, name: str) -> None:
+        """That was done."""
+        async with reaching():
+            await self.client.zrem(self.keys.second_look, name)
+
     async def _memories(self) -> list[dict[str, Any]]:
         """INFO memory, of every primary of a Cluster. Hosted Redis refuses CONFIG."""
         if not isinstance(self.client, ClusterClient):

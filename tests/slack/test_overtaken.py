@@ -72,6 +72,24 @@ async def test_a_scribe_that_is_put_down_finishes_its_post_and_deletes_the_secon
     assert [m.ts for m in slack.channel("#general").messages] == [known.value.ts]
 
 
+async def test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a_second_look(
+    slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R6: whoever posted instead looked before, and the killed one cannot look afterwards. Torture found it."""
+    monkeypatch.setattr("bot.slack.poster.SECOND_LOOK", timedelta(0))
+    slow = slack.faults.add("delay", on="chat.postMessage", seconds=0.5)
+    async with poster(slack, store) as first, poster(slack, store) as second:
+        killed = asyncio.create_task(first.show("note/1", Place(GENERAL), NEW))
+        await under_way(slack, slow)
+        killed.cancel()
+        known = await second.show("note/1", Place(GENERAL), NEW)
+        await slack.wait_for(lambda _: len(shown(slack)) == 2, timeout=5)
+        await second.look_again()
+    assert known is not None
+    assert [m.ts for m in slack.channel("#general").messages] == [known.ts]
+    assert await store.to_look_at() == []
+
+
 async def test_a_second_copy_whose_reply_was_lost_is_deleted(slack: LocalSlack, store: Store) -> None:
     """R6: its post arrived after another process had found nothing and posted; it looks for its own afterwards."""
     slow = slack.faults.add("delay", on="chat.postMessage", seconds=0.5)
