@@ -14,7 +14,7 @@ async def test_half_a_minute_of_torture_leaves_nothing_behind() -> None:
     """R4, R6, R8, R20: kill -9, frozen processes, cut wires, lost replies, wrong clocks, and people all at once."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "torture", "--minutes", "0.5", "--seed", "7", "--at-once", "40", "--pause", "0.4"),
+        *("-m", "torture", "--minutes", "0.5", "--seed", "7", "--at-once", "25", "--pause", "0.6"),
         cwd=HERE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -17,6 +17,7 @@ from playwright.async_api import async_playwright
 
 from demo.mailbox import Mailbox
 from demo.mailbox_page import Letter, list_html
+from tests.longer import times
 
 
 def mail(subject: str, body: str = "Words.\n", to: str = "vendor@example.com") -> EmailMessage:
@@ -135,7 +136,7 @@ def test_html_mails_and_broken_ones_are_shown_as_text() -> None:
     assert "Words" in Letter.read(broken).body
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=times(60, 200), deadline=None)
 @given(
     st.binary(max_size=200),
     st.sampled_from([b"", b"To: ", b"Subject: =?", b"Content-Type: ", b"From: <", b"Date: ", b"Message-ID: <"]),

@@ -9,6 +9,7 @@ from slack_cases import CARD, MODAL, Json
 from localslack.blocks import BLOCKS, INPUTS
 from localslack.errors import SlackError
 from localslack.limits import check_message_blocks, check_metadata, check_view
+from tests.longer import times
 
 WORDS = st.sampled_from([*BLOCKS, *INPUTS, "modal", "home", "plain_text", "mrkdwn", "rich_text_section", "x", ""])
 KEYS = st.sampled_from(
@@ -38,7 +39,7 @@ def survives(check: Any, *args: Any) -> None:
         assert error.code
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(60, 300), deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=7), ANYTHING)
 def test_spoilt_blocks_and_views_are_refused_not_tripped_over(path: list[int], by: Any) -> None:
     card = spoil(CARD, path, by)
