@@ -24,13 +24,13 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # With LONG=1 what is left to chance is tried more often.
 test: $(READY)
-	$(BIN)/pytest -q -n 4 --dist worksteal
+	$(BIN)/pytest -q -n 5 --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 4 --dist worksteal
+	$(BIN)/pytest -q -n 5 --dist worksteal
 
 format: $(READY)
 	$(BIN)/ruff format .
