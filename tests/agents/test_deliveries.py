@@ -1,6 +1,7 @@
 """Deliveries inside AutoGen cost less, and do the same."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from autogen_core import (
     TypePrefixSubscription,
     TypeSubscription,
 )
-from opentelemetry.trace import INVALID_SPAN, NoOpTracer, Span, Tracer, TracerProvider
+from opentelemetry.trace import INVALID_SPAN, NoOpTracer, ProxyTracer, Span, Tracer, TracerProvider
 
 from agents.deliveries import lighten
 
@@ -55,9 +56,18 @@ SAID = ["go", "user", "user ann", "user ann ben", "ben cem", "cem ann"]
 
 
 async def test_every_agent_hears_what_the_others_said_in_order_and_nothing_is_written(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    names = []
+
+    @contextmanager
+    def span(tracer: ProxyTracer, name: str, *_: Any, **__: Any) -> Iterator[Span]:
+        names.append(name)
+        yield INVALID_SPAN
+
+    monkeypatch.setattr(ProxyTracer, "start_as_current_span", span)
     result = await team().run(task="go")
+    assert [name for name in names if re.search("process|send|publish", name)] == []
     assert [m.to_text() for m in result.messages if isinstance(m, BaseChatMessage)] == SAID
     assert not caplog.records
 

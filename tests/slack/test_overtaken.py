@@ -84,10 +84,14 @@ async def test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a
         killed.cancel()
         known = await second.show("note/1", Place(GENERAL), NEW)
         await slack.wait_for(lambda _: len(shown(slack)) == 2, timeout=5)
-        await second.look_again()
+        awake = asyncio.create_task(Scribe(store, Outbox(store), second, "web-2").run())
+        async with asyncio.timeout(5):
+            while await store.to_look_at():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        awake.cancel()
+        await asyncio.gather(awake, return_exceptions=True)
     assert known is not None
     assert [m.ts for m in slack.channel("#general").messages] == [known.ts]
-    assert await store.to_look_at() == []
 
 
 async def test_a_second_copy_whose_reply_was_lost_is_deleted(slack: LocalSlack, store: Store) -> None:

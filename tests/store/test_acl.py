@@ -9,7 +9,6 @@ from bot import flows
 from bot.audit.auditor import Auditor, Keep
 from bot.core.errors import StoreUnavailable
 from bot.core.events import Event, EventType
-from bot.core.ids import RunId
 from bot.core.people import Actor
 from bot.core.ports import Change, Lease
 from bot.core.requests import Status
@@ -18,8 +17,8 @@ from bot.store import keys
 from bot.store.journal import RedisJournal
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
-from tests.making import ALICE, BOB, CAROL, GENERAL, HERE, NOW, attempt, question, rules
-from tests.store.two_users import Sides, denied
+from tests.making import ALICE, BOB, CAROL, HERE, NOW, attempt, question, rules
+from tests.store.two_users import Sides, denied, start
 from tests.storing import NoQueue, new_run
 
 _ROW = re.compile(r"^\| `\{ns\}:(\S+?)` \| ([a-z ]+) \|.*\| (web|worker|both) \|$", re.M)
@@ -145,16 +144,7 @@ async def test_the_journal_of_a_run_that_web_stopped_gets_its_end_from_a_worker(
 
 
 async def _running(sides: Sides) -> Lease:
-    await flows.start(
-        sides.web,
-        NoQueue(),
-        run=RunId("rtest"),
-        workspace=HERE,
-        channel=GENERAL,
-        requester=ALICE,
-        team="email",
-        task="tell the vendor",
-    )
+    await start(sides)
     return await new_run(sides.agents, "rtest")
 
 

@@ -21,7 +21,7 @@ from bot.core.runs import Run
 from bot.store.sides import REQUESTS, RUNS
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.slack.botting import events
-from tests.store.two_users import Sides
+from tests.store.two_users import Sides, start
 from tests.storing import NoQueue, new_run
 
 LAX = ChannelId("C0LAX")
@@ -29,16 +29,7 @@ LAX = ChannelId("C0LAX")
 
 async def ask(sides: Sides) -> Request:
     """As an honest worker does it, in a run of Alice's that web started."""
-    await flows.start(
-        sides.web,
-        NoQueue(),
-        run=RunId("rtest"),
-        workspace=HERE,
-        channel=GENERAL,
-        requester=ALICE,
-        team="email",
-        task="tell the vendor",
-    )
+    await start(sides)
     return await flows.ask(sides.agents, await new_run(sides.agents, "rtest"), question())
 
 

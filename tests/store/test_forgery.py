@@ -11,7 +11,7 @@ from bot.audit.auditor import Auditor
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
 from bot.core.events import Event, EventType
-from bot.core.ids import RequestId, RunId
+from bot.core.ids import RequestId
 from bot.core.policy import ChannelSettings, OnTimeout, Risk
 from bot.core.ports import Change, Put
 from bot.core.quiet import Quiet
@@ -23,22 +23,9 @@ from bot.store.outbox import Outbox
 from bot.store.sides import REQUESTS
 from bot.store.store import EVENTS
 from bot.store.wakeups import Wakeups
-from tests.making import ALICE, BOB, GENERAL, HERE, attempt, call, question, request
-from tests.store.two_users import Sides
+from tests.making import BOB, GENERAL, HERE, attempt, call, question, request
+from tests.store.two_users import Sides, start
 from tests.storing import NoQueue
-
-
-async def start(sides: Sides) -> None:
-    await flows.start(
-        sides.web,
-        NoQueue(),
-        run=RunId("rtest"),
-        workspace=HERE,
-        channel=GENERAL,
-        requester=ALICE,
-        team="email",
-        task="tell the vendor",
-    )
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: object) -> Request:

@@ -8,12 +8,15 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
+from bot import flows
+from bot.core.ids import RunId
 from bot.core.ports import TeamInfo
 from bot.store.connecting import connect
 from bot.store.sides import Side
 from bot.store.store import Store
-from tests.making import rules
+from tests.making import ALICE, GENERAL, HERE, rules
 from tests.redis_server import url_of
+from tests.storing import NoQueue
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,20 @@ async def sides(redis_url: str, namespace: str) -> AsyncIterator[Sides]:
         await both.web.set_defaults(rules())
         await both.agents.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
         yield both
+
+
+async def start(sides: Sides) -> None:
+    """A run of Alice's that web started, and that no worker has yet."""
+    await flows.start(
+        sides.web,
+        NoQueue(),
+        run=RunId("rtest"),
+        workspace=HERE,
+        channel=GENERAL,
+        requester=ALICE,
+        team="email",
+        task="tell the vendor",
+    )
 
 
 async def denied(store: Store, *command: str | int | float) -> None:
