@@ -9,6 +9,8 @@ from bot import flows
 from bot.core.ids import RequestId, RunId
 from bot.core.ports import Lease, TeamInfo
 from bot.store.connecting import connect
+from bot.store.lists import Lists
+from bot.store.reports import read_event
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.making import ALICE, GENERAL, HERE, rules
@@ -36,6 +38,12 @@ async def wakeups(store: Store) -> AsyncIterator[Wakeups]:
     async with Wakeups(store) as wakeups:
         await wakeups.listening()
         yield wakeups
+
+
+async def lists_follow(store: Store) -> None:
+    """As the outbox has them do: the lists know of all that happened so far."""
+    told = [entry for key in (store.keys.events, store.keys.reports) for entry in await store.client.xrange(key)]
+    await Lists(store).follow(read_event(fields, entry) for entry, fields in told)
 
 
 async def new_run(store: Store, name: str = "rtest") -> Lease:

@@ -31,11 +31,7 @@ for _, record in ipairs(plan.records) do
   end
 end
 for _, text in ipairs(plan.texts) do redis.call('SET', KEYS[text.key], text.value, 'PX', text.ttl) end
-for _, entry in ipairs(plan.add) do
-  redis.call('ZADD', KEYS[entry.key], entry.score, entry.member)
-  if entry.most then redis.call('ZREMRANGEBYRANK', KEYS[entry.key], 0, -entry.most - 1) end
-  if entry.ttl then redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end
-end
+for _, entry in ipairs(plan.add) do redis.call('ZADD', KEYS[entry.key], entry.score, entry.member) end
 for _, entry in ipairs(plan.remove) do redis.call('ZREM', KEYS[entry.key], entry.member) end
 for _, entry in ipairs(plan.expire) do redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end
 for _, request in ipairs(plan.settled) do

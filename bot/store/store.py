@@ -25,7 +25,6 @@ from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
 from bot.core.standing import PermissionId
-from bot.store import indexes
 from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
@@ -537,7 +536,6 @@ class _Plan:
             ours, other = other, ours
         self._record(ours, REQUESTS.write(request, version + 1), version, None, other)
         value = len(self.values) + 1
-        self._lists(request, settled)
         if settled and not self.agents:
             self.plan["expire"].append({"key": self._key(other), "ttl": ms(KEPT)})
         if settled:
@@ -548,9 +546,6 @@ class _Plan:
             self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
             if request.decision is not None:
                 self._add(self.names.undelivered, request.decision.at, request.id)
-                for name in sorted(indexes.decided_for(request)):
-                    kept = {"most": indexes.KEPT_DECIDED, "ttl": ms(KEPT)}
-                    self._add(self.names.decided(name), request.decision.at, request.id, **kept)
             record = {} if self.agents else {"value": value}
             self.plan["wake"].append({"name": f"request {request.id}", **record})
             self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
@@ -560,22 +555,8 @@ class _Plan:
             self.plan["add"].append({"key": self._key(self.names.pending), "score": score, "member": request.id})
             self.plan["wake"].append({"name": "due"})
 
-    def _lists(self, request: Request, settled: bool) -> None:
-        """The lists that `bot.store.overview` reads."""
-        waits, not_for = (set(), set()) if settled else (indexes.waits_for(request), indexes.waits_not_for(request))
-        for name in sorted(waits):
-            self._add(self.names.waits(name), request.created_at, request.id)
-        for name in sorted(not_for):
-            self._add(self.names.waits_not(name), request.created_at, request.id)
-        for group in sorted(request.rules.reviewers.groups) if not settled else ():
-            self._add(self.names.waiting_groups, request.created_at, group)
-        was, was_not = indexes.was_for(request)
-        left = [self.names.waits(name) for name in sorted(was - waits)]
-        left += [self.names.waits_not(name) for name in sorted(was_not - not_for)]
-        self.plan["remove"] += [{"key": self._key(key), "member": request.id} for key in left]
-
-    def _add(self, key: str, at: datetime, member: str, **kept: int) -> None:
-        self.plan["add"].append({"key": self._key(key), "score": str(ms(at)), "member": member, **kept})
+    def _add(self, key: str, at: datetime, member: str) -> None:
+        self.plan["add"].append({"key": self._key(key), "score": str(ms(at)), "member": member})
 
     def _permission(self, permission: Permission, version: int) -> None:
         left = max(permission.until - permission.changed_at, timedelta(milliseconds=1))

@@ -22,7 +22,7 @@ from tests.bot.test_attending import as_it_is, asked_before, settings
 from tests.making import BOB, CAROL, DAVE, GENERAL, HERE, attempt, question
 from tests.slack.botting import events
 from tests.slack.test_scribe import all_drawn, card_of, drawing
-from tests.storing import NoQueue
+from tests.storing import NoQueue, lists_follow
 
 HOUR = timedelta(hours=1)
 REVIEWERS = Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))
@@ -355,7 +355,9 @@ async def test_what_waits_and_was_decided_is_listed_in_the_channel_it_was_escala
     await settings(store, timeout=timedelta(days=1), escalation=(step,))
     asked = await flows.ask(store, lease, question())
     await due(store, asked, timedelta(hours=3))
+    await lists_follow(store)
     assert (await Overview(store).waiting([there], None, lambda request: True, 5)).total == 1
     await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    await lists_follow(store)
     assert (await Overview(store).waiting([there], None, lambda request: True, 5)).total == 0
     assert len(await Overview(store).decided(there, 5)) == 1

@@ -31,7 +31,7 @@ from bot.core.runs import Verb as RunVerb
 from bot.store.store import EVENTS, Store, from_ms
 from tests.longer import times
 from tests.making import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
-from tests.storing import NoQueue
+from tests.storing import NoQueue, lists_follow
 
 SOON = timedelta(milliseconds=25)
 LEASE = timedelta(minutes=1)
@@ -243,6 +243,7 @@ class Life(RuleBasedStateMachine):
 
     async def check_lists(self, requests: dict[RequestId, Request], going_on: set[RunId]) -> None:
         """What waits for whom, who decided what, and whose runs go on, found without looking at every record."""
+        await lists_follow(self.store)
         keys, pending = self.store.keys, {r.id for r in requests.values() if r.status is Status.PENDING}
         settled = {r.id: r.decision for r in requests.values() if r.decision is not None}
         assert await self.index(keys.runs(ALICE)) == going_on
