@@ -109,11 +109,19 @@ RUNNING: Final = (
         (_LEASES + "test_an_owner_that_claims_again_fences_its_own_past",),
     ),
     Bug(
+        "a lease's key ends with the lease",
+        "R4",
+        "bot/store/lease.lua",
+        "math.max(ends, last) + stays)",
+        "ends + 1)",
+        (_LEASES + "test_a_lease_that_nobody_holds_leaves_redis_and_the_next_fence_is_higher_all_the_same[over]",),
+    ),
+    Bug(
         "an old holder renews and releases",
         "R4",
         "bot/store/lease.lua",
-        "if held[2] ~= owner or (mine >= 0 and last ~= mine) then return 0 end",
-        "",
+        "elseif held[2] ~= owner or (mine >= 0 and last ~= mine) then",
+        "elseif false then",
         (
             _LEASES + "test_a_lease_whose_time_is_over_is_anybodys_and_its_old_holder_has_no_say",
             _LEASES + "test_one_process_draws_slack_until_it_lets_go",

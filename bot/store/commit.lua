@@ -44,7 +44,10 @@ for _, request in ipairs(plan.settled) do
     if request.always then redis.call('PEXPIRE', KEYS[request.index], ttl) end
   end
 end
-if plan.release then redis.call('HSET', KEYS[plan.lease], 'fence', plan.fence + 1, 'until', 0) end
+if plan.release then
+  redis.call('HSET', KEYS[plan.lease], 'fence', plan.fence + 1, 'until', 0)
+  redis.call('PEXPIREAT', KEYS[plan.lease], math.max(now, plan.fence + 1) + plan.stays)
+end
 if plan.once then redis.call('SET', KEYS[plan.once], '1', 'PX', plan.once_ttl) end
 if plan.reports and plan.reports ~= cjson.null then
   -- What workers reported before this comes before it.

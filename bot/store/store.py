@@ -28,7 +28,7 @@ from bot.core.standing import PermissionId
 from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
-from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_MESSAGE, Keys
+from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE, Keys
 from bot.store.sides import MESSAGES, ORIGINS, REQUESTS, RUNS, Origin, Side, claim_of, read_request, read_run
 from bot.store.together import Together
 
@@ -307,7 +307,7 @@ class Store:
         async with reaching():
             runs = [RunId(name.decode()) for name in await self.client.zrange(index, 0, limit - 1)]
             for run in runs:
-                kept = [self.keys.journal(run), self.keys.lease(run)]
+                kept = [self.keys.journal(run)]
                 if self.side is Side.WEB:
                     settled = await self.client.smembers(self.keys.settled(run))
                     kept = [self.keys.request(RequestId(request.decode())) for request in settled]
@@ -404,7 +404,7 @@ class Store:
 
     async def _with_lease(self, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
         async with reaching():
-            return int(await self._lease(keys=[key], args=[verb, owner, fence, ms(ttl)]))
+            return int(await self._lease(keys=[key], args=[verb, owner, fence, ms(ttl), ms(KEPT_LEASE)]))
 
     def _of_run(self, run: RunId) -> tuple[str, str]:
         return self.keys.run(run), self.keys.origin(run)
@@ -476,6 +476,7 @@ class _Plan:
             self.plan["fence"] = change.lease.fence
             self.plan["lease"] = self._key(self.names.lease(change.lease.run))
             self.plan["release"] = change.release
+            self.plan["stays"] = ms(KEPT_LEASE)
         if change.once is not None:
             name = self.names.noted(change.once) if self.agents else self.names.once(change.once)
             self.plan["once"] = self._key(name)
@@ -507,7 +508,7 @@ class _Plan:
         if run.over:
             for index in (self.names.active, self.names.parked, self.names.runs(run.requester)):
                 self.plan["remove"].append({"key": self._key(index), "member": run.id})
-            ours = [self.names.origin(run.id)] if self.web else [self.names.lease(run.id), self.names.journal(run.id)]
+            ours = [self.names.origin(run.id)] if self.web else [self.names.journal(run.id)]
             for kept in (*ours, self.names.settled(run.id)):
                 self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
             if self.side is not Side.BOTH:

@@ -139,7 +139,6 @@ async def test_the_journal_of_a_run_that_web_stopped_gets_its_end_from_a_worker(
     assert await sides.admin.ttl(sides.web.keys.journal(lease.run)) == -1
     assert await sides.agents.put_away(100) == 1
     assert await sides.admin.ttl(sides.web.keys.journal(lease.run)) > 0
-    assert await sides.admin.ttl(sides.web.keys.lease(lease.run)) > 0
     assert await sides.agents.put_away(100) == 0
 
 
