@@ -31,7 +31,7 @@
 | `{ns}:ended:<side>` | sorted set | runs that this side ended, until the other gave its keys their end | never | both |
 | `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never | both |
 | `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never | web |
-| `{ns}:waits_not:<user>` | sorted set | those of a group that do not wait for this member of it | never | web |
+| `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never | web |
 | `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never | web |
 | `{ns}:decided:<name>` | sorted set | newest 100 decisions of a user or channel, by when | 30 days after one | web |
 | `{ns}:runs:<user>` | sorted set | runs of this requester that have not ended, by creation (ms) | never | both |
