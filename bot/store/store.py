@@ -38,7 +38,7 @@ ABSENCES = Codec(Absences)
 PERMISSIONS = Codec(Permission)
 RULES = Codec(Rules)
 RULEBOOK = Codec(Rulebook)
-EVENTS = Codec(Event)
+EVENTS = Codec(Event, packed=False)
 TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
 
 _HERE = Path(__file__).parent
