@@ -9,7 +9,7 @@ import pytest
 from bot import flows
 from bot.core.deciding import Attempt
 from bot.core.events import Event, EventType
-from bot.core.ids import GroupId, RequestId, RunId, UserId
+from bot.core.ids import GroupId, RequestId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.ports import Change, Lease, Put, Waiting
 from bot.core.requests import Request, Verb
@@ -217,12 +217,7 @@ async def test_a_home_is_live_for_as_long_as_was_said(store: Store, overview: Ov
 async def test_the_lists_are_right_where_web_and_worker_have_rights_of_their_own(sides: Sides) -> None:
     """Least privilege: a worker's questions and their end, and people's decisions, are in the lists all the same."""
     overview = AfterTheEvents(sides.web)
-    run = RunId("rsides")
-    start = {"run": run, "workspace": HERE, "channel": GENERAL, "requester": ALICE, "team": "email", "task": "a mail"}
-    await flows.start(sides.web, NoQueue(), **start)  # type: ignore[arg-type]
-    lease = await sides.agents.claim(run, "worker", timedelta(seconds=30))
-    assert lease is not None
-    await flows.begin(sides.agents, lease)
+    lease = await new_run(sides.web, "rsides", worker=sides.agents)
     first = await flows.ask(sides.agents, lease, question("a"))
     second = await flows.ask(sides.agents, lease, question("b", agent="other"))
     assert await ids(overview, BOB) == [second.id, first.id]
