@@ -211,8 +211,8 @@ async def test_a_lost_lease_writes_nothing(store: Store, lease: Lease) -> None:
 async def test_what_is_settled_ends_by_itself_and_what_waits_does_not(store: Store, lease: Lease) -> None:
     """R4: a request outlasts any weekend; a month after its end nothing is left of it, nor of its run."""
     asked = await flows.ask(store, lease, question())
-    keys = [store.keys.request(asked.id), store.keys.run(lease.run), store.keys.lease(lease.run)]
-    assert [await store.client.ttl(key) for key in keys] == [-1, -1, -1]
+    keys = [store.keys.request(asked.id), store.keys.run(lease.run)]
+    assert [await store.client.ttl(key) for key in keys] == [-1, -1]
     await flows.decide(store, NoQueue(), asked.id, attempt(asked))
     month = KEPT.total_seconds()
     assert await store.client.ttl(keys[0]) == -1
