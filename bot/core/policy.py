@@ -112,13 +112,13 @@ def parse_duration(words: str) -> timedelta:
         raise InvalidInput(
             f"“{words.strip()[:40]}” is not a duration; nothing was changed. Write it like 90s, 15m, 1h30m or 2d."
         )
-    total = timedelta(seconds=sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([smhdw])", text)))
-    if not SHORTEST <= total <= LONGEST:
+    seconds = sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([smhdw])", text))
+    if not SHORTEST.total_seconds() <= seconds <= LONGEST.total_seconds():  # more may be no timedelta at all
         raise InvalidInput(
             f"“{words.strip()[:40]}” is out of range; nothing was changed. "
             f"A timeout is at least {say_duration(SHORTEST)} and at most {say_duration(LONGEST)}."
         )
-    return total
+    return timedelta(seconds=seconds)
 
 
 def say_duration(span: timedelta) -> str:
