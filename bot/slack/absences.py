@@ -22,7 +22,7 @@ _HOW: Final = "Write it like `/approvals away @standin until 2026-12-24`, or `â€
 
 
 async def _away(desk: Desk, at: Who, rest: str) -> Said:
-    named, _, span = rest.partition(" ")
+    named, span = (*rest.split(maxsplit=1), "", "")[:2]
     people = people_named([named])
     if len(people.users) != 1 or people != Reviewers(people.users):
         raise InvalidInput(f"One person stands in for another; nothing was changed. {_HOW}")
