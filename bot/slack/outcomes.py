@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from bot.core.absence import Absence
@@ -109,6 +110,12 @@ def sentence(request: Request, decision: Decision) -> str:
         case outcome, how:
             by = who or ("a rule of this channel" if how is How.POLICY else "nobody")
             return f"{wording.of(request.question.kind).outcomes[outcome]} by {by} {at}"
+
+
+def deciders(request: Request, some: Reviewers | None = None) -> Reviewers:
+    """Those who may decide on it, or these ones of them: without who asked, where they may not decide themselves."""
+    some = request.rules.reviewers if some is None else some
+    return some if request.rules.own_requests else replace(some, users=some.users - {request.requester})
 
 
 def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = _NAMED) -> str:
