@@ -72,7 +72,8 @@ def raised_note(rows: Sequence[Request], raised: Raised, card_link: str) -> Draw
 
 
 def _asked(request: Request, away: Sequence[Absence]) -> frozenset[UserId]:
-    voted = {vote.seat or vote.user for vote in request.votes}
+    enough = len(request.votes) >= request.rules.quorum  # and they chose different things, so that all are asked again
+    voted = set() if enough else {vote.seat or vote.user for vote in request.votes}
     gone = {a.user: a.stand_in for a in stand_ins(request, away)}
     return frozenset(gone.get(user, user) for user in deciders(request).users - voted)
 

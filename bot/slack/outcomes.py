@@ -1,6 +1,7 @@
 """How people are told what became of a request: on its card, and in its run's thread."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
@@ -26,7 +27,14 @@ _NAMED: Final = 12
 
 def votes(request: Request) -> Block:
     by = people(v.user for v in request.votes)
-    return words(f"*{len(request.votes)} of {request.rules.quorum} approvals*" + (f": {by}" if by else ""))
+    return words(f"*{so_far(request)}*" + (f": {by}" if by else ""))
+
+
+def so_far(request: Request) -> str:
+    """`1 of 2 approvals`; of choices only those count together that are the same."""
+    alike = max(Counter(vote.chosen for vote in request.votes).values(), default=0)
+    what = "who choose the same" if request.question.kind is Kind.CHOICE else "approvals"
+    return f"{alike} of {request.rules.quorum} {what}"
 
 
 def details(request: Request, decision: Decision) -> list[Block]:

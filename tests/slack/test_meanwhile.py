@@ -19,7 +19,7 @@ from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.driver import Message
 from tests.bot.test_attending import as_it_is, asked_before, settings
-from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question
+from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, choice, question
 from tests.slack.botting import events
 from tests.slack.test_scribe import all_drawn, card_of, drawing
 from tests.storing import NoQueue
@@ -85,6 +85,22 @@ async def test_who_asked_is_neither_named_nor_called_as_one_who_decides(
     assert "<@U0DAVE>: nobody has decided" in "".join(text_of(m) for m in thread(slack, card))
     assert "<@U0ALICE>" not in "".join(text_of(m) for m in thread(slack, card))
     assert "may decide: <@U0BOB>" in str((await slack.user("bob").command("/approvals pending")).blocks)
+
+
+async def test_those_who_chose_different_things_are_told_so_and_reminded_again(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, drawn: None
+) -> None:
+    """R10: the card does not say that enough have chosen, and the reminder leaves nobody out who could end it."""
+    await settings(store, timeout=timedelta(days=1), remind_after=HOUR, quorum=2)
+    asked = await flows.ask(store, lease, choice("eu", "us"))
+    for user, chosen in ((BOB, "eu"), (CAROL, "us")):
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked, user, Verb.CHOOSE, chosen=(chosen,)))
+    await all_drawn(slack, store)
+    (card,) = slack.channel("#approvals").messages
+    assert "*1 of 2 who choose the same*: <@U0BOB>, <@U0CAROL>" in text_of(card)
+    await due(store, asked, timedelta(hours=3))
+    await all_drawn(slack, store)
+    assert "<@U0BOB>, <@U0CAROL>: this still waits" in text_of(thread(slack, card)[-1])
 
 
 async def test_who_clicks_in_a_thread_is_answered_there(
