@@ -51,6 +51,8 @@ def leave(known: Absences, actor: Actor, stand_in: Actor, until: datetime, now: 
     absence = Absence(actor.workspace, actor.user, stand_in.user, now, until)
     rest = known.without(actor.workspace, actor.user, now)
     data = {"stand_in": stand_in.user, "until": until.isoformat()}
+    if (before := known.of(actor.workspace, actor.user, now)) is not None and before.stand_in != stand_in.user:
+        data["before"] = before.stand_in
     event = Event(EventType.STAND_IN_NAMED, now, workspace=actor.workspace, user=actor.user, data=data)
     return replace(rest, people=(*rest.people, absence)), event
 

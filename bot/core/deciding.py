@@ -18,6 +18,8 @@ from bot.core.standing import Standing, Wish
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
 """Verbs of which a quorum is needed; one rejection or one answer is enough."""
+_NAMED: Final = 12
+"""So many reviewers a sentence names; the others are counted."""
 LONGEST_WORDS: Final = 3000
 """Characters of a reason or an answer: what one plain_text_input of Slack holds."""
 
@@ -231,12 +233,15 @@ def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
 def sentence(refusal: Refusal, request: Request) -> str:
     """The refusal as the person reads it, with Slack's mentions and dates in it."""
     decision, reviewers = request.decision, request.rules.reviewers
-    by = " and ".join(f"<@{u}>" for u in decision.by) if decision and decision.by else "nobody (timeout)"
+    by = " and ".join(f"<@{u}>" for u in decision.by) if decision else ""
+    if decision is not None and not decision.by:
+        by = "nobody (timeout)" if decision.how is How.TIMEOUT else "a rule, before anybody did"
     what = decision.outcome.value if decision else ""
     match refusal:
         case Refusal.NOT_A_REVIEWER:
-            groups = [mention(group) for group in sorted(reviewers.groups)]
-            by = ", ".join([f"<@{u}>" for u in sorted(reviewers.users)] + groups)
+            names = [f"<@{u}>" for u in sorted(reviewers.users)]
+            names += [mention(group) for group in sorted(reviewers.groups)]
+            by = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
         case Refusal.VOTED_ALREADY | Refusal.SEAT_TAKEN:
             what = f"{len(request.votes)} of {request.rules.quorum} needed"
         case Refusal.EDIT_NEEDS_ONE:

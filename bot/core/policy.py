@@ -105,20 +105,20 @@ def meant(rules: Rules) -> Rules:
     return replace(rules, reviewers=rules.reviewers.meant(there), escalation=steps)
 
 
-def parse_duration(words: str) -> timedelta:
-    """`90s`, `15m`, `1h30m`, `2d`, `1w` as a timedelta between 5 seconds and 30 days; InvalidInput otherwise."""
+def parse_duration(words: str, longest: timedelta = LONGEST) -> timedelta:
+    """`90s`, `15m`, `1h30m`, `2d`, `1w` as a timedelta from 5 seconds to `longest`; InvalidInput otherwise."""
     text = words.strip().lower().replace(" ", "")
     if not re.fullmatch(r"(?:[0-9]{1,7}[smhdw])+", text):
         raise InvalidInput(
             f"“{words.strip()[:40]}” is not a duration; nothing was changed. Write it like 90s, 15m, 1h30m or 2d."
         )
-    total = timedelta(seconds=sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([smhdw])", text)))
-    if not SHORTEST <= total <= LONGEST:
+    seconds = sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([smhdw])", text))
+    if not SHORTEST.total_seconds() <= seconds <= longest.total_seconds():  # more may be no timedelta at all
         raise InvalidInput(
             f"“{words.strip()[:40]}” is out of range; nothing was changed. "
-            f"A timeout is at least {say_duration(SHORTEST)} and at most {say_duration(LONGEST)}."
+            f"A timeout is at least {say_duration(SHORTEST)} and at most {say_duration(longest)}."
         )
-    return total
+    return timedelta(seconds=seconds)
 
 
 def say_duration(span: timedelta) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from bot import attending
@@ -18,11 +18,13 @@ HELP: Final = (
     "*`/approvals away @standin until 2026-12-24`* (or `for 3d`) you are away, and they decide in your place\n"
     "*`/approvals back`* you are here again"
 )
+_ANY: Final = timedelta(days=3650)
+"""Whether a span is too long for an absence is judged with it, and not by how long a request may wait."""
 _HOW: Final = "Write it like `/approvals away @standin until 2026-12-24`, or `… for 3d`."
 
 
 async def _away(desk: Desk, at: Who, rest: str) -> Said:
-    named, _, span = rest.partition(" ")
+    named, span = (*rest.split(maxsplit=1), "", "")[:2]
     people = people_named([named])
     if len(people.users) != 1 or people != Reviewers(people.users):
         raise InvalidInput(f"One person stands in for another; nothing was changed. {_HOW}")
@@ -57,7 +59,7 @@ async def _until(desk: Desk, at: Who, words: str) -> datetime:
     if not words:
         raise InvalidInput(f"Until when? Nothing was changed. {_HOW}")
     try:
-        return await desk.store.now() + parse_duration(words)
+        return await desk.store.now() + parse_duration(words, _ANY)
     except InvalidInput:
         raise InvalidInput(f"“{words[:40]}” is neither a date nor a span; nothing was changed. {_HOW}") from None
 

@@ -177,14 +177,18 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], answer: Said, chann
     at = who(body)
     try:
         async with asyncio.timeout(10):
+            container = body.get("container") or {}
+            thread = container.get("thread_ts")
+            if thread == container.get("message_ts"):  # of a message with replies: who clicked it is in the channel
+                thread = None
             if url := body.get("response_url"):
                 hook = AsyncWebhookClient(url, timeout=5)
-                sent = await hook.send(
-                    text=answer.text, blocks=answer.blocks, response_type="ephemeral", replace_original=False
-                )
+                told = {"text": answer.text, "response_type": "ephemeral", "replace_original": False}
+                told |= {"blocks": answer.blocks} if answer.blocks else {}
+                # Slack puts what answers a click in a thread into the channel, unless it is told the thread.
+                sent = await hook.send_dict(told | ({"thread_ts": thread} if thread else {}))
                 if sent.status_code == 200:
                     return
-            thread = (body.get("container") or {}).get("thread_ts")
             await client.chat_postEphemeral(
                 channel=channel or at.channel,
                 user=at.user,

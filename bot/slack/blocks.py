@@ -1,11 +1,13 @@
 """The few Block Kit pieces that our views are made of, so that text of models and people lands in none that acts."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
-from bot.slack.text import one_line
+from bot.slack.text import one_line, size_of
 
 Block = dict[str, Any]
+_ROOM: Final = 12_000
+"""Bytes of one message's blocks (slackapi/bolt-js #2509), with room for the lines around a list."""
 
 
 def words(text: str) -> Block:
@@ -49,3 +51,13 @@ def button(text: str, action: str, value: str, style: str | None = None) -> dict
 def link(url: str, label: str) -> str:
     """A link of ours in mrkdwn; `label` is our own word."""
     return f"<{url.replace('&', '&amp;').replace('|', '%7C').replace('>', '%3E')}|{label}>"
+
+
+def fitting(head: str, entries: Sequence[Sequence[Block]]) -> tuple[list[Block], int]:
+    """A list below its first line, our own words: as many of the entries as one message holds, and how many."""
+    blocks = [words(f"*{head}*")]
+    for shown, entry in enumerate(entries):
+        if size_of([*blocks, *entry]) > _ROOM:
+            return blocks, shown
+        blocks += entry
+    return blocks, len(entries)

@@ -20,9 +20,9 @@ from bot.core.runs import Run
 from bot.core.settling import approved_by_timeout
 from bot.slack import choosing, meanwhile, tally, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
-from bot.slack.content import TITLE, complete, on_card
+from bot.slack.content import TITLE, TOOL, complete, on_card
 from bot.slack.menu import menu
-from bot.slack.outcomes import WORDS, details, named, sentence, votes
+from bot.slack.outcomes import WORDS, deciders, details, named, sentence, votes
 from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible, when
 
 APPROVE: Final = "decide_approve"
@@ -92,7 +92,7 @@ def card(request: Request, *, run: Run, run_link: str | None, away: Iterable[Abs
     own = " · the requester may decide too" if request.rules.own_requests else ""
     if may_break_glass(request) and Verb.APPROVE in question.offers:
         own += " · in an emergency the requester alone, with a reason that you all read"
-    decides = named(request.rules.reviewers, meanwhile.stand_ins(request, away))
+    decides = named(deciders(request), meanwhile.stand_ins(request, away))
     blocks.append(context(mrkdwn(f"May decide: {decides}{own}"), *why_me(request)))
     blocks.append({"type": "actions", "block_id": "decide", "elements": [*_buttons(request), menu(request)]})
     wants = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
@@ -216,7 +216,7 @@ def asks(question: Question, team: str, title: str) -> tuple[str, str]:
     """The first line of a request: who asks, and for what. `team` and `title` are on one line each."""
     if question.call is None:
         return team, f" asks: {title}"
-    tool = "code" if question.kind is Kind.CODE else one_line(question.call.tool, 60)
+    tool = "code" if question.kind is Kind.CODE else one_line(question.call.tool, TOOL)
     known = title.lower() in {tool.lower(), f"call {tool}".lower(), f"run {tool}".lower()}
     return one_line(asker(question), 40), f" wants to run {tool}" + ("" if known else f": {title}")
 

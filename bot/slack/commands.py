@@ -18,7 +18,7 @@ from bot.core.options import in_words
 from bot.core.runs import Run
 from bot.slack import modals
 from bot.slack.answering import Desk, Said, Who, answer_command, answer_window, delivered, said, who
-from bot.slack.blocks import context, link, plain, words
+from bot.slack.blocks import context, fitting, link, plain, words
 from bot.slack.cards import STATES
 from bot.slack.opening import open_modal
 from bot.slack.text import escape, one_line, unescape
@@ -43,8 +43,8 @@ async def on_agent(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 
 
 async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
-    text, at = str(body.get("text") or "").strip(), who(body)
-    first, _, rest = text.partition(" ")
+    at = who(body)
+    first, rest = (*str(body.get("text") or "").split(maxsplit=1), "", "")[:2]
     match first.lower():
         case "":
             async with _on_record(desk, body, at.channel, RunId("")):
@@ -168,12 +168,10 @@ async def _status(desk: Desk, at: Who) -> Said:
     if not found:
         return Said("Nothing goes on here. `/agent <team> <task>` starts something.")
     head = f"{len(found)} {'run goes' if len(found) == 1 else 'runs go'} on"
-    blocks = [words(f"*{head}*")]
-    for run in found[:_LISTED]:
-        blocks.append(words(await _line(desk, run)))
-        blocks.append(context(plain(one_line(run.task, 150), 150)))
-    if len(found) > _LISTED:
-        blocks.append(context(plain(f"and {len(found) - _LISTED} older ones")))
+    lines = [[words(await _line(desk, run)), context(plain(run.task, 150))] for run in found[:_LISTED]]
+    blocks, shown = fitting(head, lines)
+    if len(found) > shown:
+        blocks.append(context(plain(f"and {len(found) - shown} older ones")))
     return Said(head, blocks=blocks)
 
 

@@ -65,8 +65,8 @@ async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) ->
 
 async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
     at, words = who(body), str(body.get("text") or "").strip()
-    word, _, rest = words.partition(" ")
-    word, rest = word.lower(), rest.strip()
+    word, rest = (*words.split(maxsplit=1), "", "")[:2]
+    word = word.lower()
     if word == "":
         rules = await flows.rules_of(desk.store, at.channel)
         window = settings_window.view(at.channel, rules, await desk.directory.groups())

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from bot.core.differences import changed_lines
-from bot.core.requests import Question, Request
+from bot.core.requests import Kind, Question, Request
 from bot.core.secrets import MARK, hide, hide_in
 from bot.slack.blocks import Block, context, data, mrkdwn, plain, words
 from bot.slack.lookalikes import odd_words
@@ -18,6 +18,8 @@ from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_o
 
 TITLE: Final = 120
 """Characters of a title in a first line; a longer one is in the content too."""
+TOOL: Final = 60
+"""Likewise of a tool's name."""
 _CARD: Final = Room(2500, 5000, 60)
 _ROW: Final = Room(260, 320, 6)
 """Of a card with several requests."""
@@ -62,6 +64,9 @@ def seen(question: Question) -> Seen:
     text = visible(question.content) + (f"\n\nOptions ({ask}):{options}" if options else "")
     if one_line(question.title, TITLE) != visible(question.title).strip():
         text = f"{visible(question.title)}\n\n{text}"
+    tool = question.call.tool if question.call is not None and question.kind is not Kind.CODE else ""
+    if one_line(tool, TOOL) != tool:
+        text = f"Tool: {visible(tool)}\n\n{text}"
     notes = tuple(visible(note).strip() for note in question.notes)
     everything = "\n".join([question.title, question.content, *question.options, *question.notes])
     odd = () if everything.isascii() else tuple(odd_words(hide(everything)[0]))

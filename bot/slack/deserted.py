@@ -19,7 +19,7 @@ from bot.slack.calling import CannotPost
 from bot.slack.cards import Drawing
 from bot.slack.content import TITLE
 from bot.slack.directory import Directory
-from bot.slack.outcomes import named
+from bot.slack.outcomes import deciders, named
 from bot.slack.poster import Place, Poster
 from bot.slack.text import escape, one_line
 
@@ -67,7 +67,7 @@ def note(request: Request, why: str) -> Drawing:
     """In the run's thread; `why` in a sentence."""
     text = (
         f":warning: This still waits, but {escape(why)}. Nothing was decided. It goes on as soon as "
-        f"{named(request.rules.reviewers)} can decide again; or stop the run with `/agent stop {request.run}`."
+        f"{named(deciders(request))} can decide again; or stop the run with `/agent stop {request.run}`."
     )
     title = one_line(request.question.title, TITLE)
     return Drawing(f"Nobody is left who may decide: {escape(title)}", [words(text), context(plain(title, TITLE))])

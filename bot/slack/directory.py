@@ -232,8 +232,18 @@ def described(
         is_bot=bool(person.get("is_bot")) or user == "USLACKBOT",
         is_guest=bool(person.get("is_restricted") or person.get("is_ultra_restricted")),
         is_deactivated=bool(person.get("deleted")),
-        is_stranger=not person or bool(person.get("is_stranger")),
+        is_stranger=not person or bool(person.get("is_stranger")) or _belongs_elsewhere(person, workspace),
     )
+
+
+def _belongs_elsewhere(person: dict[str, Any], workspace: WorkspaceId) -> bool:
+    """Whether they are only here through Slack Connect: Slack calls no stranger whom a shared channel makes known.
+
+    In an Enterprise organisation a member of several workspaces is described as one of any of them.
+    """
+    home = str(person.get("team_id") or "")
+    others = (person.get("enterprise_user") or {}).get("teams") or ()
+    return home.startswith("T") and home != workspace and workspace not in others
 
 
 def _room(channel: dict[str, Any]) -> Room:

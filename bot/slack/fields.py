@@ -22,6 +22,7 @@ from bot.slack.text import one_line, visible
 LONGEST: Final = 3000
 """Characters of a plain_text_input, counted as Slack's client does, in UTF-16."""
 _MOST_OPTIONS: Final = 100
+_LABEL: Final = 75
 _SHORT: Final = 80
 _NEEDED: Final = "This is needed; please fill it in."
 
@@ -136,9 +137,9 @@ def _json(argument: Argument) -> Input | Kept:
 
 
 def _select(argument: Argument, options: list[tuple[str, Any]]) -> Input:
-    labels = [one_line(label, 75) or "(empty)" for label, _ in options]
+    labels = [one_line(label, _LABEL) or "(empty)" for label, _ in options]
     if len({label.casefold() for label in labels}) < len(labels):
-        labels = [one_line(f"{number}. {label}", 75) for number, label in enumerate(labels, 1)]
+        labels = [one_line(f"{number}. {label}", _LABEL) for number, label in enumerate(labels, 1)]
     shown = [{"text": plain(label), "value": str(number)} for number, label in enumerate(labels)]
     element: Block = {"type": "static_select", "options": shown, "placeholder": plain("Choose")}
     held = [n for n, (_, value) in enumerate(options) if value is argument.value]
@@ -165,6 +166,8 @@ def _options(argument: Argument) -> list[tuple[str, Any]] | None:
         return None
     names = {True: "Yes", False: "No"} if schema.get("type") == "boolean" else {}
     options = [(names.get(v) or (v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)), v) for v in allowed]
+    if any(len(one_line(f"100. {label}", 2 * _LABEL)) > _LABEL for label, _ in options):
+        return None  # a menu would cut it, and what runs is what stands in the form
     if argument.nullable:
         options.append(("(null)", None))
     if not argument.required:

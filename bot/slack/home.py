@@ -15,7 +15,7 @@ from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.slack.blocks import Block, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.cards import STATES, asks, expiry
-from bot.slack.outcomes import named, sentence
+from bot.slack.outcomes import deciders, named, sentence, so_far
 from bot.slack.standing import line
 from bot.slack.text import escape, one_line, size_of
 
@@ -108,7 +108,7 @@ def runs(running: Running) -> list[Block]:
         blocks.append(context(plain(run.task, 150), mrkdwn(f"`/agent stop {escape(run.id)}` ends it")))
         for number, request in enumerate(listed.requests[:_MOST_OPEN], 1):
             card = listed.links.get(request.id)
-            said = f"for {named(request.rules.reviewers)}" + (f" · {link(card, 'open the card')}" if card else "")
+            said = f"for {named(deciders(request))}" + (f" · {link(card, 'open the card')}" if card else "")
             if number == _MOST_OPEN and len(listed.requests) > _MOST_OPEN:
                 said += f" · and {len(listed.requests) - _MOST_OPEN} more"
             blocks.append(context(plain(f"Waits: {request.question.title}", _TITLE), mrkdwn(said)))
@@ -157,8 +157,8 @@ def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
         first, rest = asks(request.question, team, one_line(request.question.title, _TITLE))
         card = listed.links.get(request.id)
         at = f" · {link(card, 'open the card')}" if card else " · its card is not posted yet"
-        votes = f" · {len(request.votes)} of {request.rules.quorum} approvals" if request.rules.quorum > 1 else ""
-        by = f" · may decide: {named(request.rules.reviewers)}" if who else ""
+        votes = f" · {so_far(request)}" if request.rules.quorum > 1 else ""
+        by = f" · may decide: {named(deciders(request))}" if who else ""
         place = f"For <@{request.requester}> in <#{request.channel}>{votes}{by}{at}"
         found.append([heading(first, rest), context(mrkdwn(place), mrkdwn(expiry(request)))])
     return found

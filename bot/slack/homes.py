@@ -204,6 +204,8 @@ class Homes:
                 people |= users or set()
             absences = await self._store.absences()
             people |= {a.stand_in for a in absences.value.people if a.user in people and absences.now < a.until}
+            # Who stood in until now has what waited for the other on their Home; of a group's member no request tells.
+            people |= {UserId(e.data[name]) for e in events for name in ("stand_in", "before") if name in e.data}
             for user in live & people:
                 self._again(user)
         except CountersignError as wrong:

@@ -6,9 +6,8 @@ from typing import Final
 from bot.core.errors import InvalidInput
 from bot.slack import home
 from bot.slack.answering import Desk, Said, Who
-from bot.slack.blocks import Block, context, mrkdwn, words
+from bot.slack.blocks import Block, context, fitting, mrkdwn
 from bot.slack.homes import with_links
-from bot.slack.text import size_of
 
 HELP: Final = (
     "*`/approvals pending`* lists what waits for a decision in this channel\n"
@@ -17,8 +16,6 @@ HELP: Final = (
 _PENDING: Final = 15
 _DECIDED: Final = 10
 _MOST: Final = 25
-_ROOM: Final = 12_000
-"""Bytes of one message's blocks (slackapi/bolt-js #2509), with room for the lines around the list."""
 
 
 async def pending(desk: Desk, at: Who, rest: str) -> Said:
@@ -50,12 +47,7 @@ async def history(desk: Desk, at: Who, rest: str) -> Said:
 
 def _fitting(head: str, entries: list[list[Block]], total: int, whole: bool = True) -> list[Block]:
     """The first entries, as many as one message holds, and how many there are besides."""
-    blocks, shown = [words(f"*{head}*")], 0
-    for entry in entries:
-        if size_of([*blocks, *entry]) > _ROOM:
-            break
-        blocks += entry
-        shown += 1
+    blocks, shown = fitting(head, entries)
     return [*blocks, context(mrkdwn(f"and {home.count(total - shown, whole)} more"))] if total > shown else blocks
 
 

@@ -10,7 +10,7 @@ from bot.core.ids import RequestId
 from bot.core.requests import Request
 from bot.core.schedule import Snooze
 from bot.slack.blocks import Block, context, mrkdwn, plain
-from bot.slack.outcomes import named
+from bot.slack.outcomes import deciders, named
 from bot.slack.text import when
 
 STAYS: Final = "Escalation and deadline stay as they are."
@@ -87,7 +87,7 @@ def _coming(request: Request) -> str:
 
 
 def _whom(request: Request, step: Escalation) -> str:
-    return named(step.reviewers, most=_ASKED) + _where(request, step)
+    return named(deciders(request, step.reviewers), most=_ASKED) + _where(request, step)
 
 
 def _where(request: Request, step: Escalation) -> str:

@@ -17,7 +17,7 @@ from bot.slack import cards, meanwhile, menu, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.cards import Drawing, Handle
 from bot.slack.content import TITLE, in_row
-from bot.slack.outcomes import changes_of, named, sentence, standing_of, votes
+from bot.slack.outcomes import changes_of, deciders, named, sentence, standing_of, votes
 from bot.slack.text import Room, escape, one_line, shorten
 
 _NAMED: Final = Room(100, 150, 1)
@@ -115,7 +115,7 @@ def _for_all(waiting: Sequence[Request], away: Iterable[Absence]) -> list[Block]
     own = " · the requester may decide too" if first.rules.own_requests else ""
     if may_break_glass(first):
         own += " · in an emergency the requester alone, with a reason that you all read"
-    decides = named(first.rules.reviewers, meanwhile.stand_ins(first, away))
+    decides = named(deciders(first), meanwhile.stand_ins(first, away))
     may = words(f"May decide: {decides}{own}")
     may["accessory"] = {"type": "overflow", "action_id": menu.MORE, "options": meanwhile.options(*waiting)}
     why = [plain(_cut(one["text"], _SAID), 300) for one in cards.why_me(first)]

@@ -14,7 +14,7 @@ from bot.core.permissions import Permission
 from bot.core.requests import Kind, Request
 from bot.core.standing import Scope, Span, Wish
 from bot.slack import modals
-from bot.slack.blocks import Block, button, context, data, mrkdwn, plain, words
+from bot.slack.blocks import Block, button, context, data, fitting, mrkdwn, plain, words
 from bot.slack.cards import Drawing
 from bot.slack.modals import View
 from bot.slack.outcomes import WORDS, allows, sentence
@@ -115,11 +115,10 @@ def listed(found: Sequence[Permission]) -> tuple[str, list[Block]]:
         return "No standing permission is in force here; people are asked about everything that needs them.", []
     many = len(found)
     head = f"{many} standing permission{'s are' if many > 1 else ' is'} in force here"
-    blocks = [words(f"*{head}*")]
-    for one in found[:_LISTED]:
-        blocks.append({**words(line(one)), "accessory": button("Revoke", REVOKE, one.id)})
-    if many > _LISTED:
-        blocks.append(context(plain(f"and {many - _LISTED} that end later")))
+    lines = [[{**words(line(one)), "accessory": button("Revoke", REVOKE, one.id)}] for one in found[:_LISTED]]
+    blocks, shown = fitting(head, lines)
+    if many > shown:
+        blocks.append(context(plain(f"and {many - shown} that end later")))
     return head, blocks
 
 

@@ -19,8 +19,13 @@ _BLANKS: Final = re.compile(r"[^\S\n]{11,}")
 _EMPTY_LINES: Final = re.compile(r"(\A|\n)((?:[^\S\n]*\n){6,})")
 _WIDEST: Final = 40
 """Columns that blanks in one line may take, a tab for four; more is no indentation and no table."""
+_MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
+"""A mention or a link: whatever somebody typed between `<` and `>` arrives escaped."""
 _JOINER: Final = "\u200d"
 _EMOJI_STYLE: Final = "\ufe0f"
+_MARKS: Final = ("Mn", "Me")
+_PILE: Final = 5
+"""Marks above and below one letter; more are no writing, and cover the lines beside it."""
 
 
 class Room(NamedTuple):
@@ -37,7 +42,11 @@ def escape(text: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """What a person typed, from what Slack makes of it in a command."""
+    """What a person typed, from what Slack makes of it in a command: `<@U012|bob>` was @bob, `<https://…>` an address.
+
+    An id that comes without a name stays as Slack wrote it.
+    """
+    text = _MADE_BY_SLACK.sub(_as_typed, text)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
@@ -96,6 +105,16 @@ def when(at: datetime) -> str:
     return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{at:%Y-%m-%d %H:%M:%S} UTC>"
 
 
+def _as_typed(found: re.Match[str]) -> str:
+    what, name = found[1], found[2] or ""
+    if what[0] in "@#":
+        return f"{what[0]}{name}" if name else f"<{what}>"
+    if what[0] == "!":  # of a group the name has its @ already
+        return f"@{(name or what[1:]).removeprefix('@')}"
+    address = what.removeprefix("mailto:")
+    return address if not name or name == address else name if what.endswith(f"//{name}") else f"{name} ({address})"
+
+
 def _counted_blanks(found: re.Match[str]) -> str:
     """One blank at each end stays, so that words do not run together."""
     run = found[0]
@@ -119,9 +138,15 @@ def _shows(text: str, at: int) -> bool:
         return _is_emoji(before) and _is_emoji(after)
     if c == _EMOJI_STYLE:
         return _is_emoji(before) or before in tuple("0123456789#*©®‼⁉™↔")
+    if unicodedata.category(c) in _MARKS and _is_pile(text[max(0, at - _PILE) : at]):
+        return False
     if c in _BLANK or "\ufe00" <= c <= "\ufe0e" or "\U000e0100" <= c <= "\U000e01ef":
         return False
     return unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def _is_pile(before: str) -> bool:
+    return len(before) == _PILE and all(unicodedata.category(c) in _MARKS for c in before)
 
 
 def _is_emoji(c: str) -> bool:

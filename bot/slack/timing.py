@@ -19,6 +19,8 @@ HELP: Final = (
     "*`/approvals escalate 30m @leads #leads then 2h @boss`* (or `off`) who may decide too after so long, told where\n"
     "*`/approvals quiet 19:00-08:00 weekends Europe/Berlin`* (or `off`) when nobody is reminded or asked next"
 )
+_THEN: Final = re.compile(r"(?i)(?<!\S)then(?!\S)|;")
+"""A word of its own: a channel's name may hold it."""
 Edit = Callable[[ChannelSettings], ChannelSettings]
 
 
@@ -42,7 +44,8 @@ async def _remind(desk: Desk, rest: str) -> Edit:
 
 
 async def _escalate(desk: Desk, rest: str) -> Edit:
-    steps = () if rest.lower() == "off" else tuple([await _step(desk, part) for part in re.split(r"\bthen\b|;", rest)])
+    parts = [] if rest.lower() == "off" else _THEN.split(rest)
+    steps = tuple([await _step(desk, part) for part in parts])
     return lambda own: replace(own, escalation=steps)
 
 

@@ -11,7 +11,7 @@ from bot.core.ids import Digest, UserId, WorkspaceId
 from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout
 from bot.core.refusals import Refusal
-from bot.core.requests import MOVES, How, Status, Verb
+from bot.core.requests import MOVES, Decision, How, Status, Verb
 from tests.making import ALICE, BOB, CAROL, DAVE, HERE, LEADS, NOW, attempt, later, request
 
 
@@ -123,6 +123,22 @@ def test_who_comes_second_is_told_who_decided() -> None:
     said = deciding.sentence(Refusal.ALREADY_DECIDED, done)
     assert f"lready decided by <@{BOB}>" in said
     assert "approved" in said
+
+
+def test_what_a_rule_decided_is_not_said_to_be_a_timeout() -> None:
+    """R7, R17"""
+    ruled = settling.settle(request(), Decision(Status.REJECTED, How.POLICY, NOW)).request
+    said = deciding.sentence(Refusal.ALREADY_DECIDED, ruled)
+    assert "lready decided by a rule" in said and "timeout" not in said
+    silent = settling.expire(request(on_timeout=OnTimeout.APPROVE), later(hours=1)).request
+    assert "nobody (timeout)" in deciding.sentence(Refusal.ALREADY_DECIDED, silent)
+
+
+def test_of_many_reviewers_a_refusal_names_a_few() -> None:
+    """R7: a sentence for a phone; and under an input each name would be a look-up of its own."""
+    many = request(reviewers=Reviewers(frozenset(UserId(f"U{n:09}") for n in range(400)), frozenset({LEADS})))
+    said = deciding.sentence(Refusal.NOT_A_REVIEWER, many)
+    assert said.count("<@") == 12 and said.endswith("<@U000000011> and 389 more.")
 
 
 def test_a_click_at_the_deadline_is_late_and_one_before_is_not() -> None:

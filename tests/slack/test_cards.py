@@ -561,6 +561,17 @@ def test_a_row_whose_title_is_cut_is_not_approved_there(title: str) -> None:
     assert buttons == [cards.REVIEW, cards.APPROVE]
 
 
+@pytest.mark.parametrize("tool", ["customers_" + "x" * 50 + "_" + end for end in ("read", "delete")])
+def test_a_tool_s_long_name_is_judged_whole_too(tool: str) -> None:
+    """R13: what would run is told by its end; it is on the card, in a row, in the full view and in the file."""
+    made = refund(title="call it")
+    assert made.call is not None
+    asked = request(asked=replace(made, call=replace(made.call, tool=tool)))
+    shown = [card(asked).blocks, judged.in_row(asked.question)[0], modals.full(asked)["blocks"]]
+    assert all(tool in json.dumps(blocks) for blocks in shown)
+    assert tool in judged.file_of(asked)[1].decode()
+
+
 def test_one_request_looks_as_ever() -> None:
     """R26: the first of a burst does not wait for others, and looks as any other until they come."""
     asked = request(asked=refund())

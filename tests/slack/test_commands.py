@@ -34,6 +34,23 @@ async def test_a_command_starts_a_run(slack: LocalSlack, store: Store, bot: Desk
     assert run.id in reply.text
 
 
+async def test_names_and_links_in_a_task_are_what_was_typed_and_not_what_slack_makes_of_them(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """The agents write to people with these words, and the window takes them as they were typed."""
+    await slack.user("alice").command(
+        "/agent email tell @bob, @reviewers and #general of https://a.example/b?c=1&d=<e>"
+    )
+    (run,) = await runs(store)
+    assert run.task == "tell @bob, @reviewers and #general of https://a.example/b?c=1&d=<e>"
+
+
+async def test_the_task_may_begin_on_a_line_of_its_own(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    reply = await slack.user("alice").command("/agent email\nDear vendor,\n  ten percent off")
+    assert "Started" in reply.text
+    assert [run.task for run in await runs(store)] == ["Dear vendor,\n  ten percent off"]
+
+
 async def test_a_command_delivered_twice_is_one_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
     """R8"""
     slack.faults.add("deliver_twice", on="slash_commands")
@@ -321,7 +338,10 @@ async def test_a_window_submitted_twice_is_one_run(slack: LocalSlack, store: Sto
 
 async def test_status_lists_what_goes_on(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> None:
     """R15: the task of a person is shown as it is."""
-    await slack.user("bob").command("/agent email <!channel> *bold*")
+    bob = slack.user("bob")
+    await bob.command("/agent")
+    await bob.wait_modal("Start a task")
+    assert await bob.submit({"team": "email", "task": "<!channel> *bold*"}) == {}
     await flows.ask(store, lease, question())
     reply = await slack.user("alice").command("/agent status")
     assert "2 runs go on" in reply.text
@@ -332,6 +352,17 @@ async def test_status_lists_what_goes_on(slack: LocalSlack, store: Store, lease:
     assert {e["type"] for e in literal} == {"plain_text"}
     elsewhere = await slack.user("alice").command("/agent status", channel="#approvals")
     assert "1 run goes on" in elsewhere.text
+
+
+async def test_status_lists_as_many_runs_as_one_message_holds(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R14: Slack refuses the whole answer, and who asked would read nothing."""
+    for number in range(12):
+        await slack.user("alice").command(f"/agent email {number} {'返金の依頼' * 40}")
+    reply = await slack.user("alice").command("/agent status")
+    assert reply.ok and "12 runs go on" in reply.text
+    listed = sum(b["type"] == "section" for b in reply.blocks) - 1
+    assert 5 < listed < 12
+    assert f"and {12 - listed} older ones" in str(reply.blocks[-1])
 
 
 async def test_the_requester_stops_a_run_and_strangers_do_not(

@@ -13,7 +13,7 @@ from bot.core.policy import OnTimeout, Rules
 from bot.slack.answering import Desk
 from bot.store.store import Store
 from localslack import LocalSlack
-from localslack.workspace import UserGroup
+from localslack.workspace import User, UserGroup
 from tests.making import BOB, DAVE, GENERAL
 from tests.slack.botting import events
 
@@ -60,6 +60,7 @@ async def test_everything_can_be_set_in_words(slack: LocalSlack, store: Store, b
         ("reviewers @greta", "is a guest"),
         ("reviewers @dora", "left"),
         ("reviewers @sam", "not a member of this workspace"),
+        ("reviewers @erin", "not a member of this workspace"),
         ("reviewers <@U0BOT>", "is a bot"),
         ("reviewers U0NOBODY", "not a member of this workspace"),
         ("reviewers S0NOTHING", "There is nobody in"),
@@ -72,7 +73,9 @@ async def test_everything_can_be_set_in_words(slack: LocalSlack, store: Store, b
 async def test_nonsense_is_refused_with_a_sentence(
     slack: LocalSlack, store: Store, bot: Desk, words: str, sentence: str
 ) -> None:
-    """R10: an empty list, people who may not decide, a channel where no card can be posted."""
+    """R10: an empty list, people who may not decide, a channel where no card can be posted. Erin is in a channel that
+    is shared with her workspace, so Slack calls her no stranger."""
+    slack.workspace.users["U0ERIN"] = User("U0ERIN", "erin", "Erin External", team_id="T0OTHER")
     before = await rules(store)
     reply = await slack.user("alice").command(f"/approvals {words}")
     assert sentence in reply.text

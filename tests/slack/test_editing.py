@@ -269,10 +269,20 @@ def test_a_value_that_the_tool_does_not_name_can_be_kept() -> None:
 
 
 def test_options_that_look_the_same_are_numbered() -> None:
-    asked = a_call({"it": "x" * 100 + "a"}, {"it": {"enum": ["x" * 100 + "a", "x" * 100 + "b"]}})
+    asked = a_call({"it": "eu"}, {"it": {"enum": ["eu", "EU"]}})
     labels = [o["text"]["text"] for o in block_of(shown(asked), "it")["element"]["options"]]
-    assert [label[:3] for label in labels] == ["1. ", "2. "]
-    assert sent(asked, it=labels[1]) == {"it": "x" * 100 + "b"}
+    assert labels == ["1. eu", "2. EU"]
+    assert sent(asked, it=labels[1]) == {"it": "EU"}
+
+
+def test_options_that_a_menu_would_cut_are_written() -> None:
+    """R13: what runs is what stands in the form, and not what looks like it in its first 75 characters."""
+    test, live = "/srv/" + "x" * 80 + "/test", "/srv/" + "x" * 80 + "/live"
+    asked = a_call({"it": test}, {"it": {**TEXT, "enum": [test, live]}})
+    assert block_of(shown(asked), "it")["element"]["initial_value"] == test
+    assert sent(asked, it=live) == {"it": live}
+    with pytest.raises(WrongFields, match="must be one of"):
+        sent(asked, it=live[:-1])
 
 
 # --- what is kept ----------------------------------------------------------------------------------------------------

@@ -309,6 +309,26 @@ async def test_a_stand_in_sees_what_waits_for_the_one_they_stand_for(
         await shown(person, "Waiting for you (1)", "send this mail")
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_who_no_longer_stands_in_has_nothing_of_the_other_on_their_home(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, replaced: bool
+) -> None:
+    """R6: also when somebody else stands in from now on."""
+    await flows.ask(store, lease, question())
+    bob, dave, alice = [await bot.directory.actor(HERE, name) for name in (BOB, DAVE, ALICE)]
+    person, until = slack.user("dave"), await store.now() + timedelta(days=1)
+    await attending.leave(store, bob, dave, until)
+    async with living(slack, store, bot):
+        await all_drawn(slack, store)
+        await person.open_home()
+        await shown(person, "Waiting for you (1)")
+        if replaced:
+            await attending.leave(store, bob, alice, until)
+        else:
+            await attending.come_back(store, bob)
+        await shown(person, "Nothing waits for you")
+
+
 async def test_a_requester_who_stands_in_for_a_reviewer_does_not_see_their_own_request_as_waiting(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:

@@ -19,7 +19,7 @@ from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.bot.test_attending import as_it_is, asked_before
-from tests.making import BOB, CAROL, DAVE, GENERAL, HERE, attempt, question
+from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, choice, question
 from tests.slack.botting import events
 from tests.slack.test_scribe import all_drawn, card_of, drawing
 from tests.storing import NoQueue, configured, lists_follow
@@ -67,6 +67,55 @@ async def test_a_reminder_is_a_reply_that_mentions_who_may_decide_and_is_settled
     await flows.decide(store, NoQueue(), asked.id, attempt(asked, CAROL))
     await all_drawn(slack, store)
     assert all("Approved" in text_of(m) for m in thread(slack, card))
+
+
+async def test_who_asked_is_neither_named_nor_called_as_one_who_decides(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, drawn: None
+) -> None:
+    """R10: a reviewer who may not decide on their own request is not told that they may."""
+    both, leads = Reviewers(frozenset({ALICE, BOB})), Reviewers(frozenset({ALICE, DAVE}))
+    steps = (Escalation(2 * HOUR, leads),)
+    await configured(store, reviewers=both, timeout=timedelta(days=1), remind_after=HOUR, escalation=steps)
+    asked = await flows.ask(store, lease, question())
+    card = await card_of(slack)
+    assert "May decide: <@U0BOB>\n" in text_of(card) + "\n"
+    await due(store, asked, timedelta(hours=3))
+    await all_drawn(slack, store)
+    assert "<@U0BOB>, <@U0DAVE>: this still waits" in "".join(text_of(m) for m in thread(slack, card))
+    assert "<@U0DAVE>: nobody has decided" in "".join(text_of(m) for m in thread(slack, card))
+    assert "<@U0ALICE>" not in "".join(text_of(m) for m in thread(slack, card))
+    assert "may decide: <@U0BOB>" in str((await slack.user("bob").command("/approvals pending")).blocks)
+
+
+async def test_those_who_chose_different_things_are_told_so_and_reminded_again(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, drawn: None
+) -> None:
+    """R10: the card does not say that enough have chosen, and the reminder leaves nobody out who could end it."""
+    await configured(store, timeout=timedelta(days=1), remind_after=HOUR, quorum=2)
+    asked = await flows.ask(store, lease, choice("eu", "us"))
+    for user, chosen in ((BOB, "eu"), (CAROL, "us")):
+        await flows.decide(store, NoQueue(), asked.id, attempt(asked, user, Verb.CHOOSE, chosen=(chosen,)))
+    await all_drawn(slack, store)
+    (card,) = slack.channel("#approvals").messages
+    assert "*1 of 2 who choose the same*: <@U0BOB>, <@U0CAROL>" in text_of(card)
+    await due(store, asked, timedelta(hours=3))
+    await all_drawn(slack, store)
+    assert "<@U0BOB>, <@U0CAROL>: this still waits" in text_of(thread(slack, card)[-1])
+
+
+async def test_who_clicks_in_a_thread_is_answered_there(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, drawn: None
+) -> None:
+    """R7: Slack would put it into the channel, which nobody sees who reads the thread."""
+    await all_drawn(slack, store)
+    slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=1)
+    await flows.ask(store, lease, question())
+    await all_drawn(slack, store)
+    (card,) = [m for m in slack.channel("#general").posts.values() if "Approve" in m.buttons]
+    await slack.user("dave").click(card, "Approve")
+    await slack.user("dave").wait_ephemeral("not a reviewer")
+    (told,) = [call for call in slack.calls if call.method == "response_url"]
+    assert told.args["thread_ts"] == card.thread_ts
 
 
 async def test_an_escalation_puts_the_same_card_into_the_next_channel_and_all_settle_together(
@@ -253,6 +302,7 @@ async def test_a_stand_in_of_a_member_of_a_group_decides_and_one_of_somebody_who
         ("@carol until 2026-02-30", "is no date"),
         ("@carol until 2020-01-01", "passed already"),
         ("@carol until 2999-01-01", "90 days"),
+        ("@carol for 91d", "90 days"),
         ("@carol until soon", "neither a date nor a span"),
     ],
 )
@@ -263,6 +313,25 @@ async def test_nonsense_about_being_away_is_refused_with_a_sentence(
     reply = await slack.user("bob").command(f"/approvals away {words}")
     assert sentence in reply.text and "othing was changed" in reply.text
     assert (await store.absences()).value.people == ()
+
+
+async def test_somebody_may_be_away_for_longer_than_a_request_may_wait(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R10: in a span as well as until a date."""
+    assert "may decide in your place" in (await slack.user("bob").command("/approvals away @dave\nfor 6w")).text
+    (absence,) = (await store.absences()).value.people
+    assert round((absence.until - absence.since) / timedelta(weeks=1), 3) == 6
+
+
+async def test_the_next_channel_may_be_called_by_the_word_between_two_steps(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    alice = slack.user("alice")
+    slack.workspace.channels["C0GENERAL"].name = "if-then"
+    words = "/approvals escalate 30m @dave #if-then Then 45m @reviewers"
+    assert (await alice.command(words, channel="C0GENERAL")).text.startswith("Saved.")
+    assert [step.channel for step in (await flows.rules_of(store, GENERAL)).escalation] == [GENERAL, None]
 
 
 async def test_reminders_escalation_and_quiet_hours_are_set_in_words_and_told(

@@ -10,6 +10,8 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import attending, flows
+from bot.core import deciding, permissions
+from bot.core.calls import Call
 from bot.core.events import EventType
 from bot.core.people import Actor
 from bot.core.permissions import Permission
@@ -25,8 +27,9 @@ from bot.slack.scribe import Scribe
 from bot.store.outbox import Outbox
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
+from localslack.limits import check_message_blocks
 from localslack.workspace import Message
-from tests.making import BOB, DAVE, HERE, attempt, call, question
+from tests.making import BOB, DAVE, HERE, NOW, attempt, call, question, request
 from tests.slack.botting import Show, events, told
 from tests.slack.test_scribe import all_drawn
 from tests.storing import NoQueue, configured, new_run
@@ -318,3 +321,15 @@ async def test_a_menu_of_another_version_is_told_not_ignored(
         before = len(bob.ephemerals)
         await bob.click(shown, MORE, choose=DONT_ASK, stale=True)
         assert "othing was decided" in await told(bob, before + 1)
+
+
+def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -> None:
+    """R14, R24: what has no room is counted, or nobody could revoke any of them."""
+    asked = replace(call(), call=Call("返金" * 30, "{}"))
+    by = attempt(request(asked=asked), BOB, wish=Wish(Scope.TOOL, Span.DAY))
+    one = permissions.given_with(deciding.decide(request(asked=asked), by, NOW).request, "email")
+    assert one is not None
+    _, blocks = standing.listed([one] * 30)
+    check_message_blocks(blocks)
+    shown = sum("accessory" in block for block in blocks)
+    assert 5 < shown < 20 and f"and {30 - shown} that end later" in str(blocks[-1])

@@ -26,6 +26,8 @@ from bot.slack.text import Room
         ("a\u200db", "a⟦U+200D⟧b"),
         ("👩‍💻 ❤️ 👍🏽 1️⃣ 🏳️‍🌈", "👩‍💻 ❤️ 👍🏽 1️⃣ 🏳️‍🌈"),
         ("naïve 日本語 العربية עברית", "naïve 日本語 العربية עברית"),
+        ("བསྒྲུབས་ เที่ยงที่ Việt בְּרֵאשִׁ֖ית", "བསྒྲུབས་ เที่ยงที่ Việt בְּרֵאשִׁ֖ית"),
+        ("pay" + "\u0301" * 40, "pay" + "\u0301" * 5 + "⟦U+0301, 35 times⟧"),
     ],
 )
 def test_what_hides_is_made_visible_and_the_rest_stays(given_text: str, shown: str) -> None:
@@ -67,3 +69,20 @@ def test_mrkdwn_that_people_wrote_does_nothing() -> None:
         "&lt;!channel&gt; &amp; &lt;https://evil|Approve here&gt;"
     )
     assert text.unescape(text.escape("a < b && c > d &lt;")) == "a < b && c > d &lt;"
+
+
+@pytest.mark.parametrize(
+    ("sent", "was_typed"),
+    [
+        ("<@U012ABC|bob> in <#C012ABC|dev>", "@bob in #dev"),
+        ("<!subteam^S012ABC|@leads> and <!here>", "@leads and @here"),
+        ("<@U012ABC> in <#C012ABC|>", "<@U012ABC> in <#C012ABC>"),
+        ("<mailto:ann@example.com|ann@example.com>", "ann@example.com"),
+        ("<https://example.com/a?b=1&amp;c=2>", "https://example.com/a?b=1&c=2"),
+        ("<http://example.com|example.com>", "example.com"),
+        ("<https://evil.example|our handbook>", "our handbook (https://evil.example)"),
+        ("&lt;@U012ABC|bob&gt; &lt;b&gt;", "<@U012ABC|bob> <b>"),
+    ],
+)
+def test_what_slack_made_of_a_command_is_undone(sent: str, was_typed: str) -> None:
+    assert text.unescape(sent) == was_typed
