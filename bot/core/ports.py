@@ -57,6 +57,8 @@ class Message:
     `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of what it shows. `rows` are the
     requests on a card that shows several; what stands under the names of all but the first is only `on` which card.
     `vouches`: under a request's name, the claim of a worker whose rules web found right when it drew it first.
+    `posting_since`: while nobody knows whether it arrived, and of a card that may grow when that began, by the store's
+    clock; of everything else Slack's `ts` says when.
     """
 
     name: str
