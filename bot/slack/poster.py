@@ -28,7 +28,7 @@ SECOND_LOOK: Final = timedelta(seconds=20)
 """After a message was posted that another process, frozen or cut off, may be about to post too."""
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _LONGEST_POST: Final = timedelta(hours=1)
-"""Before Slack took a message another process may have posted it too: whoever did so last may have been told to wait."""
+"""Before Slack took a message another process may have posted it too: it lets who posts much wait."""
 _GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _log = logging.getLogger(__name__)
 
