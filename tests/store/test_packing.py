@@ -1,6 +1,7 @@
 """Packed records: smaller, and readable for ever."""
 
 import json
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -51,13 +52,18 @@ def test_what_cannot_be_unpacked_is_refused_by_name(stored: bytes) -> None:
 
 
 @pytest.mark.parametrize("number", [b"\x01", b"\x02", RECORD, ENTRY])
-def test_a_few_bytes_do_not_fill_the_memory(number: bytes) -> None:
+def test_a_few_bytes_do_not_fill_the_memory(number: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """R4: 64 kB that a worker writes would be gigabytes here."""
+    monkeypatch.setattr(packing, "LARGEST", 1000)
     bomb = zlib.compressobj(9, zlib.DEFLATED, -13)
-    packed = number + b"".join(bomb.compress(b" " * 2**20) for _ in range(80)) + bomb.flush()
-    assert len(packed) < 100_000
-    with pytest.raises(UnknownSchema, match="more than 67,108,864 bytes"):
-        unpack(packed)
+    packed = number + b"".join(bomb.compress(b" " * 2**20) for _ in range(16)) + bomb.flush()
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnknownSchema, match="more than 1,000 bytes"):
+            unpack(packed)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_larger_than_is_ever_unpacked_is_stored_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
