@@ -92,15 +92,17 @@ class Runner:
 
         Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
         """
-        for run in set(await self._store.unheld(10_000, timedelta(0) if starting else UNHEARD)) - self._hand:
+        for name in set(await self._store.unheld(10_000, timedelta(0) if starting else UNHEARD)) - self._hand:
             if not starting:
                 metrics.repaired(Repair.JOB_LOST)
-                log.warning("Run %s is advanced by nobody; asking.", run)
-            await self._queue.advance(run)
+                log.warning("Run %s is advanced by nobody; asking.", name)
+            await self._queue.advance(name)
         await self._store.put_away(1000)
-        for request in await self._store.undelivered(10_000, UNHEARD):
-            seen = await self._store.run(request.run)
-            if seen is not None and seen.value.status is Status.PARKED and request.run not in self._hand:
+        undelivered = await self._store.undelivered(10_000, UNHEARD)
+        runs = await self._store.readable_runs(list({request.run for request in undelivered}))
+        for request in undelivered:
+            run = runs.get(request.run)
+            if run is not None and run.status is Status.PARKED and request.run not in self._hand:
                 metrics.repaired(Repair.UNDELIVERED)
                 log.warning("Run %s was decided (request %s) and not asked for; asking.", request.run, request.id)
                 await self._queue.advance(request.run, signal=request.id)

@@ -69,9 +69,9 @@ async def _covering(
 async def in_force(store: Store) -> list[Permission]:
     """Those that may still allow something, the first to end first: none of a run that has ended."""
     standing = [seen.value for seen in await store.permissions()]
-    runs = await store.runs([one.run for one in standing if one.run is not None])
-    go_on = {None, *(run.id for run in runs if run is not None and not run.over)}
-    return [one for one in standing if one.run in go_on]
+    runs = await store.readable_runs([one.run for one in standing if one.run is not None])
+    ended = {name for name, run in runs.items() if run is None or run.over}  # of one that is not readable nobody knows
+    return [one for one in standing if one.run not in ended]
 
 
 async def revoke(store: Store, permission: PermissionId, actor: Actor, admins: frozenset[UserId]) -> Permission:

@@ -8,8 +8,28 @@ _SCHEDULE = "tests/core/test_schedule.py::"
 _STANDING_IN = "tests/core/test_standing_in.py::"
 _ATTENDING = "tests/bot/test_attending.py::"
 _MEANWHILE = "tests/slack/test_meanwhile.py::"
+_UNREADABLE = "tests/store/test_unreadable.py::"
 
 WAITING: Final = (
+    Bug(
+        "one record that a worker broke hides from everybody what waits",
+        "R4",
+        "bot/store/bearing.py",
+        'self._name(f"{kind} {name}", wrong)',
+        "raise",
+        (
+            _UNREADABLE + "test_what_waits_is_listed_without_it",
+            _UNREADABLE + "test_runs_are_listed_without_one_that_cannot_be_read",
+        ),
+    ),
+    Bug(
+        "a request that cannot be read is dropped from the lists as if it were gone",
+        "R5",
+        "bot/store/bearing.py",
+        'self._name(f"{kind} {name}", wrong)',
+        "found[name] = None  # type: ignore[assignment]",
+        (_UNREADABLE + "test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read",),
+    ),
     Bug(
         "people are reminded in quiet hours",
         "R20",

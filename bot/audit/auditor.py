@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from bot.audit.entries import entry_of, request_of
 from bot.core.chain import Head, Kept, seal
-from bot.core.errors import CountersignError, StoreUnavailable, UnknownSchema
+from bot.core.errors import StoreUnavailable
 from bot.core.ids import RequestId
 from bot.core.requests import Request
 from bot.store.ledger import Ledger, Position
@@ -156,17 +156,5 @@ class Auditor:
 
     async def _requests(self, events: Sequence[tuple[str, bytes]]) -> dict[str, Request]:
         names = list(dict.fromkeys(RequestId(name) for _, raw in events if (name := request_of(raw))))
-        try:
-            found = await self._store.requests(names)
-        except UnknownSchema:  # one of them; the record goes on without that one
-            found = [await self._one(name) for name in names]
-        return {request.id: request for request in found if request is not None}
-
-    async def _one(self, name: RequestId) -> Request | None:
-        try:
-            return (await self._store.requests([name]))[0]
-        except StoreUnavailable:
-            raise
-        except CountersignError as wrong:
-            _log.error("Request %s is recorded without its content: %s", name, wrong)
-            return None
+        found = await self._store.readable(names)  # the record goes on without the others
+        return {request.id: request for request in found.values() if request is not None}

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from bot import flows
-from bot.core.errors import CountersignError
+from bot.core.errors import CountersignError, UnknownSchema
 from bot.core.ports import Store
 from bot.core.requests import Request, Status
 from bot.slack import vetting
@@ -42,7 +42,11 @@ async def keep(store: Store, directory: Directory, poster: Poster) -> None:
 async def look(store: Store, directory: Directory, poster: Poster) -> None:
     """Tell it of all that nobody can decide any more, by what Slack says now; nothing where it does not say."""
     for waiting in await store.waiting(_LOOKED_AT):
-        seen = await flows.admitted(store, waiting.id) if waiting.deadline is None else None
+        try:
+            seen = await flows.admitted(store, waiting.id) if waiting.deadline is None else None
+        except UnknownSchema as wrong:  # its own run's record, say: the others are looked at all the same
+            _log.error("Nobody knows whether somebody is left to decide on request %s: %s", waiting.id, wrong)
+            continue
         if seen is None or seen.value.status is not Status.PENDING or seen.value.deadline is not None:
             continue
         if (why := await vetting.why_nobody_could(directory, seen.value)) is not None:

@@ -190,12 +190,12 @@ class Homes:
             if not live:
                 return
             asked = list(dict.fromkeys(e.request for e in events if e.request is not None))
-            runs = await self._store.runs(list(dict.fromkeys(e.run for e in events if e.run is not None)))
-            people = {run.requester for run in runs if run is not None}
-            if ended := {run.id for run in runs if run is not None and run.over}:
+            runs = await self._store.readable_runs(list(dict.fromkeys(e.run for e in events if e.run is not None)))
+            people = {run.requester for run in runs.values() if run is not None}
+            if ended := {run.id for run in runs.values() if run is not None and run.over}:
                 people |= {seen.value.by for seen in await self._store.permissions() if seen.value.run in ended}
             groups: set[GroupId] = set()
-            for request in await self._store.requests(asked):
+            for request in (await self._store.readable(asked)).values():
                 if request is not None:
                     people |= {request.requester, *request.rules.reviewers.users, *(v.user for v in request.votes)}
                     people |= {*(request.decision.by if request.decision else ())}
@@ -244,8 +244,8 @@ async def running(reader: Reader) -> list[Block]:
     threads = await reader.overview.messages([n for run in runs for n in (f"run/{run.id}", f"run/{run.id}/direct")])
     shown = []
     for run in runs:
-        asked = [r for r in await reader.store.requests(list(run.open.values())) if r is not None]
-        open_now = [request for request in asked if request.decision is None]
+        asked = await reader.store.readable(list(run.open.values()))
+        open_now = [request for request in asked.values() if request is not None and request.decision is None]
         listed = await with_links(reader.store, reader.overview, reader.link, open_now)
         thread = threads.get(f"run/{run.id}") or threads.get(f"run/{run.id}/direct")
         shown.append((run, reader.link(thread) if thread else "", listed))
@@ -291,6 +291,6 @@ async def with_links(
     stand = await overview.messages(list({name for places in names.values() for name in places}))
     shown = {request: [stand[name] for name in places if name in stand] for request, places in names.items()}
     links = {request: link(messages[0]) for request, messages in shown.items() if messages}
-    runs = await store.runs(list(dict.fromkeys(request.run for request in asked)))
-    teams = {run.id: run.team for run in runs if run is not None}
+    runs = await store.readable_runs(list(dict.fromkeys(request.run for request in asked)))
+    teams = {run.id: run.team for run in runs.values() if run is not None}
     return Listed(asked, links, len(asked), teams)

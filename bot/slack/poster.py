@@ -27,6 +27,8 @@ EVENT_TYPE: Final = "countersign"
 SECOND_LOOK: Final = timedelta(seconds=20)
 """After a message was posted that another process, frozen or cut off, may be about to post too."""
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
+_LONGEST_POST: Final = timedelta(hours=1)
+"""Before Slack took a message another process may have posted it too: it lets who posts much wait."""
 _GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _log = logging.getLogger(__name__)
 
@@ -96,6 +98,8 @@ class Poster:
                 unclear = True
                 continue
             known = replace(seen.value, ts=ts[1], channel=ChannelId(ts[0]), drawn="" if found else drawn, problem="")
+            if request is None or place.thread:  # else it is a card, and rows may come while it is new
+                known = replace(known, posting_since=None)
             if await self._store.commit(Change(messages=(Put(known, seen.version),))) is not Committed.DONE:
                 await self._drop_orphan(name, known)
                 continue
@@ -129,7 +133,8 @@ class Poster:
             fresh = False
             if await self._upload(place, filename, content, title):
                 break
-        await self._store.commit(Change(messages=(Put(replace(seen.value, ts=filename), seen.version),)))
+        known = replace(seen.value, ts=filename, posting_since=None)
+        await self._store.commit(Change(messages=(Put(known, seen.version),)))
 
     async def _intend(
         self,
@@ -207,10 +212,9 @@ class Poster:
         return (message.channel, found[0]["ts"]) if found else None
 
     async def _since(self, message: Message) -> list[dict[str, Any]]:
-        since = message.posting_since
         asked: dict[str, Any] = {
             "channel": message.channel,
-            "oldest": f"{(since - _CLOCKS_DIFFER).timestamp():.6f}" if since else None,
+            "oldest": _oldest(message),
             "include_all_metadata": True,
             "limit": 200,
         }
@@ -255,6 +259,16 @@ class Poster:
                 pause = 1.0
             await asyncio.sleep(pause)
             return False
+
+
+def _oldest(message: Message) -> str | None:
+    """From when on copies of the message may stand in Slack, by its clock; None: from the beginning."""
+    if message.posting_since is not None:
+        return f"{(message.posting_since - _CLOCKS_DIFFER).timestamp():.6f}"
+    try:
+        return f"{float(message.ts) - _LONGEST_POST.total_seconds():.6f}"
+    except ValueError:  # a file is known by its name
+        return None
 
 
 def _name_of(message: dict[str, Any]) -> str | None:

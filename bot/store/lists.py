@@ -5,13 +5,11 @@ meanwhile put an older state there, the overview finds that out as it reads.
 """
 
 import json
-import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.core.errors import UnknownSchema
 from bot.core.events import REQUEST_CHANGED, Event
 from bot.core.ids import RequestId
 from bot.core.requests import Request, Status
@@ -19,7 +17,6 @@ from bot.store import indexes
 from bot.store.keys import KEPT, Keys
 from bot.store.store import Store, ms, reaching
 
-_log = logging.getLogger(__name__)
 _LISTS = (Path(__file__).parent / "lists.lua").read_text()
 
 
@@ -31,13 +28,10 @@ class Lists:
         self._script = store.client.register_script(_LISTS)
 
     async def follow(self, events: Iterable[Event]) -> None:
-        """Put all requests of which these events tell where they belong now."""
+        """Put all requests of which these events tell where they belong now; one that nobody can read is in no list."""
         told = dict.fromkeys(e.request for e in events if e.type in REQUEST_CHANGED and e.request is not None)
-        try:
-            found = await self._store.requests(list(told))
-        except UnknownSchema:  # one of them; the others are listed all the same
-            found = [await self._one(name) for name in told]
-        await self.keep([request for request in found if request is not None])
+        found = await self._store.readable(list(told))
+        await self.keep([request for request in found.values() if request is not None])
 
     async def keep(self, requests: Sequence[Request]) -> None:
         """Put these where they belong."""
@@ -48,13 +42,6 @@ class Lists:
             plan.fill(request)
         async with reaching():
             await self._script(keys=list(plan.keys), args=[json.dumps({"add": plan.add, "remove": plan.remove})])
-
-    async def _one(self, name: RequestId) -> Request | None:
-        try:
-            return (await self._store.requests([name]))[0]
-        except UnknownSchema as wrong:
-            _log.error("Request %s is in no list: %s", name, wrong)
-            return None
 
 
 class _Plan:

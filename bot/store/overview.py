@@ -33,7 +33,9 @@ class Overview:
     async def groups(self) -> list[GroupId]:
         """User groups for which something waits."""
         async with reaching():
-            named = [GroupId(g.decode()) for g in await self._client.zrange(self._keys.waiting_groups, 0, -1)]
+            named = [
+                GroupId(g.decode(errors="replace")) for g in await self._client.zrange(self._keys.waiting_groups, 0, -1)
+            ]
             return [group for group in named if await self._client.zcard(self._keys.waits(group))]
 
     async def waiting(
@@ -57,7 +59,9 @@ class Overview:
                 if len(found) >= limit:
                     break
                 page = ids[at : at + _PAGE]
-                for request_id, request in zip(page, await self._store.requests(page), strict=True):
+                readable = await self._store.readable(page)
+                others += len(page) - len(readable)
+                for request_id, request in readable.items():
                     if request is None or request.status is not Status.PENDING:
                         await self._drop(names, request_id)
                     if request is not None and request.status is Status.PENDING and fits(request):
@@ -71,16 +75,16 @@ class Overview:
         """The newest settled requests in the list of this name."""
         async with reaching():
             ids = await self._client.zrevrange(self._keys.decided(name), 0, limit - 1)
-        found = await self._store.requests([RequestId(i.decode()) for i in ids])
-        return [request for request in found if request is not None and request.decision is not None]
+        found = await self._store.readable([RequestId(i.decode(errors="replace")) for i in ids])
+        return [request for request in found.values() if request is not None and request.decision is not None]
 
     async def runs(self, requester: UserId, limit: int) -> tuple[list[Run], int]:
         """The newest runs of this person that have not ended, and how many there are."""
         key = self._keys.runs(requester)
         async with reaching():
             ids, total = await self._client.zrevrange(key, 0, limit - 1), await self._client.zcard(key)
-        runs = await self._store.runs([RunId(i.decode()) for i in ids])
-        return [run for run in runs if run is not None and not run.over], total
+        runs = await self._store.readable_runs([RunId(i.decode(errors="replace")) for i in ids])
+        return [run for run in runs.values() if run is not None and not run.over], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
         """Those of these messages that stand in Slack, by name; that of a row, and what is named below it, is of the
@@ -126,7 +130,7 @@ class Overview:
             if unless is not None and ids:
                 out = await self._client.zmscore(self._keys.waits_not(unless), ids)
                 ids = [i for i, score in zip(ids, out, strict=True) if score is None]
-        listed = [RequestId(i.decode()) for i in ids]
+        listed = [RequestId(i.decode(errors="replace")) for i in ids]
         own = set() if unless is None else await self._not_theirs(unless, listed)
         return [i for i in listed if i not in own], whole
 
@@ -134,8 +138,8 @@ class Overview:
         """Those of the requests that this person asked for and may not decide; of very many runs, of the newest."""
         runs, _ = await self.runs(user, _READ)
         own = {*listed} & {request for run in runs for request in run.open.values()}
-        found = await self._store.requests(list(own))
-        return {r.id for r in found if r is not None and r.requester == user and not r.rules.own_requests}
+        found = await self._store.readable(list(own))
+        return {r.id for r in found.values() if r is not None and r.requester == user and not r.rules.own_requests}
 
     async def _drop(self, names: Collection[Name], request: RequestId) -> None:
         async with reaching():

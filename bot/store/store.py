@@ -1,9 +1,10 @@
 """The store: reads records with the server's clock, and commits a change in one step or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -25,6 +26,7 @@ from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
 from bot.core.standing import PermissionId
+from bot.store.bearing import Bearing
 from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
@@ -33,6 +35,7 @@ from bot.store.sides import MESSAGES, ORIGINS, REQUESTS, RUNS, Origin, Side, cla
 from bot.store.together import Together
 
 T = TypeVar("T")
+N = TypeVar("N", RequestId, RunId)
 SETTINGS = Codec(ChannelSettings)
 ABSENCES = Codec(Absences)
 PERMISSIONS = Codec(Permission)
@@ -47,6 +50,8 @@ _LEASE = (_HERE / "lease.lua").read_text()
 _UNHELD = (_HERE / "unheld.lua").read_text()
 _PLAN: Final = TypeAdapter(dict[str, Any])
 _AT_ONCE: Final = 1000
+_FAR: Final = timedelta(days=1)
+"""What is due later than this is no moment that anything waits for; a score may say more than a calendar has."""
 _TIME = "return redis.call('TIME')"
 """A script, because it goes to the server that holds its key: on a Cluster each node has a clock of its own."""
 _GET = "return {redis.call('MGET', unpack(ARGV)), redis.call('TIME')}"
@@ -99,6 +104,7 @@ class Store:
         self.side = side
         self._replicas = replicas
         self._together = Together(client)
+        self._bearing = Bearing()
         self._commit = self.writing(_COMMIT)
         self._lease = client.register_script(_LEASE)
         self._unheld = client.register_script(_UNHELD)
@@ -201,22 +207,25 @@ class Store:
             await self.client.set(self.keys.rulebook, RULEBOOK.write(book, 1))
 
     async def requests(self, ids: list[RequestId]) -> list[Request | None]:
-        """Many requests at once, in the order asked; None for those that do not exist."""
-        if not ids:
-            return []
-        async with reaching():
-            raw = await self.client.mget([key(i) for i in ids for key in (self.keys.request, self.keys.asked)])
-        found = [read_request(*one) for one in zip(ids, raw[::2], raw[1::2], strict=True)]
+        """Many requests at once, in the order asked; None for those that do not exist. UnknownSchema if one of them
+        cannot be read."""
+        found = [read_request(name, *raw) for name, raw in await self._asked(ids)]
         return [pair[0] if pair else None for pair in found]
 
     async def runs(self, ids: list[RunId]) -> list[Run | None]:
         """Many runs at once, likewise."""
-        if not ids:
-            return []
-        async with reaching():
-            raw = await self.client.mget([key for i in ids for key in self._of_run(i)])
-        found = [read_run(*pair) for pair in zip(raw[::2], raw[1::2], strict=True)]
+        found = [read_run(*raw) for _, raw in await self._started(ids)]
         return [pair[0] if pair else None for pair in found]
+
+    async def readable(self, ids: Sequence[RequestId]) -> dict[RequestId, Request | None]:
+        """For lists: those of these requests that can be read, and None for those that do not exist."""
+        reads = {name: partial(read_request, name, *raw) for name, raw in await self._asked(ids)}
+        return {name: pair[0] if pair else None for name, pair in self._bearing.each("Request", reads).items()}
+
+    async def readable_runs(self, ids: Sequence[RunId]) -> dict[RunId, Run | None]:
+        """Many runs at once, likewise."""
+        reads = {name: partial(read_run, *raw) for name, raw in await self._started(ids)}
+        return {name: pair[0] if pair else None for name, pair in self._bearing.each("Run", reads).items()}
 
     async def active_runs(self, limit: int) -> list[Run]:
         """The newest runs that have not ended."""
@@ -226,7 +235,7 @@ class Store:
         """Runs that are not parked and that no worker has held for so long, the oldest first; the runs are not read."""
         async with reaching():
             oldest = await self.client.zrange(self.keys.active, 0, limit - 1)
-            runs = [RunId(name.decode()) for name in oldest]
+            runs = [RunId(_name(name)) for name in oldest]
             found: list[RunId] = []
             for start in range(0, len(runs), _AT_ONCE):
                 some = runs[start : start + _AT_ONCE]
@@ -246,18 +255,19 @@ class Store:
         until = ms(await self.now() - older)
         async with reaching():
             found = await self.client.zrange(self.keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit)
-        requests = await self.requests([RequestId(i.decode()) for i in found])
-        return [request for request in requests if request is not None]
+        requests = await self.readable([RequestId(_name(i)) for i in found])
+        return [request for request in requests.values() if request is not None]
 
     async def waiting(self, limit: int) -> list[Request]:
         """Undecided requests, first those to which something is due next."""
         async with reaching():
             found = await self.client.zrange(self.keys.pending, 0, limit - 1)
-        requests = await self.requests([RequestId(i.decode()) for i in found])
-        return [request for request in requests if request is not None]
+        requests = await self.readable([RequestId(_name(i)) for i in found])
+        return [request for request in requests.values() if request is not None]
 
     async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]:
-        """Requests to which something is due, when the next thing is after those, and the server's clock."""
+        """Requests to which something is due, when the next thing is after those (or in a day, if that is later), and
+        the server's clock."""
         now = await self.now()
         async with reaching():
             first = await self.client.zrange(self.keys.pending, 0, limit, withscores=True)
@@ -265,10 +275,10 @@ class Store:
         for member, score in first:
             if score == float("inf"):
                 break
-            if from_ms(score) > now:
-                following = from_ms(score)
+            if score > ms(now):
+                following = from_ms(min(score, ms(now + _FAR)))
                 break
-            due.append(RequestId(member.decode()))
+            due.append(RequestId(_name(member)))
         return due[:limit], following, now
 
     async def commit(self, change: Change) -> Committed:
@@ -279,7 +289,7 @@ class Store:
             if run.value.over:
                 async with reaching():
                     settled = await self.client.smembers(self.keys.settled(run.value.id))
-                plan.keep([RequestId(request.decode()) for request in settled])
+                plan.keep([RequestId(_name(request)) for request in settled])
         if any(put.version == 0 for put in change.permissions):
             async with reaching():
                 ended = await self.client.zrange(
@@ -305,12 +315,12 @@ class Store:
             return 0
         index = self.keys.ended(Side.WEB if self.side is Side.AGENTS else Side.AGENTS)
         async with reaching():
-            runs = [RunId(name.decode()) for name in await self.client.zrange(index, 0, limit - 1)]
+            runs = [RunId(_name(name)) for name in await self.client.zrange(index, 0, limit - 1)]
             for run in runs:
                 kept = [self.keys.journal(run)]
                 if self.side is Side.WEB:
                     settled = await self.client.smembers(self.keys.settled(run))
-                    kept = [self.keys.request(RequestId(request.decode())) for request in settled]
+                    kept = [self.keys.request(RequestId(_name(request))) for request in settled]
                     kept.append(self.keys.origin(run))
                 for key in kept:
                     await self.client.pexpire(key, ms(KEPT))
@@ -335,10 +345,11 @@ class Store:
         """The teams that some worker runs now, by name; a usable one wins over a broken one of the same name."""
         async with reaching():
             workers = await self.client.zrange(self.keys.workers, 0, -1)
-            found = await self.client.mget([self.keys.team(w.decode()) for w in workers]) if workers else []
+            found = await self.client.mget([self.keys.team(_name(w)) for w in workers]) if workers else []
+        told = {_name(w): partial(TEAMS.load, raw) for w, raw in zip(workers, found, strict=True) if raw}
         teams: dict[str, TeamInfo] = {}
-        for raw in found:
-            for team in TEAMS.load(raw) if raw else []:
+        for announced in self._bearing.each("Worker", told).values():
+            for team in announced:
                 if team.name not in teams or teams[team.name].problem:
                     teams[team.name] = team
         return [teams[name] for name in sorted(teams)]
@@ -399,12 +410,29 @@ class Store:
             for index in indexes:
                 found += await self.client.zrevrange(index, 0, limit - 1, withscores=True)
         found.sort(key=lambda entry: -entry[1])
-        runs = await self.runs([RunId(i.decode()) for i, _ in found[:limit]])
-        return [run for run in runs if run is not None]
+        runs = await self.readable_runs([RunId(_name(i)) for i, _ in found[:limit]])
+        return [run for run in runs.values() if run is not None]
 
     async def _with_lease(self, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
         async with reaching():
             return int(await self._lease(keys=[key], args=[verb, owner, fence, ms(ttl), ms(KEPT_LEASE)]))
+
+    async def _asked(self, ids: Sequence[RequestId]) -> list[tuple[RequestId, tuple[bytes | None, bytes | None]]]:
+        """Of each request web's record and the agents'."""
+        return await self._pairs(ids, lambda name: (self.keys.request(name), self.keys.asked(name)))
+
+    async def _started(self, ids: Sequence[RunId]) -> list[tuple[RunId, tuple[bytes | None, bytes | None]]]:
+        """Of each run its record and where it comes from."""
+        return await self._pairs(ids, self._of_run)
+
+    async def _pairs(
+        self, names: Sequence[N], keys: Callable[[N], tuple[str, str]]
+    ) -> list[tuple[N, tuple[bytes | None, bytes | None]]]:
+        if not names:
+            return []
+        async with reaching():
+            raw = await self.client.mget([key for name in names for key in keys(name)])
+        return list(zip(names, zip(raw[::2], raw[1::2], strict=True), strict=True))
 
     def _of_run(self, run: RunId) -> tuple[str, str]:
         return self.keys.run(run), self.keys.origin(run)
@@ -574,6 +602,11 @@ class _Plan:
         if message.request is not None and message.ts:
             key = self.names.ts(message.workspace, message.channel, message.ts)
             self.plan["texts"].append({"key": self._key(key), "value": message.request, "ttl": ms(KEPT_MESSAGE)})
+
+
+def _name(member: bytes) -> str:
+    """A member of an index. Workers write these too: what is no text names nothing, and raises nothing."""
+    return member.decode(errors="replace")
 
 
 def _time(answer: Sequence[int | bytes]) -> datetime:

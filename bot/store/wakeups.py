@@ -6,7 +6,7 @@ each (re)subscription and now and then. Subscribe first, then read.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final, Generic, Self, TypeVar
 
@@ -23,14 +23,14 @@ READ_BACK: Final = timedelta(seconds=15)
 _BATCH: Final = 2000
 _log = logging.getLogger(__name__)
 
-K = TypeVar("K", bound=Hashable)
+K = TypeVar("K", bound=str)
 V = TypeVar("V")
 
 
 class _Waiters(Generic[K, V]):
     """Those who wait for one kind of thing to be final."""
 
-    def __init__(self, read: Callable[[list[K]], Awaitable[Sequence[V | None]]], final: Callable[[V], bool]) -> None:
+    def __init__(self, read: Callable[[list[K]], Awaitable[Mapping[K, V | None]]], final: Callable[[V], bool]) -> None:
         self._read = read
         self._final = final
         self._futures: dict[K, set[asyncio.Future[V]]] = {}
@@ -56,7 +56,7 @@ class _Waiters(Generic[K, V]):
         wanted = [key for key in keys if key in self._futures]
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
-            for key, value in zip(batch, await self._read(batch), strict=True):
+            for key, value in (await self._read(batch)).items():
                 if value is not None:
                     woken += self.tell(key, value)
         return woken
@@ -84,7 +84,7 @@ class Wakeups:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._requests = _Waiters[RequestId, Request](self._settled, lambda r: r.status is not Status.PENDING)
-        self._runs = _Waiters[RunId, Run](store.runs, lambda r: r.over)
+        self._runs = _Waiters[RunId, Run](store.readable_runs, lambda r: r.over)
         self.due = asyncio.Event()
         self._listening = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -106,13 +106,11 @@ class Wakeups:
         """Returns when the run has ended, likewise."""
         return await self._runs.wait(run)
 
-    async def _settled(self, asked: list[RequestId]) -> list[Request | None]:
-        """Those that are settled; None for all others, which are found out without being read."""
+    async def _settled(self, asked: list[RequestId]) -> dict[RequestId, Request | None]:
+        """Those that are settled; all others are found out without being read."""
         async with reaching():
             pending = await self._store.client.zmscore(self._store.keys.pending, asked)
-        gone = [name for name, deadline in zip(asked, pending, strict=True) if deadline is None]
-        found = dict(zip(gone, await self._store.requests(gone), strict=True))
-        return [found.get(name) for name in asked]
+        return await self._store.readable([n for n, due in zip(asked, pending, strict=True) if due is None])
 
     async def listening(self) -> None:
         """Returns when the subscription stands."""

@@ -140,6 +140,21 @@ async def test_a_decision_whose_job_was_lost_is_found_counted_and_logged(
     assert (await house.run("r1")).status is Status.FINISHED
 
 
+async def test_a_decision_is_found_beside_that_of_a_run_whose_record_is_broken(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4, R5"""
+    monkeypatch.setattr(runner, "UNHEARD", timedelta(0))
+    async with house.worker() as worker:
+        for name in ("r1", "r2"):
+            await house.start(name, task=f"write to a@example.com about {name}")
+            await worker.advance(name)
+            await house.decide(await house.asked(name), Verb.APPROVE)
+        await house.store.client.set(house.store.keys.run(RunId("r1")), b"9 2\n\x03 no record", keepttl=True)
+        await worker.runner.reconcile()
+        assert worker.queue.asked == [RunId("r2")]
+
+
 async def test_only_parked_runs_are_asked_for_because_of_a_decision(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,0 +1,43 @@
+"""Lists bear a record that nobody can read: it is named in the log once and left out, and the others are there.
+
+A worker may store anything under its own keys, and a newer program what this one does not know. That must not keep
+deadlines, a Home or the record from all others. What is left out is not what does not exist: nothing is concluded
+from it.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+from bot.core.errors import UnknownSchema
+
+K = TypeVar("K", bound=str)
+V = TypeVar("V")
+_REMEMBERED: Final = 1000
+"""Names that are in the log already; after so many it says all of them again."""
+_log = logging.getLogger(__name__)
+
+
+class Bearing:
+    """Reads the records of lists for one process."""
+
+    def __init__(self) -> None:
+        self._named: set[str] = set()
+
+    def each(self, kind: str, reads: Mapping[K, Callable[[], V]]) -> dict[K, V]:
+        """What each of these reads gives, by name; without those that raise UnknownSchema. `kind` is for the log."""
+        found = {}
+        for name, read in reads.items():
+            try:
+                found[name] = read()
+            except UnknownSchema as wrong:
+                self._name(f"{kind} {name}", wrong)
+        return found
+
+    def _name(self, what: str, wrong: UnknownSchema) -> None:
+        if what in self._named:
+            return
+        if len(self._named) >= _REMEMBERED:
+            self._named.clear()
+        self._named.add(what)
+        _log.error("%s is left out wherever it would be listed: %s", what, wrong)

@@ -1,0 +1,58 @@
+"""What Slack shows of the others when a record of one run cannot be read (R4)."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bot import flows
+from bot.core.ids import RunId
+from bot.core.policy import OnTimeout
+from bot.core.ports import Change, Put
+from bot.slack import deserted
+from bot.slack.answering import Desk
+from bot.slack.cards import Drawing
+from bot.slack.directory import Directory
+from bot.slack.poster import Place, Poster
+from bot.store.store import Store
+from localslack import LocalSlack, text_of
+from tests.making import GENERAL, HERE, question, request, rules
+from tests.slack.test_scribe import all_drawn, card_of, drawing
+from tests.store.test_unreadable import BROKEN
+from tests.store.two_users import Sides, start
+from tests.storing import new_run
+
+
+async def test_the_scribe_draws_the_others(slack: LocalSlack, store: Store) -> None:
+    both = [await flows.ask(store, await new_run(store, run), question(content=run)) for run in ("rtest", "rother")]
+    await store.client.set(store.keys.request(both[0].id), BROKEN, keepttl=True)
+    async with drawing(slack, store):
+        card = await card_of(slack)
+        await all_drawn(slack, store)
+    assert "rother" in text_of(card)
+    assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_others_are_told_that_nobody_is_left_who_may_decide(slack: LocalSlack, sides: Sides, bot: Desk) -> None:
+    await sides.web.set_defaults(rules(on_timeout=OnTimeout.WAIT))
+    await start(sides)
+    seen = await sides.web.run(RunId("rtest"))
+    assert seen is not None
+    other = replace(seen.value, id=RunId("rother"))
+    await sides.web.commit(Change(runs=(Put(other, 0),)))
+    now = await sides.agents.now()
+    for run in ("rtest", "rother"):
+        made = request(now - timedelta(minutes=5), run, on_timeout=OnTimeout.WAIT)
+        await sides.agents.commit(Change(requests=(Put(made, 0),)))
+    poster = Poster(bot.client, sides.web, HERE, slack.url)
+    for run in ("rtest", "rother"):
+        await poster.show(f"run/{run}", Place(GENERAL), Drawing("a run", []))
+    first, second = await sides.web.waiting(9)
+    await sides.agents.client.set(sides.agents.keys.run(first.run), BROKEN, keepttl=True)
+    for name in ("U0BOB", "U0CAROL"):
+        slack.workspace.users[name].deleted = True
+    directory = Directory(bot.client, fresh=0)
+    await deserted.look(sides.web, directory, poster)
+    await directory.close()
+    root = await sides.web.message(f"run/{second.run}")
+    assert root is not None
+    thread = slack.channel("#general").thread(root.value.ts)
+    assert sum("still waits, but nobody could decide" in text_of(m) for m in thread) == 1

@@ -1,0 +1,59 @@
+"""What is stored of a message that stands in Slack, and how its copies are found by that."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.core.ids import RequestId
+from bot.core.ports import Change, Put
+from bot.slack.poster import Place
+from bot.store.store import Store
+from localslack import LocalSlack
+from tests.making import GENERAL
+from tests.slack.test_overtaken import NEW, OLD, poster
+
+
+async def looked_from(slack: LocalSlack, store: Store, name: str) -> str | None:
+    """From when on a second look at this message reads the channel."""
+    await store.look_again(name, timedelta(0))
+    async with poster(slack, store) as one:
+        await one.look_again()
+    oldest: str | None = [c for c in slack.calls if c.method == "conversations.history"][-1].args.get("oldest")
+    return oldest
+
+
+async def test_slacks_own_time_is_enough_of_what_stands_there_but_of_a_card_that_may_grow(
+    slack: LocalSlack, store: Store
+) -> None:
+    """R26: whether a card is new is judged by one clock, the store's."""
+    asked = RequestId("qcard")
+    async with poster(slack, store) as one:
+        root = await one.show("run/1", Place(GENERAL), NEW)
+        card = await one.show("card/qcard", Place(GENERAL), NEW, request=asked)
+        assert root is not None and card is not None
+        note = await one.show("waiting/qcard", Place(GENERAL, root.ts), NEW, request=asked)
+        await one.attach("file/qcard", Place(GENERAL, card.ts), "content.txt", b"all of it", "All of it")
+    file = await store.message("file/qcard")
+    assert note is not None and file is not None
+    assert [one.posting_since for one in (root, note, file.value)] == [None, None, None]
+    assert card.posting_since is not None
+
+
+async def test_a_second_look_reads_from_an_hour_before_the_message(slack: LocalSlack, store: Store) -> None:
+    """R6: Slack may have told whoever posted it to wait, while another process posted it too."""
+    async with poster(slack, store) as one:
+        shown = await one.show("note/1", Place(GENERAL), OLD)
+    assert shown is not None
+    assert await looked_from(slack, store, "note/1") == f"{float(shown.ts) - 3600:.6f}"
+
+
+async def test_a_message_that_was_stored_before_is_looked_for_from_when_it_was_meant(
+    slack: LocalSlack, store: Store
+) -> None:
+    """Likewise one of which an earlier version stored when it began."""
+    async with poster(slack, store) as one:
+        await one.show("note/1", Place(GENERAL), OLD)
+    seen = await store.message("note/1")
+    assert seen is not None
+    meant = seen.now - timedelta(hours=7)
+    await store.commit(Change(messages=(Put(replace(seen.value, posting_since=meant), seen.version),)))
+    assert await looked_from(slack, store, "note/1") == f"{(meant - timedelta(minutes=5)).timestamp():.6f}"

@@ -1,0 +1,171 @@
+"""One record that nobody can read, from a worker or a newer program, keeps nobody from the others (R4)."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot import deadlines, flows, permitting
+from bot.core.errors import UnknownSchema
+from bot.core.ids import RequestId, RunId
+from bot.core.ports import Change, Put, TeamInfo
+from bot.core.requests import Request, Status
+from bot.core.standing import Scope, Span, Wish
+from bot.store.codec import Codec
+from bot.store.overview import Overview
+from bot.store.wakeups import Wakeups
+from tests.making import ALICE, BOB, attempt, call, question, request
+from tests.store.two_users import Sides, start
+from tests.storing import NoQueue
+
+BROKEN = b"9 2\n\x03 no record"
+RUN = RunId("rtest")
+
+
+async def asked(sides: Sides, number: int = 0, **terms: Any) -> Request:
+    """A request that a worker wrote."""
+    made = request(await sides.agents.now(), asked=question(asked=number), **terms)
+    await sides.agents.commit(Change(requests=(Put(made, 0),)))
+    return made
+
+
+async def break_request(sides: Sides, made: Request) -> None:
+    """As a worker may."""
+    await sides.agents.client.set(sides.agents.keys.asked(made.id), BROKEN, keepttl=True)
+
+
+async def break_run(sides: Sides, run: RunId) -> None:
+    """Likewise."""
+    await sides.agents.client.set(sides.agents.keys.run(run), BROKEN, keepttl=True)
+
+
+@pytest.fixture
+async def two(sides: Sides) -> list[Request]:
+    """Two requests of a run; the agents' record of the first is broken."""
+    await start(sides)
+    both = [await asked(sides, number) for number in range(2)]
+    await break_request(sides, both[0])
+    return both
+
+
+async def test_what_waits_is_listed_without_it(sides: Sides, two: list[Request]) -> None:
+    """For a Home, for `/approvals pending`, and for whoever looks through all that waits."""
+    assert await sides.web.waiting(9) == [two[1]]
+    found = await Overview(sides.web).waiting([BOB], BOB, lambda request: True, 9)
+    assert (list(found.requests), found.total) == ([two[1]], 1)
+
+
+async def test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read(sides: Sides, two: list[Request]) -> None:
+    """R5: a program that cannot read it must not conclude that it is gone."""
+    overview = Overview(sides.web)
+    await overview.waiting([BOB], BOB, lambda request: True, 9)
+    raw = Codec(Request).write(two[0], 1)
+    await sides.agents.client.set(sides.agents.keys.asked(two[0].id), raw, keepttl=True)
+    found = await overview.waiting([BOB], BOB, lambda request: True, 9)
+    assert {one.id for one in found.requests} == {one.id for one in two}
+
+
+async def test_it_is_named_in_the_log_once(sides: Sides, two: list[Request], caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        await sides.web.waiting(9)
+    (line,) = [r.getMessage() for r in caplog.records if two[0].id in r.getMessage()]
+    assert "left out" in line and "cannot be unpacked" in line
+
+
+async def test_what_decides_something_takes_it_for_neither_gone_nor_there(sides: Sides, two: list[Request]) -> None:
+    """R5: a run of which a question cannot be read does not go on as if nobody had asked."""
+    with pytest.raises(UnknownSchema):
+        await sides.web.requests([request.id for request in two])
+    assert await sides.web.readable([two[0].id, RequestId("qother")]) == {RequestId("qother"): None}
+
+
+async def test_decisions_are_listed_without_it(sides: Sides) -> None:
+    await start(sides)
+    both = [await asked(sides, number) for number in range(2)]
+    for made in both:
+        await flows.decide(sides.web, NoQueue(), made.id, attempt(made, name=f"by {made.id}"))
+    await sides.admin.set(sides.web.keys.request(both[0].id), BROKEN, keepttl=True)  # by a newer web
+    found = await Overview(sides.web).decided(BOB, 9)
+    assert [one.id for one in found] == [both[1].id]
+    undelivered = await sides.agents.undelivered(9, timedelta(0))
+    assert [one.id for one in undelivered] == [both[1].id]
+
+
+async def test_deadlines_of_the_others_are_kept(sides: Sides, two: list[Request]) -> None:
+    await sides.agents.client.zadd(sides.agents.keys.pending, {name: 1 for name in (two[0].id, b"\xff\xfe")})
+    over = request(await sides.agents.now() - timedelta(hours=2), asked=question(asked=7))
+    await sides.agents.commit(Change(requests=(Put(over, 0),)))
+    async with Wakeups(sides.web) as wakeups:
+        keeping = asyncio.create_task(deadlines.keep(sides.web, NoQueue(), wakeups))
+        assert (await asyncio.wait_for(wakeups.settled(over.id), 10)).status is Status.EXPIRED
+        assert not keeping.done()
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+@pytest.mark.parametrize("score", [1e300, -1e300, 1e17, float("-inf")])
+async def test_a_time_that_no_calendar_has_ends_no_keeper(sides: Sides, score: float) -> None:
+    """R4: the index of deadlines is one that workers write."""
+    await sides.agents.client.zadd(sides.agents.keys.pending, {"qother": score})
+    due, following, now = await sides.web.due(9)
+    assert due == (["qother"] if score < 0 else [])
+    assert following == (None if score < 0 else now + timedelta(days=1))
+
+
+async def test_who_waits_for_another_hears_of_it_when_a_hint_was_lost(sides: Sides) -> None:
+    await start(sides)
+    both = [await asked(sides, number) for number in range(2)]
+    async with Wakeups(sides.agents) as wakeups:
+        waits = [asyncio.create_task(wakeups.settled(made.id)) for made in both]
+        await wakeups.listening()
+        await sides.agents.client.zrem(sides.agents.keys.pending, both[0].id)
+        await break_request(sides, both[0])
+        await flows.decide(sides.web, NoQueue(), both[1].id, attempt(both[1]))
+        assert (await asyncio.wait_for(waits[1], 10)).status is Status.APPROVED
+        assert await wakeups._requests.look_at_all() == 0
+        assert not waits[0].done()
+        waits[0].cancel()
+        await asyncio.gather(waits[0], return_exceptions=True)
+
+
+async def test_runs_are_listed_without_one_that_cannot_be_read(sides: Sides) -> None:
+    await start(sides)
+    other = RunId("rother")
+    seen = await sides.web.run(RUN)
+    assert seen is not None
+    await flows.start(
+        sides.web,
+        NoQueue(),
+        run=other,
+        workspace=seen.value.workspace,
+        channel=seen.value.channel,
+        requester=ALICE,
+        team="email",
+        task="another",
+    )
+    await break_run(sides, RUN)
+    assert [run.id for run in await sides.web.active_runs(9)] == [other]
+    runs, total = await Overview(sides.web).runs(ALICE, 9)
+    assert ([run.id for run in runs], total) == ([other], 2)
+
+
+async def test_a_permission_for_a_run_that_cannot_be_read_is_shown_as_in_force(sides: Sides) -> None:
+    """R24: nobody can say that it has ended; and the other permissions are listed beside it."""
+    await start(sides)
+    made = request(await sides.agents.now(), asked=call())
+    await sides.agents.commit(Change(requests=(Put(made, 0),)))
+    await flows.decide(sides.web, NoQueue(), made.id, attempt(made, wish=Wish(Scope.CALL, Span.RUN)))
+    given = [seen.value for seen in await sides.web.permissions()]
+    assert [one.run for one in given] == [RUN]
+    assert await permitting.in_force(sides.web) == given
+    await break_run(sides, RUN)
+    assert await permitting.in_force(sides.web) == given
+    await sides.agents.client.delete(sides.agents.keys.run(RUN))
+    assert await permitting.in_force(sides.web) == []
+
+
+async def test_teams_are_known_without_a_worker_that_announces_what_nobody_reads(sides: Sides) -> None:
+    await sides.agents.announce("broken", [TeamInfo("other", "line")], timedelta(minutes=1))
+    await sides.agents.client.set(sides.agents.keys.team("broken"), b"\x03 no record", px=60_000)
+    assert [team.name for team in await sides.web.teams()] == ["email"]
