@@ -38,7 +38,7 @@
 | `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never | web |
 | `{ns}:second_look` | sorted set | messages that may get a second copy, by when to look again (ms) | never | web |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
-| `{ns}:events` | stream | everything that happened, until it is drawn and recorded | after KEEP_EVENTS | web |
+| `{ns}:events` | stream | what happened and is not drawn and recorded yet; older ones for KEEP_EVENTS | never | web |
 | `{ns}:reports` | stream | what the workers report, until web takes it over into the events | never | worker |
 | `{ns}:audit` | stream | the record: entry n under the id `n-0`, with its hash | after KEEP_AUDIT | web |
 | `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
@@ -89,7 +89,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "workers": "one key; entries that ended are dropped at each announcement",
     "reports": "one key; empties as web takes them over",
     "ended:*": "one key a side; empties as the other side comes to it",
-    "events": "the outbox; trimmed after KEEP_EVENTS, but nothing that was not drawn and chained",
+    "events": "the outbox; what is drawn and chained leaves at once, or after KEEP_EVENTS",
     "audit": "the record; trimmed after KEEP_AUDIT, and by default never",
     "audit:head": "one key; what the next entry follows",
     "audit:lease": "one key; its fence must keep growing",
