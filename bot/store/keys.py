@@ -14,7 +14,7 @@
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
 | `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
 | `{ns}:message:<name>` | string | a message of ours in Slack, or whose row it is | 400 days after it was drawn | web |
-| `{ns}:ts:<workspace>:<channel>:<hour>` | hash | ts of a message in that hour since 1970 -> its request | with the last of them | web |
+| `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests of that hour's messages, by ts | 400 days after one | web |
 | `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day | web |
 | `{ns}:noted:<attempt>` | string | likewise, of what a worker recorded | 1 day | worker |
 | `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed | worker |
@@ -154,7 +154,7 @@ class Keys:
         return f"{self.prefix}message:{name}"
 
     def ts(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> str:
-        """The hash of the hour of that timestamp: an entry in a small hash takes half of what a key takes."""
+        """The hash of that timestamp's hour since 1970: an entry in a small hash takes half of what a key takes."""
         seconds = ts.partition(".")[0]
         return f"{self.prefix}ts:{workspace}:{channel}:{int(seconds) // 3600 if seconds.isdecimal() else 0}"
 
