@@ -108,6 +108,24 @@ async def test_events_that_are_to_be_kept_stay(store: Store) -> None:
     assert await stream(store) == []
 
 
+async def test_events_that_are_drawn_and_not_chained_yet_stay(store: Store) -> None:
+    """R25: the scribe may be faster than who keeps the record."""
+    outbox = Outbox(store)
+    await outbox.open()
+    await tell(store, "a")
+    await Auditor(store, "web").catch_up()
+    await tell(store, "b")
+    entries = await handed_out(outbox)
+    for entry in entries:
+        await outbox.done(entry)
+    await Auditor(store, "web").trim()
+    assert await stream(store) == entries[1:]
+    await Auditor(store, "web").catch_up()
+    await Auditor(store, "web").trim()
+    assert await stream(store) == []
+    assert await told(store) == ["a", "b"]
+
+
 async def test_what_is_drawn_and_chained_goes_even_if_the_servers_clock_went_back(store: Store) -> None:
     """R8: ids of a stream only grow, so events may be stored under an hour that has not come yet."""
     hour = int((await store.now() + timedelta(hours=1)).timestamp() * 1000)
