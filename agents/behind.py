@@ -41,6 +41,7 @@ class Behind:
             await ended(self._last)
 
     async def _after(self, before: asyncio.Task[None] | None, write: Write) -> None:
+        await asyncio.sleep(0)  # the agent goes on first
         if before is not None:
             await before
         try:

@@ -4,7 +4,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 Found = TypeVar("Found")
 
@@ -32,7 +32,9 @@ class Changes:
         finally:
             self._waiting.discard(future)
 
-    async def until(self, find: Callable[[], Found], timeout: float, what: Callable[[], str]) -> Found:
+    async def until(
+        self, find: Callable[[], Found | Literal[False] | None], timeout: float, what: Callable[[], str]
+    ) -> Found:
         """The first truthy value of `find`, looked for now and after each change.
 
         `timeout` in seconds; raises TimeoutError with the sentence of `what` when it is over.

@@ -4,7 +4,7 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from localslack.config import Config
 from localslack.errors import Json
@@ -127,7 +127,10 @@ class LocalSlack:
         self.platform.join(self.channel(channel), self.workspace.user(user).id)
 
     async def wait_for(
-        self, fact: Callable[[Workspace], Found], timeout: float = 10.0, what: str = "what was waited for"
+        self,
+        fact: Callable[[Workspace], Found | Literal[False] | None],
+        timeout: float = 10.0,
+        what: str = "what was waited for",
     ) -> Found:
         """The first truthy value of `fact`, checked after each change. Raises TimeoutError."""
         return await self.platform.changes.until(lambda: fact(self.workspace), timeout, lambda: self._story(what))
@@ -147,9 +150,7 @@ class LocalSlack:
             messages = room.thread(thread) if thread else room.messages
             return next((message for message in reversed(messages) if match(message)), None)
 
-        found = await self.wait_for(find, timeout, f"a matching message in #{room.name}")
-        assert found is not None
-        return found
+        return await self.wait_for(find, timeout, f"a matching message in #{room.name}")
 
     async def wait_connected(self, count: int = 1, timeout: float = 10.0) -> None:
         """Until the app holds that many Socket Mode connections."""

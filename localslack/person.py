@@ -90,9 +90,7 @@ class Person:
             fits = view and (match in text_of(view.json) if isinstance(match, str) else match(view))
             return view if fits else None
 
-        found = await self.slack.wait_for(find, timeout, f"a modal for {self.user.name}")
-        assert found is not None
-        return found
+        return await self.slack.wait_for(find, timeout, f"a modal for {self.user.name}")
 
     async def wait_ephemeral(self, match: Callable[[Message], Any] | str = "", timeout: float = 10.0) -> Message:
         """The newest message only for this person that matches (a function, or a part of its words)."""
@@ -103,9 +101,7 @@ class Person:
                     return message
             return None
 
-        found = await self.slack.wait_for(find, timeout, f"an ephemeral message for {self.user.name}")
-        assert found is not None
-        return found
+        return await self.slack.wait_for(find, timeout, f"an ephemeral message for {self.user.name}")
 
     async def submit(self, values: dict[str, Any] | None = None, view: View | None = None) -> dict[str, str]:
         """Fills in the modal on top (inputs by block_id, action_id or label) and submits it.

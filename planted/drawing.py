@@ -120,7 +120,7 @@ DRAWING: Final = (
     Bug(
         "a refused click is acked and nothing is said",
         "R7",
-        "bot/slack/clicks.py",
+        "bot/slack/answering.py",
         "        if result is not None:\n            await tell(desk.client, body, result)\n",
         "",
         (_CLICKS + "test_a_late_click_gets_the_sentence",),

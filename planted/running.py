@@ -12,6 +12,7 @@ _SCRIBE = "tests/slack/test_scribe.py::"
 _LEASES = "tests/store/test_leases.py::"
 _FROZEN = "tests/agents/test_frozen.py::"
 _LETTING_GO = "tests/agents/test_letting_go.py::"
+_ACTIVITY = "tests/agents/test_activity.py::test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits"
 
 RUNNING: Final = (
     Bug(
@@ -109,11 +110,19 @@ RUNNING: Final = (
         (_LEASES + "test_an_owner_that_claims_again_fences_its_own_past",),
     ),
     Bug(
+        "a lease's key ends with the lease",
+        "R4",
+        "bot/store/lease.lua",
+        "math.max(ends, last) + stays)",
+        "ends + 1)",
+        (_LEASES + "test_a_lease_that_nobody_holds_leaves_redis_and_the_next_fence_is_higher_all_the_same[over]",),
+    ),
+    Bug(
         "an old holder renews and releases",
         "R4",
         "bot/store/lease.lua",
-        "if held[2] ~= owner or (mine >= 0 and last ~= mine) then return 0 end",
-        "",
+        "elseif held[2] ~= owner or (mine >= 0 and last ~= mine) then",
+        "elseif false then",
         (
             _LEASES + "test_a_lease_whose_time_is_over_is_anybodys_and_its_old_holder_has_no_say",
             _LEASES + "test_one_process_draws_slack_until_it_lets_go",
@@ -222,6 +231,22 @@ RUNNING: Final = (
         "if await patiently(lambda: flows.park(self._store, lease, context.activity.asked)):",
         "if False:",
         ("tests/agents/test_parked_runs.py::test_a_run_leaves_memory_for_every_question_and_repeats_nothing",),
+    ),
+    Bug(
+        "a run rests while it stores what nobody was asked about",
+        "R22",
+        "agents/gate.py",
+        "            with self._journal.activity.working():  # a result that comes meanwhile has not come alone\n",
+        "            if True:\n",
+        (_ACTIVITY + "[refuse-call_refused]", _ACTIVITY + "[pass-call_passed]"),
+    ),
+    Bug(
+        "a run rests while it stores its next question",
+        "R22",
+        "agents/human.py",
+        "            with self._activity.working():\n                await self._journal.behind.written()\n",
+        "            if True:\n                await self._journal.behind.written()\n",
+        (_ACTIVITY + "[ask-request_asked]",),
     ),
     Bug(
         "a tool in an agent's own list is not seen",

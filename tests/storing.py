@@ -1,14 +1,19 @@
 """A store of its own for each test, and a run in it that may ask."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from bot import flows
 from bot.core.ids import RequestId, RunId
-from bot.core.ports import Lease, TeamInfo
+from bot.core.ports import Change, Lease, Put, Queue, TeamInfo
+from bot.core.runs import Run
 from bot.store.connecting import connect
+from bot.store.lists import Lists
+from bot.store.reports import read_event
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.making import ALICE, GENERAL, HERE, rules
@@ -38,21 +43,45 @@ async def wakeups(store: Store) -> AsyncIterator[Wakeups]:
         yield wakeups
 
 
-async def new_run(store: Store, name: str = "rtest") -> Lease:
-    """A run that a worker has begun."""
-    await flows.start(
+async def lists_follow(store: Store) -> None:
+    """As the outbox has them do: the lists know of all that happened so far."""
+    told = [entry for key in (store.keys.events, store.keys.reports) for entry in await store.client.xrange(key)]
+    await Lists(store).follow(read_event(fields, entry) for entry, fields in told)
+
+
+async def configured(store: Store, **changes: Any) -> None:
+    """Changes of the settings of #general."""
+    seen = await store.settings(GENERAL)
+    await store.commit(Change(settings={GENERAL: Put(replace(seen.value, **changes), seen.version)}))
+
+
+async def started(
+    store: Store,
+    name: str = "rtest",
+    *,
+    queue: Queue | None = None,
+    team: str = "email",
+    task: str = "tell the vendor we need 10% off",
+) -> Run:
+    """A run of Alice's that no worker has yet."""
+    return await flows.start(
         store,
-        NoQueue(),
+        queue or NoQueue(),
         run=RunId(name),
         workspace=HERE,
         channel=GENERAL,
         requester=ALICE,
-        team="email",
-        task="tell the vendor we need 10% off",
+        team=team,
+        task=task,
     )
-    lease = await store.claim(RunId(name), "worker", timedelta(seconds=30))
+
+
+async def new_run(store: Store, name: str = "rtest", *, worker: Store | None = None) -> Lease:
+    """A run that a worker has begun; `worker` is the store as its user sees it, where it has one of its own."""
+    run, worker = await started(store, name), worker or store
+    lease = await worker.claim(run.id, "worker", timedelta(seconds=30))
     assert lease is not None
-    await flows.begin(store, lease)
+    await flows.begin(worker, lease)
     return lease
 
 

@@ -180,6 +180,11 @@ def test_every_package_without_types_says_why_in_a_line() -> None:
             assert re.search(rf"^\s*\"{re.escape(module)}\",\s+# \S.{{10,}}$", text, re.M), f"{module} has no reason"
 
 
+def test_all_python_of_this_tree_is_type_checked() -> None:
+    checked = tomllib.loads((HERE / "pyproject.toml").read_text())["tool"]["mypy"]["packages"]
+    assert set(checked) == {path.parent.name for path in HERE.glob("*/*.py")}
+
+
 def test_every_kind_of_repair_has_a_row_with_a_test() -> None:
     rows = (HERE / "docs" / "operations.md").read_text()
     for kind in Repair:

@@ -79,7 +79,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         instead_of=instead_of,
         standing=None if attempt.wish is None else permissions.standing(request, attempt.wish, attempt.id, now),
     )
-    return settle(replace(request, votes=votes), decision, user=attempt.actor.user)
+    return settle(request, decision, user=attempt.actor.user, votes=votes)
 
 
 def allow(request: Request, permission: Permission, giver: Actor, team: str, now: datetime) -> Step:

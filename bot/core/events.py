@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from bot.core.ids import RequestId, RunId, UserId, WorkspaceId
 
@@ -44,6 +45,23 @@ class EventType(StrEnum):
     CARD_NOT_POSTED = "card_not_posted"
     SETTINGS_CHANGED = "settings_changed"
     SETTINGS_REFUSED = "settings_refused"
+
+
+REQUEST_CHANGED: Final = frozenset(
+    {
+        EventType.REQUEST_ASKED,
+        EventType.RULES_REPLACED,
+        EventType.VOTE_CAST,
+        EventType.REQUEST_REMINDED,
+        EventType.REQUEST_ESCALATED,
+        EventType.REQUEST_SNOOZED,
+        EventType.REQUEST_LOOKED_AT,
+        EventType.STAND_IN_NAMED,
+        EventType.STAND_IN_ENDED,
+        EventType.REQUEST_DECIDED,
+    }
+)
+"""After these a request stands otherwise on its card, and in the lists of who has it to decide."""
 
 
 @dataclass(frozen=True, slots=True)

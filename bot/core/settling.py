@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import datetime
 
-from bot.core.events import EventType
+from bot.core.events import Event, EventType
 from bot.core.ids import UserId, digest_of
 from bot.core.policy import OnTimeout, Risk
-from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, event
+from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote
 
 
 def expire(request: Request, now: datetime, *, approving: bool = True) -> Step:
@@ -40,11 +40,14 @@ def withdraw(request: Request, now: datetime, why: str, user: UserId | None = No
     return settle(request, Decision(MOVES[request.status][Verb.WITHDRAW], How.RUN, now, by, why), user=user)
 
 
-def settle(request: Request, decision: Decision, *, user: UserId | None = None) -> Step:
-    """The request with its decision, and the event."""
-    settled = replace(request, status=decision.outcome, decision=decision)
-    data = {"outcome": decision.outcome, "how": decision.how, "words": decision.words, "digest": request.digest}
-    data |= _spans(request, decision)
+def settle(
+    request: Request, decision: Decision, *, user: UserId | None = None, votes: tuple[Vote, ...] | None = None
+) -> Step:
+    """The request with its decision, and with these votes if they are not as they were; and the event."""
+    votes = request.votes if votes is None else votes
+    settled = replace(request, status=decision.outcome, votes=votes, decision=decision)
+    data = {"outcome": str(decision.outcome), "how": str(decision.how), "words": decision.words}
+    data |= {"digest": str(request.digest), **_spans(request, decision)}
     if decision.arguments:
         data["edited"] = digest_of(decision.arguments)
     if decision.standing is not None:
@@ -53,8 +56,8 @@ def settle(request: Request, decision: Decision, *, user: UserId | None = None) 
         data["chosen"] = " | ".join(decision.chosen)
     if decision.instead_of:
         data["instead_of"] = " ".join(decision.instead_of)
-    told = event(EventType.REQUEST_DECIDED, settled, decision.at, user=user)
-    return Step(settled, (replace(told, data={key: str(value) for key, value in data.items()}),))
+    told = Event(EventType.REQUEST_DECIDED, decision.at, request.run, request.id, request.workspace, user, data)
+    return Step(settled, (told,))
 
 
 def _spans(request: Request, decision: Decision) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import aiohttp
+from slack_bolt.async_app import AsyncAck
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
@@ -126,6 +127,47 @@ async def in_time(
         return
     await early
     await tell(result)
+
+
+async def answer_command(desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Said]) -> None:
+    """A command: the ack itself says it, so that only its person reads it."""
+
+    async def answer(result: Said | None) -> None:
+        if result is None or not result.text:
+            await ack()
+        else:
+            await ack(text=result.text, blocks=result.blocks, response_type="ephemeral")
+
+    await in_time(said(work, "command"), answer, lambda result: tell(desk.client, body, result))
+
+
+async def answer_click(desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Said]) -> None:
+    """A button: it is told behind the ack, which can say nothing."""
+
+    async def answer(result: Said | None) -> None:
+        await ack()
+        if result is not None:
+            await tell(desk.client, body, result)
+
+    await in_time(said(work, "click"), answer, lambda result: tell(desk.client, body, result))
+
+
+async def answer_window(
+    desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Said], block: str, channel: ChannelId
+) -> None:
+    """A window that was sent: it closes, or stays with what did not count under the input `block`.
+
+    What comes too late for the window is told in the channel.
+    """
+
+    async def answer(result: Said | None) -> None:
+        if result is None or result.counted:
+            await ack()
+        else:
+            await ack(response_action="errors", errors={block: result.text})
+
+    told = without_marks(desk.directory, work)
+    await in_time(told, answer, lambda result: tell(desk.client, body, result, channel))
 
 
 async def tell(client: AsyncWebClient, body: dict[str, Any], answer: Said, channel: ChannelId | None = None) -> None:

@@ -18,7 +18,7 @@ from bot.core.refusals import Refusal
 from bot.core.requests import Request, Status, Verb
 from bot.core.standing import Scope, Span, Wish
 from bot.slack import cards, changing, high_risk, meanwhile, menu, modals, standing
-from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
+from bot.slack.answering import Desk, Said, answer_click, answer_window, said, who
 from bot.slack.cards import Handle
 from bot.slack.content import complete
 from bot.slack.opening import open_modal
@@ -42,13 +42,7 @@ _log = logging.getLogger(__name__)
 
 async def on_click(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Any button: Approve and options count at once, the others open a window, View full shows everything."""
-
-    async def answer(result: Said | None) -> None:
-        await ack()
-        if result is not None:
-            await tell(desk.client, body, result)
-
-    await in_time(said(_click(desk, body), "click"), answer, lambda result: tell(desk.client, body, result))
+    await answer_click(desk, ack, body, _click(desk, body))
 
 
 async def on_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -60,16 +54,8 @@ async def on_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     at = who(body)
     # The words are part of the attempt: after a refusal the same window may be submitted with others.
     attempt = AttemptId("v" + short_name(view["id"], at.user, words, length=20))
-
-    async def answer(result: Said | None) -> None:
-        if result is None or result.counted:
-            await ack()
-        else:
-            await ack(response_action="errors", errors={block: result.text})
-
-    channel = modals.channel_of(view)
-    work = without_marks(desk.directory, said(count(desk, body, handle, attempt, verb, words), "answer"))
-    await in_time(work, answer, lambda result: tell(desk.client, body, result, channel))
+    work = said(count(desk, body, handle, attempt, verb, words), "answer")
+    await answer_window(desk, ack, body, work, block, modals.channel_of(view))
 
 
 async def on_unknown_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from bot.core.ids import AttemptId, ChannelId, RunId, short_name
 from bot.core.options import in_words
 from bot.core.runs import Run
 from bot.slack import modals
-from bot.slack.answering import Desk, Said, Who, delivered, in_time, said, tell, who, without_marks
+from bot.slack.answering import Desk, Said, Who, answer_command, answer_window, delivered, said, who
 from bot.slack.blocks import context, link, plain, words
 from bot.slack.cards import STATES
 from bot.slack.opening import open_modal
@@ -39,14 +39,7 @@ _log = logging.getLogger(__name__)
 
 async def on_agent(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """`/agent …`; the ack comes after what was asked for was stored."""
-
-    async def answer(result: Said | None) -> None:
-        if result is None or not result.text:
-            await ack()
-        else:
-            await ack(text=result.text, blocks=result.blocks, response_type="ephemeral")
-
-    await in_time(said(_agent(desk, body), "command"), answer, lambda result: tell(desk.client, body, result))
+    await answer_command(desk, ack, body, _agent(desk, body))
 
 
 async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
@@ -94,15 +87,8 @@ async def on_start_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> No
     run = RunId("r" + short_name(str(view["id"]), who(body).user, length=8))
     team, task = modals.value(view, modals.TEAM), modals.value(view, modals.TASK)
     options = modals.options_of(view, team)
-
-    async def answer(result: Said | None) -> None:
-        if result is None or result.counted:
-            await ack()
-        else:
-            await ack(response_action="errors", errors={modals.TASK: result.text})
-
-    work = without_marks(desk.directory, said(_start(desk, body, channel, run, team, task, options), "task"))
-    await in_time(work, answer, lambda result: tell(desk.client, body, result, channel))
+    work = said(_start(desk, body, channel, run, team, task, options), "task")
+    await answer_window(desk, ack, body, work, modals.TASK, channel)
 
 
 async def _start(

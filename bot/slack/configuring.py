@@ -13,7 +13,7 @@ from bot.core.errors import CountersignError, InvalidInput, StoreUnavailable
 from bot.core.ids import ChannelId
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
 from bot.slack import absences, listing, modals, permitting, settings_window, timing
-from bot.slack.answering import Desk, Said, delivered, in_time, said, tell, who, without_marks
+from bot.slack.answering import Desk, Said, answer_command, delivered, in_time, said, tell, who, without_marks
 from bot.slack.mentions import channel_named, people_named
 from bot.slack.opening import open_modal
 from bot.slack.outcomes import named
@@ -36,14 +36,7 @@ Edit = Callable[[ChannelSettings], ChannelSettings]
 
 async def on_approvals(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """`/approvals …`"""
-
-    async def answer(result: Said | None) -> None:
-        if result is None or not result.text:
-            await ack()
-        else:
-            await ack(text=result.text, blocks=result.blocks, response_type="ephemeral")
-
-    await in_time(said(_approvals(desk, body), "command"), answer, lambda result: tell(desk.client, body, result))
+    await answer_command(desk, ack, body, _approvals(desk, body))
 
 
 async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:

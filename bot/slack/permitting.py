@@ -17,7 +17,7 @@ from bot.core.ports import Queue, Store
 from bot.core.requests import Verb
 from bot.core.standing import PermissionId
 from bot.slack import clicks, modals, reviewing, standing, vetting
-from bot.slack.answering import Desk, Said, Who, in_time, said, tell, who, without_marks
+from bot.slack.answering import Desk, Said, Who, answer_click, answer_window, said, who
 from bot.slack.cards import Handle
 from bot.slack.directory import Directory
 from bot.slack.stand_ins import actor_of
@@ -66,7 +66,7 @@ async def on_permit_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> N
     attempt = AttemptId("v" + short_name(view["id"], at.user, wish.scope, wish.span, length=20))
     handle = Handle.read(view["private_metadata"])
     work = said(clicks.count(desk, body, handle, attempt, Verb.APPROVE, "", wish=wish), "approval")
-    await _submitted(desk, ack, body, standing.SCOPE, work)
+    await answer_window(desk, ack, body, work, standing.SCOPE, modals.channel_of(view))
 
 
 async def on_break_glass_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -79,30 +79,12 @@ async def on_break_glass_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any])
     attempt = AttemptId("v" + short_name(view["id"], at.user, reason, length=20))
     handle = Handle.read(view["private_metadata"])
     work = said(clicks.count(desk, body, handle, attempt, Verb.APPROVE, reason, break_glass=True), "approval")
-    await _submitted(desk, ack, body, standing.REASON, work)
-
-
-async def _submitted(desk: Desk, ack: AsyncAck, body: dict[str, Any], block: str, work: Awaitable[Said]) -> None:
-    channel = modals.channel_of(body["view"])
-
-    async def answer(result: Said | None) -> None:
-        if result is None or result.counted:
-            await ack()
-        else:
-            await ack(response_action="errors", errors={block: result.text})
-
-    await in_time(without_marks(desk.directory, work), answer, lambda result: tell(desk.client, body, result, channel))
+    await answer_window(desk, ack, body, work, standing.REASON, modals.channel_of(view))
 
 
 async def on_revoke(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """A permission's button in the list."""
-
-    async def answer(result: Said | None) -> None:
-        await ack()
-        if result is not None:
-            await tell(desk.client, body, result)
-
-    await in_time(said(_revoke(desk, body), "click"), answer, lambda result: tell(desk.client, body, result))
+    await answer_click(desk, ack, body, _revoke(desk, body))
 
 
 async def _revoke(desk: Desk, body: dict[str, Any]) -> Said:

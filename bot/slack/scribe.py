@@ -12,7 +12,7 @@ from typing import Final
 
 from bot import flows, metrics
 from bot.core.errors import CountersignError, StoreUnavailable
-from bot.core.events import Event, EventType
+from bot.core.events import REQUEST_CHANGED, Event, EventType
 from bot.core.ids import ChannelId, RequestId, RunId
 from bot.core.ports import Message, Store
 from bot.core.requests import How, Request, Status
@@ -37,20 +37,6 @@ GRACE: Final = 16
 """So many half seconds may what is being drawn take to end: who posted a second copy, or drew over something newer,
 is the only one to know. Counted, not measured, because a process that was frozen has no time left on waking."""
 _IN_HAND: Final = 5000
-_REQUEST_CHANGED: Final = frozenset(
-    {
-        EventType.REQUEST_ASKED,
-        EventType.RULES_REPLACED,
-        EventType.VOTE_CAST,
-        EventType.REQUEST_REMINDED,
-        EventType.REQUEST_ESCALATED,
-        EventType.REQUEST_SNOOZED,
-        EventType.REQUEST_LOOKED_AT,
-        EventType.STAND_IN_NAMED,
-        EventType.STAND_IN_ENDED,
-        EventType.REQUEST_DECIDED,
-    }
-)
 _log = logging.getLogger(__name__)
 
 
@@ -241,7 +227,7 @@ class Scribe:
             return
         run = seen.value
         root = await self._root(run)
-        changed = dict.fromkeys(e.request for e in events if e.type in _REQUEST_CHANGED and e.request is not None)
+        changed = dict.fromkeys(e.request for e in events if e.type in REQUEST_CHANGED and e.request is not None)
         await seating.seat(self._store, run, changed)
         if run.progress or run.writing:
             await self._note(f"progress/{run.id}", root, cards.progress_note(run))

@@ -18,12 +18,13 @@ _LONGEST_HEAD: Final = 20
 class Codec(Generic[T]):
     """Writes and reads one kind of record. `schema` grows when old bytes would be misread; then an upgrade is added.
 
-    Schema 1 is plain JSON; of 2 the JSON may be packed.
+    Schema 1 is plain JSON; of 2 the JSON may be packed. What leaves Redis at once is not worth packing.
     """
 
-    def __init__(self, kind: type[T], schema: int = 2) -> None:
+    def __init__(self, kind: type[T], schema: int = 2, *, packed: bool = True) -> None:
         self.name = kind.__name__
         self.schema = schema
+        self._packed = packed
         self._adapter: TypeAdapter[T] = TypeAdapter(kind)
 
     def write(self, value: T, version: int) -> bytes:
@@ -43,8 +44,9 @@ class Codec(Generic[T]):
         return self.load(body), int(version)
 
     def dump(self, value: T) -> bytes:
-        """JSON alone, packed."""
-        return pack(self._adapter.dump_json(value))
+        """JSON alone."""
+        plain = self._adapter.dump_json(value)
+        return pack(plain) if self._packed else plain
 
     def load(self, body: bytes) -> T:
         """From JSON alone, packed or plain."""

@@ -34,11 +34,7 @@ for _, text in ipairs(plan.texts) do
   redis.call('HSET', KEYS[text.key], text.field, text.value)
   redis.call('PEXPIRE', KEYS[text.key], text.ttl)
 end
-for _, entry in ipairs(plan.add) do
-  redis.call('ZADD', KEYS[entry.key], entry.score, entry.member)
-  if entry.most then redis.call('ZREMRANGEBYRANK', KEYS[entry.key], 0, -entry.most - 1) end
-  if entry.ttl then redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end
-end
+for _, entry in ipairs(plan.add) do redis.call('ZADD', KEYS[entry.key], entry.score, entry.member) end
 for _, entry in ipairs(plan.remove) do redis.call('ZREM', KEYS[entry.key], entry.member) end
 for _, entry in ipairs(plan.expire) do redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end
 for _, request in ipairs(plan.settled) do
@@ -51,7 +47,10 @@ for _, request in ipairs(plan.settled) do
     if request.always then redis.call('PEXPIRE', KEYS[request.index], ttl) end
   end
 end
-if plan.release then redis.call('HSET', KEYS[plan.lease], 'fence', plan.fence + 1, 'until', 0) end
+if plan.release then
+  redis.call('HSET', KEYS[plan.lease], 'fence', plan.fence + 1, 'until', 0)
+  redis.call('PEXPIREAT', KEYS[plan.lease], math.max(now, plan.fence + 1) + plan.stays)
+end
 if plan.once then redis.call('SET', KEYS[plan.once], '1', 'PX', plan.once_ttl) end
 if plan.reports and plan.reports ~= cjson.null then
   -- What workers reported before this comes before it.

@@ -21,8 +21,11 @@ def waits_for(request: Request) -> set[Name]:
 
 
 def waits_not_for(request: Request) -> set[Name]:
-    """People for whom it does not wait, though a group that they may be in could decide."""
-    return _not_for(request) if request.rules.reviewers.groups else set()
+    """People who have voted, for whom it does not wait any more though a group that they may be in could decide.
+
+    Nor does it for who asked, if own requests are not theirs to decide: that is found by their runs.
+    """
+    return {vote.user for vote in request.votes} if request.rules.reviewers.groups else set()
 
 
 def was_for(request: Request) -> tuple[set[Name], set[Name]]:

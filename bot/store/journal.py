@@ -31,7 +31,7 @@ class RedisJournal:
         async with reaching():
             stands: bytes | None = await self._script(
                 keys=[names.lease(lease.run), names.journal(lease.run)],
-                args=[lease.fence, key, pack(value), int(replace)],
+                args=[lease.fence, key, pack(value), int(replace), names.run(lease.run)],
             )
         if stands is None:
             raise LeaseLost(f"Another worker advances run {lease.run}; nothing was recorded.")

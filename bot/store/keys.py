@@ -9,7 +9,7 @@
 | `{ns}:asked:<id>` | string | the same request as the agents asked or ended it | likewise | both |
 | `{ns}:run:<id>` | string | a run | 30 days after it ended | both |
 | `{ns}:origin:<run>` | string | whose run it is, where, and which team's, if web started it | likewise | web |
-| `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | with its run | worker |
+| `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | 1 hour after the lease | worker |
 | `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
 | `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
@@ -30,10 +30,10 @@
 | `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never | both |
 | `{ns}:ended:<side>` | sorted set | runs that this side ended, until the other gave its keys their end | never | both |
 | `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never | both |
-| `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never | both |
-| `{ns}:waits_not:<user>` | sorted set | those of a group that do not wait for this member of it | never | both |
-| `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never | both |
-| `{ns}:decided:<name>` | sorted set | newest 100 decisions of a user or channel, by when | 30 days after one | both |
+| `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never | web |
+| `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never | web |
+| `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never | web |
+| `{ns}:decided:<name>` | sorted set | newest 100 decisions of a user or channel, by when | 30 days after one | web |
 | `{ns}:runs:<user>` | sorted set | runs of this requester that have not ended, by creation (ms) | never | both |
 | `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never | web |
 | `{ns}:second_look` | sorted set | messages that may get a second copy, by when to look again (ms) | never | web |
@@ -43,8 +43,8 @@
 | `{ns}:audit` | stream | the record: entry n under the id `n-0`, with its hash | after KEEP_AUDIT | web |
 | `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
 | `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days | web |
-| `{ns}:audit:lease` | hash | lease of the auditor, as for a run | never | web |
-| `{ns}:scribe` | hash | lease of the scribe, as for a run | never | web |
+| `{ns}:audit:lease` | hash | lease of the auditor, as for a run | likewise | web |
+| `{ns}:scribe` | hash | lease of the scribe, as for a run | likewise | web |
 | `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min | both |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – | web |
 | `{ns}:hints` | channel | the same hints from workers, never with a record | – | worker |
@@ -61,13 +61,15 @@ KEPT: Final = timedelta(days=30)
 KEPT_MESSAGE: Final = timedelta(days=400)
 """How long we know which Slack messages are ours: longer than any card can wait to be clicked."""
 KEPT_ATTEMPT: Final = timedelta(days=1)
+KEPT_LEASE: Final = timedelta(hours=1)
+"""How long a lease's key stays after its end. Fences are at least the server's clock in ms, so one that is made without
+it is higher all the same, unless that clock was set back by so much meanwhile."""
 
 WITHOUT_TTL: Final[dict[str, str]] = {
     "request:*": "until its run ends: however long that waits, a rebuilt run must find what was decided",
     "asked:*": "likewise",
     "run:*": "until it ends; ended ones get a TTL",
     "origin:*": "likewise",
-    "lease:*": "its fence must keep growing as long as the run lives; gets its run's TTL at the end",
     "settled:*": "while its run lives; gets its run's TTL at the end",
     "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
     "settings:*": "settings stay until somebody changes them",
@@ -92,8 +94,6 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "events": "the outbox; what is drawn and chained leaves at once, or after KEEP_EVENTS",
     "audit": "the record; trimmed after KEEP_AUDIT, and by default never",
     "audit:head": "one key; what the next entry follows",
-    "audit:lease": "one key; its fence must keep growing",
-    "scribe": "one key; its fence must keep growing",
 }
 """Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from bot.core.chain import START, Head, Kept, read_head
 from bot.core.errors import UnknownSchema
+from bot.store.keys import KEPT_LEASE
 from bot.store.packing import ENTRY, pack, unpack
 from bot.store.reports import read_event
 from bot.store.store import EVENTS, Store, from_ms, ms, reaching
@@ -135,7 +136,9 @@ class Ledger:
 
     async def _leased(self, verb: str, owner: str, fence: int, ttl: timedelta) -> bool:
         async with reaching():
-            return bool(await self._lease(keys=[self._keys.auditor], args=[verb, owner, fence, ms(ttl)]))
+            return bool(
+                await self._lease(keys=[self._keys.auditor], args=[verb, owner, fence, ms(ttl), ms(KEPT_LEASE)])
+            )
 
 
 _MS = timedelta(milliseconds=1)

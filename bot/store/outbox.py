@@ -1,4 +1,4 @@
-"""The events as an outbox: each is handed to the scribe until it says that Slack shows it.
+"""The events as an outbox: each is handed to the scribe, after the lists, until it says that Slack shows it.
 
 One process at a time is the scribe, by a lease. All scribes read as the same consumer of one group, so what a dead
 one had in hand is read again by the next.
@@ -13,6 +13,7 @@ import redis.exceptions
 from bot import metrics
 from bot.core.events import Event
 from bot.metrics import Repair
+from bot.store.lists import Lists
 from bot.store.reports import read_event
 from bot.store.store import Store, reaching
 
@@ -26,6 +27,7 @@ class Outbox:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._lists = Lists(store)
         self._undelivered = "0"
 
     async def claim(self, owner: str, ttl: timedelta) -> bool:
@@ -68,7 +70,7 @@ class Outbox:
             self._undelivered = entries[-1][0].decode() if entries else ">"
             if not entries:
                 return []
-        return [(entry.decode(), read_event(fields, entry)) for entry, fields in entries if fields]
+        return await self._told(entries)
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
         """Events that were handed out at least so long ago and not finished, the oldest first; some may be in hand.
@@ -79,12 +81,18 @@ class Outbox:
             answer = await self._store.client.xautoclaim(
                 self._store.keys.events, GROUP, "scribe", round(idle.total_seconds() * 1000), count=limit
             )
-        return [(entry.decode(), read_event(fields, entry)) for entry, fields in answer[1] if fields]
+        return await self._told(answer[1])
 
     async def done(self, entry: str) -> None:
         """Slack shows this event."""
         async with reaching():
             await self._store.client.xack(self._store.keys.events, GROUP, entry)
+
+    async def _told(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, Event]]:
+        """The events, of which the lists know already: who sees a card finds it in the lists too."""
+        told = [(entry.decode(), read_event(fields, entry)) for entry, fields in entries if fields]
+        await self._lists.follow(event for _, event in told)
+        return told
 
 
 def _entries(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -126,7 +126,16 @@ class Overview:
             if unless is not None and ids:
                 out = await self._client.zmscore(self._keys.waits_not(unless), ids)
                 ids = [i for i, score in zip(ids, out, strict=True) if score is None]
-        return [RequestId(i.decode()) for i in ids], whole
+        listed = [RequestId(i.decode()) for i in ids]
+        own = set() if unless is None else await self._not_theirs(unless, listed)
+        return [i for i in listed if i not in own], whole
+
+    async def _not_theirs(self, user: UserId, listed: Collection[RequestId]) -> set[RequestId]:
+        """Those of the requests that this person asked for and may not decide; of very many runs, of the newest."""
+        runs, _ = await self.runs(user, _READ)
+        own = {*listed} & {request for run in runs for request in run.open.values()}
+        found = await self._store.requests(list(own))
+        return {r.id for r in found if r is not None and r.requester == user and not r.rules.own_requests}
 
     async def _drop(self, names: Collection[Name], request: RequestId) -> None:
         async with reaching():

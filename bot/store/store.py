@@ -25,11 +25,10 @@ from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
 from bot.core.standing import PermissionId
-from bot.store import indexes
 from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
-from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_MESSAGE, Keys
+from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE, Keys
 from bot.store.sides import MESSAGES, ORIGINS, REQUESTS, RUNS, Origin, Side, claim_of, read_request, read_run
 from bot.store.together import Together
 
@@ -39,7 +38,7 @@ ABSENCES = Codec(Absences)
 PERMISSIONS = Codec(Permission)
 RULES = Codec(Rules)
 RULEBOOK = Codec(Rulebook)
-EVENTS = Codec(Event)
+EVENTS = Codec(Event, packed=False)
 TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
 
 _HERE = Path(__file__).parent
@@ -310,7 +309,7 @@ class Store:
         async with reaching():
             runs = [RunId(name.decode()) for name in await self.client.zrange(index, 0, limit - 1)]
             for run in runs:
-                kept = [self.keys.journal(run), self.keys.lease(run)]
+                kept = [self.keys.journal(run)]
                 if self.side is Side.WEB:
                     settled = await self.client.smembers(self.keys.settled(run))
                     kept = [self.keys.request(RequestId(request.decode())) for request in settled]
@@ -407,7 +406,7 @@ class Store:
 
     async def _with_lease(self, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
         async with reaching():
-            return int(await self._lease(keys=[key], args=[verb, owner, fence, ms(ttl)]))
+            return int(await self._lease(keys=[key], args=[verb, owner, fence, ms(ttl), ms(KEPT_LEASE)]))
 
     def _of_run(self, run: RunId) -> tuple[str, str]:
         return self.keys.run(run), self.keys.origin(run)
@@ -479,6 +478,7 @@ class _Plan:
             self.plan["fence"] = change.lease.fence
             self.plan["lease"] = self._key(self.names.lease(change.lease.run))
             self.plan["release"] = change.release
+            self.plan["stays"] = ms(KEPT_LEASE)
         if change.once is not None:
             name = self.names.noted(change.once) if self.agents else self.names.once(change.once)
             self.plan["once"] = self._key(name)
@@ -510,7 +510,7 @@ class _Plan:
         if run.over:
             for index in (self.names.active, self.names.parked, self.names.runs(run.requester)):
                 self.plan["remove"].append({"key": self._key(index), "member": run.id})
-            ours = [self.names.origin(run.id)] if self.web else [self.names.lease(run.id), self.names.journal(run.id)]
+            ours = [self.names.origin(run.id)] if self.web else [self.names.journal(run.id)]
             for kept in (*ours, self.names.settled(run.id)):
                 self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
             if self.side is not Side.BOTH:
@@ -539,7 +539,6 @@ class _Plan:
             ours, other = other, ours
         self._record(ours, REQUESTS.write(request, version + 1), version, None, other)
         value = len(self.values) + 1
-        self._lists(request, settled)
         if settled and not self.agents:
             self.plan["expire"].append({"key": self._key(other), "ttl": ms(KEPT)})
         if settled:
@@ -550,9 +549,6 @@ class _Plan:
             self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
             if request.decision is not None:
                 self._add(self.names.undelivered, request.decision.at, request.id)
-                for name in sorted(indexes.decided_for(request)):
-                    kept = {"most": indexes.KEPT_DECIDED, "ttl": ms(KEPT)}
-                    self._add(self.names.decided(name), request.decision.at, request.id, **kept)
             record = {} if self.agents else {"value": value}
             self.plan["wake"].append({"name": f"request {request.id}", **record})
             self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
@@ -562,22 +558,8 @@ class _Plan:
             self.plan["add"].append({"key": self._key(self.names.pending), "score": score, "member": request.id})
             self.plan["wake"].append({"name": "due"})
 
-    def _lists(self, request: Request, settled: bool) -> None:
-        """The lists that `bot.store.overview` reads."""
-        waits, not_for = (set(), set()) if settled else (indexes.waits_for(request), indexes.waits_not_for(request))
-        for name in sorted(waits):
-            self._add(self.names.waits(name), request.created_at, request.id)
-        for name in sorted(not_for):
-            self._add(self.names.waits_not(name), request.created_at, request.id)
-        for group in sorted(request.rules.reviewers.groups) if not settled else ():
-            self._add(self.names.waiting_groups, request.created_at, group)
-        was, was_not = indexes.was_for(request)
-        left = [self.names.waits(name) for name in sorted(was - waits)]
-        left += [self.names.waits_not(name) for name in sorted(was_not - not_for)]
-        self.plan["remove"] += [{"key": self._key(key), "member": request.id} for key in left]
-
-    def _add(self, key: str, at: datetime, member: str, **kept: int) -> None:
-        self.plan["add"].append({"key": self._key(key), "score": str(ms(at)), "member": member, **kept})
+    def _add(self, key: str, at: datetime, member: str) -> None:
+        self.plan["add"].append({"key": self._key(key), "score": str(ms(at)), "member": member})
 
     def _permission(self, permission: Permission, version: int) -> None:
         left = max(permission.until - permission.changed_at, timedelta(milliseconds=1))

@@ -142,6 +142,7 @@ class Wakeups:
                 message = await subscription.get_message(timeout=left)
             if message is not None and message["type"] == "message":
                 await self._hear(message["data"], by_web=message["channel"] == self._store.keys.wake.encode())
+                await asyncio.sleep(0)  # whoever was woken goes on before this looks for the next
             elif message is not None or loop.time() >= read_back_at:
                 woken = await self._requests.look_at_all() + await self._runs.look_at_all()
                 if woken:

@@ -5,20 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, SystemMessage, UserMessage
+from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, ModelInfo, SystemMessage, UserMessage
+from autogen_core.tools import ToolSchema
 
 from agents.usage import Answer
 from tests.openai_server import OpenAIServer
 
 KEY = "sk-very-secret"
 MESSAGES: list[LLMMessage] = [SystemMessage(content="You write."), UserMessage(content="Write.", source="user")]
-ABLE = {
+ABLE: ModelInfo = {
     "vision": False,
     "function_calling": True,
     "json_output": True,
     "structured_output": False,
     "family": "unknown",
 }
+TOOL: ToolSchema = {"name": "order", "description": "orders", "parameters": {"type": "object", "properties": {}}}
 
 
 def component(server: OpenAIServer, model: str, **config: Any) -> dict[str, Any]:

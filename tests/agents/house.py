@@ -81,9 +81,18 @@ class House:
             model_calls=self.model_calls,
         )
 
-    async def start(self, run: str = "r1", team: str = "email", task: str = "tell the vendor we need 10% off") -> Run:
-        """A run in the store, queued and asked for by nobody."""
-        await self.store.announce("a test", [TeamInfo(team, "")], timedelta(seconds=15))
+    async def start(
+        self,
+        run: str = "r1",
+        team: str = "email",
+        task: str = "tell the vendor we need 10% off",
+        *,
+        found: Teams | None = None,
+        **options: str,
+    ) -> Run:
+        """A run in the store, queued and asked for by nobody; `found`: teams as the worker tells of them."""
+        infos = [TeamInfo(team, "")] if found is None else found.infos()
+        await self.store.announce("a test", infos, timedelta(seconds=15))
         return await flows.start(
             self.store,
             Silent(),
@@ -93,6 +102,7 @@ class House:
             requester=ANN,
             team=team,
             task=task,
+            options=options,
         )
 
     @asynccontextmanager

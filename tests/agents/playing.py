@@ -4,16 +4,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from agents import teams
-from bot import flows
 from bot.core.calls import canonical
-from bot.core.ids import RunId
 from bot.core.requests import Request, Verb
 from bot.core.runs import Run, Status
-from tests.agents.house import ANN, CHANNEL, WORKSPACE, House, Silent
+from tests.agents.house import House
 from tests.agents.test_gate import expire
 
 
@@ -64,9 +61,7 @@ class Playing:
 @asynccontextmanager
 async def playing(house: House, team: str, task: str, **options: str) -> AsyncIterator[Playing]:
     """The run, at work."""
-    await house.store.announce("a test", teams.find().infos(), timedelta(seconds=15))
-    start = {"workspace": WORKSPACE, "channel": CHANNEL, "requester": ANN, "team": team, "task": task}
-    await flows.start(house.store, Silent(), run=RunId("r1"), options=options, **start)
+    await house.start(team=team, task=task, found=teams.find(), **options)
     async with house.worker() as worker:
         worker.advance()
         yield Playing(house, [])

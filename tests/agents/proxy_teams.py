@@ -34,7 +34,7 @@ def talker(run: RunContext) -> AssistantAgent:
     return AssistantAgent("talker", model_client=run.model("talker"), system_message="You are talker")
 
 
-def round_robin(world: World, run: RunContext) -> AutoGenTeam:
+def round_robin(world: World, run: RunContext) -> RoundRobinGroupChat:
     people = run.reviewer("human", mode=Mode.ALWAYS, is_termination_msg=FINISHED)
     return RoundRobinGroupChat([talker(run), people], termination_condition=ConversationOver())
 

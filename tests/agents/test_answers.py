@@ -123,7 +123,7 @@ def test_the_table_in_the_documents_shows_every_text() -> None:
 
 def test_no_two_outcomes_begin_alike_and_each_says_what_to_do() -> None:
     """R16–R18: for messages, calls, code and choices."""
-    kinds = {}
+    kinds: dict[str, tuple[str, str]] = {}
     for kind, outcome, text in texts():
         assert kinds.setdefault(text.title, (kind, outcome)) == (kind, outcome) or outcome == "withdrawn"
         assert text.then.startswith("Do next: ")

@@ -191,3 +191,19 @@ async def test_notes_are_written_in_their_order() -> None:
     gate.set()
     await waiting
     assert ran == ["slow", "fast"]
+
+
+async def test_who_was_answered_goes_on_before_the_note_is_begun() -> None:
+    """Making the note takes this process as long as waking the agent did."""
+    behind, order = Behind(), list[str]()
+
+    async def note() -> None:
+        order.append("note")
+
+    async def desk() -> None:
+        behind.write(note)
+
+    await asyncio.create_task(desk())
+    order.append("agent")
+    await behind.written()
+    assert order == ["agent", "note"]

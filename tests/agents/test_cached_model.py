@@ -13,11 +13,9 @@ from bot.core.errors import StoreUnavailable
 from bot.core.ids import Digest
 from bot.core.ports import Answers
 from bot.store.answers import RedisAnswers
-from tests.agents.asking import MESSAGES, answer_of, component, written
+from tests.agents.asking import MESSAGES, TOOL, answer_of, component, written
 from tests.agents.house import House
 from tests.openai_server import Fails, OpenAIServer, Says
-
-TOOL: dict[str, Any] = {"name": "order", "description": "orders", "parameters": {"type": "object", "properties": {}}}
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import pytest
 
 from agents.executors import UNBOXED
-from agents.teams import code
+from agents.teams._code_script import FENCE
 from bot.core.requests import Kind, Verb
 from tests.agents.house import House
 from tests.agents.playing import playing
@@ -31,7 +31,7 @@ async def test_code_runs_after_approval_is_corrected_after_an_error_and_summed_u
         run = await play.over()
     assert run.result == "The code was approved and ran."
     assert "42" in run.words
-    assert code.FENCE not in run.words
+    assert FENCE not in run.words
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from autogen_core import (
     TypeSubscription,
 )
 from opentelemetry.trace import INVALID_SPAN, NoOpTracer, ProxyTracer, Span, Tracer, TracerProvider
+from opentelemetry.util._decorator import _AgnosticContextManager
 
 from agents.deliveries import lighten
 
@@ -96,10 +97,9 @@ class Watching(TracerProvider):
         provider = self
 
         class It(NoOpTracer):
-            @contextmanager
-            def start_as_current_span(self, name: str, *_: Any, **__: Any) -> Iterator[Span]:
+            def start_as_current_span(self, name: str, *args: Any, **more: Any) -> _AgnosticContextManager[Span]:
                 provider.names.append(name)
-                yield INVALID_SPAN
+                return super().start_as_current_span(name, *args, **more)
 
         return It()
 

@@ -75,7 +75,7 @@ def clerk(run: RunContext, name: str = "clerk", **more: Any) -> AssistantAgent:
     return AssistantAgent(name, **{"model_client": run.model(name), **more})
 
 
-def alone(agent: Any) -> AutoGenTeam:
+def alone(agent: Any) -> RoundRobinGroupChat:
     return RoundRobinGroupChat([agent], max_turns=1)
 
 
@@ -99,15 +99,16 @@ def beside_its_own_hand_off(run: RunContext) -> AutoGenTeam:
     return alone(clerk(run, workbench=StaticWorkbench([tool]), handoffs=["boss"]))
 
 
-class Remote(BaseTool[Nothing, str]):
+class Remote(BaseTool[Nothing, Nothing]):
     """Calls another machine by a client that has every attribute that anybody asks for."""
 
     def __init__(self) -> None:
-        super().__init__(Nothing, str, "wipe", "Delete all of it.")
+        super().__init__(Nothing, Nothing, "wipe", "Delete all of it.")
         self.client = ServerProxy("http://127.0.0.1:1")
 
-    async def run(self, args: Nothing, cancellation_token: CancellationToken) -> str:
-        return str(self.client.wipe())
+    async def run(self, args: Nothing, cancellation_token: CancellationToken) -> Nothing:
+        self.client.wipe()
+        return Nothing()
 
 
 class Acts(Handoff):

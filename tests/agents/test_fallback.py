@@ -6,17 +6,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from autogen_core import CancellationToken
-from autogen_core.models import ChatCompletionClient
+from autogen_core.models import ChatCompletionClient, ModelInfo
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
 from agents.fallback import Choice, FallbackModel
 from agents.models import load_model
 from bot.core.errors import NoAnswer
-from tests.agents.asking import ABLE, KEY, MESSAGES, answer_of, component, written
+from tests.agents.asking import ABLE, KEY, MESSAGES, TOOL, answer_of, component, written
 from tests.openai_server import Cuts, Fails, Garbage, Hangs, OpenAIServer, Says, What
 
 FAILURES: dict[str, tuple[What, str]] = {
@@ -29,7 +28,6 @@ FAILURES: dict[str, tuple[What, str]] = {
     "cut": (Cuts(), "first "),
     "empty": (Says(""), "first answered nothing"),
 }
-TOOL: dict[str, Any] = {"name": "order", "description": "orders", "parameters": {"type": "object", "properties": {}}}
 
 
 @asynccontextmanager
@@ -43,14 +41,12 @@ async def loaded(path: Path) -> AsyncIterator[ChatCompletionClient]:
 
 @asynccontextmanager
 async def of_two(
-    openai: OpenAIServer, patience: float = 30, clock: Callable[[], float] = lambda: 0.0, **second: Any
+    openai: OpenAIServer, patience: float = 30, clock: Callable[[], float] = lambda: 0.0, second: ModelInfo = ABLE
 ) -> AsyncIterator[FallbackModel]:
     """Two models, the first with a time-out shorter than a file may name, and a clock that the test moves."""
     clients = [
-        OpenAIChatCompletionClient(
-            model=name, base_url=openai.url, api_key=KEY, max_retries=0, model_info={**ABLE, **more}
-        )
-        for name, more in (("first", {}), ("second", second))
+        OpenAIChatCompletionClient(model=name, base_url=openai.url, api_key=KEY, max_retries=0, model_info=able)
+        for name, able in (("first", ABLE), ("second", second))
     ]
     choices = [
         Choice("first", clients[0], timedelta(seconds=patience), {"include_usage": True}),
@@ -171,7 +167,7 @@ async def test_who_cancels_is_not_answered_by_the_next_model(streaming: bool, op
 
 async def test_a_model_that_cannot_call_tools_is_left_out_where_there_are_tools(openai: OpenAIServer) -> None:
     openai.will("first", Fails(500), Fails(500))
-    async with of_two(openai, function_calling=False) as model:
+    async with of_two(openai, second={**ABLE, "function_calling": False}) as model:
         _, answer = await answer_of(model, streaming=False)
         assert answer.by == "second"
         with pytest.raises(NoAnswer, match="second cannot call tools and was not asked"):

@@ -104,7 +104,7 @@ class TextAgent(BaseChatAgent):
     async def on_reset(self, cancellation_token: Any) -> None: ...
 
 
-def alone(run: RunContext) -> AutoGenTeam:
+def alone(run: RunContext) -> RoundRobinGroupChat:
     return RoundRobinGroupChat([agent(run, "clerk", workbench=run.tools("clerk", [_wipe]))], max_turns=1)
 
 

@@ -5,11 +5,9 @@ from datetime import timedelta
 import pytest
 
 from agents import teams
-from bot import flows
-from bot.core.ids import RunId
 from bot.core.requests import Kind, Request, Verb
 from bot.core.runs import Status
-from tests.agents.house import ANN, CHANNEL, WORKSPACE, House, Silent
+from tests.agents.house import House
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -33,9 +31,7 @@ async def test_a_team_that_is_rebuilt_after_every_question_does_nothing_twice(
 ) -> None:
     """R4, R22: the second question is answered in words, so that there is a further one."""
     house.park_after = timedelta(0)
-    await house.store.announce("a test", teams.find().infos(), timedelta(seconds=15))
-    start = {"workspace": WORKSPACE, "channel": CHANNEL, "requester": ANN, "team": team, "task": task}
-    await flows.start(house.store, Silent(), run=RunId("r1"), **start)
+    await house.start(team=team, task=task, found=teams.find())
     asked: list[Request] = []
     answered = kinds[0] is Kind.CHOICE
     for number in range(len(kinds) + 1):

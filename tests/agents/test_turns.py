@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -51,13 +52,15 @@ async def test_the_next_result_waits_until_what_the_last_one_sets_off_has_come_t
 async def test_a_quiet_process_does_not_wait_longer_than_it_must() -> None:
     turns, rounds = Turns(range(1, 21)), 0
 
-    def count() -> None:
-        nonlocal rounds
-        rounds += 1
-
     selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
     select = selector.select
-    selector.select = lambda timeout: (count(), select(timeout))[1]
+
+    def counted(timeout: float | None) -> Any:
+        nonlocal rounds
+        rounds += 1
+        return select(timeout)
+
+    selector.select = counted
     try:
         await asyncio.gather(*(hand_on(turns, place, []) for place in range(20, 0, -1)))
     finally:

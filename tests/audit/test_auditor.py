@@ -5,7 +5,7 @@ import json
 import random
 from dataclasses import replace
 from datetime import time, timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -28,9 +28,9 @@ from bot.slack.poster import Poster
 from bot.store.ledger import Ledger
 from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store, from_ms
-from tests.bot.test_attending import asked_before, settings
+from tests.bot.test_attending import asked_before
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
-from tests.storing import NoQueue, new_run
+from tests.storing import NoQueue, configured, new_run
 
 SECRET = "xox" + "b-123456789012-123456789012-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8"
 
@@ -43,7 +43,7 @@ async def tell(store: Store, *words: str) -> None:
         await store.commit(Change(events=(event,)))
 
 
-async def record(store: Store) -> list[dict]:  # type: ignore[type-arg]
+async def record(store: Store) -> list[dict[str, Any]]:
     return [kept.fields() async for _, kept in Ledger(store).all()]
 
 
@@ -364,7 +364,7 @@ async def test_runs_of_many_teams_are_in_one_record(store: Store) -> None:
 async def test_the_rules_of_what_came_before_an_escalation_are_those_of_then(store: Store, lease: Lease) -> None:
     """R25: also when the record is behind."""
     step = Escalation(timedelta(hours=2), Reviewers(frozenset({DAVE})))
-    await settings(store, timeout=timedelta(days=1), escalation=(step,))
+    await configured(store, timeout=timedelta(days=1), escalation=(step,))
     asked = await flows.ask(store, lease, question())
     with pytest.raises(Refused):
         await flows.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))

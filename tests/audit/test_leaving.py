@@ -168,7 +168,8 @@ async def test_nothing_is_lost_whoever_is_ended_while_events_leave(
 ) -> None:
     """R4, R5, R25: two auditors that are ended again and again, and scribes that die with events in hand."""
     chance = random.Random(11)
-    words, drawn = [f"tool {n}" for n in range(500)], []
+    words = [f"tool {n}" for n in range(500)]
+    drawn: list[str] = []
 
     async def write() -> None:
         for word in words:

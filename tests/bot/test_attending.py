@@ -14,23 +14,19 @@ from bot.core.escalation import Escalation
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, ChannelId
 from bot.core.people import Actor, Reviewers
-from bot.core.policy import ChannelSettings, OnTimeout
+from bot.core.policy import OnTimeout
 from bot.core.ports import Change, Lease, Put
 from bot.core.requests import Request, Status
 from bot.core.schedule import Snooze
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
-from tests.making import BOB, CAROL, DAVE, GENERAL, HERE, attempt, question
+from tests.making import BOB, CAROL, DAVE, HERE, attempt, question
 from tests.slack.botting import events
-from tests.storing import NoQueue
+from tests.storing import NoQueue, configured
 
 SOON = timedelta(seconds=0.2)
 NEXT = Escalation(SOON, Reviewers(frozenset({DAVE})), ChannelId("C0LEADS"))
 BOB_HERE, CAROL_HERE, DAVE_HERE = Actor(HERE, BOB), Actor(HERE, CAROL), Actor(HERE, DAVE)
-
-
-async def settings(store: Store, **changes: object) -> None:
-    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(**changes), 0)}))  # type: ignore[arg-type]
 
 
 async def of_type(store: Store, kind: EventType) -> list[Event]:
@@ -75,7 +71,7 @@ async def test_the_keeper_reminds_raises_and_settles_each_at_its_time(
     store: Store, lease: Lease, wakeups: Wakeups
 ) -> None:
     """R20: the index holds what comes next, whatever it is."""
-    await settings(store, timeout=timedelta(seconds=1.2), remind_after=SOON, escalation=(NEXT,))
+    await configured(store, timeout=timedelta(seconds=1.2), remind_after=SOON, escalation=(NEXT,))
     async with keeping(store, wakeups):
         asked = await flows.ask(store, lease, question())
         settled = await wakeups.settled(asked.id)
@@ -94,7 +90,7 @@ async def test_many_things_due_at_once_after_an_outage_are_one_reminder_and_one_
 ) -> None:
     """R20, R26"""
     steps = (replace(NEXT, after=timedelta(minutes=30)), Escalation(timedelta(hours=1), Reviewers(frozenset({CAROL}))))
-    await settings(store, timeout=timedelta(days=1), remind_after=timedelta(minutes=1), escalation=steps)
+    await configured(store, timeout=timedelta(days=1), remind_after=timedelta(minutes=1), escalation=steps)
     asked = await asked_before(store, await flows.ask(store, lease, question()), timedelta(hours=5))
     async with keeping(store, wakeups):
         await happened(store, EventType.REQUEST_REMINDED, 1)
@@ -108,7 +104,7 @@ async def test_many_things_due_at_once_after_an_outage_are_one_reminder_and_one_
 
 async def test_a_request_past_its_deadline_is_settled_and_not_raised(store: Store, lease: Lease) -> None:
     """R20, R6"""
-    await settings(store, timeout=timedelta(hours=1), remind_after=SOON, escalation=(NEXT,))
+    await configured(store, timeout=timedelta(hours=1), remind_after=SOON, escalation=(NEXT,))
     asked = await asked_before(store, await flows.ask(store, lease, question()), timedelta(hours=2))
     settled = await flows.due(store, NoQueue(), asked.id)
     assert settled is not None and settled.status is Status.EXPIRED
@@ -117,7 +113,7 @@ async def test_a_request_past_its_deadline_is_settled_and_not_raised(store: Stor
 
 async def test_who_may_not_decide_before_an_escalation_may_after_it(store: Store, lease: Lease) -> None:
     """R9, R3: the click is judged by what the store holds; the first reviewers may decide as before."""
-    await settings(store, timeout=timedelta(days=1), escalation=(replace(NEXT, after=timedelta(hours=1)),))
+    await configured(store, timeout=timedelta(days=1), escalation=(replace(NEXT, after=timedelta(hours=1)),))
     asked = await flows.ask(store, lease, question())
     with pytest.raises(Refused, match="not a reviewer"):
         await flows.decide(store, NoQueue(), asked.id, attempt(asked, DAVE, name="early"))
@@ -130,7 +126,7 @@ async def test_who_may_not_decide_before_an_escalation_may_after_it(store: Store
 
 async def test_a_wait_without_end_is_reminded_of_and_never_settled(store: Store, lease: Lease) -> None:
     """R20"""
-    await settings(store, on_timeout=OnTimeout.WAIT, remind_after=timedelta(hours=1))
+    await configured(store, on_timeout=OnTimeout.WAIT, remind_after=timedelta(hours=1))
     asked = await asked_before(store, await flows.ask(store, lease, question()), timedelta(days=100))
     pending = await flows.due(store, NoQueue(), asked.id)
     assert pending is not None and (pending.status, pending.reminded) == (Status.PENDING, 1)
@@ -140,7 +136,7 @@ async def test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_de
     store: Store, lease: Lease
 ) -> None:
     """R8"""
-    await settings(store, timeout=timedelta(days=2), remind_after=timedelta(minutes=10))
+    await configured(store, timeout=timedelta(days=2), remind_after=timedelta(minutes=10))
     asked = await flows.ask(store, lease, question())
     _, before, _ = await store.due(10)
     for _ in range(3):

@@ -13,7 +13,7 @@ from bot.core.errors import InvalidInput, LeaseLost, NotFound, Refused
 from bot.core.events import Event, EventType
 from bot.core.ids import RequestId, RunId, UserId
 from bot.core.people import Actor, Reviewers
-from bot.core.policy import ChannelSettings, OnTimeout
+from bot.core.policy import OnTimeout
 from bot.core.ports import Change, Committed, Lease, Put
 from bot.core.refusals import Refusal
 from bot.core.requests import Status, Verb
@@ -23,7 +23,7 @@ from bot.store.store import _COMMIT, EVENTS, Store
 from bot.store.wakeups import Wakeups
 from tests.counting import repaired
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
-from tests.storing import NoQueue, new_run
+from tests.storing import NoQueue, configured, new_run, started
 
 
 async def events(store: Store) -> list[Event]:
@@ -142,7 +142,7 @@ async def test_decided_and_delivered_are_two_events(store: Store, lease: Lease) 
 
 async def test_deadlines_are_kept_while_somebody_waits(store: Store, lease: Lease, wakeups: Wakeups) -> None:
     """R17, R20: expired, not rejected, within the second; a later click changes nothing and is told."""
-    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(timeout=timedelta(seconds=0.3)), 0)}))
+    await configured(store, timeout=timedelta(seconds=0.3))
     keeper = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))
     asked = await flows.ask(store, lease, question())
     settled = await wakeups.settled(asked.id)
@@ -159,7 +159,7 @@ async def test_deadlines_are_kept_while_somebody_waits(store: Store, lease: Leas
 
 async def test_a_late_click_settles_a_request_that_nobody_expired(store: Store, lease: Lease) -> None:
     """R20: the server's clock refuses it, whether or not anybody swept."""
-    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(timeout=timedelta(0)), 0)}))
+    await configured(store, timeout=timedelta(0))
     asked = await flows.ask(store, lease, question())
     with pytest.raises(Refused, match="Time ran out"):
         await flows.decide(store, NoQueue(), asked.id, attempt(asked))
@@ -187,7 +187,7 @@ async def test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and
     store: Store, lease: Lease
 ) -> None:
     """R20: the verb asks the script to look at the clock once more."""
-    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(timeout=timedelta(0)), 0)}))
+    await configured(store, timeout=timedelta(0))
     asked = await flows.ask(store, lease, question())
     seen = await store.request(asked.id)
     assert seen is not None and asked.deadline is not None
@@ -242,9 +242,7 @@ async def test_the_same_start_delivered_twice_is_one_run(store: Store, lease: Le
 
 
 async def new_run_again(store: Store, lease: Lease) -> None:
-    await flows.start(
-        store, NoQueue(), run=lease.run, workspace=HERE, channel=GENERAL, requester=ALICE, team="email", task="x"
-    )
+    await started(store, lease.run, task="x")
 
 
 @pytest.mark.parametrize(
@@ -259,9 +257,7 @@ async def test_a_start_that_cannot_be_is_refused_and_starts_nothing(
     store: Store, team: str, task: str, said: str
 ) -> None:
     with pytest.raises(InvalidInput, match=said):
-        await flows.start(
-            store, NoQueue(), run=RunId("r1"), workspace=HERE, channel=GENERAL, requester=ALICE, team=team, task=task
-        )
+        await started(store, "r1", team=team, task=task)
     assert await store.run(RunId("r1")) is None
 
 
@@ -367,7 +363,7 @@ async def test_a_deadline_that_passed_while_nobody_was_there_is_kept_at_the_star
 ) -> None:
     """R5, R20: by whichever process is back first."""
     monkeypatch.setattr(deadlines, "LATE", timedelta(0))
-    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(timeout=timedelta(seconds=0.1)), 0)}))
+    await configured(store, timeout=timedelta(seconds=0.1))
     asked = await flows.ask(store, lease, question())
     assert asked.deadline is not None
     while await store.now() <= asked.deadline:  # noqa: ASYNC110 -- the server's clock wakes nobody

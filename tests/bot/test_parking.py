@@ -13,8 +13,8 @@ from bot.core.ports import Change, Committed, Lease
 from bot.core.requests import Request, Status, Verb
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
-from tests.making import ALICE, BOB, CAROL, GENERAL, HERE, attempt, question, rules
-from tests.storing import NoQueue, new_run
+from tests.making import ALICE, BOB, CAROL, attempt, question, rules
+from tests.storing import NoQueue, new_run, started
 
 NOW = timedelta(0)
 
@@ -82,7 +82,7 @@ async def test_a_decision_that_comes_while_a_run_parks_keeps_it_in_memory(store:
 async def test_a_vote_that_decides_nothing_does_not_keep_a_run_in_memory(store: Store, lease: Lease) -> None:
     await store.set_defaults(rules(quorum=2))
     asked = await flows.ask(store, lease, question())
-    votes = []
+    votes: list[Request] = []
 
     class Barging(Store):
         async def commit(self, change: Change) -> Committed:
@@ -142,8 +142,7 @@ async def test_a_decision_counts_though_nobody_could_be_asked_to_go_on(store: St
 
 async def test_a_start_counts_though_no_worker_could_be_asked_to_take_it(store: Store) -> None:
     """R5: nobody is told to try again, or the task would be done twice; the run that no worker holds is found."""
-    at = {"workspace": HERE, "channel": GENERAL}
-    run = await flows.start(store, Broken(), run=RunId("rlost"), requester=ALICE, team="email", task="x", **at)
+    run = await started(store, "rlost", queue=Broken())
     assert run.status is runs.Status.QUEUED
     assert run.id in await store.unheld(10, NOW)
 

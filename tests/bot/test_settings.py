@@ -11,6 +11,7 @@ from bot.core.ids import ChannelId, GroupId, UserId
 from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, resolve
 from bot.settings import WebSettings, WorkerSettings, read, variables
+from tests.making import BOB, LEADS
 
 GOOD = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "REVIEWERS": "U0BOB, S0LEADS"}
 
@@ -32,7 +33,7 @@ def test_the_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read(WebSettings)
     rules = settings.rules(ChannelId("C1"))
     assert (rules.on_timeout, rules.own_requests, settings.host) == (OnTimeout.REJECT, False, "127.0.0.1")
-    assert rules.reviewers == Reviewers(frozenset({"U0BOB"}), frozenset({"S0LEADS"}))  # type: ignore[arg-type]
+    assert rules.reviewers == Reviewers(frozenset({BOB}), frozenset({LEADS}))
 
 
 def test_everybody_in_the_channel_that_cards_go_to_may_be_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Who may decide, in time, and on what."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_a_reviewer_approves() -> None:
         ({"verb": Verb.RESPOND, "words": "x" * 3001}, Refusal.TOO_LONG),
     ],
 )
-def test_what_does_not_count_is_refused_recorded_and_changes_nothing(changes: dict, refusal: Refusal) -> None:
+def test_what_does_not_count_is_refused_recorded_and_changes_nothing(changes: dict[str, Any], refusal: Refusal) -> None:
     """R7, R9, R25: by workspace and user id; each refusal is an event for the audit and a sentence for the person."""
     asked = request()
     step = deciding.decide(asked, attempt(asked, **changes), NOW)

@@ -18,7 +18,7 @@ from bot.core.waiting import waits_for
 from tests.making import ALICE, BOB, CAROL, DAVE, HERE, NOW, attempt, call, choice, question, request
 
 CHANGED = canonical({"order": 17, "amount": 10})
-EDIT = {"verb": Verb.EDIT, "arguments": CHANGED}
+EDIT: dict[str, Any] = {"verb": Verb.EDIT, "arguments": CHANGED}
 READ: dict[str, Any] = {"opened_for": BOB}
 TYPED = {**READ, "typed": "refund"}
 ATTEMPTS: dict[str, tuple[dict[str, Any], Refusal | None]] = {

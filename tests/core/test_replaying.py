@@ -45,7 +45,7 @@ def action(**changes: Any) -> Recorded:
     return replace(asked, **changes)
 
 
-PASSED = {"effect": Effect.PASS, "rules": None, "settings": None}
+PASSED: dict[str, Any] = {"effect": Effect.PASS, "rules": None, "settings": None}
 REFUSED = {"effect": Effect.REFUSE, "rules": None, "settings": None}
 
 

@@ -1,6 +1,7 @@
 """Which requests wait for whom: judged by the rule that judges the answer."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,8 @@ from bot.core.waiting import waits_for
 from tests.making import ALICE, BOB, CAROL, DAVE, HERE, LEADS, NOW, attempt, call, choice, later, question, request
 
 
-def somebody(user: UserId = BOB, **changes: object) -> Actor:
-    return Actor(HERE, user, **changes)  # type: ignore[arg-type]
+def somebody(user: UserId = BOB, **changes: Any) -> Actor:
+    return Actor(HERE, user, **changes)
 
 
 @pytest.mark.parametrize("asked", [question(), question(offers=(Verb.RESPOND, Verb.REJECT)), call(), choice("a", "b")])

@@ -34,4 +34,4 @@ async def test_the_main_job_needs_nothing_that_its_users_may_not(
     await settled(slack, second.ts)
     async with redis.asyncio.Redis.from_url(redis_url, decode_responses=True) as admin:
         log = [(entry["username"], entry["object"]) for entry in await admin.acl_log()]
-    assert not [entry for entry in log if namespace in entry[1]]
+    assert not [entry for entry in log if namespace in str(entry[1])]

@@ -14,12 +14,13 @@ import pytest
 
 from bot.core.events import EventType
 from bot.store.connecting import connect
-from bot.store.store import EVENTS, Store
+from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.agents.asking import component, written
 from tests.openai_server import Fails, OpenAIServer, Says
 from tests.processes import Town
+from tests.slack.botting import events
 
 WORKER = "tests.e2e.worker"
 SHORT = "#short"
@@ -116,9 +117,8 @@ class Run:
         """What a policy let pass or refused in all runs: the event, the tool and its arguments, in order."""
         common = self.there.common
         async with connect(common["REDIS_URL"]) as client:
-            raw = await client.xrange(Store(client, common["NAMESPACE"]).keys.events)
-        events = [EVENTS.load(fields[b"event"]) for _, fields in raw]
-        alone = [event for event in events if event.type in (EventType.CALL_PASSED, EventType.CALL_REFUSED)]
+            happened = await events(Store(client, common["NAMESPACE"]))
+        alone = [event for event in happened if event.type in (EventType.CALL_PASSED, EventType.CALL_REFUSED)]
         return [(str(e.type), e.data["tool"], json.loads(e.data["arguments"])) for e in alone]
 
     def texts(self, source: str) -> list[str]:

@@ -7,10 +7,10 @@ import aiohttp
 import pytest
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.app.async_app import AsyncApp
-from slack_cases import Connect, client_of
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack
+from tests.localslack.slack_cases import Connect, client_of
 
 
 @pytest.fixture

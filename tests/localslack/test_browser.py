@@ -7,11 +7,11 @@ import pytest
 from aiohttp import ClientSession
 from playwright.async_api import Locator, Page, expect
 from slack_bolt.app.async_app import AsyncApp
-from slack_cases import APPROVE, TEXT, Connect, Json, actions, button, field, modal, plain, section
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import Command, LocalSlack
 from tests.browser import OpenPage
+from tests.localslack.slack_cases import APPROVE, TEXT, Connect, Json, actions, button, field, modal, plain, section
 
 EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\'"&amp;'
 LONG = "https://example.com/" + "very" * 60

@@ -4,7 +4,6 @@ import asyncio
 
 import aiohttp
 import pytest
-from slack_cases import client_of
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import (
     AsyncRateLimitErrorRetryHandler,
@@ -14,6 +13,7 @@ from slack_sdk.http_retry.builtin_interval_calculators import FixedValueRetryInt
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack
+from tests.localslack.slack_cases import client_of
 
 
 def texts(slack: LocalSlack) -> list[str]:

@@ -8,10 +8,10 @@ import pytest
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.app.async_app import AsyncApp
-from slack_cases import CARD, Json, client_of
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack
+from tests.localslack.slack_cases import CARD, Json, client_of
 
 Serve = Callable[[AsyncApp], Awaitable[str]]
 

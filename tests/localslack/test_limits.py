@@ -4,11 +4,11 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slack_cases import CARD, MODAL, Json
 
 from localslack.blocks import BLOCKS, INPUTS
 from localslack.errors import SlackError
 from localslack.limits import check_message_blocks, check_metadata, check_view
+from tests.localslack.slack_cases import CARD, MODAL, Json
 from tests.longer import times
 
 WORDS = st.sampled_from([*BLOCKS, *INPUTS, "modal", "home", "plain_text", "mrkdwn", "rich_text_section", "x", ""])

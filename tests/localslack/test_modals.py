@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.response import BoltResponse
-from slack_cases import TEXT, Connect, Json, actions, button, client_of, field, modal, plain, section
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -13,6 +12,7 @@ from localslack import LocalSlack
 from localslack.errors import CannotDo
 from localslack.modals import View
 from localslack.person import Person
+from tests.localslack.slack_cases import TEXT, Connect, Json, actions, button, client_of, field, modal, plain, section
 
 
 async def opened(slack: LocalSlack, client: AsyncWebClient, view: Json, who: str = "bob") -> tuple[Person, View]:

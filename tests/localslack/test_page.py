@@ -9,11 +9,11 @@ from typing import Any
 
 import aiohttp
 from slack_bolt.app.async_app import AsyncApp
-from slack_cases import CARD, MODAL, Connect, Json, client_of
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack
 from localslack.config import read_manifest
+from tests.localslack.slack_cases import CARD, MODAL, Connect, Json, client_of
 
 MANIFEST = """
 display_information: {name: Countersign}

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 from slack_bolt.app.async_app import AsyncApp
-from slack_cases import Connect, Json, field, modal, plain, section
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import Command, LocalSlack
 from tests.browser import OpenPage
+from tests.localslack.slack_cases import Connect, Json, field, modal, plain, section
 
 OPTIONS = [{"text": plain(name.capitalize()), "value": name} for name in ("email", "code", "search")]
 

@@ -7,11 +7,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 from slack_bolt.app.async_app import AsyncApp
-from slack_cases import APPROVE, CARD, MODAL, Connect, Json, client_of, section
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import Command, LocalSlack, text_of
 from localslack.errors import CannotDo
+from tests.localslack.slack_cases import APPROVE, CARD, MODAL, Connect, Json, client_of, section
 
 
 async def test_a_command_is_acked_with_words(slack: LocalSlack, bolt: AsyncApp, connect: Connect) -> None:

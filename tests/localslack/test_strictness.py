@@ -5,11 +5,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from slack_cases import CARD, TEXT, Json, actions, button, client_of, field, modal, plain, section
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack
+from tests.localslack.slack_cases import CARD, TEXT, Json, actions, button, client_of, field, modal, plain, section
 
 OPTION = {"text": plain("one"), "value": "1"}
 

@@ -5,12 +5,12 @@ from typing import Any
 import aiohttp
 import pytest
 from slack_bolt.app.async_app import AsyncApp
-from slack_cases import CARD, Connect, Json, actions, button, client_of, section
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack, text_of
 from localslack.text import typed
+from tests.localslack.slack_cases import CARD, Connect, Json, actions, button, client_of, section
 
 
 async def test_text_without_blocks_removes_the_blocks_and_metadata_stays(

@@ -20,6 +20,7 @@ from bot.slack.poster import Place, Poster
 from bot.store.overview import Overview
 from bot.store.store import EVENTS, Store
 from localslack import LocalSlack
+from localslack.person import Person
 from localslack.workspace import Message
 from tests.making import HERE
 from tests.storing import NoQueue
@@ -73,6 +74,12 @@ async def away(store: Store) -> AsyncIterator[None]:
     finally:
         store.client.connection_pool = real
         await nowhere.aclose()
+
+
+async def told(person: Person, times: int) -> str:
+    """What only this person reads, once something was told them that many times: the newest."""
+    await person.slack.wait_for(lambda _: len(person.ephemerals) >= times)
+    return person.ephemerals[-1].text
 
 
 async def events(store: Store) -> list[Event]:

@@ -15,10 +15,11 @@ from bot.slack.answering import Desk
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.workspace import User, UserGroup
-from tests.bot.test_attending import as_it_is, settings
+from tests.bot.test_attending import as_it_is
 from tests.making import DAVE, GENERAL, call, question
 from tests.slack.test_meanwhile import drawn, due
 from tests.slack.test_scribe import all_drawn, card_of
+from tests.storing import configured
 
 __all__ = ["drawn"]
 
@@ -80,7 +81,7 @@ async def test_a_group_deleted_while_a_request_waits_leaves_it_to_the_next_peopl
 ) -> None:
     """R9, R10: nobody decides for a group that is no more; nothing new starts, and what waits is raised as before."""
     step = Escalation(timedelta(hours=2), Reviewers(frozenset({DAVE})))
-    await settings(store, timeout=timedelta(days=1), reviewers=REVIEWERS, escalation=(step,))
+    await configured(store, timeout=timedelta(days=1), reviewers=REVIEWERS, escalation=(step,))
     asked = await flows.ask(store, lease, question())
     card = await card_of(slack)
     slack.workspace.groups["S0REVIEWERS"].disabled = True

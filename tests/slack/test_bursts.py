@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
@@ -17,7 +18,7 @@ from bot.core.escalation import Escalation
 from bot.core.events import EventType
 from bot.core.ids import ChannelId, RequestId, UserId
 from bot.core.people import Reviewers
-from bot.core.policy import ChannelSettings, OnTimeout, Risk
+from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import Change, Lease, Put, Seen
 from bot.core.requests import Kind, Question, Request, Status
 from bot.slack import seating
@@ -30,27 +31,23 @@ from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.browser import OpenPage
-from tests.making import CAROL, DAVE, GENERAL, HERE, call, later, request, rules
+from tests.making import CAROL, DAVE, HERE, call, later, request, rules
 from tests.slack.botting import events
 from tests.slack.test_overtaken import poster, under_way
 from tests.slack.test_scribe import all_drawn, decided, drawing
 from tests.store import test_forged_rules as forging
 from tests.store.two_users import Sides
-from tests.storing import NoQueue, new_run
+from tests.storing import NoQueue, configured, new_run
 
 
-def refund(number: int, content: str = "", **changes: object) -> Question:
+def refund(number: int, content: str = "", **changes: Any) -> Question:
     words = content or f"Refund order {number}: 20 EUR"
-    return replace(call(order=number, amount=20), asked=number, content=words, **changes)  # type: ignore[arg-type]
+    return replace(call(order=number, amount=20), asked=number, content=words, **changes)
 
 
 async def ask(store: Store, lease: Lease, *numbers: int) -> list[Request]:
     """All at once, as a model's parallel calls."""
     return list(await asyncio.gather(*(flows.ask(store, lease, refund(n)) for n in numbers)))
-
-
-async def choose(store: Store, **settings: object) -> None:
-    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(**settings), 0)}))  # type: ignore[arg-type]
 
 
 def rows_of(card: Message) -> list[RequestId]:
@@ -261,7 +258,7 @@ async def test_a_burst_that_cannot_be_posted_is_one_card_in_the_thread(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R21: each of its requests is on record as not posted."""
-    await choose(store, approvals_channel=ChannelId("C0RANDOM"))
+    await configured(store, approvals_channel=ChannelId("C0RANDOM"))
     asked = await ask(store, lease, 0, 1)
     async with drawing(slack, store):
         await all_drawn(slack, store)
@@ -281,7 +278,7 @@ async def test_people_are_reminded_of_a_burst_once_and_it_goes_on_as_one_card(
 ) -> None:
     """R26: one reminder, one word that it goes on, one card where it goes to."""
     step = Escalation(timedelta(seconds=30), Reviewers(frozenset({DAVE})), ChannelId("C0GENERAL"))
-    await choose(store, remind_after=timedelta(seconds=20), escalation=(step,))
+    await configured(store, remind_after=timedelta(seconds=20), escalation=(step,))
     asked = await ask(store, lease, 0, 1, 2)
     async with drawing(slack, store):
         await all_drawn(slack, store)
@@ -388,7 +385,7 @@ async def test_home_leads_from_each_row_to_a_card_that_stands_in_the_thread_inst
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R6, R21: and the requester is told once of the card, not of each row."""
-    await choose(store, approvals_channel=ChannelId("C0RANDOM"))
+    await configured(store, approvals_channel=ChannelId("C0RANDOM"))
     asked = await ask(store, lease, 0, 1, 2)
     async with drawing(slack, store):
         await all_drawn(slack, store)
@@ -405,7 +402,7 @@ async def test_each_row_that_goes_to_a_channel_without_the_app_is_on_record(
 ) -> None:
     """R21, R25: each once, also where one goes there after the others."""
     step = Escalation(timedelta(seconds=30), Reviewers(frozenset({DAVE})), ChannelId("C0RANDOM"))
-    await choose(store, escalation=(step,))
+    await configured(store, escalation=(step,))
     asked = await ask(store, lease, 0, 1)
     async with drawing(slack, store):
         await all_drawn(slack, store)
@@ -426,7 +423,9 @@ async def test_who_changes_a_call_from_its_row_sees_all_of_it(
     """R13: also what a card of its own would have shown; and the run's thread says of which row it tells."""
     long = "\n".join(f"Refund line {n} of the order" for n in range(30))
     schema = json.dumps({"type": "object", "properties": {"order": {"type": "integer"}, "amount": {"type": "number"}}})
-    made = replace(refund(1, long), call=replace(refund(1).call, schema=schema))  # type: ignore[type-var]
+    whole = refund(1, long)
+    assert whole.call is not None
+    made = replace(whole, call=replace(whole.call, schema=schema))
     await asyncio.gather(flows.ask(store, lease, refund(0)), flows.ask(store, lease, made))
     async with drawing(slack, store):
         await all_drawn(slack, store)
@@ -445,7 +444,7 @@ async def test_what_is_chosen_in_the_menu_of_a_row_is_for_that_row_and_says_so(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:
     """R1, R13, R24: a permission, the requester alone in an emergency, and the file of what is long."""
-    await choose(store, break_glass=True)
+    await configured(store, break_glass=True)
     long = "\n".join(f"Refund line {n} of the order" for n in range(90))
     asked = await asyncio.gather(*(flows.ask(store, lease, refund(n, long if n == 2 else "")) for n in range(4)))
     bob, alice = slack.user("bob"), slack.user("alice")
@@ -472,7 +471,7 @@ async def test_a_row_of_what_nobody_knows_any_more_is_told_and_on_record(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk, do: str
 ) -> None:
     """R7, R25: as its buttons are."""
-    await choose(store, break_glass=True)
+    await configured(store, break_glass=True)
     asked = await ask(store, lease, 0, 1)
     async with drawing(slack, store):
         await all_drawn(slack, store)

@@ -172,7 +172,7 @@ def chosen() -> Request:
     return decide(asked, attempt(asked, BOB, Verb.CHOOSE, chosen=("us-east", "eu-west")), later(minutes=5)).request
 
 
-LATER = {
+LATER: dict[str, Any] = {
     "timeout": timedelta(days=1),
     "remind_after": timedelta(minutes=15),
     "escalation": (
@@ -236,10 +236,11 @@ SPOOF = "Pay to p\u0430ypal.com, and send \uff52\uff4d"
 
 def turn(*, to_end: bool = False) -> Question:
     """As `agents.proxy` asks."""
+    offers: tuple[Verb, ...] = (Verb.APPROVE, Verb.RESPOND)
     if to_end:
-        title, offers = "assistant says that it is finished. End here?", (Verb.APPROVE, Verb.RESPOND)
+        title = "assistant says that it is finished. End here?"
         return question("All is done.\n\nTERMINATE", kind=Kind.END, title=title, agent="assistant", offers=offers)
-    offers = (Verb.APPROVE, Verb.RESPOND, Verb.REJECT)
+    offers = (*offers, Verb.REJECT)
     return question(
         "Step 1 of 2", kind=Kind.TURN, title="assistant has spoken. Go on?", agent="assistant", offers=offers
     )
@@ -672,8 +673,8 @@ def test_a_card_names_the_agent_alone_whomever_it_asks() -> None:
 
 
 def labels_of(drawing: Drawing) -> list[str]:
-    actions = next((b for b in drawing.blocks if b["type"] == "actions"), {"elements": []})
-    return [element["text"]["text"] for element in actions["elements"] if element["type"] == "button"]
+    actions = [b for b in drawing.blocks if b["type"] == "actions"]
+    return [e["text"]["text"] for b in actions for e in b["elements"] if e["type"] == "button"]
 
 
 @pytest.mark.parametrize(

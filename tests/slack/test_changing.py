@@ -13,7 +13,7 @@ from playwright.async_api import Page, expect
 from bot import flows
 from bot.core.calls import Call, canonical
 from bot.core.events import EventType
-from bot.core.ids import UserId
+from bot.core.ids import Digest, UserId
 from bot.core.ports import Change, Lease, Put
 from bot.core.requests import Decision, Question, Request, Status
 from bot.slack import cards
@@ -22,12 +22,13 @@ from bot.slack.cards import Handle
 from bot.store.store import Store
 from localslack import LocalSlack
 from tests.browser import OpenPage
-from tests.making import GENERAL, call, choice, editable
+from tests.making import call, choice, editable
 from tests.slack.botting import Show, away, events, post
+from tests.storing import configured
 
 BOB, CAROL = UserId("U0BOB"), UserId("U0CAROL")
 SECRET = "hunter2hunter2"
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "order": {"type": "integer", "description": "Number of the order"},
@@ -44,11 +45,9 @@ def refund(**arguments: Any) -> Question:
     return replace(call(), call=Call("refund", canonical(given), json.dumps(SCHEMA)))
 
 
-async def ask(store: Store, lease: Lease, asked: Question, **changes: object) -> Request:
+async def ask(store: Store, lease: Lease, asked: Question, **changes: Any) -> Request:
     if changes:
-        seen = await store.settings(GENERAL)
-        changed = replace(seen.value, **changes)  # type: ignore[arg-type]
-        await store.commit(Change(settings={GENERAL: Put(changed, seen.version)}))
+        await configured(store, **changes)
     return await flows.ask(store, lease, asked)
 
 
@@ -112,7 +111,7 @@ async def test_what_the_tool_would_not_take_stands_under_its_field(
     """R7: Slack asks the rest of the numbers' limits itself; nothing is decided."""
     question = refund()
     assert question.call is not None
-    schema = {**SCHEMA, "properties": {**SCHEMA["properties"], "reason": {"enum": ["broken"] * 150}}}  # type: ignore[dict-item]
+    schema = {**SCHEMA, "properties": {**SCHEMA["properties"], "reason": {"enum": ["broken"] * 150}}}
     asked = await ask(store, lease, replace(question, call=replace(question.call, schema=json.dumps(schema))))
     bob = slack.user("bob")
     await bob.click(await show(asked), "Edit")
@@ -216,7 +215,7 @@ async def test_a_form_of_other_content_decides_nothing(
 ) -> None:
     """R13: the form carries the digest of what it was made from."""
     asked = await ask(store, lease, refund())
-    forged = replace(asked, digest="0" * 64)  # type: ignore[arg-type]
+    forged = replace(asked, digest=Digest("0" * 64))
     drawn = cards.card(forged, run=await run_of(store, asked), run_link=None)
     await slack.user("bob").click(await post(slack, store, bot, drawn, forged), "Edit")
     await slack.user("bob").wait_ephemeral("What you saw is not what this request holds now")

@@ -11,9 +11,8 @@ from slack_bolt.async_app import AsyncAck
 
 from bot import flows
 from bot.core.events import EventType
-from bot.core.ids import GroupId, RequestId
+from bot.core.ids import Digest, GroupId, RequestId
 from bot.core.people import Reviewers
-from bot.core.policy import ChannelSettings
 from bot.core.ports import Change, Lease, Put
 from bot.core.requests import Kind, Question, Request, Status, Verb
 from bot.slack import cards, clicks
@@ -22,16 +21,14 @@ from bot.slack.cards import Handle
 from bot.slack.listeners import bound
 from bot.store.store import Store
 from localslack import LocalSlack
-from tests.making import GENERAL, editable, question, rules
-from tests.slack.botting import Show, a_bot, away, events, post
-from tests.storing import NoQueue, new_run
+from tests.making import ALICE, BOB, DAVE, editable, question, rules
+from tests.slack.botting import Show, a_bot, away, events, post, told
+from tests.storing import NoQueue, configured, new_run
 
 
-async def ask(store: Store, lease: Lease, asked: Question | None = None, **settings: object) -> Request:
+async def ask(store: Store, lease: Lease, asked: Question | None = None, **settings: Any) -> Request:
     if settings:
-        seen = await store.settings(GENERAL)
-        changed = replace(seen.value, **settings)  # type: ignore[arg-type]
-        await store.commit(Change(settings={GENERAL: Put(changed, seen.version)}))
+        await configured(store, **settings)
     return await flows.ask(store, lease, asked or question())
 
 
@@ -121,8 +118,7 @@ async def test_a_late_click_gets_the_sentence(slack: LocalSlack, store: Store, l
     carol = slack.user("carol")
     for number, button in enumerate(("Approve", "Reject", "Respond"), 1):
         assert (await carol.click(shown, button, stale=True)).ok
-        await slack.wait_for(lambda _, n=number: len(carol.ephemerals) == n)  # type: ignore[misc]
-        assert "Already decided by <@U0BOB>" in carol.ephemerals[-1].text
+        assert "Already decided by <@U0BOB>" in await told(carol, number)
     assert carol.modal is None
 
 
@@ -175,8 +171,7 @@ async def test_only_reviewers_decide_and_the_others_are_told(
     someone = slack.user(person)
     for number, button in enumerate(("Approve", "Reject"), 1):
         await someone.click(shown, button)
-        await slack.wait_for(lambda _, n=number: len(someone.ephemerals) == n)  # type: ignore[misc]
-        assert sentence in someone.ephemerals[-1].text
+        assert sentence in await told(someone, number)
     assert await status(store, asked) is Status.PENDING
     refused = [e for e in await events(store) if e.type is EventType.ATTEMPT_REFUSED]
     assert [e.user for e in refused] == [someone.id, someone.id]
@@ -186,7 +181,7 @@ async def test_the_requester_does_not_decide_on_their_own_request(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R10: unless the channel allows it."""
-    everybody = Reviewers(frozenset({slack.user("alice").id, slack.user("bob").id}))  # type: ignore[arg-type]
+    everybody = Reviewers(frozenset({ALICE, BOB}))
     asked = await ask(store, lease, reviewers=everybody)
     allowed = await ask(store, lease, question(agent="other"), own_requests=True)
     alice = slack.user("alice")
@@ -200,7 +195,7 @@ async def test_members_of_a_group_decide_and_a_failed_look_up_refuses(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R9: who is in a group is asked of Slack; no answer is a no that says so."""
-    asked = await ask(store, lease, reviewers=Reviewers(groups=frozenset({"S0REVIEWERS"})))  # type: ignore[arg-type]
+    asked = await ask(store, lease, reviewers=Reviewers(groups=frozenset({GroupId("S0REVIEWERS")})))
     shown = await show(asked)
     slack.faults.add("error", on="usergroups.users.list", error="missing_scope")
     await slack.user("bob").click(shown, "Approve")
@@ -344,19 +339,19 @@ async def test_a_card_that_shows_other_content_decides_nothing(
     asked = await ask(store, lease)
     run = await store.run(asked.run)
     assert run is not None
-    forged = replace(asked, digest="0" * 64)  # type: ignore[arg-type]
+    forged = replace(asked, digest=Digest("0" * 64))
     shown = await post(slack, store, bot, cards.card(forged, run=run.value, run_link=None), forged)
     await slack.user("bob").click(shown, "Approve")
     await slack.user("bob").wait_ephemeral("What you saw is not what this request holds now")
     assert await status(store, asked) is Status.PENDING
 
 
-@pytest.mark.parametrize("value", [Handle(RequestId("qunknown"), "d").write(), "junk", json.dumps([1])])  # type: ignore[arg-type]
+@pytest.mark.parametrize("value", [Handle(RequestId("qunknown"), Digest("d")).write(), "junk", json.dumps([1])])
 @pytest.mark.parametrize("action", [cards.APPROVE, cards.REJECT, cards.VIEW_FULL, "of_another_version"])
 async def test_a_button_of_no_known_request_is_answered(slack: LocalSlack, bot: Desk, value: str, action: str) -> None:
     """R7: old cards, other versions, nonsense."""
-    block = {"type": "actions", "elements": [{"type": "button", "action_id": action, "value": value}]}
-    block["elements"][0]["text"] = {"type": "plain_text", "text": "Go"}  # type: ignore[index]
+    button = {"type": "button", "action_id": action, "value": value, "text": {"type": "plain_text", "text": "Go"}}
+    block = {"type": "actions", "elements": [button]}
     sent = await bot.client.chat_postMessage(channel="C0APPROVALS", text="old", blocks=[block])
     shown = await slack.wait_message("#approvals", lambda m: m.ts == sent["ts"])
     assert (await slack.user("bob").click(shown, "Go")).ok
@@ -458,7 +453,7 @@ async def test_a_record_of_a_newer_version_is_told(slack: LocalSlack, store: Sto
 
 
 def test_a_handle_reads_what_it_wrote_and_nothing_else() -> None:
-    handle = Handle(RequestId("q1"), "d")  # type: ignore[arg-type]
+    handle = Handle(RequestId("q1"), Digest("d"))
     assert Handle.read(handle.write()) == handle
     for other in ("", "{}", "null", '{"request": 1, "digest": "d"}', "x" * 3000):
         assert Handle.read(other) is None
@@ -469,9 +464,7 @@ async def test_settings_of_the_moment_of_asking_count(
 ) -> None:
     """R9: a request keeps a copy of its rules."""
     asked = await ask(store, lease)
-    seen = await store.settings(GENERAL)
-    only_dave = ChannelSettings(reviewers=Reviewers(frozenset({slack.user("dave").id})))  # type: ignore[arg-type]
-    await store.commit(Change(settings={GENERAL: Put(only_dave, seen.version)}))
+    await configured(store, reviewers=Reviewers(frozenset({DAVE})))
     shown = await show(asked)
     await slack.user("dave").click(shown, "Approve")
     await slack.user("dave").wait_ephemeral("You are not a reviewer")
@@ -498,7 +491,7 @@ async def test_a_bug_after_the_ack_is_told_and_logged_too(
         await ack()
         raise ValueError("a bug")
 
-    ack = AsyncAck()
+    ack = AsyncAck()  # type: ignore[no-untyped-call]
     await bound(bot, broken)(ack, {"user": {"id": "U0BOB"}, "channel": {"id": slack.channel("#approvals").id}})
     assert ack.response is not None
     await slack.user("bob").wait_ephemeral("Something went wrong on our side")

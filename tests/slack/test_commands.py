@@ -1,23 +1,24 @@
 """`/agent`: what is started, said, listed and stopped, and what is refused in words."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from bot import flows
 from bot.core.events import Event, EventType
-from bot.core.ids import UserId
+from bot.core.ids import GroupId, UserId
 from bot.core.options import Option
 from bot.core.people import Reviewers
-from bot.core.policy import ChannelSettings
-from bot.core.ports import Change, Lease, Put, TeamInfo
+from bot.core.ports import Lease, TeamInfo
 from bot.core.runs import Run, Status
 from bot.slack import modals
 from bot.slack.answering import Desk
 from bot.store.store import Store
 from localslack import LocalSlack
-from tests.making import GENERAL, HERE, question
+from tests.making import ALICE, BOB, GENERAL, HERE, question
 from tests.slack.botting import away, events
+from tests.storing import configured
 
 
 async def runs(store: Store) -> list[Run]:
@@ -84,25 +85,19 @@ async def test_a_team_that_does_not_load_says_why_and_the_others_start(
     assert [run.team for run in await runs(store)] == ["email"]
 
 
-async def configured(store: Store, **settings: object) -> None:
-    seen = await store.settings(GENERAL)
-    own = ChannelSettings(**settings)  # type: ignore[arg-type]
-    await store.commit(Change(settings={GENERAL: Put(own, seen.version)}))
-
-
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"reviewers": Reviewers(frozenset({"U0ALICE"}))}, "you started it and may not decide"),  # type: ignore[arg-type]
-        ({"reviewers": Reviewers(frozenset({"U0DORA"}))}, "<@U0DORA> left"),  # type: ignore[arg-type]
-        ({"reviewers": Reviewers(groups=frozenset({"S0NONE"}))}, "There is nobody in"),  # type: ignore[arg-type]
+        ({"reviewers": Reviewers(frozenset({ALICE}))}, "you started it and may not decide"),
+        ({"reviewers": Reviewers(frozenset({UserId("U0DORA")}))}, "<@U0DORA> left"),
+        ({"reviewers": Reviewers(groups=frozenset({GroupId("S0NONE")}))}, "There is nobody in"),
         ({"quorum": 3}, "3 approvals needed, 2 people"),
         ({"approvals_channel": "C0RANDOM"}, "The app is not in <#C0RANDOM>"),
         ({"approvals_channel": "C0NOWHERE"}, "does not see the channel"),
     ],
 )
 async def test_a_run_whose_requests_nobody_could_decide_does_not_start(
-    slack: LocalSlack, store: Store, bot: Desk, settings: dict[str, object], sentence: str
+    slack: LocalSlack, store: Store, bot: Desk, settings: dict[str, Any], sentence: str
 ) -> None:
     """R10: found out now, not when a request waits for nobody."""
     await configured(store, **settings)
@@ -162,11 +157,11 @@ async def test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_i
 ) -> None:
     """R25: nobody may decide at first, then there is no task."""
     alice = slack.user("alice")
-    await configured(store, reviewers=Reviewers(frozenset({UserId("U0ALICE")})))
+    await configured(store, reviewers=Reviewers(frozenset({ALICE})))
     await alice.command("/agent")
     await alice.wait_modal("Start a task")
     await alice.submit({"team": "email", "task": "tell the vendor"})
-    await configured(store)
+    await configured(store, reviewers=None)
     slack.faults.add("deliver_twice", on="view_submission")
     await alice.submit({"team": "email", "task": "  "})
     assert await alice.submit({"team": "email", "task": "tell the vendor"}) == {}
@@ -345,7 +340,7 @@ async def test_the_requester_stops_a_run_and_strangers_do_not(
     """R8, R15, R25: what was refused is on record once, of a run that nobody knows too."""
     asked = await flows.ask(store, lease, question())
     carol, alice = slack.user("carol"), slack.user("alice")
-    await configured(store, reviewers=Reviewers(frozenset({"U0BOB"})))  # type: ignore[arg-type]
+    await configured(store, reviewers=Reviewers(frozenset({BOB})))
     slack.faults.add("deliver_twice", on="slash_commands")
     assert "may stop it; it goes on" in (await carol.command("/agent stop rtest")).text
     await bot.drain()

@@ -200,7 +200,7 @@ async def test_the_members_of_the_channel_may_be_reviewers(slack: LocalSlack, st
     here = frozenset({GroupId("C0APPROVALS")})
     assert (await rules(store)).reviewers == Reviewers(frozenset({DAVE}), here)
     await alice.command("/approvals channel #general")
-    assert (await rules(store)).reviewers.groups == {GENERAL}
+    assert (await rules(store)).reviewers.groups == {GroupId(GENERAL)}
     await alice.command("/approvals")
     await alice.wait_modal()
     assert await alice.submit({"timeout": "5m"}) == {}

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
@@ -142,7 +143,7 @@ async def test_metrics_say_what_waits_and_go_on_without_the_store(store: Store, 
     await flows.ask(store, lease, question())
     nowhere = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
     for of, waiting in ((store, "1.0"), (Store(nowhere, "t"), "NaN")):
-        asgi = web.http(None, lambda of=of: web.problem_of(of, None), lambda of=of: web.measured(of))
+        asgi = web.http(None, partial(web.problem_of, of, None), partial(web.measured, of))
         async with web.serving(asgi, "127.0.0.1", 0) as port:
             status, text = await get(f"http://127.0.0.1:{port}/metrics")
         assert status == 200

@@ -170,7 +170,8 @@ TEXT = {"type": "string"}
     ],
 )
 def test_every_kind_of_argument_has_its_input(schema: Json, before: Json, kind: str, typed: str, after: Json) -> None:
-    asked = a_call({"it": before}, {"it": schema}, **{"$defs": {"colour": {"enum": ["red", "blue"]}}})
+    defs: dict[str, Json] = {"$defs": {"colour": {"enum": ["red", "blue"]}}}
+    asked = a_call({"it": before}, {"it": schema}, **defs)
     assert kinds(asked)["it"] == kind
     assert canonical(sent(asked, it=typed)) == canonical({"it": after})
 

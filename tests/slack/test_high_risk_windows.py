@@ -16,13 +16,15 @@ from bot.slack import answering, cards, high_risk, menu
 from bot.slack.cards import card
 from bot.store.store import Store
 from localslack import LocalSlack
+from localslack.modals import View
+from localslack.person import Person
 from localslack.text import text_of
 from localslack.workspace import Message
 from tests.making import question
 from tests.slack.botting import Show, a_bot, events, post
 from tests.slack.test_changing import ask, decision, refund
 from tests.slack.test_clicks import status
-from tests.slack.test_reviewing import RM, labels
+from tests.slack.test_reviewing import RM
 
 WORD = high_risk.WORD
 HUGE = "\n".join(f"{n:06} echo all is well" for n in range(8_000)) + f"\n{RM}\n" + "x" * 150_000
@@ -54,7 +56,7 @@ async def test_the_word_is_asked_where_all_of_it_is_shown(
     asked = await ask(store, lease, refund())
     shown = await show(asked)
     assert "High risk" in text_of(shown)
-    assert labels(shown) == ["Review…", "Edit", "Reject", "Respond", "Arguments"]
+    assert shown.buttons == ["Review…", "Edit", "Reject", "Respond", "Arguments"]
     bob = slack.user("bob")
     await bob.click(shown, "Review…")
     view = await bob.wait_modal("The arguments of refund")
@@ -129,6 +131,12 @@ async def test_each_of_several_opens_it_and_types_nothing(
     assert (await decision(store, asked)).by == ("U0BOB", "U0CAROL")
 
 
+async def next_part(person: Person, shown: View) -> View:
+    before = shown.title  # an update changes the very view
+    assert await person.submit() == {}
+    return await person.wait_modal(lambda view: view.title != before)
+
+
 async def test_all_parts_of_what_is_long_come_before_the_word(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
@@ -140,9 +148,7 @@ async def test_all_parts_of_what_is_long_come_before_the_word(
     while not high_risk.asks_for_word(view.json):
         read += text_of(view.json)
         assert await status(store, asked) is Status.PENDING
-        before = view.title
-        assert await bob.submit() == {}
-        view = await bob.wait_modal(lambda view, before=before: view.title != before)
+        view = await next_part(bob, view)
     read += text_of(view.json)
     assert "not shown here" not in read
     assert RM in read and all(f"{n:06} echo" in read for n in range(8_000)) and read.count("x") >= 150_000

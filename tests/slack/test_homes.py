@@ -23,7 +23,7 @@ from bot.core.chain import START
 from bot.core.ids import GroupId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.ports import Lease
-from bot.core.requests import Request, Verb
+from bot.core.requests import Question, Request, Verb
 from bot.core.standing import Scope, Span, Wish
 from bot.slack.answering import Desk
 from bot.slack.homes import Homes
@@ -38,7 +38,7 @@ from localslack.person import Person
 from tests.making import ALICE, BOB, DAVE, HERE, attempt, call, question, rules
 from tests.slack.botting import Show, a_desk, away
 from tests.slack.test_scribe import all_drawn
-from tests.storing import NoQueue
+from tests.storing import NoQueue, lists_follow
 
 
 @asynccontextmanager
@@ -71,6 +71,13 @@ def published(slack: LocalSlack) -> list[str]:
     return [call.args["user_id"] for call in slack.calls if call.method == "views.publish"]
 
 
+async def ask(store: Store, lease: Lease, asked: Question) -> Request:
+    """Asked, and in the lists."""
+    request = await flows.ask(store, lease, asked)
+    await lists_follow(store)
+    return request
+
+
 async def decided(store: Store, request: Request, verb: Verb = Verb.APPROVE) -> Request:
     return await flows.decide(store, NoQueue(), request.id, attempt(request, BOB, verb, name=request.id))
 
@@ -78,7 +85,7 @@ async def decided(store: Store, request: Request, verb: Verb = Verb.APPROVE) -> 
 async def test_a_home_shows_what_waits_for_whom_with_a_way_to_the_card(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk, show: Show
 ) -> None:
-    card = await show(await flows.ask(store, lease, question()))
+    card = await show(await ask(store, lease, question()))
     bob, alice = slack.user("bob"), slack.user("alice")
     await bob.open_home()
     text = await shown(bob, "Waiting for you (1)", "send this mail", "<@U0ALICE>", "<#C0GENERAL>", "Expires")
@@ -100,7 +107,7 @@ async def test_a_third_party_checks_a_receipt_with_nothing_but_the_key_of_the_ho
     await homes.opened(BOB, HERE)
     assert "receipts" not in await shown(bob, "Nothing waits for you")
     key = receipts.private_key(file)
-    done = await decided(store, await flows.ask(store, lease, question()))
+    done = await decided(store, await ask(store, lease, question()))
     await Auditor(store, "web").catch_up()
     found = [kept async for _, kept in Ledger(store).all() if kept.fields().get("request") == done.id]
     said = json.loads(receipts.receipt(done.id, found, START, await store.now(), key))
@@ -127,7 +134,7 @@ async def test_a_group_s_request_waits_for_its_members(
 ) -> None:
     """R9: by what Slack says of the group; what it does not say is told, and nothing is guessed."""
     await store.set_defaults(rules(reviewers=Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))))
-    await flows.ask(store, lease, question())
+    await ask(store, lease, question())
     slack.faults.add("error", on="usergroups.users.list", error="fatal_error", times=None)
     bob, dave = slack.user("bob"), slack.user("dave")
     await bob.open_home()
@@ -146,7 +153,7 @@ async def test_nothing_is_listed_for_those_who_may_not_decide(
     """R9: even where somebody named them."""
     person = slack.user(who)
     await store.set_defaults(rules(reviewers=Reviewers(frozenset({BOB, UserId(person.id)}))))
-    await flows.ask(store, lease, question())
+    await ask(store, lease, question())
     await person.open_home()
     assert "send this mail" not in await shown(person, "Your runs")
 
@@ -155,7 +162,7 @@ async def test_while_slack_does_not_say_who_somebody_is_nothing_is_listed(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:
     """R9"""
-    await flows.ask(store, lease, question())
+    await ask(store, lease, question())
     slack.faults.add("error", on="users.info", error="fatal_error", times=None)
     bob = slack.user("bob")
     await bob.open_home()
@@ -171,7 +178,7 @@ async def test_an_open_home_follows_what_happens_and_others_are_left_alone(
         for person in (bob, alice, dave):
             await person.open_home()
             await shown(person, "Recent decisions")
-        asked = await flows.ask(store, lease, question())
+        asked = await ask(store, lease, question())
         assert "open the card" in await shown(bob, "Waiting for you (1)", "send this mail")
         await shown(alice, "Waits: send this mail")
         await decided(store, asked, Verb.REJECT)
@@ -183,6 +190,10 @@ async def test_an_open_home_follows_what_happens_and_others_are_left_alone(
     assert "U0CAROL" not in published(slack), "who has not opened it gets no Home"
 
 
+async def posted(slack: LocalSlack, times: int) -> None:
+    await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) >= times)
+
+
 async def test_a_burst_is_a_few_drawings_and_the_last_one_is_right(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:
@@ -192,8 +203,8 @@ async def test_a_burst_is_a_few_drawings_and_the_last_one_is_right(
         await shown(bob, "Nothing waits")
         started = asyncio.get_running_loop().time()
         for number in range(20):
-            await flows.ask(store, lease, question(f"mail {number}", agent=f"agent {number}"))
-            await slack.wait_for(lambda _, n=number: len(slack.channel("#approvals").messages) > n)  # type: ignore[misc]
+            await ask(store, lease, question(f"mail {number}", agent=f"agent {number}"))
+            await posted(slack, number + 1)
         await shown(bob, "Waiting for you (20)", "and 5 more", without="not posted yet")
         took = asyncio.get_running_loop().time() - started
     assert published(slack).count("U0BOB") <= 2 + took / 1.0
@@ -212,7 +223,7 @@ async def test_a_home_lists_what_its_person_allowed_in_advance_until_it_is_revok
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:
     """R6, R24: to nobody else, and it follows the use and the end."""
-    asked = await flows.ask(store, lease, call())
+    asked = await ask(store, lease, call())
     bob, alice = slack.user("bob"), slack.user("alice")
     async with living(slack, store, bot):
         for person in (bob, alice):
@@ -274,7 +285,7 @@ async def test_a_process_that_drew_something_older_draws_again(
     opening = asyncio.create_task(slow.opened(BOB, HERE))
     await slack.wait_for(lambda _: not slack.faults.active, what="what the first one read, on its way")
     async with a_desk(slack, store) as (other, _, _):
-        await flows.ask(store, lease, question())
+        await ask(store, lease, question())
         await other.homes.draw(BOB, HERE)
         await shown(bob, "Waiting for you (1)")
         assert not opening.done()
@@ -288,7 +299,7 @@ async def test_a_stand_in_sees_what_waits_for_the_one_they_stand_for(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:
     """R9: by the rule that judges them; and not what somebody past its deadline cannot decide any more."""
-    await flows.ask(store, lease, question())
+    await ask(store, lease, question())
     bob, dave = await bot.directory.actor(HERE, BOB), await bot.directory.actor(HERE, DAVE)
     person = slack.user("dave")
     async with living(slack, store, bot):
@@ -304,7 +315,7 @@ async def test_a_requester_who_stands_in_for_a_reviewer_does_not_see_their_own_r
     """R10: only the rule tells, the list does not."""
     bob, alice = await bot.directory.actor(HERE, BOB), await bot.directory.actor(HERE, ALICE)
     await attending.leave(store, bob, alice, await store.now() + timedelta(days=1))
-    await flows.ask(store, lease, question())
+    await ask(store, lease, question())
     person = slack.user("alice")
     async with living(slack, store, bot):
         await all_drawn(slack, store)
@@ -316,7 +327,7 @@ async def test_a_permission_for_a_run_is_gone_from_the_lists_when_the_run_has_en
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:
     """R6, R24: from the Home of who gave it, and from `/approvals permissions`."""
-    asked = await flows.ask(store, lease, call())
+    asked = await ask(store, lease, call())
     bob = slack.user("bob")
     async with living(slack, store, bot):
         await bob.open_home()

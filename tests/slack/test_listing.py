@@ -12,16 +12,19 @@ from bot.store.store import Store
 from localslack import LocalSlack
 from tests.making import BOB, CAROL, attempt, question, rules
 from tests.slack.botting import Show
-from tests.storing import NoQueue
+from tests.storing import NoQueue, lists_follow
 
 
 async def ask(store: Store, lease: Lease, number: int = 0, **changes: str) -> Request:
-    return await flows.ask(store, lease, question(f"mail {number}", agent=f"agent {number}", **changes))
+    request = await flows.ask(store, lease, question(f"mail {number}", agent=f"agent {number}", **changes))
+    await lists_follow(store)
+    return request
 
 
 async def decide(store: Store, request: Request, user: str = BOB, verb: Verb = Verb.APPROVE, words: str = "") -> None:
     name = f"{request.id}-{user}"
     await flows.decide(store, NoQueue(), request.id, attempt(request, user, verb, name=name, words=words))
+    await lists_follow(store)
 
 
 @pytest.mark.parametrize("channel", ["#general", "#approvals"])

@@ -17,12 +17,12 @@ from bot.slack.answering import Desk
 from bot.store.overview import Overview
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
-from localslack.driver import Message
-from tests.bot.test_attending import as_it_is, asked_before, settings
+from localslack.workspace import Message
+from tests.bot.test_attending import as_it_is, asked_before
 from tests.making import BOB, CAROL, DAVE, GENERAL, HERE, attempt, question
 from tests.slack.botting import events
 from tests.slack.test_scribe import all_drawn, card_of, drawing
-from tests.storing import NoQueue
+from tests.storing import NoQueue, configured, lists_follow
 
 HOUR = timedelta(hours=1)
 REVIEWERS = Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))
@@ -53,7 +53,7 @@ async def test_a_reminder_is_a_reply_that_mentions_who_may_decide_and_is_settled
     slack: LocalSlack, store: Store, lease: Lease, drawn: None
 ) -> None:
     """R2, R6: each reminder once; afterwards it says how it ended."""
-    await settings(store, timeout=timedelta(days=2), remind_after=HOUR, quorum=2)
+    await configured(store, timeout=timedelta(days=2), remind_after=HOUR, quorum=2)
     asked = await flows.ask(store, lease, question())
     card = await card_of(slack)
     await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
@@ -73,7 +73,7 @@ async def test_an_escalation_puts_the_same_card_into_the_next_channel_and_all_se
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk, drawn: None
 ) -> None:
     """R1, R2, R6, R9: who was asked next decides on either card, and no card keeps a button."""
-    await settings(store, timeout=timedelta(days=1), escalation=(GENERAL_TOO,))
+    await configured(store, timeout=timedelta(days=1), escalation=(GENERAL_TOO,))
     asked = await flows.ask(store, lease, question("\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))))
     first = await card_of(slack)
     assert await slack.user("dave").click(first, "Review…") is not None
@@ -97,7 +97,7 @@ async def test_an_escalation_puts_the_same_card_into_the_next_channel_and_all_se
 async def test_an_escalation_in_the_same_channel_is_a_reply_that_mentions_the_next_people(
     slack: LocalSlack, store: Store, lease: Lease, drawn: None
 ) -> None:
-    await settings(store, timeout=timedelta(days=1), escalation=(Escalation(2 * HOUR, REVIEWERS),), reviewers=None)
+    await configured(store, timeout=timedelta(days=1), escalation=(Escalation(2 * HOUR, REVIEWERS),), reviewers=None)
     asked = await flows.ask(store, lease, question())
     card = await card_of(slack)
     await due(store, asked, timedelta(hours=3))
@@ -115,7 +115,7 @@ async def test_an_escalation_that_cannot_be_posted_there_is_told_where_the_card_
 ) -> None:
     """R21: in the record, once; never a silent wait."""
     step = Escalation(2 * HOUR, Reviewers(frozenset({DAVE})), RANDOM)
-    await settings(store, timeout=timedelta(days=1), remind_after=HOUR, escalation=(step,))
+    await configured(store, timeout=timedelta(days=1), remind_after=HOUR, escalation=(step,))
     asked = await flows.ask(store, lease, question())
     card = await card_of(slack)
     await due(store, asked, timedelta(hours=3))
@@ -131,7 +131,7 @@ async def test_a_lost_reply_makes_no_second_reminder_and_no_second_card(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R2, R6"""
-    await settings(store, timeout=timedelta(days=1), remind_after=HOUR, escalation=(GENERAL_TOO,))
+    await configured(store, timeout=timedelta(days=1), remind_after=HOUR, escalation=(GENERAL_TOO,))
     asked = await flows.ask(store, lease, question())
     async with drawing(slack, store):
         card = await card_of(slack)
@@ -151,7 +151,7 @@ async def test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_dr
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R6, R26: drawn late, after an outage of Slack or of web."""
-    await settings(store, timeout=timedelta(days=1), remind_after=HOUR, escalation=(GENERAL_TOO,))
+    await configured(store, timeout=timedelta(days=1), remind_after=HOUR, escalation=(GENERAL_TOO,))
     asked = await flows.ask(store, lease, question())
     async with drawing(slack, store):
         card = await card_of(slack)
@@ -169,7 +169,9 @@ async def test_who_looks_and_who_snoozes_is_on_the_card_and_nobody_is_locked_out
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk, drawn: None
 ) -> None:
     """R7, R9: only for those who may decide, and everybody is answered."""
-    await settings(store, timeout=timedelta(days=2), remind_after=HOUR, quiet=quiet.parse("20:00-08:00 Europe/Berlin"))
+    await configured(
+        store, timeout=timedelta(days=2), remind_after=HOUR, quiet=quiet.parse("20:00-08:00 Europe/Berlin")
+    )
     asked = await flows.ask(store, lease, question())
     card = await card_of(slack)
     await all_drawn(slack, store)
@@ -224,7 +226,7 @@ async def test_a_stand_in_of_a_member_of_a_group_decides_and_one_of_somebody_who
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk, drawn: None
 ) -> None:
     """R9: who is away is looked up at the click, like everybody."""
-    await settings(store, reviewers=REVIEWERS)
+    await configured(store, reviewers=REVIEWERS)
     until = await store.now() + timedelta(days=1)
     await attending.leave(store, Actor(HERE, CAROL), Actor(HERE, DAVE), until)
     first = await flows.ask(store, lease, question(agent="first"))
@@ -334,7 +336,7 @@ async def test_an_escalation_that_slack_refused_once_is_settled_in_the_thread_wh
     slack: LocalSlack, store: Store, lease: Lease, drawn: None
 ) -> None:
     """R6, R21"""
-    await settings(store, timeout=timedelta(days=1), escalation=(GENERAL_TOO,))
+    await configured(store, timeout=timedelta(days=1), escalation=(GENERAL_TOO,))
     asked = await flows.ask(store, lease, question())
     card = await card_of(slack)
     await all_drawn(slack, store)
@@ -352,10 +354,12 @@ async def test_what_waits_and_was_decided_is_listed_in_the_channel_it_was_escala
 ) -> None:
     there = ChannelId("C0RANDOM")
     step = Escalation(2 * HOUR, Reviewers(frozenset({DAVE})), there)
-    await settings(store, timeout=timedelta(days=1), escalation=(step,))
+    await configured(store, timeout=timedelta(days=1), escalation=(step,))
     asked = await flows.ask(store, lease, question())
     await due(store, asked, timedelta(hours=3))
+    await lists_follow(store)
     assert (await Overview(store).waiting([there], None, lambda request: True, 5)).total == 1
     await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    await lists_follow(store)
     assert (await Overview(store).waiting([there], None, lambda request: True, 5)).total == 0
     assert len(await Overview(store).decided(there, 5)) == 1

@@ -18,6 +18,7 @@ from tests.making import HERE, question, rules
 from tests.slack.test_homes import shown
 from tests.slack.test_permitting import drawing, now_is
 from tests.slack.test_scribe import all_drawn
+from tests.storing import lists_follow
 
 MEMBERS = Reviewers(members=True)
 
@@ -60,6 +61,7 @@ async def test_a_home_lists_what_waits_for_the_members_of_a_channel(
 ) -> None:
     await store.set_defaults(rules(reviewers=MEMBERS))
     asked = await flows.ask(store, lease, question())
+    await lists_follow(store)
     assert asked.rules.reviewers == Reviewers(groups=frozenset({GroupId("C0APPROVALS")}))
     slack.workspace.channels["C0APPROVALS"].members.remove("U0DAVE")
     bob, dave = slack.user("bob"), slack.user("dave")

@@ -13,8 +13,7 @@ from bot import attending, flows
 from bot.core.events import EventType
 from bot.core.people import Actor
 from bot.core.permissions import Permission
-from bot.core.policy import ChannelSettings
-from bot.core.ports import Change, Lease, Put
+from bot.core.ports import Lease
 from bot.core.requests import How, Question, Request, Status
 from bot.core.standing import Scope, Span, Wish
 from bot.slack import modals, reviewing, standing
@@ -26,11 +25,11 @@ from bot.slack.scribe import Scribe
 from bot.store.outbox import Outbox
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
-from localslack.driver import Message
-from tests.making import BOB, DAVE, GENERAL, HERE, attempt, call, question
-from tests.slack.botting import Show, events
+from localslack.workspace import Message
+from tests.making import BOB, DAVE, HERE, attempt, call, question
+from tests.slack.botting import Show, events, told
 from tests.slack.test_scribe import all_drawn
-from tests.storing import NoQueue, new_run
+from tests.storing import NoQueue, configured, new_run
 
 DONT_ASK = "Approve and don't ask again…"
 LONG = "\n".join(f"{n:04} echo all is well" for n in range(300))
@@ -40,12 +39,6 @@ async def now_is(store: Store, asked: Request) -> Request:
     seen = await store.request(asked.id)
     assert seen is not None
     return seen.value
-
-
-async def break_glass_on(store: Store) -> None:
-    seen = await store.settings(GENERAL)
-    own = replace(seen.value, break_glass=True)
-    await store.commit(Change(settings={GENERAL: Put(own, seen.version)}))
 
 
 async def given(store: Store, lease: Lease, wish: Wish, asked: Question | None = None) -> Permission:
@@ -190,8 +183,7 @@ async def test_the_menu_is_for_calls_that_one_person_may_approve(
     """R24"""
     assert menu(await show(await flows.ask(store, lease, question()))) == []
     assert menu(await show(await flows.ask(store, lease, call()))) == [DONT_ASK]
-    seen = await store.settings(GENERAL)
-    await store.commit(Change(settings={GENERAL: Put(ChannelSettings(quorum=2, break_glass=True), seen.version)}))
+    await configured(store, quorum=2, break_glass=True)
     assert menu(await show(await flows.ask(store, lease, replace(call(), asked=1)))) == []
 
 
@@ -234,7 +226,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     slack: LocalSlack, store: Store, lease: Lease, show: Show, window: str
 ) -> None:
     """R13: nothing is decided before the box is checked; then it counts."""
-    await break_glass_on(store)
+    await configured(store, break_glass=True)
     asked = await flows.ask(store, lease, replace(call(), content=LONG * 20))
     person = slack.user("bob" if window == "permit" else "alice")
     await person.click(await show(asked), MORE, choose=DONT_ASK if window == "permit" else "Break glass…")
@@ -253,7 +245,7 @@ async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:
     """R10, R25: with a reason, marked on the card, in its thread, in the run's thread and in the record."""
-    await break_glass_on(store)
+    await configured(store, break_glass=True)
     asked = await flows.ask(store, lease, question())
     alice = slack.user("alice")
     async with drawing(slack, store, bot):
@@ -283,7 +275,7 @@ async def test_only_the_requester_breaks_the_glass(
     who: str, slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R9: the button is seen by all; the click is judged."""
-    await break_glass_on(store)
+    await configured(store, break_glass=True)
     asked = await flows.ask(store, lease, question())
     person = slack.user(who)
     await person.click(await show(asked), MORE, choose="Break glass…")
@@ -296,7 +288,7 @@ async def test_break_glass_is_off_until_the_channel_says_so(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Desk
 ) -> None:
     """R10: a card from before, or a forged click, finds it off."""
-    await break_glass_on(store)
+    await configured(store, break_glass=True)
     open_card = await show(await flows.ask(store, lease, question()))
     assert menu(open_card) == ["Break glass…"]
     carol = slack.user("carol")
@@ -325,5 +317,4 @@ async def test_a_menu_of_another_version_is_told_not_ignored(
         bob = slack.user("bob")
         before = len(bob.ephemerals)
         await bob.click(shown, MORE, choose=DONT_ASK, stale=True)
-        await slack.wait_for(lambda _, n=before, p=bob: len(p.ephemerals) > n or None)  # type: ignore[misc]
-        assert "othing was decided" in bob.ephemerals[-1].text
+        assert "othing was decided" in await told(bob, before + 1)

@@ -10,6 +10,7 @@ from bot import flows
 from bot.core.calls import Call, canonical
 from bot.core.escalation import Escalation
 from bot.core.events import EventType
+from bot.core.ids import Digest
 from bot.core.people import Reviewers
 from bot.core.ports import Change, Lease, Put
 from bot.core.requests import Kind, Question, Status
@@ -17,7 +18,6 @@ from bot.slack import cards, content
 from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.text import text_of
-from localslack.workspace import Message
 from tests.making import DAVE, question, rules
 from tests.slack.botting import Show, events
 from tests.slack.test_clicks import ask, status
@@ -37,11 +37,6 @@ HIDINGS = {
 }  # fmt: skip
 
 
-def labels(message: Message) -> list[str]:
-    actions = next((b for b in message.blocks or [] if b["type"] == "actions"), {"elements": []})
-    return [element["text"]["text"] for element in actions["elements"] if element["type"] == "button"]
-
-
 def command(text: str, kind: Kind) -> Question:
     made = Call("shell", canonical({"code": text}))
     return question(text, kind=kind, title="run code", call=None if kind is Kind.MESSAGE else made)
@@ -56,9 +51,9 @@ async def test_what_hides_is_seen_before_approve_can_be_clicked(
     text, seen = HIDINGS[hiding]
     shown = await show(await ask(store, lease, command(text, kind)))
     on_card = text_of(shown)
-    assert "Approve" not in labels(shown) or all(words in on_card for words in seen)
+    assert "Approve" not in shown.buttons or all(words in on_card for words in seen)
     bob = slack.user("bob")
-    if "Review…" in labels(shown):
+    if "Review…" in shown.buttons:
         await bob.click(shown, "Review…")
         view = await bob.wait_modal(lambda view: view.json["submit"])
         assert view.json["submit"]["text"] == "Approve"
@@ -156,7 +151,7 @@ async def test_other_content_than_the_window_showed_is_not_approved(
     await bob.wait_modal("0150 echo")
     seen = await store.request(asked.id)
     assert seen is not None
-    other = replace(seen.value, digest="0" * 64)
+    other = replace(seen.value, digest=Digest("0" * 64))
     await store.commit(Change(requests=(Put(other, seen.version),)))
     await bob.submit()
     await bob.wait_modal("What you saw is not what this request holds now")

@@ -13,7 +13,6 @@ from bot.core.errors import Refused
 from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId
 from bot.core.people import Reviewers
-from bot.core.policy import ChannelSettings
 from bot.core.ports import Change, Lease, Message, Put
 from bot.core.requests import Request, Verb
 from bot.metrics import Repair
@@ -22,13 +21,14 @@ from bot.slack.scribe import Scribe
 from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
-from localslack.driver import Message as Seen
+from localslack.faults import Kind as Fault
+from localslack.workspace import Message as Seen
 from tests.counting import count, repaired
-from tests.making import BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
+from tests.making import BOB, CAROL, DAVE, HERE, attempt, question, rules
 from tests.slack.botting import events
 from tests.store.test_forged_rules import ask, forge
 from tests.store.two_users import Sides
-from tests.storing import NoQueue, new_run
+from tests.storing import NoQueue, configured, new_run
 
 
 @asynccontextmanager
@@ -132,7 +132,7 @@ async def test_a_lost_reply_does_not_make_a_second_card(slack: LocalSlack, store
 
 
 @pytest.mark.parametrize("fault", ["ratelimited", "server_error", "lost_request"])
-async def test_a_card_survives_what_slack_does(slack: LocalSlack, store: Store, lease: Lease, fault: str) -> None:
+async def test_a_card_survives_what_slack_does(slack: LocalSlack, store: Store, lease: Lease, fault: Fault) -> None:
     """R21: tried again on 429, 5xx and cut connections; nothing is lost and nothing is double."""
     asked = await flows.ask(store, lease, question())
     options = {"ratelimited": {"retry_after": 1}, "server_error": {"status": 503}, "lost_request": {}}[fault]
@@ -253,8 +253,7 @@ async def test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R21: never an approval, never a silent wait; in the record."""
-    nowhere = ChannelSettings(approvals_channel=ChannelId("C0RANDOM"))
-    await store.commit(Change(settings={GENERAL: Put(nowhere, 0)}))
+    await configured(store, approvals_channel=ChannelId("C0RANDOM"))
     asked = await flows.ask(store, lease, question())
     async with drawing(slack, store):
         (root,) = await slack.wait_for(lambda _: slack.channel("#general").messages, timeout=10)

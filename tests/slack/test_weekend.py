@@ -17,12 +17,12 @@ from bot.slack.answering import Desk
 from bot.store.connecting import connect
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
-from tests.bot.test_attending import as_it_is, settings
+from tests.bot.test_attending import as_it_is
 from tests.making import DAVE, GENERAL, question, rules
 from tests.slack.botting import events
 from tests.slack.test_meanwhile import drawn, thread
 from tests.slack.test_scribe import all_drawn, card_of
-from tests.storing import NoQueue
+from tests.storing import NoQueue, configured
 
 __all__ = ["drawn"]
 
@@ -76,7 +76,7 @@ async def told(store: Store) -> list[tuple[str, str]]:
 async def weekend(slack: LocalSlack, store: MovedStore, lease: Lease, on_timeout: OnTimeout) -> Request:
     """Asked on Friday at five; Bob leaves, Carol looks on Saturday, and on Monday she puts it off to Tuesday."""
     slack.add_user("erin")
-    await settings(
+    await configured(
         store,
         timeout=timedelta(days=5),
         on_timeout=on_timeout,

@@ -10,7 +10,7 @@ import pytest
 from bot import flows
 from bot.core.errors import Refused
 from bot.core.events import EventType
-from bot.core.ids import ChannelId, RunId
+from bot.core.ids import ChannelId, GroupId, RunId
 from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, Risk
 from bot.core.ports import Change, Message, Put, Seen
@@ -61,7 +61,7 @@ async def kinds(sides: Sides) -> list[EventType]:
 LAXER: dict[str, tuple[dict[str, Any], dict[str, Any], Refusal]] = {
     "reviewers": ({"reviewers": Reviewers(frozenset({DAVE}))}, {"user": DAVE}, Refusal.NOT_A_REVIEWER),
     "a group": (
-        {"reviewers": Reviewers(frozenset(), frozenset({"S0MINE"}))},  # type: ignore[arg-type]
+        {"reviewers": Reviewers(frozenset(), frozenset({GroupId("S0MINE")}))},
         {"user": DAVE, "groups": frozenset({"S0MINE"})},
         Refusal.NOT_A_REVIEWER,
     ),

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,10 @@ from bot.core import reporting
 from bot.core.errors import UnknownSchema
 from bot.core.events import Event, EventType
 from bot.core.ids import RequestId
-from bot.core.policy import ChannelSettings, OnTimeout, Risk
+from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import Change, Put
 from bot.core.quiet import Quiet
-from bot.core.requests import Decision, How, Request, Status, Vote
+from bot.core.requests import Decision, How, Request, Status, Verb, Vote
 from bot.core.rulebook import Rulebook
 from bot.core.standing import PermissionId, Scope, Standing
 from bot.store.ledger import Ledger
@@ -23,12 +24,12 @@ from bot.store.outbox import Outbox
 from bot.store.sides import REQUESTS
 from bot.store.store import EVENTS
 from bot.store.wakeups import Wakeups
-from tests.making import BOB, GENERAL, HERE, attempt, call, question, request
+from tests.making import BOB, HERE, attempt, call, question, request
 from tests.store.two_users import Sides, start
-from tests.storing import NoQueue
+from tests.storing import NoQueue, configured
 
 
-async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: object) -> Request:
+async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
     """A request of Alice's run that a worker wrote, with whatever terms it likes."""
     await start(sides)
     made = request(await sides.agents.now() - age, **terms)
@@ -43,8 +44,7 @@ def approved(made: Request, how: How = How.REVIEWERS) -> Request:
 
 async def silence_approves(sides: Sides) -> None:
     """The channel says so."""
-    own = ChannelSettings(on_timeout=OnTimeout.APPROVE)
-    await sides.web.commit(Change(settings={GENERAL: Put(own, 0)}))
+    await configured(sides.web, on_timeout=OnTimeout.APPROVE)
 
 
 async def write(sides: Sides, made: Request, version: int) -> None:
@@ -68,7 +68,7 @@ async def test_an_approval_in_the_agents_record_is_read_as_undecided_and_people_
     made = await asked(sides)
     await write(sides, approved(made, how), 7)
     assert (await read(sides, made)).status is Status.PENDING
-    decided = await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb="reject"))
+    decided = await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb=Verb.REJECT))
     assert decided.status is Status.REJECTED
     await write(sides, approved(made), 99)
     assert (await read(sides, made)).status is Status.REJECTED
@@ -118,7 +118,7 @@ async def test_a_wake_up_from_a_worker_wakes_nobody_with_an_approval(sides: Side
             await asyncio.sleep(0)
         hint = f"request {made.id}\n".encode() + REQUESTS.write(approved(made), 2)
         await sides.agents.client.publish(sides.agents.keys.hints, hint)
-        await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb="reject"))
+        await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb=Verb.REJECT))
         assert (await waiting).status is Status.REJECTED
 
 
@@ -258,7 +258,7 @@ async def test_a_record_under_the_name_of_another_request_undoes_no_decision(sid
     """R3, R9: web would settle the other one a second time, and silence approve what people refused."""
     await silence_approves(sides)
     made = await asked(sides, on_timeout=OnTimeout.APPROVE)
-    await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb="reject"))
+    await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb=Verb.REJECT))
     seen, name = await sides.web.request(made.id), RequestId("qother")
     assert seen is not None
     over = request(made.created_at - timedelta(hours=2), on_timeout=OnTimeout.APPROVE)

@@ -2,8 +2,16 @@
 
 from datetime import timedelta
 
+import pytest
+
+from bot import flows
+from bot.core.errors import LeaseLost
 from bot.core.ids import RunId
-from bot.store.store import Store
+from bot.store.journal import RedisJournal
+from bot.store.keys import KEPT_LEASE
+from bot.store.store import Store, ms
+from tests.making import question
+from tests.storing import new_run
 
 RUN = RunId("r1")
 LONG, OVER = timedelta(minutes=1), timedelta(0)
@@ -40,6 +48,41 @@ async def test_an_owner_that_claims_again_fences_its_own_past(store: Store) -> N
     assert again.fence > first.fence
     assert not await store.renew(first, LONG)
     assert await store.renew(again, LONG)
+
+
+@pytest.mark.parametrize("end", ["released", "parked", "over"])
+async def test_a_lease_that_nobody_holds_leaves_redis_and_the_next_fence_is_higher_all_the_same(
+    store: Store, end: str
+) -> None:
+    """R4: a run that waits for weeks keeps no lease, and who slept meanwhile is refused as ever."""
+    slept = await new_run(store)
+    key = store.keys.lease(slept.run)
+    if end == "released":
+        await store.release(slept)
+    elif end == "parked":
+        asked = await flows.ask(store, slept, question())
+        assert await flows.park(store, slept, frozenset({asked.id}))
+    else:
+        assert await store.renew(slept, OVER)
+    left = timedelta(milliseconds=await store.client.pttl(key))
+    assert KEPT_LEASE - timedelta(minutes=1) < left <= KEPT_LEASE + timedelta(seconds=1)
+    await store.client.delete(key)
+    with pytest.raises(LeaseLost):
+        await RedisJournal(store).record(slept, "model", b"said")
+    again = await store.claim(slept.run, "two", LONG)
+    assert again is not None and again.fence > slept.fence
+    with pytest.raises(LeaseLost):
+        await RedisJournal(store).record(slept, "model", b"said")
+
+
+async def test_a_lease_that_is_held_stays_as_long_as_it_is_held(store: Store) -> None:
+    first = await store.claim(RUN, "one", timedelta(days=2))
+    assert first is not None
+    assert await store.client.pttl(store.keys.lease(RUN)) > ms(timedelta(days=2))
+    await store.release(first)
+    again = await store.claim(RUN, "one", timedelta(days=3))
+    assert again is not None
+    assert await store.client.pttl(store.keys.lease(RUN)) > ms(timedelta(days=3))
 
 
 async def test_one_process_draws_slack_until_it_lets_go(store: Store) -> None:

@@ -31,7 +31,7 @@ from bot.core.runs import Verb as RunVerb
 from bot.store.store import EVENTS, Store, from_ms
 from tests.longer import times
 from tests.making import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
-from tests.storing import NoQueue
+from tests.storing import NoQueue, lists_follow, started
 
 SOON = timedelta(milliseconds=25)
 LEASE = timedelta(minutes=1)
@@ -101,19 +101,9 @@ class Life(RuleBasedStateMachine):
     @rule()
     def start(self) -> None:
         async def start() -> None:
-            run = RunId(f"r{len(self.leases)}")
+            name = f"r{len(self.leases)}"
             await self.store.set_defaults(rules())
-            await flows.start(
-                self.store,
-                NoQueue(),
-                run=run,
-                workspace=HERE,
-                channel=GENERAL,
-                requester=ALICE,
-                team="email",
-                task="a task",
-            )
-            self.leases.append(await self.claim(run, "first"))
+            self.leases.append(await self.claim((await started(self.store, name)).id, "first"))
 
         self.do(start())
 
@@ -243,6 +233,7 @@ class Life(RuleBasedStateMachine):
 
     async def check_lists(self, requests: dict[RequestId, Request], going_on: set[RunId]) -> None:
         """What waits for whom, who decided what, and whose runs go on, found without looking at every record."""
+        await lists_follow(self.store)
         keys, pending = self.store.keys, {r.id for r in requests.values() if r.status is Status.PENDING}
         settled = {r.id: r.decision for r in requests.values() if r.decision is not None}
         assert await self.index(keys.runs(ALICE)) == going_on
@@ -379,11 +370,11 @@ class Life(RuleBasedStateMachine):
         assert all(r is not None and r.status is Status.PENDING for r in asked)
 
     async def index(self, key: str) -> set[str]:
-        return {member.decode() for member in await self.client.zrange(key, 0, -1)}
+        return {member.decode() for member in await self.store.client.zrange(key, 0, -1)}
 
     async def events(self) -> list[tuple[datetime, Event]]:
         """With the server's clock when each was stored, which is in its id."""
-        entries = await self.client.xrange(self.store.keys.events)
+        entries = await self.store.client.xrange(self.store.keys.events)
         return [(from_ms(int(entry.split(b"-")[0])), EVENTS.load(fields[b"event"])) for entry, fields in entries]
 
 

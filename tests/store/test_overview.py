@@ -1,5 +1,6 @@
 """Lists of what waits, goes on and was decided are right without reading every record, and mend themselves."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -7,12 +8,13 @@ import pytest
 
 from bot import flows
 from bot.core.deciding import Attempt
-from bot.core.ids import GroupId, RequestId, RunId, UserId
+from bot.core.events import Event, EventType
+from bot.core.ids import GroupId, RequestId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.ports import Change, Lease, Put, Waiting
 from bot.core.requests import Request, Verb
 from bot.core.runs import Verb as RunVerb
-from bot.store.indexes import KEPT_DECIDED
+from bot.store.indexes import KEPT_DECIDED, Name
 from bot.store.keys import KEPT
 from bot.store.overview import Overview
 from bot.store.store import Store
@@ -31,12 +33,30 @@ from tests.making import (
     rules,
 )
 from tests.store.two_users import Sides
-from tests.storing import NoQueue, new_run
+from tests.storing import NoQueue, lists_follow, new_run
+
+
+class AfterTheEvents(Overview):
+    """Reads lists that have followed all that happened so far."""
+
+    async def groups(self) -> list[GroupId]:
+        await lists_follow(self._store)
+        return await super().groups()
+
+    async def waiting(
+        self, names: Sequence[Name], unless: UserId | None, fits: Callable[[Request], bool], limit: int
+    ) -> Waiting:
+        await lists_follow(self._store)
+        return await super().waiting(names, unless, fits, limit)
+
+    async def decided(self, name: Name, limit: int) -> list[Request]:
+        await lists_follow(self._store)
+        return await super().decided(name, limit)
 
 
 @pytest.fixture
 def overview(store: Store) -> Overview:
-    return Overview(store)
+    return AfterTheEvents(store)
 
 
 async def asked(store: Store, lease: Lease, words: str = "a", **changes: object) -> Request:
@@ -113,10 +133,12 @@ async def test_own_requests_are_listed_where_the_channel_allows_them(
 async def test_a_list_left_behind_mends_itself(store: Store, lease: Lease, overview: Overview) -> None:
     """The rules of a request changed while it waited, and it was settled: nobody took it out of the old list."""
     waits = await asked(store, lease)
+    assert await ids(overview, BOB) == [waits.id]
     seen = await store.request(waits.id)
     assert seen is not None
     other = replace(waits, rules=rules(reviewers=Reviewers(frozenset({DAVE}))))
-    await store.commit(Change(requests=(Put(other, seen.version),)))
+    told = Event(EventType.RULES_REPLACED, seen.now, request=waits.id)
+    await store.commit(Change(requests=(Put(other, seen.version),), events=(told,)))
     assert await ids(overview, DAVE) == [waits.id]
     await decided(store, other, DAVE)
     assert await store.client.zcard(store.keys.waits(BOB)) == 1
@@ -168,6 +190,7 @@ async def test_a_list_of_decisions_does_not_grow_for_ever(store: Store, overview
         made = request(now, run=f"r{number}")
         await store.commit(Change(requests=(Put(made, 0),)))
         await decided(store, made, BOB)
+    await lists_follow(store)
     assert await store.client.zcard(store.keys.decided(BOB)) == KEPT_DECIDED
     assert (await overview.decided(BOB, 1))[0].run == f"r{KEPT_DECIDED + 4}"
 
@@ -193,13 +216,8 @@ async def test_a_home_is_live_for_as_long_as_was_said(store: Store, overview: Ov
 
 async def test_the_lists_are_right_where_web_and_worker_have_rights_of_their_own(sides: Sides) -> None:
     """Least privilege: a worker's questions and their end, and people's decisions, are in the lists all the same."""
-    overview = Overview(sides.web)
-    run = RunId("rsides")
-    start = {"run": run, "workspace": HERE, "channel": GENERAL, "requester": ALICE, "team": "email", "task": "a mail"}
-    await flows.start(sides.web, NoQueue(), **start)  # type: ignore[arg-type]
-    lease = await sides.agents.claim(run, "worker", timedelta(seconds=30))
-    assert lease is not None
-    await flows.begin(sides.agents, lease)
+    overview = AfterTheEvents(sides.web)
+    lease = await new_run(sides.web, "rsides", worker=sides.agents)
     first = await flows.ask(sides.agents, lease, question("a"))
     second = await flows.ask(sides.agents, lease, question("b", agent="other"))
     assert await ids(overview, BOB) == [second.id, first.id]

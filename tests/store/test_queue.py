@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -210,14 +211,14 @@ async def test_a_job_that_comes_to_a_worker_that_is_going_is_passed_on(queue: Qu
     async def take(run: RunId) -> None:
         took.put_nowait(("coming", run))
 
-    options = {"concurrency": 5, "redelivery": timedelta(seconds=5)}
-    going = asyncio.create_task(work(queue, let_go, stop=stop, **options))
+    serve = partial(work, concurrency=5, redelivery=timedelta(seconds=5))
+    going = asyncio.create_task(serve(queue, let_go, stop=stop))
     await queue.advance(RunId("r1"))
     assert await took.get() == ("going", "r1")
     stop.set()
     await asyncio.wait_for(going, 5)
     end = asyncio.Event()
-    coming = asyncio.create_task(work(queue, take, stop=end, **options))
+    coming = asyncio.create_task(serve(queue, take, stop=end))
     async with asyncio.timeout(3):
         assert await took.get() == ("coming", "r1")
     end.set()

@@ -79,7 +79,9 @@ async def test_no_acknowledged_decision_is_lost_with_the_primary(pair: tuple[Ser
         await store.set_defaults(rules())
         await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
         asked = await many(store, 40)
-        await Store(client, "acme", Replicas(1, timedelta(seconds=2))).confirm(await store.request(asked[-1].id))
+        last = await store.request(asked[-1].id)
+        assert last is not None
+        await Store(client, "acme", Replicas(1, timedelta(seconds=2))).confirm(last)
         acknowledged = []
         for number, request in enumerate(asked):
             if number == 20:

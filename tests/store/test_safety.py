@@ -1,5 +1,7 @@
 """A Redis that could forget decisions is not used."""
 
+from pathlib import Path
+
 import pytest
 import redis.asyncio
 
@@ -9,7 +11,7 @@ from bot.store.embedded import EmbeddedRedis
 from bot.store.store import Store
 
 
-async def test_a_redis_that_evicts_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_a_redis_that_evicts_is_refused(tmp_path: Path) -> None:
     async with EmbeddedRedis(tmp_path / "redis") as server, redis.asyncio.Redis.from_url(server.url) as client:
         store = Store(client, "t")
         await store.check()

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ async def test_after_a_failover_requests_are_decided_and_waiting_futures_woken_o
         await site.failed_over()
         there = Store(there.client, "acme")  # there is no replica any more that could confirm
         for name in (asked, second):
-            await patiently(lambda name=name: flows.decide(there, NoQueue(), name.id, attempt(name)))
+            await patiently(partial(flows.decide, there, NoQueue(), name.id, attempt(name)))
         settled = await asyncio.wait_for(asyncio.gather(*waiting), 10)
     assert {request.status for request in settled} == {Status.APPROVED}
 

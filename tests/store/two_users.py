@@ -8,15 +8,13 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
-from bot import flows
-from bot.core.ids import RunId
 from bot.core.ports import TeamInfo
 from bot.store.connecting import connect
 from bot.store.sides import Side
 from bot.store.store import Store
-from tests.making import ALICE, GENERAL, HERE, rules
+from tests.making import rules
 from tests.redis_server import url_of
-from tests.storing import NoQueue
+from tests.storing import started
 
 
 @dataclass(frozen=True)
@@ -42,16 +40,7 @@ async def sides(redis_url: str, namespace: str) -> AsyncIterator[Sides]:
 
 async def start(sides: Sides) -> None:
     """A run of Alice's that web started, and that no worker has yet."""
-    await flows.start(
-        sides.web,
-        NoQueue(),
-        run=RunId("rtest"),
-        workspace=HERE,
-        channel=GENERAL,
-        requester=ALICE,
-        team="email",
-        task="tell the vendor",
-    )
+    await started(sides.web)
 
 
 async def denied(store: Store, *command: str | int | float) -> None:
