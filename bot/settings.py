@@ -35,22 +35,36 @@ def _ids(value: Any) -> Any:
 
 def _span(value: Any) -> Any:
     """A duration that may be nothing at all."""
-    return timedelta(0) if isinstance(value, str) and re.fullmatch(r"\s*0\s*[smhdw]?\s*", value) else _duration(value)
+    return timedelta(0) if _is_nothing(value) else _duration(value)
+
+
+def _is_nothing(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\s*0\s*[smhdw]?\s*", value) is not None
 
 
 def _kept(value: Any) -> Any:
     """How long something is kept: hours, days, weeks or years; None is for ever."""
+    return _age(value, "12h, 30d, 8w, 7y and forever")
+
+
+def _left(value: Any) -> Any:
+    """The same of what need not be kept at all."""
+    return timedelta(0) if _is_nothing(value) else _age(value, "0s, 12h, 30d, 8w, 7y and forever")
+
+
+def _age(value: Any, choices: str) -> Any:
     if not isinstance(value, str) or value.strip().lower() == "forever":
         return None if isinstance(value, str) else value
     found = re.fullmatch(r"([1-9][0-9]{0,4})([hdwy])", value.strip().lower())
     if found is None:
-        raise ValueError(f"“{value.strip()[:40]}” is none of 12h, 30d, 8w, 7y and forever")
+        raise ValueError(f"“{value.strip()[:40]}” is none of {choices}")
     return timedelta(hours=int(found[1]) * {"h": 1, "d": 24, "w": 168, "y": 8766}[found[2]])
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 ParkAfter = Annotated[timedelta, BeforeValidator(_span)]
 Kept = Annotated[timedelta | None, BeforeValidator(_kept)]
+Left = Annotated[timedelta | None, BeforeValidator(_left)]
 Ids = Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)]
 
 
@@ -120,7 +134,9 @@ class WebSettings(AuditSettings):
     audit_sql_url: SecretStr | None = Field(
         None, description="SQLAlchemy's async URL of a database that gets a copy of the record"
     )
-    keep_events: Kept = Field(timedelta(days=30), description="how long events stay that are drawn and recorded")
+    keep_events: Left = Field(
+        timedelta(0), description="how long events stay that are drawn and recorded: 0s, 30d or forever"
+    )
     keep_audit: Kept = Field(None, description="how long the record stays in Redis: 90d, 7y or forever")
     port: int = Field(
         3000, ge=0, le=65535, description="for `/slack/events`, `/healthz` and `/metrics`; 0 takes a free one"

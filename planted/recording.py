@@ -6,6 +6,7 @@ from planted.bug import Bug
 
 _FORGERY = "tests/store/test_forgery.py::"
 _AUDITOR = "tests/audit/test_auditor.py::"
+_LEAVING = "tests/audit/test_leaving.py::"
 _AUDIT_CLI = "tests/audit/test_audit_cli.py::"
 _REPLAYING = "tests/core/test_replaying.py::"
 _REPLAYED = "tests/agents/test_replayed.py::"
@@ -29,6 +30,22 @@ RECORDING: Final = (
         "if isinstance(value, datetime | time):",
         "if isinstance(value, time):\n        return value\n    if isinstance(value, datetime):",
         (_AUDITOR + "test_quiet_hours_are_on_record_and_stop_nobody",),
+    ),
+    Bug(
+        "events leave that somebody has in hand",
+        "R5, R25",
+        "bot/store/trim.lua",
+        "pending[1] > 0 and pending[2] or after(",
+        "after(",
+        (_LEAVING + "test_an_event_in_somebodys_hand_is_never_dropped_and_is_found_when_it_is_overlooked",),
+    ),
+    Bug(
+        "events leave that the record does not have yet",
+        "R25",
+        "bot/store/trim.lua",
+        "local least = after(head[2])",
+        "local least = after('99999999999999-0')",
+        (_LEAVING + "test_events_that_are_drawn_and_not_chained_yet_stay",),
     ),
     Bug(
         "an entry that says nothing of when ends who trims the record",

@@ -1,12 +1,15 @@
 """The benchmark runs, and says of every figure whether its aim is met."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from bench import surviving
+from bench import stored, surviving
 from bench.memory import Memory
 from bench.recovery import Recovery
+from bot.store import keys
+from bot.store.store import Store
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -20,6 +23,20 @@ async def test_the_tables_of_what_a_run_survives_are_printed_with_tiny_counts(
     for title in ("Decision →", "Bytes in Redis", "Deadlines", "kill -9", "Memory of a worker"):
         assert title in said
     assert len([line for line in said.splitlines() if line.endswith(("met", "MISSED"))]) == 8
+
+
+async def test_a_key_that_nobody_counts_ends_the_benchmark(store: Store) -> None:
+    """Issue 3: a waiting run does not grow by a key that was forgotten."""
+    await stored._bytes(store)
+    await store.client.set(f"{store.keys.prefix}novelty:r1", "x", px=60_000)
+    with pytest.raises(LookupError, match="novelty:r1"):
+        await stored._bytes(store)
+
+
+def test_the_benchmark_counts_keys_that_there_are() -> None:
+    named = {*re.findall(r"^\| `\{ns\}:(\w+)", keys.__doc__ or "", re.M), "jobs"}
+    assert {*stored.KINDS, *stored.ONCE} <= named
+    assert not {*stored.KINDS} & {*stored.ONCE}
 
 
 def test_a_missed_aim_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,8 @@ from bot.store.store import Store
 
 LEASE: Final = timedelta(seconds=6)
 TRIM_EVERY: Final = timedelta(minutes=1)
+AT_ONCE: Final = timedelta(0)
+"""Events that are kept so long leave as soon as they are drawn and chained, within about a second."""
 _WAIT: Final = timedelta(seconds=1)
 _BATCH: Final = 20
 """At once: making one entry takes about a quarter of a millisecond, and people who click share the loop."""
@@ -37,9 +39,9 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How long events and entries are kept; None: for ever."""
+    """How long events and entries are kept; None: for ever. Of events AT_ONCE: until they are drawn and chained."""
 
-    events: timedelta | None = timedelta(days=30)
+    events: timedelta | None = AT_ONCE
     entries: timedelta | None = None
 
 
@@ -101,10 +103,14 @@ class Auditor:
 
     async def _chain(self) -> None:
         loop = asyncio.get_running_loop()
-        trim_at = loop.time()
+        trim_at = drop_at = loop.time()
+        left = True  # by the auditor before
         while True:
             try:
-                await self.chain(_WAIT)
+                left = await self.chain(_WAIT) > 0 or left
+                if left and self._keep.events == AT_ONCE and loop.time() >= drop_at:
+                    left = await self._ledger.trim_events() > 0  # if so, they are not drawn or not chained yet
+                    drop_at = loop.time() + _WAIT.total_seconds()
                 if loop.time() >= trim_at:
                     await self.trim()
                     trim_at = loop.time() + TRIM_EVERY.total_seconds()
@@ -132,7 +138,7 @@ class Auditor:
         """Drop what was kept long enough: no event that is not drawn and chained, no entry that is not in the sink."""
         now = await self._store.now()
         if self._keep.events is not None:
-            await self._ledger.trim_events(now - self._keep.events)
+            await self._ledger.trim_events(None if self._keep.events == AT_ONCE else now - self._keep.events)
         if self._keep.entries is None:
             return
         upto = await self._ledger.before(now - self._keep.entries)

@@ -30,7 +30,10 @@ for _, record in ipairs(plan.records) do
     redis.call('SET', KEYS[record.key], next_value())
   end
 end
-for _, text in ipairs(plan.texts) do redis.call('SET', KEYS[text.key], text.value, 'PX', text.ttl) end
+for _, text in ipairs(plan.texts) do
+  redis.call('HSET', KEYS[text.key], text.field, text.value)
+  redis.call('PEXPIRE', KEYS[text.key], text.ttl)
+end
 for _, entry in ipairs(plan.add) do redis.call('ZADD', KEYS[entry.key], entry.score, entry.member) end
 for _, entry in ipairs(plan.remove) do redis.call('ZREM', KEYS[entry.key], entry.member) end
 for _, entry in ipairs(plan.expire) do redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end

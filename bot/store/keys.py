@@ -14,7 +14,7 @@
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
 | `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
 | `{ns}:message:<name>` | string | a message of ours in Slack, or whose row it is | 400 days after it was drawn | web |
-| `{ns}:ts:<workspace>:<channel>:<ts>` | string | the request that this message belongs to | with its message | web |
+| `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests of that hour's messages, by ts | 400 days after one | web |
 | `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day | web |
 | `{ns}:noted:<attempt>` | string | likewise, of what a worker recorded | 1 day | worker |
 | `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed | worker |
@@ -38,7 +38,7 @@
 | `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never | web |
 | `{ns}:second_look` | sorted set | messages that may get a second copy, by when to look again (ms) | never | web |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
-| `{ns}:events` | stream | everything that happened, until it is drawn and recorded | after KEEP_EVENTS | web |
+| `{ns}:events` | stream | what happened and is not drawn and recorded yet; older ones for KEEP_EVENTS | never | web |
 | `{ns}:reports` | stream | what the workers report, until web takes it over into the events | never | worker |
 | `{ns}:audit` | stream | the record: entry n under the id `n-0`, with its hash | after KEEP_AUDIT | web |
 | `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
@@ -91,7 +91,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "workers": "one key; entries that ended are dropped at each announcement",
     "reports": "one key; empties as web takes them over",
     "ended:*": "one key a side; empties as the other side comes to it",
-    "events": "the outbox; trimmed after KEEP_EVENTS, but nothing that was not drawn and chained",
+    "events": "the outbox; what is drawn and chained leaves at once, or after KEEP_EVENTS",
     "audit": "the record; trimmed after KEEP_AUDIT, and by default never",
     "audit:head": "one key; what the next entry follows",
 }
@@ -154,6 +154,12 @@ class Keys:
         return f"{self.prefix}message:{name}"
 
     def ts(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> str:
+        """The hash of that timestamp's hour since 1970: an entry in a small hash takes half of what a key takes."""
+        seconds = ts.partition(".")[0]
+        return f"{self.prefix}ts:{workspace}:{channel}:{int(seconds) // 3600 if seconds.isdecimal() else 0}"
+
+    def ts_alone(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> str:
+        """A string for each message, as it was written before there were such hashes; these end after KEPT_MESSAGE."""
         return f"{self.prefix}ts:{workspace}:{channel}:{ts}"
 
     def settings(self, channel: ChannelId) -> str:

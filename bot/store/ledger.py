@@ -99,9 +99,9 @@ class Ledger:
                 high = middle - 1
         return low
 
-    async def trim_events(self, before: datetime) -> int:
-        """Drop events stored before then that are drawn and chained; answers how many."""
-        return await self._drop("events", f"{max(ms(before), 0)}-0")
+    async def trim_events(self, before: datetime | None = None) -> int:
+        """Drop events that are drawn and chained, of any age or stored before then; answers how many are left."""
+        return await self._drop("events", "+" if before is None else f"{max(ms(before), 0)}-0")
 
     async def trim(self, upto: int) -> int:
         """Drop the entries up to that number, but never the last; what is left is verified from a checkpoint."""

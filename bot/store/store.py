@@ -161,7 +161,9 @@ class Store:
     async def message_request(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RequestId | None:
         """The request whose card or note has this timestamp in this channel: the index of R2."""
         async with reaching():
-            found = await self.client.get(self.keys.ts(workspace, channel, ts))
+            found = await self.client.hget(self.keys.ts(workspace, channel, ts), ts)
+            if not found:
+                found = await self.client.get(self.keys.ts_alone(workspace, channel, ts))
         return RequestId(found.decode()) if found else None
 
     async def permission(self, permission: PermissionId) -> Seen[Permission] | None:
@@ -601,7 +603,8 @@ class _Plan:
         self._record(self.names.message(message.name), MESSAGES.write(message, version + 1), version, KEPT_MESSAGE)
         if message.request is not None and message.ts:
             key = self.names.ts(message.workspace, message.channel, message.ts)
-            self.plan["texts"].append({"key": self._key(key), "value": message.request, "ttl": ms(KEPT_MESSAGE)})
+            entry = {"field": message.ts, "value": message.request, "ttl": ms(KEPT_MESSAGE)}
+            self.plan["texts"].append({"key": self._key(key), **entry})
 
 
 def _name(member: bytes) -> str:

@@ -1,6 +1,7 @@
 -- Drops what nobody needs any more. KEYS: record, head, events; ARGV: what, and up to where.
--- 'events', id: events before it, but only those that are drawn and chained. 'record', n: entries up to it; the last
--- one dropped is written down as the checkpoint, from which the rest can be verified. Answers how many were dropped.
+-- 'events', id: events before it ('+': of any age), but only those that are drawn and chained; answers how many are left.
+-- 'record', n: entries up to it; the last one dropped is written down as the checkpoint, from which the rest can be
+-- verified; answers how many were dropped.
 local head = redis.call('HMGET', KEYS[2], 'n', 'event')
 local function before(a, b)
   local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
@@ -8,19 +9,25 @@ local function before(a, b)
   if a1 ~= b1 then return tonumber(a1) < tonumber(b1) end
   return tonumber(a2) < tonumber(b2)
 end
+local function after(id)
+  local at, count = string.match(id, '^(%d+)-(%d+)$')
+  return string.format('%s-%.0f', at, count + 1)
+end
 if ARGV[1] == 'events' then
-  if not head[2] or redis.call('EXISTS', KEYS[3]) == 0 then return 0 end
-  local least, groups = ARGV[2], redis.call('XINFO', 'GROUPS', KEYS[3])
-  if #groups == 0 then return 0 end
-  if before(head[2], least) then least = head[2] end
-  for _, group in ipairs(groups) do
-    local field = {}
-    for i = 1, #group, 2 do field[group[i]] = group[i + 1] end
-    local pending = redis.call('XPENDING', KEYS[3], field['name'])
-    local first = pending[1] > 0 and pending[2] or field['last-delivered-id']
-    if before(first, least) then least = first end
+  local groups = redis.call('EXISTS', KEYS[3]) == 1 and redis.call('XINFO', 'GROUPS', KEYS[3]) or {}
+  if head[2] and #groups > 0 then
+    local least = after(head[2])
+    if ARGV[2] ~= '+' and before(ARGV[2], least) then least = ARGV[2] end
+    for _, group in ipairs(groups) do
+      local field = {}
+      for i = 1, #group, 2 do field[group[i]] = group[i + 1] end
+      local pending = redis.call('XPENDING', KEYS[3], field['name'])
+      local first = pending[1] > 0 and pending[2] or after(field['last-delivered-id'])
+      if before(first, least) then least = first end
+    end
+    redis.call('XTRIM', KEYS[3], 'MINID', '=', least)
   end
-  return redis.call('XTRIM', KEYS[3], 'MINID', '=', least)
+  return redis.call('XLEN', KEYS[3])
 end
 local n = math.min(tonumber(ARGV[2]), tonumber(head[1] or 0) - 1)
 local id = string.format('%.0f-0', n)

@@ -1,6 +1,7 @@
 """The environment: all problems at once, each with what to fix, and no secret in any of them."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,8 @@ def test_everybody_in_the_channel_that_cards_go_to_may_be_the_default(monkeypatc
         ("QUORUM", "0", "QUORUM: "),
         ("APPROVALS_CHANNEL", "approvals", "APPROVALS_CHANNEL: "),
         ("NAMESPACE", "a b", "NAMESPACE: "),
+        ("KEEP_EVENTS", "90m", "KEEP_EVENTS: “90m” is none of 0s, 12h, 30d, 8w, 7y and forever"),
+        ("KEEP_AUDIT", "0s", "KEEP_AUDIT: “0s” is none of 12h, 30d, 8w, 7y and forever"),  # R25
     ],
 )
 def test_each_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
@@ -67,6 +70,17 @@ def test_each_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str,
         read(WebSettings)
     assert any(problem.startswith(said) for problem in wrong.value.problems), wrong.value.problems
     assert "secret" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("", timedelta(0)), ("0s", timedelta(0)), ("30d", timedelta(days=30)), ("Forever", None)],
+)
+def test_events_are_kept_as_long_as_somebody_wants_to_look_at_them(
+    monkeypatch: pytest.MonkeyPatch, said: str, meant: timedelta | None
+) -> None:
+    given(monkeypatch, KEEP_EVENTS=said)
+    assert read(WebSettings).keep_events == meant
 
 
 def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -492,7 +492,7 @@ async def test_every_way_of_working(there: Town, slack: LocalSlack, kill: bool) 
         slack.invite("U0BOT", channel)
     reviewers = " ".join(person.id for person in people.values())
     _, worker = await asyncio.gather(
-        there.web(REVIEWERS=reviewers, OWN_REQUESTS="true"), there.worker(module=WORKER, **ENV)
+        there.web(REVIEWERS=reviewers, OWN_REQUESTS="true", KEEP_EVENTS="forever"), there.worker(module=WORKER, **ENV)
     )
     changed = await people["s15"].command("/approvals timeout 6s", SHORT)
     assert changed.ok, changed

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import stat
@@ -16,6 +17,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from bot.store.embedded import EmbeddedRedis, EmbeddedRedisError
+
+HERE = Path(__file__).resolve().parent.parent.parent
 
 
 @asynccontextmanager
@@ -108,6 +111,15 @@ async def test_the_server_is_durable_and_behind_a_password_that_only_the_owner_r
         with pytest.raises(redis.exceptions.AuthenticationError):
             await stranger.ping()
         await stranger.aclose()
+
+
+async def test_entries_of_some_hundred_bytes_stay_in_one_piece_as_the_documentation_recommends(tmp_path: Path) -> None:
+    """Issue 3: a run's journal; both as long and as many as they get."""
+    (line,) = re.findall(r"`hash-max-listpack-value (\d+)`", (HERE / "docs" / "operations.md").read_text())
+    async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
+        assert await client.config_get("hash-max-listpack-value") == {"hash-max-listpack-value": line}
+        await client.hset("journal", mapping={f"tool {n}": "x" * int(line) for n in range(500)})
+        assert await client.object("encoding", "journal") == "listpack"
 
 
 async def test_no_server_outlives_its_context(tmp_path: Path) -> None:
