@@ -1,4 +1,4 @@
-"""The auditor: chains the events, copies the record into a database, and drops what was kept long enough.
+"""The auditor: chains the events, seals what is older, copies it into a database, and drops what was kept long enough.
 
 One process at a time does it, by a lease; should two ever do it, the ledger's script lets one of them win. It knows
 nothing that is not in Redis, so it may be killed at any moment.
@@ -101,10 +101,11 @@ class Auditor:
 
     async def _chain(self) -> None:
         loop = asyncio.get_running_loop()
-        trim_at = loop.time()
+        trim_at, sealed = loop.time(), False
         while True:
             try:
-                await self.chain(_WAIT)
+                await self.chain(timedelta(0) if sealed else _WAIT)
+                sealed = await self._ledger.seal()
                 if loop.time() >= trim_at:
                     await self.trim()
                     trim_at = loop.time() + TRIM_EVERY.total_seconds()

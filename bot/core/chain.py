@@ -55,6 +55,12 @@ class Kept(NamedTuple):
         return f'{{"entry":{self.entry},"hash":"{self.hash}"}}'
 
 
+class Damaged(Kept):
+    """What stands in the place of entries that cannot be read any more; its `entry` says why, after “it”."""
+
+    __slots__ = ()
+
+
 class Problem(NamedTuple):
     """What is wrong with the entry of that number (0: with the whole)."""
 
@@ -131,6 +137,8 @@ class Verifier:
         try:
             if isinstance(kept, ValueError):
                 raise kept
+            if isinstance(kept, Damaged):
+                raise ValueError(kept.entry)
             fields = _fields(kept)
         except ValueError as wrong:
             self._problems.append(Problem(place, f"was changed: it {wrong}."))

@@ -55,7 +55,7 @@ _OF_RECORDS: Final = (
     b'"attempt":""}],"decision":{"outcome":"approved","how":"reviewers","at":"2026-01-01T00:00:00.000000Z","by":["U0"],'
     b'"words":"","attempt":""}}"deadline":null,"status":"pending","votes":[],"decision":null}'
 )
-_OF_ENTRIES: Final = (
+OF_ENTRIES: Final = (
     b'"type":"settings_changed","type":"settings_refused","type":"stop_refused","type":"call_passed","type":"call_refused"'
     b'"type":"report_refused","type":"permission_given","type":"permission_revoked","type":"request_reminded",'
     b'"type":"request_escalated","type":"request_snoozed","type":"request_looked_at","type":"card_not_posted",'
@@ -86,7 +86,7 @@ _OF_ENTRIES: Final = (
 )
 """Part of the format, both: with one byte of them changed, nothing that was packed with it can be read."""
 _WINDOW: Final = -13
-_DICTIONARIES: Final = {RECORD: _OF_RECORDS, ENTRY: _OF_ENTRIES}
+_DICTIONARIES: Final = {RECORD: _OF_RECORDS, ENTRY: OF_ENTRIES}
 _PACKERS: Final = {
     number: zlib.compressobj(5, zlib.DEFLATED, _WINDOW, 4, zlib.Z_DEFAULT_STRATEGY, words)
     for number, words in _DICTIONARIES.items()
