@@ -56,7 +56,7 @@ class Kept(NamedTuple):
 
 
 class Damaged(Kept):
-    """What stands in the place of entries that cannot be read any more; its `entry` says why, after “it”."""
+    """Stands for all entries up to a number, which cannot be read any more; its `entry` says why, after “it”."""
 
     __slots__ = ()
 
@@ -143,6 +143,8 @@ class Verifier:
         except ValueError as wrong:
             self._problems.append(Problem(place, f"was changed: it {wrong}."))
             self._took(place, {real, kept.hash} if isinstance(kept, Kept) else set())
+            if isinstance(kept, Damaged):
+                self._last, self._hashes = at or place, set()
             return
         n = int(fields["n"])
         if real != kept.hash:

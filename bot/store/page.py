@@ -24,9 +24,10 @@ MOST: Final = 1 << 25
 _FORMAT: Final = b"\x01"
 _COUNT: Final = struct.Struct(">I")
 _WINDOW: Final = -15
-_DIGEST: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_DIGEST: Final = re.compile(r"[\"\t][0-9a-f]{64}")
+"""With the sign before it: all that matter have one of these, and it is found in half of the time."""
 _MARK: Final = re.compile(r"\x01([0-9]+);")
-"""0: the next digest of the page. 1: the one before that, and so on: an entry names the hash of the one before it."""
+"""0: the next digest of the page. 1: the one that came last, 2: the one before that, and so on."""
 
 
 def write_page(entries: Sequence[Numbered]) -> bytes | None:
@@ -34,9 +35,9 @@ def write_page(entries: Sequence[Numbered]) -> bytes | None:
     places: dict[str, int] = {}
 
     def mark(found: re.Match[str]) -> str:
-        new = len(places)
-        place = places.setdefault(found[0], new)
-        return f"\x01{len(places) - place if place < new else 0};"
+        before, new = found[0][0], len(places)
+        place = places.setdefault(found[0][1:], new)
+        return f"{before}\x01{new - place};"
 
     lines, last = [], 0
     for n, kept in entries:

@@ -47,7 +47,7 @@ class Pages:
             return [(n, kept) for n, kept in read_page(stored, last) if n > after]
         except UnknownSchema:
             upto = max(math.floor(last), after + 1)
-            return [(upto, Damaged(f"stands in a page that cannot be unpacked, with all up to entry {upto}", ""))]
+            return [(upto, Damaged(f"stands in a page that cannot be read, with all up to entry {upto}", ""))]
 
     async def seal(self) -> bool:
         """Seal the oldest entries of the stream, if there are enough of them and nobody else did; whether it did."""
