@@ -1,6 +1,7 @@
 """The record is the same whether its older entries are sealed or not: nothing is lost, twice, or changed unseen."""
 
 import asyncio
+import os
 import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -19,6 +20,8 @@ from bot.store.connecting import connect
 from bot.store.ledger import Ledger
 from bot.store.page import Numbered, read_page, write_page
 from bot.store.store import Store
+from tests.forking import forked
+from tests.longer import times
 from tests.making import HERE
 
 PAGE = 32
@@ -27,14 +30,19 @@ THREE = 3 * PAGE + 5
 """So many entries give two pages."""
 
 
-async def happen(store: Store, count: int) -> None:
-    """So many events, all recorded."""
+async def tell(store: Store, count: int) -> None:
+    """So many events."""
     now = await store.now()
     events = tuple(
         Event(EventType.CALL_PASSED, now, workspace=HERE, data={"tool": f"tool {n % 7}", "why": "rule “reads”"})
         for n in range(count)
     )
     await store.commit(Change(events=events))
+
+
+async def happen(store: Store, count: int) -> None:
+    """So many events, all recorded."""
+    await tell(store, count)
     await Auditor(store, "web").catch_up()
 
 
@@ -223,6 +231,29 @@ async def test_two_auditors_that_seal_at_once_make_one_record(redis_url: str, st
         await asyncio.gather(*(seal_all(Store(client, store.keys.prefix[1:-2])) for client in (one, other, one)))
     assert await sealed(store) == [PAGE * n for n in range(1, 8)]
     assert await everything(store) == whole
+
+
+async def test_a_process_that_is_killed_while_it_seals_leaves_one_record(
+    store: Store, redis_url: str, namespace: str
+) -> None:
+    """R4: kill -9 as soon as a page more is there, while entries come; 20 times with LONG=1. Two are at it."""
+    env = {**os.environ, "REDIS_URL": redis_url, "NAMESPACE": namespace}
+    written, kills = 0, times(4, 20)
+    for _ in range(kills):
+        there = len(await sealed(store))
+        written += 200
+        await tell(store, 200)
+        both = [await forked("tests.audit.auditor_process", env=env) for _ in range(2)]
+        async with asyncio.timeout(20):
+            while len(await sealed(store)) <= there < (written - 256) // 128:  # noqa: ASYNC110 -- a fact of Redis
+                await asyncio.sleep(0)
+        for process in both:
+            process.kill()
+            await process.wait()
+    await Auditor(store, "web").catch_up()
+    assert [n for n, _ in await everything(store)] == list(range(1, written + 1))
+    assert await problems(store) == []
+    assert len(await sealed(store)) >= kills - 1
 
 
 class Meanwhile:
