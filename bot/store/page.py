@@ -76,10 +76,10 @@ def _text(stored: bytes) -> str:
         raise ValueError("it ends within its digests")
     reader = zlib.decompressobj(_WINDOW, OF_ENTRIES)
     short = reader.decompress(stored[end:], MOST + 1)
-    if not reader.eof or reader.unused_data:
-        raise ValueError("it is longer than a page may be" if len(short) > MOST else "it does not end where it should")
-    if len(short) + 64 * short.count(b"\x01") > 2 * MOST:
+    if len(short) > MOST or len(short) + 64 * short.count(b"\x01") > 2 * MOST:
         raise ValueError("it is longer than a page may be")
+    if not reader.eof or reader.unused_data:
+        raise ValueError("it does not end where it should")
     digests = [stored[at : at + 32].hex() for at in range(begin, end, 32)]
     taken = 0
 

@@ -1,6 +1,7 @@
 """A sealed page gives back what was put into it, and whatever else stands there is refused by name."""
 
 import json
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -119,3 +120,16 @@ def test_no_page_is_written_that_nobody_would_read(monkeypatch: pytest.MonkeyPat
     assert read_page(written(entries), 3) == entries
     monkeypatch.setattr(page, "MOST", length - 1)
     assert write_page(entries) is None
+
+
+def test_a_page_takes_no_more_memory_than_it_may_whatever_it_would_unpack_to() -> None:
+    """R6: deflate makes a thousand bytes of one."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, OF_ENTRIES)
+    bomb = b"\x01\x00\x00\x00\x00" + b"".join(packer.compress(bytes(MOST)) for _ in range(6)) + packer.flush()
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnknownSchema, match="longer than a page may be"):
+            read_page(bomb, 3)
+        assert tracemalloc.get_traced_memory()[1] < 3 * MOST
+    finally:
+        tracemalloc.stop()
