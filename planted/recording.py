@@ -69,7 +69,7 @@ RECORDING: Final = (
         "bot/store/cut.lua",
         "if #found ~= 1 or redis.sha1hex(found[1]) ~= ARGV[2] then return 0 end",
         "if #found ~= 1 then return 0 end",
-        (_SEALING + "test_of_two_that_cut_the_same_page_the_slower_changes_nothing",),
+        ("tests/audit/test_cutting.py::test_of_two_that_cut_the_same_page_the_slower_changes_nothing",),
     ),
     Bug(
         "a start that is refused is not on record",

@@ -123,7 +123,7 @@ def test_no_page_is_written_that_nobody_would_read(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_page_takes_no_more_memory_than_it_may_whatever_it_would_unpack_to() -> None:
-    """R6: deflate makes a thousand bytes of one."""
+    """Deflate makes a thousand bytes of one."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, OF_ENTRIES)
     bomb = b"\x01\x00\x00\x00\x00" + b"".join(packer.compress(bytes(MOST)) for _ in range(6)) + packer.flush()
     tracemalloc.start()
