@@ -7,6 +7,7 @@ from planted.bug import Bug
 _FORGERY = "tests/store/test_forgery.py::"
 _AUDITOR = "tests/audit/test_auditor.py::"
 _LEAVING = "tests/audit/test_leaving.py::"
+_SEALING = "tests/audit/test_sealing.py::"
 _AUDIT_CLI = "tests/audit/test_audit_cli.py::"
 _REPLAYING = "tests/core/test_replaying.py::"
 _REPLAYED = "tests/agents/test_replayed.py::"
@@ -54,6 +55,38 @@ RECORDING: Final = (
         "except (ValueError, KeyError, OverflowError, OSError):",
         "except ValueError:",
         (_AUDIT_CLI + "test_a_damaged_entry_is_said_and_is_no_traceback[no fields]",),
+    ),
+    Bug(
+        "sealing drops one entry too many",
+        "R25",
+        "bot/store/seal.lua",
+        "redis.call('XDEL', KEYS[1], unpack(ids))",
+        "redis.call('XDEL', KEYS[1], string.format('%.0f-0', ARGV[3] + 1), unpack(ids))",
+        (_SEALING + "test_sealing_keeps_every_byte",),
+    ),
+    Bug(
+        "sealing puts back what somebody changed meanwhile",
+        "R25",
+        "bot/store/seal.lua",
+        "if redis.sha1hex(table.concat(parts)) ~= ARGV[2] then return 0 end",
+        "if #oldest ~= tonumber(ARGV[1]) then return 0 end",
+        (_SEALING + "test_what_is_no_more_as_it_was_read_is_not_sealed[changed]",),
+    ),
+    Bug(
+        "who reads the record while it is sealed misses a page",
+        "R25",
+        "bot/store/ledger.py",
+        "return (await self._pages.read(after))[:limit] or entries",
+        "return entries",
+        (_SEALING + "test_who_reads_while_it_is_sealed_reads_each_entry_once",),
+    ),
+    Bug(
+        "who cuts a page brings back what another dropped",
+        "R3, R25",
+        "bot/store/cut.lua",
+        "if #found ~= 1 or redis.sha1hex(found[1]) ~= ARGV[2] then return 0 end",
+        "if #found ~= 1 then return 0 end",
+        ("tests/audit/test_cutting.py::test_of_two_that_cut_the_same_page_the_slower_changes_nothing",),
     ),
     Bug(
         "a start that is refused is not on record",

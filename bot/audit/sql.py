@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from bot.core.chain import Kept
-from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
+from bot.core.chain import Damaged, Kept
+from bot.core.errors import CountersignError, StoreUnavailable, UnknownSchema, WrongSettings
 from bot.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class SqlSink:
                     away = True
                     await self._sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
-                except OtherChain as other:
+                except (OtherChain, UnknownSchema) as other:
                     _log.error("%s", other)
                     await self._sleep(_LONGEST_PAUSE)
                 except Exception:  # what drivers raise is no list that anybody has
@@ -93,12 +93,17 @@ class SqlSink:
             await self.close()
 
     async def copy(self) -> int:
-        """Add the next entries; answers how many. StoreUnavailable if the database or Redis is away."""
+        """Add the next entries; answers how many. StoreUnavailable if the database or Redis is away.
+
+        UnknownSchema if they cannot be read: nothing is left out, and Redis drops nothing that is not in the table.
+        """
         async with self._reaching(), self._engine.begin() as connection:
             at, digest = await self._last(connection)
             await self._fits(at, digest)
             self._at = at
             page = await self._ledger.read(at, _BATCH)
+            if page and isinstance(page[0][1], Damaged):
+                raise UnknownSchema(f"The copy of the record waits: what follows entry {at} {page[0][1].entry}.")
             rows = [_row(n, kept) for n, kept in page]
             if rows:
                 await connection.execute(self._table.insert(), rows)

@@ -4,7 +4,6 @@ The head holds which event was chained last, so the chain itself is the place in
 off, and two auditors, a repeat after a lost reply or a kill at any moment cannot make a double, a gap or a fork.
 """
 
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -15,6 +14,7 @@ from bot.core.chain import START, Head, Kept, read_head
 from bot.core.errors import UnknownSchema
 from bot.store.keys import KEPT_LEASE
 from bot.store.packing import ENTRY, pack, unpack
+from bot.store.pages import Pages, standing
 from bot.store.reports import read_event
 from bot.store.store import EVENTS, Store, from_ms, ms, reaching
 
@@ -43,6 +43,7 @@ class Ledger:
         self._trim = store.client.register_script((_HERE / "trim.lua").read_text())
         self._lease = store.client.register_script((_HERE / "lease.lua").read_text())
         self._three = [store.keys.audit, store.keys.audit_head, store.keys.events]
+        self._pages = Pages(store)
 
     async def position(self) -> Position:
         """How far the record goes. ValueError if its head was damaged."""
@@ -66,18 +67,23 @@ class Ledger:
         """`done`, or nothing changed: `moved` if the head is another one by now, `gap` if other events follow it."""
         first = after.head.n == 0 and not after.event
         args: list[str | bytes] = ["", ""] if first else [str(after.head.n), after.head.hash]
-        args.append(after.event)
+        args += [after.event, next((kept.hash for _, kept in reversed(made) if kept), args[1])]
         for event, kept in made:
-            args += [event, pack(kept.entry.encode(), ENTRY), kept.hash] if kept else [event, "", ""]
+            args += [event, pack(kept.entry.encode(), ENTRY), bytes.fromhex(kept.hash)] if kept else [event, "", ""]
         async with reaching():
             answer = await self._append(keys=self._three, args=args)
         return str(answer.decode())
 
     async def read(self, after: int, limit: int = _PAGE) -> list[tuple[int, Kept]]:
-        """The entries that follow number `after`, with the numbers under which they are kept."""
+        """Entries that follow number `after`, with the numbers under which they are kept; empty if none does."""
+        if sealed := await self._pages.read(after):
+            return sealed[:limit]
         async with reaching():
             found = await self._client.xrange(self._keys.audit, f"({after}-18446744073709551615", "+", count=limit)
-        return [(_number(entry), _kept(fields)) for entry, fields in found]
+        entries = [standing(entry, fields) for entry, fields in found]
+        if entries and entries[0][0] == after + 1:
+            return entries
+        return (await self._pages.read(after))[:limit] or entries  # they may have been sealed in between
 
     async def all(self, after: int = 0) -> AsyncIterator[tuple[int, Kept]]:
         """All entries that follow number `after`."""
@@ -105,7 +111,12 @@ class Ledger:
 
     async def trim(self, upto: int) -> int:
         """Drop the entries up to that number, but never the last; what is left is verified from a checkpoint."""
-        return await self._drop("record", str(upto))
+        dropped = await self._pages.cut(upto)
+        return await self._drop("record", str(upto)) if dropped is None else dropped
+
+    async def seal(self) -> bool:
+        """Put the oldest entries of the stream into a page, if there are enough of them; whether that was done."""
+        return await self._pages.seal()
 
     async def head_of(self, day: date) -> Head | None:
         """The head that stands for that day: whichever was the head when this was asked first. None without any."""
@@ -132,7 +143,7 @@ class Ledger:
 
     async def _drop(self, what: str, upto: str) -> int:
         async with reaching():
-            return int(await self._trim(keys=self._three, args=[what, upto]))
+            return int(await self._trim(keys=[*self._three, self._keys.audit_pages], args=[what, upto]))
 
     async def _leased(self, verb: str, owner: str, fence: int, ttl: timedelta) -> bool:
         async with reaching():
@@ -160,15 +171,3 @@ def _stored_before(kept: Kept, moment: datetime) -> bool:
         return from_ms(int(str(kept.fields()["event"]).split("-")[0])) < moment
     except (ValueError, KeyError, OverflowError, OSError):
         return False
-
-
-def _number(entry: bytes) -> int:
-    return int(entry.split(b"-")[0])
-
-
-def _kept(fields: dict[bytes, bytes]) -> Kept:
-    """As it stands there; what is no text any more is still shown, and does not fit its hash."""
-    entry, digest = fields.get(b"entry", b""), fields.get(b"hash", b"")
-    with contextlib.suppress(UnknownSchema):
-        entry = unpack(entry)
-    return Kept(entry.decode("ascii", "replace"), digest.decode("ascii", "replace"))

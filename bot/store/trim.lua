@@ -1,4 +1,4 @@
--- Drops what nobody needs any more. KEYS: record, head, events; ARGV: what, and up to where.
+-- Drops what nobody needs any more. KEYS: record, head, events, pages; ARGV: what, and up to where.
 -- 'events', id: events before it ('+': of any age), but only those that are drawn and chained; answers how many are left.
 -- 'record', n: entries up to it; the last one dropped is written down as the checkpoint, from which the rest can be
 -- verified; answers how many were dropped.
@@ -35,7 +35,10 @@ local last = redis.call('XRANGE', KEYS[1], id, id)
 if #last == 0 then return 0 end
 for i = 1, #last[1][2], 2 do
   if last[1][2][i] == 'hash' then
-    redis.call('HSET', KEYS[2], 'checkpoint', string.format('%.0f:', n) .. last[1][2][i + 1])
+    local hash = last[1][2][i + 1]
+    if #hash == 32 then hash = string.gsub(hash, '.', function(byte) return string.format('%02x', byte:byte()) end) end
+    redis.call('HSET', KEYS[2], 'checkpoint', string.format('%.0f:', n) .. hash)
   end
 end
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', n)
 return redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 1))

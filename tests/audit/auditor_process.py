@@ -1,4 +1,4 @@
-"""The part of `web` that keeps the record, alone: chains, and copies to AUDIT_SQL_URL. Says a line when it begins."""
+"""The part of `web` that keeps the record, alone; with AUDIT_SQL_URL copies it too. Says a line when it begins."""
 
 import asyncio
 import logging
@@ -16,10 +16,12 @@ from bot.store.store import Store
 async def main() -> None:
     async with connect(os.environ["REDIS_URL"]) as client:
         store = Store(client, os.environ["NAMESPACE"])
-        sink = SqlSink(Ledger(store), os.environ["AUDIT_SQL_URL"])
+        url = os.environ.get("AUDIT_SQL_URL")
+        sink = SqlSink(Ledger(store), url) if url else None
         print("begins", flush=True)
         owner = f"web-{secrets.token_hex(3)}"
-        await Auditor(store, owner, sink=sink, beside=[sink.run], lease=timedelta(seconds=0.5)).run()
+        beside = [sink.run] if sink else []
+        await Auditor(store, owner, sink=sink, beside=beside, lease=timedelta(seconds=0.5)).run()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from bot.audit.auditor import Auditor, Keep
 from bot.core.events import Event, EventType
 from bot.core.ports import Change, Lease
 from bot.core.requests import Request
+from bot.store import pages
 from bot.store.ledger import Ledger
 from bot.store.store import Store
 from tests.making import BOB, HERE, attempt, question
@@ -279,6 +280,31 @@ async def test_a_damaged_entry_is_said_and_is_no_traceback(
         said = await audit(*words)
         assert said.status in ((1,) if verb == "verify" else (0, 2)), verb
         assert said.out + said.err
+    await Auditor(store, "web", keep=Keep(entries=timedelta(0))).trim()
+
+
+async def test_a_damaged_page_is_said_by_name_and_is_no_traceback(
+    audit: Audit, decided: Request, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R25: by every verb; R4: and web goes on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pages, "PAGE", 2)
+    (tmp_path / "policy.yaml").write_text("version: 1\n")
+    before = await audit("export")
+    assert await Ledger(store).seal()
+    assert await audit("export") == before
+    assert json.loads((await audit("receipt", decided.id)).out)["entries"]
+    assert "4 entries, nothing changed" in (await audit("verify")).out
+    await store.client.delete(store.keys.audit_pages)
+    await store.client.zadd(store.keys.audit_pages, {b"nonsense": 2})
+    for verb, words in VERBS.items():
+        said = await audit(*words)
+        assert said.status in ((1,) if verb == "verify" else (0, 2)), verb
+        assert said.out + said.err
+    verified = await audit("verify")
+    assert "entry 1: was changed: it stands in a page that cannot be read, with all up to entry 2." in verified.out
+    (tmp_path / "record.jsonl").write_text((await audit("export")).out)
+    assert "entry 1: was changed" in (await audit("verify", "record.jsonl")).out
     await Auditor(store, "web", keep=Keep(entries=timedelta(0))).trim()
 
 

@@ -13,7 +13,7 @@ from bot.core.people import Actor
 from bot.core.ports import Change, Lease
 from bot.core.requests import Status
 from bot.core.runs import Verb
-from bot.store import keys
+from bot.store import keys, pages
 from bot.store.journal import RedisJournal
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
@@ -147,21 +147,29 @@ async def _running(sides: Sides) -> Lease:
     return await new_run(sides.agents, "rtest")
 
 
-async def test_web_keeps_the_record_as_its_own_user_and_a_worker_does_not_even_read_it(sides: Sides) -> None:
-    """R25: chains, reads, trims, and holds its lease."""
+async def test_web_keeps_the_record_as_its_own_user_and_a_worker_does_not_even_read_it(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R25: chains, seals, reads, trims, and holds its lease."""
+    monkeypatch.setattr(pages, "PAGE", 2)
     ledger = Ledger(sides.web)
     auditor = Auditor(sides.web, "web", keep=Keep(timedelta(0), timedelta(0)))
     assert await ledger.claim("web", timedelta(seconds=5))
-    for n in range(3):
+    for n in range(5):
         event = Event(EventType.CALL_PASSED, await sides.web.now(), workspace=HERE, data={"tool": str(n)})
         await sides.web.commit(Change(events=(event,)))
     await auditor.catch_up()
     head = (await ledger.position()).head
-    assert (head.n, await ledger.head_of(NOW.date())) == (3, head)
+    assert (head.n, await ledger.head_of(NOW.date())) == (5, head)
     await Outbox(sides.web).open()
+    assert [await ledger.seal() for _ in range(2)] == [True, False]
+    await denied(sides.agents, "ZRANGE", sides.web.keys.audit_pages, 0, -1)
+    await denied(sides.agents, "ZADD", sides.web.keys.audit_pages, 9, "forged")
+    assert await ledger.trim(1) == 1
     await auditor.trim()
-    assert [n for n, _ in await ledger.read(0)] == [3]
+    assert [n for n, _ in await ledger.read(0)] == [5]
     await ledger.release("web")
-    for read in (Ledger(sides.agents).position, lambda: Ledger(sides.agents).read(0)):
+    of_a_worker = Ledger(sides.agents)
+    for read in (of_a_worker.position, lambda: of_a_worker.read(0), of_a_worker.seal, lambda: of_a_worker.trim(1)):
         with pytest.raises(StoreUnavailable, match="No permissions"):
             await read()

@@ -13,7 +13,9 @@ from bot.core.ports import Change, Put, TeamInfo
 from bot.core.requests import Request, Status
 from bot.core.standing import Scope, Span, Wish
 from bot.store.codec import Codec
+from bot.store.lists import Lists
 from bot.store.overview import Overview
+from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.making import ALICE, BOB, attempt, call, question, request
 from tests.store.two_users import Sides, start
@@ -28,6 +30,12 @@ async def asked(sides: Sides, number: int = 0, **terms: Any) -> Request:
     made = request(await sides.agents.now(), asked=question(asked=number), **terms)
     await sides.agents.commit(Change(requests=(Put(made, 0),)))
     return made
+
+
+async def lists_know(web: Store, *made: Request) -> None:
+    """As they are now."""
+    found = await web.requests([one.id for one in made])
+    await Lists(web).keep([one for one in found if one is not None])
 
 
 async def break_request(sides: Sides, made: Request) -> None:
@@ -45,6 +53,7 @@ async def two(sides: Sides) -> list[Request]:
     """Two requests of a run; the agents' record of the first is broken."""
     await start(sides)
     both = [await asked(sides, number) for number in range(2)]
+    await lists_know(sides.web, *both)
     await break_request(sides, both[0])
     return both
 
@@ -85,6 +94,7 @@ async def test_decisions_are_listed_without_it(sides: Sides) -> None:
     both = [await asked(sides, number) for number in range(2)]
     for made in both:
         await flows.decide(sides.web, NoQueue(), made.id, attempt(made, name=f"by {made.id}"))
+    await lists_know(sides.web, *both)
     await sides.admin.set(sides.web.keys.request(both[0].id), BROKEN, keepttl=True)  # by a newer web
     found = await Overview(sides.web).decided(BOB, 9)
     assert [one.id for one in found] == [both[1].id]
