@@ -98,7 +98,7 @@ class Eye:
             runs={r.id: r for r in await self._records("run", RUNS)},
             requests={r.id: r for r in await self._requests()},
             events=[(from_ms(int(at.split(b"-")[0])), EVENTS.load(fields[b"event"])) for at, fields in raw],
-            messages={m.name: m for m in await self._records("message", MESSAGES)},
+            messages={m.name: m for m in await self._messages()},
             shown=_shown(town),
             left=left,
             effects=read(town.folder / EFFECTS),
@@ -115,6 +115,10 @@ class Eye:
                 RequestId(k.decode()[len(prefix) :]) async for k in self._client.scan_iter(prefix + "*", count=1000)
             }
         return [request for request in await self.store.requests(list(names)) if request is not None]
+
+    async def _messages(self) -> list[Message]:
+        keys = [key async for key in self._client.scan_iter(f"{self.store.keys.prefix}message:*", count=1000)]
+        return [MESSAGES.read(raw)[0] for key in keys for raw in await self._client.hvals(key)]
 
     async def _records(self, kind: str, codec: Any) -> list[Any]:
         keys = [key async for key in self._client.scan_iter(f"{self.store.keys.prefix}{kind}:*", count=1000)]

@@ -9,10 +9,10 @@ if plan.once and redis.call('EXISTS', KEYS[plan.once]) == 1 then return 'repeate
 if plan.fence and tonumber(redis.call('HGET', KEYS[plan.lease], 'fence') or 0) ~= plan.fence then return 'fenced' end
 for _, list in ipairs({plan.records, plan.unchanged}) do
   for _, record in ipairs(list) do
-    local version = 0  -- the greater one, where two sides have a record each
-    for _, name in ipairs(record.names) do
-      version = math.max(version, tonumber(string.match(redis.call('GETRANGE', name, 0, 15), '^(%d+) ') or 0))
-    end
+    local version = 0  -- the greatest one, where two sides have a record each, or it stood elsewhere before
+    local function seen(raw) version = math.max(version, tonumber(string.match(raw, '^(%d+) ') or 0)) end
+    for _, name in ipairs(record.names) do seen(redis.call('GETRANGE', name, 0, 15)) end
+    if record.field then seen(redis.call('HGET', KEYS[record.key], record.field) or '') end
     if version ~= record.version then return 'stale' end
   end
 end
@@ -24,7 +24,10 @@ local function next_value()
   return ARGV[value]
 end
 for _, record in ipairs(plan.records) do
-  if record.ttl then
+  if record.field then
+    redis.call('HSET', KEYS[record.key], record.field, next_value())
+    redis.call('PEXPIRE', KEYS[record.key], record.ttl)
+  elseif record.ttl then
     redis.call('SET', KEYS[record.key], next_value(), 'PX', record.ttl)
   else
     redis.call('SET', KEYS[record.key], next_value())

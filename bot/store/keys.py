@@ -13,7 +13,7 @@
 | `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
 | `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
-| `{ns}:message:<name>` | string | a message of ours in Slack, or whose row it is | 400 days after it was drawn | web |
+| `{ns}:message:<id>` | hash | our messages about a run, request or day, by kind | 400 days after one | web |
 | `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests of that hour's messages, by ts | 400 days after one | web |
 | `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day | web |
 | `{ns}:noted:<attempt>` | string | likewise, of what a worker recorded | 1 day | worker |
@@ -153,7 +153,14 @@ class Keys:
     def answer(self, question: Digest) -> str:
         return f"{self.prefix}answer:{question}"
 
-    def message(self, name: str) -> str:
+    def message(self, name: str) -> tuple[str, str]:
+        """The hash and the field of `kind/id` or `kind/id/more`: those of one id are a small hash."""
+        kind, _, rest = name.partition("/")
+        about, _, more = rest.partition("/")
+        return f"{self.prefix}message:{about}", f"{kind}/{more}" if more else kind
+
+    def message_alone(self, name: str) -> str:
+        """A string for each message, as it was written before there were such hashes; these end after KEPT_MESSAGE."""
         return f"{self.prefix}message:{name}"
 
     def ts(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> str:

@@ -13,7 +13,6 @@ from bot.core.ports import Message, Waiting
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
 from bot.store.indexes import Name
-from bot.store.sides import MESSAGES
 from bot.store.store import Store, ms, reaching
 
 _PAGE: Final = 30
@@ -89,19 +88,12 @@ class Overview:
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
         """Those of these messages that stand in Slack, by name; that of a row, and what is named below it, is of the
         card that it is on."""
-        messages = await self._messages(names)
+        messages = await self._store.messages(names)
         on = {name: message.on for name, message in messages.items() if message.on}
         moved = {n: on[row] + n.removeprefix(row) for n in names for row in (n, n.rpartition("/")[0]) if row in on}
-        cards = await self._messages(list(set(moved.values())))
+        cards = await self._store.messages(list(set(moved.values())))
         messages |= {name: cards[card] for name, card in moved.items() if card in cards}
         return {name: message for name, message in messages.items() if message.ts}
-
-    async def _messages(self, names: Sequence[str]) -> dict[str, Message]:
-        if not names:
-            return {}
-        async with reaching():
-            found = await self._client.mget([self._keys.message(name) for name in names])
-        return {name: MESSAGES.read(raw)[0] for name, raw in zip(names, found, strict=True) if raw}
 
     async def watch(self, user: UserId, span: timedelta) -> None:
         """This person's Home stays live for `span`."""

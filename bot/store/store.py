@@ -54,7 +54,14 @@ _FAR: Final = timedelta(days=1)
 """What is due later than this is no moment that anything waits for; a score may say more than a calendar has."""
 _TIME = "return redis.call('TIME')"
 """A script, because it goes to the server that holds its key: on a Cluster each node has a clock of its own."""
-_GET = "return {redis.call('MGET', unpack(ARGV)), redis.call('TIME')}"
+_GET = """
+local found = {}
+for place, name in ipairs(ARGV) do
+  local hash, field, alone = string.match(name, '^(.-)\\n(.-)\\n(.+)$')
+  found[place] = hash and redis.call('HGET', hash, field) or redis.call('GET', alone or name)
+end
+return {found, redis.call('TIME')}
+"""
 """Values and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart.
 
 What a script only reads is no key of it but an argument: for a key the server wants the right to write. The key that
@@ -136,7 +143,7 @@ class Store:
 
     async def request(self, request: RequestId) -> Seen[Request] | None:
         names = [self.keys.request(request), self.keys.asked(request)]
-        card = [self.keys.message(f"card/{request}")] if self.decides else []
+        card = [self._place(f"card/{request}")] if self.decides else []
         (ours, asked, *drawn), now = await self._values(*names, *card)
         found = read_request(request, ours, asked)
         return Seen(*found, now, claim_of(ours, asked, *drawn) if drawn else "") if found else None
@@ -147,7 +154,14 @@ class Store:
         return Seen(*found, now) if found else None
 
     async def message(self, name: str) -> Seen[Message] | None:
-        return await self._read(self.keys.message(name), MESSAGES)
+        return await self._read(self._place(name), MESSAGES)
+
+    async def messages(self, names: Sequence[str]) -> dict[str, Message]:
+        """Those of them that are known, by name."""
+        if not names:
+            return {}
+        found, _ = await self._values(*map(self._place, names))
+        return {name: MESSAGES.read(raw)[0] for name, raw in zip(names, found, strict=True) if raw}
 
     async def settings(self, channel: ChannelId) -> Seen[ChannelSettings]:
         seen = await self._read(self.keys.settings(channel), SETTINGS)
@@ -443,6 +457,10 @@ class Store:
         (raw,), now = await self._values(key)
         return Seen(*codec.read(raw), now) if raw is not None else None
 
+    def _place(self, name: str) -> str:
+        """Where a message stands, for `_values`: in a hash, or else alone."""
+        return "\n".join((*self.keys.message(name), self.keys.message_alone(name)))
+
     async def _values(self, *keys: str) -> tuple[list[bytes | None], datetime]:
         async with reaching():
             values, time = await self._together.call(self._get, [self.keys.pending], keys)
@@ -600,7 +618,17 @@ class _Plan:
             self.plan["add"].append(entry)
 
     def _message(self, message: Message, version: int) -> None:
-        self._record(self.names.message(message.name), MESSAGES.write(message, version + 1), version, KEPT_MESSAGE)
+        key, field = self.names.message(message.name)
+        self.plan["records"].append(
+            {
+                "key": self._key(key),
+                "field": field,
+                "names": [self.names.message_alone(message.name)],
+                "version": version,
+                "ttl": ms(KEPT_MESSAGE),
+            }
+        )
+        self.values.append(MESSAGES.write(message, version + 1))
         if message.request is not None and message.ts:
             key = self.names.ts(message.workspace, message.channel, message.ts)
             entry = {"field": message.ts, "value": message.request, "ttl": ms(KEPT_MESSAGE)}
