@@ -17,6 +17,7 @@ from agents.gate import Denial, Gate, Permit, Wanted, written
 from agents.journal import Entry, RunJournal
 from agents.local_executor import LocalExecutor
 from agents.policies import Ask
+from agents.texts import whole
 from agents.tools import Once
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
 from bot.core.requests import Kind
@@ -115,7 +116,7 @@ class GatedExecutor(CodeExecutor):
                 result = CodeResult(exit_code=124, output="The code took too long and was ended.")
             except Exception as error:
                 result = CodeResult(exit_code=1, output=str(error) or type(error).__name__)
-            return json.dumps({"exit_code": result.exit_code, "output": result.output})
+            return json.dumps({"exit_code": result.exit_code, "output": whole(result.output)})
 
         shown = f"{drawn(json.loads(permit.arguments))}\n\nfor {self._agent}"
         return _result(await self._once(TOOL, hide(shown)[0], key, act, idempotent=False))

@@ -6,12 +6,13 @@ from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from autogen_core import CancellationToken
+from autogen_core import CancellationToken, FunctionCall
 from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage
 from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel
 
 from agents.journal import Entry, RunJournal
+from agents.texts import whole
 from agents.usage import MODEL, Answer, Budget
 from agents.wrapped_model import WrappedModel, asked
 from bot.core.errors import CountersignError, NoAnswer
@@ -140,8 +141,7 @@ class JournaledModel(WrappedModel):
         if not answer.by:
             answer.by = type(self._model).__name__
         if isinstance(answer.content, str):
-            # Half a surrogate pair is no text that could be stored, shown or sent.
-            answer.content = answer.content.encode("utf-8", "replace").decode()
+            answer.content = whole(answer.content)
             if not answer.content.strip():
                 if json_output:
                     raise NoAnswer(
@@ -149,6 +149,9 @@ class JournaledModel(WrappedModel):
                         "ended. What was done before stays done. Please start the task anew."
                     )
                 answer.content = NOTHING
+        else:
+            answer.content = [FunctionCall(whole(c.id), whole(c.arguments), whole(c.name)) for c in answer.content]
+        answer.thought = answer.thought and whole(answer.thought)
         try:
             stands = await self._journal.result(key, Entry("done", answer.model_dump_json()))
         except asyncio.CancelledError:

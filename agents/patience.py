@@ -44,6 +44,20 @@ async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
+async def within(span: timedelta, call: Awaitable[T]) -> T:
+    """What it returns. TimeoutError after `span`, or if it was cancelled itself; whether it listens to its end or not,
+    nobody waits for it any longer."""
+    task = asyncio.ensure_future(call)
+    task.add_done_callback(lambda late: late.cancelled() or late.exception())
+    try:
+        done, _ = await asyncio.wait({task}, timeout=span.total_seconds())
+    finally:
+        task.cancel()
+    if not done or task.cancelled():
+        raise TimeoutError("it was cut off" if done else f"no end after {span.total_seconds():g} seconds")
+    return task.result()
+
+
 async def ended(*futures: asyncio.Future[Any]) -> None:
     """Cancel them, as often as it takes, and return when all are done; what they raise does not count any more."""
     pending = {future for future in futures if not future.done()}

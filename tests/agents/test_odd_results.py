@@ -1,0 +1,158 @@
+"""What tools and models give back or raise that is no ordinary text or error."""
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core import CancellationToken, FunctionCall
+from autogen_core.code_executor import CodeBlock, CodeResult
+from autogen_core.models import CreateResult, RequestUsage
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from agents.answers import CHANGED
+from agents.context import RunContext
+from agents.local_executor import LocalExecutor
+from agents.teams import Conclusion, Team, Teams
+from bot.core.errors import ActionFailed, OutcomeUnknown
+from bot.core.requests import Verb
+from bot.core.runs import Status
+from tests.agents.house import House
+from tests.agents.test_tools import call, life
+
+pytest_plugins = ["tests.redis_server"]
+HALF = "\ud83d"
+
+
+async def read(path: str) -> str:
+    """Read a file."""
+    return f"{path}: {HALF}"
+
+
+async def refuse(path: str) -> str:
+    """Read a file."""
+    raise ActionFailed(f"There is no {HALF}.")
+
+
+async def leave(path: str) -> str:
+    """Read a file."""
+    sys.exit(3)
+
+
+@pytest.mark.parametrize(
+    ("tool", "gives"),
+    [(read, ("a: ?", False)), (refuse, ("There is no ?.", True)), (leave, ("SystemExit: 3", True))],
+    ids=["read", "refuse", "leave"],
+)
+async def test_what_a_tool_gives_back_is_text_that_a_model_can_be_told(
+    house: House, tool: Any, gives: tuple[str, bool]
+) -> None:
+    """R4: half a pair of surrogates is no UTF-8. That it was done is not in doubt, nobody is asked, no worker ends."""
+    await house.start()
+    for _ in range(2):
+        async with life(house) as run:
+            tools = run.tools("clerk", [tool], ask=False)
+            assert await asyncio.wait_for(call(tools, tool.__name__, path="a"), 5) == gives
+
+
+async def test_what_code_prints_is_text_that_a_model_can_be_told(house: House) -> None:
+    class Prints(LocalExecutor):
+        async def execute_code_blocks(self, *_: object) -> CodeResult:
+            return CodeResult(exit_code=0, output=HALF)
+
+    await house.start()
+    async with life(house) as run:
+        executor = run.executor("coder", Prints(house.folder, run.settings.lease), ask=False)
+        result = await executor.execute_code_blocks([CodeBlock(code="x", language="sh")], CancellationToken())
+    assert result.output == "?"
+
+
+def boss(run: RunContext) -> AutoGenTeam:
+    tools = run.tools("boss", [read], ask=False)
+    return RoundRobinGroupChat([AssistantAgent("boss", run.model("boss"), workbench=tools)], max_turns=1)
+
+
+async def test_half_a_surrogate_pair_in_a_call_that_a_model_makes_ends_no_run(house: House) -> None:
+    """A model that streams may cut a pair in two."""
+    usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
+    half = FunctionCall(id="1", name="read", arguments='{"path": "\ud83d"}')
+    asked = CreateResult(finish_reason="function_calls", content=[half], usage=usage, cached=False, thought=HALF)
+    model = ReplayChatCompletionClient([asked])
+    model.model_info["function_calling"] = True
+    await house.start(team="t")
+    async with house.worker(found=Teams({"t": Team("t", "", boss)}, {}), model=model) as worker:
+        await worker.advance()
+    run = await house.run()
+    assert (run.status, run.words) == (Status.FINISHED, "?: ?")
+
+
+def leaves(run: RunContext) -> AutoGenTeam:
+    sys.exit("Set the KEY.")
+
+
+async def left(run: RunContext, result: TaskResult) -> Conclusion:
+    sys.exit("Set the KEY.")
+
+
+@pytest.mark.parametrize("team", [Team("t", "", leaves), Team("t", "", boss, left)], ids=["at its start", "at its end"])
+async def test_a_team_that_would_end_its_process_ends_its_run_alone(house: House, team: Team) -> None:
+    """R4: the worker ended with all of its runs, and so did the next one that took this run."""
+    await house.start(team="t")
+    model = ReplayChatCompletionClient(["Done."])
+    async with house.worker(found=Teams({"t": team}, {}), model=model) as worker:
+        await worker.advance()
+    run = await house.run()
+    assert run.status is Status.FAILED
+    assert "its code ended with SystemExit: Set the KEY." in run.result
+
+
+async def test_whether_a_step_that_would_end_its_process_happened_is_asked(house: House) -> None:
+    async def act() -> str:
+        sys.exit(1)
+
+    await house.start()
+    async with life(house) as run:
+        asking = asyncio.create_task(run.step("order", act))
+        request = await house.asked()
+        assert "(SystemExit)" in request.question.content
+        await house.decide(request, Verb.RESPOND, "It was placed.")
+        assert await asking == "It was placed."
+
+
+async def test_a_changed_call_that_failed_says_what_was_changed(house: House) -> None:
+    """R18: also where the tool says that certainly nothing happened."""
+    await house.start()
+    async with life(house) as run:
+        asking = asyncio.create_task(call(run.tools("clerk", [refuse]), "refuse", path="a"))
+        await house.decide(await house.asked(), Verb.EDIT, arguments='{"path":"b"}')
+        text, failed = await asking
+    assert failed
+    assert text.startswith("DECISION: CALL APPROVED WITH CHANGES")
+    assert f'{CHANGED}\n- path: "a" → "b"' in text
+    assert text.endswith("The result of the changed call:\nThere is no ?.")
+
+
+async def test_what_people_say_of_an_idempotent_call_counts_when_the_run_is_rebuilt(house: House) -> None:
+    """The tool said itself that nobody knows, so people were asked; it was called again all the same."""
+    called: list[str] = []
+
+    async def look(path: str) -> str:
+        """Look."""
+        called.append(path)
+        raise OutcomeUnknown("The line was cut.")
+
+    await house.start()
+    async with life(house) as run:
+        asking = asyncio.create_task(call(run.tools("clerk", [look], ask=False, idempotent=True), "look", path="a"))
+        request = await house.asked()
+        run.token.cancel()
+        await asking
+    await house.decide(request, Verb.RESPOND, "There are 12.")
+    async with life(house, "w2") as run:
+        tools = run.tools("clerk", [look], ask=False, idempotent=True)
+        assert await call(tools, "look", path="a") == ("There are 12.", False)
+    assert called == ["a"]
