@@ -1,6 +1,7 @@
 """What tools and models give back or raise that is no ordinary text or error."""
 
 import asyncio
+import logging
 import sys
 from typing import Any
 
@@ -49,9 +50,10 @@ async def leave(path: str) -> str:
     ids=["read", "refuse", "leave"],
 )
 async def test_what_a_tool_gives_back_is_text_that_a_model_can_be_told(
-    house: House, tool: Any, gives: tuple[str, bool]
+    house: House, tool: Any, gives: tuple[str, bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     """R4: half a pair of surrogates is no UTF-8. That it was done is not in doubt, nobody is asked, no worker ends."""
+    caplog.set_level(logging.ERROR, logger="agents.context")  # what pytest captures goes through UTF-8
     await house.start()
     for _ in range(2):
         async with life(house) as run:
@@ -125,15 +127,20 @@ async def test_whether_a_step_that_would_end_its_process_happened_is_asked(house
 
 async def test_a_changed_call_that_failed_says_what_was_changed(house: House) -> None:
     """R18: also where the tool says that certainly nothing happened."""
+
+    async def search(path: str) -> str:
+        """Search a folder."""
+        raise ActionFailed(f"There is no {path}.")
+
     await house.start()
     async with life(house) as run:
-        asking = asyncio.create_task(call(run.tools("clerk", [refuse]), "refuse", path="a"))
+        asking = asyncio.create_task(call(run.tools("clerk", [search]), "search", path="a"))
         await house.decide(await house.asked(), Verb.EDIT, arguments='{"path":"b"}')
         text, failed = await asking
     assert failed
     assert text.startswith("DECISION: CALL APPROVED WITH CHANGES")
     assert f'{CHANGED}\n- path: "a" → "b"' in text
-    assert text.endswith("The result of the changed call:\nThere is no ?.")
+    assert text.endswith("The result of the changed call:\nThere is no b.")
 
 
 async def test_what_people_say_of_an_idempotent_call_counts_when_the_run_is_rebuilt(house: House) -> None:
