@@ -53,6 +53,10 @@ async def approved_by_the_executor(request: ApprovalRequest) -> ApprovalResponse
     return ApprovalResponse(approved=True, reason="The executor asks people before it runs anything.")
 
 
+class NotRun(CodeResult):
+    """Of code that was not allowed to run; its output says why. What code prints itself can say the same."""
+
+
 class GatedExecutor(CodeExecutor):
     """A code executor of which each execution passes the gate and happens at most once in the life of a run.
 
@@ -89,7 +93,7 @@ class GatedExecutor(CodeExecutor):
             wanted = _wanted(self._agent, blocks, self._ask, UNBOXED if unboxed else "")
             async with self._gate.judged(wanted) as verdict:
                 if isinstance(verdict, Denial):
-                    return CodeResult(exit_code=1, output=verdict.text)
+                    return NotRun(exit_code=1, output=verdict.text)
                 return await self._run(verdict)
         except (ActionFailed, ValueError) as failure:
             return CodeResult(exit_code=1, output=str(failure))

@@ -106,7 +106,8 @@ class Teller:
         if self._journal.found(key) is None:
             # Recorded first: a line lost with its process is better than one told twice.
             await self._journal.record(key, Entry("done"))
-            await patiently(lambda: flows.progressed(self._store, self._lease, agent, line))
+            at = await self._journal.now()
+            await patiently(lambda: flows.progressed(self._store, self._lease, agent, line, at))
 
 
 def _shown(agent: str, draft: _Draft, *, done: bool = False) -> Writing:
