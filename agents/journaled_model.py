@@ -124,10 +124,7 @@ class JournaledModel(WrappedModel):
     @asynccontextmanager
     async def _asking(self, key: str) -> AsyncIterator[None]:
         """Once the run is let go every error is a cancellation: AutoGen 0.7's runtime bears that, and waits for ever
-        after an error in a message whose sender was cancelled. And nothing is asked any more: what agents read when
-        their calls are cut off is no part of the run."""
-        if self._token.is_cancelled():
-            raise asyncio.CancelledError
+        after an error in a message whose sender was cancelled."""
         try:
             with self._budget.call(key):
                 async with self._journal.live(key):

@@ -124,15 +124,18 @@ async def test_a_run_keeps_its_lease_while_its_workbench_stops(house: House) -> 
     async def until() -> int:
         return int(await house.store.client.hget(key, "until") or 0)
 
+    kept: list[bool] = []
+
     async def renewed() -> None:
         before = await until()
 
         async def look() -> bool | None:
             return await until() > before or None
 
-        await fact(look, within=LEASE.total_seconds())
+        kept.append(await fact(look, within=LEASE.total_seconds()))
 
     await house.start(team="t")
     async with house.worker(found=clinging(renewed), model=ReplayChatCompletionClient(["Done."])) as worker:
         await worker.advance()
+    assert kept
     assert (await house.run()).status is Status.FINISHED
