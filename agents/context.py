@@ -195,8 +195,6 @@ class RunContext:
     async def call(self, tool: Offered, name: str, arguments: dict[str, Any], rules: Rules) -> tuple[str, bool]:
         """One call of a tool that belongs to no agent's list: its text, and whether that is an error."""
         result = await self._wrapped(name, [tool], rules).call_tool(name, arguments, self.token)
-        if result.is_error and self.token.is_cancelled():
-            raise asyncio.CancelledError  # a call that was cut off is not one that failed: the run goes on elsewhere
         return result.to_text(), result.is_error
 
     def executor(self, agent: str, executor: CodeExecutor, *, ask: Ask = None) -> GatedExecutor:

@@ -19,7 +19,7 @@ from typing import Final, Literal, Self
 
 from agents.activity import Activity
 from agents.behind import Behind
-from agents.patience import patiently
+from agents.patience import being_cancelled, patiently
 from agents.turns import Turns
 from bot.core import ports
 from bot.core.errors import ActionFailed, OutcomeUnknown, UnknownSchema
@@ -240,7 +240,10 @@ async def _now(
     except ActionFailed as failure:
         await journal.result(key, Entry("failed", str(failure)), replace=True)
         raise
-    except (Exception, SystemExit) as error:  # the latter would end the worker, and with it all of its runs
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        # SystemExit would end the worker, and with it all of its runs.
+        if isinstance(error, asyncio.CancelledError) and being_cancelled():
+            raise
         doubt = OutcomeUnknown(
             f"“{name}” ended with an error that does not say whether it happened ({type(error).__name__}). It was not "
             "repeated; please look at the other end before the task is started again."

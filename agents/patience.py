@@ -36,12 +36,17 @@ async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None
             if pause == FIRST_PAUSE:
                 log.warning("Waiting for the store: %s", away)
         else:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if being_cancelled():
                 raise asyncio.CancelledError
             return answer
         await asyncio.sleep(pause.total_seconds())
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def being_cancelled() -> bool:
+    """Whether somebody cancelled the task that this is: CancelledError may also come from what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def within(span: timedelta, call: Awaitable[T]) -> T:

@@ -220,6 +220,8 @@ class Runner:
         elif (raised := driving.exception()) is not None:
             # What a team says when it is cut off is no reason for anything.
             error = error or (None if cut else raised)
+        elif error is None and cut and context.activity.cut_off:
+            log.debug("Run %s: its team ended by a call that was cut off.", context.run.id)
         elif error is None:
             await teller.done()
             return (Verb.FINISH, driving.result())

@@ -20,6 +20,7 @@ from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSche
 from agents import answers
 from agents.gate import Denial, Gate, Permit, Wanted, written
 from agents.journal import RunJournal
+from agents.patience import being_cancelled
 from agents.policies import Ask, named
 from agents.showing import Renderer
 from agents.toolbox import (
@@ -159,9 +160,9 @@ class JournaledTools(Workbench):
             self._failed(error)
             return error_result(name, str(error))
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if being_cancelled():
                 raise
+            self._journal.activity.cut_off = True
             return error_result(name, "The run is let go by this process.")
         except Exception as error:
             return error_result(name, str(error) or type(error).__name__)
@@ -239,6 +240,10 @@ class JournaledTools(Workbench):
             raise
         except SystemExit as error:  # would end the worker, and with it all of its runs
             return error_result(name, f"SystemExit: {error}")
+        except asyncio.CancelledError:
+            if being_cancelled():
+                raise
+            return error_result(name, "CancelledError")
         except Exception as error:
             return error_result(name, str(error) or type(error).__name__)
 

@@ -1,7 +1,7 @@
 """What a run was at when it is let go is no part of it: no model is asked about it, nothing is concluded from it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -84,10 +84,22 @@ def talk(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([AssistantAgent("boss", run.model("boss"), model_client_stream=True)], max_turns=1)
 
 
-async def test_a_call_that_was_cut_off_when_a_worker_was_told_to_stop_is_no_refusal(house: House) -> None:
+async def called(run: RunContext, result: TaskResult) -> Conclusion:
+    async def pay(order: int) -> str:
+        """Pay an order back."""
+        return f"Order {order} was paid back."
+
+    given = await run.tools("clerk", [pay]).call_tool("pay", {"order": 17})
+    return Conclusion(given.to_text())
+
+
+@pytest.mark.parametrize("conclude", [paid, called])
+async def test_a_call_that_was_cut_off_when_a_worker_was_told_to_stop_is_no_refusal(
+    house: House, conclude: Callable[[RunContext, TaskResult], Awaitable[Conclusion]]
+) -> None:
     """R4, R5: the run had ended so, and what people approved a moment later was never done."""
     await house.start(team="t")
-    found = Teams({"t": Team("t", "", talk, paid)}, {})
+    found = Teams({"t": Team("t", "", talk, conclude)}, {})
     model = ReplayChatCompletionClient(["Done."])
     async with house.worker(found=found, model=model) as one:
         job = one.advance()

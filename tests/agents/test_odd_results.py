@@ -44,10 +44,20 @@ async def leave(path: str) -> str:
     sys.exit(3)
 
 
+async def give_way(path: str) -> str:
+    """Read a file."""
+    raise asyncio.CancelledError
+
+
 @pytest.mark.parametrize(
     ("tool", "gives"),
-    [(read, ("a: ?", False)), (refuse, ("There is no ?.", True)), (leave, ("SystemExit: 3", True))],
-    ids=["read", "refuse", "leave"],
+    [
+        (read, ("a: ?", False)),
+        (refuse, ("There is no ?.", True)),
+        (leave, ("SystemExit: 3", True)),
+        (give_way, ("CancelledError", True)),
+    ],
+    ids=["read", "refuse", "leave", "give way"],
 )
 async def test_what_a_tool_gives_back_is_text_that_a_model_can_be_told(
     house: House, tool: Any, gives: tuple[str, bool], caplog: pytest.LogCaptureFixture
@@ -112,15 +122,18 @@ async def test_a_team_that_would_end_its_process_ends_its_run_alone(house: House
     assert "its code ended with SystemExit: Set the KEY." in run.result
 
 
-async def test_whether_a_step_that_would_end_its_process_happened_is_asked(house: House) -> None:
+@pytest.mark.parametrize("raised", [SystemExit, asyncio.CancelledError])
+async def test_whether_a_step_that_ends_in_no_ordinary_way_happened_is_asked(
+    house: House, raised: type[BaseException]
+) -> None:
     async def act() -> str:
-        sys.exit(1)
+        raise raised
 
     await house.start()
     async with life(house) as run:
         asking = asyncio.create_task(run.step("order", act))
         request = await house.asked()
-        assert "(SystemExit)" in request.question.content
+        assert f"({raised.__name__})" in request.question.content
         await house.decide(request, Verb.RESPOND, "It was placed.")
         assert await asking == "It was placed."
 
