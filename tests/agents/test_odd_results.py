@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from autogen_agentchat.agents import AssistantAgent
-from autogen_agentchat.base import TaskResult
+from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
+from autogen_agentchat.base import Response, TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken, FunctionCall
 from autogen_core.code_executor import CodeBlock, CodeResult
@@ -106,11 +108,30 @@ def leaves(run: RunContext) -> AutoGenTeam:
     sys.exit("Set the KEY.")
 
 
+class Leaves(BaseChatAgent):
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage,)
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        sys.exit("Set the KEY.")
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
+
+
+def agent(run: RunContext) -> AutoGenTeam:
+    return RoundRobinGroupChat([Leaves("leaves", "")], max_turns=1)
+
+
 async def left(run: RunContext, result: TaskResult) -> Conclusion:
     sys.exit("Set the KEY.")
 
 
-@pytest.mark.parametrize("team", [Team("t", "", leaves), Team("t", "", boss, left)], ids=["at its start", "at its end"])
+@pytest.mark.parametrize(
+    "team",
+    [Team("t", "", leaves), Team("t", "", agent), Team("t", "", boss, left)],
+    ids=["build", "an agent", "conclude"],
+)
 async def test_a_team_that_would_end_its_process_ends_its_run_alone(house: House, team: Team) -> None:
     """R4: the worker ended with all of its runs, and so did the next one that took this run."""
     await house.start(team="t")
