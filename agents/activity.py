@@ -20,6 +20,8 @@ class Activity:
         self._working = 0
         self._asked: Counter[RequestId] = Counter()
         self._changed = asyncio.Event()
+        self.cut_off = False
+        """A call was neither made nor refused here, but cut off: what comes of that is no part of the run."""
 
     @property
     def under_way(self) -> int:

@@ -6,8 +6,7 @@ from autogen_agentchat.agents import CodeExecutorAgent
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeResult
 
-from agents.executors import GatedExecutor, approved_by_the_executor
-from agents.outcomes import why_not
+from agents.executors import GatedExecutor, NotRun, approved_by_the_executor
 
 RAN: Final = "Ran to its end."
 """Begins what is said of code that ended well."""
@@ -23,7 +22,7 @@ class CodeAgent(CodeExecutorAgent):
         self, code_blocks: list[CodeBlock], cancellation_token: CancellationToken
     ) -> CodeResult:
         result = await self._code_executor.execute_code_blocks(code_blocks, cancellation_token)
-        if not why_not(result.output):
+        if not isinstance(result, NotRun):
             ended = RAN if result.exit_code == 0 else f"Ended with exit code {result.exit_code}."
             result.output = f"{ended} Output:\n{result.output.strip() or '(nothing)'}"
         return result

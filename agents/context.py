@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from agents.human import Desk, Human, Reviewer
 from agents.journal import Entry, RunJournal, effect
 from agents.journaled_model import JournaledModel
 from agents.modes import IsTermination, Mode, Policy, says_terminate
-from agents.patience import patiently
+from agents.patience import patiently, within
 from agents.policies import Ask
 from agents.proxy import REPLIES, HumanProxy
 from agents.showing import Renderer
@@ -40,6 +40,7 @@ from bot.core.runs import Run
 from bot.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
+STOPPED_WITHIN: Final = timedelta(seconds=30)
 _RUN: Final[ContextVar["RunContext"]] = ContextVar("run")
 
 
@@ -224,7 +225,7 @@ class RunContext:
         """Stop what the team's workbenches and code run in."""
         for name, stop in self._to_stop:
             try:
-                await stop()
+                await within(STOPPED_WITHIN, stop())
             except Exception as error:
                 log.warning("Run %s: %s did not stop: %s", self.run.id, name, error)
 

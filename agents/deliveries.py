@@ -140,6 +140,8 @@ async def _deliver(agent: Agent, message: Any, context: MessageContext) -> None:
 async def _logging(agent: Agent, handling: Awaitable[Any]) -> None:
     try:
         await handling
+    except SystemExit as error:  # would end the worker, with all of its runs, and then the next one that takes this
+        raise RuntimeError(f"its code ended with SystemExit: {error}") from error
     except BaseException:
         _log.error("Error processing publish message for %s", agent.id, exc_info=True)
         raise

@@ -17,6 +17,7 @@ from agents.gate import Denial, Gate, Permit, Wanted, written
 from agents.journal import Entry, RunJournal
 from agents.local_executor import LocalExecutor
 from agents.policies import Ask
+from agents.texts import whole
 from agents.tools import Once
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
 from bot.core.requests import Kind
@@ -50,6 +51,10 @@ def code_executor(work_dir: Path, *, within: timedelta = WITHIN) -> CodeExecutor
 async def approved_by_the_executor(request: ApprovalRequest) -> ApprovalResponse:
     """The `approval_func` beside a `GatedExecutor`, which asks people itself: with another one they are asked twice."""
     return ApprovalResponse(approved=True, reason="The executor asks people before it runs anything.")
+
+
+class NotRun(CodeResult):
+    """Of code that was not allowed to run; its output says why. What code prints itself can say the same."""
 
 
 class GatedExecutor(CodeExecutor):
@@ -88,7 +93,7 @@ class GatedExecutor(CodeExecutor):
             wanted = _wanted(self._agent, blocks, self._ask, UNBOXED if unboxed else "")
             async with self._gate.judged(wanted) as verdict:
                 if isinstance(verdict, Denial):
-                    return CodeResult(exit_code=1, output=verdict.text)
+                    return NotRun(exit_code=1, output=verdict.text)
                 return await self._run(verdict)
         except (ActionFailed, ValueError) as failure:
             return CodeResult(exit_code=1, output=str(failure))
@@ -115,7 +120,7 @@ class GatedExecutor(CodeExecutor):
                 result = CodeResult(exit_code=124, output="The code took too long and was ended.")
             except Exception as error:
                 result = CodeResult(exit_code=1, output=str(error) or type(error).__name__)
-            return json.dumps({"exit_code": result.exit_code, "output": result.output})
+            return json.dumps({"exit_code": result.exit_code, "output": whole(result.output)})
 
         shown = f"{drawn(json.loads(permit.arguments))}\n\nfor {self._agent}"
         return _result(await self._once(TOOL, hide(shown)[0], key, act, idempotent=False))

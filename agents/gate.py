@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from agents import answers
-from agents.human import Desk
+from agents.human import Desk, Transcript
 from agents.journal import Entry, RunJournal
 from agents.patience import patiently
 from agents.policies import Ask, Proposal, Tier, Verdict, judge
@@ -115,6 +115,11 @@ class Gate:
             if "asked" in entry:
                 self._numbers = max(self._numbers, entry["asked"] + 1)
                 self._asked_before[entry["about"]].append(entry["asked"])
+
+    @property
+    def transcript(self) -> Transcript:
+        """What the run's team has said."""
+        return self._desk.transcript
 
     def number(self) -> int:
         """The number of the run's next question, which no other has; to be recorded before it is asked."""

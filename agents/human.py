@@ -10,6 +10,7 @@ import contextlib
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import timedelta
 from typing import Final
 
 from autogen_agentchat.agents import UserProxyAgent
@@ -28,7 +29,7 @@ from agents.journal import RunJournal
 from agents.patience import patiently
 from bot import flows
 from bot.core.askers import asking
-from bot.core.errors import CountersignError
+from bot.core.errors import CountersignError, WrongTeam
 from bot.core.ports import Lease, Queue, Store, Wakeups
 from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb
 from bot.core.rulebook import Effect
@@ -37,6 +38,9 @@ AT_LEAST: Final = 0.01
 """Seconds between two looks at a deadline that the server's clock has not quite reached."""
 LOOK_AGAIN: Final = 1.0
 """Seconds between two looks at one that passed and that only web may settle; its hint comes at once."""
+
+HEARD_WITHIN: Final = timedelta(minutes=1)
+"""The event of a question comes a few rounds of the event loop after the question, in a busy process too."""
 
 
 class Transcript:
@@ -49,6 +53,12 @@ class Transcript:
     def __init__(self) -> None:
         self.last: BaseChatMessage | None = None
         self._before: dict[str, asyncio.Future[BaseChatMessage | None]] = {}
+
+    def inside(self) -> "Transcript":
+        """That of a team inside a tool, whose words no stream brings here: its questions are known here, too."""
+        inner = Transcript()
+        inner._before = self._before
+        return inner
 
     def heard(self, item: BaseAgentEvent | BaseChatMessage | TaskResult) -> None:
         """Take down one item of the stream."""
@@ -103,6 +113,22 @@ class Desk:
         """A human who is asked at this desk."""
         self._humans.add(name)
         return Human(self, name, title)
+
+    async def before(self, human: "Human", request_id: str) -> BaseChatMessage | None:
+        """The words before AutoGen's question of this id, as the stream has them. A question that is in no stream
+        would be waited for until the end of days: it ends the run."""
+        try:
+            async with asyncio.timeout(HEARD_WITHIN.total_seconds()):
+                return await self.transcript.before(request_id)
+        except TimeoutError as never:
+            self._give_up(
+                WrongTeam(
+                    f"“{human.name}” is asked inside something that keeps its words to itself, so nobody could be "
+                    "shown what to judge, and the run has ended. What was done before stays done. Let "
+                    f'`run.reviewer("{human.name}")` ask there, which is told the words by its team.'
+                )
+            )
+            raise asyncio.CancelledError from never
 
     async def ask(
         self, human: "Human", words: BaseChatMessage | None, cancellation_token: CancellationToken | None
@@ -195,7 +221,7 @@ class Human:
 
         In a GraphFlow with branches that go on at once, "last" is by the stream; `Reviewer` knows better.
         """
-        before = asyncio.ensure_future(self.desk.transcript.before(UserProxyAgent.InputRequestContext.request_id()))
+        before = asyncio.ensure_future(self.desk.before(self, UserProxyAgent.InputRequestContext.request_id()))
         if cancellation_token is not None:
             cancellation_token.link_future(before)
         return answer(await self.desk.ask(self, await before, cancellation_token))

@@ -6,6 +6,7 @@ that order (`agents.turns`). Of a human's answer only the place is recorded, bec
 found again by its id (`bot.core.requests.request_id`).
 """
 
+import asyncio
 import dataclasses
 import json
 import secrets
@@ -18,7 +19,7 @@ from typing import Final, Literal, Self
 
 from agents.activity import Activity
 from agents.behind import Behind
-from agents.patience import patiently
+from agents.patience import being_cancelled, patiently
 from agents.turns import Turns
 from bot.core import ports
 from bot.core.errors import ActionFailed, OutcomeUnknown, UnknownSchema
@@ -86,7 +87,7 @@ class RunJournal:
         """With everything recorded so far."""
         return cls(journal, lease, await patiently(lambda: journal.entries(lease.run)))
 
-    def key(self, kind: str, agent: str, *content: str) -> str:
+    def key(self, kind: str, agent: str, *content: str | bytes) -> str:
         """The key for the next effect of this kind, agent and content."""
         name = f"{kind}/{agent}/{digest_of(*content)[:32]}"
         self._times[name] += 1
@@ -199,14 +200,15 @@ async def effect(
     `wanted` raises if it must not be done any more; it is asked after `started` was recorded and right before `act`.
     ActionFailed if it certainly did not happen, now or when it was tried; asking for it again is a new try, under a
     new key. OutcomeUnknown if it was started and nobody knows how it ended (`agents.doubts`); `idempotent`: then it is
-    done again.
+    done again, unless it was `act` that said so.
     """
     before = await journal.again(key)
-    again = idempotent and before is not None and before.state in ("started", "unknown")
+    # What said itself that nobody knows was put to people, and what they say of it counts.
+    again = idempotent and before is not None and before.state == "started"
     if before is not None and not again:
         return _as_it_ended(before, name)
     async with journal.live(key):
-        return await _now(journal, key, name, act, wanted, again)
+        return await _now(journal, key, name, act, wanted, again=again, idempotent=idempotent)
 
 
 async def _now(
@@ -215,7 +217,9 @@ async def _now(
     name: str,
     act: Callable[[], Awaitable[str]],
     wanted: Callable[[], Awaitable[None]],
+    *,
     again: bool,
+    idempotent: bool,
 ) -> str:
     mine = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
     stands = await journal.record(key, mine, replace=again)
@@ -223,8 +227,10 @@ async def _now(
         return _as_it_ended(stands, name)
     try:
         await wanted()
-    except BaseException:
-        await journal.record(key, Entry("failed", f"“{name}” was not done any more."), replace=True)
+    except BaseException as error:
+        # What is cut off and may be done again is: it stays `started`.
+        if not (idempotent and isinstance(error, asyncio.CancelledError)):
+            await journal.record(key, Entry("failed", f"“{name}” was not done any more."), replace=True)
         raise
     try:
         result = await act()
@@ -234,7 +240,10 @@ async def _now(
     except ActionFailed as failure:
         await journal.result(key, Entry("failed", str(failure)), replace=True)
         raise
-    except Exception as error:
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        # SystemExit would end the worker, and with it all of its runs.
+        if isinstance(error, asyncio.CancelledError) and being_cancelled():
+            raise
         doubt = OutcomeUnknown(
             f"“{name}” ended with an error that does not say whether it happened ({type(error).__name__}). It was not "
             "repeated; please look at the other end before the task is started again."

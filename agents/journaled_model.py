@@ -1,17 +1,19 @@
 """A model client that asks the model once: in a rebuilt run the recorded answer is given."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from autogen_core import CancellationToken
+from autogen_core import CancellationToken, FunctionCall
 from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage
 from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel
 
 from agents.journal import Entry, RunJournal
+from agents.texts import whole
 from agents.usage import MODEL, Answer, Budget
 from agents.wrapped_model import WrappedModel, asked
 from bot.core.errors import CountersignError, NoAnswer
@@ -27,7 +29,8 @@ class JournaledModel(WrappedModel):
 
     `failed` is told what ends the run (LeaseLost, UnknownSchema, NoAnswer, GivenUp when the `budget` is used up),
     since AutoGen turns exceptions into text. `token` is the run's own: a call ends with it whatever the caller passes
-    on, because MagenticOne passes none for a ledger in structured output.
+    on, because MagenticOne passes none for a ledger in structured output, and whether or not the model's client looks
+    at it: those of Anthropic and Azure do not while they stream (autogen-ext 0.7.5).
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class JournaledModel(WrappedModel):
         recorded = await self._recorded(key)
         if recorded is not None:
             return recorded
+        token = _for_one_call(self._token, cancellation_token)
         async with self._asking(key):
             call = asyncio.ensure_future(
                 self._model.create(
@@ -69,10 +73,10 @@ class JournaledModel(WrappedModel):
                     tool_choice=tool_choice,
                     json_output=json_output,
                     extra_create_args=extra,
-                    cancellation_token=cancellation_token or self._token,
+                    cancellation_token=token,
                 )
             )
-            self._token.link_future(call)
+            token.link_future(call)
             return await self._record(key, await call, json_output)
 
     async def create_stream(
@@ -94,16 +98,17 @@ class JournaledModel(WrappedModel):
                 yield recorded.content
             yield recorded
             return
+        token = _for_one_call(self._token, cancellation_token)
         stream = self._model.create_stream(
             messages,
             tools=tools,
             tool_choice=tool_choice,
             json_output=json_output,
             extra_create_args=extra,
-            cancellation_token=cancellation_token or self._token,
+            cancellation_token=token,
         )
         async with self._asking(key), aclosing(stream), aclosing(_together(stream)) as pieces:
-            async for piece in pieces:
+            while (piece := await token.link_future(asyncio.ensure_future(anext(pieces, None)))) is not None:
                 yield piece if isinstance(piece, str) else await self._record(key, piece, json_output)
 
     def _key(
@@ -140,8 +145,7 @@ class JournaledModel(WrappedModel):
         if not answer.by:
             answer.by = type(self._model).__name__
         if isinstance(answer.content, str):
-            # Half a surrogate pair is no text that could be stored, shown or sent.
-            answer.content = answer.content.encode("utf-8", "replace").decode()
+            answer.content = whole(answer.content)
             if not answer.content.strip():
                 if json_output:
                     raise NoAnswer(
@@ -149,6 +153,9 @@ class JournaledModel(WrappedModel):
                         "ended. What was done before stays done. Please start the task anew."
                     )
                 answer.content = NOTHING
+        else:
+            answer.content = [FunctionCall(whole(c.id), whole(c.arguments), whole(c.name)) for c in answer.content]
+        answer.thought = answer.thought and whole(answer.thought)
         try:
             stands = await self._journal.result(key, Entry("done", answer.model_dump_json()))
         except asyncio.CancelledError:
@@ -160,6 +167,21 @@ class JournaledModel(WrappedModel):
 
     async def close(self) -> None:
         """The model belongs to the process and stays open."""
+
+
+def _for_one_call(run: CancellationToken, caller: CancellationToken | None) -> CancellationToken:
+    """Cancelled with either, and gone with the call: a token keeps all that was ever linked to it, and some clients
+    link each piece of a stream."""
+    token = CancellationToken()
+    weakly = weakref.ref(token)
+
+    def cancel() -> None:
+        if (still := weakly()) is not None:
+            still.cancel()
+
+    for of in {run, caller or run}:
+        of.add_callback(cancel)
+    return token
 
 
 async def _together(stream: AsyncGenerator[str | CreateResult, None]) -> AsyncGenerator[str | CreateResult, None]:

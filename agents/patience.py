@@ -36,12 +36,31 @@ async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None
             if pause == FIRST_PAUSE:
                 log.warning("Waiting for the store: %s", away)
         else:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if being_cancelled():
                 raise asyncio.CancelledError
             return answer
         await asyncio.sleep(pause.total_seconds())
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def being_cancelled() -> bool:
+    """Whether somebody cancelled the task that this is: CancelledError may also come from what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def within(span: timedelta, call: Awaitable[T]) -> T:
+    """What it returns. TimeoutError after `span`, or if it was cancelled itself; whether it listens to its end or not,
+    nobody waits for it any longer."""
+    task = asyncio.ensure_future(call)
+    task.add_done_callback(lambda late: late.cancelled() or late.exception())
+    try:
+        done, _ = await asyncio.wait({task}, timeout=span.total_seconds())
+    finally:
+        task.cancel()
+    if not done or task.cancelled():
+        raise TimeoutError("it was cut off" if done else f"no end after {span.total_seconds():g} seconds")
+    return task.result()
 
 
 async def ended(*futures: asyncio.Future[Any]) -> None:

@@ -150,10 +150,8 @@ class Runner:
         over = asyncio.create_task(patiently(lambda: self._wakeups.ended(run.id)), name=f"end of run {run.id}")
         stopped = asyncio.create_task(self._stop.wait())
         parked = asyncio.create_task(self._parked(context, teller, lease), name=f"parking of run {run.id}")
-        helpers: list[asyncio.Task[None]] = [
-            asyncio.create_task(self._beat(lease, context), name=f"heartbeat of run {run.id}"),
-            asyncio.create_task(teller.work(), name=f"progress of run {run.id}"),
-        ]
+        telling = asyncio.create_task(teller.work(), name=f"progress of run {run.id}")
+        beating = asyncio.create_task(self._beat(lease, context), name=f"heartbeat of run {run.id}")
         first: list[asyncio.Future[Any]] = [driving, over, stopped, given_up, parked]
         try:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
@@ -163,9 +161,12 @@ class Runner:
             conclusion = await self._conclusion(context, driving, teller, cut)
         finally:
             driving.cancel()
-            await ended(*first[1:], *helpers)
+            await ended(*first[1:], telling)
             await journal.behind.close()
-            await context.close()
+            try:
+                await context.close()
+            finally:
+                await ended(beating)
         if conclusion is not None:
             await self._end(lease, *conclusion, usage=add_up(journal))
 
@@ -185,6 +186,12 @@ class Runner:
                 return
 
     async def _drive(self, context: RunContext, team: Team, teller: Teller) -> Conclusion:
+        try:
+            return await self._driven(context, team, teller)
+        except SystemExit as error:  # would end the worker, with all of its runs, and then the next one that takes this
+            raise RuntimeError(f"its code ended with SystemExit: {error}") from error
+
+    async def _driven(self, context: RunContext, team: Team, teller: Teller) -> Conclusion:
         result: TaskResult | None = None
         context.enter()
         look_through(built := team.build(context))
@@ -215,6 +222,8 @@ class Runner:
         elif (raised := driving.exception()) is not None:
             # What a team says when it is cut off is no reason for anything.
             error = error or (None if cut else raised)
+        elif error is None and cut and context.activity.cut_off:
+            log.debug("Run %s: its team ended by a call that was cut off.", context.run.id)
         elif error is None:
             await teller.done()
             return (Verb.FINISH, driving.result())

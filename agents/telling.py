@@ -8,6 +8,7 @@ from typing import Final
 from agents.context import RunContext
 from agents.journal import Entry, RunJournal
 from agents.patience import patiently
+from agents.texts import whole
 from bot import flows
 from bot.core.ports import Lease, Store
 from bot.core.runs import Writing
@@ -105,9 +106,9 @@ class Teller:
         if self._journal.found(key) is None:
             # Recorded first: a line lost with its process is better than one told twice.
             await self._journal.record(key, Entry("done"))
-            await patiently(lambda: flows.progressed(self._store, self._lease, agent, line))
+            at = await self._journal.now()
+            await patiently(lambda: flows.progressed(self._store, self._lease, agent, line, at))
 
 
 def _shown(agent: str, draft: _Draft, *, done: bool = False) -> Writing:
-    # Half a surrogate pair is no text that could be stored.
-    return Writing(agent, draft.characters, draft.end.encode("utf-8", "replace").decode(), done)
+    return Writing(agent, draft.characters, whole(draft.end), done)

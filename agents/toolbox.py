@@ -2,12 +2,18 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from copy import deepcopy
 from typing import Any, Final
 
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
+from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, FunctionTool, StaticWorkbench, TextResultContent, ToolResult, ToolSchema
 from pydantic import ValidationError
+
+from agents.texts import whole
 
 ARGUMENT: Final = "idempotency_key"
 """A tool that takes an argument of this name gets its key there; no model sees the argument."""
@@ -83,7 +89,30 @@ def without_key(schema: ToolSchema) -> ToolSchema:
 
 def error_result(name: str, sentence: str) -> ToolResult:
     """An error that the model reads."""
-    return ToolResult(name=name, result=[TextResultContent(content=sentence)], is_error=True)
+    return ToolResult(name=name, result=[TextResultContent(content=whole(sentence))], is_error=True)
+
+
+def to_record(result: ToolResult) -> str:
+    """What a call gave back, for the journal: JSON that `recorded_result` reads."""
+    for part in result.result:
+        if isinstance(part, TextResultContent):
+            part.content = whole(part.content)
+    return result.model_dump_json()
+
+
+async def run_team(
+    tool: AgentTool | TeamTool,
+    arguments: Mapping[str, Any],
+    token: CancellationToken,
+    call_id: str,
+    hear: Callable[[BaseAgentEvent | BaseChatMessage | TaskResult], None],
+) -> ToolResult:
+    """The result of an agent, or a team, that is a tool; `hear` is told all that is said inside, as it is said."""
+    given: Any = None
+    async with aclosing(tool.run_json_stream(arguments, token, call_id=call_id)) as stream:
+        async for given in stream:
+            hear(given)
+    return ToolResult(name=tool.name, result=[TextResultContent(content=tool.return_value_as_string(given))])
 
 
 def recorded_result(name: str, found: str) -> ToolResult:

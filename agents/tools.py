@@ -20,6 +20,7 @@ from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSche
 from agents import answers
 from agents.gate import Denial, Gate, Permit, Wanted, written
 from agents.journal import RunJournal
+from agents.patience import being_cancelled
 from agents.policies import Ask, named
 from agents.showing import Renderer
 from agents.toolbox import (
@@ -30,7 +31,9 @@ from agents.toolbox import (
     as_tool,
     error_result,
     recorded_result,
+    run_team,
     takes_key,
+    to_record,
     without_key,
 )
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
@@ -157,9 +160,9 @@ class JournaledTools(Workbench):
             self._failed(error)
             return error_result(name, str(error))
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if being_cancelled():
                 raise
+            self._journal.activity.cut_off = True
             return error_result(name, "The run is let go by this process.")
         except Exception as error:
             return error_result(name, str(error) or type(error).__name__)
@@ -196,7 +199,8 @@ class JournaledTools(Workbench):
                 # What happens inside is recorded there; recorded here, too, nobody inside could be waited for at rest.
                 await self._gate.passed(verdict)
                 verdict.check(name, arguments := json.loads(verdict.arguments))
-                result = await self._tools.call_tool(name, arguments, token, call_id)
+                # AutoGen's UserProxyAgent does not know what it asks about; whoever is asked inside hears it here.
+                result = await run_team(own, arguments, token, call_id, self._gate.transcript.inside().heard)
             else:
                 result = await self._permitted(verdict, given, call_id)
             return _said(verdict, result)
@@ -213,11 +217,14 @@ class JournaledTools(Workbench):
         shown += f", call {call_id}" if call_id else ""
 
         async def act(attempt: str) -> str:
-            return (await self._call(permit, attempt, call_id)).model_dump_json()
+            return to_record(await self._call(permit, attempt, call_id))
 
         declared = self._rules.idempotent
         idempotent = declared if isinstance(declared, bool) else name in named(declared)
-        return recorded_result(name, await self._once(name, shown, key, act, idempotent=idempotent))
+        try:
+            return recorded_result(name, await self._once(name, shown, key, act, idempotent=idempotent))
+        except ActionFailed as failure:  # as a result, so that the model is told what was changed in it, too
+            return error_result(name, str(failure))
 
     async def _call(self, permit: Permit, attempt: str, call_id: str) -> ToolResult:
         name, arguments = permit.wanted.tool, json.loads(permit.arguments)
@@ -231,6 +238,12 @@ class JournaledTools(Workbench):
             return await self._tools.call_tool(name, arguments, CancellationToken(), call_id)
         except (OutcomeUnknown, LeaseLost, ActionFailed):
             raise
+        except SystemExit as error:  # would end the worker, and with it all of its runs
+            return error_result(name, f"SystemExit: {error}")
+        except asyncio.CancelledError:
+            if being_cancelled():
+                raise
+            return error_result(name, "CancelledError")
         except Exception as error:
             return error_result(name, str(error) or type(error).__name__)
 

@@ -48,8 +48,9 @@ def asked(
     tool_choice: Tool | str,
     json_output: bool | type[BaseModel] | None,
     extra: Mapping[str, Any],
-) -> tuple[str, str]:
-    """Everything that a model is asked with, as two texts: the messages, and the rest."""
+) -> tuple[bytes, str]:
+    """Everything that a model is asked with, as JSON: the messages, and the rest. Both are for digests: of a long
+    conversation each is megabytes, so it is not made a text on the way."""
     output = json_output if isinstance(json_output, bool | None) else json_output.model_json_schema()
     rest = {
         "tools": [tool.schema if isinstance(tool, Tool) else tool for tool in tools],
@@ -57,4 +58,4 @@ def asked(
         "json_output": output,
         "extra": dict(extra),
     }
-    return _MESSAGES.dump_json(list(messages)).decode(), json.dumps(rest, sort_keys=True, default=str)
+    return _MESSAGES.dump_json(list(messages)), json.dumps(rest, sort_keys=True, default=str)

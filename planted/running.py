@@ -81,7 +81,7 @@ RUNNING: Final = (
         "a model's call does not end with its run",
         "R4",
         "agents/journaled_model.py",
-        "            self._token.link_future(call)\n",
+        "            token.link_future(call)\n",
         "",
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
     ),

@@ -20,11 +20,11 @@ Digest = NewType("Digest", str)
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
-def digest_of(*parts: str) -> Digest:
-    """Digest of the parts; their borders count, so ("ab", "c") and ("a", "bc") differ."""
+def digest_of(*parts: str | bytes) -> Digest:
+    """Digest of the parts; their borders count, so ("ab", "c") and ("a", "bc") differ. A text counts as its UTF-8."""
     whole = hashlib.sha256()
     for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")
+        raw = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
         whole.update(len(raw).to_bytes(8, "big"))
         whole.update(raw)
     return Digest(whole.hexdigest())

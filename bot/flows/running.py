@@ -28,9 +28,15 @@ async def begin(store: Store, lease: Lease) -> Run:
     return await advance(store, lease, rule)
 
 
-async def progressed(store: Store, lease: Lease, agent: str, words: str) -> Run:
-    """One more line of progress for the requester's thread."""
-    return await advance(store, lease, lambda run, now: runs.note_progress(run, agent, words, now))
+async def progressed(store: Store, lease: Lease, agent: str, words: str, at: datetime | None = None) -> Run:
+    """One more line of progress for the requester's thread; of the moment `at`, so that a repeat, after a reply that
+    was lost, tells nothing twice."""
+
+    def rule(run: Run, now: datetime) -> runs.Step:
+        told = at is not None and runs.Progress(at, agent, words) in run.progress
+        return runs.Step(run) if told else runs.note_progress(run, agent, words, at or now)
+
+    return await advance(store, lease, rule)
 
 
 async def writing(store: Store, lease: Lease, what: runs.Writing) -> Run:

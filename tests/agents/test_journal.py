@@ -69,6 +69,28 @@ async def test_an_effect_that_was_started_and_never_ended_is_not_repeated(house:
     assert not done
 
 
+async def test_what_may_be_done_again_and_was_cut_off_before_it_was_done_is_done(house: House) -> None:
+    """R4: a worker told to stop between `started` and the call; the agent was told that the call had failed."""
+    await house.start()
+    lease = await claimed(house)
+    reached = asyncio.Event()
+    done: list[str] = []
+
+    async def wanted() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    async def look(journal: RunJournal, wanted: Callable[[], Awaitable[None]]) -> str:
+        return await effect(journal, journal.key("tool", "a"), "look", acting(done, "12"), wanted, idempotent=True)
+
+    cut = asyncio.create_task(look(await journal_of(house, lease), wanted))
+    await reached.wait()
+    cut.cancel()
+    await asyncio.wait({cut})
+    assert await look(await journal_of(house, lease), yes) == "12"
+    assert done == ["x"]
+
+
 @pytest.mark.parametrize(
     ("raised", "comes_out"),
     [

@@ -1,17 +1,24 @@
 """A run is let go at once, whatever its team is doing: nobody waits for a model that has not answered yet."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import CreateResult, LLMMessage, ModelInfo
+from autogen_core.tools import StaticWorkbench
+from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from agents.teams import Teams
+from agents.context import RunContext
+from agents.teams import Team, Teams
+from bot.core.ids import RunId
 from bot.core.requests import Verb
 from bot.core.runs import Status
-from tests.agents.house import House
+from tests.agents.house import LEASE, House, fact
 from tests.agents.rebuild_teams import Scripted, World, magentic_one, team
 
 pytest_plugins = ["tests.redis_server"]
@@ -69,3 +76,66 @@ async def test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once(
         await house.decide(await house.asked("r2"), Verb.APPROVE)
         await house.over("r2")
     assert model.asked == whole.asked + 1
+
+
+class Clings(StaticWorkbench):
+    """Does not stop before `let_go`."""
+
+    def __init__(self, let_go: Callable[[], Awaitable[object]]) -> None:
+        super().__init__([])
+        self._let_go = let_go
+
+    async def stop(self) -> None:
+        await self._let_go()
+
+
+def clinging(let_go: Callable[[], Awaitable[object]]) -> Teams:
+    def build(run: RunContext) -> AutoGenTeam:
+        tools = run.tools("writer", Clings(let_go))
+        return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"), workbench=tools)], max_turns=1)
+
+    return Teams({"t": Team("t", "", build)}, {})
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+async def cut_off() -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("let_go", [never, cut_off])
+async def test_a_workbench_that_does_not_stop_keeps_no_run_from_its_end(
+    house: House, monkeypatch: pytest.MonkeyPatch, let_go: Callable[[], Awaitable[object]]
+) -> None:
+    """The run was never told to have ended, and was rebuilt by every other worker in turn."""
+    monkeypatch.setattr("agents.context.STOPPED_WITHIN", timedelta(milliseconds=100))
+    await house.start(team="t")
+    async with house.worker(found=clinging(let_go), model=ReplayChatCompletionClient(["Done."])) as worker:
+        await asyncio.wait_for(worker.advance(), 10)
+    assert (await house.run()).status is Status.FINISHED
+
+
+async def test_a_run_keeps_its_lease_while_its_workbench_stops(house: House) -> None:
+    """R4: a container takes ten seconds to stop, as long as a lease."""
+    key = house.store.keys.lease(RunId("r1"))
+
+    async def until() -> int:
+        return int(await house.store.client.hget(key, "until") or 0)
+
+    kept: list[bool] = []
+
+    async def renewed() -> None:
+        before = await until()
+
+        async def look() -> bool | None:
+            return await until() > before or None
+
+        kept.append(await fact(look, within=LEASE.total_seconds()))
+
+    await house.start(team="t")
+    async with house.worker(found=clinging(renewed), model=ReplayChatCompletionClient(["Done."])) as worker:
+        await worker.advance()
+    assert kept
+    assert (await house.run()).status is Status.FINISHED
