@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -118,7 +118,13 @@ class Eye:
 
     async def _messages(self) -> list[Message]:
         keys = [key async for key in self._client.scan_iter(f"{self.store.keys.prefix}message:*", count=1000)]
-        return [MESSAGES.read(raw)[0] for key in keys for raw in await self._client.hvals(key)]
+        found = []
+        for key in keys:
+            for field, raw in (await self._client.hgetall(key)).items():
+                kind, _, more = field.decode().partition("/")
+                name = "/".join(part for part in (kind, key.decode().rpartition(":")[2], more) if part)
+                found.append(replace(MESSAGES.read(raw)[0], name=name))
+        return found
 
     async def _records(self, kind: str, codec: Any) -> list[Any]:
         keys = [key async for key in self._client.scan_iter(f"{self.store.keys.prefix}{kind}:*", count=1000)]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -154,14 +155,16 @@ class Store:
         return Seen(*found, now) if found else None
 
     async def message(self, name: str) -> Seen[Message] | None:
-        return await self._read(self._place(name), MESSAGES)
+        seen = await self._read(self._place(name), MESSAGES)
+        return None if seen is None else replace(seen, value=replace(seen.value, name=name))
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
         """Those of them that are known, by name."""
         if not names:
             return {}
         found, _ = await self._values(*map(self._place, names))
-        return {name: MESSAGES.read(raw)[0] for name, raw in zip(names, found, strict=True) if raw}
+        known = {name: MESSAGES.read(raw)[0] for name, raw in zip(names, found, strict=True) if raw}
+        return {name: replace(message, name=name) for name, message in known.items()}
 
     async def settings(self, channel: ChannelId) -> Seen[ChannelSettings]:
         seen = await self._read(self.keys.settings(channel), SETTINGS)
@@ -628,7 +631,7 @@ class _Plan:
                 "ttl": ms(KEPT_MESSAGE),
             }
         )
-        self.values.append(MESSAGES.write(message, version + 1))
+        self.values.append(MESSAGES.write(replace(message, name=""), version + 1))  # its place says it
         if message.request is not None and message.ts:
             key = self.names.ts(message.workspace, message.channel, message.ts)
             entry = {"field": message.ts, "value": message.request, "ttl": ms(KEPT_MESSAGE)}

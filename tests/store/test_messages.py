@@ -1,0 +1,74 @@
+"""What we know of our messages in Slack: those about one run, request or day stand together, in little room."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.core.ids import RequestId
+from bot.core.ports import Change, Committed, Message, Put
+from bot.store.keys import KEPT_MESSAGE
+from bot.store.sides import MESSAGES
+from bot.store.store import Store, ms
+from tests.making import GENERAL, HERE
+
+NAMES = ["run/r1", "run/r1/direct", "progress/r1", "card/q1", "card/q1/instead", "raised/q1/2", "audit-head/2026-11-22"]
+
+
+def message(name: str, ts: str = "") -> Message:
+    return Message(name, HERE, GENERAL, ts=ts, request=RequestId("q1"))
+
+
+async def put(store: Store, one: Message, version: int = 0) -> Committed:
+    return await store.commit(Change(messages=(Put(one, version),)))
+
+
+async def test_each_message_is_found_under_its_name(store: Store) -> None:
+    """R2"""
+    for name in NAMES:
+        assert await put(store, message(name, f"1.{len(name)}")) is Committed.DONE
+    for name in NAMES:
+        seen = await store.message(name)
+        assert seen is not None and seen.value == message(name, f"1.{len(name)}") and seen.version == 1
+    assert await store.messages([*NAMES, "card/q2"]) == {name: message(name, f"1.{len(name)}") for name in NAMES}
+    assert await store.message("card/q2") is None and await store.messages([]) == {}
+
+
+async def test_of_two_who_write_a_message_one_wins(store: Store) -> None:
+    """R6: the scribe that was frozen meanwhile learns that it was."""
+    assert await put(store, message("card/q1", "1.1")) is Committed.DONE
+    assert await put(store, message("card/q1", "1.2")) is Committed.STALE
+    assert await put(store, message("card/q1", "1.3"), 1) is Committed.DONE
+    seen = await store.message("card/q1")
+    assert seen is not None and seen.value.ts == "1.3"
+
+
+async def test_they_are_kept_as_long_as_the_last_of_them(store: Store) -> None:
+    key, _ = store.keys.message("card/q1")
+    await put(store, message("card/q1"))
+    await store.client.pexpire(key, 1000)
+    await put(store, message("waiting/q1"))
+    assert await store.client.pttl(key) > ms(KEPT_MESSAGE - timedelta(minutes=1))
+
+
+async def test_a_small_hash_holds_them(store: Store) -> None:
+    """Issue 3: four messages of a waiting run took four keys."""
+    for name in ("card/q1", "waiting/q1"):
+        await put(store, replace(message(name, "1795359233.143338"), thread="1795359233.143338", drawn="6d" * 10))
+    key, _ = store.keys.message("card/q1")
+    assert await store.client.object("encoding", key) == b"listpack"
+
+
+@pytest.mark.parametrize("ts", ["", "1.1"])
+async def test_one_that_was_written_down_alone_is_found_and_goes_on_where_it_belongs(store: Store, ts: str) -> None:
+    """As it was before: a card that waits over an update is not posted again."""
+    old = message("card/q1", ts)
+    await store.client.set(store.keys.message_alone("card/q1"), MESSAGES.write(old, 4), px=1_000_000)
+    seen = await store.message("card/q1")
+    assert seen is not None and (seen.value, seen.version) == (old, 4)
+    assert await store.messages(["card/q1"]) == {"card/q1": old}
+    assert await put(store, message("card/q1", "2.0")) is Committed.STALE
+    assert await put(store, message("card/q1", "2.0"), 4) is Committed.DONE
+    seen = await store.message("card/q1")
+    assert seen is not None and (seen.value.ts, seen.version) == ("2.0", 5)
+    assert await put(store, message("card/q1", "3.0"), 4) is Committed.STALE
