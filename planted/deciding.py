@@ -46,7 +46,7 @@ DECIDING: Final = (
     Bug(
         "what is settled stays for ever",
         "R4",
-        "bot/store/store.py",
+        "bot/store/plan.py",
         "for request in settled:\n",
         "for request in settled[:0]:\n",
         (_FLOWS + "test_what_is_settled_ends_by_itself_and_what_waits_does_not",),
@@ -216,7 +216,7 @@ DECIDING: Final = (
     Bug(
         "a settled request stays in the index of deadlines",
         "R20",
-        "bot/store/store.py",
+        "bot/store/plan.py",
         '            self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})\n',
         "",
         (_FLOWS + "test_deadlines_are_kept_while_somebody_waits",),

@@ -165,4 +165,30 @@ DRAWING: Final = (
         "            post=False,",
         (_SCRIBE + "test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester_is_told",),
     ),
+    Bug(
+        "the lists do not follow the events",
+        "R6",
+        "bot/store/outbox.py",
+        "        await self._lists.follow(event for _, event in told)\n",
+        "",
+        ("tests/store/test_lists.py::test_an_event_is_handed_out_once_the_lists_know_of_it",),
+    ),
+    Bug(
+        "whoever wrote a message last is right",
+        "R6",
+        "bot/store/commit.lua",
+        "    if record.field then seen(redis.call('HGET', KEYS[record.key], record.field) or '') end\n",
+        "    if record.field then version = record.version end\n",
+        ("tests/store/test_messages.py::test_of_two_who_write_a_message_one_wins",),
+    ),
+    Bug(
+        "a card that waits over an update is posted again",
+        "R6",
+        "bot/store/store.py",
+        "or redis.call('GET', alone or name)",
+        "or not alone and redis.call('GET', name)",
+        (
+            "tests/store/test_messages.py::test_one_that_was_written_down_alone_is_found_and_goes_on_where_it_belongs[1.1]",
+        ),
+    ),
 )

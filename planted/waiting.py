@@ -44,7 +44,7 @@ WAITING: Final = (
     Bug(
         "what comes next is not moved when something happened",
         "R20",
-        "bot/store/store.py",
+        "bot/store/plan.py",
         "else:\n            coming =",
         "elif version == 0:\n            coming =",
         (_ATTENDING + "test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_delivered",),

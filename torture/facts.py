@@ -16,9 +16,11 @@ from bot.core.ids import RequestId, RunId
 from bot.core.ports import Message
 from bot.core.requests import Request
 from bot.core.runs import Run
+from bot.store.clock import from_ms
 from bot.store.outbox import GROUP
+from bot.store.records import EVENTS
 from bot.store.sides import MESSAGES, RUNS
-from bot.store.store import EVENTS, Store, from_ms
+from bot.store.store import Store
 from localslack.workspace import Message as SlackMessage
 from torture.acting import EFFECTS, HEARD, read
 from torture.people import Given

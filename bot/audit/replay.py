@@ -15,7 +15,7 @@ from bot.core.recording import plain, read_arguments
 from bot.core.replaying import Outcome, Recorded, Replayed
 from bot.core.requests import ABOUT_THE_RUN
 from bot.core.rulebook import Effect
-from bot.store.store import RULES
+from bot.store.records import RULES
 
 _EFFECTS: Final = {
     EventType.REQUEST_ASKED: Effect.ASK,

@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from bot.core.ids import Digest
-from bot.store.store import Store, ms, reaching
+from bot.store.clock import ms
+from bot.store.store import Store, reaching
 
 
 class RedisAnswers:

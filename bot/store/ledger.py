@@ -12,11 +12,13 @@ from typing import Final
 
 from bot.core.chain import START, Head, Kept, read_head
 from bot.core.errors import UnknownSchema
+from bot.store.clock import from_ms, ms
 from bot.store.keys import KEPT_LEASE
 from bot.store.packing import ENTRY, pack, unpack
 from bot.store.pages import Pages, standing
+from bot.store.records import EVENTS
 from bot.store.reports import read_event
-from bot.store.store import EVENTS, Store, from_ms, ms, reaching
+from bot.store.store import Store, reaching
 
 KEPT_HEAD: Final = timedelta(days=30)
 """How long it is known which head was the first of a day."""

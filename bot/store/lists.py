@@ -14,8 +14,9 @@ from bot.core.events import REQUEST_CHANGED, Event
 from bot.core.ids import RequestId
 from bot.core.requests import Request, Status
 from bot.store import indexes
+from bot.store.clock import ms
 from bot.store.keys import KEPT, Keys
-from bot.store.store import Store, ms, reaching
+from bot.store.store import Store, reaching
 
 _LISTS = (Path(__file__).parent / "lists.lua").read_text()
 

@@ -12,8 +12,9 @@ from bot.core.ids import GroupId, RequestId, RunId, UserId
 from bot.core.ports import Message, Waiting
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
+from bot.store.clock import ms
 from bot.store.indexes import Name
-from bot.store.store import Store, ms, reaching
+from bot.store.store import Store, reaching
 
 _PAGE: Final = 30
 """Records that are read at once."""

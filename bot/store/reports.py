@@ -12,7 +12,9 @@ from bot.core import reporting
 from bot.core.errors import StoreUnavailable, UnknownSchema
 from bot.core.events import Event, EventType
 from bot.core.ports import Change
-from bot.store.store import EVENTS, Store, from_ms, reaching
+from bot.store.clock import from_ms
+from bot.store.records import EVENTS
+from bot.store.store import Store, reaching
 
 _BLOCK: Final = 1000
 _log = logging.getLogger(__name__)

@@ -29,7 +29,8 @@ from bot.core.requests import Request, Verb
 from bot.core.runs import Run
 from bot.settings import WorkerSettings
 from bot.store.journal import RedisJournal
-from bot.store.store import EVENTS, Store
+from bot.store.records import EVENTS
+from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.forking import forked
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from agents.runner import UNHEARD
 from bot.core.requests import Verb
 from bot.core.runs import Status
+from bot.store.clock import from_ms
 from bot.store.queue import Queue
-from bot.store.store import from_ms
 from tests.agents.house import House, Process, fact
 
 

@@ -20,7 +20,7 @@ from bot.core.requests import Kind, Request, Verb
 from bot.core.requests import Status as RequestStatus
 from bot.core.runs import Status
 from bot.store.journal import RedisJournal
-from bot.store.store import EVENTS
+from bot.store.records import EVENTS
 from tests.agents.house import House, Silent
 from tests.agents.rebuild_teams import (
     BUILDERS,

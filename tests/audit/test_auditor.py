@@ -25,9 +25,10 @@ from bot.core.requests import Verb
 from bot.core.rulebook import Effect
 from bot.slack import heads
 from bot.slack.poster import Poster
+from bot.store.clock import from_ms
 from bot.store.ledger import Ledger
 from bot.store.outbox import GROUP, Outbox
-from bot.store.store import Store, from_ms
+from bot.store.store import Store
 from tests.bot.test_attending import asked_before
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
 from tests.storing import NoQueue, configured, new_run

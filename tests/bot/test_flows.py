@@ -19,7 +19,8 @@ from bot.core.refusals import Refusal
 from bot.core.requests import Status, Verb
 from bot.metrics import Repair
 from bot.store.keys import KEPT
-from bot.store.store import _COMMIT, EVENTS, Store
+from bot.store.records import EVENTS
+from bot.store.store import _COMMIT, Store
 from bot.store.wakeups import Wakeups
 from tests.counting import repaired
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules

@@ -18,7 +18,8 @@ from bot.slack.directory import Directory
 from bot.slack.homes import Homes
 from bot.slack.poster import Place, Poster
 from bot.store.overview import Overview
-from bot.store.store import EVENTS, Store
+from bot.store.records import EVENTS
+from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.person import Person
 from localslack.workspace import Message

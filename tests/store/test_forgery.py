@@ -21,8 +21,8 @@ from bot.core.rulebook import Rulebook
 from bot.core.standing import PermissionId, Scope, Standing
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
+from bot.store.records import EVENTS
 from bot.store.sides import REQUESTS
-from bot.store.store import EVENTS
 from bot.store.wakeups import Wakeups
 from tests.making import BOB, HERE, attempt, call, question, request
 from tests.store.two_users import Sides, start

@@ -7,9 +7,10 @@ import pytest
 from bot import flows
 from bot.core.errors import LeaseLost
 from bot.core.ids import RunId
+from bot.store.clock import ms
 from bot.store.journal import RedisJournal
 from bot.store.keys import KEPT_LEASE
-from bot.store.store import Store, ms
+from bot.store.store import Store
 from tests.making import question
 from tests.storing import new_run
 

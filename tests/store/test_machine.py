@@ -28,7 +28,9 @@ from bot.core.requests import Decision, How, Request, Status, Verb
 from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
 from bot.core.runs import Verb as RunVerb
-from bot.store.store import EVENTS, Store, from_ms
+from bot.store.clock import from_ms
+from bot.store.records import EVENTS
+from bot.store.store import Store
 from tests.longer import times
 from tests.making import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.storing import NoQueue, lists_follow, started

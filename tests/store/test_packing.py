@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from bot.core.errors import UnknownSchema
 from bot.store import dictionaries, packing
 from bot.store.packing import ENTRY, RECORD, pack, unpack
+from bot.store.records import EVENTS
 from bot.store.sides import REQUESTS
-from bot.store.store import EVENTS
 from tests.making import request
 
 PACKED = Path(__file__).parents[1] / "data" / "packed.json"
