@@ -8,6 +8,7 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
+from bot.store.connecting import connect
 from bot.store.together import Together
 from torture.proxy import Wire
 
@@ -34,8 +35,8 @@ async def test_calls_of_the_same_moment_travel_together_and_each_gets_its_own_an
         answers = await asyncio.gather(*(together.call(echo, [f"k{n}"], [n]) for n in range(30)))
         assert answers == [[b"k%d" % n, b"%d" % n] for n in range(30)]
     await client.connection_pool.disconnect()
-    await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(16)))
-    assert await connections(client, namespace) == 1
+    await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(17)))
+    assert await connections(client, namespace) == 2, "the first at once, the others together"
 
 
 async def test_a_crowd_travels_in_several_journeys(client: redis.asyncio.Redis, namespace: str) -> None:
@@ -46,7 +47,7 @@ async def test_a_crowd_travels_in_several_journeys(client: redis.asyncio.Redis, 
         assert answers == [[b"k", b"%d" % n] for n in range(40)]
     await client.connection_pool.disconnect()
     await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(40)))
-    assert await connections(client, namespace) == 3
+    assert await connections(client, namespace) == 4, "one, two of sixteen, and the rest"
 
 
 async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis) -> None:
@@ -72,16 +73,35 @@ async def test_one_that_is_cancelled_takes_nobody_along(client: redis.asyncio.Re
         ]
 
 
+@pytest.mark.parametrize("cancelled", range(4))
+async def test_one_that_is_cancelled_on_the_way_makes_no_other_call_go_twice(
+    client: redis.asyncio.Redis, namespace: str, cancelled: int
+) -> None:
+    """R8: an event that was only counted would be counted twice."""
+    together, count = Together(client), client.register_script("return redis.call('HINCRBY', KEYS[1], ARGV[1], 1)")
+    await together.call(count, [namespace], ["warm"])
+    for turns in range(25):
+        calls = [asyncio.create_task(together.call(count, [namespace], [f"{turns} {n}"])) for n in range(4)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        calls[cancelled].cancel()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert [answers[n] for n in range(4) if n != cancelled] == [1, 1, 1], turns
+    times = await client.hgetall(namespace)
+    assert {*times.values()} == {b"1"}, "nor that one itself"
+    await client.delete(namespace)
+
+
 async def test_a_reply_that_is_lost_on_the_way_loses_no_answer(redis_url: str) -> None:
     """R8: what was under way is asked again, by each alone; the store's scripts bear being repeated."""
     port = urlsplit(redis_url).port
     assert port is not None
     async with Wire("store", port) as wire:
         url = redis_url.replace(f":{port}", f":{wire.port}")
-        async with redis.asyncio.Redis.from_url(url) as client:
+        async with connect(url) as client:
             together, echo = Together(client), client.register_script(ECHO)
             await together.call(echo, ["k"], [0])
-            wire.lose(1, b"EVALSHA")
+            wire.lose(2, b"EVALSHA")  # of the first, and of the others
             answers = await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(5)))
-            assert wire.lost == 1
+            assert wire.lost == 2
     assert [answer[1] for answer in answers] == [b"%d" % n for n in range(5)]
