@@ -136,6 +136,10 @@ def show_another(facts: Facts) -> None:
     facts.shown[f"card/{the_request(facts).id}"][0].text = "single asks for a decision"
 
 
+def flaw_the_record(facts: Facts) -> None:
+    facts.flaws.append("entry 2: is missing.")
+
+
 def leave_one(facts: Facts) -> None:
     facts.left["pending"].append(the_request(facts).id)
 
@@ -157,6 +161,7 @@ def leave_one(facts: Facts) -> None:
         (show_an_orphan, "surviving duplicate messages"),
         (show_another, "messages that disagree with the store"),
         (leave_one, "left in indexes"),
+        (flaw_the_record, "flaws of the record"),
     ],
 )
 def test_what_is_planted_is_seen(plant: Callable[[Facts], None], figure: str) -> None:

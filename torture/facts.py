@@ -4,21 +4,21 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 import redis.asyncio
 
+from bot.core.chain import START, Kept, Verifier
 from bot.core.errors import StoreUnavailable
-from bot.core.events import Event
+from bot.core.events import Event, EventType
 from bot.core.ids import RequestId, RunId
 from bot.core.ports import Message
 from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.store.clock import from_ms
-from bot.store.outbox import GROUP
-from bot.store.records import EVENTS
+from bot.store.ledger import Ledger
 from bot.store.sides import MESSAGES, RUNS
 from bot.store.store import Store
 from localslack.workspace import Message as SlackMessage
@@ -31,9 +31,10 @@ _INDEXES: Final = ("pending", "active", "parked", "undelivered")
 
 @dataclass(slots=True)
 class Facts:
-    """`events` with when they were stored, by the server's clock.
+    """`events`, as the record tells of them, with when they were stored, by the server's clock.
 
-    `shown`: Slack's messages by the name that we gave them; `left`: members of indexes that should be empty."""
+    `shown`: Slack's messages by the name that we gave them; `left`: members of indexes that should be empty.
+    `flaws`: what `verify` says of the record."""
 
     given: list[Given]
     runs: dict[RunId, Run]
@@ -46,6 +47,7 @@ class Facts:
     heard: list[dict[str, Any]]
     mails: list[str]
     tracebacks: dict[str, list[str]]
+    flaws: list[str] = field(default_factory=list)
 
 
 class Eye:
@@ -68,11 +70,10 @@ class Eye:
             return unknown
 
     async def drawn(self) -> bool:
-        """Whether the scribe has nothing more to draw."""
+        """Whether everything is drawn and recorded, and has left therefore."""
         if await self._client.xlen(self.store.keys.reports) or await self._client.zcard(self.store.keys.second_look):
             return False
-        groups = await self._client.xinfo_groups(self.store.keys.events)
-        return all(g["pending"] == 0 and g["lag"] == 0 for g in groups if g["name"] in (GROUP, GROUP.encode()))
+        return not await self._client.xlen(self.store.keys.events)
 
     async def quiet(self, within: float) -> float | None:
         """Seconds until every run was over and drawn; None if that took too long."""
@@ -92,14 +93,18 @@ class Eye:
         left = {}
         for name in _INDEXES:
             left[name] = [m.decode() for m in await self._client.zrange(self.store.keys.prefix + name, 0, -1)]
-        undrawn = await self._client.xpending_range(self.store.keys.events, GROUP, "-", "+", 1000)
-        left["events that were not drawn"] = [entry["message_id"].decode() for entry in undrawn]
-        raw = await self._client.xrange(self.store.keys.events)
+        undrawn = await self._client.xrange(self.store.keys.events)
+        left["events that were not drawn and recorded"] = [entry.decode() for entry, _ in undrawn]
+        ledger = Ledger(self.store)
+        verifier, record = Verifier(START, [(await ledger.position()).head]), []
+        async for n, kept in ledger.all():
+            verifier.take(kept, n)
+            record.append(_told(kept))
         return Facts(
             given=given,
             runs={r.id: r for r in await self._records("run", RUNS)},
             requests={r.id: r for r in await self._requests()},
-            events=[(from_ms(int(at.split(b"-")[0])), EVENTS.load(fields[b"event"])) for at, fields in raw],
+            events=record,
             messages={m.name: m for m in await self._messages()},
             shown=_shown(town),
             left=left,
@@ -107,6 +112,7 @@ class Eye:
             heard=read(town.folder / HEARD),
             mails=list(town.sink.names),
             tracebacks={p.name: _tracebacks(p.log.read_text(errors="replace")) for p in town.processes},
+            flaws=[str(problem) for problem in verifier.end()],
         )
 
     async def _requests(self) -> list[Request]:
@@ -163,3 +169,10 @@ def _tracebacks(log: str) -> list[str]:
             last = next((later for later in lines if later and not later.startswith((" ", "\t"))), "")
             found.append(last[:200])
     return found
+
+
+def _told(kept: Kept) -> tuple[datetime, Event]:
+    entry = kept.fields()
+    told = {key: entry.get(key) for key in ("run", "request", "workspace", "user")}
+    event = Event(EventType(entry["type"]), datetime.fromisoformat(entry["at"]), **told, data=entry["data"])
+    return from_ms(int(entry["event"].split("-")[0])), event

@@ -164,7 +164,6 @@ def _web(it: Town, http: bool) -> dict[str, str]:
         "REVIEWERS": "S0REVIEWERS",
         "ADMINS": "U0ALICE",
         "APPROVAL_TIMEOUT": "2m",
-        "KEEP_EVENTS": "forever",  # what happened is counted from them at the end
         "PORT": str(port),
         **way,
     }

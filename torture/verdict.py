@@ -59,6 +59,7 @@ class Verdict:
             "surviving duplicate messages": self._duplicates(),
             "messages that disagree with the store": self._wrong_messages(),
             "left in indexes": [Case(f"{m} in {name}") for name, left in facts.left.items() for m in left],
+            "flaws of the record": [Case(flaw) for flaw in facts.flaws],
             "workers disbelieved": [
                 Case(event.type, str(event.run or ""), str(event.request or ""))
                 for _, event in facts.events
