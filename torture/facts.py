@@ -128,8 +128,8 @@ class Eye:
         keys = [key async for key in self._client.scan_iter(f"{self.store.keys.prefix}message:*", count=1000)]
         found = []
         for key in keys:
-            for field, raw in (await self._client.hgetall(key)).items():
-                kind, _, more = field.decode().partition("/")
+            for place, raw in (await self._client.hgetall(key)).items():
+                kind, _, more = place.decode().partition("/")
                 name = "/".join(part for part in (kind, key.decode().rpartition(":")[2], more) if part)
                 found.append(replace(MESSAGES.read(raw)[0], name=name))
         return found
