@@ -30,14 +30,15 @@ class Recovery:
     all: float
 
 
-async def measure(url: str, data: Path, count: int) -> Recovery:
+async def measure(url: str, data: Path, count: int, lease: str = "10s") -> Recovery:
     """One worker gets that many runs, is killed with all of them at a question, and two others go on with them."""
     async with place(url, data) as there:
-        lost = await there.worker(**_ENV)
+        env = {**_ENV, "LEASE": lease}
+        lost = await there.worker(**env)
         runs = [RunId(f"r{n}") for n in range(count)]
         await there.start(runs, "once 1 1")
         await there.all_asked(count, _WITHIN)
-        others = [await there.worker(**_ENV) for _ in range(LEFT)]
+        others = [await there.worker(**env) for _ in range(LEFT)]
         await lost.kill()
         lease_ends = await _last_lease(there, runs)
         async with asyncio.timeout(_WITHIN.total_seconds()):

@@ -19,10 +19,11 @@ class Counts:
     lost: int
     deadlines: int
     seconds: float
+    lease: str = "10s"
 
 
 WHOLE = Counts(30, 500, memory.RUNS, recovery.RUNS, lateness.COUNT, lateness.IN_A_MINUTE)
-QUICK = Counts(1, 3, 20, 10, 60, 1.0)
+QUICK = Counts(1, 3, 20, 10, 60, 1.0, "3s")
 
 
 async def show(url: str, folder: Path, counts: Counts) -> None:
@@ -30,7 +31,7 @@ async def show(url: str, folder: Path, counts: Counts) -> None:
     show_parked(await parked.measure(url, folder / "parked", counts.rounds))
     show_stored(await stored.measure(url, folder / "stored", counts.waiting))
     show_lateness(await lateness.measure(url, folder / "lateness", counts.deadlines, counts.seconds), counts.seconds)
-    show_recovery(await recovery.measure(url, folder / "recovery", counts.lost))
+    show_recovery(await recovery.measure(url, folder / "recovery", counts.lost, counts.lease))
     show_memory(await memory.measure(url, folder / "memory", counts.parked))
 
 
