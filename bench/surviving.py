@@ -23,7 +23,7 @@ class Counts:
 
 
 WHOLE = Counts(30, 500, memory.RUNS, recovery.RUNS, lateness.COUNT, lateness.IN_A_MINUTE)
-QUICK = Counts(1, 3, 20, 10, 60, 1.0, "3s")
+QUICK = Counts(1, 3, 20, 10, 60, 1.0, "5s")
 
 
 async def show(url: str, folder: Path, counts: Counts) -> None:
