@@ -68,7 +68,7 @@ def as_asked(request: Request) -> Request | None:
     )
     try:
         schedule.next_step(asked)
-    except (ValueError, OverflowError):  # quiet hours that never end, times that no calendar has
+    except (TypeError, ValueError, OverflowError):  # hours that never end or have a zone each, times beyond all years
         return None
     return _ended_like(asked, request)
 
