@@ -322,6 +322,8 @@ class Store:
                     settled = await self.client.smembers(self.keys.settled(run))
                     kept = [self.keys.request(RequestId(_name(request))) for request in settled]
                     kept.append(self.keys.origin(run))
+                else:  # one written before leases had an end
+                    await self.client.pexpire(self.keys.lease(run), ms(KEPT_LEASE), nx=True)
                 for key in kept:
                     await self.client.pexpire(key, ms(KEPT))
                 await self.client.zrem(index, run)
