@@ -185,8 +185,8 @@ DRAWING: Final = (
         "a card that waits over an update is posted again",
         "R6",
         "bot/store/store.py",
-        "or redis.call('GET', alone or name)",
-        "or not alone and redis.call('GET', name)",
+        " or redis.call('GET', ARGV[place + 2])",
+        "",
         (
             "tests/store/test_messages.py::test_one_that_was_written_down_alone_is_found_and_goes_on_where_it_belongs[1.1]",
         ),

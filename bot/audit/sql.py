@@ -101,10 +101,7 @@ class SqlSink:
             at, digest = await self._last(connection)
             await self._fits(at, digest)
             self._at = at
-            page = await self._ledger.read(at, _BATCH)
-            if page and isinstance(page[0][1], Damaged):
-                raise UnknownSchema(f"The copy of the record waits: what follows entry {at} {page[0][1].entry}.")
-            rows = [_row(n, kept) for n, kept in page]
+            rows = [_row(n, kept) for n, kept in await self._following(at, _BATCH)]
             if rows:
                 await connection.execute(self._table.insert(), rows)
         self._ready = True
@@ -129,6 +126,12 @@ class SqlSink:
         ).first()
         return (int(found[0]), str(found[1])) if found else (0, "")
 
+    async def _following(self, after: int, limit: int) -> list[tuple[int, Kept]]:
+        page = await self._ledger.read(after, limit)
+        if page and isinstance(page[0][1], Damaged):
+            raise UnknownSchema(f"The copy of the record waits: what follows entry {after} {page[0][1].entry}.")
+        return page
+
     async def _fits(self, at: int, digest: str) -> None:
         """OtherChain unless the record goes on where the table ends."""
         position = await self._ledger.position()
@@ -141,7 +144,7 @@ class SqlSink:
         elif at == position.checkpoint.n:
             what = "" if digest == position.checkpoint.hash else "their entries of the same number differ."
         else:
-            kept = await self._ledger.read(at - 1, 1)
+            kept = await self._following(at - 1, 1)
             what = "" if kept and kept[0][0] == at and kept[0][1].hash == digest else f"entry {at} differs."
         if what:
             raise OtherChain(

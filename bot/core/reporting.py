@@ -37,9 +37,11 @@ _SPAN: Final = re.compile(r"-?[0-9]{1,10}\.[0-9]{3}")
 
 
 def ended_without_people(request: Request) -> bool:
-    """Whether it has ended in a way that the agents' side may write."""
+    """Whether it has ended in a way that the agents' side may write, at a moment that somebody can place."""
     decision = request.decision
-    return decision is not None and request.status is decision.outcome and (decision.outcome, decision.how) in ENDINGS
+    if decision is None or decision.at.tzinfo is None:
+        return False
+    return request.status is decision.outcome and (decision.outcome, decision.how) in ENDINGS
 
 
 def as_asked(request: Request) -> Request | None:
@@ -66,7 +68,7 @@ def as_asked(request: Request) -> Request | None:
     )
     try:
         schedule.next_step(asked)
-    except (ValueError, OverflowError):  # quiet hours that never end, times that no calendar has
+    except (TypeError, ValueError, OverflowError):  # hours that never end or have a zone each, times beyond all years
         return None
     return _ended_like(asked, request)
 

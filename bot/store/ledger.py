@@ -69,7 +69,7 @@ class Ledger:
         """`done`, or nothing changed: `moved` if the head is another one by now, `gap` if other events follow it."""
         first = after.head.n == 0 and not after.event
         args: list[str | bytes] = ["", ""] if first else [str(after.head.n), after.head.hash]
-        args += [after.event, next((kept.hash for _, kept in reversed(made) if kept), args[1])]
+        args += [after.event, next((kept.hash for _, kept in reversed(made) if kept), after.head.hash)]
         for event, kept in made:
             args += [event, pack(kept.entry.encode(), ENTRY), bytes.fromhex(kept.hash)] if kept else [event, "", ""]
         async with reaching():

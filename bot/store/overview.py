@@ -1,4 +1,4 @@
-"""What waits, goes on and was decided, for one person or one channel: read from lists that each commit keeps.
+"""What waits, goes on and was decided, for one person or one channel: read from lists that follow the events.
 
 A list holds ids only. What it says is checked against the record, and an id whose request has been settled is
 dropped from it, so a list that was left behind by other rules of a request mends itself.
@@ -49,6 +49,7 @@ class Overview:
         listed = others = start = 0
         whole = False
         looked: set[RequestId] = set()
+        gone: list[RequestId] = []
         while len(found) < limit and not whole:
             ids, whole = await self._ids(names, unless, start)
             start += _READ
@@ -63,11 +64,12 @@ class Overview:
                 others += len(page) - len(readable)
                 for request_id, request in readable.items():
                     if request is None or request.status is not Status.PENDING:
-                        await self._drop(names, request_id)
+                        gone.append(request_id)
                     if request is not None and request.status is Status.PENDING and fits(request):
                         found.append(request)
                     else:
                         others += 1
+        await self._drop(names, gone)  # only now: what is read by its rank must not move up meanwhile
         found.sort(key=lambda request: (request.created_at, request.id), reverse=True)
         return Waiting(tuple(found[:limit]), listed - others, whole)
 
@@ -134,7 +136,7 @@ class Overview:
         found = await self._store.readable(list(own))
         return {r.id for r in found.values() if r is not None and r.requester == user and not r.rules.own_requests}
 
-    async def _drop(self, names: Collection[Name], request: RequestId) -> None:
+    async def _drop(self, names: Collection[Name], requests: Collection[RequestId]) -> None:
         async with reaching():
-            for name in names:
-                await self._client.zrem(self._keys.waits(name), request)
+            for name in names if requests else ():
+                await self._client.zrem(self._keys.waits(name), *requests)

@@ -45,14 +45,17 @@ _FAR: Final = timedelta(days=1)
 _TIME = "return redis.call('TIME')"
 """A script, because it goes to the server that holds its key: on a Cluster each node has a clock of its own."""
 _GET = """
-local found = {}
-for place, name in ipairs(ARGV) do
-  local hash, field, alone = string.match(name, '^(.-)\\n(.-)\\n(.+)$')
-  found[place] = hash and redis.call('HGET', hash, field) or redis.call('GET', alone or name)
+local found, alone = {}, tonumber(ARGV[1])
+for place = 1, alone do found[place] = redis.call('GET', ARGV[place + 1]) end
+for place = alone + 2, #ARGV, 3 do
+  found[#found + 1] = redis.call('HGET', ARGV[place], ARGV[place + 1]) or redis.call('GET', ARGV[place + 2])
 end
 return {found, redis.call('TIME')}
 """
 """Values and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart.
+
+ARGV: how many keys, these, and for each message its hash, its field, and the key under which it stood alone before.
+Each is a word of its own: workers name runs and requests, and a name may hold any sign.
 
 What a script only reads is no key of it but an argument: for a key the server wants the right to write. The key that
 it has says only where it goes, which all keys of a namespace share.
@@ -119,8 +122,8 @@ class Store:
 
     async def request(self, request: RequestId) -> Seen[Request] | None:
         names = [self.keys.request(request), self.keys.asked(request)]
-        card = [self._place(f"card/{request}")] if self.decides else []
-        (ours, asked, *drawn), now = await self._values(*names, *card)
+        card = [f"card/{request}"] if self.decides else []
+        (ours, asked, *drawn), now = await self._values(*names, messages=card)
         found = read_request(request, ours, asked)
         return Seen(*found, now, claim_of(ours, asked, *drawn) if drawn else "") if found else None
 
@@ -130,14 +133,17 @@ class Store:
         return Seen(*found, now) if found else None
 
     async def message(self, name: str) -> Seen[Message] | None:
-        seen = await self._read(self._place(name), MESSAGES)
-        return None if seen is None else replace(seen, value=replace(seen.value, name=name))
+        (raw,), now = await self._values(messages=[name])
+        if raw is None:
+            return None
+        message, version = MESSAGES.read(raw)
+        return Seen(replace(message, name=name), version, now)
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
         """Those of them that are known, by name."""
         if not names:
             return {}
-        found, _ = await self._values(*map(self._place, names))
+        found, _ = await self._values(messages=names)
         known = {name: MESSAGES.read(raw)[0] for name, raw in zip(names, found, strict=True) if raw}
         return {name: replace(message, name=name) for name, message in known.items()}
 
@@ -316,6 +322,8 @@ class Store:
                     settled = await self.client.smembers(self.keys.settled(run))
                     kept = [self.keys.request(RequestId(_name(request))) for request in settled]
                     kept.append(self.keys.origin(run))
+                else:  # one written before leases had an end
+                    await self.client.pexpire(self.keys.lease(run), ms(KEPT_LEASE), nx=True)
                 for key in kept:
                     await self.client.pexpire(key, ms(KEPT))
                 await self.client.zrem(index, run)
@@ -435,13 +443,11 @@ class Store:
         (raw,), now = await self._values(key)
         return Seen(*codec.read(raw), now) if raw is not None else None
 
-    def _place(self, name: str) -> str:
-        """Where a message stands, for `_values`: in a hash, or else alone."""
-        return "\n".join((*self.keys.message(name), self.keys.message_alone(name)))
-
-    async def _values(self, *keys: str) -> tuple[list[bytes | None], datetime]:
+    async def _values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
+        """What stands under these keys, then those messages, and the clock at that moment."""
+        places = [part for name in messages for part in (*self.keys.message(name), self.keys.message_alone(name))]
         async with reaching():
-            values, time = await self._together.call(self._get, [self.keys.pending], keys)
+            values, time = await self._together.call(self._get, [self.keys.pending], [len(keys), *keys, *places])
         return values, _time(time)
 
 

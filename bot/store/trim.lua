@@ -2,7 +2,7 @@
 -- 'events', id: events before it ('+': of any age), but only those that are drawn and chained; answers how many are left.
 -- 'record', n: entries up to it; the last one dropped is written down as the checkpoint, from which the rest can be
 -- verified; answers how many were dropped.
-local head = redis.call('HMGET', KEYS[2], 'n', 'event')
+local head = redis.call('HMGET', KEYS[2], 'n', 'event', 'checkpoint')
 local function before(a, b)
   local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
   local b1, b2 = string.match(b, '^(%d+)-(%d+)$')
@@ -41,4 +41,5 @@ for i = 1, #last[1][2], 2 do
   end
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', n)
-return redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 1))
+redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 1))
+return n - tonumber(string.match(head[3] or '', '^%d+') or 0)

@@ -178,6 +178,18 @@ async def test_lines_of_progress_are_no_entries(store: Store, lease: Lease) -> N
     assert (await Ledger(store).position()).event == (await stream(store))[-1]
 
 
+async def test_a_record_whose_first_events_are_no_entries_goes_on(store: Store) -> None:
+    """R25: a worker's line of progress may be what a new Redis hears first; its head was taken for a damaged one."""
+    line = Event(EventType.RUN_PROGRESSED, await store.now(), data={"agent": "writer", "words": "a line"})
+    await store.commit(Change(events=(line,)))
+    auditor = Auditor(store, "web")
+    await auditor.catch_up()
+    assert (await Ledger(store).position()).head == START
+    await tell(store, "a")
+    await auditor.catch_up()
+    assert await whole(store) == 1
+
+
 async def test_events_that_this_program_does_not_know_are_recorded_as_far_as_they_can_be_read(store: Store) -> None:
     """R25: a newer worker, and bytes that are no event, do not stop the record."""
     newer = {"type": "vote_moved", "at": "2026-03-06T17:00:00Z", "user": BOB, "data": {"to": SECRET}, "moon": "full"}

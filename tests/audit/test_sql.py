@@ -186,6 +186,32 @@ async def test_sealed_entries_are_copied_and_a_page_that_cannot_be_read_is_waite
     await sink.close()
 
 
+async def test_a_table_that_ends_within_a_page_that_cannot_be_read_is_not_called_another_records(
+    store: Store, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R25: whoever put that table away would lose what Redis dropped since."""
+    monkeypatch.setattr(pages, "PAGE", 8)
+    auditor, sink = Auditor(store, "web"), SqlSink(Ledger(store), sqlite)
+    await tell(store, 12)
+    await auditor.catch_up()
+    await copied(sink)
+    await tell(store, 15)
+    await auditor.catch_up()
+    while await Ledger(store).seal():
+        pass
+    key = store.keys.audit_pages
+    (page,) = await store.client.zrangebyscore(key, 16, 16)
+    await store.client.zremrangebyscore(key, 16, 16)
+    await store.client.zadd(key, {b"\x09" + page[1:]: 16})
+    with pytest.raises(UnknownSchema, match="The copy of the record waits: what follows entry 11 stands in a page"):
+        await sink.copy()
+    await store.client.zremrangebyscore(key, 16, 16)
+    await store.client.zadd(key, {page: 16})
+    await copied(sink)
+    assert await rows(sqlite) == await record(store)
+    await sink.close()
+
+
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:///x.db", "oracle+nothing://x"])
 def test_a_url_that_cannot_be_used_gets_the_sentence(store: Store, url: str) -> None:
     with pytest.raises(WrongSettings, match="AUDIT_SQL_URL"):

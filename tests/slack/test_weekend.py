@@ -1,6 +1,6 @@
 """A weekend on which the clock is put forward, played in Slack hour by hour: who hears what, when, and how it ends."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -43,8 +43,8 @@ class MovedStore(Store):
     async def now(self) -> datetime:
         return self.at
 
-    async def _values(self, *keys: str) -> tuple[list[bytes | None], datetime]:
-        return (await super()._values(*keys))[0], self.at
+    async def _values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
+        return (await super()._values(*keys, messages=messages))[0], self.at
 
     async def until(self, words: str) -> None:
         """Hour by hour; at each what is due is done, as the keeper of deadlines does it."""

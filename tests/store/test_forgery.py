@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, time, timedelta
 from typing import Any
 
 import pytest
@@ -217,16 +217,18 @@ async def test_a_report_of_an_ending_says_what_ended_and_nothing_else(sides: Sid
     assert late.type is EventType.REPORT_REFUSED
 
 
-@pytest.mark.parametrize("forged", ["quiet hours that never end", "a deadline without a zone"])
+@pytest.mark.parametrize("forged", ["hours that never end", "hours with a zone each", "a deadline without a zone"])
 async def test_a_record_that_cannot_be_dated_stops_nobody(sides: Sides, forged: str) -> None:
     """R4: web would end, and at each start again."""
     made = await asked(sides, timedelta(minutes=1), remind_after=timedelta(minutes=5))
     assert made.deadline is not None
     without_end = Quiet("UTC", None, None, frozenset(range(7)))
+    zoned = Quiet("UTC", time(19, tzinfo=UTC), time(8))
+    hours = zoned if "each" in forged else without_end
     wrong = (
         replace(made, deadline=made.deadline.replace(tzinfo=None))
         if "deadline" in forged
-        else replace(made, rules=replace(made.rules, quiet=without_end))
+        else replace(made, rules=replace(made.rules, quiet=hours))
     )
     await write(sides, wrong, 9)
     await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1})

@@ -170,6 +170,21 @@ async def test_of_a_very_long_list_the_newest_are_shown_and_the_rest_is_more_tha
     assert await waiting(overview, DAVE, LEADS, limit=99) == Waiting((made[9], *made[7::-1]), 9)
 
 
+async def test_many_that_were_settled_and_are_listed_still_hide_none_that_wait(
+    store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R6: the lists come after the click; what is left of the newest must not push what is older out of a page."""
+    monkeypatch.setattr("bot.store.overview._READ", 2)
+    made = [await asked(store, lease, str(number)) for number in range(5)]
+    await lists_follow(store)
+    for settled in made[2:]:
+        await decided(store, settled)
+    for _ in range(2):
+        found = await Overview(store).waiting([BOB], BOB, lambda request: True, 9)
+        assert found == Waiting((made[1], made[0]), 2)
+    assert await store.client.zcard(store.keys.waits(BOB)) == 2
+
+
 async def test_the_newest_decisions_are_kept_for_all_whom_they_concern(
     store: Store, lease: Lease, overview: Overview
 ) -> None:

@@ -1,0 +1,79 @@
+"""Names and moments are a worker's to choose; whichever it chooses, web goes on with everything else."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot import deadlines, flows
+from bot.core.events import Event, EventType
+from bot.core.ids import RequestId, RunId
+from bot.core.ports import Change
+from bot.core.requests import Decision, How, Request, Status
+from bot.store.clock import ms
+from bot.store.lists import Lists
+from bot.store.outbox import Outbox
+from bot.store.overview import Overview
+from bot.store.wakeups import Wakeups
+from tests.making import GENERAL, attempt
+from tests.store.test_forgery import asked, read, write
+from tests.store.two_users import Sides, start
+from tests.storing import NoQueue
+
+ODD = ["a\nb", "a\nb\nc", "rtest\nb\nc", "\n\n", "{other}:a", ""]
+
+
+def withdrawn(made: Request, at: datetime) -> Request:
+    """As a worker takes it back, at whatever moment it says."""
+    return replace(made, status=Status.WITHDRAWN, decision=Decision(Status.WITHDRAWN, How.RUN, at))
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_whatever_a_name_looks_like_nothing_else_is_read_for_it(sides: Sides, name: str) -> None:
+    """R4: web would take a refusal of the server for a server that is away, and try for ever."""
+    await start(sides)
+    assert await sides.web.run(RunId(name)) is None
+    assert await sides.web.request(RequestId(name)) is None
+    assert await sides.web.message(f"run/{name}") is None
+    assert await sides.web.messages([f"card/{name}/instead", f"run/{name}"]) == {}
+
+
+async def test_odd_names_in_the_index_keep_nobody_from_a_deadline(sides: Sides) -> None:
+    """R4: as many as are looked at together, and all before it."""
+    over = await asked(sides, timedelta(minutes=65))
+    await sides.agents.client.zadd(sides.agents.keys.pending, {f"a\nb\n{number}": 1 for number in range(100)})
+    async with Wakeups(sides.web) as hints:
+        keeping = asyncio.create_task(deadlines.keep(sides.web, NoQueue(), hints))
+        assert (await asyncio.wait_for(hints.settled(over.id), 10)).status is Status.EXPIRED
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_an_ending_at_a_moment_without_a_zone_is_none_and_the_events_go_on(sides: Sides) -> None:
+    """R4: web would end as it lists it, and at each start again."""
+    made = await asked(sides)
+    await write(sides, withdrawn(made, datetime(2026, 1, 1)), 7)  # noqa: DTZ001 -- that is what is wrong with it
+    assert (await read(sides, made)).status is Status.PENDING
+    told = Event(
+        EventType.REQUEST_DECIDED, made.created_at, made.run, made.id, data={"outcome": "withdrawn", "how": "run"}
+    )
+    await sides.agents.commit(Change(events=(told,)))
+    await sides.web.commit(Change())
+    outbox = Outbox(sides.web)
+    await outbox.open()
+    assert await outbox.read(100) == [], "nothing was in hand"
+    assert told in [event for _, event in await outbox.read(100)]
+    decided = await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+    assert decided.status is Status.APPROVED
+
+
+async def test_an_ending_in_the_far_future_is_no_newer_decision_than_those_to_come(sides: Sides) -> None:
+    """R25: a hundred of them would keep all others out of what was decided last, for ever."""
+    made = await asked(sides)
+    ended = withdrawn(made, datetime(9000, 1, 1, tzinfo=UTC))
+    await write(sides, ended, 7)
+    await Lists(sides.web).keep([await read(sides, made)])
+    assert await Overview(sides.web).decided(GENERAL, 9) == [ended]
+    score = await sides.admin.zscore(sides.web.keys.decided(GENERAL), made.id)
+    assert score is not None and score <= ms(await sides.web.now())
