@@ -89,7 +89,7 @@ class Store:
         self.keys = Keys(namespace)
         self.side = side
         self._replicas = replicas
-        self._together = Together(client)
+        self._together = Together(client, in_order=side is not Side.WEB)
         self._bearing = Bearing()
         self._commit = self.writing(_COMMIT)
         self._lease = client.register_script(_LEASE)

@@ -1,8 +1,8 @@
 """Scripts that are called in the same round of the event loop travel to Redis together.
 
 A click costs two calls, and most of what a call costs this process is the way there: a connection of the pool, its
-checks and timeouts, the system calls. People who click at the same moment share that. Whoever comes while nobody is
-under way goes at once, the ordinary way.
+checks and timeouts, the system calls. People who click at the same moment share that. A click that comes while nobody
+is under way goes at once, the ordinary way; what agents do at the same moment reaches Redis in its order.
 """
 
 import asyncio
@@ -21,10 +21,14 @@ Traveller = tuple[AsyncScript, tuple[Any, ...], "asyncio.Future[Any]"]
 
 
 class Together:
-    """Calls scripts over one client. They must bear being repeated after a lost reply, which is redis-py's way too."""
+    """Calls scripts over one client. They must bear being repeated after a lost reply, which is redis-py's way too.
 
-    def __init__(self, client: Any) -> None:
+    `in_order`: the first of a moment waits for the others of it, so that none of them overtakes it.
+    """
+
+    def __init__(self, client: Any, *, in_order: bool) -> None:
         self._client = client
+        self._in_order = in_order
         self._shares = isinstance(client, redis.asyncio.Redis)  # a Cluster's pipeline goes other ways
         self._under_way = 0
         self._gathering: list[Traveller] = []
@@ -32,7 +36,7 @@ class Together:
 
     async def call(self, script: AsyncScript, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         """What the script answers. Raises what redis-py raises."""
-        if self._shares and self._under_way:
+        if self._shares and (self._in_order or self._under_way):
             answer = await self._join(script, (len(keys), *keys, *args))
             if answer is not _ALONE:
                 return answer

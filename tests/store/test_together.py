@@ -23,35 +23,41 @@ async def client(redis_url: str, namespace: str) -> AsyncIterator[redis.asyncio.
         yield client
 
 
+@pytest.fixture(params=[False, True], ids=["as they come", "in order"])
+def in_order(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 async def connections(client: redis.asyncio.Redis, name: str) -> int:
     return sum(one["name"] == name for one in await client.client_list())
 
 
 async def test_calls_of_the_same_moment_travel_together_and_each_gets_its_own_answer(
-    client: redis.asyncio.Redis, namespace: str
+    client: redis.asyncio.Redis, namespace: str, in_order: bool
 ) -> None:
-    together, echo = Together(client), client.register_script(ECHO)
+    together, echo = Together(client, in_order=in_order), client.register_script(ECHO)
     for _ in range(2):  # the first time the server does not know the script
         answers = await asyncio.gather(*(together.call(echo, [f"k{n}"], [n]) for n in range(30)))
         assert answers == [[b"k%d" % n, b"%d" % n] for n in range(30)]
     await client.connection_pool.disconnect()
     await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(17)))
-    assert await connections(client, namespace) == 2, "the first at once, the others together"
+    assert await connections(client, namespace) == 2, "the first at once and the others together, or sixteen and one"
 
 
-async def test_a_crowd_travels_in_several_journeys(client: redis.asyncio.Redis, namespace: str) -> None:
+async def test_a_crowd_travels_in_several_journeys(client: redis.asyncio.Redis, namespace: str, in_order: bool) -> None:
     """Else this process would stand still while Redis works for all of them."""
-    together, echo = Together(client), client.register_script(ECHO)
+    together, echo = Together(client, in_order=in_order), client.register_script(ECHO)
     for _ in range(2):
         answers = await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(40)))
         assert answers == [[b"k", b"%d" % n] for n in range(40)]
     await client.connection_pool.disconnect()
     await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(40)))
-    assert await connections(client, namespace) == 4, "one, two of sixteen, and the rest"
+    assert await connections(client, namespace) == (3 if in_order else 4), "two of sixteen and the rest; one at once"
 
 
-async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis) -> None:
-    together, echo, fail = Together(client), client.register_script(ECHO), client.register_script(FAIL)
+async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis, in_order: bool) -> None:
+    together = Together(client, in_order=in_order)
+    echo, fail = client.register_script(ECHO), client.register_script(FAIL)
     for first, second in ((echo, fail), (fail, echo)):
         calls = (together.call(first, ["k"], ["a"]), together.call(second, ["k"], ["a"]))
         answers = await asyncio.gather(*calls, return_exceptions=True)
@@ -60,8 +66,8 @@ async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis) -> None:
         assert [b"k", b"a"] in answers
 
 
-async def test_one_that_is_cancelled_takes_nobody_along(client: redis.asyncio.Redis) -> None:
-    together, echo = Together(client), client.register_script(ECHO)
+async def test_one_that_is_cancelled_takes_nobody_along(client: redis.asyncio.Redis, in_order: bool) -> None:
+    together, echo = Together(client, in_order=in_order), client.register_script(ECHO)
     for cancelled in range(3):
         calls = [asyncio.create_task(together.call(echo, ["k"], [n])) for n in range(3)]
         await asyncio.sleep(0)
@@ -75,10 +81,11 @@ async def test_one_that_is_cancelled_takes_nobody_along(client: redis.asyncio.Re
 
 @pytest.mark.parametrize("cancelled", range(4))
 async def test_one_that_is_cancelled_on_the_way_makes_no_other_call_go_twice(
-    client: redis.asyncio.Redis, namespace: str, cancelled: int
+    client: redis.asyncio.Redis, namespace: str, cancelled: int, in_order: bool
 ) -> None:
     """R8: an event that was only counted would be counted twice."""
-    together, count = Together(client), client.register_script("return redis.call('HINCRBY', KEYS[1], ARGV[1], 1)")
+    together = Together(client, in_order=in_order)
+    count = client.register_script("return redis.call('HINCRBY', KEYS[1], ARGV[1], 1)")
     await together.call(count, [namespace], ["warm"])
     for turns in range(25):
         calls = [asyncio.create_task(together.call(count, [namespace], [f"{turns} {n}"])) for n in range(4)]
@@ -92,14 +99,27 @@ async def test_one_that_is_cancelled_on_the_way_makes_no_other_call_go_twice(
     await client.delete(namespace)
 
 
-async def test_a_reply_that_is_lost_on_the_way_loses_no_answer(redis_url: str) -> None:
+async def test_what_agents_do_at_the_same_moment_reaches_redis_in_its_order(
+    client: redis.asyncio.Redis, namespace: str
+) -> None:
+    """R26: calls of one answer of a model are judged, numbered and asked about as the model put them."""
+    together, push = Together(client, in_order=True), client.register_script("redis.call('RPUSH', KEYS[1], ARGV[1])")
+    for turn in range(20):
+        if turn % 2:
+            await client.connection_pool.disconnect()
+        await asyncio.gather(*(together.call(push, [namespace], [n]) for n in range(1 + turn % 16)))
+        assert await client.lrange(namespace, 0, -1) == [b"%d" % n for n in range(1 + turn % 16)]
+        await client.delete(namespace)
+
+
+async def test_a_reply_that_is_lost_on_the_way_loses_no_answer(redis_url: str, in_order: bool) -> None:
     """R8: what was under way is asked again, by each alone; the store's scripts bear being repeated."""
     port = urlsplit(redis_url).port
     assert port is not None
     async with Wire("store", port) as wire:
         url = redis_url.replace(f":{port}", f":{wire.port}")
         async with connect(url) as client:
-            together, echo = Together(client), client.register_script(ECHO)
+            together, echo = Together(client, in_order=in_order), client.register_script(ECHO)
             await together.call(echo, ["k"], [0])
             wire.lose(2, b"EVALSHA")  # of the first, and of the others
             answers = await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(5)))
