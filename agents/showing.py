@@ -18,7 +18,7 @@ def shown(arguments: str, hide: tuple[str, ...], show: Renderer | None) -> tuple
         return plain, ""
     try:
         drawn = show(visible)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # the latter would end the worker, and with it all of its runs
         return plain, f"The tool's own view failed ({type(error).__name__}), so its arguments are shown as they are."
     if not isinstance(drawn, str) or not drawn.strip():
         return plain, "The tool's own view shows nothing, so its arguments are shown as they are."
