@@ -66,7 +66,8 @@ class RunJournal:
     """The journal of one run, as this process goes through it: each `key` is given out once.
 
     `before_live` is asked before anything happens that nothing recorded answers; what it raises keeps it from
-    happening (`agents.doubts`). `now` is the clock of what is recorded, `let_go` whether this process lets go of the run.
+    happening (`agents.doubts`). `now` is the clock of what is recorded; `let_go` tells whether this process lets go of
+    the run.
     """
 
     def __init__(self, journal: ports.Journal, lease: Lease, entries: Mapping[str, bytes]) -> None:
