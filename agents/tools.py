@@ -18,11 +18,11 @@ from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
 from agents import answers
-from agents.gate import Denial, Gate, Permit, Wanted, written
+from agents.gate import Denial, Gate, Permit, Wanted
 from agents.journal import RunJournal
 from agents.patience import being_cancelled
 from agents.policies import Ask, named
-from agents.showing import Renderer
+from agents.showing import Renderer, written
 from agents.toolbox import (
     ARGUMENT,
     AsksItself,
