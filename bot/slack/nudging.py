@@ -13,13 +13,15 @@ from bot.core.ids import AttemptId, ChannelId, UserId
 from bot.core.people import Reviewers
 from bot.core.ports import Change, Message, Store
 from bot.core.requests import Raised, Request, Status
+from bot.core.seats import deciders
+from bot.core.votes import tied
 from bot.slack import content
 from bot.slack.blocks import context, link, mrkdwn, plain, words
 from bot.slack.calling import CannotPost
 from bot.slack.cards import Drawing, expiry
 from bot.slack.content import TITLE
 from bot.slack.meanwhile import stand_ins
-from bot.slack.outcomes import deciders, named, sentence
+from bot.slack.outcomes import named, sentence
 from bot.slack.poster import Place, Poster
 from bot.slack.rows import how_they_stand, tools
 from bot.slack.seating import Sheet, number_of
@@ -72,8 +74,7 @@ def raised_note(rows: Sequence[Request], raised: Raised, card_link: str) -> Draw
 
 
 def _asked(request: Request, away: Sequence[Absence]) -> frozenset[UserId]:
-    enough = len(request.votes) >= request.rules.quorum  # and they chose different things, so that all are asked again
-    voted = set() if enough else {vote.seat or vote.user for vote in request.votes}
+    voted = set() if tied(request) else {vote.seat or vote.user for vote in request.votes}
     gone = {a.user: a.stand_in for a in stand_ins(request, away)}
     return frozenset(gone.get(user, user) for user in deciders(request).users - voted)
 

@@ -1,9 +1,7 @@
 """How people are told what became of a request: on its card, and in its run's thread."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from bot.core.absence import Absence
@@ -12,6 +10,7 @@ from bot.core.ids import UserId
 from bot.core.people import Reviewers, mention
 from bot.core.requests import Decision, How, Kind, Request, Status
 from bot.core.standing import Scope
+from bot.core.votes import alike
 from bot.slack import wording
 from bot.slack.blocks import Block, data, words
 from bot.slack.text import Room, escape, one_line, shorten, visible, when
@@ -32,9 +31,8 @@ def votes(request: Request) -> Block:
 
 def so_far(request: Request) -> str:
     """`1 of 2 approvals`; of choices only those count together that are the same."""
-    alike = max(Counter(vote.chosen for vote in request.votes).values(), default=0)
     what = "who choose the same" if request.question.kind is Kind.CHOICE else "approvals"
-    return f"{alike} of {request.rules.quorum} {what}"
+    return f"{alike(request)} of {request.rules.quorum} {what}"
 
 
 def details(request: Request, decision: Decision) -> list[Block]:
@@ -118,12 +116,6 @@ def sentence(request: Request, decision: Decision) -> str:
         case outcome, how:
             by = who or ("a rule of this channel" if how is How.POLICY else "nobody")
             return f"{wording.of(request.question.kind).outcomes[outcome]} by {by} {at}"
-
-
-def deciders(request: Request, some: Reviewers | None = None) -> Reviewers:
-    """Those who may decide on it, or these ones of them: without who asked, where they may not decide themselves."""
-    some = request.rules.reviewers if some is None else some
-    return some if request.rules.own_requests else replace(some, users=some.users - {request.requester})
 
 
 def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = _NAMED) -> str:
