@@ -19,6 +19,8 @@ WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
 _CHANGES: Final = Room(1000, 1500, 20)
 _CHOSEN: Final = Room(800, 1200, 20)
+_TOOL: Final = 300
+"""Characters of a tool's name where it is what is allowed: its end may tell what it does."""
 _STAND_INS: Final = 3
 _NAMED: Final = 12
 """How many people a message names; the others are counted."""
@@ -53,7 +55,7 @@ def allows(scope: Scope, kind: Kind, tool: str) -> str:
     """What a permission lets run, in mrkdwn."""
     if kind is Kind.CODE:
         return "exactly this code"
-    name = f"*{escape(one_line(tool, 60))}*"
+    name = f"*{escape(one_line(tool, _TOOL))}*"
     if scope is Scope.CALL:
         return f"exactly this call of {name}"
     return f"{name} with the same arguments" if scope is Scope.ARGUMENTS else f"{name} with any arguments"
