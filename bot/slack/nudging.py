@@ -67,9 +67,12 @@ def reminder_note(rows: Sequence[Request], card_link: str, away: Sequence[Absenc
 
 def raised_note(rows: Sequence[Request], raised: Raised, card_link: str) -> Drawing:
     """In the card's thread: the next people may decide too, told where the card stands; or how it ended."""
-    whom = named(deciders(rows[0], rows[0].rules.escalation[raised.number].reviewers))
+    whom = deciders(rows[0], rows[0].rules.escalation[raised.number].reviewers)
     at, on = link(card_link, "the card"), "this" if len(rows) == 1 else "these"
-    text = f":arrow_up: {whom}: nobody has decided on {on} yet, and you may now too, see {at}."
+    text = f":arrow_up: {named(whom)}: nobody has decided on {on} yet, and you may now too, see {at}."
+    if not whom:
+        only = "the next step names only who asked, and they may not decide on it themselves"
+        text = f":arrow_up: Nobody has decided on {on} yet; {only}, see {at}."
     return _note(rows, text, "Goes to the next people, because nobody has decided")
 
 
