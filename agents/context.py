@@ -87,6 +87,7 @@ class RunContext:
         self._doubts = Doubts(self._desk, journal, self.give_up, run.team)
         journal.before_live = self._doubts.before_live
         journal.now = self._now
+        journal.let_go = self.token.is_cancelled
         journal.behind.give_up = self.give_up
         self.transcript = self._desk.transcript
         self._gate = Gate(run, lease, store, journal, self._desk, self.request, self.give_up)

@@ -13,10 +13,11 @@ from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
-from agents.gate import Denial, Gate, Permit, Wanted, written
+from agents.gate import Denial, Gate, Permit, Wanted
 from agents.journal import Entry, RunJournal
 from agents.local_executor import LocalExecutor
 from agents.policies import Ask
+from agents.showing import written
 from agents.texts import whole
 from agents.tools import Once
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown

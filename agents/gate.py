@@ -21,8 +21,8 @@ from agents.policies import Ask, Proposal, Tier, Verdict, judge
 from agents.showing import Renderer, shown
 from agents.twins import Twins
 from bot import flows
-from bot.core.calls import LONGEST_ARGUMENTS, Call, canonical, is_canonical
-from bot.core.errors import ActionFailed, CountersignError, NotFound
+from bot.core.calls import Call, canonical
+from bot.core.errors import ActionFailed, CountersignError, NotFound, Refused
 from bot.core.ids import AttemptId, Digest, RequestId, digest_of
 from bot.core.ports import Lease, Store
 from bot.core.recording import shortened, without_secrets
@@ -138,7 +138,8 @@ class Gate:
         if tier is Tier.PASS:
             yield Permit(wanted, key, wanted.arguments, entry=entry)
         elif tier is Tier.REFUSE:
-            await self._tell(wanted, key, entry)
+            if "recorded" not in entry:
+                await self._tell(wanted, key, entry)
             yield Denial(answers.refused(wanted.tool, entry["why"]))
         elif "same" in entry:
             yield self._again(await self._find(RequestId(entry["same"])))
@@ -199,15 +200,20 @@ class Gate:
         self, wanted: Wanted, key: str, entry: dict[str, Any], twins: Twins, since: int
     ) -> Permit | Denial:
         known = "asked" in entry
+        unasked = {name: value for name, value in entry.items() if name not in ("asked", "about")}
         before = twins.refused(since)
         if before is not None and not (known and await self._was_asked(self._question(wanted, entry))):
-            about = {name: value for name, value in entry.items() if name not in ("asked", "about")}
-            await self._note(key, {**about, "same": before.id}, replace=known)
+            await self._note(key, {**unasked, "same": before.id}, replace=known)
             return self._again(before)
         if not known:
             entry = await self._note(key, {**entry, "asked": self.number(), "about": wanted.same})
         question = self._question(wanted, entry)
-        request = await self._desk.put(question, team_says=entry.get("says", ""))
+        try:
+            request = await self._desk.put(question, team_says=entry.get("says", ""))
+        except Refused as since_then:  # by another policy than that of the verdict; it is on record
+            why = str(since_then)
+            await self._note(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True}, replace=True)
+            return Denial(answers.refused(wanted.tool, why))
         twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
@@ -254,27 +260,6 @@ class Gate:
             notes=tuple(note for note in (*wanted.notes, entry["why"], problem) if note),
             before=self._refused.get((wanted.agent, wanted.tool), ""),
         )
-
-
-def written(arguments: Mapping[str, Any]) -> str:
-    """The arguments as canonical JSON; ValueError, with a sentence for the model, if no person could judge them."""
-    try:
-        text = canonical(arguments)
-        text.encode()
-    except (ValueError, RecursionError) as wrong:
-        reason = str(wrong).split("\n")[0][:200]
-        raise ValueError(
-            f"The call was not made, and nobody was asked: its arguments cannot be shown to people ({reason}). Use "
-            "only texts, numbers, lists and objects."
-        ) from None
-    if len(text) > LONGEST_ARGUMENTS:
-        raise ValueError(
-            f"The call was not made, and nobody was asked: its arguments have {len(text):,} characters, at most "
-            f"{LONGEST_ARGUMENTS:,} can be judged. Make them shorter, or put the long part where the tool can read it."
-        )
-    if not is_canonical(text):
-        raise ValueError("The call was not made, and nobody was asked: its arguments name one thing twice.")
-    return text
 
 
 def _allowed(request: Request) -> tuple[str, str] | None:

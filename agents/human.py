@@ -29,8 +29,9 @@ from agents.journal import RunJournal
 from agents.patience import patiently
 from bot import flows
 from bot.core.askers import asking
-from bot.core.errors import CountersignError, WrongTeam
+from bot.core.errors import CountersignError, Refused, WrongTeam
 from bot.core.ports import Lease, Queue, Store, Wakeups
+from bot.core.refusals import Refusal
 from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb
 from bot.core.rulebook import Effect
 
@@ -140,7 +141,7 @@ class Desk:
         self, question: Question, cancellation_token: CancellationToken | None = None, team_says: str = Effect.ASK
     ) -> Request:
         """The settled request for a question, likewise; the same question is the same request. `team_says` is for the
-        record: what the team's own code wanted of it."""
+        record: what the team's own code wanted of it. Refused, if it is about a call that the policy refuses by now."""
         settled = asyncio.ensure_future(self._settled(question, team_says))
         self._token.link_future(settled)
         if cancellation_token is not None and cancellation_token is not self._token:
@@ -187,6 +188,8 @@ class Desk:
                 else:
                     await self._journal.arrived(question.agent, request.id, deliver)
         except CountersignError as error:
+            if isinstance(error, Refused) and error.refusal is Refusal.BY_POLICY and question.call is not None:
+                raise  # the call is denied, and the run goes on
             self._give_up(error)
             raise asyncio.CancelledError from error
         return request

@@ -66,7 +66,8 @@ class RunJournal:
     """The journal of one run, as this process goes through it: each `key` is given out once.
 
     `before_live` is asked before anything happens that nothing recorded answers; what it raises keeps it from
-    happening (`agents.doubts`). `now` is the clock of what is recorded.
+    happening (`agents.doubts`). `now` is the clock of what is recorded; `let_go` tells whether this process lets go of
+    the run.
     """
 
     def __init__(self, journal: ports.Journal, lease: Lease, entries: Mapping[str, bytes]) -> None:
@@ -81,6 +82,7 @@ class RunJournal:
         self.behind = Behind()
         self.before_live: Callable[[str], Awaitable[None]] = _always
         self.now: Callable[[], Awaitable[datetime]] = _by_this_machine
+        self.let_go: Callable[[], bool] = _not_let_go
 
     @classmethod
     async def open(cls, journal: ports.Journal, lease: Lease) -> Self:
@@ -173,6 +175,11 @@ class RunJournal:
         await self.behind.written()
         return await self._record(key, entry, replace=replace)
 
+    def cut_off(self) -> bool:
+        """Whether a CancelledError is the end of the run here, and says nothing of what was done: an effect is not
+        cancelled itself, but the models and people that it waits for are."""
+        return being_cancelled() or self.let_go()
+
     def _alone(self) -> bool:
         """Whether what has just come is all that goes on. What was handed on just now may have begun nothing yet."""
         return self.activity.under_way <= 1 and not self._turns.settling
@@ -242,7 +249,7 @@ async def _now(
         raise
     except (Exception, SystemExit, asyncio.CancelledError) as error:
         # SystemExit would end the worker, and with it all of its runs.
-        if isinstance(error, asyncio.CancelledError) and being_cancelled():
+        if isinstance(error, asyncio.CancelledError) and journal.cut_off():
             raise
         doubt = OutcomeUnknown(
             f"“{name}” ended with an error that does not say whether it happened ({type(error).__name__}). It was not "
@@ -256,6 +263,10 @@ async def _now(
 
 async def _always(key: str) -> None:
     """Nothing speaks against it."""
+
+
+def _not_let_go() -> bool:
+    return False
 
 
 async def _by_this_machine() -> datetime:

@@ -18,11 +18,11 @@ from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
 from agents import answers
-from agents.gate import Denial, Gate, Permit, Wanted, written
+from agents.gate import Denial, Gate, Permit, Wanted
 from agents.journal import RunJournal
 from agents.patience import being_cancelled
 from agents.policies import Ask, named
-from agents.showing import Renderer
+from agents.showing import Renderer, written
 from agents.toolbox import (
     ARGUMENT,
     AsksItself,
@@ -164,6 +164,8 @@ class JournaledTools(Workbench):
                 raise
             self._journal.activity.cut_off = True
             return error_result(name, "The run is let go by this process.")
+        except SystemExit as error:  # would end the worker, and with it all of its runs
+            return error_result(name, f"SystemExit: {error}")
         except Exception as error:
             return error_result(name, str(error) or type(error).__name__)
 
@@ -241,7 +243,7 @@ class JournaledTools(Workbench):
         except SystemExit as error:  # would end the worker, and with it all of its runs
             return error_result(name, f"SystemExit: {error}")
         except asyncio.CancelledError:
-            if being_cancelled():
+            if self._journal.cut_off():
                 raise
             return error_result(name, "CancelledError")
         except Exception as error:

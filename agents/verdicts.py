@@ -91,7 +91,10 @@ async def answer_of(call: Callable[[], Any], within: timedelta | None = None) ->
 
 async def _called(call: Callable[[], Any]) -> Any:
     answer = await _in_a_thread(call)
-    return await answer if inspect.isawaitable(answer) else answer
+    try:
+        return await answer if inspect.isawaitable(answer) else answer
+    except SystemExit as error:  # would end the process, which a task does not keep it from
+        raise RuntimeError("SystemExit") from error
 
 
 async def _in_a_thread(call: Callable[[], Any]) -> Any:

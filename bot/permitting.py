@@ -11,7 +11,7 @@ from bot import flows
 from bot.core import deciding, permissions
 from bot.core.errors import InvalidInput, NotFound, StoreUnavailable
 from bot.core.events import Event, EventType
-from bot.core.ids import RequestId, UserId
+from bot.core.ids import AttemptId, RequestId, UserId
 from bot.core.people import Actor
 from bot.core.permissions import Permission
 from bot.core.policy import Rules
@@ -74,11 +74,17 @@ async def in_force(store: Store) -> list[Permission]:
     return [one for one in standing if one.run not in ended]
 
 
-async def revoke(store: Store, permission: PermissionId, actor: Actor, admins: frozenset[UserId]) -> Permission:
+async def revoke(
+    store: Store,
+    permission: PermissionId,
+    actor: Actor,
+    admins: frozenset[UserId],
+    attempt: AttemptId | None = None,
+) -> Permission:
     """End a permission before its time: from then on people are asked again. Revoked twice is revoked once.
 
-    Who gave it, who may decide in its channel, and admins may. InvalidInput, with an event, if somebody else tries;
-    NotFound if it has ended by itself.
+    Who gave it, who may decide in its channel, and admins may. InvalidInput, with an event, once for each
+    `attempt`, if somebody else tries; NotFound if it has ended by itself.
     """
     for _ in range(_TRIES):
         seen = await store.permission(permission)
@@ -96,7 +102,7 @@ async def revoke(store: Store, permission: PermissionId, actor: Actor, admins: f
                 user=actor.user,
                 data={"verb": "revoke", "refusal": refusal.name.lower(), "permission": permission},
             )
-            await store.commit(Change(events=(told,)))
+            await store.commit(Change(events=(told,), once=attempt))
             raise InvalidInput(refusal.value)
         ended = replace(seen.value, revoked_by=actor.user, changed_at=seen.now)
         change = Change(permissions=(Put(ended, seen.version),), events=(permissions.revoked(ended, actor.user),))

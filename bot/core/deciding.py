@@ -15,6 +15,7 @@ from bot.core.refusals import Refusal
 from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event
 from bot.core.settling import settle
 from bot.core.standing import Standing, Wish
+from bot.core.votes import alike
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
 """Verbs of which a quorum is needed; one rejection or one answer is enough."""
@@ -232,7 +233,7 @@ def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
 
 def sentence(refusal: Refusal, request: Request) -> str:
     """The refusal as the person reads it, with Slack's mentions and dates in it."""
-    decision, reviewers = request.decision, request.rules.reviewers
+    decision, reviewers = request.decision, seats.deciders(request)
     by = " and ".join(f"<@{u}>" for u in decision.by) if decision else ""
     if decision is not None and not decision.by:
         by = "nobody (timeout)" if decision.how is How.TIMEOUT else "a rule, before anybody did"
@@ -243,7 +244,7 @@ def sentence(refusal: Refusal, request: Request) -> str:
             names += [mention(group) for group in sorted(reviewers.groups)]
             by = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
         case Refusal.VOTED_ALREADY | Refusal.SEAT_TAKEN:
-            what = f"{len(request.votes)} of {request.rules.quorum} needed"
+            what = f"{alike(request)} of {request.rules.quorum} needed"
         case Refusal.EDIT_NEEDS_ONE:
             what = str(request.rules.quorum)
         case Refusal.NOT_TYPED:
@@ -257,7 +258,8 @@ def sentence(refusal: Refusal, request: Request) -> str:
         case Refusal.TIME_RAN_OUT:
             what = "the agent is told that nobody answered"
     at = decision.at if decision else request.deadline
-    when = f"<!date^{int(at.timestamp())}^{{time_secs}}|{at:%H:%M:%S} UTC>" if at else ""
+    day = "{date_short_pretty} {time_secs}"  # "today" where it was, by Slack's clock and zone of who reads it
+    when = f"<!date^{int(at.timestamp())}^{day}|{at:%Y-%m-%d %H:%M:%S} UTC>" if at else ""
     return refusal.value.format(by=by, at=when, what=what)
 
 

@@ -14,7 +14,7 @@ from bot.core.quiet import NEVER, Quiet
 
 SHORTEST = timedelta(seconds=5)
 LONGEST = timedelta(days=30)
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 class OnTimeout(StrEnum):
@@ -106,13 +106,14 @@ def meant(rules: Rules) -> Rules:
 
 
 def parse_duration(words: str, longest: timedelta = LONGEST) -> timedelta:
-    """`90s`, `15m`, `1h30m`, `2d`, `1w` as a timedelta from 5 seconds to `longest`; InvalidInput otherwise."""
+    """`90s`, `15m` or `15 min`, `1h30m`, `2d`, `1w` as a timedelta from 5 seconds to `longest`; InvalidInput
+    otherwise."""
     text = words.strip().lower().replace(" ", "")
-    if not re.fullmatch(r"(?:[0-9]{1,7}[smhdw])+", text):
+    if not re.fullmatch(r"(?:[0-9]{1,7}(?:min|[smhdw]))+", text):
         raise InvalidInput(
             f"“{words.strip()[:40]}” is not a duration; nothing was changed. Write it like 90s, 15m, 1h30m or 2d."
         )
-    seconds = sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([smhdw])", text))
+    seconds = sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)(min|[smhdw])", text))
     if not SHORTEST.total_seconds() <= seconds <= longest.total_seconds():  # more may be no timedelta at all
         raise InvalidInput(
             f"“{words.strip()[:40]}” is out of range; nothing was changed. "
@@ -122,7 +123,7 @@ def parse_duration(words: str, longest: timedelta = LONGEST) -> timedelta:
 
 
 def say_duration(span: timedelta) -> str:
-    """1 h 30 min, 45 s, 2 d: two units at most, nothing lost for what `parse_duration` accepts in words of people."""
+    """1 h 30 min, 45 s, 2 d: two units at most, nothing lost for what people write, and `parse_duration` takes it."""
     left = int(span.total_seconds())
     parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):

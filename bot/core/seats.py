@@ -3,9 +3,17 @@
 Who stands in counts as one person, and a seat as one vote: whoever comes back, or goes away, adds none.
 """
 
+from dataclasses import replace
+
 from bot.core.ids import UserId
-from bot.core.people import Actor, why_nobody
+from bot.core.people import Actor, Reviewers, why_nobody
 from bot.core.requests import Request
+
+
+def deciders(request: Request, some: Reviewers | None = None) -> Reviewers:
+    """Those who may decide on it, or these ones of them: without who asked, where they may not decide themselves."""
+    some = request.rules.reviewers if some is None else some
+    return some if request.rules.own_requests else replace(some, users=some.users - {request.requester})
 
 
 def of(request: Request, actor: Actor) -> tuple[UserId, ...]:

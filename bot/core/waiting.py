@@ -1,4 +1,4 @@
-"""Which requests wait for a person: those on which they may decide now, and have not yet."""
+"""Which requests wait for a person: those on which they may decide now, and have not yet, or not as others did."""
 
 from datetime import datetime
 from typing import Final
@@ -8,6 +8,7 @@ from bot.core.ids import AttemptId
 from bot.core.people import Actor
 from bot.core.refusals import Refusal
 from bot.core.requests import Request
+from bot.core.votes import tied
 
 _ABOUT_THE_ANSWER: Final = frozenset(
     {
@@ -26,7 +27,8 @@ _ABOUT_THE_ANSWER: Final = frozenset(
 
 def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
     """Whether this person's answer would count, by the same rule that judges it when it comes."""
-    if any((vote.workspace, vote.user) == (actor.workspace, actor.user) for vote in request.votes):
+    voted = any((vote.workspace, vote.user) == (actor.workspace, actor.user) for vote in request.votes)
+    if voted and not tied(request):
         return False
     # An answer that holds nothing: it never gets further than what is asked about who and when.
     nothing = Attempt(AttemptId(""), actor, request.question.offers[0], request.digest)

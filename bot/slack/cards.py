@@ -17,12 +17,13 @@ from bot.core.ids import Digest, RequestId
 from bot.core.policy import say_duration
 from bot.core.requests import Decision, Kind, Question, Request, Verb
 from bot.core.runs import Run
+from bot.core.seats import deciders
 from bot.core.settling import approved_by_timeout
 from bot.slack import choosing, meanwhile, tally, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.content import TITLE, TOOL, complete, on_card
 from bot.slack.menu import menu
-from bot.slack.outcomes import WORDS, deciders, details, named, sentence, votes
+from bot.slack.outcomes import WORDS, details, named, sentence, votes
 from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible, when
 
 APPROVE: Final = "decide_approve"

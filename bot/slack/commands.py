@@ -15,6 +15,7 @@ from bot.core import runs
 from bot.core.errors import CountersignError, InvalidInput, StoreUnavailable
 from bot.core.ids import AttemptId, ChannelId, RunId, short_name
 from bot.core.options import in_words
+from bot.core.ports import TeamInfo
 from bot.core.runs import Run
 from bot.slack import modals
 from bot.slack.answering import Desk, Said, Who, answer_command, answer_window, delivered, said, who
@@ -104,9 +105,17 @@ async def _start(
     at = who(body)
     async with _on_record(desk, body, channel, run, team, words, options or {}):
         if options is None:
-            offered = next((t.options for t in await desk.store.teams() if t.name == team), ())
+            teams = await desk.store.teams()
+            team = _meant(team, teams)
+            offered = next((t.options for t in teams if t.name == team), ())
             options, words = in_words(words, offered)
         return await _started(desk, at, channel, run, team, words, options)
+
+
+def _meant(typed: str, teams: list[TeamInfo]) -> str:
+    """The team of this name, or the only one whose name differs from it in case alone; else what was typed."""
+    alike = [team.name for team in teams if team.name.casefold() == typed.casefold()]
+    return alike[0] if len(alike) == 1 else typed
 
 
 @asynccontextmanager

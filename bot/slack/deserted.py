@@ -13,13 +13,14 @@ from bot import flows
 from bot.core.errors import CountersignError, UnknownSchema
 from bot.core.ports import Store
 from bot.core.requests import Request, Status
+from bot.core.seats import deciders
 from bot.slack import vetting
 from bot.slack.blocks import context, plain, words
 from bot.slack.calling import CannotPost
 from bot.slack.cards import Drawing
 from bot.slack.content import TITLE
 from bot.slack.directory import Directory
-from bot.slack.outcomes import deciders, named
+from bot.slack.outcomes import named
 from bot.slack.poster import Place, Poster
 from bot.slack.text import escape, one_line
 

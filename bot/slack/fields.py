@@ -166,19 +166,19 @@ def _options(argument: Argument) -> list[tuple[str, Any]] | None:
         return None
     names = {True: "Yes", False: "No"} if schema.get("type") == "boolean" else {}
     options = [(names.get(v) or (v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)), v) for v in allowed]
-    if any(len(one_line(f"100. {label}", 2 * _LABEL)) > _LABEL for label, _ in options):
-        return None  # a menu would cut it, and what runs is what stands in the form
     if argument.nullable:
         options.append(("(null)", None))
     if not argument.required:
         options.append(("(left out)", MISSING))
-    if argument.value is MISSING:
-        return options
-    same = [n for n, (_, value) in enumerate(options) if value is not MISSING and is_same(value, argument.value)]
+    held = argument.value is not MISSING
+    same = [n for n, (_, v) in enumerate(options) if held and v is not MISSING and is_same(v, argument.value)]
     if same:
         options[same[0]] = (options[same[0]][0], argument.value)
-        return options
-    return [(f"As it is: {json.dumps(argument.shown, ensure_ascii=False)}", argument.value), *options]
+    elif held:
+        options.insert(0, (f"As it is: {json.dumps(argument.shown, ensure_ascii=False)}", argument.value))
+    if any(len(one_line(f"100. {label}", 2 * _LABEL)) > _LABEL for label, _ in options):
+        return None  # a menu would cut it, and what runs is what stands in the form
+    return options
 
 
 def _typed(
@@ -221,7 +221,7 @@ def _hint(argument: Argument, says: str) -> str:
     if isinstance(about := schema.get("description"), str):
         parts.append(about.strip())
     parts.append(says)
-    if "enum" not in schema and schema.get("type") != "boolean" and "const" not in schema:
+    if _options(argument) is None:
         if argument.nullable:
             parts.append("Empty means null.")
         elif not argument.required:

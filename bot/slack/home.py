@@ -13,9 +13,10 @@ from bot.core.people import mention
 from bot.core.permissions import Permission
 from bot.core.requests import Request
 from bot.core.runs import Run
+from bot.core.seats import deciders
 from bot.slack.blocks import Block, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.cards import STATES, asks, expiry
-from bot.slack.outcomes import deciders, named, sentence, so_far
+from bot.slack.outcomes import named, sentence, so_far
 from bot.slack.standing import line
 from bot.slack.text import escape, one_line, size_of
 

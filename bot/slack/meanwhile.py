@@ -9,8 +9,9 @@ from bot.core.escalation import Escalation
 from bot.core.ids import RequestId
 from bot.core.requests import Request
 from bot.core.schedule import Snooze
+from bot.core.seats import deciders
 from bot.slack.blocks import Block, context, mrkdwn, plain
-from bot.slack.outcomes import deciders, named
+from bot.slack.outcomes import named
 from bot.slack.text import when
 
 STAYS: Final = "Escalation and deadline stay as they are."

@@ -13,13 +13,15 @@ from bot.core.ids import AttemptId, ChannelId, UserId
 from bot.core.people import Reviewers
 from bot.core.ports import Change, Message, Store
 from bot.core.requests import Raised, Request, Status
+from bot.core.seats import deciders
+from bot.core.votes import tied
 from bot.slack import content
 from bot.slack.blocks import context, link, mrkdwn, plain, words
 from bot.slack.calling import CannotPost
 from bot.slack.cards import Drawing, expiry
 from bot.slack.content import TITLE
 from bot.slack.meanwhile import stand_ins
-from bot.slack.outcomes import deciders, named, sentence
+from bot.slack.outcomes import named, sentence
 from bot.slack.poster import Place, Poster
 from bot.slack.rows import how_they_stand, tools
 from bot.slack.seating import Sheet, number_of
@@ -65,15 +67,17 @@ def reminder_note(rows: Sequence[Request], card_link: str, away: Sequence[Absenc
 
 def raised_note(rows: Sequence[Request], raised: Raised, card_link: str) -> Drawing:
     """In the card's thread: the next people may decide too, told where the card stands; or how it ended."""
-    whom = named(deciders(rows[0], rows[0].rules.escalation[raised.number].reviewers))
+    whom = deciders(rows[0], rows[0].rules.escalation[raised.number].reviewers)
     at, on = link(card_link, "the card"), "this" if len(rows) == 1 else "these"
-    text = f":arrow_up: {whom}: nobody has decided on {on} yet, and you may now too, see {at}."
+    text = f":arrow_up: {named(whom)}: nobody has decided on {on} yet, and you may now too, see {at}."
+    if not whom:
+        only = "the next step names only who asked, and they may not decide on it themselves"
+        text = f":arrow_up: Nobody has decided on {on} yet; {only}, see {at}."
     return _note(rows, text, "Goes to the next people, because nobody has decided")
 
 
 def _asked(request: Request, away: Sequence[Absence]) -> frozenset[UserId]:
-    enough = len(request.votes) >= request.rules.quorum  # and they chose different things, so that all are asked again
-    voted = set() if enough else {vote.seat or vote.user for vote in request.votes}
+    voted = set() if tied(request) else {vote.seat or vote.user for vote in request.votes}
     gone = {a.user: a.stand_in for a in stand_ins(request, away)}
     return frozenset(gone.get(user, user) for user in deciders(request).users - voted)
 

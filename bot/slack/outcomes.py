@@ -1,9 +1,7 @@
 """How people are told what became of a request: on its card, and in its run's thread."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from bot.core.absence import Absence
@@ -12,6 +10,7 @@ from bot.core.ids import UserId
 from bot.core.people import Reviewers, mention
 from bot.core.requests import Decision, How, Kind, Request, Status
 from bot.core.standing import Scope
+from bot.core.votes import alike
 from bot.slack import wording
 from bot.slack.blocks import Block, data, words
 from bot.slack.text import Room, escape, one_line, shorten, visible, when
@@ -20,6 +19,8 @@ WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
 _CHANGES: Final = Room(1000, 1500, 20)
 _CHOSEN: Final = Room(800, 1200, 20)
+_TOOL: Final = 300
+"""Characters of a tool's name where it is what is allowed: its end may tell what it does."""
 _STAND_INS: Final = 3
 _NAMED: Final = 12
 """How many people a message names; the others are counted."""
@@ -32,9 +33,8 @@ def votes(request: Request) -> Block:
 
 def so_far(request: Request) -> str:
     """`1 of 2 approvals`; of choices only those count together that are the same."""
-    alike = max(Counter(vote.chosen for vote in request.votes).values(), default=0)
     what = "who choose the same" if request.question.kind is Kind.CHOICE else "approvals"
-    return f"{alike} of {request.rules.quorum} {what}"
+    return f"{alike(request)} of {request.rules.quorum} {what}"
 
 
 def details(request: Request, decision: Decision) -> list[Block]:
@@ -55,7 +55,7 @@ def allows(scope: Scope, kind: Kind, tool: str) -> str:
     """What a permission lets run, in mrkdwn."""
     if kind is Kind.CODE:
         return "exactly this code"
-    name = f"*{escape(one_line(tool, 60))}*"
+    name = f"*{escape(one_line(tool, _TOOL))}*"
     if scope is Scope.CALL:
         return f"exactly this call of {name}"
     return f"{name} with the same arguments" if scope is Scope.ARGUMENTS else f"{name} with any arguments"
@@ -118,12 +118,6 @@ def sentence(request: Request, decision: Decision) -> str:
         case outcome, how:
             by = who or ("a rule of this channel" if how is How.POLICY else "nobody")
             return f"{wording.of(request.question.kind).outcomes[outcome]} by {by} {at}"
-
-
-def deciders(request: Request, some: Reviewers | None = None) -> Reviewers:
-    """Those who may decide on it, or these ones of them: without who asked, where they may not decide themselves."""
-    some = request.rules.reviewers if some is None else some
-    return some if request.rules.own_requests else replace(some, users=some.users - {request.requester})
 
 
 def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = _NAMED) -> str:

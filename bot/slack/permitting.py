@@ -17,7 +17,7 @@ from bot.core.ports import Queue, Store
 from bot.core.requests import Verb
 from bot.core.standing import PermissionId
 from bot.slack import clicks, modals, reviewing, standing, vetting
-from bot.slack.answering import Desk, Said, Who, answer_click, answer_window, said, who
+from bot.slack.answering import Desk, Said, Who, answer_click, answer_window, delivered, said, who
 from bot.slack.cards import Handle
 from bot.slack.directory import Directory
 from bot.slack.stand_ins import actor_of
@@ -92,7 +92,7 @@ async def _revoke(desk: Desk, body: dict[str, Any]) -> Said:
     seen = await desk.store.permission(permission)
     groups = (await flows.rules_of(desk.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await desk.directory.actor(at.workspace, at.user, groups)
-    ended = await permitting.revoke(desk.store, permission, actor, desk.admins)
+    ended = await permitting.revoke(desk.store, permission, actor, desk.admins, delivered(body))
     return Said(
         f"Permission `{ended.id}`, given by <@{ended.by}>, is revoked by <@{ended.revoked_by}>; from now on people are "
         "asked again. What it allowed before stays as it is."

@@ -13,11 +13,12 @@ from bot.core.absence import Absence
 from bot.core.deciding import may_break_glass
 from bot.core.requests import Request, Status, Verb
 from bot.core.runs import Run
+from bot.core.seats import deciders
 from bot.slack import cards, meanwhile, menu, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.cards import Drawing, Handle
 from bot.slack.content import TITLE, in_row
-from bot.slack.outcomes import changes_of, deciders, named, sentence, standing_of, votes
+from bot.slack.outcomes import changes_of, named, sentence, standing_of, votes
 from bot.slack.text import Room, escape, one_line, shorten
 
 _NAMED: Final = Room(100, 150, 1)

@@ -224,7 +224,7 @@ def _people(window: View, users: str, groups: str) -> Reviewers:
 
 def _duration(window: View, block: str) -> timedelta:
     try:
-        return parse_duration(re.sub(r"min(?=\s|$)", "m", value(window, block)))
+        return parse_duration(value(window, block))
     except InvalidInput as wrong:
         raise Problem(block, str(wrong)) from None
 

@@ -110,6 +110,8 @@ def _as_typed(found: re.Match[str]) -> str:
     if what[0] in "@#":
         return f"{what[0]}{name}" if name else f"<{what}>"
     if what[0] == "!":  # of a group the name has its @ already
+        if not name and "^" in what:
+            return f"<{what}>"
         return f"@{(name or what[1:]).removeprefix('@')}"
     address = what.removeprefix("mailto:")
     return address if not name or name == address else name if what.endswith(f"//{name}") else f"{name} ({address})"

@@ -1,6 +1,5 @@
 """The inputs of the settings' window about reminders and quiet hours: ids, what they show, how they are read."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +21,7 @@ class Input:
 
 def _remind(words: str) -> timedelta:
     text = words.strip().lower()
-    return timedelta(0) if text in ("", "off") else parse_duration(re.sub(r"min(?=\s|$)", "m", text))
+    return timedelta(0) if text in ("", "off") else parse_duration(text)
 
 
 INPUTS: Final[dict[str, Input]] = {

@@ -21,6 +21,7 @@ HELP: Final = (
 )
 _THEN: Final = re.compile(r"(?i)(?<!\S)then(?!\S)|;")
 """A word of its own: a channel's name may hold it."""
+_SPAN: Final = re.compile(r"(?i)(?:\d+\s*(?:min|[smhdw])(?![a-z])[\s,]*)+")
 Edit = Callable[[ChannelSettings], ChannelSettings]
 
 
@@ -50,11 +51,14 @@ async def _escalate(desk: Desk, rest: str) -> Edit:
 
 
 async def _step(desk: Desk, words: str) -> Escalation:
-    after, *tokens = re.split(r"[\s,]+", words.strip())
+    words = words.strip()
+    span = _SPAN.match(words)
+    after = span[0].rstrip(" ,") if span else re.split(r"[\s,]+", words)[0]
+    tokens = re.split(r"[\s,]+", words[span.end() if span else len(after) :].strip(" ,"))
     rooms = [token for token in tokens if is_channel(token)]
-    if not after or not tokens or len(rooms) > 1:
+    if not after or tokens == [""] or len(rooms) > 1:
         raise InvalidInput(
-            f"“{words.strip()[:80]}” is no step of an escalation; nothing was changed. "
+            f"“{words[:80]}” is no step of an escalation; nothing was changed. "
             "Write it like `/approvals escalate 30m @leads #leads`."
         )
     people = people_named(token for token in tokens if token not in rooms)

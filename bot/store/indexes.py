@@ -8,6 +8,7 @@ from typing import Final
 from bot.core import schedule
 from bot.core.ids import ChannelId, GroupId, UserId
 from bot.core.requests import Request
+from bot.core.votes import tied
 
 Name = UserId | GroupId | ChannelId
 
@@ -16,7 +17,10 @@ KEPT_DECIDED: Final = 100
 
 
 def waits_for(request: Request) -> set[Name]:
-    """Whose lists of what waits a pending request is in; whoever named has voted, or may not decide, is left out."""
+    """Whose lists of what waits a pending request is in; whoever named has voted, or may not decide, is left out.
+
+    Where they chose different things it waits for all of them again.
+    """
     return {*_named(request), *_places(request)} - _not_for(request)
 
 
@@ -25,7 +29,7 @@ def waits_not_for(request: Request) -> set[Name]:
 
     Nor does it for who asked, if own requests are not theirs to decide: that is found by their runs.
     """
-    return {vote.user for vote in request.votes} if request.rules.reviewers.groups else set()
+    return set() if tied(request) else _voters_of_groups(request)
 
 
 def was_for(request: Request) -> tuple[set[Name], set[Name]]:
@@ -34,7 +38,7 @@ def was_for(request: Request) -> tuple[set[Name], set[Name]]:
     Those of what does not wait held who asked, too, before that was found by their runs.
     """
     asker = {request.requester} if request.rules.reviewers.groups else set()
-    return {*_named(request), *_places(request)}, waits_not_for(request) | asker
+    return {*_named(request), *_places(request)}, _voters_of_groups(request) | asker
 
 
 def decided_for(request: Request) -> set[Name]:
@@ -54,5 +58,10 @@ def _places(request: Request) -> set[Name]:
 
 
 def _not_for(request: Request) -> set[Name]:
-    own = set() if request.rules.own_requests else {request.requester}
-    return {*own, *(vote.user for vote in request.votes)}
+    own = () if request.rules.own_requests else (request.requester,)
+    voted = () if tied(request) else (vote.user for vote in request.votes)
+    return {*own, *voted}
+
+
+def _voters_of_groups(request: Request) -> set[Name]:
+    return {vote.user for vote in request.votes} if request.rules.reviewers.groups else set()

@@ -12,16 +12,19 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import FunctionCall
-from autogen_core.models import CreateResult, LLMMessage, RequestUsage
+from autogen_core.models import CreateResult, LLMMessage, RequestUsage, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.context import RunContext
 from agents.gated import gated
+from agents.journal import Entry
 from agents.models import load_model
 from agents.teams import Conclusion, Team, Teams
 from bot.core.errors import ActionFailed
-from bot.core.requests import Verb
+from bot.core.ids import RunId
+from bot.core.requests import Kind, Verb
 from bot.core.runs import Status
+from bot.store.journal import RedisJournal
 from tests.agents.asking import component, written
 from tests.agents.house import House
 from tests.agents.test_tools import life
@@ -111,6 +114,86 @@ async def test_a_call_that_was_cut_off_when_a_worker_was_told_to_stop_is_no_refu
         await house.decide(request, Verb.APPROVE)
         await job
     assert (await house.run()).result == "Order 17 was paid back."
+
+
+class Held(ReplayChatCompletionClient):
+    """Answers what a tool asks only from its second question on; the first has no end."""
+
+    def __init__(self, answers: Sequence[CreateResult | str]) -> None:
+        super().__init__(answers)
+        self.model_info["function_calling"] = True
+        self.asked = asyncio.Event()
+
+    async def create(self, messages: Sequence[LLMMessage], **more: Any) -> CreateResult:
+        if messages[-1].content == "Sum up." and not self.asked.is_set():
+            self.asked.set()
+            await asyncio.Event().wait()
+        return await super().create(messages, **more)
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_a_tool_that_asks_a_model_when_its_run_is_let_go_has_not_failed(house: House, idempotent: bool) -> None:
+    """R4: “CancelledError” was recorded as what it returned, and the agent told so for the rest of the run."""
+    tries = []
+
+    def build(run: RunContext) -> AutoGenTeam:
+        async def sum_up() -> str:
+            """Sum up."""
+            tries.append(1)
+            said = await run.model("inside").create([UserMessage(content="Sum up.", source="clerk")])
+            return f"In short: {said.content}"
+
+        tools = run.tools("boss", [sum_up], ask=False, idempotent=idempotent)
+        return RoundRobinGroupChat([AssistantAgent("boss", run.model("boss"), workbench=tools)], max_turns=1)
+
+    usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
+    call = FunctionCall(id="1", name="sum_up", arguments="{}")
+    made = CreateResult(finish_reason="function_calls", content=[call], usage=usage, cached=False)
+    model = Held([made, "all is well."])
+    await house.start(team="t")
+    found = Teams({"t": Team("t", "", build)}, {})
+    async with house.worker(found=found, model=model) as one:
+        job = one.advance()
+        await model.asked.wait()
+        one.stop.set()
+        await job
+    async with house.worker(found=found, model=model, owner="w2") as two:
+        job = two.advance()
+        if not idempotent:
+            request = await house.asked()
+            assert request.question.kind is Kind.IN_DOUBT
+            await house.decide(request, Verb.APPROVE)
+        await job
+    run = await house.run()
+    assert (run.status, run.words, len(tries)) == (Status.FINISHED, "In short: all is well.", 2)
+
+
+async def test_an_action_that_asks_a_model_when_its_run_is_let_go_asks_nobody_before_it_is_rebuilt(
+    house: House,
+) -> None:
+    """R4: `run.step` likewise; the question about it comes once nobody knows, and not from a worker that leaves."""
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        async def act() -> str:
+            said = await run.model("inside").create([UserMessage(content="Sum up.", source="clerk")])
+            return str(said.content)
+
+        return Conclusion(await run.step("sum up", act))
+
+    await house.start(team="t")
+    found = Teams({"t": Team("t", "", talk, conclude)}, {})
+    model = Held(["Done.", "all is well."])
+    async with house.worker(found=found, model=model) as one:
+        job = one.advance()
+        await model.asked.wait()
+        one.stop.set()
+        await job
+    (entry,) = [raw for key, raw in (await house_entries(house)).items() if key.startswith("step/")]
+    assert Entry.load(entry).state == "started"
+
+
+async def house_entries(house: House) -> dict[str, bytes]:
+    return dict(await RedisJournal(house.store).entries(RunId("r1")))
 
 
 class Deaf(ReplayChatCompletionClient):

@@ -135,7 +135,7 @@ async def test_one_approval_is_one_action(house: House) -> None:
         second = await house.asked(not_this=first)
         assert till.paid == [(17, 20)]
         await house.decide(second, Verb.REJECT)
-        assert [failed for _, failed in await asyncio.gather(*jobs)] == [False, True]
+        assert sorted(failed for _, failed in await asyncio.gather(*jobs)) == [False, True]
     assert till.paid == [(17, 20)]
 
 
@@ -154,9 +154,9 @@ async def test_identical_calls_that_wait_share_a_no(house: House, verb: Verb) ->
             await house.decide(request, verb)
         said = await asyncio.gather(*jobs)
     assert all(failed for _, failed in said)
-    assert "nobody was asked again" not in said[0][0]
-    assert "nobody was asked again" in said[1][0]
-    assert said[1][0].startswith(said[0][0])
+    first, *others = sorted((text for text, _ in said), key=len)  # whichever came to the gate first
+    assert "nobody was asked again" not in first
+    assert all("nobody was asked again" in text and text.startswith(first) for text in others)
     assert await count(house, "request_asked") == 1
 
 

@@ -1,5 +1,8 @@
 """The workspace's policy at the gate, beside what a team's own code says."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +13,9 @@ from bot import policy_file
 from bot.core.calls import canonical
 from bot.core.errors import Refused, WrongTeam
 from bot.core.policy import Risk
+from bot.core.ports import Lease
 from bot.core.requests import Verb
+from bot.store.journal import RedisJournal
 from tests.agents.house import House
 from tests.agents.test_gate import Till, asking, count
 from tests.agents.test_tools import call, life
@@ -180,3 +185,54 @@ async def test_rules_for_a_tool_that_asks_by_rules_of_its_own_are_refused_when_t
     async with life(house) as run:
         with pytest.raises(WrongTeam, match="asks people itself"):
             run.tools("clerk", [pay], ask={"pay": Tier.REFUSE})
+
+
+class Meanwhile(RedisJournal):
+    """Somebody applies another policy between the verdict on a call and the question about it."""
+
+    then: Callable[[], Awaitable[None]] | None = None
+
+    async def record(self, lease: Lease, key: str, entry: bytes, *, replace: bool = False) -> bytes:
+        if self.then is not None and key.startswith("gate/"):
+            await self.then()
+            self.then = None
+        return await super().record(lease, key, entry, replace=replace)
+
+
+async def test_what_the_policy_refuses_since_the_verdict_is_denied_like_any_refused_call(house: House) -> None:
+    """R19: the run failed. R4, R25: a rebuilt run reads the same under whatever policy, and it is recorded once."""
+    await house.start()
+    await policy(house, "then: ask")
+    till, journal, said = Till(), Meanwhile(house.store), []
+    journal.then = lambda: policy(house, "then: refuse")
+    for _ in range(2):
+        async with life(house, journal=journal) as run:
+            said.append(await asyncio.wait_for(asking(run, till), 5))
+            assert run.error is None
+        await policy(house, "then: ask")
+    assert said[0] == said[1]
+    text, failed = said[0]
+    assert failed and not till.paid
+    assert text.startswith("DECISION: REFUSED BY POLICY\n")
+    assert "rule “refunds”: Because." in text
+    assert await count(house, "call_refused") == 1
+
+
+async def test_the_twin_of_what_the_policy_refuses_since_the_verdict_is_judged_by_itself(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R26, R4: nothing waits for the turn of a question that was never asked."""
+    monkeypatch.setattr("agents.twins.MISSING_AFTER", timedelta(minutes=5))
+    await house.start()
+    await policy(house, "then: ask")
+    till, journal = Till(), Meanwhile(house.store)
+    journal.then = lambda: policy(house, "then: refuse")
+    async with life(house, journal=journal) as run:
+        assert (await asyncio.wait_for(asking(run, till), 5))[1]
+    await policy(house, "then: ask")
+    async with life(house, journal=journal) as run:
+        tools = run.tools("clerk", [till.refund])
+        denied, again = [asyncio.create_task(call(tools, "refund", order=17, amount=20)) for _ in range(2)]
+        await house.decide(await house.asked(), Verb.APPROVE)
+        assert (await asyncio.wait_for(denied, 5))[1]
+        assert await asyncio.wait_for(again, 5) == ("paid 20", False)

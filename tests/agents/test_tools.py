@@ -17,6 +17,7 @@ from agents.demo_model import DemoModel
 from agents.journal import Entry, RunJournal
 from agents.tools import idempotency_key
 from bot import flows
+from bot.core import ports
 from bot.core.errors import LeaseLost, OutcomeUnknown
 from bot.core.ids import RunId
 from bot.core.requests import Kind, Verb
@@ -28,13 +29,13 @@ pytest_plugins = ["tests.redis_server"]
 
 
 @asynccontextmanager
-async def life(house: House, owner: str = "w1") -> AsyncIterator[RunContext]:
+async def life(house: House, owner: str = "w1", journal: ports.Journal | None = None) -> AsyncIterator[RunContext]:
     """One process's life with the run."""
     lease = await house.store.claim(RunId("r1"), owner, LEASE)
     assert lease is not None
     run = await flows.begin(house.store, lease)
-    journal = await RunJournal.open(RedisJournal(house.store), lease)
-    yield RunContext(run, lease, house.store, Silent(), house.wakeups, journal, DemoModel(), house.settings())
+    kept = await RunJournal.open(journal or RedisJournal(house.store), lease)
+    yield RunContext(run, lease, house.store, Silent(), house.wakeups, kept, DemoModel(), house.settings())
     await house.store.release(lease)
 
 

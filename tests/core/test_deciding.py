@@ -12,7 +12,7 @@ from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout
 from bot.core.refusals import Refusal
 from bot.core.requests import MOVES, Decision, How, Status, Verb
-from tests.making import ALICE, BOB, CAROL, DAVE, HERE, LEADS, NOW, attempt, later, request
+from tests.making import ALICE, BOB, CAROL, DAVE, HERE, LEADS, NOW, attempt, choice, later, request
 
 
 def test_a_reviewer_approves() -> None:
@@ -139,6 +139,34 @@ def test_of_many_reviewers_a_refusal_names_a_few() -> None:
     many = request(reviewers=Reviewers(frozenset(UserId(f"U{n:09}") for n in range(400)), frozenset({LEADS})))
     said = deciding.sentence(Refusal.NOT_A_REVIEWER, many)
     assert said.count("<@") == 12 and said.endswith("<@U000000011> and 389 more.")
+
+
+def test_a_refusal_tells_the_day_too() -> None:
+    """R7: a card of last Friday is clicked on Monday; Slack says "today" where it was."""
+    asked = request()
+    gone = settling.expire(asked, later(hours=1)).request
+    at = f"<!date^{int(later(hours=1).timestamp())}^{{date_short_pretty}} {{time_secs}}|2026-03-06 18:00:00 UTC>"
+    assert f"Time ran out {at}, before" in deciding.sentence(Refusal.TIME_RAN_OUT, gone)
+    done = deciding.decide(asked, attempt(asked), later(hours=1, seconds=-1)).request
+    assert "|2026-03-06 17:59:59 UTC>: approved." in deciding.sentence(Refusal.ALREADY_DECIDED, done)
+    back = settling.withdraw(asked, later(hours=1), "the run ended").request
+    assert f"it was withdrawn {at}." in deciding.sentence(Refusal.WITHDRAWN, back)
+
+
+def test_a_refusal_does_not_name_who_asked_among_those_who_decide() -> None:
+    """R7, R10."""
+    both = Reviewers(frozenset({ALICE, BOB}))
+    assert "It is for <@U0BOB>." in deciding.sentence(Refusal.NOT_A_REVIEWER, request(reviewers=both))
+    own = request(reviewers=both, own_requests=True)
+    assert "It is for <@U0ALICE>, <@U0BOB>." in deciding.sentence(Refusal.NOT_A_REVIEWER, own)
+
+
+def test_whose_place_has_chosen_is_told_how_many_choose_the_same() -> None:
+    """R7: two who disagree are not two of two."""
+    asked = request(asked=choice("eu", "us"), quorum=2)
+    for user, chosen in ((BOB, "eu"), (CAROL, "us")):
+        asked = deciding.decide(asked, attempt(asked, user, Verb.CHOOSE, chosen=(chosen,)), NOW).request
+    assert deciding.sentence(Refusal.SEAT_TAKEN, asked).endswith("; 1 of 2 needed.")
 
 
 def test_a_click_at_the_deadline_is_late_and_one_before_is_not() -> None:

@@ -68,6 +68,20 @@ def test_who_has_voted_is_not_waited_for(verb: Verb) -> None:
     assert [waits_for(voted, somebody(user), NOW) for user in (BOB, CAROL)] == [False, True]
 
 
+def test_after_a_tie_it_waits_for_all_who_chose_different_things() -> None:
+    """R11: each of them may choose anew, and nobody else could end it."""
+    waits = request(asked=choice("eu", "us"), quorum=2)
+    stand_in = somebody(DAVE, stands_for=(somebody(BOB),))
+    one = decide(waits, attempt(waits, BOB, Verb.CHOOSE, chosen=("eu",)), NOW).request
+    assert not waits_for(one, somebody(BOB), NOW)
+    tied = decide(one, attempt(one, CAROL, Verb.CHOOSE, chosen=("us",)), NOW).request
+    assert [waits_for(tied, somebody(user), NOW) for user in (BOB, CAROL, ALICE)] == [True, True, False]
+    assert not waits_for(tied, stand_in, NOW)  # the place that they would decide from has chosen
+    done = decide(tied, attempt(tied, BOB, Verb.CHOOSE, "anew", chosen=("us",)), NOW).request
+    assert done.decision is not None
+    assert not waits_for(done, somebody(BOB), NOW)
+
+
 def test_what_is_settled_or_out_of_time_waits_for_nobody() -> None:
     """R17"""
     waits = request()

@@ -460,6 +460,15 @@ def test_what_models_and_people_write_does_not_act(name: str) -> None:
     assert "⟦U+202E⟧" in json.dumps(drawing.blocks, ensure_ascii=False)
 
 
+def test_a_step_that_names_only_who_asked_asks_nobody() -> None:
+    """R7, R10: it said "nobody: you may now too"."""
+    steps = (Escalation(timedelta(hours=1), Reviewers(frozenset({ALICE}))),)
+    asked = schedule.due(request(timeout=timedelta(days=1), escalation=steps), later(hours=2)).request
+    note = mrkdwn_of(nudging.raised_note([asked], asked.raised[0], LINK).blocks)
+    assert "you may now too" not in note and "<@U0ALICE>" not in note
+    assert "names only who asked" in note
+
+
 def test_a_card_says_what_comes_next_who_looks_and_who_stands_in() -> None:
     """R9: a requester who was named as a stand-in is not shown as one, because they may not decide."""
     raised, snoozed = mrkdwn_of(DRAWINGS["card_raised"].blocks), mrkdwn_of(DRAWINGS["card_snoozed"].blocks)

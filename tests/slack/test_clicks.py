@@ -300,7 +300,7 @@ async def test_a_window_open_while_somebody_else_decides_says_so_in_plain_words(
     await carol.wait_modal()
     await slack.user("bob").click(shown, "Approve")
     errors = await carol.submit({"answer": "shorter"})
-    assert "Already decided by @bob at " in errors["answer"]
+    assert "Already decided by @bob 20" in errors["answer"]
     assert "<" not in errors["answer"]
     assert await status(store, asked) is Status.APPROVED
 

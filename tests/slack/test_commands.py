@@ -51,6 +51,16 @@ async def test_the_task_may_begin_on_a_line_of_its_own(slack: LocalSlack, store:
     assert [run.task for run in await runs(store)] == ["Dear vendor,\n  ten percent off"]
 
 
+async def test_a_team_is_found_in_another_case_where_only_one_fits(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """A phone writes the first word of a line with a capital letter."""
+    alice, told = slack.user("alice"), timedelta(seconds=15)
+    assert "Started *email*" in (await alice.command("/agent Email hello")).text
+    assert [run.team for run in await runs(store)] == ["email"]
+    await store.announce("another", [TeamInfo("Ops", ""), TeamInfo("ops", "")], told)
+    assert "There is no team “OPS”" in (await alice.command("/agent OPS hello")).text
+    assert "Started *ops*" in (await alice.command("/agent ops hello")).text
+
+
 async def test_a_command_delivered_twice_is_one_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
     """R8"""
     slack.faults.add("deliver_twice", on="slash_commands")

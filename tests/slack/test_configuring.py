@@ -26,6 +26,7 @@ async def test_everything_can_be_set_in_words(slack: LocalSlack, store: Store, b
     alice = slack.user("alice")
     for words in (
         "timeout 15m",
+        "timeout 15 min",
         "on-timeout wait",
         "channel #general",
         "reviewers @bob, @dave @reviewers",

@@ -285,6 +285,19 @@ def test_options_that_a_menu_would_cut_are_written() -> None:
         sent(asked, it=live[:-1])
 
 
+def test_a_held_value_that_a_menu_would_cut_is_written_too() -> None:
+    """R13: "As it is" names it whole, or it stands in an input."""
+    held = "/srv/" + "x" * 80 + "/live"
+    asked = a_call({"it": held}, {"it": {**TEXT, "enum": ["eu", "us"]}})
+    assert block_of(shown(asked), "it")["element"]["initial_value"] == held
+    assert sent(asked, it="us") == {"it": "us"}
+
+
+def test_what_is_written_instead_of_chosen_says_what_empty_means() -> None:
+    asked = a_call({}, {"it": {**TEXT, "enum": ["x" * 80, "y" * 80]}}, required=())
+    assert "Empty means left out." in block_of(shown(asked), "it")["hint"]["text"]
+
+
 # --- what is kept ----------------------------------------------------------------------------------------------------
 
 HIDDEN = "hunter2hunter2"

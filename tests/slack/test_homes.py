@@ -35,10 +35,12 @@ from bot.store.overview import Overview
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.person import Person
-from tests.making import ALICE, BOB, DAVE, HERE, attempt, call, question, rules
+from tests.making import ALICE, BOB, CAROL, DAVE, HERE, attempt, call, choice, question, rules
 from tests.slack.botting import Show, a_desk, away
 from tests.slack.test_scribe import all_drawn
 from tests.storing import NoQueue, lists_follow
+
+REVIEWERS = GroupId("S0REVIEWERS")
 
 
 @asynccontextmanager
@@ -133,7 +135,7 @@ async def test_a_group_s_request_waits_for_its_members(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:
     """R9: by what Slack says of the group; what it does not say is told, and nothing is guessed."""
-    await store.set_defaults(rules(reviewers=Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))))
+    await store.set_defaults(rules(reviewers=Reviewers(groups=frozenset({REVIEWERS}))))
     await ask(store, lease, question())
     slack.faults.add("error", on="usergroups.users.list", error="fatal_error", times=None)
     bob, dave = slack.user("bob"), slack.user("dave")
@@ -144,6 +146,35 @@ async def test_a_group_s_request_waits_for_its_members(
     await shown(bob, "Waiting for you (1)", "send this mail")
     await dave.open_home()
     await shown(dave, "Nothing waits for you")
+
+
+@pytest.mark.parametrize("named", [Reviewers(frozenset({BOB, CAROL})), Reviewers(groups=frozenset({REVIEWERS}))])
+async def test_after_a_tie_the_homes_of_all_who_chose_say_that_it_waits(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, named: Reviewers
+) -> None:
+    """R11: each may choose anew, and nobody's list said so."""
+    await store.set_defaults(rules(reviewers=named, quorum=2))
+    asked = await ask(store, lease, choice("eu", "us"))
+    people = slack.user("bob"), slack.user("carol")
+
+    async def choose(user: UserId, chosen: str, name: str = "") -> None:
+        groups = named.groups or frozenset()
+        one = attempt(asked, user, Verb.CHOOSE, name, chosen=(chosen,), groups=groups)
+        await flows.decide(store, NoQueue(), asked.id, one)
+        await lists_follow(store)
+
+    await choose(BOB, "eu")
+    for person, says in zip(people, ("Nothing waits for you", "Waiting for you (1)"), strict=True):
+        await person.open_home()
+        await shown(person, says)
+    await choose(CAROL, "us")
+    for person in people:
+        await person.open_home()
+        await shown(person, "Waiting for you (1)", "1 of 2 who choose the same")
+    await choose(CAROL, "eu", "anew")
+    for person in people:
+        await person.open_home()
+        await shown(person, "Nothing waits for you")
 
 
 @pytest.mark.parametrize("who", ["greta", "sam"])

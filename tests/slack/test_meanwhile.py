@@ -329,7 +329,7 @@ async def test_the_next_channel_may_be_called_by_the_word_between_two_steps(
 ) -> None:
     alice = slack.user("alice")
     slack.workspace.channels["C0GENERAL"].name = "if-then"
-    words = "/approvals escalate 30m @dave #if-then Then 45m @reviewers"
+    words = "/approvals escalate 30 min @dave #if-then Then 45m @reviewers"
     assert (await alice.command(words, channel="C0GENERAL")).text.startswith("Saved.")
     assert [step.channel for step in (await flows.rules_of(store, GENERAL)).escalation] == [GENERAL, None]
 
@@ -340,7 +340,7 @@ async def test_reminders_escalation_and_quiet_hours_are_set_in_words_and_told(
     alice = slack.user("alice")
     for words in (
         "remind 15m",
-        "escalate 30m @dave then 45m @reviewers #general",
+        "escalate 30m @dave then 0 h 45 min @reviewers #general",
         "quiet 19:00-08:00 weekends Europe/Berlin",
     ):
         assert (await alice.command(f"/approvals {words}")).text.startswith("Saved."), words

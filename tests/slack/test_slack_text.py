@@ -76,6 +76,7 @@ def test_mrkdwn_that_people_wrote_does_nothing() -> None:
     [
         ("<@U012ABC|bob> in <#C012ABC|dev>", "@bob in #dev"),
         ("<!subteam^S012ABC|@leads> and <!here>", "@leads and @here"),
+        ("<!subteam^S012ABC> and <@U012>", "<!subteam^S012ABC> and <@U012>"),
         ("<@U012ABC> in <#C012ABC|>", "<@U012ABC> in <#C012ABC>"),
         ("<mailto:ann@example.com|ann@example.com>", "ann@example.com"),
         ("<https://example.com/a?b=1&amp;c=2>", "https://example.com/a?b=1&c=2"),
