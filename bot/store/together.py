@@ -17,7 +17,7 @@ _MOST: Final = 16
 """Calls of one journey: while Redis works on them, this process works on what it answered to the ones before."""
 _ALONE: Final = object()
 """Instead of an answer: this one goes the ordinary way, which knows about unknown scripts, repeats and errors."""
-Traveller = tuple[AsyncScript, tuple[Any, ...], "asyncio.Future[Any]"]
+Call = tuple[AsyncScript, tuple[Any, ...], "asyncio.Future[Any]"]
 
 
 class Together:
@@ -31,52 +31,58 @@ class Together:
         self._in_order = in_order
         self._shares = isinstance(client, redis.asyncio.Redis)  # a Cluster's pipeline goes other ways
         self._under_way = 0
-        self._gathering: list[Traveller] = []
-        self._journeys: set[asyncio.Task[None]] = set()
+        self._others: list[Call] | None = None
 
     async def call(self, script: AsyncScript, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         """What the script answers. Raises what redis-py raises."""
+        answer = _ALONE
         if self._shares and (self._in_order or self._under_way):
-            answer = await self._join(script, (len(keys), *keys, *args))
-            if answer is not _ALONE:
-                return answer
+            words = (len(keys), *keys, *args)
+            if self._others is None or len(self._others) >= _MOST - 1:
+                answer = await self._lead(script, words)
+            else:
+                waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+                self._others.append((script, words, waiting))
+                answer = await waiting
+        if answer is not _ALONE:
+            return answer
         self._under_way += 1
         try:
             return await script(keys=keys, args=args)
         finally:
             self._under_way -= 1
 
-    async def _join(self, script: AsyncScript, words: tuple[Any, ...]) -> Any:
-        """The answer of the journey that begins with this round of the event loop."""
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if not self._gathering or len(self._gathering) >= _MOST:
-            self._gathering = []
-            journey = asyncio.create_task(self._travel(self._gathering), name="together")
-            self._journeys.add(journey)
-            journey.add_done_callback(self._journeys.discard)
-        self._gathering.append((script, words, answer))
-        return await answer
-
-    async def _travel(self, travellers: list[Traveller]) -> None:
-        """Nobody's own: who is cancelled on the way takes nobody along, and makes no other call go twice."""
-        if self._gathering is travellers:
-            self._gathering = []
+    async def _lead(self, script: AsyncScript, words: tuple[Any, ...]) -> Any:
+        """The first of a round lets the others of that round come, and takes them along."""
+        others = self._others = []
         answers: list[Any] = []
-        self._under_way += 1
         try:
-            if len(travellers) > 1:
-                answers = await self._send(travellers)
+            try:
+                await asyncio.sleep(0)
+            finally:
+                if self._others is others:
+                    self._others = None
+            if others:
+                journey = asyncio.ensure_future(self._send([(script, words), *(call[:2] for call in others)]))
+                self._under_way += 1
+                try:
+                    answers = await asyncio.shield(journey)
+                except asyncio.CancelledError:
+                    answers = await journey  # the others would go twice if it ended before
+                    raise
+                finally:
+                    self._under_way -= 1
         finally:
-            self._under_way -= 1
-            for place, (_, _, answer) in enumerate(travellers):
-                if not answer.done():
-                    answer.set_result(answers[place] if answers else _ALONE)
+            for number, (_, _, waiting) in enumerate(others, 1):
+                if not waiting.done():
+                    waiting.set_result(answers[number] if answers else _ALONE)
+        return answers[0] if answers else _ALONE
 
-    async def _send(self, travellers: Sequence[Traveller]) -> list[Any]:
+    async def _send(self, calls: list[tuple[AsyncScript, tuple[Any, ...]]]) -> list[Any]:
         """An answer each; none at all if the way there failed."""
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
-                for script, words, _ in travellers:
+                for script, words in calls:
                     pipeline.evalsha(script.sha, *words)
                 answers = await pipeline.execute(raise_on_error=False)
         except (redis.exceptions.RedisError, OSError):
