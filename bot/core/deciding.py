@@ -8,6 +8,7 @@ from bot.core import high_risk, permissions, seats
 from bot.core.calls import LONGEST_ARGUMENTS, is_canonical
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest, UserId
+from bot.core.moments import when
 from bot.core.people import Actor, mention, why_nobody
 from bot.core.permissions import Permission
 from bot.core.policy import Risk
@@ -258,9 +259,7 @@ def sentence(refusal: Refusal, request: Request) -> str:
         case Refusal.TIME_RAN_OUT:
             what = "the agent is told that nobody answered"
     at = decision.at if decision else request.deadline
-    day = "{date_short_pretty} {time_secs}"  # "today" where it was, by Slack's clock and zone of who reads it
-    when = f"<!date^{int(at.timestamp())}^{day}|{at:%Y-%m-%d %H:%M:%S} UTC>" if at else ""
-    return refusal.value.format(by=by, at=when, what=what)
+    return refusal.value.format(by=by, at=when(at) if at else "", what=what)
 
 
 def _counted(request: Request, attempt: Attempt) -> bool:

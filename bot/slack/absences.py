@@ -7,12 +7,12 @@ from typing import Final
 
 from bot import attending
 from bot.core.errors import InvalidInput
+from bot.core.moments import when
 from bot.core.people import Reviewers
 from bot.core.policy import parse_duration
 from bot.core.quiet import zone_of
 from bot.slack.answering import Desk, Said, Who
 from bot.slack.mentions import people_named
-from bot.slack.text import when
 
 HELP: Final = (
     "*`/approvals away @standin until 2026-12-24`* (or `for 3d`) you are away, and they decide in your place\n"

@@ -14,6 +14,7 @@ from bot.core.absence import Absence
 from bot.core.askers import asker
 from bot.core.deciding import may_break_glass
 from bot.core.ids import Digest, RequestId
+from bot.core.moments import when
 from bot.core.policy import say_duration
 from bot.core.requests import Decision, Kind, Question, Request, Verb
 from bot.core.runs import Run
@@ -24,7 +25,7 @@ from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn
 from bot.slack.content import TITLE, TOOL, complete, on_card
 from bot.slack.menu import menu
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible, when
+from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"

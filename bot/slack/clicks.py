@@ -13,6 +13,7 @@ from bot.core.deciding import Attempt
 from bot.core.errors import NotFound, Refused
 from bot.core.high_risk import is_asked
 from bot.core.ids import AttemptId, ChannelId, Digest, short_name
+from bot.core.moments import when
 from bot.core.ports import Seen
 from bot.core.refusals import Refusal
 from bot.core.requests import Request, Status, Verb
@@ -23,7 +24,6 @@ from bot.slack.cards import Handle
 from bot.slack.content import complete
 from bot.slack.opening import open_modal
 from bot.slack.stand_ins import actor_at
-from bot.slack.text import when
 
 _OPENS: Final = {cards.REVIEW: Verb.APPROVE, cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
 _WINDOWS: Final = {Verb.APPROVE: modals.review, Verb.REJECT: modals.reject, Verb.RESPOND: modals.respond}

@@ -7,12 +7,12 @@ from bot.core import schedule
 from bot.core.absence import Absence
 from bot.core.escalation import Escalation
 from bot.core.ids import RequestId
+from bot.core.moments import when
 from bot.core.requests import Request
 from bot.core.schedule import Snooze
 from bot.core.seats import deciders
 from bot.slack.blocks import Block, context, mrkdwn, plain
 from bot.slack.outcomes import named
-from bot.slack.text import when
 
 STAYS: Final = "Escalation and deadline stay as they are."
 _LOOK: Final = "look"

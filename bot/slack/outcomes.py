@@ -7,13 +7,14 @@ from typing import Final
 from bot.core.absence import Absence
 from bot.core.differences import changed_fields
 from bot.core.ids import UserId
+from bot.core.moments import when
 from bot.core.people import Reviewers, mention
 from bot.core.requests import Decision, How, Kind, Request, Status
 from bot.core.standing import Scope
 from bot.core.votes import alike
 from bot.slack import wording
 from bot.slack.blocks import Block, data, words
-from bot.slack.text import Room, escape, one_line, shorten, visible, when
+from bot.slack.text import Room, escape, one_line, shorten, visible
 
 WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""

@@ -9,6 +9,7 @@ from typing import Final
 from bot.core import permissions
 from bot.core.deciding import LONGEST_WORDS
 from bot.core.ids import ChannelId
+from bot.core.moments import when
 from bot.core.people import mention
 from bot.core.permissions import Permission
 from bot.core.requests import Kind, Request
@@ -18,7 +19,7 @@ from bot.slack.blocks import Block, button, context, data, fitting, mrkdwn, plai
 from bot.slack.cards import Drawing
 from bot.slack.modals import View
 from bot.slack.outcomes import WORDS, allows, sentence
-from bot.slack.text import escape, one_line, shorten, visible, when
+from bot.slack.text import escape, one_line, shorten, visible
 
 PERMIT: Final = "permit_request"
 BREAK_GLASS: Final = "break_glass"

@@ -5,7 +5,6 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from bot.core.secrets import hide
@@ -98,11 +97,6 @@ def pieces(text: str, most: int) -> Iterator[str]:
         text = text[cut:]
     if text:
         yield text
-
-
-def when(at: datetime) -> str:
-    """A moment in mrkdwn, in the reader's own time zone."""
-    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{at:%Y-%m-%d %H:%M:%S} UTC>"
 
 
 def _as_typed(found: re.Match[str]) -> str:

@@ -38,6 +38,19 @@ async def look(path: str) -> str:
     return "12"
 
 
+async def approved_at_the_next_worker(house: House, found: Teams, model: ReplayChatCompletionClient) -> None:
+    """One worker is told to stop while people are asked; they approve when another has the run."""
+    async with house.worker(found=found, model=model) as one:
+        job = one.advance()
+        request = await house.asked()
+        one.stop.set()
+        await job
+    async with house.worker(found=found, model=model, owner="w2") as two:
+        job = two.advance()
+        await house.decide(request, Verb.APPROVE)
+        await job
+
+
 @pytest.mark.parametrize("more", [{"reflect_on_tool_use": True}, {"max_tool_iterations": 3}], ids=str)
 async def test_a_model_is_not_asked_what_to_do_about_a_call_that_was_cut_off(
     house: House, more: dict[str, Any]
@@ -57,15 +70,7 @@ async def test_a_model_is_not_asked_what_to_do_about_a_call_that_was_cut_off(
     model.model_info["function_calling"] = True
     await house.start(team="t")
     found = Teams({"t": Team("t", "", build)}, {})
-    async with house.worker(found=found, model=model) as one:
-        job = one.advance()
-        request = await house.asked()
-        one.stop.set()
-        await job
-    async with house.worker(found=found, model=model, owner="w2") as two:
-        job = two.advance()
-        await house.decide(request, Verb.APPROVE)
-        await job
+    await approved_at_the_next_worker(house, found, model)
     run = await house.run()
     assert (run.status, run.words, run.asked) == (Status.FINISHED, "There are 12.", 1)
 
@@ -104,15 +109,7 @@ async def test_a_call_that_was_cut_off_when_a_worker_was_told_to_stop_is_no_refu
     await house.start(team="t")
     found = Teams({"t": Team("t", "", talk, conclude)}, {})
     model = ReplayChatCompletionClient(["Done."])
-    async with house.worker(found=found, model=model) as one:
-        job = one.advance()
-        request = await house.asked()
-        one.stop.set()
-        await job
-    async with house.worker(found=found, model=model, owner="w2") as two:
-        job = two.advance()
-        await house.decide(request, Verb.APPROVE)
-        await job
+    await approved_at_the_next_worker(house, found, model)
     assert (await house.run()).result == "Order 17 was paid back."
 
 
