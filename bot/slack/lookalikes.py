@@ -17,6 +17,8 @@ _WORD: Final = re.compile(
     r"⟦(?:U\+|hidden: |[0-9,]+ )[A-Za-z0-9+, ]{1,60}⟧"  # a mark of ours is no word
     r"|[^\W\d_](?:[^\W\d_]|[\u0300-\u036f]|⟦U\+[A-Za-z0-9+, ]{4,60}⟧)*"
 )
+_FOREIGN: Final = re.compile(r"[^\W\d_\x00-\x7f]")
+"""A letter that is not ASCII."""
 _MARK: Final = re.compile(r"⟦U\+[A-Za-z0-9+, ]{4,60}⟧")
 _LATIN: Final = "LATIN"
 _STYLED: Final = "STYLED"
@@ -65,7 +67,9 @@ def _codes(letters: str) -> str:
 
 
 def _words(line: str) -> Iterator[tuple[re.Match[str], frozenset[str]]]:
-    """Each word with its odd letters."""
+    """Each word with its odd letters; none of a line that has ASCII letters only."""
+    if not _FOREIGN.search(line):
+        return
     words = [found for found in _WORD.finditer(line) if found[0][0] != "⟦"]
     bare = [_MARK.sub("", found[0]) for found in words]
     kinds = [Counter(map(_alphabet, word)) for word in bare]

@@ -12,7 +12,7 @@ from bot.slack import lookalikes
 
 _BLANK: Final = frozenset("\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u2800\u3164\uffa0")
 """Characters that show nothing though their Unicode category says they do."""
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_UNUSUAL: Final = re.compile(r"[^\n\t -~]")
 _REPEATED: Final = re.compile(r"(⟦U\+[0-9A-F]{4,6}⟧)\1{3,}")
 _BLANKS: Final = re.compile(r"[^\S\n]{11,}")
 _EMPTY_LINES: Final = re.compile(r"(\A|\n)((?:[^\S\n]*\n){6,})")
@@ -58,9 +58,8 @@ def visible(text: str) -> str:
     visible already stays as it is.
     """
     text = lookalikes.mark(hide(text.replace("\r\n", "\n"))[0])
-    if not text.isascii() or _CONTROL.search(text):
-        spelled = (c if _shows(text, at) else f"⟦U+{ord(c):04X}⟧" for at, c in enumerate(text))
-        text = _REPEATED.sub(lambda many: f"{many[1][:-1]}, {len(many[0]) // len(many[1]):,} times⟧", "".join(spelled))
+    spelled = _UNUSUAL.sub(lambda c: c[0] if _shows(text, c.start()) else f"⟦U+{ord(c[0]):04X}⟧", text)
+    text = _REPEATED.sub(lambda many: f"{many[1][:-1]}, {len(many[0]) // len(many[1]):,} times⟧", spelled)
     return _EMPTY_LINES.sub(_counted_lines, _BLANKS.sub(_counted_blanks, text))
 
 
@@ -126,10 +125,8 @@ def _counted_lines(found: re.Match[str]) -> str:
 
 
 def _shows(text: str, at: int) -> bool:
-    c = text[at]
-    if c in "\n\t" or " " <= c <= "~":
-        return True
-    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    """Of the `_UNUSUAL` character there."""
+    c, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
     if c == _JOINER:
         return _is_emoji(before) and _is_emoji(after)
     if c == _EMOJI_STYLE:
