@@ -19,6 +19,7 @@ from bot.core.requests import Kind, Question, request_id
 from bot.settings import WorkerSettings, read
 from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
+from bot.store.sides import Side
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 
@@ -44,7 +45,7 @@ async def main(settings: WorkerSettings, crowd: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with connect(settings.redis_url.get_secret_value()) as client:
-        store = Store(client, settings.namespace)
+        store = Store(client, settings.namespace, side=Side.AGENTS)
         async with Wakeups(store) as wakeups:
             await wakeups.listening()
             waiting = []

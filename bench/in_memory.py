@@ -19,9 +19,11 @@ from bot.core.deciding import Attempt
 from bot.core.ids import AttemptId, ChannelId, UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import OnTimeout, Rules
-from bot.core.ports import Change, Put, Seen, TeamInfo
+from bot.core.ports import Change, Message, Put, Seen, TeamInfo
 from bot.core.requests import Request
+from bot.slack.seating import name_of
 from bot.store.connecting import connect
+from bot.store.sides import Side
 from bot.store.store import Store
 from tests.processes import Process
 
@@ -50,10 +52,10 @@ async def measure(redis_url: str, data: Path, rounds: int, waiting: int) -> Woke
     """That many rounds, after some to warm up."""
     namespace, result = f"bench{secrets.token_hex(4)}", Woken(waiting)
     async with connect(redis_url) as client, floor(redis_url, max(rounds + _WARM, waiting)) as raw:
-        store = Store(client, namespace)
+        store, agents = (Store(client, namespace, side=side) for side in (Side.WEB, Side.AGENTS))
         await store.set_defaults(_RULES)
-        await store.announce("bench", [TeamInfo("rounds", "asks")], timedelta(minutes=30))
-        await _crowd(store, waiting - 1)
+        await agents.announce("bench", [TeamInfo("rounds", "asks")], timedelta(minutes=30))
+        await _crowd(agents, waiting - 1)
         await flows.start(
             store,
             NoQueue(),
@@ -75,7 +77,7 @@ async def measure(redis_url: str, data: Path, rounds: int, waiting: int) -> Woke
         try:
             await worker.said("^waiting", within=120)
             for number in range(rounds + _WARM):
-                seen = await _asked(store)
+                seen = await _drawn(store, await _asked(store))
                 await asyncio.sleep(_CALM)
                 woken = await raw.wake(number)
                 await asyncio.sleep(_CALM)
@@ -111,6 +113,15 @@ async def _crowd(store: Store, count: int) -> None:
             for n in range(first, min(first + _BATCH, count))
         ]
         await store.commit(Change(requests=tuple(Put(step.request, 0) for step in steps)))
+
+
+async def _drawn(store: Store, asked: Seen[Request]) -> Seen[Request]:
+    """The request once its card stands, for whose rules web vouches therefore."""
+    card = Message(name_of(asked.value.id), _WORKSPACE, _RULES.approvals_channel, vouches=asked.claim)
+    await store.commit(Change(messages=(Put(card, 0),)))
+    seen = await store.request(asked.value.id)
+    assert seen is not None and not seen.claim
+    return seen
 
 
 async def _asked(store: Store) -> Seen[Request]:
