@@ -69,6 +69,8 @@ async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis, in_order:
 async def test_one_that_is_cancelled_takes_nobody_along(client: redis.asyncio.Redis, in_order: bool) -> None:
     together, echo = Together(client, in_order=in_order), client.register_script(ECHO)
     for cancelled in range(3):
+        # Connections stand: redis-py leaves one open that is cancelled while it is made.
+        await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(3)))
         calls = [asyncio.create_task(together.call(echo, ["k"], [n])) for n in range(3)]
         await asyncio.sleep(0)
         calls[cancelled].cancel()
@@ -87,7 +89,7 @@ async def test_one_that_is_cancelled_on_the_way_makes_no_other_call_go_twice(
     together = Together(client, in_order=in_order)
     count = client.register_script("return redis.call('HINCRBY', KEYS[1], ARGV[1], 1)")
     for turns in range(25):
-        # Connections stand: redis-py leaves one open that is cancelled while it is made.
+        # Connections stand, as above.
         await asyncio.gather(*(together.call(count, [namespace], [f"before {turns} {n}"]) for n in range(4)))
         calls = [asyncio.create_task(together.call(count, [namespace], [f"{turns} {n}"])) for n in range(4)]
         for _ in range(turns):
