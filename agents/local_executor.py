@@ -78,7 +78,8 @@ class LocalExecutor(CodeExecutor):
             )
             late = ""
             try:
-                await asyncio.wait_for(process.wait(), self._within.total_seconds())
+                async with asyncio.timeout(self._within.total_seconds()):
+                    await process.wait()
             except TimeoutError:
                 late = f"\nIt took longer than {self._within.total_seconds():g} seconds and was ended."
             finally:

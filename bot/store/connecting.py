@@ -22,6 +22,8 @@ from redis.asyncio.sentinel import (
 )
 from redis.backoff import ExponentialBackoff
 
+from bot.store.cancelling import keep_cancellations
+
 CONNECTIONS: Final = 32
 """To Redis from one process (on a Cluster: to one node), besides its subscription's and the job engine's."""
 _CONNECT_WITHIN: Final = 2.0
@@ -35,6 +37,7 @@ def connect(url: str) -> redis.asyncio.Redis:
     redis-py's own default waits up to 7 s between its tries. Its pool fails above 100 connections, as if Redis were
     lost; this one lets callers wait for their turn. Nothing is connected yet.
     """
+    keep_cancellations()
     scheme = url.partition("://")[0]
     options: dict[str, Any] = {
         "retry": Retry(ExponentialBackoff(cap=0.2, base=0.05), 3),

@@ -293,7 +293,8 @@ class EmbeddedRedis:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gone(), ANSWER_WITHIN)
+                async with asyncio.timeout(ANSWER_WITHIN):
+                    await self._gone()
         if self._process is not None:
             await self._process.wait()
             self._process = None
