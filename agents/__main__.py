@@ -19,6 +19,7 @@ from agents.models import load_model
 from agents.runner import Runner
 from bot import deadlines, metrics
 from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
+from bot.memory import keep_what_is_loaded
 from bot.settings import WorkerSettings, read
 from bot.store.answers import RedisAnswers
 from bot.store.confirming import Replicas
@@ -58,6 +59,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
         model = load_model(settings.model_config_file, answers=RedisAnswers(store))
         if not await _reached(store, stop):
             return
+        keep_what_is_loaded()
         async with Queue(url, settings.namespace) as queue, Wakeups(store) as wakeups:
             runner = Runner(
                 owner=owner,
