@@ -18,6 +18,7 @@ class Activity:
 
     def __init__(self) -> None:
         self._working = 0
+        self._looking_up = 0
         self._asked: Counter[RequestId] = Counter()
         self._changed = asyncio.Event()
         self.cut_off = False
@@ -37,6 +38,20 @@ class Activity:
     def resting(self) -> bool:
         """Whether nothing but people is waited for."""
         return bool(self._asked) and not self._working
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether the store is being asked what people decided: what comes of that, nobody can tell yet."""
+        return self._looking_up > 0
+
+    @contextmanager
+    def looking_up(self) -> Iterator[None]:
+        """Around that."""
+        self._looking_up += 1
+        try:
+            yield
+        finally:
+            self._looking_up -= 1
 
     @contextmanager
     def working(self) -> Iterator[None]:

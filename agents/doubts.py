@@ -82,8 +82,12 @@ class Doubts:
         if kind not in _EFFECTS or not self._unused(agent):
             return
         async with self._one_at_a_time[agent]:
-            # What one agent does at once may be asked for in another order.
-            await asyncio.sleep(SETTLING.total_seconds())
+            # What one agent does at once may be asked for in another order, and later where the store is slow.
+            looked_up = True
+            while looked_up and self._unused(agent):
+                looked_up = self._journal.activity.looks_up
+                await asyncio.sleep(SETTLING.total_seconds())
+                looked_up = looked_up or self._journal.activity.looks_up
             if unused := self._unused(agent):
                 await self._diverged(agent, kind, unused)
 

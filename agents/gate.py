@@ -238,7 +238,8 @@ class Gate:
 
     async def _was_asked(self, question: Question) -> bool:
         try:
-            await self._find(request_id(self._run.id, question))
+            with self._journal.activity.looking_up():
+                await self._find(request_id(self._run.id, question))
         except NotFound:
             return False
         return True

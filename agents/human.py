@@ -173,11 +173,12 @@ class Desk:
 
     async def _settled(self, question: Question, team_says: str) -> Request:
         try:
-            with self._activity.working():
+            with self._activity.working(), self._activity.looking_up():
                 await self._journal.behind.written()
                 request = await patiently(lambda: flows.ask(self._store, self._lease, question, self._limit, team_says))
-            with self._activity.asking(request.id):
-                request = await self._wait(request)
+            if request.status is Status.PENDING:
+                with self._activity.asking(request.id):
+                    request = await self._wait(request)
             with self._activity.working():
 
                 async def deliver() -> None:

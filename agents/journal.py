@@ -77,8 +77,9 @@ class RunJournal:
         self._entries = {key: Entry.load(raw) for key, raw in entries.items()}
         self._times: Counter[str] = Counter()
         self._unused = set(self._entries)
-        self._turns = Turns(entry.place for entry in self._entries.values() if entry.place)
         self.activity = Activity()
+        places = (entry.place for entry in self._entries.values() if entry.place)
+        self._turns = Turns(places, lambda: self.activity.looks_up)
         self.behind = Behind()
         self.before_live: Callable[[str], Awaitable[None]] = _always
         self.now: Callable[[], Awaitable[datetime]] = _by_this_machine

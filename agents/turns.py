@@ -8,7 +8,7 @@ handed on after those before it.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
@@ -25,12 +25,14 @@ MISSING_AFTER: Final = timedelta(seconds=5)
 
 
 class Turns:
-    """The places of one run's results. `places` are those recorded, from 1.
+    """The places of one run's results. `places` are those recorded, from 1; while `waits` no result is missing, it is
+    late.
 
     `settling`: what was handed on last has not yet set off inside AutoGen all that it will.
     """
 
-    def __init__(self, places: Iterable[int]) -> None:
+    def __init__(self, places: Iterable[int], waits: Callable[[], bool] = lambda: False) -> None:
+        self._waits = waits
         self._left = deque(sorted(places))
         self._last = self._left[-1] if self._left else 0
         self._here: set[int] = set()
@@ -76,7 +78,7 @@ class Turns:
                 async with asyncio.timeout(MISSING_AFTER.total_seconds()):
                     await turn
             except TimeoutError:
-                if self._left[0] not in self._here:
+                if self._left[0] not in self._here and not self._waits():
                     log.warning("A recorded result is not asked for any more; going on without the recorded order.")
                     self._left = deque(p for p in self._left if p in self._here)
                     self._next()

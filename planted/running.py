@@ -244,9 +244,20 @@ RUNNING: Final = (
         "a run rests while it stores its next question",
         "R22",
         "agents/human.py",
-        "            with self._activity.working():\n                await self._journal.behind.written()\n",
-        "            if True:\n                await self._journal.behind.written()\n",
+        "            with self._activity.working(), self._activity.looking_up():\n",
+        "            with self._activity.looking_up():\n",
         (_ACTIVITY + "[ask-request_asked]",),
+    ),
+    Bug(
+        "calls are asked about as changed code while the store tells of the others' decisions",
+        "R4",
+        "agents/doubts.py",
+        "            while looked_up and self._unused(agent):\n",
+        "            while False and self._unused(agent):\n",
+        (
+            "tests/agents/test_doubts.py::test_calls_whose_decisions_are_found_late_are_no_change_of_the_code"
+            "[passed by policy]",
+        ),
     ),
     Bug(
         "a tool in an agent's own list is not seen",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,14 +17,16 @@ from agents.answers import DecisionTermination
 from agents.context import RunContext
 from agents.teams import Conclusion, Team, Teams
 from bot.core.errors import OutcomeUnknown
-from bot.core.ids import RunId
+from bot.core.ids import RequestId, RunId
 from bot.core.policy import OnTimeout, Rules
-from bot.core.ports import Lease
+from bot.core.ports import Lease, Seen
 from bot.core.requests import Kind, Request, Verb
 from bot.core.requests import Status as RequestStatus
 from bot.core.runs import Status
 from bot.store.journal import RedisJournal
+from bot.store.store import Store
 from tests.agents.house import HERE, LEASE, RULES, House, Process, fact
+from tests.agents.test_tools import call, life
 from tests.agents.test_worker import there
 
 pytest_plugins = ["tests.redis_server"]
@@ -284,3 +287,63 @@ async def test_the_same_code_never_asks_how_to_go_on(house: House) -> None:
         await house.decide(third, Verb.APPROVE)
         await worker.advance()
     assert (await house.run()).status is Status.FINISHED
+
+
+class Late(Store):
+    """Finds the requests in `late` only after `go`, as when Redis is slow."""
+
+    def __init__(self, house: House, *late: RequestId) -> None:
+        super().__init__(house.store.client, house.namespace)
+        self.late, self.go = late, asyncio.Event()
+
+    async def request(self, request: RequestId) -> Seen[Request] | None:
+        if request in self.late:
+            await self.go.wait()
+        return await super().request(request)
+
+
+@pytest.mark.parametrize("passes", [False, True], ids=["asked about", "passed by policy"])
+async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(
+    house: House, monkeypatch: pytest.MonkeyPatch, passes: bool
+) -> None:
+    """R4: an agent made three calls at once, and its worker was lost before the last one."""
+    monkeypatch.setattr("agents.turns.MISSING_AFTER", timedelta(milliseconds=20))
+    done: list[str] = []
+
+    async def do(part: str) -> str:
+        done.append(part)
+        return f"did {part}"
+
+    async def at_once(run: RunContext, parts: str) -> list[tuple[str, bool]]:
+        tools = run.tools("caller", [do], ask=lambda call: not (passes and call.arguments["part"] == "c"))
+        return await asyncio.gather(*(call(tools, "do", part, part=part) for part in parts))
+
+    async def waiting(count: int) -> list[RequestId] | None:
+        found = list((await house.run()).open.values())
+        return found if len(found) == count else None
+
+    async def two_done() -> bool | None:
+        return len(done) == 2 or None
+
+    before = "ab" if passes else "abc"
+    await house.start()
+    async with life(house) as run:
+        job = asyncio.create_task(at_once(run, before))
+        asked = await house.store.requests(await fact(lambda: waiting(len(before))))
+        requests = sorted((request for request in asked if request), key=lambda request: request.question.content)
+        for request in requests[:2]:
+            await house.decide(request, Verb.APPROVE)
+        await fact(two_done)
+        job.cancel()
+        await asyncio.wait({job})
+    for request in requests[2:]:
+        await house.decide(request, Verb.APPROVE)
+    store = Late(house, *(request.id for request in requests[:2]))
+    async with life(replace(house, store=store), owner="w2") as run:
+        job = asyncio.create_task(at_once(run, "abc"))
+        over, _ = await asyncio.wait({job}, timeout=0.5)
+        assert not over
+        assert [e["type"] for e in await house.events()].count("request_asked") == len(before), "nobody, about the code"
+        store.go.set()
+        assert await job == [(f"did {part}", False) for part in "abc"]
+    assert sorted(done) == ["a", "b", "c"]

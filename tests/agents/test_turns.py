@@ -87,3 +87,22 @@ async def test_one_that_nobody_asks_for_any_more_holds_up_the_others_for_a_momen
     turns, order = Turns([1, 2, 5, 7]), list[int]()
     await asyncio.gather(*(hand_on(turns, place, order) for place in (7, 2, 5)))
     assert order == [2, 5, 7]
+
+
+async def test_one_that_is_late_because_the_store_is_slow_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise what an agent is asked next would begin with another conversation than before."""
+    monkeypatch.setattr("agents.turns.MISSING_AFTER", timedelta(milliseconds=5))
+    found, order = asyncio.Event(), list[int]()
+
+    def waits() -> bool:
+        found.set()
+        return True
+
+    async def late(place: int) -> None:
+        async with asyncio.timeout(5):
+            await found.wait()
+        await hand_on(turns, place, order)
+
+    turns = Turns([1, 2, 3], waits)
+    await asyncio.gather(hand_on(turns, 3, order), hand_on(turns, 2, order), late(1))
+    assert order == [1, 2, 3]
