@@ -118,6 +118,12 @@ class Poster:
                 await self._find(seen.value)
             await self._store.looked_at(name)
 
+    async def doubt(self, name: str) -> None:
+        """Slack may show something else than was drawn last: what is drawn next is sent, even if it is the same."""
+        seen = await self._store.message(name)
+        if seen is not None and seen.value.drawn:
+            await self._store.commit(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)))
+
     async def attach(self, name: str, place: Place, filename: str, content: bytes, title: str) -> None:
         """Put a file into a thread, once. CannotPost if Slack refuses for good."""
         seen = await self._store.message(name)

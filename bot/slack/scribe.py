@@ -36,6 +36,8 @@ FRESH: Final = timedelta(seconds=3)
 GRACE: Final = 16
 """So many half seconds may what is being drawn take to end: who posted a second copy, or drew over something newer,
 is the only one to know. Counted, not measured, because a process that was frozen has no time left on waking."""
+_LATE: Final = timedelta(seconds=10)
+"""A card that was settled so long ago shows nothing to click on, unless who drew it last was killed as it woke up."""
 _IN_HAND: Final = 5000
 _log = logging.getLogger(__name__)
 
@@ -228,6 +230,9 @@ class Scribe:
         run = seen.value
         root = await self._root(run)
         changed = dict.fromkeys(e.request for e in events if e.type in REQUEST_CHANGED and e.request is not None)
+        for event in events:
+            if event.type is EventType.ATTEMPT_REFUSED and event.request and await self._doubt(event.request, event):
+                changed[event.request] = None
         await seating.seat(self._store, run, changed)
         if run.progress or run.writing:
             await self._note(f"progress/{run.id}", root, cards.progress_note(run))
@@ -238,6 +243,17 @@ class Scribe:
             if (whole := cards.outcome_file(run)) is not None:
                 thread = Place(root.channel, root.ts)
                 await self._poster.attach(f"outcome-file/{run.id}", thread, *whole, "All of the final words")
+
+    async def _doubt(self, request: RequestId, attempt: Event) -> bool:
+        """Whether somebody still found a button for what was settled long before: its card is sent anew."""
+        seen = await self._store.request(request)
+        decision = seen.value.decision if seen else None
+        if seen is None or decision is None or attempt.at - decision.at < _LATE:
+            return False
+        sheet = await seating.sheet_of(self._store, seen.value)
+        for name in (sheet.name, f"{sheet.name}/instead"):
+            await self._poster.doubt(name)
+        return True
 
     async def _root(self, run: Run) -> Message:
         """The message in the requester's channel that the run's thread hangs on; a direct message if need be."""

@@ -11,7 +11,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import flows
-from bot.core.errors import StoreUnavailable
+from bot.core.errors import Refused, StoreUnavailable
 from bot.core.events import Event
 from bot.core.people import Actor
 from bot.core.ports import Change, Committed, Lease, Message, Put
@@ -24,7 +24,7 @@ from bot.store.outbox import Outbox
 from bot.store.store import Store
 from localslack import LocalSlack
 from tests.counting import repaired
-from tests.making import ALICE, GENERAL, HERE, question
+from tests.making import ALICE, GENERAL, HERE, attempt, question
 from tests.storing import NoQueue
 
 OLD, NEW = (
@@ -247,5 +247,33 @@ async def _draw_what_was_lost(slack: LocalSlack, store: Store, lease: Lease, out
         async with asyncio.timeout(10):
             while (await store.client.xpending(store.keys.events, "scribe"))["pending"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+        drawing.cancel()
+        await asyncio.gather(drawing, return_exceptions=True)
+
+
+async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_the_first_click(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R6, R7: it drew over the settled card as it woke up, and nobody else knows. Torture found it."""
+    monkeypatch.setattr("bot.slack.scribe._LATE", timedelta(0))
+    asked = await flows.ask(store, lease, question())
+
+    def card() -> str:
+        return "".join(message.text for message in slack.channel("#approvals").messages)
+
+    async with poster(slack, store) as first:
+        drawing = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
+        await slack.wait_for(lambda _: card(), timeout=5)
+        older, ts = card(), slack.channel("#approvals").messages[0].ts
+        await flows.withdraw(store, NoQueue(), asked.id, "not wanted")
+        await slack.wait_for(lambda _: card() != older, timeout=5)
+        settled = card()
+        async with aiohttp.ClientSession() as session:
+            killed = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session)
+            await killed.chat_update(channel=asked.rules.approvals_channel, ts=ts, text=older, blocks=OLD.blocks)
+        assert card() == older
+        with pytest.raises(Refused):
+            await flows.decide(store, NoQueue(), asked.id, attempt(asked))
+        await slack.wait_for(lambda _: card() == settled, timeout=5)
         drawing.cancel()
         await asyncio.gather(drawing, return_exceptions=True)
