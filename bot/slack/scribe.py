@@ -230,9 +230,10 @@ class Scribe:
         run = seen.value
         root = await self._root(run)
         changed = dict.fromkeys(e.request for e in events if e.type in REQUEST_CHANGED and e.request is not None)
-        for event in events:
-            if event.type is EventType.ATTEMPT_REFUSED and event.request and await self._doubt(event.request, event):
-                changed[event.request] = None
+        refused = {e.request: e for e in events if e.type is EventType.ATTEMPT_REFUSED and e.request is not None}
+        for request, last in refused.items():
+            if await self._doubt(request, last):
+                changed[request] = None
         await seating.seat(self._store, run, changed)
         if run.progress or run.writing:
             await self._note(f"progress/{run.id}", root, cards.progress_note(run))

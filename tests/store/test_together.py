@@ -19,7 +19,7 @@ FAIL = "return redis.error_reply('no')"
 
 @pytest.fixture
 async def client(redis_url: str, namespace: str) -> AsyncIterator[redis.asyncio.Redis]:
-    async with redis.asyncio.Redis.from_url(redis_url, client_name=namespace) as client:
+    async with connect(f"{redis_url}?client_name={namespace}") as client:
         yield client
 
 
