@@ -17,7 +17,7 @@ from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import metrics
-from bot.core.ids import ChannelId, RequestId, WorkspaceId, digest_of
+from bot.core.ids import ChannelId, RequestId, WorkspaceId, short_name
 from bot.core.ports import Change, Committed, Message, Put, Seen, Store
 from bot.metrics import Repair
 from bot.slack.calling import CannotPost, call, code, pause_after, still_good
@@ -71,7 +71,7 @@ class Poster:
         A new one vouches for `claim`. CannotPost if Slack refuses for good, Outdated past `good_until`. Waits as long
         as Slack is away or asks to slow down.
         """
-        drawn = digest_of(drawing.text, repr(drawing.blocks))[:20]
+        drawn = short_name(drawing.text, repr(drawing.blocks), length=13)
         unclear = looked = False
         while True:
             seen = await self._store.message(name)

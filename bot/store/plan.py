@@ -1,6 +1,5 @@
 """A change as the script `commit.lua` wants it: everything that one step checks and writes."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from bot.core.standing import PermissionId
 from bot.store.clock import ms
 from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE, Keys
 from bot.store.records import ABSENCES, EVENTS, PERMISSIONS, SETTINGS
-from bot.store.sides import MESSAGES, ORIGINS, REQUESTS, RUNS, Origin, Side
+from bot.store.sides import ORIGINS, REQUESTS, RUNS, Origin, Side, write_message
 
 _PLAN: Final = TypeAdapter(dict[str, Any])
 
@@ -184,7 +183,7 @@ class Plan:
                 "ttl": ms(KEPT_MESSAGE),
             }
         )
-        self.values.append(MESSAGES.write(replace(message, name=""), version + 1))  # its place says it
+        self.values.append(write_message(message, version + 1))
         if message.request is not None and message.ts:
             key = self.names.ts(message.workspace, message.channel, message.ts)
             entry = {"field": message.ts, "value": message.request, "ttl": ms(KEPT_MESSAGE)}

@@ -21,6 +21,8 @@ from bot.core.runs import Run
 from bot.store.codec import Codec
 
 _MOST_VERSIONS: Final = 10**9
+_NOT_THAT: Final = RequestId("")
+"""Of a message that is about no request though its name tells one."""
 _log = logging.getLogger(__name__)
 
 
@@ -89,6 +91,24 @@ def claim_of(ours: bytes | None, asked: bytes | None, card: bytes | None) -> str
         return ""
     claim = hashlib.sha256(asked).hexdigest()[:32]
     return "" if card is not None and MESSAGES.read(card)[0].vouches == claim else claim
+
+
+def write_message(message: Message, version: int) -> bytes:
+    """Without its name, and without the request that its name tells: its place says both."""
+    about = None if message.request == _told(message.name) else message.request or _NOT_THAT
+    return MESSAGES.write(replace(message, name="", request=about), version)
+
+
+def read_message(name: str, raw: bytes) -> tuple[Message, int]:
+    """The message that is kept under this name, and its version."""
+    message, version = MESSAGES.read(raw)
+    about = _told(name) if message.request is None else message.request
+    return replace(message, name=name, request=None if about == _NOT_THAT else about), version
+
+
+def _told(name: str) -> RequestId | None:
+    about = name.partition("/")[2].partition("/")[0]
+    return RequestId(about) if about.startswith("q") else None
 
 
 def read_run(raw: bytes | None, origin: bytes | None) -> tuple[Run, int] | None:

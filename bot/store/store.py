@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from bot.store.connecting import ClusterClient
 from bot.store.keys import KEPT, KEPT_LEASE, Keys
 from bot.store.plan import Plan
 from bot.store.records import ABSENCES, PERMISSIONS, RULEBOOK, RULES, SETTINGS, TEAMS
-from bot.store.sides import MESSAGES, Side, claim_of, read_request, read_run
+from bot.store.sides import Side, claim_of, read_message, read_request, read_run
 from bot.store.together import Together
 
 T = TypeVar("T")
@@ -136,16 +135,14 @@ class Store:
         (raw,), now = await self._values(messages=[name])
         if raw is None:
             return None
-        message, version = MESSAGES.read(raw)
-        return Seen(replace(message, name=name), version, now)
+        return Seen(*read_message(name, raw), now)
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
         """Those of them that are known, by name."""
         if not names:
             return {}
         found, _ = await self._values(messages=names)
-        known = {name: MESSAGES.read(raw)[0] for name, raw in zip(names, found, strict=True) if raw}
-        return {name: replace(message, name=name) for name, message in known.items()}
+        return {name: read_message(name, raw)[0] for name, raw in zip(names, found, strict=True) if raw}
 
     async def settings(self, channel: ChannelId) -> Seen[ChannelSettings]:
         seen = await self._read(self.keys.settings(channel), SETTINGS)

@@ -35,6 +35,18 @@ async def test_each_message_is_found_under_its_name(store: Store) -> None:
     assert await store.message("card/q2") is None and await store.messages([]) == {}
 
 
+@pytest.mark.parametrize("about", [None, RequestId("q1"), RequestId("q2")])
+async def test_which_request_it_is_about_comes_back_whatever_its_name_tells(
+    store: Store, about: RequestId | None
+) -> None:
+    """Issue 3: a card's name tells it, so it is not written twice."""
+    for name in NAMES:
+        one = replace(message(name, "1.1"), request=about)
+        assert await put(store, one) is Committed.DONE
+        seen = await store.message(name)
+        assert seen is not None and seen.value == one and await store.messages([name]) == {name: one}
+
+
 async def test_of_two_who_write_a_message_one_wins(store: Store) -> None:
     """R6: the scribe that was frozen meanwhile learns that it was."""
     assert await put(store, message("card/q1", "1.1")) is Committed.DONE
