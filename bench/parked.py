@@ -22,12 +22,17 @@ _WARM: Final = 3
 
 @dataclass
 class Parked:
-    """Milliseconds of each round, of runs of one shape."""
+    """Milliseconds of each round, of runs of one shape; and of such a team in AutoGen alone (bench/bare_team.py)."""
 
     how: str
     agents: int
     turns: int
     took: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+
+    @property
+    def task(self) -> str:
+        return f"{self.how} {self.agents} {self.turns}"
 
     @property
     def limit(self) -> float:
@@ -41,12 +46,13 @@ async def measure(url: str, data: Path, rounds: int) -> list[Parked]:
         found = [Parked(*shape) for shape in SHAPES]
         for shape in found:
             await _rounds(there, worker, shape, rounds)
+            shape.bare = await _bare(shape.task, rounds)
         return found
 
 
 async def _rounds(there: Place, worker: Process, shape: Parked, rounds: int) -> None:
     runs = [RunId(f"r{shape.how}{shape.turns}n{n}") for n in range(rounds + _WARM)]
-    await there.start(runs, f"{shape.how} {shape.agents} {shape.turns}")
+    await there.start(runs, shape.task)
     await there.all_parked(len(runs), timedelta(seconds=60))
     for number, run in enumerate(runs):
         request = await there.asked(run)
@@ -55,3 +61,10 @@ async def _rounds(there: Place, worker: Process, shape: Parked, rounds: int) -> 
         went_on = await worker.said(rf"^went on {run} (\d+)")
         if number >= _WARM:
             shape.took.append((int(went_on[1]) - sent) / 1e6)
+
+
+async def _bare(task: str, rounds: int) -> list[float]:
+    process = await Process("bench.bare_team", {"TASK": task, "ROUNDS": str(rounds)}).start()
+    if await process.wait():
+        raise RuntimeError("AutoGen by itself ended otherwise than it should:\n" + "\n".join(process.lines))
+    return [int(line.split()[1]) / 1e6 for line in process.lines if line.startswith("asked ")]

@@ -38,15 +38,16 @@ async def show(url: str, folder: Path, counts: Counts) -> None:
 def show_parked(seen: list[parked.Parked]) -> None:
     """Milliseconds for each shape of team."""
     print(f"\nDecision → agent of a parked run goes on, {len(seen[0].took)} rounds{_busy()}")
-    print(f"  {'milliseconds':<50}{'p50':>8}{'lowest':>8}{'limit':>8}")
+    print(f"  {'milliseconds':<50}{'p50':>8}{'lowest':>8}{'limit':>8}{'bare AutoGen':>14}")
     for shape in seen:
         agents = f"{shape.agents} agent{'s' if shape.agents > 1 else ''}{' side by side' * (shape.how == 'beside')}"
         turns = f"{shape.turns} recorded turn{'s' if shape.turns > 1 else ''}"
-        took = statistics.median(shape.took)
+        took, bare = statistics.median(shape.took), statistics.median(shape.bare)
         print(
-            f"  {agents + ', ' + turns:<50}{took:>8.1f}{min(shape.took):>8.1f}{shape.limit:>8.1f}  "
+            f"  {agents + ', ' + turns:<50}{took:>8.1f}{min(shape.took):>8.1f}{shape.limit:>8.1f}{bare:>14.1f}  "
             f"{verdict(took <= shape.limit)}"
         )
+    print("  bare AutoGen: a new team of that shape, whose models answer at once, until it asks")
 
 
 def show_stored(seen: stored.Stored) -> None:

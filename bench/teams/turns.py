@@ -1,7 +1,7 @@
 """A team for the benchmark: agents with a model speak, then people are asked; the task is `<how> <agents> <turns>`."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from autogen_agentchat.agents import AssistantAgent, UserProxyAgent
 from autogen_agentchat.base import Team as AutoGenTeam
@@ -9,9 +9,13 @@ from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import DiGraphBuilder, GraphFlow, RoundRobinGroupChat, SelectorGroupChat
 from autogen_core import CancellationToken
+from autogen_core.models import ChatCompletionClient
 
 from agents.context import RunContext
 from agents.teams import Team
+
+Models = Callable[[str], ChatCompletionClient]
+"""The model of the agent of that name."""
 
 
 def build(run: RunContext) -> AutoGenTeam:
@@ -19,7 +23,6 @@ def build(run: RunContext) -> AutoGenTeam:
 
     The human prints when it is asked and when its answer has come: `asks <run> <monotonic ns>`, `went on …`.
     """
-    how, agents, turns = run.task.split()
     human = run.human(title="Go on?")
 
     async def input_func(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
@@ -29,24 +32,31 @@ def build(run: RunContext) -> AutoGenTeam:
         print(f"went on {run.run.id} {at}", flush=True)
         return answer
 
-    speakers = [AssistantAgent(f"agent{n}", run.model(f"agent{n}")) for n in range(int(agents))]
-    people = UserProxyAgent("human", input_func=input_func)
+    return team(run.task, run.model, UserProxyAgent("human", input_func=input_func))
+
+
+def team(task: str, models: Models, people: UserProxyAgent) -> AutoGenTeam:
+    """The team of a task, with these models."""
+    how, agents, turns = task.split()
+    speakers = [AssistantAgent(f"agent{n}", models(f"agent{n}")) for n in range(int(agents))]
     match how:
         case "beside":
             return _beside(speakers, people)
         case "again":
-            return _again(run, speakers, people, int(turns))
+            return _again(models("selector"), speakers, people, int(turns))
     return RoundRobinGroupChat([*speakers, people], termination_condition=MaxMessageTermination(2 + int(turns)))
 
 
-def _again(run: RunContext, speakers: list[AssistantAgent], people: UserProxyAgent, turns: int) -> AutoGenTeam:
+def _again(
+    selector: ChatCompletionClient, speakers: list[AssistantAgent], people: UserProxyAgent, turns: int
+) -> AutoGenTeam:
     def chosen(messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> str:
         said = sum(isinstance(m, BaseChatMessage) for m in messages) - 1
         return people.name if said >= turns else speakers[said % len(speakers)].name
 
     return SelectorGroupChat(
         [*speakers, people],
-        run.model("selector"),
+        selector,
         termination_condition=MaxMessageTermination(2 + turns),
         allow_repeated_speaker=True,
         selector_func=chosen,
