@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from bot import policy_file
 from bot.audit import export, receipts, replay
+from bot.audit.links import meant
 from bot.core import replaying
 from bot.core.chain import START, Head, Kept, Problem, Verifier, read_head
-from bot.core.errors import CountersignError, NotFound, WrongSettings
+from bot.core.errors import CountersignError, InvalidInput, NotFound, WrongSettings
 from bot.core.ids import RequestId
 from bot.settings import AuditSettings, read
 from bot.store.connecting import connect
@@ -54,9 +55,9 @@ def main(arguments: list[str]) -> int:
 
 
 async def _export(asked: argparse.Namespace) -> int:
-    wanted = export.Wanted(asked.since, asked.until, asked.run, asked.request)
     async with _store() as store:
-        ledger = Ledger(store)
+        requests = await meant(store, asked.request) if asked.request else ()
+        wanted, ledger = export.Wanted(asked.since, asked.until, asked.run, requests), Ledger(store)
         if asked.format == "csv":
             print(export.heading(), end="")
         async for kept in export.chosen(ledger, wanted):
@@ -130,6 +131,10 @@ async def _receipt(request: str) -> int:
     key = receipts.private_key(settings.audit_key)
     async with _store() as store:
         ledger = Ledger(store)
+        request, *others = await meant(store, request)
+        if others:
+            every = ", ".join([request, *others])
+            raise InvalidInput(f"A receipt is about one request, and on that card are {every}. Name one of them.")
         seen = await store.request(RequestId(request))
         after = await ledger.before(seen.value.created_at) if seen else 0
         found = [kept async for n, kept in ledger.all(after) if _read(n, kept).get("request") == request]
@@ -232,14 +237,14 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("--since", type=_moment, help="from this moment on: 2026-03-06 or 2026-03-06T17:00, UTC")
     out.add_argument("--until", type=_moment, help="before this moment")
     out.add_argument("--run", default="", help="only what belongs to this run")
-    out.add_argument("--request", default="", help="only what belongs to this request")
+    out.add_argument("--request", default="", help="only what belongs to this request, or to the card of this link")
     verify = verbs.add_parser("verify", help="find what was changed, removed or moved, in Redis or in exported lines")
     verify.add_argument("file", type=Path, nargs="?", help="exported JSON lines, - for standard input; else Redis")
     verify.add_argument("--head", type=_head, action="append", default=[], help="a head that was noted, n:hash")
     verify.add_argument("--after", type=_head, help="what the first entry of the file follows, n:hash")
     verify.add_argument("--extract", action="store_true", help="the file holds only some entries")
     receipt = verbs.add_parser("receipt", help="a signed account of one request's decision")
-    receipt.add_argument("request")
+    receipt.add_argument("request", help="its id, or the link of its card")
     check = verbs.add_parser("check", help="say whether a receipt is to be believed")
     check.add_argument("file", type=Path, help="the receipt, - for standard input")
     check.add_argument("--key", type=Path, required=True, help="the public key, PEM")

@@ -20,16 +20,18 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\u
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which entries: from `since` on, before `until`, of one run, of one request."""
+    """Which entries: from `since` on, before `until`, of one run, of one of these requests; if empty, of any."""
 
     since: datetime | None = None
     until: datetime | None = None
     run: str = ""
-    request: str = ""
+    requests: tuple[str, ...] = ()
 
     def has(self, fields: dict[str, Any]) -> bool:
         """Whether it is one of them."""
-        if (self.run and fields.get("run") != self.run) or (self.request and fields.get("request") != self.request):
+        if self.run and fields.get("run") != self.run:
+            return False
+        if self.requests and fields.get("request") not in self.requests:
             return False
         if self.since is None and self.until is None:
             return True

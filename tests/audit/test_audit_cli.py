@@ -6,15 +6,13 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from bot import flows
-from bot.audit import cli, receipts
+from bot.audit import receipts
 from bot.audit.auditor import Auditor, Keep
 from bot.core.events import Event, EventType
 from bot.core.ports import Change, Lease
@@ -22,36 +20,9 @@ from bot.core.requests import Request
 from bot.store import pages
 from bot.store.ledger import Ledger
 from bot.store.store import Store
+from tests.audit.conftest import Audit, Said
 from tests.making import BOB, HERE, attempt, question
 from tests.storing import NoQueue
-
-
-class Said(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Audit = Callable[..., Awaitable[Said]]
-
-
-@pytest.fixture
-def audit(
-    redis_url: str,
-    namespace: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Audit:
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    monkeypatch.setenv("NAMESPACE", namespace)
-    monkeypatch.setenv("AUDIT_KEY", str(tmp_path / "keys" / "audit.pem"))
-
-    async def run(*words: object) -> Said:
-        status = await asyncio.to_thread(cli.main, [str(word) for word in words])
-        return Said(status, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

@@ -1,0 +1,33 @@
+"""Whoever asks about a card has it before them in Slack: its link stands for the requests on it."""
+
+import re
+from typing import Final
+
+from bot.core.errors import NotFound
+from bot.core.ids import ChannelId, RequestId
+from bot.store.store import Store
+
+_LINK: Final = re.compile(r"https?://[^/\s]+/archives/([A-Z0-9]+)/p([0-9]{10})([0-9]{6})(?:[?#]\S*)?")
+
+
+async def meant(store: Store, words: str) -> tuple[RequestId, ...]:
+    """The request of that id, whether there is one or not; of a link, all that stand on the card it is about.
+
+    A link is what Slack's “Copy link” gives, of a card or of a reminder or note about one. NotFound if it leads to
+    none that we know: messages are known for 400 days.
+    """
+    if not words.startswith(("https:", "http:")):
+        return (RequestId(words),)
+    link, workspace = _LINK.fullmatch(words), await store.workspace()
+    first = None
+    if link is not None and workspace is not None:
+        first = await store.message_request(workspace, ChannelId(link[1]), f"{link[2]}.{link[3]}")
+    if first is None:
+        raise NotFound(
+            f"“{words[:120]}” leads to no card that is known. Copy the link of the card, or of a reminder or note "
+            "about it; after 400 days only the request's id leads to its entries."
+        )
+    card = await store.message(f"card/{first}")
+    if card is not None and card.value.on:
+        card = await store.message(card.value.on)
+    return (card.value.rows if card is not None else ()) or (first,)
