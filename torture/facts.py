@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,8 +18,9 @@ from bot.core.ports import Message
 from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.store.clock import from_ms
+from bot.store.connecting import connect
 from bot.store.ledger import Ledger
-from bot.store.sides import MESSAGES, RUNS
+from bot.store.sides import RUNS, read_message
 from bot.store.store import Store
 from localslack.workspace import Message as SlackMessage
 from torture.acting import EFFECTS, HEARD, read
@@ -131,7 +132,7 @@ class Eye:
             for place, raw in (await self._client.hgetall(key)).items():
                 kind, _, more = place.decode().partition("/")
                 name = "/".join(part for part in (kind, key.decode().rpartition(":")[2], more) if part)
-                found.append(replace(MESSAGES.read(raw)[0], name=name))
+                found.append(read_message(name, raw)[0])
         return found
 
     async def _records(self, kind: str, codec: Any) -> list[Any]:
@@ -146,7 +147,7 @@ class Eye:
 @asynccontextmanager
 async def eye(town: Town) -> AsyncIterator[Eye]:
     """An eye on the town's store."""
-    async with redis.asyncio.Redis.from_url(town.redis.url) as client:
+    async with connect(town.redis.url) as client:
         yield Eye(Store(client, NAMESPACE))
 
 
