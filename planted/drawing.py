@@ -9,6 +9,7 @@ _CARDS = "tests/slack/test_cards.py::"
 _SCRIBE = "tests/slack/test_scribe.py::"
 _WINDOWS = "tests/slack/test_high_risk_windows.py::"
 _BURSTS = "tests/slack/test_bursts.py::"
+_NEWER = "tests/slack/test_newer.py::"
 _OVERTAKEN = "tests/slack/test_overtaken.py::"
 
 DRAWING: Final = (
@@ -172,6 +173,30 @@ DRAWING: Final = (
         "        await self._lists.follow(event for _, event in told)\n",
         "",
         ("tests/store/test_lists.py::test_an_event_is_handed_out_once_the_lists_know_of_it",),
+    ),
+    Bug(
+        "an event that only a newer version reads ends the scribe",
+        "R4, R6",
+        "bot/store/outbox.py",
+        "            except UnknownSchema as wrong:",
+        "            except ZeroDivisionError as wrong:",
+        (_NEWER + "test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others_are_drawn",),
+    ),
+    Bug(
+        "a request that only a newer version reads never gets a card",
+        "R6, R21",
+        "bot/slack/scribe.py",
+        "            except NewerSchema as newer:",
+        "            except ZeroDivisionError as newer:",
+        (_NEWER + "test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_scribe_that_reads_it",),
+    ),
+    Bug(
+        "a scribe that is told to stop waits for what it cannot draw",
+        "R4",
+        "bot/slack/scribe.py",
+        "                task.cancel()\n            if not all",
+        "                pass\n            if not all",
+        (_NEWER + "test_a_scribe_that_is_told_to_stop_does_not_wait_for_what_it_cannot_draw",),
     ),
     Bug(
         "whoever wrote a message last is right",

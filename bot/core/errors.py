@@ -8,7 +8,8 @@
     ├── NotFound             no such run, request or team
     ├── Refused              an attempt that did not count; carries the refusal
     ├── LeaseLost            another worker advances this run, or the run ended: stop touching it
-    ├── UnknownSchema        a stored record of a version this program does not read
+    ├── UnknownSchema        a stored record that this program does not read: of another version, or damaged
+    │   └── NewerSchema      a newer version of this program wrote it, and reads it
     ├── StoreUnavailable     Redis cannot be reached or refuses; nothing was changed
     │   └── NotReplicated    it was stored, but the replicas did not confirm it in time; a repeat counts once
     ├── StoreUnsafe          Redis is set up so that decisions could be lost; the process does not start
@@ -65,7 +66,11 @@ class LeaseLost(CountersignError):
 
 
 class UnknownSchema(CountersignError):
-    """A stored record carries a schema number that this program does not know."""
+    """A stored record cannot be read by this program. It was left as it is."""
+
+
+class NewerSchema(UnknownSchema):
+    """A stored record carries a number that only a newer version of this program knows: it is left for that."""
 
 
 class StoreUnavailable(CountersignError):

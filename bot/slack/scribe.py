@@ -6,12 +6,13 @@ twice, late, or after a crash ends in the same picture. One process at a time do
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from bot import flows, metrics
-from bot.core.errors import CountersignError, StoreUnavailable
+from bot.core.errors import CountersignError, NewerSchema, StoreUnavailable
 from bot.core.events import REQUEST_CHANGED, Event, EventType
 from bot.core.ids import ChannelId, RequestId, RunId
 from bot.core.ports import Message, Store
@@ -67,6 +68,7 @@ class Scribe:
         self._allow = allow
         self._waiting: dict[RunId, list[tuple[str, Event]]] = {}
         self._drawing: dict[RunId, asyncio.Task[None]] = {}
+        self._at_rest: set[asyncio.Task[Any]] = set()
         self._in_hand: set[str] = set()
         self._room = asyncio.Semaphore(_IN_HAND)
 
@@ -116,6 +118,8 @@ class Scribe:
         self._waiting.clear()
         tasks = list(self._drawing.values())
         for _ in range(GRACE):
+            for task in self._at_rest:
+                task.cancel()
             if not all(task.done() for task in tasks):
                 await asyncio.wait(tasks, timeout=0.5)
         for task in tasks:
@@ -199,13 +203,28 @@ class Scribe:
                 if await self._over(run):
                     return
                 pause = TRY_AGAIN.total_seconds()
+            except NewerSchema as newer:
+                _log.error("Run %s is left for a scribe that can draw it. %s", run, newer)
+                pause = TRY_AGAIN.total_seconds()
             except CountersignError as wrong:
                 _log.error("Run %s cannot be drawn: %s", run, wrong)
                 return
             except Exception:
                 _log.exception("Run %s could not be drawn; trying again.", run)
-            await asyncio.sleep(pause)
+            with self._resting():
+                await asyncio.sleep(pause)
             pause = min(pause * 2, TRY_AGAIN.total_seconds())
+
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        """Until it tries again, it has nothing under way that it would have to see the end of."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._at_rest.add(task)
+        try:
+            yield
+        finally:
+            self._at_rest.discard(task)
 
     async def _state(self, run: RunId, events: list[Event]) -> tuple[Run | None, list[Request | None]]:
         """What is drawn from. If it changed meanwhile, another process may have drawn that before we drew the older.

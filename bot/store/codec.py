@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot.core.errors import UnknownSchema
+from bot.core.errors import NewerSchema, UnknownSchema
 from bot.store.packing import pack, unpack
 
 T = TypeVar("T")
@@ -37,7 +37,8 @@ class Codec(Generic[T]):
         if not version.isdigit() or len(head) > _LONGEST_HEAD:
             raise UnknownSchema(f"A stored {self.name} has no version that counts. It was left as it is.")
         if not schema.isdigit() or not 1 <= int(schema) <= self.schema:
-            raise UnknownSchema(
+            newer = schema.isdigit() and int(schema) > self.schema
+            raise (NewerSchema if newer else UnknownSchema)(
                 f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads 1 to "
                 f"{self.schema}. It was left as it is; start the program version that wrote it, or a newer one."
             )

@@ -11,6 +11,7 @@ from typing import Final
 import redis.exceptions
 
 from bot import metrics
+from bot.core.errors import UnknownSchema
 from bot.core.events import Event
 from bot.metrics import Repair
 from bot.store.lists import Lists
@@ -89,8 +90,17 @@ class Outbox:
             await self._store.client.xack(self._store.keys.events, GROUP, entry)
 
     async def _told(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, Event]]:
-        """The events, of which the lists know already: who sees a card finds it in the lists too."""
-        told = [(entry.decode(), read_event(fields, entry)) for entry, fields in entries if fields]
+        """The events, of which the lists know already: who sees a card finds it in the lists too.
+
+        Without those of a newer version of this program: they stay in hand, and its scribe reads them again.
+        """
+        told = []
+        for entry, fields in entries:
+            try:
+                if fields:
+                    told.append((entry.decode(), read_event(fields, entry)))
+            except UnknownSchema as wrong:
+                _log.error("Event %s is left for a version of this program that can read it. %s", entry.decode(), wrong)
         await self._lists.follow(event for _, event in told)
         return told
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
@@ -17,7 +18,7 @@ from bot.core.ports import Change, Lease, Message, Put
 from bot.core.requests import Request, Verb
 from bot.metrics import Repair
 from bot.slack.poster import Poster
-from bot.slack.scribe import Scribe
+from bot.slack.scribe import OVERLOOKED, Scribe
 from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
@@ -32,10 +33,12 @@ from tests.storing import NoQueue, configured, new_run
 
 
 @asynccontextmanager
-async def drawing(slack: LocalSlack, store: Store, owner: str = "web-1") -> AsyncIterator[Scribe]:
+async def drawing(
+    slack: LocalSlack, store: Store, owner: str = "web-1", *, overlooked: timedelta = OVERLOOKED
+) -> AsyncIterator[Scribe]:
     """A scribe at work."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
-    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url), owner)
+    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url), owner, overlooked=overlooked)
     task = asyncio.create_task(scribe.run())
     try:
         yield scribe

@@ -1,0 +1,76 @@
+"""While versions change: what a newer one wrote is left for it, and the others are drawn meanwhile (R4)."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from bot import flows
+from bot.core.ports import Lease
+from bot.metrics import Repair
+from bot.slack import scribe
+from bot.store.outbox import GROUP
+from bot.store.store import Store
+from localslack import LocalSlack, text_of
+from tests.counting import repaired
+from tests.making import question
+from tests.slack.test_scribe import all_drawn, card_of, drawing
+from tests.storing import new_run
+
+NEWER = b'{"type":"moon_rose","at":"2026-03-06T17:00:00Z","run":"rtest"}'
+
+
+async def in_hand(store: Store) -> list[bytes]:
+    found = await store.client.xpending_range(store.keys.events, GROUP, "-", "+", 10)
+    return [entry["message_id"] for entry in found]
+
+
+async def is_in_hand(store: Store, entries: list[bytes]) -> None:
+    """Returns when these events are, and no others."""
+    async with asyncio.timeout(10):
+        while await in_hand(store) != entries:  # noqa: ASYNC110 -- Redis wakes nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others_are_drawn(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6: nobody ticks it off, it ends no process, and it counts as no repair."""
+    newer = await store.client.xadd(store.keys.events, {"event": NEWER})
+    with repaired(Repair.EVENT_OVERLOOKED, times=0):
+        for content in ("one", "two"):
+            async with drawing(slack, store, overlooked=timedelta(seconds=0.1)):
+                await flows.ask(store, await new_run(store, f"r{content}"), question(content))
+                await slack.wait_message("#approvals", lambda m: content in text_of(m), timeout=10)  # noqa: B023
+                await is_in_hand(store, [newer])
+
+
+async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_scribe_that_reads_it(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R6, R21: whoever could not draw it does not tick it off."""
+    monkeypatch.setattr(scribe, "TRY_AGAIN", timedelta(seconds=0.05))
+    asked = await flows.ask(store, lease, question("one"))
+    key = store.keys.request(asked.id)
+    readable = await store.client.get(key)
+    assert readable is not None and readable.startswith(b"1 2\n")
+    await store.client.set(key, readable.replace(b"1 2\n", b"1 99\n", 1), keepttl=True)
+    await flows.ask(store, await new_run(store, "rother"), question("two"))
+    async with drawing(slack, store):
+        assert "two" in text_of(await card_of(slack))
+        await store.client.set(key, readable, keepttl=True)
+        await all_drawn(slack, store)
+    assert ["one" in text_of(m) for m in slack.channel("#approvals").messages] == [False, True]
+
+
+async def test_a_scribe_that_is_told_to_stop_does_not_wait_for_what_it_cannot_draw(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R4: the next one goes on at once, and finds it in hand."""
+    slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=9)
+    loop = asyncio.get_running_loop()
+    async with drawing(slack, store):
+        await slack.wait_for(lambda _: sum(c.method == "chat.postMessage" for c in slack.calls) > 1, timeout=10)
+        told = loop.time()
+    assert loop.time() - told < 4
+    assert await in_hand(store)
