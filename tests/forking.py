@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 _NURSERY = multiprocessing.get_context("forkserver")
-_NURSERY.set_forkserver_preload(["bot.__main__", "agents.__main__", "agents.script", "autogen_agentchat.teams"])
+_NURSERY.set_forkserver_preload(["tests.nursery"])
 
 
 class Forked:

@@ -1,0 +1,20 @@
+"""Imported by the process that others are forked from: it has everything in memory that they need.
+
+None of them looks through what they share for garbage: that would copy all of it for each.
+"""
+
+from importlib import import_module
+
+from bot.memory import keep_what_is_loaded
+
+for name in (
+    "bot.__main__",
+    "agents.__main__",
+    "agents.code_agent",
+    "agents.script",
+    "autogen_agentchat.conditions",
+    "autogen_agentchat.teams",
+    "docket.tasks",
+):
+    import_module(name)
+keep_what_is_loaded()
