@@ -21,6 +21,7 @@ from redis.asyncio.sentinel import (
     SentinelManagedSSLConnection,
 )
 from redis.backoff import ExponentialBackoff
+from redis.driver_info import DriverInfo
 
 from bot.store.cancelling import keep_cancellations
 
@@ -29,6 +30,8 @@ CONNECTIONS: Final = 32
 _CONNECT_WITHIN: Final = 2.0
 _ANSWER_WITHIN: Final = 5.0
 _WAIT_FOR_A_CONNECTION: Final = 20.0
+_DRIVER: Final = DriverInfo()
+"""What `CLIENT LIST` shows. redis-py would read its own version from disk for each connection: half its cost."""
 
 
 def connect(url: str) -> redis.asyncio.Redis:
@@ -40,6 +43,7 @@ def connect(url: str) -> redis.asyncio.Redis:
     keep_cancellations()
     scheme = url.partition("://")[0]
     options: dict[str, Any] = {
+        "driver_info": _DRIVER,
         "retry": Retry(ExponentialBackoff(cap=0.2, base=0.05), 3),
         "socket_connect_timeout": _CONNECT_WITHIN,
         "socket_timeout": _ANSWER_WITHIN,
@@ -86,7 +90,7 @@ class _SentinelPool(redis.asyncio.BlockingConnectionPool, SentinelConnectionPool
 def _sentinel_pool(url: str, options: dict[str, Any]) -> _SentinelPool:
     told = parse_sentinel_url(url)
     # A frozen Sentinel must not be waited for: another one answers.
-    asking = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0, **told.sentinel_kwargs}
+    asking = {"driver_info": _DRIVER, "socket_connect_timeout": 1.0, "socket_timeout": 1.0, **told.sentinel_kwargs}
     given = dict(told.connection_kwargs)
     secure = given.pop("ssl", False)
     return _SentinelPool(
