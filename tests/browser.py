@@ -29,6 +29,10 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
     "--disable-quic",
+    # No page that a test opens is hostile to another: one process for each is enough, and none in reserve.
+    "--disable-site-isolation-trials",
+    "--disable-features=SpareRendererForSitePerProcess",
+    "--renderer-process-limit=1",
     "--remote-debugging-port=0",
 )
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
