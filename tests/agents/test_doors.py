@@ -30,9 +30,7 @@ from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
 from autogen_core.model_context import BufferedChatCompletionContext
 from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, StaticWorkbench, Workbench
-from autogen_ext.agents.openai import OpenAIAgent
 from autogen_ext.models.cache import ChatCompletionCache
-from autogen_ext.tools.mcp import McpWorkbench, StdioServerParams
 from pydantic import BaseModel
 
 from agents.context import RunContext
@@ -48,7 +46,6 @@ from tests.agents.test_gate_doors import Model, TextAgent
 pytest_plugins = ["tests.redis_server"]
 
 DONE: list[str] = []
-MCP = StdioServerParams(command="/bin/false")
 
 
 async def wipe(path: str) -> str:
@@ -81,6 +78,18 @@ def alone(agent: Any) -> RoundRobinGroupChat:
 
 def raw(run: RunContext) -> AssistantAgent:
     return clerk(run, tools=[wipe])
+
+
+def mcp(run: RunContext) -> AutoGenTeam:
+    from autogen_ext.tools.mcp import McpWorkbench, StdioServerParams  # takes long, and most collect it for nothing
+
+    return alone(clerk(run, workbench=McpWorkbench(StdioServerParams(command="/bin/false"))))
+
+
+def openai_agent(_: RunContext) -> AutoGenTeam:
+    from autogen_ext.agents.openai import OpenAIAgent  # likewise
+
+    return alone(OpenAIAgent("clerk", "", client=object(), model="m", instructions=""))  # type: ignore[arg-type]
 
 
 def graph(run: RunContext) -> AutoGenTeam:
@@ -145,7 +154,7 @@ DOORS: dict[str, tuple[Build, str]] = {
         TOOL,
     ),
     "a workbench": (lambda run: alone(clerk(run, workbench=Mine([]))), BENCH.format("Mine")),
-    "MCP": (lambda run: alone(clerk(run, workbench=McpWorkbench(MCP))), BENCH.format("McpWorkbench")),
+    "MCP": (mcp, BENCH.format("McpWorkbench")),
     "beside the run's": (
         lambda run: alone(
             clerk(run, workbench=[run.tools("clerk", [asks]), StaticWorkbench([FunctionTool(wipe, "")])])
@@ -219,7 +228,7 @@ DOORS: dict[str, tuple[Build, str]] = {
         MODEL.format("coder", "coder"),
     ),
     "an agent that acts by itself": (
-        lambda run: alone(OpenAIAgent("clerk", "", client=object(), model="m", instructions="")),  # type: ignore[arg-type]
+        openai_agent,
         r"The agent “clerk” \(OpenAIAgent\) acts by itself.*run\.tools",
     ),
     "the keyboard": (lambda run: alone(UserProxyAgent("human")), r"“human” asks at the keyboard.*run\.reviewer"),

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient, ModelInfo
-from autogen_ext.models.openai import OpenAIChatCompletionClient
 
 from agents.fallback import Choice, FallbackModel
 from agents.models import load_model
@@ -44,6 +43,8 @@ async def of_two(
     openai: OpenAIServer, patience: float = 30, clock: Callable[[], float] = lambda: 0.0, second: ModelInfo = ABLE
 ) -> AsyncIterator[FallbackModel]:
     """Two models, the first with a time-out shorter than a file may name, and a clock that the test moves."""
+    from autogen_ext.models.openai import OpenAIChatCompletionClient  # takes long, and most collect it for nothing
+
     clients = [
         OpenAIChatCompletionClient(model=name, base_url=openai.url, api_key=KEY, max_retries=0, model_info=able)
         for name, able in (("first", ABLE), ("second", second))

@@ -13,7 +13,6 @@ from bot.core.requests import Request, Verb
 from tests.agents.house import House
 from tests.agents.test_gate_doors import agent, running
 
-mcp = pytest.importorskip("autogen_ext.tools.mcp", reason="the package mcp is not installed", exc_type=ImportError)
 pytest_plugins = ["tests.redis_server"]
 
 SERVER = """
@@ -39,6 +38,7 @@ def there(path: Path) -> str:
 @pytest.mark.parametrize("approved", [False, True])
 async def test_an_mcp_servers_tool_does_nothing_before_it_is_approved(house: House, approved: bool) -> None:
     """R13, R19: a real server in a process of its own."""
+    mcp = pytest.importorskip("autogen_ext.tools.mcp", reason="the package mcp is not installed", exc_type=ImportError)
     done = house.folder / "done"
     bench: Any = mcp.McpWorkbench(mcp.StdioServerParams(command=sys.executable, args=["-c", SERVER, str(done)]))
 
