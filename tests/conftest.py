@@ -22,9 +22,22 @@ settings.load_profile("unhurried")
 LONGEST = ("test_torture.py", "test_bench.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first: nobody waits for it at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest begins first: nobody waits for it at the end.
+
+    What wants a browser begins as the second worker does, which then has the only one: each worker gets as many tests
+    as the others, one after another, and loses those at its end to whoever is done.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
     items.sort(key=lambda item: item.path.name not in LONGEST)
+    browsing = [item for item in items if _browses(item)]
+    others = [item for item in items if not _browses(item)]
+    second = len(items) // workers
+    items[:] = [*others[:second], *browsing, *others[second:]]
+
+
+def _browses(item: pytest.Item) -> bool:
+    return "chromium" in getattr(item, "fixturenames", ())
 
 
 def pytest_collection_finish() -> None:

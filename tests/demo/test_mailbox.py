@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.async_api import async_playwright
+from playwright.async_api import Browser
 
 from demo.mailbox import Mailbox
 from demo.mailbox_page import Letter, list_html
@@ -145,21 +145,19 @@ def test_any_bytes_become_a_letter(content: bytes, start: bytes) -> None:
     assert "<article>" in list_html([Letter.read(start + content)])
 
 
-async def test_a_browser_on_a_phone_sees_new_mail_without_reloading(box: Mailbox) -> None:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        try:
-            view = await browser.new_page(viewport={"width": 375, "height": 700})
-            complaints: list[str] = []
-            view.on("console", lambda line: complaints.append(line.text))
-            await view.goto(box.page)
-            await view.get_by_text("No mail yet").wait_for()
-            await send(box, mail("A discount of 10%", "Hello,\n\n" + "long" * 60 + "\n", "a" * 60 + "@example.com"))
-            await view.get_by_role("heading", name="A discount of 10%").wait_for()
-            assert await view.evaluate("document.documentElement.scrollWidth") <= 375
-            assert complaints == []
-        finally:
-            await browser.close()
+async def test_a_browser_on_a_phone_sees_new_mail_without_reloading(box: Mailbox, browser: Browser) -> None:
+    view = await browser.new_page(viewport={"width": 375, "height": 700})
+    try:
+        complaints: list[str] = []
+        view.on("console", lambda line: complaints.append(line.text))
+        await view.goto(box.page)
+        await view.get_by_text("No mail yet").wait_for()
+        await send(box, mail("A discount of 10%", "Hello,\n\n" + "long" * 60 + "\n", "a" * 60 + "@example.com"))
+        await view.get_by_role("heading", name="A discount of 10%").wait_for()
+        assert await view.evaluate("document.documentElement.scrollWidth") <= 375
+        assert complaints == []
+    finally:
+        await view.close()
 
 
 async def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, http: ClientSession) -> None:
