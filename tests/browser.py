@@ -31,7 +31,8 @@ ARGUMENTS = (
     "--disable-quic",
     # No page that a test opens is hostile to another: one process for each is enough, and none in reserve.
     "--disable-site-isolation-trials",
-    "--disable-features=SpareRendererForSitePerProcess",
+    # Nor does anybody type an address: the line for it would bring a page of 400 scripts along with each window.
+    "--disable-features=SpareRendererForSitePerProcess,WebUIOmniboxPopup,WebUIOmniboxFullPopup,WebUIOmniboxAimPopup",
     "--renderer-process-limit=1",
     "--remote-debugging-port=0",
 )
