@@ -22,7 +22,7 @@ from agents.behind import Behind
 from agents.patience import being_cancelled, patiently
 from agents.turns import Turns
 from bot.core import ports
-from bot.core.errors import ActionFailed, OutcomeUnknown, UnknownSchema
+from bot.core.errors import ActionFailed, NewerSchema, OutcomeUnknown, UnknownSchema
 from bot.core.ids import RequestId, digest_of
 from bot.core.ports import Lease
 
@@ -52,9 +52,15 @@ class Entry:
 
     @classmethod
     def load(cls, raw: bytes) -> Self:
-        """From JSON. UnknownSchema if another version of this program wrote it."""
+        """From JSON. NewerSchema if a newer version of this program wrote it, UnknownSchema if another one did."""
         fields = json.loads(raw)
-        if fields.pop("schema", None) not in READS:
+        schema = fields.pop("schema", None)
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise NewerSchema(
+                "A recorded step of this run was written by a newer version of the worker, so the run waits for one. "
+                "Nothing was repeated."
+            )
+        if schema not in READS:
             raise UnknownSchema(
                 "A recorded step of this run was written by another version of the worker, so the run cannot be "
                 "rebuilt by this one. Nothing was repeated; please start the task anew."

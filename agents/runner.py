@@ -25,7 +25,7 @@ from agents.teams import Conclusion, Team, Teams
 from agents.telling import LINE, Pace, Teller
 from agents.usage import add_up
 from bot import flows, metrics
-from bot.core.errors import CountersignError, LeaseLost, StoreUnavailable
+from bot.core.errors import CountersignError, LeaseLost, NewerSchema, StoreUnavailable
 from bot.core.ids import RunId
 from bot.core.ports import Journal, Lease, Queue, Store, Wakeups
 from bot.core.runs import MOVES, Run, Status, Usage, Verb
@@ -77,13 +77,21 @@ class Runner:
         lighten()
 
     async def advance(self, run: RunId) -> None:
-        """See the run to its end or until it parks, unless another holds it. StoreUnavailable only when stopping."""
+        """See the run to its end or until it parks, unless it is another's; StoreUnavailable only when stopping.
+
+        NewerSchema only in a script: what a newer version wrote is left for a newer worker.
+        """
         if run in self._hand or self._stop.is_set():
             return
         self._hand.add(run)
         cut_off.watch()
         try:
             await self._claimed(run)
+        except NewerSchema as newer:
+            log.warning("Run %s is left for a newer worker. %s", run, newer)
+            if self._script is not None:
+                raise
+            await self._queue.advance(run, after=ELSEWHERE)
         finally:
             self._hand.discard(run)
 
@@ -134,6 +142,8 @@ class Runner:
             await self._advance(run, lease, journal, team)
         except (LeaseLost, StoreUnavailable) as lost:
             log.info("Run %s is let go: %s", run_id, lost)
+        except NewerSchema:
+            raise
         except CountersignError as error:
             await self._end(lease, Verb.FAIL, Conclusion(str(error)))
         finally:
@@ -229,7 +239,7 @@ class Runner:
             return (Verb.FINISH, driving.result())
         if error is None:
             return None
-        if isinstance(error, LeaseLost | StoreUnavailable):
+        if isinstance(error, LeaseLost | NewerSchema | StoreUnavailable):
             raise error
         if isinstance(error, CountersignError):
             return (Verb.FAIL, Conclusion(str(error)))
@@ -268,10 +278,8 @@ class Runner:
 
 
 async def _end_team(context: RunContext, driving: asyncio.Task[Conclusion]) -> None:
-    """Cancel the team by its token, which is how AutoGen ends; by force if it does not listen.
-
-    An effect under way is waited for: cut off, nobody would know whether it happened.
-    """
+    """Cancel the team by its token, which is how AutoGen ends; by force if it does not listen. An effect under way is
+    waited for: cut off, nobody would know whether it happened."""
     context.token.cancel()
     while context.acting:
         await asyncio.wait(set(context.acting))

@@ -8,7 +8,7 @@ The first byte of what is packed is the number of its dictionary (`bot.store.dic
 import zlib
 from typing import Final
 
-from bot.core.errors import UnknownSchema
+from bot.core.errors import NewerSchema, UnknownSchema
 from bot.store import dictionaries
 
 RECORD: Final = b"\x03"
@@ -50,12 +50,13 @@ def pack(plain: bytes, number: bytes = RECORD) -> bytes:
 
 
 def unpack(stored: bytes) -> bytes:
-    """The JSON again. UnknownSchema if the bytes are packed in a way that this program does not know, or broken, or
-    would make more than `LARGEST`."""
+    """The JSON again. UnknownSchema if the bytes are packed in a way that this program does not know (NewerSchema where
+    that is a later one), or broken, or would make more than `LARGEST`."""
     if stored[:1] >= b" ":
         return stored
     if stored[:1] not in _READERS:
-        raise UnknownSchema("A stored record is packed in a way that this program does not know. It was left as it is.")
+        unknown = NewerSchema if stored[:1] > max(_READERS) else UnknownSchema
+        raise unknown("A stored record is packed in a way that this program does not know. It was left as it is.")
     reader = _READERS[stored[:1]].copy()
     try:
         plain = reader.decompress(stored[1:], LARGEST + 1)

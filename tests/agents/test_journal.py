@@ -11,7 +11,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 from agents.journal import Entry, RunJournal, effect
 from agents.journaled_model import JournaledModel
 from agents.usage import Budget
-from bot.core.errors import ActionFailed, LeaseLost, OutcomeUnknown, UnknownSchema
+from bot.core.errors import ActionFailed, LeaseLost, NewerSchema, OutcomeUnknown, UnknownSchema
 from bot.core.ids import RunId
 from bot.core.ports import Lease
 from bot.store.journal import RedisJournal
@@ -151,8 +151,11 @@ async def test_an_effect_that_is_no_longer_wanted_is_not_done(house: House) -> N
 
 
 async def test_entries_of_another_version_are_refused_by_name() -> None:
-    with pytest.raises(UnknownSchema, match="another version of the worker"):
+    with pytest.raises(NewerSchema, match="a newer version of the worker, so the run waits for one"):
         Entry.load(b'{"schema": 99, "state": "done"}')
+    with pytest.raises(UnknownSchema, match="another version of the worker") as refused:
+        Entry.load(b'{"schema": 0, "state": "done"}')
+    assert not isinstance(refused.value, NewerSchema)
     assert Entry.load(Entry("done", "x").dump()) == Entry("done", "x")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from agents.journal import READS, SCHEMA, Entry
 from agents.teams import Teams
-from bot.core.errors import UnknownSchema
+from bot.core.errors import NewerSchema, UnknownSchema
 from bot.core.ids import RequestId, RunId
 from bot.core.runs import Status
 from bot.store.sides import REQUESTS, RUNS
@@ -49,7 +49,7 @@ def test_a_stored_run_of_an_unknown_schema_is_refused_by_name(path: Path) -> Non
     with pytest.raises(UnknownSchema, match="A stored Run has schema 99, this program reads 1"):
         RUNS.read(stored["run"].replace(" 1\n", " 99\n", 1).encode())
     for raw in stored["journal"].values():
-        with pytest.raises(UnknownSchema, match="another version of the worker"):
+        with pytest.raises(NewerSchema, match="a newer version of the worker"):
             Entry.load(json.dumps({**json.loads(raw), "schema": 99}).encode())
 
 

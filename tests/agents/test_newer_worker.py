@@ -1,0 +1,51 @@
+"""While versions change: what a newer worker began is neither failed nor repeated by an older one (R4)."""
+
+import json
+
+import pytest
+
+from bot.core.ids import RunId
+from bot.core.requests import Request, Verb
+from bot.core.runs import Status
+from bot.store.packing import unpack
+from tests.agents.house import House
+from tests.agents.test_runner import Counting
+
+pytest_plugins = ["tests.redis_server"]
+RUN = RunId("r1")
+
+
+async def of_a_newer_version(house: House, what: str, asked: Request) -> None:
+    """What is stored of the run, as this version writes it but for its number; done once more it is as it was."""
+    client, keys = house.store.client, house.store.keys
+    if what == "journal":
+        key = keys.journal(RUN)
+        for field, raw in (await client.hgetall(key)).items():
+            entry = json.loads(unpack(raw))
+            await client.hset(key, field, json.dumps({**entry, "schema": 101 - entry["schema"]}))
+        return
+    key = keys.run(RUN) if what == "run" else keys.request(asked.id)
+    head, _, body = (await client.get(key)).partition(b"\n")
+    version, _, schema = head.partition(b" ")
+    await client.set(key, b"%s %d\n%s" % (version, 101 - int(schema), body), keepttl=True)
+
+
+@pytest.mark.parametrize("what", ["journal", "run", "request"])
+async def test_a_run_of_a_newer_version_is_left_for_a_newer_worker(house: House, what: str) -> None:
+    await house.start()
+    model = Counting()
+    async with house.worker(model=model) as worker:
+        worker.advance()
+        asked = await house.asked()
+    answered = model.asked
+    await of_a_newer_version(house, what, asked)
+    async with house.worker(model=model) as worker:
+        await worker.advance()
+        assert worker.queue.asked == [RUN]
+    await of_a_newer_version(house, what, asked)
+    assert not (await house.run()).over
+    async with house.worker(model=model) as worker:
+        worker.advance()
+        await house.decide(asked, Verb.APPROVE)
+        assert (await house.over()).status is Status.FINISHED
+    assert model.asked == answered and len(house.mails()) == 1
