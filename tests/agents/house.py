@@ -114,8 +114,9 @@ class House:
         model: ChatCompletionClient | None = None,
         owner: str = "w1",
         journal: Journal | None = None,
+        script: RunId | None = None,
     ) -> AsyncIterator["Worker"]:
-        """A worker in this process, which lets its runs go at the end."""
+        """A worker in this process, which lets its runs go at the end; or a script with that run."""
         stop = asyncio.Event()
         queue = Silent()
         runner = Runner(
@@ -128,6 +129,7 @@ class House:
             model=model or DemoModel(),
             settings=self.settings(),
             stop=stop,
+            script=script,
         )
         worker = Worker(runner, queue, stop)
         try:

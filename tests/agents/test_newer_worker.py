@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from bot.core.errors import NewerSchema
 from bot.core.ids import RunId
 from bot.core.requests import Request, Verb
 from bot.core.runs import Status
@@ -42,6 +43,10 @@ async def test_a_run_of_a_newer_version_is_left_for_a_newer_worker(house: House,
     async with house.worker(model=model) as worker:
         await worker.advance()
         assert worker.queue.asked == [RUN]
+    async with house.worker(model=model, script=RUN) as script:
+        with pytest.raises(NewerSchema):
+            await script.runner.advance(RUN)
+        assert script.queue.asked == []
     await of_a_newer_version(house, what, asked)
     assert not (await house.run()).over
     async with house.worker(model=model) as worker:
