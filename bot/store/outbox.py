@@ -30,6 +30,7 @@ class Outbox:
         self._store = store
         self._lists = Lists(store)
         self._undelivered = "0"
+        self._left: set[bytes] = set()
 
     async def claim(self, owner: str, ttl: timedelta) -> bool:
         """Whether this process is the scribe for the next `ttl`."""
@@ -100,7 +101,9 @@ class Outbox:
                 if fields:
                     told.append((entry.decode(), read_event(fields, entry)))
             except UnknownSchema as wrong:
-                _log.error("Event %s is left for a version of this program that can read it. %s", entry.decode(), wrong)
+                if entry not in self._left:
+                    self._left.add(entry)
+                    _log.error("Event %s is left for a version that can read it. %s", entry.decode(), wrong)
         await self._lists.follow(event for _, event in told)
         return told
 

@@ -33,7 +33,7 @@ async def is_in_hand(store: Store, entries: list[bytes]) -> None:
 
 
 async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others_are_drawn(
-    slack: LocalSlack, store: Store, lease: Lease
+    slack: LocalSlack, store: Store, lease: Lease, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R6: nobody ticks it off, it ends no process, and it counts as no repair."""
     newer = await store.client.xadd(store.keys.events, {"event": NEWER})
@@ -43,6 +43,7 @@ async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others
                 await flows.ask(store, await new_run(store, f"r{content}"), question(content))
                 await slack.wait_message("#approvals", lambda m: content in text_of(m), timeout=10)  # noqa: B023
                 await is_in_hand(store, [newer])
+    assert sum("is left for a version" in line for line in caplog.messages) == 2, "once for each scribe"
 
 
 async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_scribe_that_reads_it(
