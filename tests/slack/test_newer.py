@@ -32,17 +32,28 @@ async def is_in_hand(store: Store, entries: list[bytes]) -> None:
             await asyncio.sleep(0.02)
 
 
+async def was_read(store: Store, times: int) -> None:
+    """Returns when the first event in hand was handed out so often."""
+    async with asyncio.timeout(10):
+        while True:
+            (entry,) = await store.client.xpending_range(store.keys.events, GROUP, "-", "+", 1)
+            if entry["times_delivered"] >= times:
+                return
+            await asyncio.sleep(0.02)
+
+
 async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others_are_drawn(
     slack: LocalSlack, store: Store, lease: Lease, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R6: nobody ticks it off, it ends no process, and it counts as no repair."""
     newer = await store.client.xadd(store.keys.events, {"event": NEWER})
     with repaired(Repair.EVENT_OVERLOOKED, times=0):
-        for content in ("one", "two"):
+        for content, read in (("one", 2), ("two", 4)):
             async with drawing(slack, store, overlooked=timedelta(seconds=0.1)):
                 await flows.ask(store, await new_run(store, f"r{content}"), question(content))
                 await slack.wait_message("#approvals", lambda m: content in text_of(m), timeout=10)  # noqa: B023
                 await is_in_hand(store, [newer])
+                await was_read(store, read)
     assert sum("is left for a version" in line for line in caplog.messages) == 2, "once for each scribe"
 
 
