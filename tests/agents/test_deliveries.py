@@ -10,15 +10,18 @@ import pytest
 from autogen_agentchat.agents import BaseChatAgent
 from autogen_agentchat.base import Response
 from autogen_agentchat.conditions import MaxMessageTermination
-from autogen_agentchat.messages import BaseChatMessage, TextMessage
+from autogen_agentchat.messages import BaseChatMessage, StopMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import (
     EVENT_LOGGER_NAME,
     AgentRuntime,
     CancellationToken,
+    MessageContext,
+    RoutedAgent,
     SingleThreadedAgentRuntime,
     TypePrefixSubscription,
     TypeSubscription,
+    event,
 )
 from opentelemetry.trace import INVALID_SPAN, NoOpTracer, ProxyTracer, Span, Tracer, TracerProvider
 from opentelemetry.util._decorator import _AgnosticContextManager
@@ -124,3 +127,19 @@ async def test_the_same_subscription_is_refused_and_comes_back_after_its_removal
             await runtime.add_subscription(same())
         await runtime.remove_subscription(first.id)
         await runtime.add_subscription(same())
+
+
+def test_what_agents_of_a_class_handle_is_looked_for_once_and_is_its_own() -> None:
+    class Hears(RoutedAgent):
+        @event
+        async def on_text(self, message: TextMessage, ctx: MessageContext) -> None: ...
+
+    class HearsMore(Hears):
+        @event
+        async def on_stop(self, message: StopMessage, ctx: MessageContext) -> None: ...
+
+    found: dict[type[RoutedAgent], Any] = {kind: kind._discover_handlers() for kind in (RoutedAgent, Hears, HearsMore)}
+    assert [[h.__name__ for h in handlers] for handlers in found.values()] == [[], ["on_text"], ["on_stop", "on_text"]]
+    assert all(kind._discover_handlers() is handlers for kind, handlers in found.items())
+    assert [kind for kind, _ in HearsMore._handles_types()] == [StopMessage, TextMessage]
+    assert HearsMore._handles_types() is HearsMore._handles_types()
