@@ -65,14 +65,13 @@ class Outbox:
                 block=round(_BLOCK.total_seconds() * 1000),
             )
         entries = _entries(answer)
+        told = await self._told(entries)
         if self._undelivered != ">":
-            if entries:
-                _log.warning("The scribe before left %d events half drawn; drawing them again.", len(entries))
-                metrics.repaired(Repair.SCRIBE_STOPPED, len(entries))
+            if told:
+                _log.warning("The scribe before left %d events half drawn; drawing them again.", len(told))
+                metrics.repaired(Repair.SCRIBE_STOPPED, len(told))
             self._undelivered = entries[-1][0].decode() if entries else ">"
-            if not entries:
-                return []
-        return await self._told(entries)
+        return told
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
         """Events that were handed out at least so long ago and not finished, the oldest first; some may be in hand.

@@ -31,15 +31,18 @@ async def of_a_newer_version(house: House, what: str, asked: Request) -> None:
     await client.set(key, b"%s %d\n%s" % (version, 101 - int(schema), body), keepttl=True)
 
 
-@pytest.mark.parametrize("what", ["journal", "run", "request"])
+@pytest.mark.parametrize("what", ["journal", "run", "request", "request that was answered"])
 async def test_a_run_of_a_newer_version_is_left_for_a_newer_worker(house: House, what: str) -> None:
     await house.start()
     model = Counting()
     async with house.worker(model=model) as worker:
         worker.advance()
-        asked = await house.asked()
+        first = await house.asked()
+        await house.decide(first, Verb.RESPOND, "make it shorter")
+        asked = await house.asked(not_this=first)
     answered = model.asked
-    await of_a_newer_version(house, what, asked)
+    newer = first if what == "request that was answered" else asked
+    await of_a_newer_version(house, what, newer)
     async with house.worker(model=model) as worker:
         await worker.advance()
         assert worker.queue.asked == [RUN]
@@ -47,7 +50,7 @@ async def test_a_run_of_a_newer_version_is_left_for_a_newer_worker(house: House,
         with pytest.raises(NewerSchema):
             await script.runner.advance(RUN)
         assert script.queue.asked == []
-    await of_a_newer_version(house, what, asked)
+    await of_a_newer_version(house, what, newer)
     assert not (await house.run()).over
     async with house.worker(model=model) as worker:
         worker.advance()

@@ -55,14 +55,22 @@ async def test_the_link_of_a_card_or_of_its_note_leads_to_its_entries(
     assert json.loads(receipt.out)["request"] == asked.id
 
 
+@pytest.mark.parametrize("of", ["card", "note about its second row"])
 async def test_the_link_of_a_card_with_rows_stands_for_all_of_them(
-    slack: LocalSlack, store: Store, lease: Lease, audit: Audit
+    slack: LocalSlack, store: Store, lease: Lease, audit: Audit, of: str
 ) -> None:
     asked = await ask(store, lease, 1, 2, 3)
     async with drawing(slack, store):
         await all_drawn(slack, store)
+        await decided(store, asked[1])
+        await all_drawn(slack, store)
     await Auditor(store, "web").catch_up()
     where = await link(slack, await card_of(slack))
+    if of != "card":
+        told_there = await store.message(f"decided/{asked[1].id}")
+        assert told_there is not None
+        (note,) = [m for m in slack.channel("#general").posts.values() if m.ts == told_there.value.ts]
+        where = await link(slack, note, "#general")
     assert told(await audit("export", "--request", where)) == {request.id for request in asked}
     refused = await audit("receipt", where)
     assert refused.status == 2 and refused.out == "" and all(request.id in refused.err for request in asked)

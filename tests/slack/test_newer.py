@@ -47,7 +47,7 @@ async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others
 ) -> None:
     """R6: nobody ticks it off, it ends no process, and it counts as no repair."""
     newer = await store.client.xadd(store.keys.events, {"event": NEWER})
-    with repaired(Repair.EVENT_OVERLOOKED, times=0):
+    with repaired(Repair.EVENT_OVERLOOKED, times=0), repaired(Repair.SCRIBE_STOPPED, times=0):
         for content, read in (("one", 2), ("two", 4)):
             async with drawing(slack, store, overlooked=timedelta(seconds=0.1)):
                 await flows.ask(store, await new_run(store, f"r{content}"), question(content))
@@ -55,6 +55,7 @@ async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others
                 await is_in_hand(store, [newer])
                 await was_read(store, read)
     assert sum("is left for a version" in line for line in caplog.messages) == 2, "once for each scribe"
+    assert not any("half drawn" in line for line in caplog.messages), "nor does it look like a scribe that was ended"
 
 
 async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_scribe_that_reads_it(

@@ -25,6 +25,7 @@ from bot.store.store import Store
 from localslack import LocalSlack
 from tests.counting import repaired
 from tests.making import ALICE, GENERAL, HERE, attempt, question
+from tests.slack.test_scribe import all_drawn
 from tests.storing import NoQueue
 
 OLD, NEW = (
@@ -267,6 +268,7 @@ async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_t
         older, ts = card(), slack.channel("#approvals").messages[0].ts
         await flows.withdraw(store, NoQueue(), asked.id, "not wanted")
         await slack.wait_for(lambda _: card() != older, timeout=5)
+        await all_drawn(slack, store)
         settled = card()
         async with aiohttp.ClientSession() as session:
             killed = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session)

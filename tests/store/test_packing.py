@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.errors import UnknownSchema
+from bot.core.errors import NewerSchema, UnknownSchema
 from bot.store import dictionaries, packing
 from bot.store.packing import ENTRY, RECORD, pack, unpack
 from bot.store.records import EVENTS
@@ -48,8 +48,9 @@ def test_a_record_of_an_earlier_version_is_read_as_it_is() -> None:
 
 @pytest.mark.parametrize("stored", [b"\x05abc", b"\x04abc", b"\x03abc", b"\x02abc", b"\x01abc", b"", b"\x01", b"\x04"])
 def test_what_cannot_be_unpacked_is_refused_by_name(stored: bytes) -> None:
-    with pytest.raises(UnknownSchema):
+    with pytest.raises(UnknownSchema) as refused:
         EVENTS.load(stored)
+    assert isinstance(refused.value, NewerSchema) is (stored[:1] == b"\x05")
 
 
 @pytest.mark.parametrize("number", [b"\x01", b"\x02", RECORD, ENTRY])
