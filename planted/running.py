@@ -13,8 +13,25 @@ _LEASES = "tests/store/test_leases.py::"
 _FROZEN = "tests/agents/test_frozen.py::"
 _LETTING_GO = "tests/agents/test_letting_go.py::"
 _ACTIVITY = "tests/agents/test_activity.py::test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits"
+_OUTCOMES = "tests/agents/test_outcomes.py::"
 
 RUNNING: Final = (
+    Bug(
+        "people are shown the text that a model got",
+        "R31",
+        "agents/outcomes.py",
+        "            words = words.replace(text, sentence)\n",
+        "            pass\n",
+        (_OUTCOMES + "test_a_team_that_says_nothing_of_its_own_ends_with_what_became_of_its_call",),
+    ),
+    Bug(
+        "the word by which an agent tells that it is finished is shown to people",
+        "R31",
+        "agents/outcomes.py",
+        '        while lines and lines[-1].strip() in (self.marks | {""}):\n',
+        "        while False:\n",
+        (_OUTCOMES + "test_nobody_is_shown_what_was_written_for_a_model[chat-approve]",),
+    ),
     Bug(
         "an older worker fails what a newer one began",
         "R4",
