@@ -14,6 +14,14 @@ _OVERTAKEN = "tests/slack/test_overtaken.py::"
 
 DRAWING: Final = (
     Bug(
+        "a choice is said to be not approved",
+        "R17",
+        "bot/slack/cards.py",
+        "{_nothing(request.question)}",
+        "not approved; ",
+        (_CARDS + "test_a_card_says_not_approved_only_where_something_can_be",),
+    ),
+    Bug(
         "after a lost reply the card is posted without a look",
         "R2, R6",
         "bot/slack/poster.py",
