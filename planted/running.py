@@ -13,9 +13,26 @@ _LEASES = "tests/store/test_leases.py::"
 _FROZEN = "tests/agents/test_frozen.py::"
 _LETTING_GO = "tests/agents/test_letting_go.py::"
 _ACTIVITY = "tests/agents/test_activity.py::test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits"
+_EXECUTORS = "tests/agents/test_executors.py::"
 _OUTCOMES = "tests/agents/test_outcomes.py::"
 
 RUNNING: Final = (
+    Bug(
+        "what loses its parent is nobody's any more",
+        "R13",
+        "agents/supervisor.py",
+        "prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)",
+        "prctl(_SET_CHILD_SUBREAPER, 0, 0, 0, 0)",
+        (_EXECUTORS + "test_nothing_that_code_starts_outlives_it[forked twice-a subreaper-it ends]",),
+    ),
+    Bug(
+        "code sees the worker's whole environment",
+        "R13",
+        "agents/local_executor.py",
+        "for name, value in os.environ.items() if _PASSED.fullmatch(name)}",
+        "for name, value in os.environ.items()}",
+        (_EXECUTORS + "test_what_runs_is_what_was_approved_whatever_lies_in_the_folder",),
+    ),
     Bug(
         "people are shown the text that a model got",
         "R31",
