@@ -17,6 +17,7 @@ from agents import answers
 from agents.arguments import unspoken
 from agents.human import Desk, Transcript
 from agents.journal import Entry, RunJournal
+from agents.outcomes import CALL, Became, Outcome, outcome_of
 from agents.patience import patiently
 from agents.policies import Ask, Proposal, Tier, Verdict, judge
 from agents.showing import Renderer, shown
@@ -73,19 +74,17 @@ class Permit:
 
     def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
         """At the door, right before it is done: ActionFailed unless this is byte for byte what was judged (R13)."""
-        about = canonical(arguments)
-        if (tool, about) != (self.wanted.tool, self.arguments) or not (
-            self.request is None or _allowed(self.request, self.wanted) == (tool, about)
-        ):
+        this = (tool, canonical(arguments))
+        allowed = this if self.request is None else _allowed(self.request, self.wanted)
+        if not this == (self.wanted.tool, self.arguments) == allowed:
             raise ActionFailed("What was approved is not what would run, so nothing was done.")
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why it is not done, as the model reads it."""
+    """Why it is not done, as the model reads it; `Gate.outcomes` has it as a value."""
 
     text: str
-    request: Request | None = None
 
 
 class Gate:
@@ -101,6 +100,7 @@ class Gate:
         find: Callable[[RequestId], Awaitable[Request]],
         give_up: Callable[[Exception], None],
     ) -> None:
+        self.outcomes: Final = desk.outcomes
         self._run = run
         self._lease = lease
         self._store = store
@@ -142,9 +142,10 @@ class Gate:
         elif tier is Tier.REFUSE:
             if "recorded" not in entry:
                 await self._tell(wanted, key, entry)
-            yield Denial(answers.refused(wanted.tool, entry["why"]))
+            yield self._refuse(wanted, entry["why"])
         elif "same" in entry:
-            yield self._again(await self._find(RequestId(entry["same"])))
+            before = await self._find(RequestId(entry["same"]))
+            yield self._denied(wanted, answers.again(before), before)
         else:
             twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same]))
             since = len(twins.settled)
@@ -177,8 +178,7 @@ class Gate:
         with self._journal.activity.working():
             proposal = Proposal(wanted.agent, wanted.tool, arguments, run.team, run.task, run.requester)
             verdict = await judge(wanted.ask, proposal, wanted.tools)
-            why = unspoken(verdict.why, json.loads(wanted.arguments), wanted.hide)
-            verdict = Verdict(verdict.tier, why)
+            verdict = Verdict(verdict.tier, unspoken(verdict.why, json.loads(wanted.arguments), wanted.hide))
             says = None if wanted.ask is None else verdict.tier
             said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
@@ -208,7 +208,7 @@ class Gate:
         before = twins.refused(since)
         if before is not None and not (known and await self._was_asked(self._question(wanted, entry))):
             await self._note(key, {**unasked, "same": before.id}, replace=known)
-            return self._again(before)
+            return self._denied(wanted, answers.again(before), before)
         if not known:
             entry = await self._note(key, {**entry, "asked": self.number(), "about": wanted.same})
         question = self._question(wanted, entry)
@@ -217,28 +217,27 @@ class Gate:
         except Refused as since_then:  # by another policy than that of the verdict; it is on record
             why = str(since_then)
             await self._note(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True}, replace=True)
-            return Denial(answers.refused(wanted.tool, why))
+            return self._refuse(wanted, why)
         twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
             self._refused[place] = question.content
-            return Denial(answers.answer(request), request)
+            return self._denied(wanted, answers.answer(request), request)
         self._refused.pop(place, None)
         if request.status is not Status.EDITED:
             return Permit(wanted, key, wanted.arguments, request)
         changed = replace(wanted, arguments=wanted.take(request.decision.arguments))
-        return await self._refused_as_changed(changed, f"{key}/changed", request) or Permit(
-            wanted, key, changed.arguments, request
-        )
+        denial = await self._refused_as_changed(changed, f"{key}/changed")
+        return denial or Permit(wanted, key, changed.arguments, request)
 
-    async def _refused_as_changed(self, changed: Wanted, key: str, request: Request) -> Denial | None:
+    async def _refused_as_changed(self, changed: Wanted, key: str) -> Denial | None:
         """What a reviewer made of a call passes the gate too: nobody edits it past a policy (R19)."""
         found = self._journal.found(key)
         entry = await self._note(key, await self._verdict(changed)) if found is None else json.loads(found.value)
         if Tier(entry["tier"]) is not Tier.REFUSE:
             return None
         await self._tell(changed, key, entry)
-        return Denial(answers.refused(changed.tool, entry["why"]), request)
+        return self._refuse(changed, entry["why"])
 
     async def _was_asked(self, question: Question) -> bool:
         try:
@@ -248,8 +247,26 @@ class Gate:
             return False
         return True
 
-    def _again(self, request: Request) -> Denial:
-        return Denial(answers.again(request), request)
+    def _refuse(self, wanted: Wanted, why: str) -> Denial:
+        text, outcome = answers.refused(wanted.tool, why), self._outcome(wanted, Became.REFUSED, None)
+        self.outcomes.add(replace(outcome, reason=why), text)
+        return Denial(text)
+
+    def _denied(self, wanted: Wanted, text: str, request: Request) -> Denial:
+        self.outcomes.add(self._outcome(wanted, None, request), text)
+        return Denial(text)
+
+    def done(self, permit: Permit, result: str, *, failed: bool = False) -> str:
+        """Takes down that it was done; returns what the model is told before the result, if it was changed (R18)."""
+        request, told = permit.request, ""
+        if request is not None and request.status is Status.EDITED:
+            told = f"{answers.answer(request)}\nThe result of the changed call:"
+        outcome = self._outcome(permit.wanted, Became.FAILED if failed else Became.DONE, request)
+        self.outcomes.add(replace(outcome, result=result), told and f"{told}\n{result}")
+        return told
+
+    def _outcome(self, wanted: Wanted, became: Became | None, request: Request | None) -> Outcome:
+        return outcome_of(wanted.kind, wanted.agent, request, became, (wanted.tool, wanted.call or CALL.get()[1]))
 
     def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
         call = _call(wanted)
