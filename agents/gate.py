@@ -177,8 +177,8 @@ class Gate:
         arguments = json.loads(wanted.arguments)
         with self._journal.activity.working():
             proposal = Proposal(wanted.agent, wanted.tool, arguments, run.team, run.task, run.requester)
-            verdict = await judge(wanted.ask, proposal, wanted.tools)
-            verdict = Verdict(verdict.tier, unspoken(verdict.why, json.loads(wanted.arguments), wanted.hide))
+            say = partial(unspoken, arguments=json.loads(wanted.arguments), hide=wanted.hide)
+            verdict = await judge(wanted.ask, proposal, wanted.tools, say)
             says = None if wanted.ask is None else verdict.tier
             said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
@@ -269,7 +269,6 @@ class Gate:
         return outcome_of(wanted.kind, wanted.agent, request, became, (wanted.tool, wanted.call or CALL.get()[1]))
 
     def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
-        call = _call(wanted)
         content, problem = shown(wanted.arguments, wanted.hide, wanted.show)
         return Question(
             wanted.agent,
@@ -278,7 +277,7 @@ class Gate:
             "run code" if wanted.kind is Kind.CODE else f"call {wanted.tool}",
             content,
             _OFFERS if wanted.schema else tuple(verb for verb in _OFFERS if verb is not Verb.EDIT),
-            call,
+            _call(wanted),
             notes=tuple(note for note in (*wanted.notes, entry["why"], problem) if note),
             before=self._refused.get((wanted.agent, wanted.tool), ""),
         )
@@ -298,5 +297,4 @@ def _allowed(request: Request, wanted: Wanted) -> tuple[str, str] | None:
 
 
 def _call(wanted: Wanted) -> Call:
-    # Not the places where something is hidden now: what a reviewer adds is hidden too.
     return Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)
