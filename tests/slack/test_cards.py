@@ -608,7 +608,7 @@ CONTENT = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=times(6, 100))
+@settings(max_examples=times(4, 100))
 @given(CONTENT, CONTENT, CONTENT)
 def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: str, title: str, words: str) -> None:
     """R13, R14: too long is a file and a modal, never an error; shown and hidden add up to everything."""
@@ -649,7 +649,7 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         assert boxes == [whole]
 
 
-@settings(deadline=None, max_examples=times(6, 100))
+@settings(max_examples=times(4, 100))
 @given(CONTENT, CONTENT, CONTENT)
 @example("𞹧" * 300, "𞹧" * 60, "¡¡" * 300)
 @example("¡" * 300, "\U0004d925$W" * 90, "𞹧" * 300)

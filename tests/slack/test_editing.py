@@ -6,7 +6,7 @@ from time import process_time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core import deciding
@@ -20,7 +20,6 @@ from localslack.config import Config
 from localslack.inputs import filled, refusals, state_of
 from localslack.limits import check_view
 from localslack.platform import Platform
-from tests.longer import times
 from tests.making import GENERAL, NOW, attempt, call, request
 
 Json = Any
@@ -111,7 +110,6 @@ NAMES = st.text(min_size=1, max_size=10) | st.sampled_from(["a.b", "a", "passwor
 
 
 @given(st.dictionaries(NAMES, st.tuples(SCHEMAS, VALUES, st.booleans(), st.booleans()), max_size=6), st.data())
-@settings(max_examples=times(60, 300), deadline=None)
 def test_a_form_that_nobody_changed_gives_back_the_very_same_call(made: dict[str, Json], data: st.DataObject) -> None:
     """R13: whatever the tool says that it takes, and whatever the agent passes; and that counts as nothing changed."""
     arguments = {name: value for name, (_, value, there, _) in made.items() if there}
