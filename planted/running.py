@@ -158,7 +158,7 @@ RUNNING: Final = (
         "agents/runner.py",
         "await self._queue.advance(lease.run, after=SOON)",
         "pass",
-        (_FROZEN + "test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_within_a_second",),
+        (_FROZEN + "test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_at_once",),
     ),
     Bug(
         "an action in doubt is done again",

@@ -16,6 +16,7 @@ from bot.store.page import Numbered
 from bot.store.store import Store
 from tests.audit.sealed import PAGE, THREE, everything, happen, losing, problems, seal_all, sealed, tell
 from tests.forking import forked
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -54,7 +55,7 @@ async def test_an_auditor_seals_as_it_goes(store: Store) -> None:
     """R25: also what was recorded before it came, page after page."""
     await happen(store, THREE)
     auditor = asyncio.create_task(Auditor(store, "web").run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while len(await sealed(store)) < 2:  # noqa: ASYNC110 -- a fact of another task, and only Redis knows it
             await asyncio.sleep(0)
     auditor.cancel()
@@ -175,7 +176,7 @@ async def test_a_process_that_is_killed_while_it_seals_leaves_one_record(
         written += 200
         await tell(store, 200)
         both = [await forked("tests.audit.auditor_process", env=env) for _ in range(2)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while len(await sealed(store)) <= there < (written - 256) // 128:  # noqa: ASYNC110 -- a fact of Redis
                 await asyncio.sleep(0)
         for process in both:

@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import create_async_engine  # noqa: E402
 
 from tests.audit.postgres import Postgres, a_server  # noqa: E402
 from tests.forking import Forked, forked  # noqa: E402
+from tests.patience import PATIENCE  # noqa: E402
 
 
 async def tell(store: Store, count: int, name: str = "tool") -> None:
@@ -265,7 +266,7 @@ async def test_after_kills_of_either_side_the_database_holds_exactly_the_chain(
 
 async def arrived(postgres: Postgres, count: int) -> None:
     """Returns when so many are in the table."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while len(await rows_or_none(postgres.url)) < count:  # noqa: ASYNC110  # only the table can tell
             await asyncio.sleep(0.02)
 
@@ -288,7 +289,7 @@ async def test_a_database_that_is_away_for_an_hour_gets_everything_afterwards(st
     await Auditor(store, "web").catch_up()
     sink = SqlSink(Ledger(store), postgres.url, sleep=sleep)
     waiting = asyncio.create_task(sink.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await away.wait()
     assert max(waited) == 30.0
     waiting.cancel()

@@ -17,6 +17,7 @@ from playwright.async_api import Browser
 
 from demo.mailbox import Mailbox
 from demo.mailbox_page import Letter, list_html
+from tests.patience import PATIENCE
 
 
 def mail(subject: str, body: str = "Words.\n", to: str = "vendor@example.com") -> EmailMessage:
@@ -107,7 +108,7 @@ async def test_an_open_stream_does_not_hold_the_end_up(tmp_path: Path, http: Cli
     await box.start()
     async with http.get(box.page + "events") as events:
         await events.content.readuntil(b"\n\n")
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(PATIENCE):
             await box.stop()
 
 

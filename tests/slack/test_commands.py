@@ -137,7 +137,8 @@ async def test_a_run_whose_requests_nobody_could_decide_does_not_start(
 async def test_while_slack_says_nothing_about_reviewers_nothing_starts(
     slack: LocalSlack, store: Store, bot: Desk
 ) -> None:
-    """R9: a failed look-up refuses, in time for the ack."""
+    """R9: a failed look-up refuses; nobody waits for Slack longer than the directory's patience."""
+    bot.directory._patience = 0.05
     slack.faults.add("delay", on="users.info", seconds=20, times=None)
     reply = await slack.user("alice").command("/agent email hello")
     assert "Slack did not answer in time" in reply.text
