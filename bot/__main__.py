@@ -107,7 +107,10 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         if app_token:
             connected = await stack.enter_async_context(socket_mode(app, app_token, clients.reads))
         asgi = web.http(
-            None if app_token else app, lambda: web.problem_of(store, connected), lambda: web.measured(store)
+            None if app_token else app,
+            lambda: web.problem_of(store, connected),
+            lambda: web.measured(store),
+            secret=secret or "",
         )
         port = await stack.enter_async_context(web.serving(asgi, settings.host, settings.port))
         way = "Socket Mode" if app_token else f"signed HTTP at {web.EVENTS_PATH}"

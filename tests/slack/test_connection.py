@@ -36,7 +36,7 @@ async def over_http(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
     async with a_desk(slack, store) as (desk, _, clients):
         identity = await app.identify(clients.reads)
         bolt = app.build(clients, identity, desk, slack.signing_secret)
-        asgi = web.http(bolt, lambda: web.problem_of(store, None))
+        asgi = web.http(bolt, lambda: web.problem_of(store, None), secret=slack.signing_secret)
         async with web.serving(asgi, "127.0.0.1", 0) as port:
             slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
             try:
