@@ -28,7 +28,6 @@ from bot.core.ports import Lease, Store
 from bot.core.recording import shortened, without_secrets
 from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
 from bot.core.runs import Run
-from bot.core.secrets import hide_in
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
@@ -277,5 +276,4 @@ def _allowed(request: Request) -> tuple[str, str] | None:
 
 
 def _call(wanted: Wanted) -> Call:
-    hidden = hide_in(json.loads(wanted.arguments), wanted.hide)[1]
-    return Call(wanted.tool, wanted.arguments, wanted.schema, hidden)
+    return Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)

@@ -22,7 +22,7 @@ from bot.core.seats import deciders
 from bot.core.settling import approved_by_timeout
 from bot.slack import choosing, meanwhile, tally, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
-from bot.slack.content import TITLE, TOOL, complete, on_card
+from bot.slack.content import TITLE, TOOL, complete, has_room, on_card
 from bot.slack.menu import menu
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
 from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible
@@ -230,10 +230,10 @@ def _buttons(request: Request) -> list[Block]:
         if verb in question.offers:
             one = button(label, _ACTIONS[verb], value, style)
             buttons += choosing.buttons(question, one) if verb is Verb.CHOOSE else [one]
-    if complete(question):
-        buttons += [button("Arguments", VIEW_FULL, value)] if question.call else []
-        if not high_risk.is_asked(request, Verb.APPROVE):
-            return buttons
+    if question.call and has_room(question):
+        buttons.append(button("Arguments", VIEW_FULL, value))
+    if complete(question) and not high_risk.is_asked(request, Verb.APPROVE):
+        return buttons
     for made in buttons:  # nobody approves by one click what the card does not show, or what is of high risk
         if made["action_id"] == APPROVE:
             label = made["text"]["text"]

@@ -228,7 +228,7 @@ async def test_secrets_reach_the_tool_and_nobody_else(house: House) -> None:
         job = asyncio.create_task(call(tools, "login", user="ann", password="hunter2", pin="1234"))
         request = await house.asked()
         assert request.question.call is not None
-        assert sorted(request.question.call.hidden) == ["password", "pin"]
+        assert request.question.call.hidden == ("pin",)  # the password is hidden by our guess, and so is reviewed
         assert "hunter2" not in request.question.content
         assert "1234" not in request.question.content
         assert drawn[0]["user"] == "ann"
