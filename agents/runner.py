@@ -16,7 +16,7 @@ from autogen_core.models import ChatCompletionClient
 
 from agents import cut_off
 from agents.context import RunContext
-from agents.conversation import from_people
+from agents.conversation import for_people
 from agents.deliveries import lighten
 from agents.doors import look_through
 from agents.journal import RunJournal
@@ -213,12 +213,13 @@ class Runner:
                 teller.writes(item.source, item.content)
                 continue
             context.transcript.heard(item)
-            if isinstance(item, BaseChatMessage) and item.source != "user" and not from_people(item):
-                teller.tell(item.source, item.to_text())
+            if isinstance(item, BaseChatMessage) and (words := for_people(item, context.outcomes)):
+                teller.tell(item.source, words)
             else:
                 teller.wrote(item.source)
         assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."
-        return await team.conclude(context, result)
+        end = await team.conclude(context, result)
+        return Conclusion(*map(context.outcomes.for_people, (end.result, end.words)))
 
     async def _conclusion(
         self, context: RunContext, driving: asyncio.Task[Conclusion], teller: Teller, cut: bool
@@ -242,9 +243,9 @@ class Runner:
         if isinstance(error, LeaseLost | NewerSchema | StoreUnavailable):
             raise error
         if isinstance(error, CountersignError):
-            return (Verb.FAIL, Conclusion(str(error)))
+            return (Verb.FAIL, Conclusion(context.outcomes.for_people(str(error))))
         log.error("Run %s failed.", context.run.id, exc_info=error)
-        return (Verb.FAIL, Conclusion(_for_people(error)))
+        return (Verb.FAIL, Conclusion(_for_people(error, context.outcomes.for_people(str(error)))))
 
     async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion, usage: Usage | None = None) -> None:
         said = {"result": conclusion.result, "words": conclusion.words}
@@ -292,8 +293,8 @@ async def _end_team(context: RunContext, driving: asyncio.Task[Conclusion]) -> N
         await asyncio.wait({driving}, timeout=GRACE.total_seconds() / 5)
 
 
-def _for_people(error: BaseException) -> str:
+def _for_people(error: BaseException, words: str) -> str:
     """One line: AutoGen puts tracebacks into its messages, and they belong into the log."""
-    lines: Sequence[str] = str(error).split("\nTraceback", 1)[0].strip().splitlines()
+    lines: Sequence[str] = words.split("\nTraceback", 1)[0].strip().splitlines()
     first = lines[0] if lines else type(error).__name__
     return f"The team failed, and the run has ended: {first[:LINE]}. Nothing more will be done; see the worker's log."

@@ -14,6 +14,22 @@ _OVERTAKEN = "tests/slack/test_overtaken.py::"
 
 DRAWING: Final = (
     Bug(
+        "a run is started in a channel that the app is not in",
+        "R21",
+        "bot/slack/vetting.py",
+        "    if room.known and room.is_member:\n        return None\n",
+        "    return None\n",
+        ("tests/slack/test_commands.py::test_nothing_is_started_where_the_app_is_not",),
+    ),
+    Bug(
+        "a choice is said to be not approved",
+        "R17",
+        "bot/slack/cards.py",
+        "{_nothing(request.question)}",
+        "not approved; ",
+        (_CARDS + "test_a_card_says_not_approved_only_where_something_can_be",),
+    ),
+    Bug(
         "after a lost reply the card is posted without a look",
         "R2, R6",
         "bot/slack/poster.py",

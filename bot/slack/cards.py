@@ -205,6 +205,8 @@ STATES: Final = {
     runs.Status.STOPPED: ":octagonal_sign: Stopped",
 }
 
+_APPROVED: Final = frozenset({Kind.MESSAGE, Kind.TOOL, Kind.CODE})
+"""The kinds of which the content itself is approved; other questions are how something goes on."""
 _ACTIONS: Final = {
     Verb.APPROVE: APPROVE,
     Verb.REJECT: REJECT,
@@ -262,7 +264,14 @@ def expiry(request: Request) -> str:
     at = f"Expires {when(request.deadline)} (after {say_duration(request.rules.timeout)})"
     if approved_by_timeout(request):
         return f"{at} · then: *it counts as APPROVED if nobody decides*, as this channel's settings say."
-    return f"{at} · then: not approved; {wording.of(request.question.kind).unanswered}."
+    return f"{at} · then: {_nothing(request.question)}{wording.of(request.question.kind).unanswered}."
+
+
+def _nothing(question: Question) -> str:
+    """What time running out does not bring about, where a decision would."""
+    if question.kind is Kind.CHOICE:
+        return "nothing is chosen; "
+    return "not approved; " if question.kind in _APPROVED and Verb.APPROVE in question.offers else ""
 
 
 def _settled_text(request: Request, decision: Decision, team: str, title: str) -> str:

@@ -61,6 +61,24 @@ async def test_a_team_is_found_in_another_case_where_only_one_fits(slack: LocalS
     assert "Started *ops*" in (await alice.command("/agent ops hello")).text
 
 
+async def test_nothing_is_started_where_the_app_is_not(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R21: the thread would be where nobody looks; as soon as the app is invited, the same words start it."""
+    alice = slack.user("alice")
+    slack.add_channel("secret", is_private=True)
+    for channel in ("#random", "#secret"):
+        slack.invite("alice", channel)
+        reply = await alice.command("/agent email hello", channel=channel)
+        assert (
+            "The app is not in this channel, so nobody would see the run there and nothing was started." in reply.text
+        )
+    assert await runs(store) == []
+    refused = [e for e in await events(store) if e.type is EventType.START_REFUSED]
+    assert [(e.data["team"], "not in this channel" in e.data["why"]) for e in refused] == [("email", True)] * 2
+    slack.invite("U0BOT", "#random")
+    assert "Started" in (await alice.command("/agent email hello", channel="#random")).text
+    assert [run.channel for run in await runs(store)] == ["C0RANDOM"]
+
+
 async def test_a_command_delivered_twice_is_one_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
     """R8"""
     slack.faults.add("deliver_twice", on="slash_commands")
