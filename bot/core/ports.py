@@ -58,7 +58,8 @@ class Message:
     requests on a card that shows several; what stands under the names of all but the first is only `on` which card.
     `vouches`: under a request's name, the claim of a worker whose rules web found right when it drew it first.
     `posting_since`: while nobody knows whether it arrived, and of a card that may grow when that began, by the store's
-    clock; of everything else Slack's `ts` says when.
+    clock; of everything else Slack's `ts` says when. `stands_since`: of a card, from when on people could see it in its
+    channel, by the store's clock.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Message:
     vouches: str = ""
     rows: tuple[RequestId, ...] = ()
     on: str = ""
+    stands_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,14 @@ class Change:
     """All that one step changes, at once or not at all.
 
     `before`: only if the server's clock has not reached it. `lease`: only if it still holds; with `release` it ends
-    in the same step. `once`: only the first time; a repeat stores nothing. `unchanged`: only if these are still as
-    they were read. `delivered`: settled requests that nobody waits for any more (R5).
+    in the same step. `once`: only the first time; a repeat stores nothing. `unchanged`, `shown`: only if these are
+    still as they were read. `delivered`: settled requests that nobody waits for any more (R5).
     """
 
     runs: tuple[Put[Run], ...] = ()
     requests: tuple[Put[Request], ...] = ()
     unchanged: tuple[Put[Request], ...] = ()
+    shown: tuple[Put[Message], ...] = ()
     delivered: tuple[RequestId, ...] = ()
     messages: tuple[Put[Message], ...] = ()
     settings: Mapping[ChannelId, Put[ChannelSettings]] = field(default_factory=dict)

@@ -104,8 +104,10 @@ class Poster:
                 await asyncio.sleep(PAUSE)
                 continue
             known = replace(seen.value, ts=ts[1], channel=ChannelId(ts[0]), drawn="" if found else drawn, problem="")
-            if request is None or place.thread:  # else it is a card, and rows may come while it is new
+            if request is None or place.thread:
                 known = replace(known, posting_since=None)
+            else:  # a card: rows may come while it is new, and silence may count from now on
+                known = replace(known, stands_since=await self._store.now())
             if await self._store.commit(Change(messages=(Put(known, seen.version),))) is not Committed.DONE:
                 await self._drop_orphan(name, known)
                 continue

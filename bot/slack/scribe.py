@@ -395,6 +395,8 @@ class Scribe:
             first = sheet.rows[0]
             await self._note(f"unposted/{first.id}", root, cards.not_posted_note(first, problem))
             await nudging.record_unposted(self._store, request, problem, request.rules.approvals_channel)
+        if card is not None and card.stands_since is not None:
+            await flows.stands(self._store, request.id, card.stands_since)
         # Slack may have refused the card once and take it now: what stands instead is settled with it.
         instead = await self._poster.show(
             f"{sheet.name}/instead",
