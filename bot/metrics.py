@@ -35,6 +35,7 @@ class Repair(StrEnum):
     SCRIBE_STOPPED = "scribe_stopped"
     EVENT_OVERLOOKED = "event_overlooked"
     DEADLINE_MISSED = "deadline_missed"
+    QUESTION_LOST = "question_lost"
 
 
 REGISTRY: Final = CollectorRegistry()

@@ -7,6 +7,7 @@
     ├── NotRecorded          the record does not hold what a condition of the policy looks at
     ├── NotFound             no such run, request or team
     ├── Refused              an attempt that did not count; carries the refusal
+    ├── QuestionLost         Redis no longer has what a run asked and waits for: it is rebuilt, and asks again
     ├── LeaseLost            another worker advances this run, or the run ended: stop touching it
     ├── UnknownSchema        a stored record that this program does not read: of another version, or damaged
     │   └── NewerSchema      a newer version of this program wrote it, and reads it
@@ -63,6 +64,10 @@ class Refused(CountersignError):
 
 class LeaseLost(CountersignError):
     """This process may no longer write the run: another holds its lease, or the run has ended."""
+
+
+class QuestionLost(CountersignError):
+    """A question that a run waits for is gone from Redis; nobody can decide on it any more."""
 
 
 class UnknownSchema(CountersignError):
