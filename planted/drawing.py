@@ -11,6 +11,7 @@ _WINDOWS = "tests/slack/test_high_risk_windows.py::"
 _BURSTS = "tests/slack/test_bursts.py::"
 _NEWER = "tests/slack/test_newer.py::"
 _OVERTAKEN = "tests/slack/test_overtaken.py::"
+_COMMANDS = "tests/slack/test_commands.py::"
 _OUTAGE = "tests/slack/test_after_an_outage.py::"
 _FILES = "tests/slack/test_files.py::"
 
@@ -30,6 +31,46 @@ DRAWING: Final = (
         "            if method in READS:\n",
         "            if method in ():\n",
         (_SCRIBE + "test_a_lost_reply_does_not_make_a_second_card",),
+    ),
+    Bug(
+        "what is left for a newer version hides what was lost behind it",
+        "R5",
+        "bot/store/outbox.py",
+        '            if (told := await self._told(entries)) or self._claimed_to == b"0-0":\n',
+        '            self._claimed_to = b"0-0"\n            if True:\n                told = await self._told(entries)\n',
+        (_NEWER + "test_many_events_of_a_newer_version_hide_none_that_was_lost",),
+    ),
+    Bug(
+        "a start that is repeated is two runs",
+        "R8",
+        "bot/slack/commands.py",
+        "        unrepeated=True,\n",
+        "",
+        (_COMMANDS + "test_a_start_that_slack_called_failed_and_its_repeat_are_one_run",),
+    ),
+    Bug(
+        "two starts that waited for the same store are two runs",
+        "R8",
+        "bot/flows/starting.py",
+        "        if await store.commit(replace(change, once=_words(step.run))) is Committed.REPEATED:\n",
+        "        if await store.commit(change) is Committed.REPEATED:\n",
+        (_COMMANDS + "test_a_start_that_slack_called_failed_and_its_repeat_are_one_run",),
+    ),
+    Bug(
+        "nobody is told that every signature is refused",
+        "R7",
+        "bot/slack/web.py",
+        "        return wrong_clock(now, datetime.now(UTC))\n",
+        '        return ""\n',
+        ("tests/slack/test_connection.py::test_a_clock_that_lets_no_signature_count_is_told",),
+    ),
+    Bug(
+        "a Redis that is full is said to be away",
+        "R7",
+        "bot/store/store.py",
+        "        if full := _out_of(wrong):\n",
+        '        if full := "":\n',
+        ("tests/store/test_full.py::test_a_redis_out_of_memory_is_told_as_that",),
     ),
     Bug(
         "each looks up for itself, and again when Slack took long",

@@ -12,6 +12,7 @@
     ├── UnknownSchema        a stored record that this program does not read: of another version, or damaged
     │   └── NewerSchema      a newer version of this program wrote it, and reads it
     ├── StoreUnavailable     Redis cannot be reached or refuses; nothing was changed
+    │   ├── StoreFull        Redis answers and takes nothing more: it is out of memory or disk
     │   └── NotReplicated    it was stored, but the replicas did not confirm it in time; a repeat counts once
     ├── StoreUnsafe          Redis is set up so that decisions could be lost; the process does not start
     ├── ActionFailed         an effect outside certainly did not happen
@@ -80,6 +81,10 @@ class NewerSchema(UnknownSchema):
 
 class StoreUnavailable(CountersignError):
     """Redis does not answer. What was stored before is kept; nothing was changed by this call."""
+
+
+class StoreFull(StoreUnavailable):
+    """Redis takes nothing more; what it had taken is kept. The text says of what it is out."""
 
 
 class NotReplicated(StoreUnavailable):

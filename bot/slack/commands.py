@@ -167,7 +167,13 @@ async def _started(
         team=team,
         task=task,
         options=options,
+        unrepeated=True,
     )
+    if started.id != run:
+        return Said(
+            f"The same was started here a moment ago and goes on: run `{started.id}`. It was not started again; if you "
+            "want it twice, wait a minute or change its words."
+        )
     how = f" ({escape(runs.said(started))})" if started.options else ""
     return Said(f"Started *{escape(team)}*{how}, run `{run}`. Its thread appears in this channel in a moment.")
 

@@ -12,7 +12,7 @@ import redis.asyncio
 import redis.exceptions
 
 from bot.core.absence import Absences
-from bot.core.errors import StoreUnavailable, StoreUnsafe
+from bot.core.errors import StoreFull, StoreUnavailable, StoreUnsafe
 from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
 from bot.core.permissions import Permission
 from bot.core.policy import ChannelSettings, Rules
@@ -90,9 +90,18 @@ async def reaching() -> AsyncIterator[None]:
     try:
         yield
     except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError) as wrong:
+        if full := _out_of(wrong):
+            raise StoreFull(f"The store (Redis) takes nothing more: {full} Nothing was changed.") from wrong
         raise StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.") from wrong
     if task is not None and task.cancelling() > cancelled:
         raise asyncio.CancelledError
+
+
+def _out_of(wrong: Exception) -> str:
+    """What a Redis that answers is out of, and what to do; "" if that is not it."""
+    if isinstance(wrong, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in str(wrong):
+        return "it has reached its `maxmemory`. Give it more memory."
+    return "it cannot write to its disk. Free some space there." if str(wrong).startswith("MISCONF") else ""
 
 
 class Store:
@@ -136,6 +145,12 @@ class Store:
     async def now(self) -> datetime:
         async with reaching():
             return _time(await self._clock(keys=[self.keys.pending]))
+
+    async def takes(self) -> datetime:
+        """The server's clock, if Redis takes what is written too. StoreUnavailable says why it does not."""
+        async with reaching():
+            await self.client.set(self.keys.confirmed, "1", px=60_000)
+        return await self.now()
 
     async def request(self, request: RequestId) -> Seen[Request] | None:
         names = [self.keys.request(request), self.keys.asked(request)]

@@ -155,10 +155,10 @@ class Wakeups:
                 await asyncio.sleep(0)  # whoever was woken goes on before this looks for the next
             elif message is not None or loop.time() >= read_back_at:
                 woken = await self._requests.look_at_all() + await self._runs.look_at_all()
-                await self._look_for_lost()
                 if woken:
                     _log.warning("Nobody was heard to settle what was waited for here: %d; read back.", woken)
                     metrics.repaired(Repair.HINT_LOST, woken)
+                await self._look_for_lost()
                 self.due.set()
                 self._listening.set()
                 read_back_at = loop.time() + READ_BACK.total_seconds()

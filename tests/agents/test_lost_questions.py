@@ -43,7 +43,7 @@ async def test_a_run_whose_question_is_gone_asks_again(
                 await house.store.client.zrem(house.store.keys.pending, asked.id)
             if at_rest:
                 await worker.runner.reconcile()
-            await asyncio.wait_for(first, None)
+            await asyncio.wait_for(first, 60)
         assert worker.queue.asked == [asked.run]
         second = worker.advance()
 
