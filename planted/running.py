@@ -50,6 +50,22 @@ RUNNING: Final = (
         (_OUTCOMES + "test_nobody_is_shown_what_was_written_for_a_model[chat-approve]",),
     ),
     Bug(
+        "nobody looks for questions that Redis lost",
+        "R5",
+        "bot/store/wakeups.py",
+        "                await self._look_for_lost()\n",
+        "",
+        ("tests/agents/test_lost_questions.py::test_a_run_whose_question_is_gone_asks_again",),
+    ),
+    Bug(
+        "nobody looks for parked runs whose question is gone",
+        "R5",
+        "agents/runner.py",
+        "            for name in await self._store.forgotten():\n",
+        "            for name in ():\n",
+        ("tests/agents/test_lost_questions.py::test_a_run_whose_question_is_gone_asks_again",),
+    ),
+    Bug(
         "an older worker fails what a newer one began",
         "R4",
         "agents/runner.py",

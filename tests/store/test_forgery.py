@@ -27,7 +27,7 @@ from bot.store.wakeups import Wakeups
 from tests.making import BOB, HERE, attempt, call, question, request
 from tests.patience import PATIENCE
 from tests.store.two_users import Sides, start
-from tests.storing import NoQueue, configured
+from tests.storing import NoQueue, card_stands, configured
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
@@ -135,6 +135,7 @@ async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) 
     """R23"""
     await silence_approves(sides)
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
+    await card_stands(sides.web, made)
     left = await flows.expire(sides.agents, NoQueue(), made.id)
     assert left is not None
     assert left.status is Status.PENDING
