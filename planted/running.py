@@ -51,6 +51,22 @@ RUNNING: Final = (
         (_OUTCOMES + "test_nobody_is_shown_what_was_written_for_a_model[chat-approve]",),
     ),
     Bug(
+        "nobody looks for questions that Redis lost",
+        "R5",
+        "bot/store/wakeups.py",
+        "                await self._look_for_lost()\n",
+        "",
+        ("tests/agents/test_lost_questions.py::test_a_run_whose_question_is_gone_asks_again",),
+    ),
+    Bug(
+        "nobody looks for parked runs whose question is gone",
+        "R5",
+        "agents/runner.py",
+        "            for name in await self._store.forgotten():\n",
+        "            for name in ():\n",
+        ("tests/agents/test_lost_questions.py::test_a_run_whose_question_is_gone_asks_again",),
+    ),
+    Bug(
         "an older worker fails what a newer one began",
         "R4",
         "agents/runner.py",
@@ -193,7 +209,7 @@ RUNNING: Final = (
         "agents/runner.py",
         "await self._queue.advance(lease.run, after=SOON)",
         "pass",
-        (_FROZEN + "test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_within_a_second",),
+        (_FROZEN + "test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_at_once",),
     ),
     Bug(
         "an action in doubt is done again",
