@@ -372,10 +372,11 @@ async def test_what_a_workbench_does_not_name_is_refused_or_seen(house: House, m
     await house.start()
     files = Files(**more)
     async with life(house) as run:
-        tools = run.tools("clerk", files, show={"wipe": lambda arguments: f"Wipe {arguments['path']}"})
+        asks = None if more.get("additionalProperties") else False
+        tools = run.tools("clerk", files, ask=asks, show={"wipe": lambda arguments: f"Wipe {arguments['path']}"})
         given = {"path": "/tmp/x", "recursive": True}
         job = asyncio.create_task(tools.call_tool("wipe", given, CancellationToken(), "c1"))
-        if more.get("additionalProperties"):
+        if asks is None:
             request = await house.asked()
             assert json.loads(request.question.content) == {**given, "depth": 3}
             assert request.question.notes == (
