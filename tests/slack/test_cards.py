@@ -22,6 +22,7 @@ from bot.core.calls import Call, canonical
 from bot.core.deciding import allow, decide, sentence
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId
+from bot.core.marks import escape
 from bot.core.options import Option
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import OnTimeout, Risk
@@ -35,7 +36,7 @@ from bot.slack import cards, editing, high_risk, meanwhile, menu, modals, nudgin
 from bot.slack import content as judged
 from bot.slack import rows as burst_rows
 from bot.slack.cards import Drawing
-from bot.slack.text import escape, size_of
+from bot.slack.text import size_of
 from localslack.limits import check_message_blocks, check_view
 from tests.longer import times
 from tests.making import (

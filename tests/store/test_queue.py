@@ -265,7 +265,7 @@ async def test_a_thousand_waiting_runs_neither_delay_a_new_one_nor_exhaust_the_c
     recorder = Recorder()
     recorder.open.clear()
     async with working(queue, recorder, concurrency=5_000, redelivery=timedelta(seconds=30)):
-        await asyncio.gather(*(queue.advance(RunId(f"w{number}")) for number in range(1_000)))
+        await asyncio.gather(*(queue.advance(RunId(f"rw{number}")) for number in range(1_000)))
         await until(lambda: len(recorder.started) == 1_000)
         asked = time.monotonic()
         await queue.advance(RUN)
@@ -332,8 +332,8 @@ async def test_the_runs_of_a_killed_worker_are_shared_by_those_that_are_left(
         for _ in range(count):
             await lost.stdout.readline()
         other.send_signal(signal.SIGCONT)
-        await queue.advance(RunId("other"))
-        assert await other.stdout.readline() == b"other\n"
+        await queue.advance(RunId("rother"))
+        assert await other.stdout.readline() == b"rother\n"
         async with (
             working(queue, recorder, concurrency=2 * count, redelivery=timedelta(seconds=2)),
             asyncio.timeout(20),
