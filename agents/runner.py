@@ -26,7 +26,7 @@ from agents.telling import LINE, Pace, Teller
 from agents.usage import add_up
 from bot import flows, metrics
 from bot.core.errors import CountersignError, LeaseLost, NewerSchema, StoreUnavailable
-from bot.core.ids import RunId
+from bot.core.ids import RequestId, RunId
 from bot.core.ports import Journal, Lease, Queue, Store, Wakeups
 from bot.core.runs import MOVES, Run, Status, Usage, Verb
 from bot.metrics import Repair
@@ -101,19 +101,32 @@ class Runner:
         Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
         """
         for name in set(await self._store.unheld(10_000, timedelta(0) if starting else UNHEARD)) - self._hand:
+            if name.of_script:
+                continue
             if not starting:
                 metrics.repaired(Repair.JOB_LOST)
                 log.warning("Run %s is advanced by nobody; asking.", name)
-            await self._queue.advance(name)
+            await self._asked_for(name)
         await self._store.put_away(1000)
         undelivered = await self._store.undelivered(10_000, UNHEARD)
         runs = await self._store.readable_runs(list({request.run for request in undelivered}))
         for request in undelivered:
             run = runs.get(request.run)
-            if run is not None and run.status is Status.PARKED and request.run not in self._hand:
+            if run is None or request.run.of_script:
+                continue
+            if run.status is Status.PARKED and request.run not in self._hand:
                 metrics.repaired(Repair.UNDELIVERED)
                 log.warning("Run %s was decided (request %s) and not asked for; asking.", request.run, request.id)
-                await self._queue.advance(request.run, signal=request.id)
+                await self._asked_for(request.run, request.id)
+
+    async def _asked_for(self, run: RunId, signal: RequestId | None = None) -> None:
+        """Ask for the run. What is wrong with one is logged, and keeps nobody from the others; StoreUnavailable only if
+        the store is away."""
+        try:
+            await self._queue.advance(run, signal=signal)
+        except StoreUnavailable as refused:
+            await self._store.now()
+            log.error("Run %s cannot be asked for; the others are. %s", run, refused)
 
     async def _claimed(self, run_id: RunId) -> None:
         seen = await self._patiently(lambda: self._store.run(run_id))
