@@ -21,12 +21,13 @@ from agents.deliveries import lighten
 from agents.doors import look_through
 from agents.journal import RunJournal
 from agents.patience import ended, patiently
+from agents.repairs import ask_again
 from agents.teams import Conclusion, Team, Teams
 from agents.telling import LINE, Pace, Teller
 from agents.usage import add_up
 from bot import flows, metrics
 from bot.core.errors import CountersignError, LeaseLost, NewerSchema, StoreUnavailable
-from bot.core.ids import RequestId, RunId
+from bot.core.ids import RunId
 from bot.core.ports import Journal, Lease, Queue, Store, Wakeups
 from bot.core.runs import MOVES, Run, Status, Usage, Verb
 from bot.metrics import Repair
@@ -96,37 +97,8 @@ class Runner:
             self._hand.discard(run)
 
     async def reconcile(self, *, starting: bool = False) -> None:
-        """Ask again for every run that nobody held for a moment; `starting`: that nobody holds now.
-
-        Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
-        """
-        for name in set(await self._store.unheld(10_000, timedelta(0) if starting else UNHEARD)) - self._hand:
-            if name.of_script:
-                continue
-            if not starting:
-                metrics.repaired(Repair.JOB_LOST)
-                log.warning("Run %s is advanced by nobody; asking.", name)
-            await self._asked_for(name)
-        await self._store.put_away(1000)
-        undelivered = await self._store.undelivered(10_000, UNHEARD)
-        runs = await self._store.readable_runs(list({request.run for request in undelivered}))
-        for request in undelivered:
-            run = runs.get(request.run)
-            if run is None or request.run.of_script:
-                continue
-            if run.status is Status.PARKED and request.run not in self._hand:
-                metrics.repaired(Repair.UNDELIVERED)
-                log.warning("Run %s was decided (request %s) and not asked for; asking.", request.run, request.id)
-                await self._asked_for(request.run, request.id)
-
-    async def _asked_for(self, run: RunId, signal: RequestId | None = None) -> None:
-        """Ask for the run. What is wrong with one is logged, and keeps nobody from the others; StoreUnavailable only if
-        the store is away."""
-        try:
-            await self._queue.advance(run, signal=signal)
-        except StoreUnavailable as refused:
-            await self._store.now()
-            log.error("Run %s cannot be asked for; the others are. %s", run, refused)
+        """Ask again for runs whose jobs were lost; `starting`: for all that nobody holds now."""
+        await ask_again(self._store, self._queue, self._hand, UNHEARD, starting=starting)
 
     async def _claimed(self, run_id: RunId) -> None:
         seen = await self._patiently(lambda: self._store.run(run_id))

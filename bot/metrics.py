@@ -50,6 +50,9 @@ _SECONDS: Final = Histogram(
     buckets=(5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400),
     registry=REGISTRY,
 )
+_UNREADABLE: Final = Counter(
+    "countersign_unreadable", "Stored records that could not be read, each once", ["kind"], registry=REGISTRY
+)
 _STANDING: Final = Gauge("countersign_waiting", "What stands in the store now", ["what"], registry=REGISTRY)
 _ENDS: Final = {
     EventType.RUN_FINISHED: "finished",
@@ -64,6 +67,11 @@ for _kind in Repair:
 def repaired(kind: Repair, times: int = 1) -> None:
     """So many of this kind were found and mended."""
     _REPAIRS.labels(kind.value).inc(times)
+
+
+def unreadable(kind: str) -> None:
+    """A stored record of this kind could not be read; it is not tried again."""
+    _UNREADABLE.labels(kind).inc()
 
 
 def happened(event: Event) -> None:

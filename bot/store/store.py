@@ -27,6 +27,7 @@ from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
 from bot.store.keys import KEPT, KEPT_CHANNELS, KEPT_LEASE, Keys
+from bot.store.packing import LARGEST
 from bot.store.plan import Plan
 from bot.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS
 from bot.store.sides import Side, claim_of, read_message, read_permission, read_request, read_run
@@ -45,15 +46,21 @@ _FAR: Final = timedelta(days=1)
 """What is due later than this is no moment that anything waits for; a score may say more than a calendar has."""
 _TIME = "return redis.call('TIME')"
 """A script, because it goes to the server that holds its key: on a Cluster each node has a clock of its own."""
-_GET = """
-local found, alone = {}, tonumber(ARGV[1])
-for place = 1, alone do found[place] = redis.call('GET', ARGV[place + 1]) end
+_GET = f"""
+local found, alone = {{}}, tonumber(ARGV[1])
+local function get(name)
+  local text = redis.pcall('GETRANGE', name, 0, {LARGEST + 64})
+  if type(text) == 'table' then return '' end  -- no text, whatever else somebody put there
+  return text ~= '' and text or false
+end
+for place = 1, alone do found[place] = get(ARGV[place + 1]) end
 for place = alone + 2, #ARGV, 2 do found[#found + 1] = redis.call('HGET', ARGV[place], ARGV[place + 1]) end
-return {found, redis.call('TIME')}
+return {{found, redis.call('TIME')}}
 """
 """Values and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart.
 
-ARGV: how many keys, these, and for each message its hash and its field, each a word of its own.
+ARGV: how many keys, these, and for each message its hash and its field, each a word of its own. Of what is larger than
+a record may be, only so much is read as shows that. Messages are web's own.
 
 What a script only reads is no key of it but an argument: for a key the server wants the right to write. The key that
 it has says only where it goes, which all keys of a namespace share.
@@ -353,7 +360,7 @@ class Store:
         """The teams that some worker runs now, by name; a usable one wins over a broken one of the same name."""
         async with reaching():
             workers = WorkerId.among(await self.client.zrange(self.keys.workers, 0, -1))
-            found = await self.client.mget([self.keys.team(worker) for worker in workers]) if workers else []
+        found, _ = await self._values(*(self.keys.team(worker) for worker in workers))
         told = {worker: partial(TEAMS.load, raw) for worker, raw in zip(workers, found, strict=True) if raw}
         teams: dict[str, TeamInfo] = {}
         for announced in self._bearing.each("Worker", told).values():
@@ -448,8 +455,7 @@ class Store:
     ) -> list[tuple[N, tuple[bytes | None, bytes | None]]]:
         if not names:
             return []
-        async with reaching():
-            raw = await self.client.mget([key for name in names for key in keys(name)])
+        raw, _ = await self._values(*(key for name in names for key in keys(name)))
         return list(zip(names, zip(raw[::2], raw[1::2], strict=True), strict=True))
 
     def _of_run(self, run: RunId) -> tuple[str, str]:

@@ -49,6 +49,7 @@ async def killed_while_it_acts(house: House) -> None:
         await worker.kill()
 
 
+@pytest.mark.slow
 async def test_a_worker_killed_while_it_acts_leaves_a_question_and_people_say_that_it_ran(house: House) -> None:
     """R4: kill -9 during the action: nobody knows, so it is not repeated but asked; a second kill asks nothing new."""
     await killed_while_it_acts(house)

@@ -4,12 +4,16 @@ import signal
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 
+import pytest
+
 from agents.runner import UNHEARD
 from bot.core.requests import Verb
 from bot.core.runs import Status
 from bot.store.clock import from_ms
 from bot.store.queue import Queue
 from tests.agents.house import House, Process, fact
+
+pytestmark = pytest.mark.slow
 
 
 async def test_a_worker_that_slept_longer_than_its_lease_changes_nothing_when_it_wakes_up(house: House) -> None:

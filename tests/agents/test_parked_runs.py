@@ -75,6 +75,7 @@ async def test_an_undecided_parked_run_is_not_rebuilt_when_its_job_comes_again(
         assert await parked(house)
 
 
+@pytest.mark.slow
 async def test_a_decision_brings_a_parked_run_back_through_the_queue_at_once(house: House) -> None:
     """R5, with a real worker; and R4: the worker that parked it is dead by then."""
     await house.start()
@@ -94,6 +95,7 @@ async def test_a_decision_brings_a_parked_run_back_through_the_queue_at_once(hou
     assert len(house.mails()) == 1
 
 
+@pytest.mark.slow
 async def test_a_parked_run_ends_at_its_deadline_without_the_other_process(house: House) -> None:
     """R5, R17: the workers keep deadlines too."""
     await house.store.set_defaults(Rules(RULES.approvals_channel, RULES.reviewers, timeout=timedelta(seconds=1.5)))
@@ -237,6 +239,7 @@ async def test_a_run_in_which_something_goes_on_is_not_parked(house: House) -> N
     assert (await house.run()).words == "Packed."
 
 
+@pytest.mark.slow
 async def test_five_hundred_parked_runs_leave_nothing_in_the_worker(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -438,6 +438,7 @@ async def on(server: EmbeddedRedis, folder: Path) -> AsyncIterator[House]:
             yield House(server.url, "t", store, wakeups, folder)
 
 
+@pytest.mark.slow
 async def test_a_store_that_is_away_while_people_are_asked_ends_nothing(tmp_path: Path) -> None:
     """FACTS AutoGen 3: a lost store is waited out; it is no exception and no decision."""
     async with EmbeddedRedis(tmp_path / "redis") as server, on(server, tmp_path) as house:

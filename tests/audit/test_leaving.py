@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
@@ -188,6 +189,7 @@ async def test_however_many_follow_one_that_can_never_be_drawn_they_leave(store:
     assert await Ledger(store).trim_events() == 0
 
 
+@pytest.mark.slow
 async def test_nothing_is_lost_whoever_is_ended_while_events_leave(
     store: Store, redis_url: str, namespace: str
 ) -> None:
@@ -260,6 +262,7 @@ async def test_an_auditor_that_looked_before_everything_left_chains_nothing_twic
     assert await told(store) == [*"abcd"]
 
 
+@pytest.mark.slow
 async def test_the_place_in_an_empty_stream_survives_a_restart_and_a_rewritten_file(tmp_path: Path) -> None:
     """R4: new events come after those that have left, to the record and to the scribe."""
     async with EmbeddedRedis(tmp_path) as server:

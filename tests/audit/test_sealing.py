@@ -164,6 +164,7 @@ async def test_two_auditors_that_seal_at_once_make_one_record(redis_url: str, st
     assert await everything(store) == whole
 
 
+@pytest.mark.slow
 async def test_a_process_that_is_killed_while_it_seals_leaves_one_record(
     store: Store, redis_url: str, namespace: str
 ) -> None:

@@ -13,9 +13,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser import PHONE, OpenPage
+
+pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).resolve().parent.parent.parent
 

@@ -25,7 +25,7 @@ from tests.making import attempt, question, rules
 from tests.servers import SLOTS, Server, a_cluster
 from tests.storing import NoQueue, new_run
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

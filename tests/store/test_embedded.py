@@ -18,6 +18,8 @@ from redis.backoff import ConstantBackoff
 
 from bot.store.embedded import EmbeddedRedis, EmbeddedRedisError
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parent.parent.parent
 
 

@@ -294,6 +294,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_a_run_of_a_worker_killed_with_9_goes_to_another_on_an_idle_queue(
     redis_url: str, namespace: str, queue: Queue
 ) -> None:
@@ -311,6 +312,7 @@ async def test_a_run_of_a_worker_killed_with_9_goes_to_another_on_an_idle_queue(
         await until(lambda: recorder.ended == [RUN])
 
 
+@pytest.mark.slow
 async def test_the_runs_of_a_killed_worker_are_shared_by_those_that_are_left(
     redis_url: str, namespace: str, queue: Queue
 ) -> None:
@@ -348,6 +350,7 @@ async def test_the_runs_of_a_killed_worker_are_shared_by_those_that_are_left(
             await process.communicate()
 
 
+@pytest.mark.slow
 async def test_a_restart_of_redis_keeps_runs_in_hand_and_brings_new_work_at_once(tmp_path: Path) -> None:
     """R4: docket alone would wait for the run in hand before it connected again."""
     recorder = Recorder()
@@ -364,6 +367,7 @@ async def test_a_restart_of_redis_keeps_runs_in_hand_and_brings_new_work_at_once
         assert sorted(recorder.ended) == [RUN, "r2"]
 
 
+@pytest.mark.slow
 async def test_stop_during_an_outage_of_redis_ends_the_worker(tmp_path: Path) -> None:
     recorder = Recorder()
     async with EmbeddedRedis(tmp_path) as server:
