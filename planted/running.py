@@ -211,7 +211,7 @@ RUNNING: Final = (
     Bug(
         "a parked run whose job was lost is not found",
         "R5",
-        "agents/runner.py",
+        "agents/repairs.py",
         "for request in undelivered:",
         "for request in []:",
         ("tests/agents/test_parked_runs.py::test_a_decision_whose_job_was_lost_is_found_counted_and_logged",),

@@ -19,10 +19,16 @@ async def keep(
 ) -> None:
     """Write it down each minute, until cancelled."""
     while True:
-        try:
-            rooms = await directory.rooms()
-            if rooms is not None:
-                await store.set_channels(frozenset(rooms.values()))
-        except StoreUnavailable as away:
-            _log.warning("%s The app's channels are written down when it is back.", away)
+        await note(store, directory)
         await sleep(LOOK_EVERY.total_seconds())
+
+
+async def note(store: Store, directory: Directory) -> None:
+    """Write down what Slack says now; what it does not say stays as it was, for ten minutes."""
+    rooms = await directory.rooms()
+    if rooms is None:
+        return
+    try:
+        await store.set_channels(frozenset(rooms.values()))
+    except StoreUnavailable as away:
+        _log.warning("%s The app's channels are written down when it is back.", away)

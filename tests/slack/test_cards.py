@@ -323,7 +323,7 @@ DRAWINGS: dict[str, Drawing] = {
     "note_reminder_of_many": nudging.reminder_note(half_settled(), LINK),
     "note_reminder_of_many_over": nudging.reminder_note(settled_burst(), LINK),
     "run_queued": cards.run_message(run()),
-    "run_hostile": cards.run_message(run(task=HOSTILE, team=HOSTILE)),
+    "run_hostile": cards.run_message(run(task=HOSTILE)),
     "run_waiting": cards.run_message(run(status=runs.Status.WAITING)),
     "run_finished": cards.run_message(ended()),
     "run_long_task": cards.run_message(run(task="do " * 3000)),
@@ -619,7 +619,7 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
     asked = replace(asked, rules=replace(asked.rules, reviewers=many, quorum=300, on_timeout=OnTimeout.APPROVE))
     settled = decided(Verb.REJECT, words[:3000].strip(), replace(asked, rules=rules()))
     took = Usage(10**9, 10**9, 10**6, 10**5, ((title[:60], 1),) * 9, ((content[:300], 9),) * 9)
-    spoken = ended(result=words[:30_000], words=content[:30_000], team=title, usage=took)
+    spoken = ended(result=words[:30_000], words=content[:30_000], usage=took)
     busy = replace(at_work(), writing=Writing(title, len(content), content[:200]))
     for drawing in (
         card(asked),

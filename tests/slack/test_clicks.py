@@ -525,7 +525,9 @@ async def test_a_bug_after_the_ack_is_told_and_logged_too(
         raise ValueError("a bug")
 
     ack = AsyncAck()  # type: ignore[no-untyped-call]
-    await bound(bot, broken)(ack, {"user": {"id": "U0BOB"}, "channel": {"id": slack.channel("#approvals").id}})
+    await bound(bot, broken)(
+        ack, {"user": {"id": "U0BOB"}, "team": {"id": "T0LOCAL"}, "channel": {"id": slack.channel("#approvals").id}}
+    )
     assert ack.response is not None
     await slack.user("bob").wait_ephemeral("Something went wrong on our side")
     assert "A listener failed for U0BOB" in caplog.text
