@@ -303,8 +303,7 @@ class Store:
         for run in change.runs:
             if run.value.over:
                 async with reaching():
-                    settled = await self.client.smembers(self.keys.settled(run.value.id))
-                plan.keep(RequestId.among(settled))
+                    plan.keep(await self._settled(run.value.id))
         if any(put.version == 0 for put in change.permissions):
             async with reaching():
                 ended = await self.client.zrange(
@@ -334,8 +333,7 @@ class Store:
             for run in runs:
                 kept = [self.keys.journal(run)]
                 if self.side is Side.WEB:
-                    settled = await self.client.smembers(self.keys.settled(run))
-                    kept = [self.keys.request(request) for request in RequestId.among(settled)]
+                    kept = [self.keys.request(request) for request in await self._settled(run)]
                     kept.append(self.keys.origin(run))
                 for key in kept:
                     await self.client.pexpire(key, ms(KEPT))
@@ -411,6 +409,14 @@ class Store:
         """That was done."""
         async with reaching():
             await self.client.zrem(self.keys.second_look, name)
+
+    async def _settled(self, run: RunId) -> list[RequestId]:
+        """The settled requests of a run; none if somebody put something else there."""
+        try:
+            return RequestId.among(await self.client.smembers(self.keys.settled(run)))
+        except redis.exceptions.ResponseError as wrong:
+            _log.error("What was settled of run %s cannot be read: %s", run, wrong)
+            return []
 
     async def _ids(self, kind: type[A], index: str, members: Sequence[bytes]) -> list[A]:
         """The ids among these members of an index. What is none names nothing: it leaves the index, where it would only

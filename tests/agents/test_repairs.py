@@ -33,6 +33,7 @@ async def test_what_cannot_be_repaired_of_one_run_keeps_nobody_from_the_others(
         await started(sides.web, name)
     jobs = sides.agents.keys.prefix + "jobs:"
     await sides.admin.set(f"{jobs}runs:rbroken", "no hash", px=60_000)
+    await sides.agents.client.set(sides.agents.keys.lease(RunId("rtwo")), "no lease", px=60_000)
     url = url_of("worker", redis_url, sides.namespace)
     async with Queue(url, sides.namespace) as queue, Wakeups(sides.agents) as wakeups:
         worker = Runner(

@@ -191,3 +191,15 @@ async def test_the_stop_of_a_run_is_not_a_workers_to_tell(sides: Sides) -> None:
     assert told[-1].type is EventType.REPORT_REFUSED and told[-1].data["claimed"] == EventType.RUN_STOPPED
     run = await sides.web.run(RunId("rtest"))
     assert run is not None and not run.value.over
+
+
+async def test_what_is_no_list_of_a_run_keeps_no_other_run_from_its_end(sides: Sides) -> None:
+    """R4: records of web stayed for ever, of all runs that ended after that one."""
+    ended = [await new_run(sides.web, name, worker=sides.agents) for name in ("rbroken", "rwhole")]
+    names = sides.agents.keys
+    await sides.agents.client.set(names.settled(ended[0].run), "no set", px=60_000)
+    for lease in ended:
+        await flows.finish(sides.agents, lease, runs.Verb.FINISH, result="Done.")
+    assert await sides.web.put_away(9) == 2
+    for lease in ended:
+        assert await sides.admin.ttl(names.origin(lease.run)) > 0
