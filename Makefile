@@ -27,9 +27,9 @@ unexport PYTHONDONTWRITEBYTECODE
 test: $(READY)
 	$(BIN)/pytest -q $(WORKERS) -m "not slow"
 
-# The rest: kills, browsers, PostgreSQL, clusters, chaos. With LONG=1 what is left to chance is tried more often.
+# The rest: kills, browsers, PostgreSQL, clusters, chaos; and again, at length, what `make test` tries with a few examples.
 test-all: lint
-	$(BIN)/pytest -q $(WORKERS) -m slow
+	LONG=1 $(BIN)/pytest -q $(WORKERS) -m "slow or longer or hypothesis"
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -41,6 +41,16 @@ async def ask_again(
         await _ask(store, queue, run.id, request.id)
 
 
+async def ask_for_forgotten(store: Store, queue: Queue) -> None:
+    """Ask for every parked run that waits for a question which Redis does not have any more."""
+    for name in await store.forgotten():
+        if name.of_script:
+            continue
+        metrics.repaired(Repair.QUESTION_LOST)
+        log.warning("Run %s is parked for a question that Redis does not have any more; asking.", name)
+        await _ask(store, queue, name)
+
+
 async def _ask(store: Store, queue: Queue, run: RunId, signal: RequestId | None = None) -> None:
     try:
         await queue.advance(run, signal=signal)
