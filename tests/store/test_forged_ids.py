@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bot import flows
+from bot.audit.auditor import Auditor
 from bot.core import runs
 from bot.core.errors import InvalidInput, UnknownSchema
 from bot.core.events import EventType
@@ -15,6 +16,7 @@ from bot.core.permissions import given_with
 from bot.core.ports import Change
 from bot.core.standing import Scope, Span, Wish
 from bot.store.clock import ms
+from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
 from bot.store.overview import Overview
 from bot.store.packing import unpack
@@ -79,6 +81,9 @@ async def test_a_report_of_what_is_no_id_is_on_record_as_refused(sides: Sides) -
     await outbox.read(100)
     told = [event for _, event in await outbox.read(100)][len(before) :]
     assert {event.type for event in told} == {EventType.REPORT_REFUSED} and len(told) == 12
+    await Auditor(sides.web, "web").catch_up()
+    chained = [kept.fields() async for _, kept in Ledger(sides.web).all()][-12:]
+    assert {entry["type"] for entry in chained} == {"report_refused"} and "<!channel>" not in str(chained)
 
 
 async def test_what_web_wrote_counts_only_under_its_own_name(sides: Sides) -> None:
