@@ -11,6 +11,7 @@ from slack_bolt.async_app import AsyncAck
 from bot import flows
 from bot.core.errors import CountersignError, InvalidInput, StoreUnavailable
 from bot.core.ids import ChannelId
+from bot.core.marks import mention
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
 from bot.slack import absences, listing, modals, permitting, settings_window, timing
 from bot.slack.answering import Desk, Said, answer_command, delivered, in_time, said, tell, who, without_marks
@@ -68,25 +69,25 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
     word, rest = (*words.split(maxsplit=1), "", "")[:2]
     word = word.lower()
     if word == "":
-        rules = await flows.rules_of(desk.store, at.channel)
-        window = settings_window.view(at.channel, rules, await desk.directory.groups())
+        rules = await flows.rules_of(desk.store, at.here)
+        window = settings_window.view(at.here, rules, await desk.directory.groups())
         return await open_modal(desk.client, body, window)
     if word == "help":
         return Said(HELP)
     if word == "show":
-        return Said(say(at.channel, await flows.rules_of(desk.store, at.channel)))
+        return Said(say(at.here, await flows.rules_of(desk.store, at.here)))
     if word == "permissions":
         return await permitting.permissions_here(desk, at)
     if word in listing.WORDS:
         return await listing.WORDS[word](desk, at, rest)
-    async with _on_record(desk, body, at.channel, words):
+    async with _on_record(desk, body, at.here, words):
         if word in absences.COMMANDS:
             return await absences.COMMANDS[word](desk, at, rest)
         if word not in _WORDS:
             raise InvalidInput(f"There is no setting “{word[:40]}”; nothing was changed.\n{HELP}")
         if not rest:
             raise InvalidInput(f"What should it be? Nothing was changed.\n{HELP}")
-        return await _configure(desk, body, at.channel, await _WORDS[word](desk, rest))
+        return await _configure(desk, body, at.here, await _WORDS[word](desk, rest))
 
 
 @asynccontextmanager
@@ -130,8 +131,8 @@ def say(channel: ChannelId, rules: Rules) -> str:
     own = "may" if rules.own_requests else "may not"
     glass = "the requester may decide alone, with a reason that all reviewers read" if rules.break_glass else "off"
     return (
-        f"Settings of <#{channel}>:\n"
-        f"• cards go to <#{rules.approvals_channel}>\n"
+        f"Settings of {mention(channel)}:\n"
+        f"• cards go to {mention(rules.approvals_channel)}\n"
         f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
         f"requesters {own} decide on their own requests\n"
         f"• break-glass: {glass}\n"
