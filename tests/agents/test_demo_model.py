@@ -121,11 +121,6 @@ async def test_two_wishes_in_one_answer_are_both_kept() -> None:
     assert len(mail.body) < len((await draft(TASK, "mention the deadline")).body)
 
 
-async def test_only_quoted_words_of_an_answer_are_feedback() -> None:
-    answer = "ANSWERED by Rita, a reviewer:\n> make it shorter\n> mention the deadline\nDo not send it yet."
-    assert await draft(TASK, answer) == await draft(TASK, "make it shorter\nmention the deadline")
-
-
 async def test_a_very_long_task_becomes_a_mail_with_a_short_subject() -> None:
     task = "tell the vendor " + "very long words " * 3125
     mail = await draft(task)

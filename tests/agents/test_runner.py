@@ -69,7 +69,7 @@ PLAIN = Team("plain", "asks", plain, told)
 
 
 async def test_a_plain_user_proxy_shows_the_last_words_and_gets_the_fixed_answer(house: House) -> None:
-    """R16: input_func is told only a prompt; people see the team's words, the team reads the template."""
+    """R16, R31: input_func is told only a prompt; people see the team's words, and the team's model the template."""
     await house.start(team="plain")
     model = ReplayChatCompletionClient(["Shall I order 10?", "Then 12 are ordered."])
     async with house.worker(found=only(PLAIN), model=model) as worker:
@@ -81,8 +81,7 @@ async def test_a_plain_user_proxy_shows_the_last_words_and_gets_the_fixed_answer
         await house.decide(request, Verb.RESPOND, "12, please")
         run = await house.over()
     assert run.status is Status.FINISHED
-    assert "human: DECISION: ANSWERED, NOT APPROVED" in run.words
-    assert "> 12, please" in run.words
+    assert "human: People answered. Their words: “12, please”\n" in run.words
     types = [e["type"] for e in await house.events()]
     assert types.index("request_decided") < types.index("decision_delivered") < types.index("run_finished")
 
@@ -364,14 +363,18 @@ class Dying(RedisJournal):
 
 
 class Counting(DemoModel):
-    """Counts what it is asked."""
+    """Counts what it is asked, also where it plays a script."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = 0
+        self._answers: list[None] = []
+
+    @property
+    def asked(self) -> int:
+        return len(self._answers)
 
     async def create(self, messages: Sequence[LLMMessage], **more: Any) -> CreateResult:
-        self.asked += 1
+        self._answers.append(None)
         return await super().create(messages, **more)
 
 

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import parse_qsl, urlencode
 
@@ -36,7 +37,7 @@ async def over_http(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
     async with a_desk(slack, store) as (desk, _, clients):
         identity = await app.identify(clients.reads)
         bolt = app.build(clients, identity, desk, slack.signing_secret)
-        asgi = web.http(bolt, lambda: web.problem_of(store, None))
+        asgi = web.http(bolt, lambda: web.problem_of(store, None), secret=slack.signing_secret)
         async with web.serving(asgi, "127.0.0.1", 0) as port:
             slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
             try:
@@ -48,6 +49,30 @@ async def over_http(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
 async def get(url: str) -> tuple[int, str]:
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         return answer.status, await answer.text()
+
+
+class Elsewhere(Store):
+    """A store whose clock another machine has."""
+
+    apart = timedelta(0)
+
+    async def now(self) -> datetime:
+        return await super().now() + self.apart
+
+
+async def test_a_clock_that_lets_no_signature_count_is_told(slack: LocalSlack, store: Store) -> None:
+    """R7: every payload over signed HTTP would be refused as too old, and nobody would know why."""
+    there = Elsewhere(store.client, store.keys.prefix[1:-2])
+    async with web.serving(web.http(None, lambda: web.problem_of(there, None)), "127.0.0.1", 0) as port:
+        for apart, said in (
+            (timedelta(minutes=-60), "60 minutes ahead of that of Redis"),
+            (timedelta(minutes=6), "6 minutes behind that of Redis"),
+        ):
+            there.apart = apart
+            status, words = await get(f"http://127.0.0.1:{port}/healthz")
+            assert status == 503 and said in words
+        there.apart = timedelta(minutes=2)
+        assert await get(f"http://127.0.0.1:{port}/healthz") == (200, "ok")
 
 
 async def test_a_click_over_signed_http_counts(slack: LocalSlack, store: Store, lease: Lease) -> None:

@@ -9,7 +9,7 @@ from bot import flows
 from bot.core.ports import Lease
 from bot.metrics import Repair
 from bot.slack import scribe
-from bot.store.outbox import GROUP
+from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.counting import repaired
@@ -57,6 +57,20 @@ async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others
                 await was_read(store, read)
     assert sum("is left for a version" in line for line in caplog.messages) == 2, "once for each scribe"
     assert not any("half drawn" in line for line in caplog.messages), "nor does it look like a scribe that was ended"
+
+
+async def test_many_events_of_a_newer_version_hide_none_that_was_lost(store: Store, lease: Lease) -> None:
+    """R5: more of them than are looked at at once stand before it."""
+    outbox = Outbox(store)
+    await outbox.open()
+    for _ in range(150):
+        await store.client.xadd(store.keys.events, {"event": NEWER})
+    asked = await flows.ask(store, lease, question())
+    handed_out = await store.client.xreadgroup(GROUP, "scribe", {store.keys.events: ">"})
+    assert handed_out, "and its reply was lost"
+    found = [event.request for _, event in await outbox.overlooked(timedelta(0), 100)]
+    found += [event.request for _, event in await outbox.overlooked(timedelta(0), 100)]
+    assert asked.id in found
 
 
 async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_scribe_that_reads_it(

@@ -27,7 +27,7 @@ from bot.store.wakeups import Wakeups
 from tests.making import BOB, HERE, attempt, call, question, request
 from tests.patience import PATIENCE
 from tests.store.two_users import Sides, start
-from tests.storing import NoQueue, configured
+from tests.storing import NoQueue, card_stands, configured
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
@@ -135,10 +135,11 @@ async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) 
     """R23"""
     await silence_approves(sides)
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
+    await card_stands(sides.web, made)
     left = await flows.expire(sides.agents, NoQueue(), made.id)
     assert left is not None
     assert left.status is Status.PENDING
-    assert not await deadlines._do(sides.agents, NoQueue(), made.id, await sides.web.now())
+    assert (await deadlines._do(sides.agents, NoQueue(), made.id, await sides.web.now())).became == "left"
     settled = await flows.expire(sides.web, NoQueue(), made.id)
     assert settled is not None
     assert settled.status is Status.APPROVED
@@ -233,7 +234,7 @@ async def test_a_record_that_cannot_be_dated_stops_nobody(sides: Sides, forged: 
     )
     await write(sides, wrong, 9)
     await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1})
-    assert not await deadlines._do(sides.web, NoQueue(), made.id, await sides.web.now())
+    assert (await deadlines._do(sides.web, NoQueue(), made.id, await sides.web.now())).became == "unreadable"
     with pytest.raises(UnknownSchema, match=r"says nothing of when|should have timezone"):
         await sides.web.request(made.id)
 
@@ -267,7 +268,7 @@ async def test_a_record_under_the_name_of_another_request_undoes_no_decision(sid
     over = request(made.created_at - timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
     raw = REQUESTS.write(over, seen.version)
     await sides.agents.client.set(sides.agents.keys.asked(name), raw, px=60_000)
-    assert not await deadlines._do(sides.web, NoQueue(), name, await sides.web.now())
+    assert (await deadlines._do(sides.web, NoQueue(), name, await sides.web.now())).became == "unreadable"
     assert (await read(sides, made)).status is Status.REJECTED
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import pickle
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +12,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import docket
 import pytest
 import redis.asyncio
 
@@ -78,6 +82,46 @@ async def test_a_run_is_advanced_once_for_one_ask(queue: Queue) -> None:
         await queue.advance(RUN)
         await until(lambda: recorder.ended == [RUN])
     assert recorder.started == [RUN]
+
+
+class Bomb:
+    """Runs code where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("where", ["args", "kwargs", "when", "function", "attempt", "key"])
+@pytest.mark.parametrize("other", [None, b'["a", "b", "c"]', b"[" * 100_000], ids=["pickled", "three", "deep"])
+async def test_no_job_runs_code_in_a_worker_and_the_next_one_is_advanced(
+    queue: Queue, redis_url: str, tmp_path: Path, where: str, other: bytes | None
+) -> None:
+    """R29: whoever can add jobs can add a name of a run, and nothing else."""
+    mark = tmp_path / "ran"
+    job: dict[Any, Any] = {"key": "r9", "function": "advance", "args": b'["r9"]', "kwargs": b"{}", "attempt": "1"}
+    job |= {"when": datetime.now(UTC).isoformat(), "generation": "1", where: other or pickle.dumps(Bomb(mark))}
+    recorder = Recorder()
+    async with redis.asyncio.Redis.from_url(redis_url) as client, working(queue, recorder):
+        await client.xadd(queue._docket.stream_key, job)
+        await queue.advance(RUN)
+        await until(lambda: RUN in recorder.ended, 50)
+    assert not mark.exists()
+
+
+def test_docket_unpickles_nothing_else_that_we_call() -> None:
+    """R29: where a newer docket does, this says so."""
+    found = {
+        path.name: len(re.findall(r"pickle\.loads\(", path.read_text()))
+        for path in Path(docket.__file__).parent.rglob("*.py")
+    }
+    assert {name: count for name, count in found.items() if count} == {
+        "execution.py": 4,  # a job's two parts; the other two in `get_result`, which nobody calls
+        "strikelist.py": 1,
+        "docket.py": 2,  # in `get_execution`, likewise
+    }
 
 
 async def test_a_run_is_advanced_again_when_asked_after_it_ended(queue: Queue) -> None:
