@@ -28,6 +28,7 @@ from bot.core.ports import Lease, Store
 from bot.core.recording import shortened, without_secrets
 from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
 from bot.core.runs import Run
+from bot.core.salting import salted
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
@@ -161,7 +162,7 @@ class Gate:
             wanted.tool,
             passed=Tier(entry["tier"]) is Tier.PASS,
             arguments=shortened(without_secrets(wanted.arguments, wanted.hide)),
-            digest=wanted.same,
+            digest=digest_of(self._run.salt, wanted.same),
             why=entry["why"],
             clause=entry.get("clause", ""),
             team_says=entry.get("says", ""),
@@ -238,7 +239,7 @@ class Gate:
     async def _was_asked(self, question: Question) -> bool:
         try:
             with self._journal.activity.looking_up():
-                await self._find(request_id(self._run.id, question))
+                await self._find(request_id(self._run.id, salted(question, self._run.salt)))
         except NotFound:
             return False
         return True

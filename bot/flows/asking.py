@@ -12,6 +12,7 @@ from bot.core.ports import Change, Lease, Put, Store
 from bot.core.recording import plain, shortened, without_secrets
 from bot.core.requests import Question, Request, digest
 from bot.core.rulebook import Effect
+from bot.core.salting import salted
 from bot.core.secrets import hide
 from bot.flows.committing import TRIES, fenced, live, too_many_tries
 from bot.flows.ruling import Ruled, ruled_for
@@ -26,9 +27,10 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
     `team_says` is for the record: what the team's own code wanted of it.
     """
     counts = question.kind not in requests.ABOUT_THE_RUN
-    wanted = requests.request_id(lease.run, question)
     for _ in range(TRIES):
         run = await live(store, lease)
+        question = salted(question, run.value.salt)
+        wanted = requests.request_id(lease.run, question)
         known = await store.request(wanted)
         if known is not None:
             if not await store.confirm(known):

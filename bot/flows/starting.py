@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from secrets import token_hex
 
 from bot.core import runs
 from bot.core.errors import CountersignError, InvalidInput, NotFound
@@ -51,6 +52,7 @@ async def start(
         task=task,
         now=now,
         options=chosen,
+        salt=token_hex(16),
     )
     await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
     try:
@@ -82,6 +84,7 @@ async def start_by_script(
         task=task,
         now=await store.now(),
         by_script=True,
+        salt=token_hex(16),
     )
     await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
     return step.run
