@@ -6,6 +6,7 @@ from planted.bug import Bug
 
 _DECIDING = "tests/core/test_deciding.py::"
 _POLICY = "tests/core/test_policy.py::"
+_EDITS = "tests/core/test_edits_and_choices.py::"
 _FLOWS = "tests/bot/test_flows.py::"
 _TABLES = ("tests/core/test_who_may_decide.py::test_every_line_of_the_tables_is_what_the_rules_say",)
 _CLICKS = "tests/slack/test_clicks.py::"
@@ -187,6 +188,14 @@ DECIDING: Final = (
             _DECIDING + "test_free_text_never_approves",
             _CLICKS + "test_free_text_is_never_an_approval",
         ),
+    ),
+    Bug(
+        "an option can pass for a note in what is judged",
+        "R13",
+        "bot/core/requests.py",
+        'else "one", str(len(question.options)), *question.options]',
+        'else "one", *question.options]',
+        (_EDITS + "test_what_moves_from_one_list_of_a_question_to_another_makes_another_request",),
     ),
     Bug(
         "the digest of what was shown is not compared",

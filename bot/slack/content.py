@@ -39,6 +39,7 @@ _PART: Final = 200_000
 _PART_BLOCKS: Final = 80
 """Bytes and blocks of one of several views."""
 _NAMED: Final = 3
+UNFILED: Final = ":warning: the file with all of it could not be uploaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +116,20 @@ def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
     return f"{request.id}.txt", "\n\n".join(parts).encode(), asked
 
 
-def on_card(question: Question, view_full: Block, *, pending: bool) -> list[Block]:
+def on_card(question: Question, view_full: Block, *, pending: bool, filed: bool = True) -> list[Block]:
     """Notes and warnings, the content or its beginning and end, and what changed since it was refused."""
     it, room = seen(question), _SETTLED_CALL if question.call is not None and not pending else _CARD
     blocks = _notes(it, view_full) if pending else []
     beginning, hidden, end = shorten(it.text, room)
     blocks += [*_warnings(it), data([beginning or "(empty)"])]
     if hidden:
+        has = "the file in this card's thread has all of it too" if filed else UNFILED.removeprefix(":warning: ")
         gap = words(
-            f":warning: *{hidden:,} characters in between are not shown here.* "
-            "*View full* before you decide; the file in this card's thread has all of it too."
+            f":warning: *{hidden:,} characters in between are not shown here.* *View full* before you decide; {has}."
         )
         blocks += [{**gap, "accessory": view_full}, data([end])]
+    elif not filed:
+        blocks.append(context(mrkdwn(f"{UNFILED}.")))
     return blocks + (_since(it, view_full) if pending else [])
 
 

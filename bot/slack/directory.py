@@ -66,8 +66,11 @@ class Directory:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def actor(self, workspace: WorkspaceId, user: UserId, groups: Iterable[GroupId] = ()) -> Actor:
-        """Who this is now, and in which of the groups. `workspace` is the one that Slack's payload names for them, in an
-        Enterprise organisation their home; so a member is who `users.info` calls one."""
+        """Who this is now, and in which of the groups.
+
+        `workspace` is the one that Slack's payload names for them: in an Enterprise organisation their home, so a
+        member is who `users.info` calls one.
+        """
         wanted = sorted(groups)
         person, *members = await self._all(user, wanted)
         mine = {g for g, users in zip(wanted, members, strict=True) if users and user in users}

@@ -16,6 +16,7 @@ from bot.core.errors import InvalidInput
 from bot.core.ids import ChannelId, digest_of
 from bot.core.requests import Question, Request, Verb
 from bot.core.secrets import hide_in
+from bot.schemas import Schema, resolved, without_null
 from bot.slack import wording
 from bot.slack.blocks import Block, context, heading, plain
 from bot.slack.cards import Handle
@@ -23,7 +24,6 @@ from bot.slack.content import has_room, in_full, in_row
 from bot.slack.entered import MISSING, WrongValue
 from bot.slack.fields import Argument, Input, Kept, input_of, is_too_long
 from bot.slack.modals import View, read_box, value
-from bot.slack.schemas import Schema, resolved, without_null
 from bot.slack.text import one_line, size_of
 
 EDIT: Final = "edit_request"
