@@ -30,6 +30,7 @@ from bot.core.ports import Lease, Store
 from bot.core.recording import shortened, without_secrets
 from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
 from bot.core.runs import Run
+from bot.core.salting import salted
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
@@ -166,7 +167,7 @@ class Gate:
             wanted.tool,
             passed=Tier(entry["tier"]) is Tier.PASS,
             arguments=shortened(without_secrets(wanted.arguments, wanted.hide)),
-            digest=wanted.same,
+            digest=digest_of(self._run.salt, wanted.same),
             why=entry["why"],
             clause=entry.get("clause", ""),
             team_says=entry.get("says", ""),
@@ -182,7 +183,9 @@ class Gate:
             why = unspoken(verdict.why, json.loads(wanted.arguments), wanted.hide)
             verdict = Verdict(verdict.tier, why)
             says = None if wanted.ask is None else verdict.tier
-            said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
+            said = await self._stored(
+                flows.judge, run, wanted.agent, Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide), says
+            )
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
             verdict = Verdict(said.effect, f"The workspace's policy, rule “{said.clause}”. {said.why}".strip())
         why = verdict.why if verdict.tier is said.effect else ""
@@ -245,7 +248,7 @@ class Gate:
     async def _was_asked(self, question: Question) -> bool:
         try:
             with self._journal.activity.looking_up():
-                await self._find(request_id(self._run.id, question))
+                await self._find(request_id(self._run.id, salted(question, self._run.salt)))
         except NotFound:
             return False
         return True
@@ -268,7 +271,7 @@ class Gate:
         return outcome_of(wanted.kind, wanted.agent, request, became, (wanted.tool, wanted.call or CALL.get()[1]))
 
     def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
-        call = _call(wanted)
+        call = Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)
         content, problem = shown(wanted.arguments, wanted.hide, wanted.show)
         return Question(
             wanted.agent,
@@ -294,8 +297,3 @@ def _allowed(request: Request, wanted: Wanted) -> tuple[str, str] | None:
         case Status.EDITED:
             return (call.tool, wanted.take(decision.arguments))
     return None
-
-
-def _call(wanted: Wanted) -> Call:
-    # Not the places where something is hidden now: what a reviewer adds is hidden too.
-    return Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)
