@@ -30,6 +30,7 @@ from bot.core.ports import Lease, Store
 from bot.core.recording import shortened, without_secrets
 from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
 from bot.core.runs import Run
+from bot.core.salting import salted
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
@@ -165,7 +166,7 @@ class Gate:
             wanted.tool,
             passed=Tier(entry["tier"]) is Tier.PASS,
             arguments=shortened(without_secrets(wanted.arguments, wanted.hide)),
-            digest=wanted.same,
+            digest=digest_of(self._run.salt, wanted.same),
             why=entry["why"],
             clause=entry.get("clause", ""),
             team_says=entry.get("says", ""),
@@ -180,7 +181,8 @@ class Gate:
             say = partial(unspoken, arguments=json.loads(wanted.arguments), hide=wanted.hide)
             verdict = await judge(wanted.ask, proposal, wanted.tools, say)
             says = None if wanted.ask is None else verdict.tier
-            said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
+            call = Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)
+            said = await self._stored(flows.judge, run, wanted.agent, call, says)
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
             verdict = Verdict(said.effect, f"The workspace's policy, rule “{said.clause}”. {said.why}".strip())
         why = verdict.why if verdict.tier is said.effect else ""
@@ -242,7 +244,7 @@ class Gate:
     async def _was_asked(self, question: Question) -> bool:
         try:
             with self._journal.activity.looking_up():
-                await self._find(request_id(self._run.id, question))
+                await self._find(request_id(self._run.id, salted(question, self._run.salt)))
         except NotFound:
             return False
         return True
@@ -277,7 +279,7 @@ class Gate:
             "run code" if wanted.kind is Kind.CODE else f"call {wanted.tool}",
             content,
             _OFFERS if wanted.schema else tuple(verb for verb in _OFFERS if verb is not Verb.EDIT),
-            _call(wanted),
+            Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide),
             notes=tuple(note for note in (*wanted.notes, entry["why"], problem) if note),
             before=self._refused.get((wanted.agent, wanted.tool), ""),
         )
@@ -294,7 +296,3 @@ def _allowed(request: Request, wanted: Wanted) -> tuple[str, str] | None:
         case Status.EDITED:
             return (call.tool, wanted.take(decision.arguments))
     return None
-
-
-def _call(wanted: Wanted) -> Call:
-    return Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)

@@ -254,7 +254,7 @@ DRAWING: Final = (
     Bug(
         "text is not escaped",
         "R15",
-        "bot/slack/text.py",
+        "bot/core/marks.py",
         'return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")',
         "return text",
         (_CARDS + "test_what_models_and_people_write_does_not_act",),
@@ -322,15 +322,5 @@ DRAWING: Final = (
         "    if record.field then seen(redis.call('HGET', KEYS[record.key], record.field) or '') end\n",
         "    if record.field then version = record.version end\n",
         ("tests/store/test_messages.py::test_of_two_who_write_a_message_one_wins",),
-    ),
-    Bug(
-        "a card that waits over an update is posted again",
-        "R6",
-        "bot/store/store.py",
-        " or redis.call('GET', ARGV[place + 2])",
-        "",
-        (
-            "tests/store/test_messages.py::test_one_that_was_written_down_alone_is_found_and_goes_on_where_it_belongs[1.1]",
-        ),
     ),
 )

@@ -18,6 +18,14 @@ _SECRETS = "tests/core/test_secrets.py::"
 
 RECORDING: Final = (
     Bug(
+        "a digest is made without the salt",
+        "R15",
+        "bot/core/requests.py",
+        'parts += ["salt", question.salt]',
+        "pass",
+        (_AUDIT_CLI + "test_a_short_secret_is_found_by_no_digest_that_the_record_shows",),
+    ),
+    Bug(
         "a path is hidden where a secret's name stands before it",
         "R30",
         "bot/core/acting.py",

@@ -162,6 +162,6 @@ class Auditor:
         return made
 
     async def _requests(self, events: Sequence[tuple[str, bytes]]) -> dict[str, Request]:
-        names = list(dict.fromkeys(RequestId(name) for _, raw in events if (name := request_of(raw))))
+        names = list(dict.fromkeys(name for _, raw in events if (name := RequestId.named(request_of(raw) or ""))))
         found = await self._store.readable(names)  # the record goes on without the others
         return {request.id: request for request in found.values() if request is not None}

@@ -22,7 +22,6 @@ _REPORTED: Final = frozenset(
         EventType.RUN_PROGRESSED,
         EventType.RUN_FINISHED,
         EventType.RUN_FAILED,
-        EventType.RUN_STOPPED,
         EventType.REQUEST_ASKED,
         EventType.REQUEST_DECIDED,
         EventType.CALL_PASSED,
@@ -30,7 +29,8 @@ _REPORTED: Final = frozenset(
         EventType.DECISION_DELIVERED,
     }
 )
-"""What workers tell. A request that they settle must have one of those endings, and names nobody."""
+"""What workers tell. A request that they settle must have one of those endings, and names nobody. That a run was
+stopped is web's to tell: people do that, and web knows who."""
 _OF_AN_END: Final = frozenset({"outcome", "how", "words", "digest", "waited", "late"})
 """What an event says of such an ending; whatever else it says is not taken over."""
 _SPAN: Final = re.compile(r"-?[0-9]{1,10}\.[0-9]{3}")

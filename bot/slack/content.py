@@ -10,11 +10,12 @@ from functools import lru_cache
 from typing import Final
 
 from bot.core.differences import changed_lines
+from bot.core.marks import escape
 from bot.core.requests import Kind, Question, Request
 from bot.core.secrets import MARK, guessed_in, hide, hide_in
 from bot.slack.blocks import Block, context, data, mrkdwn, plain, words
 from bot.slack.lookalikes import odd_words
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible
+from bot.slack.text import Room, fits, one_line, pieces, shorten, size_of, visible
 
 TITLE: Final = 120
 """Characters of a title in a first line; a longer one is in the content too."""

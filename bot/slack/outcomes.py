@@ -7,14 +7,15 @@ from typing import Final
 from bot.core.absence import Absence
 from bot.core.differences import changed_fields
 from bot.core.ids import UserId
+from bot.core.marks import escape, mention
 from bot.core.moments import when
-from bot.core.people import Reviewers, mention
+from bot.core.people import Reviewers, those_of
 from bot.core.requests import Decision, How, Kind, Request, Status
 from bot.core.standing import Scope
 from bot.core.votes import alike
 from bot.slack import wording
 from bot.slack.blocks import Block, data, words
-from bot.slack.text import Room, escape, one_line, shorten, visible
+from bot.slack.text import Room, one_line, shorten, visible
 
 WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
@@ -125,11 +126,11 @@ def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = _NAMED
     """`away`: who of them is not here now, and who stands in; told of a few. `most`: so many are named."""
     gone = dict([(absence.user, absence) for absence in away if absence.user in reviewers.users][:_STAND_INS])
     names = [_with_stand_in(u, gone.get(u)) for u in sorted(reviewers.users)]
-    return _listed(names + [mention(group) for group in sorted(reviewers.groups)], most) or "nobody"
+    return _listed(names + [those_of(group) for group in sorted(reviewers.groups)], most) or "nobody"
 
 
 def _with_stand_in(user: UserId, away: Absence | None) -> str:
-    return f"<@{user}>" + (f" (away until {when(away.until)}, <@{away.stand_in}> stands in)" if away else "")
+    return mention(user) + (f" (away until {when(away.until)}, {mention(away.stand_in)} stands in)" if away else "")
 
 
 def no_votes(before: Request, after: Request) -> str:
@@ -139,7 +140,7 @@ def no_votes(before: Request, after: Request) -> str:
 
 
 def people(users: Iterable[UserId]) -> str:
-    return _listed([f"<@{u}>" for u in users])
+    return _listed([mention(u) for u in users])
 
 
 def _listed(names: list[str], most: int = _NAMED) -> str:

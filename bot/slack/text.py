@@ -35,11 +35,6 @@ class Room(NamedTuple):
     lines: int
 
 
-def escape(text: str) -> str:
-    """Safe inside mrkdwn: Slack's three control characters as entities."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def unescape(text: str) -> str:
     """What a person typed, from what Slack makes of it in a command: `<@U012|bob>` was @bob, `<https://…>` an address.
 

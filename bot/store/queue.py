@@ -88,10 +88,10 @@ class Queue:
         if after > timedelta(0):
             key += f"@{due:%Y%m%dT%H%M%S.%f}"
         try:
-            await self._docket.add("advance", when=due, key=key)(run)
+            await self._docket.add("advance", when=due, key=key)(str(run))
         except (RedisError, RedisClusterException) as error:
             raise StoreUnavailable(
-                f"Redis did not take the job for run {run}; the run is kept and will be advanced later."
+                f"Redis did not take the job for run {run} ({error}); the run is kept and will be advanced later."
             ) from error
 
     async def pass_on(self, run: RunId) -> None:
@@ -101,7 +101,7 @@ class Queue:
         """
         key = f"{run}@{secrets.token_hex(6)}"
         try:
-            await self._docket.add("advance", when=datetime.now(UTC) + LOOK_EVERY, key=key)(run)
+            await self._docket.add("advance", when=datetime.now(UTC) + LOOK_EVERY, key=key)(str(run))
         except (RedisError, RedisClusterException) as error:
             log.warning("Run %s is advanced later: its job came as this worker ended (%s).", run, error)
 

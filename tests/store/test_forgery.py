@@ -12,13 +12,13 @@ from bot.audit.auditor import Auditor
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
 from bot.core.events import Event, EventType
-from bot.core.ids import RequestId
+from bot.core.ids import PermissionId, RequestId
 from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import Change, Put
 from bot.core.quiet import Quiet
 from bot.core.requests import Decision, How, Request, Status, Verb, Vote
 from bot.core.rulebook import Rulebook
-from bot.core.standing import PermissionId, Scope, Standing
+from bot.core.standing import Scope, Standing
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
 from bot.store.records import EVENTS
