@@ -25,7 +25,7 @@ from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn
 from bot.slack.content import TITLE, TOOL, complete, on_card
 from bot.slack.menu import menu
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible
+from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, typed, visible
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
@@ -72,7 +72,7 @@ class Handle(NamedTuple):
 
 def card(request: Request, *, run: Run, run_link: str | None, away: Iterable[Absence] = ()) -> Drawing:
     """The card of a request, pending or settled; settled ones have no buttons that decide. `away`: who is not here."""
-    team, title = one_line(run.team, 40), one_line(request.question.title, TITLE)
+    team, title = one_line(run.team, 40), one_line(typed(request.question.title), TITLE)
     place = f"For <@{request.requester}> in <#{request.channel}>" + (
         f" · {link(run_link, 'the run')}" if run_link else ""
     )
@@ -105,7 +105,7 @@ def run_message(run: Run) -> Drawing:
     """The first message of a run, in the requester's channel: who wants what from whom, and how it stands."""
     team = one_line(run.team, 40)
     state = STATES[run.status]
-    task, hidden, end = shorten(visible(run.task), _TASK)
+    task, hidden, end = shorten(visible(typed(run.task)), _TASK)
     blocks = [words(f"<@{run.requester}> asked *{escape(team)}*:"), data([p for p in (task, end) if p])]
     if hidden:
         blocks.append(
@@ -118,9 +118,9 @@ def run_message(run: Run) -> Drawing:
 
 def progress_note(run: Run) -> Drawing:
     """The newest lines of progress, in the run's thread."""
-    lines = [f"{p.at:%H:%M:%S} {one_line(p.agent, 30)}: {one_line(p.words, 200)}" for p in run.progress]
+    lines = [f"{p.at:%H:%M:%S} {one_line(p.agent, 30)}: {one_line(typed(p.words), 200)}" for p in run.progress]
     beginning, _, end = shorten("\n".join(lines) or "Nothing yet.", Room(3000, 8000, runs.KEPT_PROGRESS))
-    newest = one_line(run.progress[-1].words, 150) if run.progress else "nothing yet"
+    newest = one_line(typed(run.progress[-1].words), 150) if run.progress else "nothing yet"
     blocks = [context(mrkdwn("What the agents do (UTC)")), data([p for p in (beginning, end) if p])]
     if run.writing is not None and not run.over:
         does = "has written" if run.writing.done else "is writing …"
@@ -156,11 +156,11 @@ def decided_note(request: Request, row: int = 0) -> Drawing:
 
 def outcome_note(run: Run) -> Drawing:
     """In the run's thread: how it ended, and the agents' final words; what has no room is in `outcome_file`."""
-    result = visible(run.result).strip() or "No result was given."
+    result = visible(typed(run.result)).strip() or "No result was given."
     by = f" by <@{run.stopped_by}>" if run.stopped_by else ""
     short, cut, rest = shorten(result, WORDS)
     blocks = [words(f"{STATES[run.status]}{by}"), data([p for p in (short, rest) if p])]
-    beginning, hidden, end = shorten(visible(run.words).strip(), _FINAL)
+    beginning, hidden, end = shorten(visible(typed(run.words)).strip(), _FINAL)
     if beginning:
         blocks += [words("*The agents' final words*"), data(pieces(beginning, 3000))]
     if hidden or cut:
@@ -175,7 +175,7 @@ def outcome_note(run: Run) -> Drawing:
 
 def outcome_file(run: Run) -> tuple[str, bytes] | None:
     """Name and bytes of a file with all final words; None if the note shows them all."""
-    result, final = visible(run.result).strip(), visible(run.words).strip()
+    result, final = (visible(typed(words)).strip() for words in (run.result, run.words))
     if fits(result, WORDS) and fits(final, _FINAL):
         return None
     return f"{run.id}.txt", f"{result}\n\n{final}".encode()
