@@ -17,6 +17,14 @@ _HOMES = "tests/slack/test_homes.py::"
 
 RECORDING: Final = (
     Bug(
+        "what a worker says passed is believed",
+        "R25",
+        "bot/audit/auditor.py",
+        "        if said.effect is Effect.PASS:\n",
+        "        if said.effect:\n",
+        (_FORGERY + "test_what_a_worker_says_passed_is_judged_again_and_a_lie_is_on_record_as_one",),
+    ),
+    Bug(
         "the record takes a worker's word for what only people do",
         "R9, R25",
         "bot/store/ledger.py",
