@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from agents import answers
+from agents.arguments import unspoken
 from agents.human import Desk, Transcript
 from agents.journal import Entry, RunJournal
 from agents.outcomes import CALL, Became, Outcome, outcome_of
@@ -29,7 +30,6 @@ from bot.core.ports import Lease, Store
 from bot.core.recording import shortened, without_secrets
 from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
 from bot.core.runs import Run
-from bot.core.secrets import hide_in
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
@@ -40,6 +40,7 @@ class Wanted:
     """One action, before anybody judged it. `arguments` are canonical JSON, `schema` too (empty: not to be edited).
 
     `tools` are the names that the policy may name; `hide` are paths of arguments besides those that look secret.
+    `take` gives what a reviewer made of the arguments as the tool takes it; ValueError if it does not.
     """
 
     agent: str
@@ -53,6 +54,7 @@ class Wanted:
     hide: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     call: str = ""
+    take: Callable[[str], str] = str
 
     @property
     def same(self) -> Digest:
@@ -74,7 +76,7 @@ class Permit:
         """At the door, right before it is done: ActionFailed unless this is byte for byte what was judged (R13)."""
         about = canonical(arguments)
         if (tool, about) != (self.wanted.tool, self.arguments) or not (
-            self.request is None or _allowed(self.request) == (tool, about)
+            self.request is None or _allowed(self.request, self.wanted) == (tool, about)
         ):
             raise ActionFailed("What was approved is not what would run, so nothing was done.")
 
@@ -177,6 +179,8 @@ class Gate:
         with self._journal.activity.working():
             proposal = Proposal(wanted.agent, wanted.tool, arguments, run.team, run.task, run.requester)
             verdict = await judge(wanted.ask, proposal, wanted.tools)
+            why = unspoken(verdict.why, json.loads(wanted.arguments), wanted.hide)
+            verdict = Verdict(verdict.tier, why)
             says = None if wanted.ask is None else verdict.tier
             said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
@@ -224,7 +228,7 @@ class Gate:
         self._refused.pop(place, None)
         if request.status is not Status.EDITED:
             return Permit(wanted, key, wanted.arguments, request)
-        changed = replace(wanted, arguments=request.decision.arguments)
+        changed = replace(wanted, arguments=wanted.take(request.decision.arguments))
         return await self._refused_as_changed(changed, f"{key}/changed", request) or Permit(
             wanted, key, changed.arguments, request
         )
@@ -247,7 +251,6 @@ class Gate:
         return True
 
     def _denied(self, wanted: Wanted, text: str, request: Request | None = None) -> Denial:
-        """By people; without a request by a policy."""
         self.outcomes.add(self._outcome(wanted, Became.REFUSED if request is None else None, request), text)
         return Denial(text)
 
@@ -279,7 +282,7 @@ class Gate:
         )
 
 
-def _allowed(request: Request) -> tuple[str, str] | None:
+def _allowed(request: Request, wanted: Wanted) -> tuple[str, str] | None:
     """Tool and arguments that a decision lets run; None if none."""
     call, decision = request.question.call, request.decision
     if call is None or decision is None or digest(request.question) != request.digest:
@@ -288,10 +291,10 @@ def _allowed(request: Request) -> tuple[str, str] | None:
         case Status.APPROVED:
             return (call.tool, call.arguments)
         case Status.EDITED:
-            return (call.tool, decision.arguments)
+            return (call.tool, wanted.take(decision.arguments))
     return None
 
 
 def _call(wanted: Wanted) -> Call:
-    hidden = hide_in(json.loads(wanted.arguments), wanted.hide)[1]
-    return Call(wanted.tool, wanted.arguments, wanted.schema, hidden)
+    # Not the places where something is hidden now: what a reviewer adds is hidden too.
+    return Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)

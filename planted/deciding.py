@@ -53,6 +53,22 @@ DECIDING: Final = (
         (_FLOWS + "test_what_is_settled_ends_by_itself_and_what_waits_does_not",),
     ),
     Bug(
+        "who voted once counts for ever",
+        "R9",
+        "bot/core/votes.py",
+        "why_not(known[vote.user]) if vote.user in known else Refusal.NOT_CHECKED",
+        "None",
+        (*_TABLES, _CLICKS + "test_an_approval_of_somebody_who_left_completes_no_quorum"),
+    ),
+    Bug(
+        "web does not look up who voted before",
+        "R9",
+        "bot/slack/stand_ins.py",
+        "voter, *behind = await asyncio.gather(*(directory.actor(vote.workspace, name, groups) for name in names))",
+        "voter, *behind = (Actor(vote.workspace, name, groups) for name in names)",
+        (_CLICKS + "test_an_approval_of_somebody_who_left_completes_no_quorum",),
+    ),
+    Bug(
         "no attempt is recognised again",
         "R8",
         "bot/core/deciding.py",

@@ -169,7 +169,13 @@ async def _started(
         team=team,
         task=task,
         options=options,
+        unrepeated=True,
     )
+    if started.id != run:
+        return Said(
+            f"The same was started here a moment ago and goes on: run `{started.id}`. It was not started again; if you "
+            "want it twice, wait a minute or change its words."
+        )
     how = f" ({escape(runs.said(started))})" if started.options else ""
     where = "in this channel" if is_channel(GroupId(channel)) else "here, or in your messages with the app,"
     return Said(f"Started *{escape(team)}*{how}, run `{run}`. Its thread appears {where} in a moment.")

@@ -96,11 +96,11 @@ async def why_nobody_could(directory: Directory, request: Request) -> str | None
     named = rules.reviewers.users.union(*(users for users in lists if users))
     if None in lists or schedule.next_escalation(request) is not None or len(named) > rules.quorum + _FEW:
         return None
-    actors = await _actors(directory, request.workspace, sorted(named))
+    actors = await _actors(directory, request.workspace, sorted(named | {vote.user for vote in request.votes}))
     if not all(actor.checked for actor in actors):
         return None
     fit = frozenset(actor.user for actor in actors if why_nobody(actor, request.workspace) is None)
-    return enough_people(rules, request.requester, fit | {vote.user for vote in request.votes}, named - fit)
+    return enough_people(rules, request.requester, fit, named - fit)
 
 
 async def _people(directory: Directory, workspace: WorkspaceId, reviewers: Reviewers) -> People:

@@ -30,6 +30,7 @@ from bot.core.requests import Verb
 from bot.core.runs import Status
 from tests.agents.house import House
 from tests.agents.test_tools import call, life
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 HALF = "\ud83d"
@@ -74,7 +75,7 @@ async def test_what_a_tool_gives_back_is_text_that_a_model_can_be_told(
     for _ in range(2):
         async with life(house) as run:
             tools = run.tools("clerk", [tool], ask=False)
-            assert await asyncio.wait_for(call(tools, tool.__name__, path="a"), 5) == gives
+            assert await asyncio.wait_for(call(tools, tool.__name__, path="a"), PATIENCE) == gives
 
 
 async def test_what_code_prints_is_text_that_a_model_can_be_told(house: House) -> None:
@@ -235,7 +236,7 @@ async def test_what_belongs_to_a_tool_ends_no_process_either(
         return RoundRobinGroupChat([AssistantAgent("boss", run.model("boss"), workbench=tools(run))], max_turns=1)
 
     usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
-    call = FunctionCall(id="1", name="read", arguments='{"path": "a", "task": "a"}')
+    call = FunctionCall(id="1", name="read", arguments='{"task": "a"}' if tools is gives_a_leaver else '{"path": "a"}')
     model = ReplayChatCompletionClient(
         [CreateResult(finish_reason="function_calls", content=[call], usage=usage, cached=False)]
     )
@@ -245,7 +246,7 @@ async def test_what_belongs_to_a_tool_ends_no_process_either(
         job = worker.advance()
         if tools is not gives_a_leaver:
             await house.decide(await house.asked(), Verb.APPROVE)
-        await asyncio.wait_for(job, 5)
+        await asyncio.wait_for(job, PATIENCE)
     run = await house.run()
     assert run.status is Status.FINISHED
     assert run.words == ("SystemExit: Set the KEY." if tools is gives_a_leaver else "a: ?")

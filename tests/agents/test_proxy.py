@@ -27,6 +27,7 @@ from bot.core.policy import OnTimeout
 from bot.core.requests import Kind, Request, Verb
 from bot.core.runs import Run, Status
 from tests.agents.house import RULES, House
+from tests.storing import nobody_decides
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -258,9 +259,10 @@ async def test_nobody_answers_and_the_conversation_ends_so_named(house: House) -
 
 async def test_where_the_channel_says_so_it_goes_on_by_timeout(house: House) -> None:
     """R23: and the agents are told that no person has read it."""
-    rules = replace(RULES, timeout=timedelta(milliseconds=100), on_timeout=OnTimeout.APPROVE)
-    await house.store.set_defaults(rules)
+    await house.store.set_defaults(replace(RULES, on_timeout=OnTimeout.APPROVE))
     async with table(house, Mode.ALWAYS, "a", "b\nTERMINATE", is_termination_msg=DONE) as it:
+        await nobody_decides(house.store, await it.asked())
+        await nobody_decides(house.store, await it.asked())
         await it.over()
     assert it.talk.over is Over.FINISHED
     assert "no person has read the last message" in it.talk.read[1]

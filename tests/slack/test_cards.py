@@ -132,7 +132,8 @@ def diverged() -> Request:
 
 def refund(**changes: Any) -> Question:
     """As the gate asks."""
-    return replace(call(order=17, amount=20, api_key="s3cr3t-word"), **changes)
+    arguments = canonical({"order": 17, "amount": 20, "api_key": "s3cr3t-word"})
+    return replace(call(), **{"call": Call("refund", arguments, hidden=("api_key",)), **changes})
 
 
 def code(text: str = "import shutil\n\nshutil.rmtree('build')\n") -> Question:
@@ -313,6 +314,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_choice": card(request(asked=choice("eu-west", "us-east"))),
     "card_choice_answered": card(chosen()),
     "card_secrets": card(request(asked=question("curl -u bob:x --password=hunter22\nhttps://bob:hunter22@host/"))),
+    "card_tool_guessed": card(request(asked=call(order=17, amount=20, api_key="s3cr3t-word"))),
     "card_lookalike": card(request(asked=question(SPOOF))),
     "burst": on_one_card(burst()),
     "burst_whole_menu": on_one_card(burst(break_glass=True, quorum=2, clause="refunds", why="money", **LATER)),
@@ -624,7 +626,7 @@ CONTENT = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=times(6, 100))
+@settings(max_examples=times(4, 100))
 @given(CONTENT, CONTENT, CONTENT)
 def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: str, title: str, words: str) -> None:
     """R13, R14: too long is a file and a modal, never an error; shown and hidden add up to everything."""
@@ -665,7 +667,7 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         assert boxes == [whole]
 
 
-@settings(deadline=None, max_examples=times(6, 100))
+@settings(max_examples=times(4, 100))
 @given(CONTENT, CONTENT, CONTENT)
 @example("𞹧" * 300, "𞹧" * 60, "¡¡" * 300)
 @example("¡" * 300, "\U0004d925$W" * 90, "𞹧" * 300)
