@@ -254,7 +254,6 @@ class Gate:
         return True
 
     def _denied(self, wanted: Wanted, text: str, request: Request | None = None) -> Denial:
-        """By people; without a request by a policy."""
         self.outcomes.add(self._outcome(wanted, Became.REFUSED if request is None else None, request), text)
         return Denial(text)
 
