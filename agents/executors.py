@@ -95,7 +95,9 @@ class GatedExecutor(CodeExecutor):
             async with self._gate.judged(wanted) as verdict:
                 if isinstance(verdict, Denial):
                     return NotRun(exit_code=1, output=verdict.text)
-                return await self._run(verdict)
+                result = await self._run(verdict)
+                self._gate.done(verdict, result.output, failed=result.exit_code != 0)
+                return result
         except (ActionFailed, ValueError) as failure:
             return CodeResult(exit_code=1, output=str(failure))
         except CountersignError as error:

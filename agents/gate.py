@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from agents import answers
 from agents.human import Desk, Transcript
 from agents.journal import Entry, RunJournal
+from agents.outcomes import CALL, Became, Outcome, outcome_of
 from agents.patience import patiently
 from agents.policies import Ask, Proposal, Tier, Verdict, judge
 from agents.showing import Renderer, shown
@@ -28,7 +29,6 @@ from bot.core.ports import Lease, Store
 from bot.core.recording import shortened, without_secrets
 from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
 from bot.core.runs import Run
-from bot.core.secrets import hide_in
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
@@ -80,10 +80,9 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why it is not done, as the model reads it."""
+    """Why it is not done, as the model reads it; `Gate.outcomes` has it as a value."""
 
     text: str
-    request: Request | None = None
 
 
 class Gate:
@@ -99,6 +98,7 @@ class Gate:
         find: Callable[[RequestId], Awaitable[Request]],
         give_up: Callable[[Exception], None],
     ) -> None:
+        self.outcomes: Final = desk.outcomes
         self._run = run
         self._lease = lease
         self._store = store
@@ -140,9 +140,10 @@ class Gate:
         elif tier is Tier.REFUSE:
             if "recorded" not in entry:
                 await self._tell(wanted, key, entry)
-            yield Denial(answers.refused(wanted.tool, entry["why"]))
+            yield self._denied(wanted, answers.refused(wanted.tool, entry["why"]))
         elif "same" in entry:
-            yield self._again(await self._find(RequestId(entry["same"])))
+            before = await self._find(RequestId(entry["same"]))
+            yield self._denied(wanted, answers.again(before), before)
         else:
             twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same]))
             since = len(twins.settled)
@@ -204,7 +205,7 @@ class Gate:
         before = twins.refused(since)
         if before is not None and not (known and await self._was_asked(self._question(wanted, entry))):
             await self._note(key, {**unasked, "same": before.id}, replace=known)
-            return self._again(before)
+            return self._denied(wanted, answers.again(before), before)
         if not known:
             entry = await self._note(key, {**entry, "asked": self.number(), "about": wanted.same})
         question = self._question(wanted, entry)
@@ -213,12 +214,12 @@ class Gate:
         except Refused as since_then:  # by another policy than that of the verdict; it is on record
             why = str(since_then)
             await self._note(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True}, replace=True)
-            return Denial(answers.refused(wanted.tool, why))
+            return self._denied(wanted, answers.refused(wanted.tool, why))
         twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
             self._refused[place] = question.content
-            return Denial(answers.answer(request), request)
+            return self._denied(wanted, answers.answer(request), request)
         self._refused.pop(place, None)
         if request.status is not Status.EDITED:
             return Permit(wanted, key, wanted.arguments, request)
@@ -234,7 +235,7 @@ class Gate:
         if Tier(entry["tier"]) is not Tier.REFUSE:
             return None
         await self._tell(changed, key, entry)
-        return Denial(answers.refused(changed.tool, entry["why"]), request)
+        return self._denied(changed, answers.refused(changed.tool, entry["why"]))
 
     async def _was_asked(self, question: Question) -> bool:
         try:
@@ -244,8 +245,22 @@ class Gate:
             return False
         return True
 
-    def _again(self, request: Request) -> Denial:
-        return Denial(answers.again(request), request)
+    def _denied(self, wanted: Wanted, text: str, request: Request | None = None) -> Denial:
+        """By people; without a request by a policy."""
+        self.outcomes.add(self._outcome(wanted, Became.REFUSED if request is None else None, request), text)
+        return Denial(text)
+
+    def done(self, permit: Permit, result: str, *, failed: bool = False) -> str:
+        """Takes down that it was done; returns what the model is told before the result, if it was changed (R18)."""
+        request, told = permit.request, ""
+        if request is not None and request.status is Status.EDITED:
+            told = f"{answers.answer(request)}\nThe result of the changed call:"
+        outcome = self._outcome(permit.wanted, Became.FAILED if failed else Became.DONE, request)
+        self.outcomes.add(replace(outcome, result=result), told and f"{told}\n{result}")
+        return told
+
+    def _outcome(self, wanted: Wanted, became: Became | None, request: Request | None) -> Outcome:
+        return outcome_of(wanted.kind, wanted.agent, request, became, (wanted.tool, wanted.call or CALL.get()[1]))
 
     def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
         call = _call(wanted)
@@ -277,5 +292,4 @@ def _allowed(request: Request) -> tuple[str, str] | None:
 
 
 def _call(wanted: Wanted) -> Call:
-    hidden = hide_in(json.loads(wanted.arguments), wanted.hide)[1]
-    return Call(wanted.tool, wanted.arguments, wanted.schema, hidden)
+    return Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)

@@ -97,9 +97,6 @@ def to_record(result: ToolResult) -> str:
     for part in result.result:
         if isinstance(part, TextResultContent):
             part.content = whole(part.content)
-    if result.is_error and result.to_text().startswith("DECISION: "):
-        # Only the gate's own words are read as what became of a call (`agents.outcomes`).
-        result.result.insert(0, TextResultContent(content="The tool failed, and said:"))
     return result.model_dump_json()
 
 

@@ -17,9 +17,9 @@ from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
-from agents import answers
 from agents.gate import Denial, Gate, Permit, Wanted
 from agents.journal import RunJournal
+from agents.outcomes import CALL, Became, Outcome
 from agents.patience import being_cancelled
 from agents.policies import Ask, named
 from agents.showing import Renderer, written
@@ -38,7 +38,7 @@ from agents.toolbox import (
 )
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
 from bot.core.ids import digest_of
-from bot.core.requests import Status
+from bot.core.requests import Kind
 from bot.core.secrets import hide_in
 
 _KEY: ContextVar[str] = ContextVar(ARGUMENT)
@@ -155,7 +155,7 @@ class JournaledTools(Workbench):
         try:
             return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
         except (ActionFailed, ValueError) as failure:
-            return error_result(name, str(failure))
+            return self._not_called(name, call_id or "", str(failure))
         except CountersignError as error:
             self._failed(error)
             return error_result(name, str(error))
@@ -175,9 +175,10 @@ class JournaledTools(Workbench):
         given = {key: value for key, value in (arguments or {}).items() if key != ARGUMENT}
         schemas = {schema["name"]: schema for schema in await self.list_tools()}
         if name not in schemas:
-            return error_result(name, f"Tool {name} not found.")
+            return self._not_called(name, call_id, f"Tool {name} not found.")
         own = self._own.get(name)
         if isinstance(own, AsksItself):
+            CALL.set((name, call_id))  # in the task of this call
             return await self._tools.call_tool(name, given, token, call_id)
         rules = self._rules
         wanted = Wanted(
@@ -205,7 +206,16 @@ class JournaledTools(Workbench):
                 result = await run_team(own, arguments, token, call_id, self._gate.transcript.inside().heard)
             else:
                 result = await self._permitted(verdict, given, call_id)
-            return _said(verdict, result)
+            said = self._gate.outcomes.for_people(result.to_text())
+            told = self._gate.done(verdict, said, failed=result.is_error)
+            return _told(told, result) if told else result
+
+    def _not_called(self, name: str, call_id: str, why: str) -> ToolResult:
+        """A call that came to nothing before anybody judged it; what asks people itself has told already."""
+        if not isinstance(self._own.get(name), AsksItself):
+            failed = Outcome(self._agent, Kind.TOOL, Became.FAILED, name, call_id, result=why)
+            self._gate.outcomes.add(failed)
+        return error_result(name, why)
 
     async def _permitted(self, permit: Permit, given: dict[str, Any], call_id: str) -> ToolResult:
         name, agent = permit.wanted.tool, self._agent
@@ -265,9 +275,5 @@ class JournaledTools(Workbench):
         await self._tools.load_state(state)
 
 
-def _said(permit: Permit, result: ToolResult) -> ToolResult:
-    """The result, and before it what a reviewer changed, if somebody did (R18)."""
-    if permit.request is None or permit.request.status is not Status.EDITED:
-        return result
-    told = f"{answers.answer(permit.request)}\nThe result of the changed call:"
-    return result.model_copy(update={"result": [TextResultContent(content=told), *result.result]})
+def _told(words: str, result: ToolResult) -> ToolResult:
+    return result.model_copy(update={"result": [TextResultContent(content=words), *result.result]})

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -113,6 +113,8 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
             secret=secret or "",
         )
         port = await stack.enter_async_context(web.serving(asgi, settings.host, settings.port))
+        if not app_token and (wrong := web.wrong_clock(await store.now(), datetime.now(UTC))):
+            _log.error("%s", wrong)
         way = "Socket Mode" if app_token else f"signed HTTP at {web.EVENTS_PATH}"
         _log.info("Workspace %s, %s, port %d.", identity.workspace, way, port)
         ready(port)

@@ -38,6 +38,7 @@ class Repair(StrEnum):
     EVENT_OVERLOOKED = "event_overlooked"
     DEADLINE_MISSED = "deadline_missed"
     STRAY = "stray"
+    QUESTION_LOST = "question_lost"
 
 
 REGISTRY: Final = CollectorRegistry()

@@ -14,7 +14,7 @@ import redis.exceptions
 
 from bot import metrics
 from bot.core.absence import Absences
-from bot.core.errors import StoreUnavailable, StoreUnsafe
+from bot.core.errors import StoreFull, StoreUnavailable, StoreUnsafe
 from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
 from bot.core.permissions import Permission
 from bot.core.policy import ChannelSettings, Rules
@@ -75,6 +75,16 @@ it has says only where it goes, which all keys of a namespace share.
 """
 
 
+_GONE = """
+local gone = {}
+for place = 1, #ARGV, 2 do
+  if redis.call('EXISTS', ARGV[place], ARGV[place + 1]) == 0 then gone[#gone + 1] = (place + 1) / 2 end
+end
+return gone
+"""
+"""Which of the pairs in ARGV have nothing in Redis, counted from 1; its key is that of `_GET`."""
+
+
 @asynccontextmanager
 async def reaching() -> AsyncIterator[None]:
     """Turns what redis-py raises into StoreUnavailable, and lets no cancellation get lost.
@@ -87,9 +97,18 @@ async def reaching() -> AsyncIterator[None]:
     try:
         yield
     except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError) as wrong:
+        if full := _out_of(wrong):
+            raise StoreFull(f"The store (Redis) takes nothing more: {full} Nothing was changed.") from wrong
         raise StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.") from wrong
     if task is not None and task.cancelling() > cancelled:
         raise asyncio.CancelledError
+
+
+def _out_of(wrong: Exception) -> str:
+    """What a Redis that answers is out of, and what to do; "" if that is not it."""
+    if isinstance(wrong, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in str(wrong):
+        return "it has reached its `maxmemory`. Give it more memory."
+    return "it cannot write to its disk. Free some space there." if str(wrong).startswith("MISCONF") else ""
 
 
 class Store:
@@ -109,6 +128,7 @@ class Store:
         self._unheld = client.register_script(_UNHELD)
         self._get = client.register_script(_GET)
         self._clock = client.register_script(_TIME)
+        self._gone = client.register_script(_GONE)
 
     def writing(self, text: str) -> WritingScript:
         """A script that changes something, and answers when the replicas have it."""
@@ -132,6 +152,12 @@ class Store:
     async def now(self) -> datetime:
         async with reaching():
             return _time(await self._clock(keys=[self.keys.pending]))
+
+    async def takes(self) -> datetime:
+        """The server's clock, if Redis takes what is written too. StoreUnavailable says why it does not."""
+        async with reaching():
+            await self.client.set(self.keys.confirmed, "1", px=60_000)
+        return await self.now()
 
     async def request(self, request: RequestId) -> Seen[Request] | None:
         names = [self.keys.request(request), self.keys.asked(request)]
@@ -270,6 +296,27 @@ class Store:
             found = await self.client.zrange(self.keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit)
         requests = await self.readable([RequestId(_name(i)) for i in found])
         return [request for request in requests.values() if request is not None]
+
+    async def gone(self, requests: Sequence[RequestId]) -> list[RequestId]:
+        """Those of these requests that Redis has nothing of, as after it lost what it had answered."""
+        found: list[RequestId] = []
+        for start in range(0, len(requests), _AT_ONCE):
+            some = requests[start : start + _AT_ONCE]
+            names = [key for name in some for key in (self.keys.request(name), self.keys.asked(name))]
+            async with reaching():
+                found += [some[place - 1] for place in await self._gone(keys=[self.keys.pending], args=names)]
+        return found
+
+    async def forgotten(self) -> list[RunId]:
+        """Parked runs that wait for a question that is gone: no decision will ever call them."""
+        async with reaching():
+            parked = [RunId(_name(name)) for name in await self.client.zrange(self.keys.parked, 0, -1)]
+        found: list[RunId] = []
+        for start in range(0, len(parked), _AT_ONCE):
+            runs = (await self.readable_runs(parked[start : start + _AT_ONCE])).values()
+            asked = {request: run.id for run in runs if run is not None for request in run.open.values()}
+            found += [asked[request] for request in await self.gone(list(asked))]
+        return list(dict.fromkeys(found))
 
     async def waiting(self, limit: int) -> list[Request]:
         """Undecided requests, first those to which something is due next."""

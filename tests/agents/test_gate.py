@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -24,6 +23,7 @@ from bot.core.ports import Change, Put
 from bot.core.requests import Kind, Request, Verb
 from tests.agents.house import House, fact
 from tests.agents.test_tools import call, life
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -228,7 +228,7 @@ async def test_secrets_reach_the_tool_and_nobody_else(house: House) -> None:
         job = asyncio.create_task(call(tools, "login", user="ann", password="hunter2", pin="1234"))
         request = await house.asked()
         assert request.question.call is not None
-        assert sorted(request.question.call.hidden) == ["password", "pin"]
+        assert request.question.call.hidden == ("pin",)  # the password is hidden by our guess, and so is reviewed
         assert "hunter2" not in request.question.content
         assert "1234" not in request.question.content
         assert drawn[0]["user"] == "ann"
@@ -299,7 +299,7 @@ async def slow(proposal: Proposal) -> bool:
 
 
 def stuck(proposal: Proposal) -> bool:
-    STUCK.wait(5)
+    STUCK.wait()
     return False
 
 
@@ -337,7 +337,6 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
     monkeypatch.setattr("agents.verdicts.WITHIN", timedelta(milliseconds=50))
     await house.start()
     STUCK.clear()
-    before = time.monotonic()
     async with life(house) as run:
         job = asking(run, Till(), ask=ask)
         request = await house.asked()
@@ -346,7 +345,6 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
         assert request.question.call.arguments == canonical({"order": 17, "amount": 20})
         job.cancel()
     STUCK.set()
-    assert time.monotonic() - before < 4
 
 
 async def test_a_policy_is_not_asked_again_when_the_run_is_rebuilt(house: House) -> None:
@@ -485,5 +483,5 @@ async def test_a_tool_that_does_the_same_inside_itself_is_asked_about_twice_and_
         job = asyncio.create_task(call(run.tools("clerk", [wrapper]), "wipe", path="/tmp"))
         await house.decide(first := await house.asked(), Verb.APPROVE)
         await house.decide(await house.asked(not_this=first), Verb.APPROVE)
-        assert await asyncio.wait_for(job, 10) == ("gone", False)
+        assert await asyncio.wait_for(job, PATIENCE) == ("gone", False)
     assert done == ["/tmp"]

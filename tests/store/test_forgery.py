@@ -25,8 +25,9 @@ from bot.store.records import EVENTS
 from bot.store.sides import REQUESTS
 from bot.store.wakeups import Wakeups
 from tests.making import BOB, HERE, attempt, call, question, request
+from tests.patience import PATIENCE
 from tests.store.two_users import Sides, start
-from tests.storing import NoQueue, configured
+from tests.storing import NoQueue, card_stands, configured
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
@@ -134,6 +135,7 @@ async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) 
     """R23"""
     await silence_approves(sides)
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
+    await card_stands(sides.web, made)
     left = await flows.expire(sides.agents, NoQueue(), made.id)
     assert left is not None
     assert left.status is Status.PENDING
@@ -249,7 +251,7 @@ async def test_reminders_that_only_web_may_send_keep_no_worker_from_a_deadline(s
     over = await asked(sides, timedelta(minutes=65))
     await sides.agents.client.zadd(sides.agents.keys.pending, {over.id: (now.timestamp() - 60) * 1000})
     keeping = asyncio.create_task(deadlines.keep(sides.agents, NoQueue(), wakeups))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (seen := await sides.web.request(over.id)) and seen.value.status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
             await asyncio.sleep(0.05)
     keeping.cancel()
@@ -302,7 +304,7 @@ async def test_names_in_the_index_that_nothing_is_due_to_keep_nobody_from_a_dead
             await write(sides, replace(made, status=Status.WITHDRAWN, decision=gone), 1)
     await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1 for made in decided})
     keeping = asyncio.create_task(deadlines.keep(sides.web, NoQueue(), wakeups))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (await read(sides, over)).status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
             await asyncio.sleep(0.05)
     keeping.cancel()

@@ -18,6 +18,7 @@ from bot.store.outbox import Outbox
 from bot.store.overview import Overview
 from bot.store.wakeups import Wakeups
 from tests.making import GENERAL
+from tests.patience import PATIENCE
 from tests.store.test_forgery import asked, read, write
 from tests.store.two_users import Sides, start
 from tests.storing import NoQueue
@@ -46,7 +47,7 @@ async def test_odd_names_in_the_index_keep_nobody_from_a_deadline(sides: Sides) 
     await sides.agents.client.zadd(sides.agents.keys.pending, {f"a\nb\n{number}": 1 for number in range(100)})
     async with Wakeups(sides.web) as hints:
         keeping = asyncio.create_task(deadlines.keep(sides.web, NoQueue(), hints))
-        assert (await asyncio.wait_for(hints.settled(over.id), 10)).status is Status.EXPIRED
+        assert (await asyncio.wait_for(hints.settled(over.id), PATIENCE)).status is Status.EXPIRED
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
 
