@@ -14,8 +14,9 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from agents import answers
+from agents.entries import Entry
 from agents.human import Desk, Transcript
-from agents.journal import Entry, RunJournal
+from agents.journal import RunJournal
 from agents.patience import patiently
 from agents.policies import Ask, Proposal, Tier, Verdict, judge
 from agents.showing import Renderer, shown
@@ -108,13 +109,13 @@ class Gate:
         self._give_up = give_up
         self._twins: dict[Digest, Twins] = {}
         self._refused: dict[tuple[str, str], str] = {}
-        self._asked_before: defaultdict[Digest, list[int]] = defaultdict(list)
+        self._asked_before: defaultdict[Digest, dict[int, str]] = defaultdict(dict)
         self._numbers = 0
-        for value in (*journal.recorded("gate"), *journal.recorded("asks")):
-            entry = json.loads(value)
+        for key, noted in (*journal.of_kind("gate").items(), *journal.of_kind("asks").items()):
+            entry = json.loads(noted.value or "{}")
             if "asked" in entry:
                 self._numbers = max(self._numbers, entry["asked"] + 1)
-                self._asked_before[entry["about"]].append(entry["asked"])
+                self._asked_before[entry["about"]][entry["asked"]] = key
 
     @property
     def transcript(self) -> Transcript:
@@ -130,29 +131,40 @@ class Gate:
     async def judged(self, wanted: Wanted) -> AsyncIterator[Permit | Denial]:
         """The permit or denial. The action belongs into the block: the same one waits behind it, with its own card."""
         key = self._journal.key("gate", wanted.agent, wanted.kind, wanted.tool, wanted.arguments, wanted.call)
-        found = self._journal.found(key)
+        found = await self._journal.again(key)
         entry: dict[str, Any] = await self._verdict(wanted) if found is None else json.loads(found.value)
         tier = Tier(entry["tier"])
         if found is None and tier is not Tier.ASK:
             entry = await self._note(key, entry)
         if tier is Tier.PASS:
+            self._journal.order.answered(key)
             yield Permit(wanted, key, wanted.arguments, entry=entry)
         elif tier is Tier.REFUSE:
             if "recorded" not in entry:
-                await self._tell(wanted, key, entry)
+                await self._refusal(wanted, key, entry)
             yield Denial(answers.refused(wanted.tool, entry["why"]))
         elif "same" in entry:
-            yield self._again(await self._find(RequestId(entry["same"])))
+            before = await self._find(RequestId(entry["same"]))
+            yield Denial(answers.again(before), before)
         else:
-            twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same]))
+            twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same], self._journal))
             since = len(twins.settled)
-            async with twins.turn(entry.get("asked")):
+            async with twins.turn(entry.get("asked"), key):
                 yield await self._asked(wanted, key, entry, twins, since)
 
     async def passed(self, permit: Permit) -> None:
         """Put it on record, once, that nobody was asked about this; nothing if somebody was."""
         if permit.request is None:
             await self._tell(permit.wanted, permit.key, permit.entry)
+
+    async def _refusal(self, wanted: Wanted, key: str, entry: Mapping[str, Any]) -> None:
+        """Put on record, once, and in its place in the run's order."""
+        await self._tell(wanted, key, entry)
+        await self._denied(key, {**entry, "recorded": True})
+
+    async def _denied(self, key: str, entry: Mapping[str, Any]) -> None:
+        with self._journal.activity.working():
+            await self._journal.result(key, Entry("done", json.dumps(entry)), replace=True)
 
     async def _tell(self, wanted: Wanted, key: str, entry: Mapping[str, Any]) -> None:
         await self._stored(
@@ -184,15 +196,15 @@ class Gate:
 
     async def _stored(self, verb: Callable[..., Awaitable[T]], *what: Any, **more: Any) -> T:
         try:
-            with self._journal.activity.working():  # a result that comes meanwhile has not come alone
+            with self._journal.activity.working():  # what is stored belongs to the run
                 return await patiently(partial(verb, self._store, *what, **more))
         except CountersignError as error:
             self._give_up(error)
             raise
 
-    async def _note(self, key: str, entry: dict[str, Any], *, replace: bool = False) -> dict[str, Any]:
+    async def _note(self, key: str, entry: dict[str, Any]) -> dict[str, Any]:
         with self._journal.activity.working():
-            stands = await self._journal.record(key, Entry("done", json.dumps(entry)), replace=replace)
+            stands = await self._journal.record(key, Entry("done", json.dumps(entry)))
         noted: dict[str, Any] = json.loads(stands.value)
         return noted
 
@@ -203,8 +215,8 @@ class Gate:
         unasked = {name: value for name, value in entry.items() if name not in ("asked", "about")}
         before = twins.refused(since)
         if before is not None and not (known and await self._was_asked(self._question(wanted, entry))):
-            await self._note(key, {**unasked, "same": before.id}, replace=known)
-            return self._again(before)
+            await self._denied(key, {**unasked, "same": before.id})
+            return Denial(answers.again(before), before)
         if not known:
             entry = await self._note(key, {**entry, "asked": self.number(), "about": wanted.same})
         question = self._question(wanted, entry)
@@ -212,7 +224,7 @@ class Gate:
             request = await self._desk.put(question, team_says=entry.get("says", ""))
         except Refused as since_then:  # by another policy than that of the verdict; it is on record
             why = str(since_then)
-            await self._note(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True}, replace=True)
+            await self._denied(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True})
             return Denial(answers.refused(wanted.tool, why))
         twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
@@ -229,23 +241,22 @@ class Gate:
 
     async def _refused_as_changed(self, changed: Wanted, key: str, request: Request) -> Denial | None:
         """What a reviewer made of a call passes the gate too: nobody edits it past a policy (R19)."""
-        found = self._journal.found(key)
+        found = await self._journal.again(key)
         entry = await self._note(key, await self._verdict(changed)) if found is None else json.loads(found.value)
+        self._journal.order.answered(key)
         if Tier(entry["tier"]) is not Tier.REFUSE:
             return None
-        await self._tell(changed, key, entry)
+        if "recorded" not in entry:
+            await self._refusal(changed, key, entry)
         return Denial(answers.refused(changed.tool, entry["why"]), request)
 
     async def _was_asked(self, question: Question) -> bool:
         try:
-            with self._journal.activity.looking_up():
+            with self._journal.activity.working():
                 await self._find(request_id(self._run.id, question))
         except NotFound:
             return False
         return True
-
-    def _again(self, request: Request) -> Denial:
-        return Denial(answers.again(request), request)
 
     def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
         call = _call(wanted)

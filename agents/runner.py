@@ -6,7 +6,7 @@ slept, or one that is killed at any moment changes nothing twice.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -23,6 +23,7 @@ from agents.journal import RunJournal
 from agents.patience import ended, patiently
 from agents.teams import Conclusion, Team, Teams
 from agents.telling import LINE, Pace, Teller
+from agents.turn_ends import in_order
 from agents.usage import add_up
 from bot import flows, metrics
 from bot.core.errors import CountersignError, LeaseLost, NewerSchema, StoreUnavailable
@@ -96,10 +97,8 @@ class Runner:
             self._hand.discard(run)
 
     async def reconcile(self, *, starting: bool = False) -> None:
-        """Ask again for every run that nobody held for a moment; `starting`: that nobody holds now.
-
-        Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
-        """
+        """Ask again for every run that nobody held for a moment; `starting`: that nobody holds now. Of parked runs only
+        those that were decided are looked at, and after a moment, in which their own job comes."""
         for name in set(await self._store.unheld(10_000, timedelta(0) if starting else UNHEARD)) - self._hand:
             if not starting:
                 metrics.repaired(Repair.JOB_LOST)
@@ -150,7 +149,7 @@ class Runner:
             await self._let_go(lease)
 
     async def _advance(self, run: Run, lease: Lease, journal: RunJournal, team: Team) -> None:
-        log.info("Run %s of team %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
+        log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
         ports = (self._store, self._queue, self._wakeups)
         context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
         teller = Teller(self._store, lease, journal, context, self._pace)
@@ -170,6 +169,7 @@ class Runner:
                 await _end_team(context, driving)
             conclusion = await self._conclusion(context, driving, teller, cut)
         finally:
+            context.token.cancel()  # first: what is cut off from here on was not left by the team
             driving.cancel()
             await ended(*first[1:], telling)
             await journal.behind.close()
@@ -205,6 +205,7 @@ class Runner:
         result: TaskResult | None = None
         context.enter()
         look_through(built := team.build(context))
+        in_order(built, context.order)
         async for item in built.run_stream(task=context.task, cancellation_token=context.token):
             if isinstance(item, TaskResult):
                 result = item
@@ -294,6 +295,5 @@ async def _end_team(context: RunContext, driving: asyncio.Task[Conclusion]) -> N
 
 def _for_people(error: BaseException) -> str:
     """One line: AutoGen puts tracebacks into its messages, and they belong into the log."""
-    lines: Sequence[str] = str(error).split("\nTraceback", 1)[0].strip().splitlines()
-    first = lines[0] if lines else type(error).__name__
+    first = next(iter(str(error).split("\nTraceback", 1)[0].strip().splitlines()), type(error).__name__)
     return f"The team failed, and the run has ended: {first[:LINE]}. Nothing more will be done; see the worker's log."

@@ -135,7 +135,9 @@ class JournaledTools(Workbench):
 
     async def list_tools(self) -> list[ToolSchema]:
         """What the model may call, without the argument that is not the model's to give."""
-        schemas = [without_key(schema) for schema in await self._tools.list_tools()]
+        with self._journal.calling(self._agent):
+            listed = await self._tools.list_tools()
+        schemas = [without_key(schema) for schema in listed]
         try:
             self._check([schema["name"] for schema in schemas])
         except WrongTeam as wrong:
@@ -153,7 +155,8 @@ class JournaledTools(Workbench):
         """The recorded result, that of the call, or why it was not made. It is not cut off in the middle, unless it is
         idempotent."""
         try:
-            return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
+            with self._journal.calling(self._agent):
+                return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
         except (ActionFailed, ValueError) as failure:
             return error_result(name, str(failure))
         except CountersignError as error:
