@@ -240,7 +240,6 @@ RUNNING: Final = (
         "            if True:\n                await self._journal.behind.written()\n",
         (_ACTIVITY + "[ask-request_asked]",),
     ),
-    ),
     Bug(
         "a tool in an agent's own list is not seen",
         "R19",
