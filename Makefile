@@ -5,8 +5,9 @@ TORTURE ?= 5
 SEED ?= 1
 BIN := .venv/bin
 READY := .venv/.ready
+WORKERS := -n 5 --dist worksteal
 
-.PHONY: setup demo test check format bench torture plant lock clean
+.PHONY: setup demo test test-all lint format bench torture plant lock clean
 
 setup: $(READY)
 
@@ -22,15 +23,18 @@ demo: $(READY)
 # What is compiled once is there for all the processes that the tests start, wherever this is set.
 unexport PYTHONDONTWRITEBYTECODE
 
-# With LONG=1 what is left to chance is tried more often.
+# Everything that is deterministic, on real parts; wants neither a browser nor PostgreSQL.
 test: $(READY)
-	$(BIN)/pytest -q -n 5 --dist worksteal
+	$(BIN)/pytest -q $(WORKERS) -m "not slow"
 
-check: $(READY)
+# The rest: kills, browsers, PostgreSQL, clusters, chaos; and again, at length, what `make test` tries with a few examples.
+test-all: lint
+	LONG=1 $(BIN)/pytest -q $(WORKERS) -m "slow or longer or hypothesis"
+
+lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 5 --dist worksteal
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -25,7 +25,7 @@ from agents.gate import Gate
 from agents.human import Desk, Human, Reviewer
 from agents.journal import RunJournal
 from agents.journaled_model import JournaledModel
-from agents.modes import IsTermination, Mode, Policy, says_terminate
+from agents.modes import IsTermination, Mode, Policy, marks_of, says_terminate
 from agents.patience import patiently, within
 from agents.policies import Ask
 from agents.proxy import REPLIES, HumanProxy
@@ -84,15 +84,15 @@ class RunContext:
         self._journal = journal
         self._model = model
         self._script = script
-        self.activity = journal.activity
-        self.order = journal.order
+        self.activity, self.order = journal.activity, journal.order
         self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, journal, settings.requests)
         self._doubts = Doubts(self._desk, journal, self.give_up, run.team)
-        journal.now = self._now
-        journal.let_go = self.token.is_cancelled
+        journal.now, journal.let_go = self._now, self.token.is_cancelled
         self.token.add_callback(journal.order.close)
         journal.behind.give_up = self.give_up
         self.transcript = self._desk.transcript
+        self.outcomes = self._desk.outcomes
+        """What became of what the agents wanted, in order: values, also in a rebuilt run."""
         self._gate = Gate(run, lease, store, journal, self._desk, self.request, self.give_up)
         self._tool_names: dict[str, set[str]] = {}
         self._to_stop: list[tuple[str, Callable[[], Awaitable[None]]]] = []
@@ -137,6 +137,7 @@ class RunContext:
         human = self.human(agent_name, title=title)
         if mode is None:
             return Reviewer(human)
+        self.outcomes.marks |= marks_of(is_termination_msg)
         return HumanProxy(
             human,
             mode,

@@ -14,12 +14,14 @@ from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
 from agents.entries import Entry
-from agents.gate import Denial, Gate, Permit, Wanted
+from agents.gate import Gate
 from agents.journal import RunJournal
 from agents.local_executor import LocalExecutor
+from agents.permits import Denial, Permit, Wanted
 from agents.policies import Ask
 from agents.showing import written
 from agents.texts import whole
+from agents.toolbox import mark_asking
 from agents.tools import Once
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
 from bot.core.requests import Kind
@@ -89,7 +91,8 @@ class GatedExecutor(CodeExecutor):
         self, code_blocks: Sequence[CodeBlock], cancellation_token: CancellationToken
     ) -> CodeResult:
         """The recorded output, that of this execution, or why there was none."""
-        blocks = [{"language": block.language, "code": block.code} for block in code_blocks]
+        # Executors read `SH` as `sh`.
+        blocks = [{"language": block.language.strip().lower(), "code": block.code} for block in code_blocks]
         try:
             unboxed = isinstance(self._executor, LocalExecutor | LocalCommandLineCodeExecutor)
             wanted = _wanted(self._agent, blocks, self._ask, UNBOXED if unboxed else "")
@@ -105,7 +108,9 @@ class GatedExecutor(CodeExecutor):
         async with self._gate.judged(wanted) as verdict:
             if isinstance(verdict, Denial):
                 return NotRun(exit_code=1, output=verdict.text)
-            return await self._run(verdict)
+            result = await self._run(verdict)
+            self._gate.done(verdict, result.output, failed=result.exit_code != 0)
+            return result
 
     async def _run(self, permit: Permit) -> CodeResult:
         once = permit.request.id if permit.request is not None else permit.arguments
@@ -187,7 +192,7 @@ def approval_func(
             return ApprovalResponse(approved=True, reason="Approved as it was shown.")
         return ApprovalResponse(approved=False, reason=f"It ran before and is not run again. It returned:\n{told}")
 
-    approve.asks_itself = True  # type: ignore[attr-defined]
+    mark_asking(approve)
     return approve
 
 

@@ -9,82 +9,32 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from agents import answers
+from agents.arguments import unspoken
 from agents.entries import Entry
 from agents.human import Desk, Transcript
 from agents.journal import RunJournal
+from agents.outcomes import CALL, Became, Outcome, outcome_of
 from agents.patience import patiently
-from agents.policies import Ask, Proposal, Tier, Verdict, judge
-from agents.showing import Renderer, shown
+from agents.permits import Denial, Permit, Wanted
+from agents.policies import Proposal, Tier, Verdict, judge
+from agents.showing import shown
 from agents.twins import Twins
 from bot import flows
-from bot.core.calls import Call, canonical
-from bot.core.errors import ActionFailed, CountersignError, NotFound, Refused
+from bot.core.calls import Call
+from bot.core.errors import CountersignError, NotFound, Refused
 from bot.core.ids import AttemptId, Digest, RequestId, digest_of
 from bot.core.ports import Lease, Store
 from bot.core.recording import shortened, without_secrets
-from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
+from bot.core.requests import Kind, Question, Request, Status, Verb, request_id
 from bot.core.runs import Run
-from bot.core.secrets import hide_in
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One action, before anybody judged it. `arguments` are canonical JSON, `schema` too (empty: not to be edited).
-
-    `tools` are the names that the policy may name; `hide` are paths of arguments besides those that look secret.
-    """
-
-    agent: str
-    tool: str
-    arguments: str
-    ask: Ask
-    tools: tuple[str, ...]
-    kind: Kind = Kind.TOOL
-    schema: str = ""
-    show: Renderer | None = None
-    hide: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    call: str = ""
-
-    @property
-    def same(self) -> Digest:
-        """Equal for actions that bring about the same: whichever agent asks, and by whatever way."""
-        return digest_of(self.kind, self.tool, self.arguments)
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """The right to do one thing once. Where a policy let it pass `request` is None, and `entry` is what was noted."""
-
-    wanted: Wanted
-    key: str
-    arguments: str
-    request: Request | None = None
-    entry: Mapping[str, Any] = field(default_factory=dict)
-
-    def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
-        """At the door, right before it is done: ActionFailed unless this is byte for byte what was judged (R13)."""
-        about = canonical(arguments)
-        if (tool, about) != (self.wanted.tool, self.arguments) or not (
-            self.request is None or _allowed(self.request) == (tool, about)
-        ):
-            raise ActionFailed("What was approved is not what would run, so nothing was done.")
-
-
-@dataclass(frozen=True, slots=True)
-class Denial:
-    """Why it is not done, as the model reads it."""
-
-    text: str
-    request: Request | None = None
 
 
 class Gate:
@@ -100,6 +50,7 @@ class Gate:
         find: Callable[[RequestId], Awaitable[Request]],
         give_up: Callable[[Exception], None],
     ) -> None:
+        self.outcomes: Final = desk.outcomes
         self._run = run
         self._lease = lease
         self._store = store
@@ -142,10 +93,10 @@ class Gate:
         elif tier is Tier.REFUSE:
             if "recorded" not in entry:
                 await self._refusal(wanted, key, entry)
-            yield Denial(answers.refused(wanted.tool, entry["why"]))
+            yield self._denied(wanted, answers.refused(wanted.tool, entry["why"]))
         elif "same" in entry:
             before = await self._find(RequestId(entry["same"]))
-            yield Denial(answers.again(before), before)
+            yield self._denied(wanted, answers.again(before), before)
         else:
             twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same], self._journal))
             since = len(twins.settled)
@@ -160,9 +111,9 @@ class Gate:
     async def _refusal(self, wanted: Wanted, key: str, entry: Mapping[str, Any]) -> None:
         """Put on record, once, and in its place in the run's order."""
         await self._tell(wanted, key, entry)
-        await self._denied(key, {**entry, "recorded": True})
+        await self._placed(key, {**entry, "recorded": True})
 
-    async def _denied(self, key: str, entry: Mapping[str, Any]) -> None:
+    async def _placed(self, key: str, entry: Mapping[str, Any]) -> None:
         with self._journal.activity.working():
             await self._journal.result(key, Entry("done", json.dumps(entry)), replace=True)
 
@@ -187,6 +138,8 @@ class Gate:
         with self._journal.activity.working():
             proposal = Proposal(wanted.agent, wanted.tool, arguments, run.team, run.task, run.requester)
             verdict = await judge(wanted.ask, proposal, wanted.tools)
+            why = unspoken(verdict.why, json.loads(wanted.arguments), wanted.hide)
+            verdict = Verdict(verdict.tier, why)
             says = None if wanted.ask is None else verdict.tier
             said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
@@ -215,8 +168,8 @@ class Gate:
         unasked = {name: value for name, value in entry.items() if name not in ("asked", "about")}
         before = twins.refused(since)
         if before is not None and not (known and await self._was_asked(self._question(wanted, entry))):
-            await self._denied(key, {**unasked, "same": before.id})
-            return Denial(answers.again(before), before)
+            await self._placed(key, {**unasked, "same": before.id})
+            return self._denied(wanted, answers.again(before), before)
         if not known:
             entry = await self._note(key, {**entry, "asked": self.number(), "about": wanted.same})
         question = self._question(wanted, entry)
@@ -224,17 +177,17 @@ class Gate:
             request = await self._desk.put(question, team_says=entry.get("says", ""))
         except Refused as since_then:  # by another policy than that of the verdict; it is on record
             why = str(since_then)
-            await self._denied(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True})
-            return Denial(answers.refused(wanted.tool, why))
+            await self._placed(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True})
+            return self._denied(wanted, answers.refused(wanted.tool, why))
         twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
             self._refused[place] = question.content
-            return Denial(answers.answer(request), request)
+            return self._denied(wanted, answers.answer(request), request)
         self._refused.pop(place, None)
         if request.status is not Status.EDITED:
             return Permit(wanted, key, wanted.arguments, request)
-        changed = replace(wanted, arguments=request.decision.arguments)
+        changed = replace(wanted, arguments=wanted.take(request.decision.arguments))
         return await self._refused_as_changed(changed, f"{key}/changed", request) or Permit(
             wanted, key, changed.arguments, request
         )
@@ -248,7 +201,7 @@ class Gate:
             return None
         if "recorded" not in entry:
             await self._refusal(changed, key, entry)
-        return Denial(answers.refused(changed.tool, entry["why"]), request)
+        return self._denied(changed, answers.refused(changed.tool, entry["why"]))
 
     async def _was_asked(self, question: Question) -> bool:
         try:
@@ -257,6 +210,23 @@ class Gate:
         except NotFound:
             return False
         return True
+
+    def _denied(self, wanted: Wanted, text: str, request: Request | None = None) -> Denial:
+        """By people; without a request by a policy."""
+        self.outcomes.add(self._outcome(wanted, Became.REFUSED if request is None else None, request), text)
+        return Denial(text)
+
+    def done(self, permit: Permit, result: str, *, failed: bool = False) -> str:
+        """Takes down that it was done; returns what the model is told before the result, if it was changed (R18)."""
+        request, told = permit.request, ""
+        if request is not None and request.status is Status.EDITED:
+            told = f"{answers.answer(request)}\nThe result of the changed call:"
+        outcome = self._outcome(permit.wanted, Became.FAILED if failed else Became.DONE, request)
+        self.outcomes.add(replace(outcome, result=result), told and f"{told}\n{result}")
+        return told
+
+    def _outcome(self, wanted: Wanted, became: Became | None, request: Request | None) -> Outcome:
+        return outcome_of(wanted.kind, wanted.agent, request, became, (wanted.tool, wanted.call or CALL.get()[1]))
 
     def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
         call = _call(wanted)
@@ -274,19 +244,6 @@ class Gate:
         )
 
 
-def _allowed(request: Request) -> tuple[str, str] | None:
-    """Tool and arguments that a decision lets run; None if none."""
-    call, decision = request.question.call, request.decision
-    if call is None or decision is None or digest(request.question) != request.digest:
-        return None
-    match request.status:
-        case Status.APPROVED:
-            return (call.tool, call.arguments)
-        case Status.EDITED:
-            return (call.tool, decision.arguments)
-    return None
-
-
 def _call(wanted: Wanted) -> Call:
-    hidden = hide_in(json.loads(wanted.arguments), wanted.hide)[1]
-    return Call(wanted.tool, wanted.arguments, wanted.schema, hidden)
+    # Not the places where something is hidden now: what a reviewer adds is hidden too.
+    return Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)

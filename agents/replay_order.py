@@ -29,8 +29,8 @@ from typing import Final, Protocol
 from agents.activity import Activity
 
 SETTLED: Final = 60
-"""Rounds. From the end of a turn to the next agent's AutoGen 0.7.5 takes 27, and one more for each message queued before
-it: ten branches that end in the same round take 36."""
+"""Rounds. From the end of a turn to the beginning of the next AutoGen 0.7.5 takes 27, and one more for each message
+before it in the queue: ten branches that end in the same round take 36."""
 LAST_RESORT: Final = timedelta(minutes=2)
 MARK: Final = "mark/"
 """Begins the keys of entries that hold nothing but which turns have ended."""

@@ -16,17 +16,18 @@ from autogen_core.models import ChatCompletionClient
 
 from agents import cut_off
 from agents.context import RunContext
-from agents.conversation import from_people
+from agents.conversation import for_people
 from agents.deliveries import lighten
 from agents.doors import look_through
+from agents.ending import end_team, failure
 from agents.journal import RunJournal
 from agents.patience import ended, patiently
 from agents.teams import Conclusion, Team, Teams
-from agents.telling import LINE, Pace, Teller
+from agents.telling import Pace, Teller
 from agents.turn_ends import in_order
 from agents.usage import add_up
 from bot import flows, metrics
-from bot.core.errors import CountersignError, LeaseLost, NewerSchema, StoreUnavailable
+from bot.core.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
 from bot.core.ids import RunId
 from bot.core.ports import Journal, Lease, Queue, Store, Wakeups
 from bot.core.runs import MOVES, Run, Status, Usage, Verb
@@ -42,6 +43,8 @@ SOON: Final = timedelta(milliseconds=100)
 ELSEWHERE: Final = timedelta(seconds=2)
 UNHEARD: Final = timedelta(seconds=5)
 """A run that nobody held, or a parked one's decision that was not heard of, for so long has lost its job."""
+_FORGOTTEN_EVERY: Final = timedelta(hours=1)
+"""How often all that parked runs wait for is looked for."""
 _AT_REST: Final = frozenset({Status.PARKED, *(status for status, moves in MOVES.items() if not moves)})
 
 
@@ -75,6 +78,7 @@ class Runner:
         self._script = script
         self._hand: set[RunId] = set()
         self._pace = Pace()
+        self._forgotten_at = 0.0
         lighten()
 
     async def advance(self, run: RunId) -> None:
@@ -113,6 +117,13 @@ class Runner:
                 metrics.repaired(Repair.UNDELIVERED)
                 log.warning("Run %s was decided (request %s) and not asked for; asking.", request.run, request.id)
                 await self._queue.advance(request.run, signal=request.id)
+        loop = asyncio.get_running_loop()
+        if starting or loop.time() >= self._forgotten_at:
+            self._forgotten_at = loop.time() + _FORGOTTEN_EVERY.total_seconds()
+            for name in await self._store.forgotten():
+                metrics.repaired(Repair.QUESTION_LOST)
+                log.warning("Run %s is parked for a question that Redis does not have any more; asking.", name)
+                await self._queue.advance(name)
 
     async def _claimed(self, run_id: RunId) -> None:
         seen = await self._patiently(lambda: self._store.run(run_id))
@@ -131,6 +142,7 @@ class Runner:
             metrics.repaired(Repair.JOB_DOUBLED)
             log.info("Run %s is advanced by another worker.", run_id)
             return
+        again = False
         try:
             run = await self._patiently(lambda: flows.begin(self._store, lease))
             if team is None:
@@ -141,12 +153,16 @@ class Runner:
             await self._advance(run, lease, journal, team)
         except (LeaseLost, StoreUnavailable) as lost:
             log.info("Run %s is let go: %s", run_id, lost)
+        except QuestionLost as lost:
+            metrics.repaired(Repair.QUESTION_LOST)
+            log.warning("Run %s: %s", run_id, lost)
+            again = True
         except NewerSchema:
             raise
         except CountersignError as error:
             await self._end(lease, Verb.FAIL, Conclusion(str(error)))
         finally:
-            await self._let_go(lease)
+            await self._let_go(lease, again)
 
     async def _advance(self, run: Run, lease: Lease, journal: RunJournal, team: Team) -> None:
         log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
@@ -166,7 +182,7 @@ class Runner:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             cut = not driving.done()
             if cut:
-                await _end_team(context, driving)
+                await end_team(context, driving, GRACE)
             conclusion = await self._conclusion(context, driving, teller, cut)
         finally:
             context.token.cancel()  # first: what is cut off from here on was not left by the team
@@ -214,12 +230,13 @@ class Runner:
                 teller.writes(item.source, item.content)
                 continue
             context.transcript.heard(item)
-            if isinstance(item, BaseChatMessage) and item.source != "user" and not from_people(item):
-                teller.tell(item.source, item.to_text())
+            if isinstance(item, BaseChatMessage) and (words := for_people(item, context.outcomes)):
+                teller.tell(item.source, words)
             else:
                 teller.wrote(item.source)
         assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."
-        return await team.conclude(context, result)
+        end = await team.conclude(context, result)
+        return Conclusion(*map(context.outcomes.for_people, (end.result, end.words)))
 
     async def _conclusion(
         self, context: RunContext, driving: asyncio.Task[Conclusion], teller: Teller, cut: bool
@@ -240,12 +257,12 @@ class Runner:
             return (Verb.FINISH, driving.result())
         if error is None:
             return None
-        if isinstance(error, LeaseLost | NewerSchema | StoreUnavailable):
+        if isinstance(error, LeaseLost | NewerSchema | QuestionLost | StoreUnavailable):
             raise error
         if isinstance(error, CountersignError):
-            return (Verb.FAIL, Conclusion(str(error)))
+            return (Verb.FAIL, Conclusion(context.outcomes.for_people(str(error))))
         log.error("Run %s failed.", context.run.id, exc_info=error)
-        return (Verb.FAIL, Conclusion(_for_people(error)))
+        return (Verb.FAIL, Conclusion(failure(error, context.outcomes.for_people(str(error)))))
 
     async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion, usage: Usage | None = None) -> None:
         said = {"result": conclusion.result, "words": conclusion.words}
@@ -258,12 +275,13 @@ class Runner:
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         return await patiently(call, self._stop)
 
-    async def _let_go(self, lease: Lease) -> None:
-        """The lease ends at once; a run that is let go because this process stops is asked for again."""
+    async def _let_go(self, lease: Lease, again: bool) -> None:
+        """The lease ends at once; a run that is let go because this process stops, or that is to be rebuilt `again`, is
+        asked for."""
         try:
             await self._store.release(lease)
             seen = await self._store.run(lease.run)
-            if self._stop.is_set() and seen is not None and seen.value.status not in _AT_REST:
+            if (again or self._stop.is_set()) and seen is not None and seen.value.status not in _AT_REST:
                 # A job for now would be dropped as a double of the one that is just ending.
                 await self._queue.advance(lease.run, after=SOON)
                 log.info("Run %s was let go, for another worker to go on with.", lease.run)
@@ -276,24 +294,3 @@ class Runner:
             if not await patiently(lambda: self._store.renew(lease, self._settings.lease)):
                 context.give_up(LeaseLost("another worker has claimed it."))
                 return
-
-
-async def _end_team(context: RunContext, driving: asyncio.Task[Conclusion]) -> None:
-    """Cancel the team by its token, which is how AutoGen ends; by force if it does not listen. An effect under way is
-    waited for: cut off, nobody would know whether it happened."""
-    context.token.cancel()
-    while context.acting:
-        await asyncio.wait(set(context.acting))
-    await asyncio.wait({driving}, timeout=GRACE.total_seconds())
-    for _ in range(3):
-        if driving.done():
-            return
-        # The first one only reaches the team's stream, which then waits for its own agents.
-        driving.cancel()
-        await asyncio.wait({driving}, timeout=GRACE.total_seconds() / 5)
-
-
-def _for_people(error: BaseException) -> str:
-    """One line: AutoGen puts tracebacks into its messages, and they belong into the log."""
-    first = next(iter(str(error).split("\nTraceback", 1)[0].strip().splitlines()), type(error).__name__)
-    return f"The team failed, and the run has ended: {first[:LINE]}. Nothing more will be done; see the worker's log."

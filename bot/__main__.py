@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -107,9 +107,14 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         if app_token:
             connected = await stack.enter_async_context(socket_mode(app, app_token, clients.reads))
         asgi = web.http(
-            None if app_token else app, lambda: web.problem_of(store, connected), lambda: web.measured(store)
+            None if app_token else app,
+            lambda: web.problem_of(store, connected),
+            lambda: web.measured(store),
+            secret=secret or "",
         )
         port = await stack.enter_async_context(web.serving(asgi, settings.host, settings.port))
+        if not app_token and (wrong := web.wrong_clock(await store.now(), datetime.now(UTC))):
+            _log.error("%s", wrong)
         way = "Socket Mode" if app_token else f"signed HTTP at {web.EVENTS_PATH}"
         _log.info("Workspace %s, %s, port %d.", identity.workspace, way, port)
         ready(port)

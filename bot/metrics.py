@@ -19,6 +19,8 @@ from bot.core.errors import WrongSettings
 from bot.core.events import Event, EventType
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+_WITHIN: Final = 10.0
+"""Seconds for a request to a worker's `/metrics`."""
 LATE: Final = 5.0
 """Seconds after its deadline from which a request was settled late: nobody was there to do it."""
 
@@ -35,6 +37,8 @@ class Repair(StrEnum):
     SCRIBE_STOPPED = "scribe_stopped"
     EVENT_OVERLOOKED = "event_overlooked"
     DEADLINE_MISSED = "deadline_missed"
+    STRAY = "stray"
+    QUESTION_LOST = "question_lost"
 
 
 REGISTRY: Final = CollectorRegistry()
@@ -50,6 +54,9 @@ _SECONDS: Final = Histogram(
     buckets=(5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400),
     registry=REGISTRY,
 )
+_UNREADABLE: Final = Counter(
+    "countersign_unreadable", "Stored records that could not be read, each once", ["kind"], registry=REGISTRY
+)
 _STANDING: Final = Gauge("countersign_waiting", "What stands in the store now", ["what"], registry=REGISTRY)
 _ENDS: Final = {
     EventType.RUN_FINISHED: "finished",
@@ -64,6 +71,11 @@ for _kind in Repair:
 def repaired(kind: Repair, times: int = 1) -> None:
     """So many of this kind were found and mended."""
     _REPAIRS.labels(kind.value).inc(times)
+
+
+def unreadable(kind: str) -> None:
+    """A stored record of this kind could not be read; it is not tried again."""
+    _UNREADABLE.labels(kind).inc()
 
 
 def happened(event: Event) -> None:
@@ -101,6 +113,7 @@ async def served(host: str, port: int) -> AsyncIterator[int]:
         return
     try:
         server, thread = start_http_server(port, host, REGISTRY)
+        server.RequestHandlerClass.timeout = _WITHIN  # type: ignore[attr-defined]  # else a request without end keeps its thread
     except OSError as wrong:
         raise WrongSettings([f"HOST, METRICS_PORT: cannot listen on {host}:{port} ({wrong.strerror})."]) from None
     try:

@@ -26,6 +26,25 @@ METHODS: dict[str, Method] = {
 REMEMBERED = 20_000
 _WITHOUT_TOKEN = {"api.test"}
 _APP_TOKEN = {"apps.connections.open"}
+# Methods that read take a query or a form; of a JSON body Slack reads nothing: "Accepted content types" on each
+# method's page, https://docs.slack.dev/reference/methods
+NOT_BY_JSON = frozenset(
+    {
+        "chat.getPermalink",
+        "conversations.history",
+        "conversations.info",
+        "conversations.list",
+        "conversations.members",
+        "conversations.replies",
+        "files.getUploadURLExternal",
+        "files.info",
+        "usergroups.list",
+        "usergroups.users.list",
+        "users.conversations",
+        "users.info",
+        "users.list",
+    }
+)
 # The one scope (or any of several) that a method needs: https://docs.slack.dev/reference/scopes
 SCOPES: dict[str, tuple[str, ...]] = {
     "chat.postMessage": ("chat:write",),
@@ -59,7 +78,8 @@ class WebApi:
         """One call of `/api/<method>`."""
         method = request.match_info["method"]
         values, token = await _read(request)
-        return await self.answer(request, method, values, lambda: self._call(method, values, token))
+        unread = method in NOT_BY_JSON and request.content_type == "application/json"
+        return await self.answer(request, method, values, lambda: self._call(method, values, token, unread))
 
     async def answer(
         self,
@@ -117,7 +137,7 @@ class WebApi:
         log(reply.status, result)
         return reply
 
-    def _call(self, method: str, values: Json, token: str) -> Json:
+    def _call(self, method: str, values: Json, token: str, unread: bool) -> Json:
         config = self.platform.config
         if method not in METHODS:
             raise SlackError("unknown_method", req_method=method)
@@ -132,6 +152,8 @@ class WebApi:
         if config.scopes is not None and needed and not config.scopes & set(needed):
             provided = ",".join(sorted(config.scopes))
             raise SlackError("missing_scope", needed=needed[0], provided=provided)
+        if unread:
+            raise SlackError("invalid_arguments", ["[ERROR] missing required field: this method takes no JSON"])
         return {"ok": True, **METHODS[method](self.platform, Args(values))}
 
 

@@ -6,6 +6,7 @@ from planted.bug import Bug
 
 _DECIDING = "tests/core/test_deciding.py::"
 _POLICY = "tests/core/test_policy.py::"
+_EDITS = "tests/core/test_edits_and_choices.py::"
 _FLOWS = "tests/bot/test_flows.py::"
 _TABLES = ("tests/core/test_who_may_decide.py::test_every_line_of_the_tables_is_what_the_rules_say",)
 _CLICKS = "tests/slack/test_clicks.py::"
@@ -50,6 +51,22 @@ DECIDING: Final = (
         "for request in settled:\n",
         "for request in settled[:0]:\n",
         (_FLOWS + "test_what_is_settled_ends_by_itself_and_what_waits_does_not",),
+    ),
+    Bug(
+        "who voted once counts for ever",
+        "R9",
+        "bot/core/votes.py",
+        "why_not(known[vote.user]) if vote.user in known else Refusal.NOT_CHECKED",
+        "None",
+        (*_TABLES, _CLICKS + "test_an_approval_of_somebody_who_left_completes_no_quorum"),
+    ),
+    Bug(
+        "web does not look up who voted before",
+        "R9",
+        "bot/slack/stand_ins.py",
+        "voter, *behind = await asyncio.gather(*(directory.actor(vote.workspace, name, groups) for name in names))",
+        "voter, *behind = (Actor(vote.workspace, name, groups) for name in names)",
+        (_CLICKS + "test_an_approval_of_somebody_who_left_completes_no_quorum",),
     ),
     Bug(
         "no attempt is recognised again",
@@ -139,6 +156,14 @@ DECIDING: Final = (
             _DECIDING + "test_free_text_never_approves",
             _CLICKS + "test_free_text_is_never_an_approval",
         ),
+    ),
+    Bug(
+        "an option can pass for a note in what is judged",
+        "R13",
+        "bot/core/requests.py",
+        'else "one", str(len(question.options)), *question.options]',
+        'else "one", *question.options]',
+        (_EDITS + "test_what_moves_from_one_list_of_a_question_to_another_makes_another_request",),
     ),
     Bug(
         "the digest of what was shown is not compared",

@@ -11,23 +11,140 @@ _WINDOWS = "tests/slack/test_high_risk_windows.py::"
 _BURSTS = "tests/slack/test_bursts.py::"
 _NEWER = "tests/slack/test_newer.py::"
 _OVERTAKEN = "tests/slack/test_overtaken.py::"
+_COMMANDS = "tests/slack/test_commands.py::"
+_OUTAGE = "tests/slack/test_after_an_outage.py::"
+_FILES = "tests/slack/test_files.py::"
 
 DRAWING: Final = (
+    Bug(
+        "a run is started in a channel that the app is not in",
+        "R21",
+        "bot/slack/vetting.py",
+        "    if room.known and room.is_member:\n        return None\n",
+        "    return None\n",
+        ("tests/slack/test_commands.py::test_nothing_is_started_where_the_app_is_not",),
+    ),
+    Bug(
+        "a choice is said to be not approved",
+        "R17",
+        "bot/slack/cards.py",
+        "{_nothing(request.question)}",
+        "not approved; ",
+        (_CARDS + "test_a_card_says_not_approved_only_where_something_can_be",),
+    ),
     Bug(
         "after a lost reply the card is posted without a look",
         "R2, R6",
         "bot/slack/poster.py",
-        "                found, looked = await self._find(seen.value), True\n",
+        "                found, looked = await self._looked_for(seen), True\n",
         "                found, looked = None, True\n",
         (_SCRIBE + "test_a_lost_reply_does_not_make_a_second_card",),
+    ),
+    Bug(
+        "a read method is called with JSON, of which Slack reads nothing",
+        "R35",
+        "bot/slack/calling.py",
+        "            if method in READS:\n",
+        "            if method in ():\n",
+        (_SCRIBE + "test_a_lost_reply_does_not_make_a_second_card",),
+    ),
+    Bug(
+        "what is left for a newer version hides what was lost behind it",
+        "R5",
+        "bot/store/outbox.py",
+        '            if (told := await self._told(entries)) or self._claimed_to == b"0-0":\n',
+        '            self._claimed_to = b"0-0"\n'
+        "            if True:\n                told = await self._told(entries)\n",
+        (_NEWER + "test_many_events_of_a_newer_version_hide_none_that_was_lost",),
+    ),
+    Bug(
+        "a start that is repeated is two runs",
+        "R8",
+        "bot/slack/commands.py",
+        "        unrepeated=True,\n",
+        "",
+        (_COMMANDS + "test_a_start_that_slack_called_failed_and_its_repeat_are_one_run",),
+    ),
+    Bug(
+        "two starts that waited for the same store are two runs",
+        "R8",
+        "bot/flows/starting.py",
+        "        if await store.commit(replace(change, once=_words(step.run))) is Committed.REPEATED:\n",
+        "        if await store.commit(change) is Committed.REPEATED:\n",
+        (_COMMANDS + "test_a_start_that_slack_called_failed_and_its_repeat_are_one_run",),
+    ),
+    Bug(
+        "nobody is told that every signature is refused",
+        "R7",
+        "bot/slack/web.py",
+        "        return wrong_clock(now, datetime.now(UTC))\n",
+        '        return ""\n',
+        ("tests/slack/test_connection.py::test_a_clock_that_lets_no_signature_count_is_told",),
+    ),
+    Bug(
+        "a Redis that is full is said to be away",
+        "R7",
+        "bot/store/store.py",
+        "        if full := _out_of(wrong):\n",
+        '        if full := "":\n',
+        ("tests/store/test_full.py::test_a_redis_out_of_memory_is_told_as_that",),
+    ),
+    Bug(
+        "each looks up for itself, and again when Slack took long",
+        "R35",
+        "bot/slack/lookups.py",
+        "        coming = self._coming.get(place)\n",
+        "        coming = None\n",
+        (_OUTAGE + "test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it",),
+    ),
+    Bug(
+        "what was looked up is forgotten",
+        "R35",
+        "bot/slack/poster.py",
+        "        if version == seen.version and loop.time() < until:\n",
+        "        if False:\n",
+        (_OUTAGE + "test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it",),
+    ),
+    Bug(
+        "who is told to wait by Slack tells nobody else",
+        "R35",
+        "bot/slack/calling.py",
+        "        if not line.stands:\n",
+        "        if True:\n",
+        (_OUTAGE + "test_what_slack_closes_for_one_is_closed_for_all_and_tried_by_one",),
+    ),
+    Bug(
+        "a file is tried more often than a few times",
+        "R36",
+        "bot/slack/files.py",
+        "                if not left or not (problem := await self._upload(file)):\n",
+        "                if not (problem := await self._upload(file)):\n",
+        (_FILES + "test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so",),
+    ),
+    Bug(
+        "a card does not say that its file is missing",
+        "R36",
+        "bot/slack/scribe.py",
+        "        return {name for name, file in (await self._store.messages(names)).items() if file.problem}\n",
+        "        return set()\n",
+        (_FILES + "test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so",),
+    ),
+    Bug(
+        "what comes next waits for a file",
+        "R36",
+        "bot/slack/scribe.py",
+        "                        task.add_done_callback(self._attaching.pop)\n",
+        "                        task.add_done_callback(self._attaching.pop)\n"
+        "                        await asyncio.wait([task])\n",
+        (_FILES + "test_a_decision_does_not_wait_for_a_file_that_is_on_its_way",),
     ),
     Bug(
         "an event is ticked off before it is drawn",
         "R5",
         "bot/slack/scribe.py",
-        "                    await self._until_drawn(run, [event for _, event in entries])\n",
+        "                    files = await self._until_drawn(run, [event for _, event in entries])\n",
         "                    [await self._outbox.done(entry) for entry, _ in entries]\n"
-        "                    await self._until_drawn(run, [event for _, event in entries])\n",
+        "                    files = await self._until_drawn(run, [event for _, event in entries])\n",
         (_SCRIBE + "test_another_process_draws_on_when_the_scribe_is_gone",),
     ),
     Bug(

@@ -9,8 +9,36 @@ _STANDING_IN = "tests/core/test_standing_in.py::"
 _ATTENDING = "tests/bot/test_attending.py::"
 _MEANWHILE = "tests/slack/test_meanwhile.py::"
 _UNREADABLE = "tests/store/test_unreadable.py::"
+_SILENCE = "tests/bot/test_silence.py::"
 
 WAITING: Final = (
+    Bug(
+        "silence approves what nobody could see",
+        "R32",
+        "bot/flows/settling.py",
+        "    if card is None or not settling.seen_long_enough(seen.value, since, seen.now):\n",
+        "    if card is None:\n        return Ruling(step)\n    if False:\n",
+        (
+            _SILENCE + "test_silence_approves_only_what_stood_in_its_channel_for_the_whole_time",
+            _SILENCE + "test_slack_is_away_past_the_deadline_and_nothing_is_approved",
+        ),
+    ),
+    Bug(
+        "the card is not looked at in the step that settles",
+        "R32",
+        "bot/flows/settling.py",
+        "            shown=() if card is None else (card,),\n",
+        "",
+        (_SILENCE + "test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing",),
+    ),
+    Bug(
+        "time counts from the question though its card came late",
+        "R32",
+        "bot/slack/scribe.py",
+        "        if card is not None and card.stands_since is not None:\n",
+        "        if False:\n",
+        (_SILENCE + "test_a_card_that_slack_took_late_gives_people_all_of_their_time",),
+    ),
     Bug(
         "one record that a worker broke hides from everybody what waits",
         "R4",

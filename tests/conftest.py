@@ -1,9 +1,9 @@
 """Fixtures for all tests: a real Redis, a local Slack, a browser."""
 
 import pytest
-from hypothesis import settings
 
 from bot.memory import settle_memory
+from tests.longer import set_up_hypothesis
 
 pytest_plugins = [
     "tests.redis_server",
@@ -13,15 +13,19 @@ pytest_plugins = [
     "localslack.fixtures",
     "tests.browser",
     "tests.openai_server",
+    "tests.cost",
 ]
 
-# How long an example takes says more of the machine than of what is tested.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+set_up_hypothesis()
+
+SLOW = frozenset({"chromium", "there", "postgres", "site", "pair"})
+"""Fixtures whose tests are slow, whatever they show: they start Chromium, `web` and `worker` as processes, PostgreSQL,
+a Sentinel, a replica. Other slow tests are marked where they stand."""
 
 LONGEST = ("test_torture.py", "test_bench.py")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes longest begins first: nobody waits for it at the end.
 
@@ -29,6 +33,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     as the others, one after another, and loses those at its end to whoever is done.
     """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    for item in items:
+        if "/e2e/" in item.nodeid or not SLOW.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
     items.sort(key=lambda item: item.path.name not in LONGEST)
     browsing = [item for item in items if _browses(item)]
     others = [item for item in items if not _browses(item)]

@@ -18,6 +18,11 @@ ALICE, BOB, CAROL, DAVE = (UserId(f"U0{name}") for name in ("ALICE", "BOB", "CAR
 HERE = WorkspaceId("T0LOCAL")
 GENERAL, APPROVALS = ChannelId("C0GENERAL"), ChannelId("C0APPROVALS")
 LEADS = GroupId("S0LEADS")
+AS_BEFORE = tuple(
+    Actor(HERE, user, frozenset({LEADS}), stands_for=(Actor(HERE, BOB), Actor(HERE, CAROL)))
+    for user in (ALICE, BOB, CAROL, DAVE)
+)
+"""Those who may have voted, and may still."""
 
 
 def rules(**changes: Any) -> Rules:
@@ -63,7 +68,7 @@ def editable() -> Question:
         "password": "hunter2hunter2", "log": "x" * 4000,
     }  # fmt: skip
     schema = json.dumps({"type": "object", "properties": properties, "required": list(properties)[:7]})
-    return replace(call(), call=Call("refund", canonical(arguments), schema))
+    return replace(call(), call=Call("refund", canonical(arguments), schema, ("password",)))
 
 
 def choice(*options: str, several: bool = False) -> Question:
@@ -95,13 +100,14 @@ def request(now: datetime = NOW, run: str = "rtest", asked: Question | None = No
 
 
 def attempt(of: Request, user: str = BOB, verb: Verb = Verb.APPROVE, name: str = "", **changes: Any) -> Attempt:
-    """`changes` go to the actor, but those of its words and content to the attempt."""
+    """`changes` go to the actor, but those of its words and content to the attempt. Who voted before still may."""
     own = {
         key: changes.pop(key)
-        for key in ("words", "digest", "arguments", "chosen", "wish", "break_glass", "opened_for", "typed")
+        for key in ("words", "digest", "arguments", "chosen", "wish", "break_glass", "opened_for", "typed", "voters")
         if key in changes
     }
     actor = replace(Actor(HERE, UserId(user)), **changes)
+    own = {"voters": AS_BEFORE, **own}
     return replace(Attempt(AttemptId(name or f"{user}-{verb}"), actor, verb, of.digest), **own)
 
 

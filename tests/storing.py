@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from bot import flows
 from bot.core.ids import RequestId, RunId
-from bot.core.ports import Change, Lease, Put, Queue, TeamInfo
+from bot.core.ports import Change, Lease, Message, Put, Queue, TeamInfo
+from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.store.connecting import connect
 from bot.store.lists import Lists
@@ -31,7 +32,7 @@ async def store(redis_url: str, namespace: str) -> AsyncIterator[Store]:
     client = connect(redis_url)
     store = Store(client, namespace)
     await store.set_defaults(rules())
-    await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+    await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(hours=1))
     yield store
     await client.aclose()
 
@@ -53,6 +54,23 @@ async def configured(store: Store, **changes: Any) -> None:
     """Changes of the settings of #general."""
     seen = await store.settings(GENERAL)
     await store.commit(Change(settings={GENERAL: Put(replace(seen.value, **changes), seen.version)}))
+
+
+async def card_stands(store: Store, asked: Request, since: datetime | None = None) -> None:
+    """Its card is in its channel, since then or since it was asked; nobody draws it."""
+    name, channel = f"card/{asked.id}", asked.rules.approvals_channel
+    card = Message(name, asked.workspace, channel, "1.1", request=asked.id, stands_since=since or asked.created_at)
+    seen = await store.message(name)
+    await store.commit(Change(messages=(Put(card, seen.version if seen else 0),)))
+
+
+async def nobody_decides(store: Store, asked: Request) -> None:
+    """All of its time passes at once, with its card in its channel."""
+    seen = await store.request(asked.id)
+    assert seen is not None
+    await card_stands(store, asked, seen.now - asked.rules.timeout)
+    await store.commit(Change(requests=(Put(replace(seen.value, deadline=seen.now), seen.version),)))
+    await flows.expire(store, NoQueue(), asked.id)
 
 
 async def started(
@@ -79,7 +97,7 @@ async def started(
 async def new_run(store: Store, name: str = "rtest", *, worker: Store | None = None) -> Lease:
     """A run that a worker has begun; `worker` is the store as its user sees it, where it has one of its own."""
     run, worker = await started(store, name), worker or store
-    lease = await worker.claim(run.id, "worker", timedelta(seconds=30))
+    lease = await worker.claim(run.id, "worker", timedelta(hours=1))
     assert lease is not None
     await flows.begin(worker, lease)
     return lease

@@ -14,6 +14,7 @@ from bot.store.store import Store
 pytest_plugins = ["tests.redis_server"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_the_tables_of_what_a_run_survives_are_printed_with_tiny_counts(
     redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -33,6 +33,7 @@ def test_a_place_that_is_gone_or_not_the_only_one_is_told() -> None:
             planted(replace(BUGS[0], old=text))
 
 
+@pytest.mark.slow
 def test_a_planted_bug_turns_its_test_red_and_leaves_the_tree_alone(tmp_path: Path) -> None:
     bug, before = BUGS[0], (TREE / BUGS[0].file).read_text()
     tree = copied(tmp_path / "tree")
@@ -44,6 +45,7 @@ def test_a_planted_bug_turns_its_test_red_and_leaves_the_tree_alone(tmp_path: Pa
     assert (TREE / bug.file).read_text() == before
 
 
+@pytest.mark.slow
 def test_a_bug_that_breaks_everything_is_not_taken_for_a_red_test(tmp_path: Path) -> None:
     tree = copied(tmp_path / "tree")
     plant(replace(BUGS[0], new="no python ("), tree)

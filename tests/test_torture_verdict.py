@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from bot.core import requests, runs
+from bot.core import requests, runs, settling
 from bot.core.deciding import decide
 from bot.core.events import Event
 from bot.core.ids import RequestId, UserId
 from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout
 from bot.core.ports import Message
 from bot.core.requests import Request
 from bot.core.runs import Run
@@ -119,6 +120,11 @@ def act_unasked(facts: Facts) -> None:
     facts.effects.append({**facts.effects[0], "request": "qother"})
 
 
+def approve_unseen(facts: Facts) -> None:
+    silent = settling.expire(request(on_timeout=OnTimeout.APPROVE), NOW + timedelta(hours=1)).request
+    facts.requests[silent.id] = silent
+
+
 def not_act(facts: Facts) -> None:
     facts.effects.clear()
 
@@ -156,6 +162,7 @@ def leave_one(facts: Facts) -> None:
         (act_twice, "double actions"),
         (mail_twice, "double actions"),
         (act_unasked, "actions without approval"),
+        (approve_unseen, "approved without a card"),
         (not_act, "approved actions missing"),
         (show_twice, "surviving duplicate messages"),
         (show_an_orphan, "surviving duplicate messages"),

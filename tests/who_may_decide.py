@@ -20,7 +20,7 @@ from bot.core.requests import Kind, Request, Step, Verb
 from bot.core.schedule import Snooze
 from bot.core.standing import Scope, Span, Wish
 from bot.slack.directory import described
-from tests.making import ALICE, BOB, CAROL, DAVE, HERE, LEADS, NOW, call, choice, question, request
+from tests.making import ALICE, AS_BEFORE, BOB, CAROL, DAVE, HERE, LEADS, NOW, call, choice, question, request
 
 TABLES: Final = Path(__file__).parent / "data" / "who_may_decide.md"
 TEAM: Final = "email"
@@ -123,6 +123,8 @@ DID: Final = {
     "chose us": "choose us", "broke the glass": "break the glass", "opened and approved": "open and approve",
     "looks": "look", "snoozed": "snooze",
 }  # fmt: skip
+DID_BEFORE: Final = re.compile(r"(\w+(?:, a lead)?)(?: for (\w+))? (" + "|".join(DID) + ")")
+NOW_IS: Final = re.compile(r"(\w+) is now (.+)")
 PASSED: Final = {"min": "minutes", "h": "hours", "d": "days"}
 
 
@@ -177,6 +179,8 @@ def scene(row: Row, start: datetime = NOW) -> Scene:
     """The request as it was asked at `start`, after what the line says came before."""
     now, asked = start, _asked(row.request, start)
     for what in _parts(row.before, "; "):
+        if NOW_IS.fullmatch(what):
+            continue
         if what == "the run stopped":
             asked = settling.withdraw(asked, now, "stopped").request
         elif passed := re.fullmatch(r"(\d+) (min|h|d) pass( unnoticed)?", what):
@@ -190,17 +194,34 @@ def scene(row: Row, start: datetime = NOW) -> Scene:
 def attempt(row: Row, of: Request) -> Attempt:
     """What the line says that somebody does; its id is that of the click before, if that is delivered again."""
     again = row.does.endswith(AGAIN)
-    return _attempt(of, actor(row), row.does.removesuffix(AGAIN), "before" if again else "now")
+    made = _attempt(of, actor(row), row.does.removesuffix(AGAIN), "before" if again else "now")
+    return replace(made, voters=voters(row))
 
 
-def tried(asked: Request, who: Actor, does: str, now: datetime, name: str) -> Step:
+def voters(row: Row) -> tuple[Actor, ...]:
+    """Who did something before, as Slack describes them when somebody clicks now."""
+    found: dict[UserId, Actor] = {}
+    for what in _parts(row.before, "; "):
+        if now := NOW_IS.fullmatch(what):
+            before = found[PEOPLE[now[1]]]
+            is_now = _person(now[1] if now[2] == "no lead" else f"{now[1]}, {now[2]}")
+            found[before.user] = replace(is_now, stands_for=before.stands_for)
+        elif DID_BEFORE.fullmatch(what):
+            found[_doer(what).user] = _doer(what)
+    return tuple(found.values())
+
+
+def tried(
+    asked: Request, who: Actor, does: str, now: datetime, name: str, before: tuple[Actor, ...] = AS_BEFORE
+) -> Step:
     """What comes of it when somebody does that."""
     match does:
         case "look":
             return attending.look(asked, who, now)
         case "snooze":
             return attending.snooze(asked, who, Snooze.HOUR, now)
-    return deciding.decide(asked, _attempt(asked, who, does, name), now, outgrown=does == "edit under another rule")
+    made = replace(_attempt(asked, who, does, name), voters=before)
+    return deciding.decide(asked, made, now, outgrown=does == "edit under another rule")
 
 
 def permission(by: UserId) -> Permission:
@@ -259,12 +280,17 @@ def _kept(asked: Request, until: datetime) -> Request:
 
 
 def _done(asked: Request, what: str, now: datetime) -> Request:
-    found = re.fullmatch(r"(\w+)(?: for (\w+))? (.+)", what)
+    found = DID_BEFORE.fullmatch(what)
     assert found, what
-    who = replace(_person(found[1]), stands_for=(_person(found[2]),) if found[2] else ())
-    step = tried(asked, who, DID[found[3]], now, "before")
+    step = tried(asked, _doer(what), DID[found[3]], now, "before")
     assert step.refusal is None, f"“{what}” was refused: {step.refusal}"
     return step.request
+
+
+def _doer(what: str) -> Actor:
+    found = DID_BEFORE.fullmatch(what)
+    assert found, what
+    return replace(_person(found[1]), stands_for=(_person(found[2]),) if found[2] else ())
 
 
 def _attempt(of: Request, who: Actor, does: str, name: str) -> Attempt:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from bot.core import settling
 from bot.core.events import Event, EventType
 from bot.core.ids import RequestId, RunId
 from bot.core.requests import How, Kind, Request, Status
@@ -55,6 +56,7 @@ class Verdict:
             "agents that got another decision": self._wrongly_heard(),
             "double actions": self._double_actions(),
             "actions without approval": self._unapproved(),
+            "approved without a card": self._unseen(),
             "approved actions missing": self._missing_actions(),
             "surviving duplicate messages": self._duplicates(),
             "messages that disagree with the store": self._wrong_messages(),
@@ -159,6 +161,18 @@ class Verdict:
             request = self.facts.requests.get(RequestId(name))
             if request is None or request.status is not Status.APPROVED or request.run != run:
                 cases.append(Case(f"done, and the request is {request and request.status}", run, name))
+        return cases
+
+    def _unseen(self) -> list[Case]:
+        """Silence approves only what stood in its channel all the time (R32)."""
+        cases = []
+        for request in self.facts.requests.values():
+            decision, card = request.decision, self.facts.messages.get(f"card/{request.id}")
+            if decision is None or decision.outcome is not Status.APPROVED or decision.how is not How.TIMEOUT:
+                continue
+            since = card.stands_since if card is not None else None
+            if not settling.seen_long_enough(request, since, decision.at):
+                cases.append(Case(f"approved by silence at {decision.at}, seen since {since}", request.run, request.id))
         return cases
 
     def _missing_actions(self) -> list[Case]:

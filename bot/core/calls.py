@@ -7,6 +7,8 @@ from typing import Any, Final
 
 LONGEST_ARGUMENTS: Final = 1_000_000
 """Characters of one call's arguments; more is no request that a person could judge."""
+LONGEST_CONTENT: Final = 2 * LONGEST_ARGUMENTS
+"""Characters of what people are to judge: a call whose renderer says all of its arguments has room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +16,8 @@ class Call:
     """One call of a tool, as it would be made.
 
     `arguments` are canonical JSON, whole, secrets too: they are what runs. `schema` is the JSON schema of the
-    arguments; empty means that people cannot change them. `hidden` are the paths (`password`, `headers.token`,
-    `rows.0.key`) whose values are never shown.
+    arguments; empty means that people cannot change them. `hidden` are the paths (`headers.token`, `rows.*.key`) at and
+    below which the team lets no value be shown; what looks like a secret is hidden besides (`bot.core.secrets`).
     """
 
     tool: str

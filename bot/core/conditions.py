@@ -7,15 +7,17 @@
 
 A language of its own, read with Python's parser and nothing of Python's behind it: no calls but `len`, no attributes of
 objects, no arithmetic. Every condition ends: its length, its depth and the texts that it looks at are bounded.
+What cannot be compared (`bot.core.comparisons`) leaves the condition without an answer, unless the rest of it decides.
 """
 
 import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
+from bot.core.comparisons import Unrecorded, decided, kind, like, ordered, same, within
 from bot.core.errors import CannotTell, InvalidInput, NotRecorded
 
 LONGEST: Final = 500
@@ -25,15 +27,6 @@ LOOKED_AT: Final = 100_000
 """Characters of an argument in which a condition may look; a longer one cannot be judged."""
 _WORDS: Final = {"contains": "<<", "like": ">>"}
 """Operators that Python's grammar does not have, each read as one that is not allowed otherwise and binds alike."""
-
-
-class Unrecorded:
-    """Stands for a value that the record does not hold. Whatever looks at it gets NotRecorded, however deep it is."""
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __eq__(self, other: object) -> bool:
-        raise NotRecorded("the record does not hold a part of what it looks at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +41,10 @@ class Condition:
         CannotTell if a field is missing or cannot be compared; NotRecorded if it looks at one that the record does not
         hold.
         """
-        return _truth(_read(self.text), arguments)
+        try:
+            return _truth(_read(self.text), arguments)
+        except RecursionError:
+            raise CannotTell("an argument is nested too deep to be looked at") from None
 
 
 def parse(text: str) -> Condition:
@@ -134,12 +130,13 @@ def _check_values(text: str, *values: ast.expr) -> None:
 
 def _truth(node: ast.expr, arguments: Mapping[str, Any] | Unrecorded) -> bool:
     match node:
-        case ast.BoolOp(op=ast.And(), values=parts):
-            return all(_truth(part, arguments) for part in parts)
-        case ast.BoolOp(values=parts):
-            return any(_truth(part, arguments) for part in parts)
+        case ast.BoolOp(op=op, values=parts):
+            return decided(isinstance(op, ast.Or), (partial(_truth, part, arguments) for part in parts))
         case ast.UnaryOp(operand=part):
             return not _truth(part, arguments)
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as op], comparators=[right]) if _none(left, right):
+            both = _value(left, arguments) is None and _value(right, arguments) is None
+            return both is isinstance(op, ast.Eq)
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return _compared(op, _value(left, arguments), _value(right, arguments))
         case ast.BinOp(left=left, op=op, right=right):
@@ -157,19 +154,19 @@ def _compared(op: ast.cmpop | ast.operator, left: Any, right: Any) -> bool:
             raise CannotTell("an argument is too long to be looked at")
     match op:
         case ast.Eq():
-            return _same(left, right)
+            return same(left, right)
         case ast.NotEq():
-            return not _same(left, right)
+            return not same(left, right)
         case ast.In() | ast.NotIn():
-            return _within(left, right) is isinstance(op, ast.In)
+            return within(left, right) is isinstance(op, ast.In)
         case ast.LShift():
-            return _within(right, left)
+            return within(right, left)
         case ast.RShift():
             if not isinstance(left, str) or not isinstance(right, str):
                 raise CannotTell("only texts can be compared by like")
-            return _like(left, right)
-    if not _ordered(left, right):
-        raise CannotTell(f"{type(left).__name__} and {type(right).__name__} have no order")
+            return like(left, right)
+    if not ordered(left, right):
+        raise CannotTell(f"{kind(left)} and {kind(right)} have no order")
     below, above = bool(left < right), bool(left > right)
     match op:
         case ast.Lt():
@@ -182,42 +179,9 @@ def _compared(op: ast.cmpop | ast.operator, left: Any, right: Any) -> bool:
             return not below
 
 
-def _same(left: Any, right: Any) -> bool:
-    """True is not 1, and texts are the same whatever their case: a condition must not be passed by with capitals."""
-    if isinstance(left, str) and isinstance(right, str):
-        return left.casefold() == right.casefold()
-    return bool(left == right) and isinstance(left, bool) is isinstance(right, bool)
-
-
-def _within(part: Any, whole: Any) -> bool:
-    if isinstance(whole, str) and isinstance(part, str):
-        return part.casefold() in whole.casefold()
-    if isinstance(whole, list):
-        return any(_same(part, one) for one in whole)
-    if isinstance(whole, dict):
-        return any(_same(part, key) for key in whole)
-    raise CannotTell(f"nothing can be in a value of kind {type(whole).__name__}")
-
-
-def _like(text: str, pattern: str) -> bool:
-    """`*` stands for anything. Found piece by piece, so that no pattern takes more than a look over the text."""
-    text, pieces = text.casefold(), pattern.casefold().split("*")
-    if len(pieces) == 1:
-        return text == pieces[0]
-    if not text.startswith(pieces[0]) or not text.endswith(pieces[-1]):
-        return False
-    at, end = len(pieces[0]), len(text) - len(pieces[-1])
-    for piece in pieces[1:-1]:
-        at = text.find(piece, at, end)
-        if at < 0:
-            return False
-        at += len(piece)
-    return at <= end
-
-
-def _ordered(left: Any, right: Any) -> bool:
-    numbers = all(isinstance(side, int | float) and not isinstance(side, bool) for side in (left, right))
-    return numbers or (isinstance(left, str) and isinstance(right, str))
+def _none(left: ast.expr, right: ast.expr) -> bool:
+    """Whether it is asked if a value is none, which can be told of every value."""
+    return any(isinstance(side, ast.Constant) and side.value is None for side in (left, right))
 
 
 def _value(node: ast.expr, arguments: Mapping[str, Any] | Unrecorded) -> Any:
@@ -257,8 +221,3 @@ def _recorded(found: Any, name: str | int) -> Any:
     if isinstance(found, Unrecorded):
         raise NotRecorded(f"the record does not hold “{name}”")
     return found
-
-
-def matches(name: str, pattern: str) -> bool:
-    """Whether a team's or tool's name is meant by a pattern, in which `*` stands for anything."""
-    return _like(name, pattern)

@@ -16,7 +16,7 @@ from bot.core.refusals import Refusal
 from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event
 from bot.core.settling import settle
 from bot.core.standing import Standing, Wish
-from bot.core.votes import alike
+from bot.core.votes import alike, people, recount, voided
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
 """Verbs of which a quorum is needed; one rejection or one answer is enough."""
@@ -33,6 +33,7 @@ class Attempt:
     `arguments` are the changed ones of an edit, canonical JSON; `chosen` are options of a choice. `wish` is what they
     do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency. `opened_for` is
     whom the window that it comes from showed all of the content to, and `typed` the word that was asked for there.
+    `voters` are those who voted before, as Slack describes them at this moment, with whom they stood in for.
     """
 
     id: AttemptId
@@ -46,6 +47,7 @@ class Attempt:
     break_glass: bool = False
     opened_for: UserId | None = None
     typed: str = ""
+    voters: tuple[Actor, ...] = ()
 
 
 def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = False) -> Step:
@@ -56,17 +58,25 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
     """
     if _counted(request, attempt):
         return Step(request)
-    refusal = why_refused(request, attempt, now)
+    count = recount(request, attempt.voters, lambda voter: _why_not_one(request, voter))
+    asked = replace(request, votes=count.kept)
+    refusal = why_refused(asked, attempt, now)
     if refusal is None and outgrown:
         refusal = Refusal.EDIT_UNDER_ANOTHER_RULE
+    agreeing: list[Vote] = []
+    if refusal is None and attempt.verb in _VOTES:
+        votes = _with_vote(asked, attempt, now)
+        agreeing = [vote for vote in votes if vote.chosen == _chosen(request, attempt)]
+        if people(agreeing) >= request.rules.quorum > people(v for v in agreeing if v.user not in count.untold):
+            refusal = Refusal.VOTERS_NOT_CHECKED
     if refusal is not None:
         return Step(request, (_refused(request, attempt, refusal, now),), refusal)
+    gone: tuple[Event, ...] = ()
     if attempt.verb in _VOTES:
-        votes = _with_vote(request, attempt, now)
-        agreeing = [vote for vote in votes if vote.chosen == _chosen(request, attempt)]
-        if len({(v.workspace, v.user) for v in agreeing}) < request.rules.quorum:
+        gone = voided(request, count, now)
+        if people(agreeing) < request.rules.quorum:
             voted = replace(request, votes=votes)
-            return Step(voted, (_vote_cast(voted, attempt, now),))
+            return Step(voted, (*gone, _vote_cast(voted, attempt, now)))
         by, instead_of = tuple(v.user for v in agreeing), tuple(v.seat for v in agreeing if v.seat is not None)
     else:
         votes, by = request.votes, (attempt.actor.user,)
@@ -83,7 +93,8 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         instead_of=instead_of,
         standing=None if attempt.wish is None else permissions.standing(request, attempt.wish, attempt.id, now),
     )
-    return settle(request, decision, user=attempt.actor.user, votes=votes)
+    step = settle(request, decision, user=attempt.actor.user, votes=votes)
+    return replace(step, events=(*gone, *step.events))
 
 
 def allow(request: Request, permission: Permission, giver: Actor, team: str, now: datetime) -> Step:
@@ -174,9 +185,14 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
 
 def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | None:
     """Why this actor may not decide on the request now, whatever they want; None if they may."""
+    return _why_not_now(request, actor, now) or _why_not_one(request, actor)
+
+
+def _why_not_one(request: Request, actor: Actor) -> Refusal | None:
+    """Why this actor is none of those who may decide on the request, whenever; None if they are."""
     rules = request.rules
-    if (not_now := _why_not_now(request, actor, now)) is not None:
-        return not_now
+    if (nobody := why_nobody(actor, request.workspace)) is not None:
+        return nobody
     if not rules.reviewers:
         return Refusal.NOBODY_NAMED
     if (not_one := rules.reviewers.why_not(actor)) is not None and not seats.of(request, actor):

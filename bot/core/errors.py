@@ -7,10 +7,12 @@
     ├── NotRecorded          the record does not hold what a condition of the policy looks at
     ├── NotFound             no such run, request or team
     ├── Refused              an attempt that did not count; carries the refusal
+    ├── QuestionLost         Redis no longer has what a run asked and waits for: it is rebuilt, and asks again
     ├── LeaseLost            another worker advances this run, or the run ended: stop touching it
     ├── UnknownSchema        a stored record that this program does not read: of another version, or damaged
     │   └── NewerSchema      a newer version of this program wrote it, and reads it
     ├── StoreUnavailable     Redis cannot be reached or refuses; nothing was changed
+    │   ├── StoreFull        Redis answers and takes nothing more: it is out of memory or disk
     │   └── NotReplicated    it was stored, but the replicas did not confirm it in time; a repeat counts once
     ├── StoreUnsafe          Redis is set up so that decisions could be lost; the process does not start
     ├── ActionFailed         an effect outside certainly did not happen
@@ -65,6 +67,10 @@ class LeaseLost(CountersignError):
     """This process may no longer write the run: another holds its lease, or the run has ended."""
 
 
+class QuestionLost(CountersignError):
+    """A question that a run waits for is gone from Redis; nobody can decide on it any more."""
+
+
 class UnknownSchema(CountersignError):
     """A stored record cannot be read by this program. It was left as it is."""
 
@@ -75,6 +81,10 @@ class NewerSchema(UnknownSchema):
 
 class StoreUnavailable(CountersignError):
     """Redis does not answer. What was stored before is kept; nothing was changed by this call."""
+
+
+class StoreFull(StoreUnavailable):
+    """Redis takes nothing more; what it had taken is kept. The text says of what it is out."""
 
 
 class NotReplicated(StoreUnavailable):

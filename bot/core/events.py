@@ -24,6 +24,8 @@ class EventType(StrEnum):
     RULES_REPLACED = "rules_replaced"
     """What a worker wrote as the rules of a request, or as its run's, was not what web found; web's count."""
     VOTE_CAST = "vote_cast"
+    VOTE_VOIDED = "vote_voided"
+    """An approval that was counted does not count any more: who gave it may not decide by now."""
     REQUEST_DECIDED = "request_decided"
     REQUEST_REMINDED = "request_reminded"
     REQUEST_ESCALATED = "request_escalated"
@@ -52,6 +54,7 @@ REQUEST_CHANGED: Final = frozenset(
         EventType.REQUEST_ASKED,
         EventType.RULES_REPLACED,
         EventType.VOTE_CAST,
+        EventType.VOTE_VOIDED,
         EventType.REQUEST_REMINDED,
         EventType.REQUEST_ESCALATED,
         EventType.REQUEST_SNOOZED,

@@ -10,7 +10,7 @@ from datetime import datetime, time, timedelta
 from enum import Enum
 from typing import Any, Final
 
-from bot.core.conditions import Unrecorded
+from bot.core.comparisons import Unrecorded
 from bot.core.secrets import MARK, hide, hide_in
 
 LONGEST: Final = 3000

@@ -23,6 +23,10 @@ class Refusal(StrEnum):
         "Slack did not tell whether you may decide on this, so your click was not counted. "
         "The request still waits; please click again in a moment."
     )
+    VOTERS_NOT_CHECKED = (
+        "Slack did not tell whether those who approved this before may still do so, so your click was not counted. "
+        "The request still waits; please click again in a moment."
+    )
     OTHER_CONTENT = (
         "What you saw is not what this request holds now. Nothing was decided; please look at the newest card."
     )

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from bot.core.conditions import Unrecorded
+from bot.core.comparisons import Unrecorded
 from bot.core.errors import NotRecorded
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId, UserId

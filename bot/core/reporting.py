@@ -37,9 +37,9 @@ _SPAN: Final = re.compile(r"-?[0-9]{1,10}\.[0-9]{3}")
 
 
 def ended_without_people(request: Request) -> bool:
-    """Whether it has ended in a way that the agents' side may write, at a moment that somebody can place."""
+    """Whether it has ended in a way that the agents' side may write."""
     decision = request.decision
-    if decision is None or decision.at.tzinfo is None:
+    if decision is None:
         return False
     return request.status is decision.outcome and (decision.outcome, decision.how) in ENDINGS
 
@@ -50,8 +50,6 @@ def as_asked(request: Request) -> Request | None:
     None if its words are not those that its id was made of: the content of a card does not change under it (R13); or if
     nobody could say when something is due to it.
     """
-    if request.created_at.tzinfo is None or (request.deadline is not None and request.deadline.tzinfo is None):
-        return None
     if request.id != request_id(request.run, request.question) or request.digest != digest(request.question):
         return None
     asked = Request(

@@ -235,12 +235,12 @@ def slot_of(question: Question) -> str:
 
 
 def digest(question: Question) -> Digest:
-    """Digest of everything that a reviewer judges. What a question does not have adds nothing to it."""
+    """Digest of everything that a reviewer judges. The options are counted, so that none passes for a note."""
     parts: list[str] = []
     if (call := question.call) is not None:
         parts += ["call", call.tool, call.arguments]
     if question.options:
-        parts += ["several" if question.several else "one", *question.options]
+        parts += ["several" if question.several else "one", str(len(question.options)), *question.options]
     if question.notes:
         parts += ["notes", *question.notes]
     return digest_of(question.kind, question.title, question.content, *question.offers, *parts)

@@ -11,7 +11,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from bot.core.conditions import Condition, Unrecorded, matches
+from bot.core.comparisons import Unrecorded, matches
+from bot.core.conditions import Condition
 from bot.core.errors import CannotTell
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId
@@ -191,7 +192,7 @@ def why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:
         ("agent", action.agent, clause.agent),
         ("tool", action.tool, clause.tool),
     ):
-        if not matches(name, pattern):
+        if not matches(name, pattern, exactly=clause.effect is Effect.PASS):
             return f"the {what} is {name or 'none'}, not {pattern}", ""
     if clause.channels and action.channel not in clause.channels:
         return f"the channel is {action.channel}", ""

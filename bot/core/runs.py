@@ -230,7 +230,7 @@ def end(
     }
     ended = replace(ended, open={}, result=result[:LONGEST_RESULT], words=words[:LONGEST_RESULT], stopped_by=user)
     ended = replace(ended, writing=None, usage=usage)
-    return Step(ended, (event(kinds[verb], ended, now, user=user, result=result),))
+    return Step(ended, (event(kinds[verb], ended, now, user=user, result=ended.result),))
 
 
 def event(kind: EventType, run: Run, now: datetime, *, user: UserId | None = None, **data: str) -> Event:

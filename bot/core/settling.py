@@ -1,24 +1,50 @@
 """How a request ends: by its deadline, by its run, or by a decision. Each with the event that tells of it."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from bot.core.events import Event, EventType
 from bot.core.ids import UserId, digest_of
 from bot.core.policy import OnTimeout, Risk
 from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote
 
+_POSTED_WITHIN: Final = timedelta(seconds=5)
+UNSEEN: Final = (
+    "Silence approves here only what people could see all the time that they had, and the card did not stand in its "
+    "channel for so long."
+)
 
-def expire(request: Request, now: datetime, *, approving: bool = True) -> Step:
+
+def expire(request: Request, now: datetime, *, unless: str | None = None) -> Step:
     """What the passing of the deadline makes of a request; nothing if it is not due or already settled.
 
-    Not `approving`: it expires, whatever its own rules say of silence.
+    `unless`: why silence does not approve, whatever the request's own rules say: it expires, with these words.
     """
     if request.status is not Status.PENDING or request.deadline is None or now < request.deadline:
         return Step(request)
-    verb = Verb.APPROVE if approving and approved_by_timeout(request) else Verb.EXPIRE
+    verb = Verb.APPROVE if unless is None and approved_by_timeout(request) else Verb.EXPIRE
     outcome = MOVES[request.status][verb]
-    return settle(request, Decision(outcome, How.TIMEOUT, now))
+    return settle(request, Decision(outcome, How.TIMEOUT, now, words=unless or ""))
+
+
+def stands(request: Request, since: datetime, now: datetime) -> Step:
+    """People can see its card since then. Where silence approves, their time counts from that moment (R32)."""
+    if request.status is not Status.PENDING or request.deadline is None or not approved_by_timeout(request):
+        return Step(request)
+    if now >= request.deadline or since + request.rules.timeout - request.deadline <= _lag(request):
+        return Step(request)
+    return Step(replace(request, deadline=since + request.rules.timeout))
+
+
+def seen_long_enough(request: Request, since: datetime | None, now: datetime) -> bool:
+    """Whether a card that stands since then was there for all the time that people had."""
+    return since is not None and now >= since + request.rules.timeout - _lag(request)
+
+
+def _lag(request: Request) -> timedelta:
+    """What it may take to post a card without anybody missing the time."""
+    return min(_POSTED_WITHIN, request.rules.timeout / 10)
 
 
 def approved_by_timeout(request: Request) -> bool:

@@ -10,7 +10,7 @@ from bot.flows.ending import finish, stop
 from bot.flows.refusing import settings_refused, start_refused, unknown_request
 from bot.flows.ruling import configure, judge, rules_for, rules_of
 from bot.flows.running import advance, answered, begin, judged, park, progressed, rests, still_ours, writing
-from bot.flows.settling import decide, due, expire, stored, turn_down, withdraw
+from bot.flows.settling import decide, due, expire, stands, stored, turn_down, withdraw
 from bot.flows.starting import start, start_by_script
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "rules_for",
     "rules_of",
     "settings_refused",
+    "stands",
     "start",
     "start_by_script",
     "start_refused",

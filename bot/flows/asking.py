@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from bot.core import requests, runs, settling
 from bot.core.askers import asker
+from bot.core.calls import LONGEST_CONTENT
 from bot.core.errors import GivenUp, Refused
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, RequestId
@@ -22,9 +23,14 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
 
     Another question in the same place of the run withdraws the one asked there before. Refused, with an event, if
     nobody could decide on it. LeaseLost if the run is no longer ours or has ended. GivenUp, with nothing asked, if
-    it has asked `limit` questions already (0: no limit); questions about the run itself do not count.
+    it has asked `limit` questions already (0: no limit; questions about the run itself do not count), or asks too much.
     `team_says` is for the record: what the team's own code wanted of it.
     """
+    if max(len(question.content), len(question.before)) > LONGEST_CONTENT:
+        raise GivenUp(
+            f"An agent wanted people to judge {len(question.content):,} characters, and at most "
+            f"{LONGEST_CONTENT:,} can be shown. Nothing was asked, so the run has ended. Ask about less at once."
+        )
     counts = question.kind not in requests.ABOUT_THE_RUN
     wanted = requests.request_id(lease.run, question)
     for _ in range(TRIES):

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
 
 from bot.core import deciding, permissions, requests, rulebook, runs, schedule, settling
 from bot.core.askers import asker
@@ -10,8 +12,9 @@ from bot.core.calls import is_canonical
 from bot.core.deciding import Attempt
 from bot.core.errors import CountersignError, NotFound, Refused, StoreUnavailable
 from bot.core.ids import RequestId
+from bot.core.people import Actor
 from bot.core.policy import OnTimeout
-from bot.core.ports import Change, Committed, Put, Queue, Seen, Store
+from bot.core.ports import Change, Committed, Message, Put, Queue, Seen, Store
 from bot.core.refusals import Refusal
 from bot.core.requests import Decision, Request
 from bot.core.rulebook import Effect
@@ -19,15 +22,30 @@ from bot.flows.admitting import admit, admitted
 from bot.flows.committing import TRIES, too_many_tries
 from bot.flows.ruling import judge, rules_for, rules_of
 
+Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
+"""Those who voted on a request, as Slack describes them now."""
 _log = logging.getLogger(__name__)
 
 
+class Ruling(NamedTuple):
+    """What is to become of a request, and the card without which it may not."""
+
+    step: requests.Step
+    card: Put[Message] | None = None
+
+
 async def decide(
-    store: Store, queue: Queue, request: RequestId, attempt: Attempt, seen: Seen[Request] | None = None
+    store: Store,
+    queue: Queue,
+    request: RequestId,
+    attempt: Attempt,
+    seen: Seen[Request] | None = None,
+    voters: Voters | None = None,
 ) -> Request:
     """Count the attempt, and wake a parked run. Returns the request as it is then: decided, or with one more vote.
 
     `seen` is the request as the caller read it a moment ago, which saves a read; the commit finds out if it is old.
+    `voters` looks up who voted before; without it no vote of somebody else completes a quorum.
 
     Refused, with nothing changed but an event for the audit, if the attempt does not count. A late click settles a
     request whose time ran out unnoticed. NotFound if there is no such request.
@@ -36,6 +54,8 @@ async def decide(
         seen = await (admitted(store, request) if seen is None else admit(store, seen))
         if seen is None:
             raise NotFound(Refusal.UNKNOWN.value)
+        if voters is not None and seen.value.votes:
+            attempt = replace(attempt, voters=await voters(seen.value))
         step = deciding.decide(seen.value, attempt, seen.now, await _outgrown(store, seen, attempt))
         if not step.changes:
             if not await store.confirm(seen):
@@ -77,9 +97,9 @@ async def expire(store: Store, queue: Queue, request: RequestId) -> Request | No
     """Settle a request whose deadline has passed; returns it as it is then, None if there is none.
 
     Silence approves only where the channel's settings and the workspace's policy, which no worker can write, say so now
-    too (R23), and never what is of high risk; only web may write that, so a worker gets such a request back as it is.
+    too (R23), never what is of high risk, and only what stood in its channel all the time (R32); only web may write
+    that, so a worker gets such a request back as it is.
     """
-
     return await _settle(store, queue, request, lambda seen: _expired(store, seen))
 
 
@@ -89,21 +109,38 @@ async def due(store: Store, queue: Queue, request: RequestId) -> Request | None:
     A worker only settles; it gets what else is due back as it is, because only web may write that.
     """
 
-    async def rule(seen: Seen[Request]) -> requests.Step:
+    async def rule(seen: Seen[Request]) -> Ruling:
         over = seen.value.deadline is not None and seen.now >= seen.value.deadline
-        return await _expired(store, seen) if over or not store.decides else schedule.due(seen.value, seen.now)
+        return await _expired(store, seen) if over or not store.decides else Ruling(schedule.due(seen.value, seen.now))
 
     return await _settle(store, queue, request, rule)
 
 
-async def _expired(store: Store, seen: Seen[Request]) -> requests.Step:
+async def stands(store: Store, request: RequestId, since: datetime) -> None:
+    """The card of the request stands in its channel since then: where silence approves, its time counts from there."""
+    for _ in range(TRIES):
+        seen = await admitted(store, request)
+        if seen is None or (step := settling.stands(seen.value, since, seen.now)).request == seen.value:
+            return
+        change = Change(requests=(Put(step.request, seen.version),), before=seen.value.deadline)
+        if await store.commit(change) is Committed.DONE:
+            return
+    raise too_many_tries()
+
+
+async def _expired(store: Store, seen: Seen[Request]) -> Ruling:
     step = settling.expire(seen.value, seen.now)
     if not step.changes or step.request.status is not requests.Status.APPROVED:
-        return step
+        return Ruling(step)
     if not store.decides:
-        return requests.Step(seen.value)
-    still = await _silence_approves(store, seen.value)
-    return step if still else settling.expire(seen.value, seen.now, approving=False)
+        return Ruling(requests.Step(seen.value))
+    if not await _silence_approves(store, seen.value):
+        return Ruling(settling.expire(seen.value, seen.now, unless=""))
+    card = await store.message(f"card/{seen.value.id}")
+    since = card.value.stands_since if card is not None and card.value.ts else None
+    if card is None or not settling.seen_long_enough(seen.value, since, seen.now):
+        return Ruling(settling.expire(seen.value, seen.now, unless=settling.UNSEEN))
+    return Ruling(step, Put(card.value, card.version))
 
 
 async def _silence_approves(store: Store, request: Request) -> bool:
@@ -117,8 +154,8 @@ async def _silence_approves(store: Store, request: Request) -> bool:
 async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
     """Take a question back; returns the request as it is then, None if there is none."""
 
-    async def rule(seen: Seen[Request]) -> requests.Step:
-        return settling.withdraw(seen.value, seen.now, why)
+    async def rule(seen: Seen[Request]) -> Ruling:
+        return Ruling(settling.withdraw(seen.value, seen.now, why))
 
     return await _settle(store, queue, request, rule)
 
@@ -126,24 +163,24 @@ async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> 
 async def turn_down(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
     """Reject a request before anybody is asked, because nobody could decide on it (R10); `why` in a sentence."""
 
-    async def rule(seen: Seen[Request]) -> requests.Step:
+    async def rule(seen: Seen[Request]) -> Ruling:
         if seen.value.status is not requests.Status.PENDING or seen.value.votes:
-            return requests.Step(seen.value)
+            return Ruling(requests.Step(seen.value))
         words = Refusal.NOBODY_COULD.value.format(what=why)
         decision = Decision(requests.Status.REJECTED, requests.How.POLICY, seen.now, words=words)
-        return settling.settle(seen.value, decision)
+        return Ruling(settling.settle(seen.value, decision))
 
     return await _settle(store, queue, request, rule)
 
 
 async def _settle(
-    store: Store, queue: Queue, request: RequestId, rule: Callable[[Seen[Request]], Awaitable[requests.Step]]
+    store: Store, queue: Queue, request: RequestId, rule: Callable[[Seen[Request]], Awaitable[Ruling]]
 ) -> Request | None:
     for _ in range(TRIES):
         seen = await admitted(store, request)
         if seen is None:
             return None
-        step = await rule(seen)
+        step, card = await rule(seen)
         if step.request == seen.value:
             return await _told(store, queue, step.request)
         waits = step.request.status is requests.Status.PENDING
@@ -151,6 +188,7 @@ async def _settle(
             requests=(Put(step.request, seen.version),),
             events=step.events,
             before=seen.value.deadline if waits else None,
+            shown=() if card is None else (card,),
         )
         if await stored(store, queue, change):
             return step.request

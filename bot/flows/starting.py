@@ -2,15 +2,21 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 
 from bot.core import runs
 from bot.core.errors import CountersignError, InvalidInput, NotFound
-from bot.core.ids import ChannelId, RunId, UserId, WorkspaceId
+from bot.core.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId, short_name
 from bot.core.options import chosen as choose
-from bot.core.ports import Change, Put, Queue, Store
+from bot.core.ports import Change, Committed, Put, Queue, Store
 from bot.core.runs import Run
 from bot.flows.ruling import rules_of
 
+_REPEATED_WITHIN: Final = timedelta(minutes=1)
+_LOOKED_AT: Final = 200
+"""The newest runs."""
 _log = logging.getLogger(__name__)
 
 
@@ -25,8 +31,12 @@ async def start(
     team: str,
     task: str,
     options: Mapping[str, str] | None = None,
+    unrepeated: bool = False,
 ) -> Run:
     """A new run of the team. The same run id again (a retried delivery, R8) is the same run.
+
+    `unrepeated`: what the same person asked the same team within a minute, and goes on, is the same run too: a start
+    that Slack called failed, because its answer came late, is repeated by whoever reads that.
 
     `options` not given are the team's defaults. InvalidInput, with nothing changed, if the team is unknown, no worker
     runs it, an option cannot be chosen, or the task is empty or too long.
@@ -52,7 +62,17 @@ async def start(
         now=now,
         options=chosen,
     )
-    await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
+    change = Change(runs=(Put(step.run, 0),), events=step.events)
+    if unrepeated:
+        if (same := await _same(store, step.run)) is not None:
+            return same
+        # In one step, for both may have waited for a store that was away.
+        if await store.commit(replace(change, once=_words(step.run))) is Committed.REPEATED:
+            if (same := await _same(store, step.run)) is not None:
+                return same
+            await store.commit(change)
+    else:
+        await store.commit(change)
     try:
         await queue.advance(run)
     except CountersignError as away:  # it is started all the same
@@ -85,6 +105,24 @@ async def start_by_script(
     )
     await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
     return step.run
+
+
+async def _same(store: Store, new: Run) -> Run | None:
+    """The run that goes on since less than a minute and was started with the same words."""
+
+    def alike(run: Run) -> bool:
+        young = new.created_at - run.created_at < _REPEATED_WITHIN
+        return young and (run.id == new.id or _words(run) == _words(replace(new, created_at=run.created_at)))
+
+    return next((run for run in await store.active_runs(_LOOKED_AT) if alike(run)), None)
+
+
+def _words(run: Run) -> AttemptId:
+    """The same for starts with the same words within the same minute."""
+    options = [f"{name}={value}" for name, value in sorted(run.options.items())]
+    minute = str(run.created_at.replace(second=0, microsecond=0))
+    where = (run.workspace, run.channel, run.requester, run.team, run.task)
+    return AttemptId("start-" + short_name(*where, minute, *options, length=20))
 
 
 def _readable(task: str) -> str:

@@ -1,11 +1,13 @@
 """Calls of Slack's Web API that wait while Slack is away or asks to slow down, and say what is left open.
 
 What Slack never takes is `CannotPost`. A call that may have happened is not repeated here: whoever made it looks.
+A method that Slack closes (429, Retry-After) is closed for all who call it: they go on in line, one at a time.
 """
 
 import asyncio
 import logging
 import math
+from collections import defaultdict
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -15,12 +17,18 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.errors import CountersignError
 
+READS: Final = frozenset({"conversations.history", "conversations.replies"})
+"""Slack takes no JSON for methods that read: it finds no arguments there. They may be repeated at will."""
 _TRANSIENT: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "rate_limited"}
 )
 good_until: Final[ContextVar[float]] = ContextVar("good_until")
 """Until when what is drawn in this task may be taken for what the store holds, by the loop's clock; unset: for ever."""
+PAUSE: Final = 0.5
+"""Seconds after a failure, before anybody looks or tries again."""
 _LONGEST_PAUSE: Final = 30.0
+_KEPT_PLACE: Final = 1.0
+"""Seconds in which whoever was next, and has to read anew what it draws, comes back to its place in the line."""
 _log = logging.getLogger(__name__)
 
 
@@ -32,30 +40,110 @@ class Outdated(CountersignError):
     """What was to be drawn was read too long ago to be drawn over what stands there now."""
 
 
-async def call(client: AsyncWebClient, method: str, content: dict[str, Any]) -> dict[str, Any] | None:
-    """Slack's answer; None after a failure that leaves open whether it happened. CannotPost if it never will."""
-    pause = 0.5
-    while True:
+class Calls:
+    """Calls over one client."""
+
+    def __init__(self, client: AsyncWebClient) -> None:
+        self._client = client
+        self._lines: dict[str, _Line] = defaultdict(_Line)
+
+    async def call(self, method: str, content: dict[str, Any]) -> dict[str, Any] | None:
+        """Slack's answer; None after a failure that leaves open whether it happened. CannotPost if it never will."""
+        pause = PAUSE
+        while True:
+            try:
+                return await self._in_turn(method, {k: v for k, v in content.items() if v is not None})
+            except SlackApiError as refused:
+                asked = pause_after(refused)
+                if asked is None:
+                    raise CannotPost(code(refused)) from refused
+                if refused.response.status_code == 429:
+                    continue
+                _log.warning("%s failed (%s); looking whether it happened.", method, code(refused))
+            except (aiohttp.ClientError, TimeoutError, OSError) as wrong:
+                _log.warning("Slack did not answer %s (%r); looking whether it happened.", method, wrong)
+            if method not in READS:
+                return None
+            await asyncio.sleep(min(pause, _LONGEST_PAUSE))
+            pause *= 2
+
+    async def _in_turn(self, method: str, content: dict[str, Any]) -> dict[str, Any]:
+        line = self._lines[method]
+        if not line.stands:
+            return await self._send(line, method, content)
+        await line.turn()
+        try:
+            return await self._send(line, method, content)
+        except Outdated:
+            line.keep_place()
+            raise
+        finally:
+            line.next()
+
+    async def _send(self, line: "_Line", method: str, content: dict[str, Any]) -> dict[str, Any]:
         if method == "chat.update":
             still_good(method)
         try:
-            answer = await client.api_call(method, json={k: v for k, v in content.items() if v is not None})
-            return dict(answer.data) if isinstance(answer.data, dict) else {}
+            if method in READS:
+                answer = await self._client.api_call(method, http_verb="GET", params=content)
+            else:
+                answer = await self._client.api_call(method, json=content)
         except SlackApiError as refused:
-            asked = pause_after(refused)
-            if asked is None:
-                raise CannotPost(code(refused)) from refused
             if refused.response.status_code == 429:
-                _log.info("Slack asks to wait %.0f s before the next %s.", asked, method)
-                await asyncio.sleep(asked)
-                continue
-            _log.warning("%s failed (%s); looking whether it happened.", method, code(refused))
-        except (aiohttp.ClientError, TimeoutError, OSError) as wrong:
-            _log.warning("Slack did not answer %s (%r); looking whether it happened.", method, wrong)
-        await asyncio.sleep(min(pause, _LONGEST_PAUSE))
-        if method not in ("conversations.history", "conversations.replies"):
-            return None
-        pause *= 2
+                seconds = pause_after(refused) or 0.0
+                line.close(seconds)
+                _log.info("Slack asks to wait %.0f s before the next %s.", seconds, method)
+            raise
+        return dict(answer.data) if isinstance(answer.data, dict) else {}
+
+
+class _Line:
+    """Those who wait for a method that Slack closed. Whoever is first tries whether it is open again."""
+
+    def __init__(self) -> None:
+        self._busy = asyncio.Lock()
+        self._open_at = 0.0
+        self._place_of: asyncio.Task[Any] | None = None
+        self._gives_up: asyncio.TimerHandle | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is a line to stand in."""
+        return self._busy.locked() or self._open_at > asyncio.get_running_loop().time()
+
+    def close(self, seconds: float) -> None:
+        """Slack said so."""
+        self._open_at = max(self._open_at, asyncio.get_running_loop().time() + seconds)
+
+    async def turn(self) -> None:
+        """Returns when it is this task's turn, and the method is open as far as anybody knows."""
+        if self._gives_up is not None and self._place_of is asyncio.current_task():
+            self._gives_up.cancel()
+            self._gives_up = None
+        else:
+            await self._busy.acquire()
+        self._place_of = None
+        try:
+            while (left := self._open_at - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110
+                await asyncio.sleep(left)
+        except BaseException:
+            self.next()
+            raise
+
+    def keep_place(self) -> None:
+        """This task comes back at once with what it reads anew: else all who waited would be outdated in turn."""
+        self._place_of = asyncio.current_task()
+
+    def next(self) -> None:
+        """Let the next one go, or the same one again."""
+        if self._place_of is None:
+            self._busy.release()
+        else:
+            self._gives_up = asyncio.get_running_loop().call_later(_KEPT_PLACE, self._pass_on)
+
+    def _pass_on(self) -> None:
+        self._place_of = self._gives_up = None
+        self._busy.release()
 
 
 def still_good(what: str) -> None:

@@ -22,7 +22,7 @@ from bot.core.seats import deciders
 from bot.core.settling import approved_by_timeout
 from bot.slack import choosing, meanwhile, tally, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
-from bot.slack.content import TITLE, TOOL, complete, on_card
+from bot.slack.content import TITLE, TOOL, complete, has_room, on_card
 from bot.slack.menu import menu
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
 from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible
@@ -70,8 +70,11 @@ class Handle(NamedTuple):
         return cls(RequestId(request), Digest(digest))
 
 
-def card(request: Request, *, run: Run, run_link: str | None, away: Iterable[Absence] = ()) -> Drawing:
-    """The card of a request, pending or settled; settled ones have no buttons that decide. `away`: who is not here."""
+def card(
+    request: Request, *, run: Run, run_link: str | None, away: Iterable[Absence] = (), filed: bool = True
+) -> Drawing:
+    """The card of a request, pending or settled; settled ones have no buttons that decide. `away`: who is not here.
+    Not `filed`: the file with all of it could not be uploaded."""
     team, title = one_line(run.team, 40), one_line(request.question.title, TITLE)
     place = f"For <@{request.requester}> in <#{request.channel}>" + (
         f" · {link(run_link, 'the run')}" if run_link else ""
@@ -81,7 +84,7 @@ def card(request: Request, *, run: Run, run_link: str | None, away: Iterable[Abs
     asking = f"team {run.team}" if question.call else f"agent {asker(question)}"
     small = context(mrkdwn(place), plain(f"{asking} · run {run.id}", 60))
     view_full = button("View full", VIEW_FULL, Handle(request.id, request.digest).write())
-    blocks = [heading(who, what), small, *on_card(question, view_full, pending=pending)]
+    blocks = [heading(who, what), small, *on_card(question, view_full, pending=pending, filed=filed)]
     if request.decision is not None:
         return Drawing(
             _settled_text(request, request.decision, team, title), blocks + _outcome(request, request.decision)
@@ -154,7 +157,7 @@ def decided_note(request: Request, row: int = 0) -> Drawing:
     return Drawing(f"{text} ({escape(title)})", blocks)
 
 
-def outcome_note(run: Run) -> Drawing:
+def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
     """In the run's thread: how it ended, and the agents' final words; what has no room is in `outcome_file`."""
     result = visible(run.result).strip() or "No result was given."
     by = f" by <@{run.stopped_by}>" if run.stopped_by else ""
@@ -164,9 +167,8 @@ def outcome_note(run: Run) -> Drawing:
     if beginning:
         blocks += [words("*The agents' final words*"), data(pieces(beginning, 3000))]
     if hidden or cut:
-        blocks.append(
-            words(f":warning: *{hidden + cut:,} characters are not shown here*; the file in this thread has them.")
-        )
+        where = "the file in this thread has them" if filed else "the file with them could not be uploaded"
+        blocks.append(words(f":warning: *{hidden + cut:,} characters are not shown here*; {where}."))
     if end:
         blocks.append(data([end]))
     blocks += tally.of(run)
@@ -205,6 +207,8 @@ STATES: Final = {
     runs.Status.STOPPED: ":octagonal_sign: Stopped",
 }
 
+_APPROVED: Final = frozenset({Kind.MESSAGE, Kind.TOOL, Kind.CODE})
+"""The kinds of which the content itself is approved; other questions are how something goes on."""
 _ACTIONS: Final = {
     Verb.APPROVE: APPROVE,
     Verb.REJECT: REJECT,
@@ -230,10 +234,10 @@ def _buttons(request: Request) -> list[Block]:
         if verb in question.offers:
             one = button(label, _ACTIONS[verb], value, style)
             buttons += choosing.buttons(question, one) if verb is Verb.CHOOSE else [one]
-    if complete(question):
-        buttons += [button("Arguments", VIEW_FULL, value)] if question.call else []
-        if not high_risk.is_asked(request, Verb.APPROVE):
-            return buttons
+    if question.call and has_room(question):
+        buttons.append(button("Arguments", VIEW_FULL, value))
+    if complete(question) and not high_risk.is_asked(request, Verb.APPROVE):
+        return buttons
     for made in buttons:  # nobody approves by one click what the card does not show, or what is of high risk
         if made["action_id"] == APPROVE:
             label = made["text"]["text"]
@@ -262,7 +266,14 @@ def expiry(request: Request) -> str:
     at = f"Expires {when(request.deadline)} (after {say_duration(request.rules.timeout)})"
     if approved_by_timeout(request):
         return f"{at} · then: *it counts as APPROVED if nobody decides*, as this channel's settings say."
-    return f"{at} · then: not approved; {wording.of(request.question.kind).unanswered}."
+    return f"{at} · then: {_nothing(request.question)}{wording.of(request.question.kind).unanswered}."
+
+
+def _nothing(question: Question) -> str:
+    """What time running out does not bring about, where a decision would."""
+    if question.kind is Kind.CHOICE:
+        return "nothing is chosen; "
+    return "not approved; " if question.kind in _APPROVED and Verb.APPROVE in question.offers else ""
 
 
 def _settled_text(request: Request, decision: Decision, team: str, title: str) -> str:

@@ -5,6 +5,7 @@ Judged twice, before a window opens and when it is sent: who, in time, on what c
 
 from collections.abc import Awaitable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from slack_bolt.async_app import AsyncAck
@@ -22,7 +23,8 @@ from bot.slack import choosing, editing, high_risk, modals
 from bot.slack.answering import Desk, Said, in_time, said, tell, who, without_marks
 from bot.slack.cards import Handle
 from bot.slack.opening import open_modal
-from bot.slack.stand_ins import actor_at
+from bot.slack.outcomes import no_votes
+from bot.slack.stand_ins import actor_at, voters_of
 
 _NOT_YET: Final = (None, Refusal.NOT_ARGUMENTS, Refusal.NO_CHOICE, Refusal.NOT_OPENED)
 """What a window may open for: the person has still to say what they want."""
@@ -143,8 +145,10 @@ async def refuse_for_good(desk: Desk, seen: Seen[Request], attempt: Attempt) -> 
 
 
 async def _decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:
-    after = await flows.decide(desk.store, desk.queue, seen.value.id, attempt, seen)
+    voters = partial(voters_of, desk.directory)
+    after = await flows.decide(desk.store, desk.queue, seen.value.id, attempt, seen, voters)
     if after.status is not Status.PENDING:
         return Said("")
     same = sum(vote.chosen == attempt.chosen for vote in after.votes)
-    return Said(f"Your choice is counted: {same} of {after.rules.quorum} people needed chose this.")
+    counted = f"Your choice is counted: {same} of {after.rules.quorum} people needed chose this."
+    return Said(counted + no_votes(seen.value, after))

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from slack_bolt.async_app import AsyncAck
@@ -23,7 +24,8 @@ from bot.slack.answering import Desk, Said, answer_click, answer_window, said, w
 from bot.slack.cards import Handle
 from bot.slack.content import complete
 from bot.slack.opening import open_modal
-from bot.slack.stand_ins import actor_at
+from bot.slack.outcomes import no_votes
+from bot.slack.stand_ins import actor_at, voters_of
 
 _OPENS: Final = {cards.REVIEW: Verb.APPROVE, cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
 _WINDOWS: Final = {Verb.APPROVE: modals.review, Verb.REJECT: modals.reject, Verb.RESPOND: modals.respond}
@@ -155,10 +157,12 @@ async def count(
 
 async def decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:
     """Store what the attempt does; says how many approvals there are if more are needed."""
-    after = await flows.decide(desk.store, desk.queue, seen.value.id, attempt, seen)
+    voters = partial(voters_of, desk.directory)
+    after = await flows.decide(desk.store, desk.queue, seen.value.id, attempt, seen, voters)
     if after.status is not Status.PENDING:
         return Said("")
-    return Said(f"Your approval is counted: {len(after.votes)} of {after.rules.quorum} needed.")
+    counted = f"Your approval is counted: {len(after.votes)} of {after.rules.quorum} needed."
+    return Said(counted + no_votes(seen.value, after))
 
 
 async def _attempt(

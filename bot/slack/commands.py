@@ -13,8 +13,9 @@ from slack_sdk.errors import SlackApiError
 from bot import flows
 from bot.core import runs
 from bot.core.errors import CountersignError, InvalidInput, StoreUnavailable
-from bot.core.ids import AttemptId, ChannelId, RunId, short_name
+from bot.core.ids import AttemptId, ChannelId, GroupId, RunId, short_name
 from bot.core.options import in_words
+from bot.core.people import is_channel
 from bot.core.ports import TeamInfo
 from bot.core.runs import Run
 from bot.slack import modals
@@ -23,7 +24,7 @@ from bot.slack.blocks import context, fitting, link, plain, words
 from bot.slack.cards import STATES
 from bot.slack.opening import open_modal
 from bot.slack.text import escape, one_line, unescape
-from bot.slack.vetting import why_not_start
+from bot.slack.vetting import why_not_seen, why_not_start
 
 HELP: Final = (
     "*`/agent <team> <task>`* starts a task, like `/agent email tell the vendor we need 10% off`\n"
@@ -155,7 +156,8 @@ async def _started(
 ) -> Said:
     if task.strip() and any(t.name == team for t in await desk.store.teams()):
         rules = await flows.rules_of(desk.store, channel)
-        if why := await why_not_start(desk.directory, at.workspace, rules, at.user):
+        why = await why_not_seen(desk.directory, channel)
+        if why := why or await why_not_start(desk.directory, at.workspace, rules, at.user):
             raise InvalidInput(why)
     started = await flows.start(
         desk.store,
@@ -167,9 +169,16 @@ async def _started(
         team=team,
         task=task,
         options=options,
+        unrepeated=True,
     )
+    if started.id != run:
+        return Said(
+            f"The same was started here a moment ago and goes on: run `{started.id}`. It was not started again; if you "
+            "want it twice, wait a minute or change its words."
+        )
     how = f" ({escape(runs.said(started))})" if started.options else ""
-    return Said(f"Started *{escape(team)}*{how}, run `{run}`. Its thread appears in this channel in a moment.")
+    where = "in this channel" if is_channel(GroupId(channel)) else "here, or in your messages with the app,"
+    return Said(f"Started *{escape(team)}*{how}, run `{run}`. Its thread appears {where} in a moment.")
 
 
 async def _status(desk: Desk, at: Who) -> Said:

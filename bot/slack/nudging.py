@@ -20,6 +20,7 @@ from bot.slack.blocks import context, link, mrkdwn, plain, words
 from bot.slack.calling import CannotPost
 from bot.slack.cards import Drawing, expiry
 from bot.slack.content import TITLE
+from bot.slack.files import File
 from bot.slack.meanwhile import stand_ins
 from bot.slack.outcomes import named, sentence
 from bot.slack.poster import Place, Poster
@@ -34,16 +35,19 @@ Draw = Callable[[Sequence[Request]], Drawing]
 """Draws the card of one request, or of the rows of a burst."""
 
 
-async def nudge(poster: Poster, store: Store, sheet: Sheet, card: Message, draw: Draw, away: Sequence[Absence]) -> None:
+async def nudge(
+    poster: Poster, store: Store, sheet: Sheet, card: Message, draw: Draw, away: Sequence[Absence]
+) -> list[File]:
     """Post what is new of the reminders and the escalation, and bring what stands up to date. Once for all rows of a
-    card: they were asked within seconds, and people are told once."""
+    card: they were asked within seconds, and people are told once. Returns the files that belong to new cards."""
+    files: list[File] = []
     rows = sheet.rows
     shown = {rows[0].rules.approvals_channel}
     for number in sorted({raised.number for row in rows for raised in row.raised}):
         there = [row for row in rows if any(raised.number == number for raised in row.raised)]
         raised = next(raised for raised in there[0].raised if raised.number == number)
         channel = schedule.place_of(there[0], raised)
-        has_card = channel not in shown and await _raised_card(poster, store, sheet, there, raised, draw(there))
+        has_card = channel not in shown and await _raised_card(poster, store, sheet, there, raised, draw(there), files)
         if not has_card or not sheet.pending:  # the reply may stand since Slack refused the card
             note = raised_note(there, raised, poster.link(card))
             await _reply(poster, sheet, card, f"raised/{rows[0].id}/{number}", note)
@@ -53,6 +57,7 @@ async def nudge(poster: Poster, store: Store, sheet: Sheet, card: Message, draw:
         if not sheet.pending or number == reminded:
             note = reminder_note(rows, poster.link(card), away)
             await _reply(poster, sheet, card, f"reminder/{rows[0].id}/{number}", note)
+    return files
 
 
 def reminder_note(rows: Sequence[Request], card_link: str, away: Sequence[Absence] = ()) -> Drawing:
@@ -102,7 +107,13 @@ async def _reply(poster: Poster, sheet: Sheet, card: Message, name: str, note: D
 
 
 async def _raised_card(
-    poster: Poster, store: Store, sheet: Sheet, rows: Sequence[Request], raised: Raised, drawing: Drawing
+    poster: Poster,
+    store: Store,
+    sheet: Sheet,
+    rows: Sequence[Request],
+    raised: Raised,
+    drawing: Drawing,
+    files: list[File],
 ) -> bool:
     """Whether the requests have a card where they went; if Slack will not take one, that is on record (R21)."""
     first, channel = rows[0], schedule.place_of(rows[0], raised)
@@ -117,7 +128,7 @@ async def _raised_card(
     for request in rows:
         if card is not None and request.status is Status.PENDING and content.needs_file(request):
             file = content.file_of(request, number_of(request, rows))
-            await poster.attach(f"file/{request.id}/{raised.number}", Place(card.channel, card.ts), *file)
+            files.append(File(f"file/{request.id}/{raised.number}", Place(card.channel, card.ts), *file))
     return True
 
 

@@ -132,6 +132,12 @@ def _with_stand_in(user: UserId, away: Absence | None) -> str:
     return f"<@{user}>" + (f" (away until {when(away.until)}, <@{away.stand_in}> stands in)" if away else "")
 
 
+def no_votes(before: Request, after: Request) -> str:
+    """Whose approval counts no more, in a sentence after others; "" if there is none."""
+    gone = {vote.user for vote in before.votes} - {vote.user for vote in after.votes}
+    return f" What {people(sorted(gone))} said before does not count any more: they may not decide by now." * bool(gone)
+
+
 def people(users: Iterable[UserId]) -> str:
     return _listed([f"<@{u}>" for u in users])
 

@@ -12,23 +12,23 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-import aiohttp
-from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import metrics
 from bot.core.ids import ChannelId, RequestId, WorkspaceId, short_name
 from bot.core.ports import Change, Committed, Message, Put, Seen, Store
 from bot.metrics import Repair
-from bot.slack.calling import CannotPost, call, code, pause_after, still_good
+from bot.slack.calling import PAUSE, Calls, CannotPost, still_good
 from bot.slack.cards import Drawing
+from bot.slack.lookups import CLOCKS_DIFFER, Lookups
 
 EVENT_TYPE: Final = "countersign"
 SECOND_LOOK: Final = timedelta(seconds=20)
 """After a message was posted that another process, frozen or cut off, may be about to post too."""
-_CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _LONGEST_POST: Final = timedelta(hours=1)
 """Before Slack took a message another process may have posted it too: it lets who posts much wait."""
+_REMEMBERED: Final = timedelta(seconds=10)
+"""How long a message that was looked for and does not stand is known not to, while its post was not tried again."""
 _GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _log = logging.getLogger(__name__)
 
@@ -45,9 +45,12 @@ class Poster:
     """Draws messages for one workspace."""
 
     def __init__(self, client: AsyncWebClient, store: Store, workspace: WorkspaceId, home: str) -> None:
-        self._client = client
+        self.client = client
+        self.workspace: Final = workspace
+        self._calls = Calls(client)
+        self.lookups = Lookups(self._calls)
+        self._absent: dict[str, tuple[int, float]] = {}
         self._store = store
-        self._workspace = workspace
         self._home = home if home.endswith("/") else home + "/"
         self._turn: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -78,6 +81,7 @@ class Poster:
             if seen is None or not (seen.value.ts or seen.value.posting_since):
                 if not post:
                     return None
+                still_good(name)
                 seen, found = await self._intend(name, place, request, claim, seen), None
                 if seen is None:
                     continue
@@ -86,20 +90,24 @@ class Poster:
                     await self._find(seen.value)
                 return await self._redraw(seen, drawing, drawn, post)
             else:
-                found, looked = await self._find(seen.value), True
+                found, looked = await self._looked_for(seen), True
             if found is None and not post:
                 return None
             if found is None:
                 still_good(name)
                 if looked:
                     await self._store.look_again(name, SECOND_LOOK)
+            self._absent.pop(name, None)
             ts = found if found is not None else await self._post(seen.value, drawing)
             if ts is None:
                 unclear = True
+                await asyncio.sleep(PAUSE)
                 continue
             known = replace(seen.value, ts=ts[1], channel=ChannelId(ts[0]), drawn="" if found else drawn, problem="")
-            if request is None or place.thread:  # else it is a card, and rows may come while it is new
+            if request is None or place.thread:
                 known = replace(known, posting_since=None)
+            else:  # a card: rows may come while it is new, and silence may count from now on
+                known = replace(known, stands_since=await self._store.now())
             if await self._store.commit(Change(messages=(Put(known, seen.version),))) is not Committed.DONE:
                 await self._drop_orphan(name, known)
                 continue
@@ -124,24 +132,6 @@ class Poster:
         if seen is not None and seen.value.drawn:
             await self._store.commit(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)))
 
-    async def attach(self, name: str, place: Place, filename: str, content: bytes, title: str) -> None:
-        """Put a file into a thread, once. CannotPost if Slack refuses for good."""
-        seen = await self._store.message(name)
-        if seen is not None and seen.value.ts:
-            return
-        fresh = False
-        if seen is None:
-            seen = await self._intend(name, place, None)
-            fresh = seen is not None
-            seen = seen or await self._store.message(name)
-            assert seen is not None, "a message that exists already can be read"
-        while fresh or not await self._has_file(seen.value, filename):
-            fresh = False
-            if await self._upload(place, filename, content, title):
-                break
-        known = replace(seen.value, ts=filename, posting_since=None)
-        await self._store.commit(Change(messages=(Put(known, seen.version),)))
-
     async def _intend(
         self,
         name: str,
@@ -152,7 +142,7 @@ class Poster:
     ) -> Seen[Message] | None:
         """The message before its post; None if another process has the same intent, and may have posted already."""
         now, version = await self._store.now(), planned.version if planned else 0
-        message = Message(name, self._workspace, place.channel, "", place.thread, "", request, now, vouches=claim)
+        message = Message(name, self.workspace, place.channel, "", place.thread, "", request, now, vouches=claim)
         if planned is not None:
             message = replace(message, rows=planned.value.rows, vouches=planned.value.vouches)
         if await self._store.commit(Change(messages=(Put(message, version),))) is Committed.DONE:
@@ -162,8 +152,7 @@ class Poster:
     async def _post(self, message: Message, drawing: Drawing) -> tuple[str, str] | None:
         """Channel and timestamp of the new message; None if it is unclear whether there is one."""
         async with self._turn[message.channel]:
-            answer = await call(
-                self._client,
+            answer = await self._calls.call(
                 "chat.postMessage",
                 {
                     "channel": message.channel,
@@ -183,8 +172,8 @@ class Poster:
             return message
         content = {"channel": message.channel, "ts": message.ts, "text": drawing.text, "blocks": drawing.blocks}
         try:
-            while await call(self._client, "chat.update", content) is None:
-                pass
+            while await self._calls.call("chat.update", content) is None:  # noqa: ASYNC110
+                await asyncio.sleep(PAUSE)
         except CannotPost as wrong:
             if str(wrong) not in _GONE:
                 raise
@@ -208,73 +197,42 @@ class Poster:
             if await self._store.commit(unknown) is Committed.DONE:
                 return
 
+    async def _looked_for(self, seen: Seen[Message]) -> tuple[str, str] | None:
+        """As `_find`; what it did not find is not looked for again by whoever was `Outdated` meanwhile."""
+        name, loop = seen.value.name, asyncio.get_running_loop()
+        version, until = self._absent.pop(name, (0, 0.0))
+        if version == seen.version and loop.time() < until:
+            return None
+        found = await self._find(seen.value)
+        if found is None:
+            self._absent[name] = seen.version, loop.time() + _REMEMBERED.total_seconds()
+        return found
+
     async def _find(self, message: Message) -> tuple[str, str] | None:
         """The message of this name that stands in Slack; all copies of it but the known or else first are deleted."""
         found = [m for m in await self._since(message) if _name_of(m) == message.name]
         found.sort(key=lambda m: (m["ts"] != message.ts, float(m["ts"])))
         for copy in found[1:]:
             _log.warning("Deleting a second copy of %s.", message.name)
-            await call(self._client, "chat.delete", {"channel": message.channel, "ts": copy["ts"]})
+            await self._calls.call("chat.delete", {"channel": message.channel, "ts": copy["ts"]})
         return (message.channel, found[0]["ts"]) if found else None
 
     async def _since(self, message: Message) -> list[dict[str, Any]]:
-        asked: dict[str, Any] = {
-            "channel": message.channel,
-            "oldest": _oldest(message),
-            "include_all_metadata": True,
-            "limit": 200,
-        }
-        method = "conversations.history"
-        if message.thread:
-            method, asked["ts"] = "conversations.replies", message.thread
-        messages: list[dict[str, Any]] = []
-        while True:
-            answer = await call(self._client, method, asked)
-            if answer is None:
-                continue
-            messages += answer["messages"]
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
-            if not cursor:
-                return messages
-            asked["cursor"] = cursor
+        return await self.lookups.since(message.channel, message.thread, _oldest(message))
 
     async def _drop_orphan(self, name: str, mine: Message) -> None:
         """Somebody recorded another message under this name while we were frozen: ours is the second copy."""
         seen = await self._store.message(name)
         if seen is not None and seen.value.ts and seen.value.ts != mine.ts:
             _log.warning("Deleting our second copy of %s.", name)
-            await call(self._client, "chat.delete", {"channel": mine.channel, "ts": mine.ts})
-
-    async def _has_file(self, message: Message, filename: str) -> bool:
-        return any(f.get("name") == filename for m in await self._since(message) for f in m.get("files") or ())
-
-    async def _upload(self, place: Place, filename: str, content: bytes, title: str) -> bool:
-        """Whether the file certainly arrived."""
-        async with self._turn[place.channel]:
-            try:
-                await self._client.files_upload_v2(
-                    channel=place.channel, thread_ts=place.thread, filename=filename, content=content, title=title
-                )
-                return True
-            except SlackApiError as refused:
-                pause = pause_after(refused)
-                if pause is None:
-                    raise CannotPost(code(refused)) from refused
-            except (aiohttp.ClientError, TimeoutError, OSError, SlackRequestError) as wrong:
-                _log.warning("Slack did not answer the upload of %s (%r); looking whether it arrived.", filename, wrong)
-                pause = 1.0
-            await asyncio.sleep(pause)
-            return False
+            await self._calls.call("chat.delete", {"channel": mine.channel, "ts": mine.ts})
 
 
-def _oldest(message: Message) -> str | None:
-    """From when on copies of the message may stand in Slack, by its clock; None: from the beginning."""
+def _oldest(message: Message) -> float:
+    """From when on copies of the message may stand in Slack, by its clock."""
     if message.posting_since is not None:
-        return f"{(message.posting_since - _CLOCKS_DIFFER).timestamp():.6f}"
-    try:
-        return f"{float(message.ts) - _LONGEST_POST.total_seconds():.6f}"
-    except ValueError:  # a file is known by its name
-        return None
+        return (message.posting_since - CLOCKS_DIFFER).timestamp()
+    return float(message.ts) - _LONGEST_POST.total_seconds()
 
 
 def _name_of(message: dict[str, Any]) -> str | None:

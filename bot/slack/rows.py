@@ -5,19 +5,20 @@ who may decide and until when, stands once below them. Pure, as all drawings.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 from bot.core import permissions
 from bot.core.absence import Absence
 from bot.core.deciding import may_break_glass
+from bot.core.ids import RequestId
 from bot.core.requests import Request, Status, Verb
 from bot.core.runs import Run
 from bot.core.seats import deciders
 from bot.slack import cards, meanwhile, menu, wording
 from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
 from bot.slack.cards import Drawing, Handle
-from bot.slack.content import TITLE, in_row
+from bot.slack.content import TITLE, UNFILED, in_row
 from bot.slack.outcomes import changes_of, named, sentence, standing_of, votes
 from bot.slack.text import Room, escape, one_line, shorten
 
@@ -28,15 +29,25 @@ _SAID: Final = Room(160, 260, 1)
 _TOOLS: Final = 4
 
 
-def card(rows: Sequence[Request], *, run: Run, run_link: str | None, away: Iterable[Absence] = ()) -> Drawing:
-    """The card of one request, or of a burst with a row for each. `away`: who is not here."""
+def card(
+    rows: Sequence[Request],
+    *,
+    run: Run,
+    run_link: str | None,
+    away: Iterable[Absence] = (),
+    unfiled: Container[RequestId] = (),
+) -> Drawing:
+    """The card of one request, or of a burst with a row for each. `away`: who is not here. `unfiled`: those whose file
+    could not be uploaded."""
     if len(rows) == 1:
-        return cards.card(rows[0], run=run, run_link=run_link, away=away)
+        return cards.card(rows[0], run=run, run_link=run_link, away=away, filed=rows[0].id not in unfiled)
     first, team = rows[0], one_line(run.team, 40)
     place = f"For <@{first.requester}> in <#{first.channel}>" + (f" · {link(run_link, 'the run')}" if run_link else "")
     waiting = [row for row in rows if row.status is Status.PENDING]
     asks, stand = f" asks for {len(rows)} decisions", how_they_stand(rows)
     small = context(mrkdwn(place), plain(f"run {run.id}", 60), mrkdwn(stand))
+    if lost := [str(number) for number, row in enumerate(rows, 1) if row.id in unfiled]:
+        small["elements"].append(mrkdwn(f"{UNFILED} (row {', '.join(lost)})"))
     blocks = [heading(_cut(team), asks), small]
     for number, row in enumerate(rows, 1):
         blocks += [{"type": "divider"}, *_row(number, row)]

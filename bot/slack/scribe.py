@@ -21,6 +21,7 @@ from bot.core.runs import Run
 from bot.metrics import Repair
 from bot.slack import cards, content, nudging, rows, seating, standing
 from bot.slack.calling import CannotPost, Outdated, good_until
+from bot.slack.files import File, Files
 from bot.slack.poster import Place, Poster
 from bot.slack.seating import Sheet
 from bot.store.outbox import Outbox
@@ -62,12 +63,14 @@ class Scribe:
         self._store = store
         self._outbox = outbox
         self._poster = poster
+        self._files = Files(poster, store)
         self._owner = owner
         self._drawn = drawn
         self._overlooked = overlooked
         self._allow = allow
         self._waiting: dict[RunId, list[tuple[str, Event]]] = {}
         self._drawing: dict[RunId, asyncio.Task[None]] = {}
+        self._attaching: dict[asyncio.Task[None], list[str]] = {}
         self._at_rest: set[asyncio.Task[Any]] = set()
         self._in_hand: set[str] = set()
         self._room = asyncio.Semaphore(_IN_HAND)
@@ -116,7 +119,9 @@ class Scribe:
 
     async def _put_down(self) -> None:
         self._waiting.clear()
-        tasks = list(self._drawing.values())
+        tasks, files = list(self._drawing.values()), list(self._attaching)
+        for task in files:
+            task.cancel()
         for _ in range(GRACE):
             for task in self._at_rest:
                 task.cancel()
@@ -124,8 +129,9 @@ class Scribe:
                 await asyncio.wait(tasks, timeout=0.5)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *files, return_exceptions=True)
         self._drawing.clear()
+        self._attaching.clear()
         self._waiting.clear()
         self._in_hand.clear()
         self._room = asyncio.Semaphore(_IN_HAND)
@@ -146,9 +152,12 @@ class Scribe:
                     continue
                 await self._room.acquire()
                 self._in_hand.add(entry)
-                self._waiting.setdefault(event.run, []).append((entry, event))
-                if event.run not in self._drawing:
-                    self._drawing[event.run] = asyncio.create_task(self._draw(event.run), name=f"draw {event.run}")
+                self._ask_for(event.run, [(entry, event)])
+
+    def _ask_for(self, run: RunId, entries: list[tuple[str, Event]]) -> None:
+        self._waiting.setdefault(run, []).extend(entries)
+        if run not in self._drawing:
+            self._drawing[run] = asyncio.create_task(self._draw(run), name=f"draw {run}")
 
     async def _left_over(self) -> list[tuple[str, Event]]:
         found = await self._outbox.overlooked(self._overlooked, 100)
@@ -166,22 +175,51 @@ class Scribe:
                 entries = self._waiting.pop(run, [])
                 if not entries:
                     return  # put down meanwhile
+                kept = False
                 try:
-                    await self._until_drawn(run, [event for _, event in entries])
-                    for entry, event in entries:
-                        await self._outbox.done(entry)
-                        metrics.happened(event)
-                        self._drawn(event)
+                    files = await self._until_drawn(run, [event for _, event in entries])
+                    if kept := bool(files):
+                        task = asyncio.create_task(self._attach(run, files, entries), name=f"attach files of {run}")
+                        self._attaching[task] = [file.name for file in files]
+                        task.add_done_callback(self._attaching.pop)
+                    else:
+                        await self._tick_off(entries)
                 except StoreUnavailable as away:
                     _log.warning("%s Run %s is drawn and not ticked off; it is looked at again.", away, run)
                 finally:
-                    for entry, _ in entries:
-                        self._in_hand.discard(entry)
-                        self._room.release()
+                    if not kept:
+                        self._let_go(entries)
         finally:
             self._drawing.pop(run, None)
 
-    async def _until_drawn(self, run: RunId, events: list[Event]) -> None:
+    async def _attach(self, run: RunId, files: list[File], entries: list[tuple[str, Event]]) -> None:
+        """Last, and beside all that is drawn meanwhile: a file may take minutes, and no decision waits for it (R36).
+        Then the run is drawn once more, for what could not be uploaded is said where it is missed."""
+        try:
+            for file in files:
+                await self._files.attach(file)
+        except CountersignError as wrong:
+            _log.warning("Files of run %s are uploaded later. %s", run, wrong)
+            self._let_go(entries)
+        except BaseException:
+            self._let_go(entries)
+            raise
+        else:
+            self._ask_for(run, entries)
+
+    async def _tick_off(self, entries: list[tuple[str, Event]]) -> None:
+        for entry, event in entries:
+            await self._outbox.done(entry)
+            metrics.happened(event)
+            self._drawn(event)
+
+    def _let_go(self, entries: list[tuple[str, Event]]) -> None:
+        for entry, _ in entries:
+            self._in_hand.discard(entry)
+            self._room.release()
+
+    async def _until_drawn(self, run: RunId, events: list[Event]) -> list[File]:
+        """Returns the files that are still to be uploaded."""
         pause = 0.5
         while True:
             try:
@@ -190,9 +228,9 @@ class Scribe:
                         await self._allow(asked)
                 while True:
                     before = await self._state(run, events)
-                    await self._draw_once(run, events)
+                    files = await self._draw_once(run, events)
                     if await self._state(run, events) == before:
-                        return
+                        return files
             except Outdated as outdated:
                 _log.info("%s", outdated)
                 continue
@@ -201,14 +239,14 @@ class Scribe:
             except CannotPost as refused:
                 _log.error("Slack refuses what run %s should show (%s).", run, refused)
                 if await self._over(run):
-                    return
+                    return []
                 pause = TRY_AGAIN.total_seconds()
             except NewerSchema as newer:
                 _log.error("Run %s is left for a scribe that can draw it. %s", run, newer)
                 pause = TRY_AGAIN.total_seconds()
             except CountersignError as wrong:
                 _log.error("Run %s cannot be drawn: %s", run, wrong)
-                return
+                return []
             except Exception:
                 _log.exception("Run %s could not be drawn; trying again.", run)
             with self._resting():
@@ -240,12 +278,12 @@ class Scribe:
         seen = await self._store.run(run)
         return seen is None or seen.value.over
 
-    async def _draw_once(self, run_id: RunId, events: list[Event]) -> None:
+    async def _draw_once(self, run_id: RunId, events: list[Event]) -> list[File]:
         good_until.set(asyncio.get_running_loop().time() + FRESH.total_seconds())
         seen = await self._store.run(run_id)
         if seen is None:
             _log.warning("Events tell of run %s, which is not known any more.", run_id)
-            return
+            return []
         run = seen.value
         root = await self._root(run)
         changed = dict.fromkeys(e.request for e in events if e.type in REQUEST_CHANGED and e.request is not None)
@@ -256,13 +294,28 @@ class Scribe:
         await seating.seat(self._store, run, changed)
         if run.progress or run.writing:
             await self._note(f"progress/{run.id}", root, cards.progress_note(run))
+        files: list[File] = []
         for request in changed:
-            await self._request(run, root, request)
+            await self._request(run, root, request, files)
         if run.over:
-            await self._note(f"outcome/{run.id}", root, cards.outcome_note(run))
-            if (whole := cards.outcome_file(run)) is not None:
+            whole = cards.outcome_file(run)
+            if whole is not None:
                 thread = Place(root.channel, root.ts)
-                await self._poster.attach(f"outcome-file/{run.id}", thread, *whole, "All of the final words")
+                files.append(File(f"outcome-file/{run.id}", thread, *whole, "All of the final words"))
+            filed = not (whole and await self._missing([files[-1].name]))
+            await self._note(f"outcome/{run.id}", root, cards.outcome_note(run, filed=filed))
+        return await self._to_attach(files)
+
+    async def _missing(self, names: list[str]) -> set[str]:
+        """Those of these files that could not be uploaded."""
+        return {name for name, file in (await self._store.messages(names)).items() if file.problem}
+
+    async def _to_attach(self, files: list[File]) -> list[File]:
+        """Those that do not stand in Slack, were not tried in vain, and are not on their way."""
+        known = await self._store.messages([file.name for file in files])
+        over = {name for name, file in known.items() if file.ts or file.problem}
+        under_way = {name for names in self._attaching.values() for name in names}
+        return [file for file in files if file.name not in over | under_way]
 
     async def _doubt(self, request: RequestId, attempt: Event) -> bool:
         """Whether somebody still found a button for what was settled long before: its card is sent anew."""
@@ -299,14 +352,14 @@ class Scribe:
     ) -> None:
         await self._poster.show(name, Place(root.channel, root.ts), drawing, request=request, post=post)
 
-    async def _request(self, run: Run, root: Message, request_id: RequestId) -> None:
+    async def _request(self, run: Run, root: Message, request_id: RequestId, files: list[File]) -> None:
         seen = await flows.admitted(self._store, request_id)
         if seen is None:
             return
         request = seen.value
         sheet = await seating.sheet_of(self._store, request)
         first, more, row = sheet.rows[0], len(sheet.rows) - 1, seating.number_of(request, sheet.rows)
-        card = await self._card(run, root, sheet, request, seen.claim)
+        card = await self._card(run, root, sheet, request, seen.claim, files)
         if card is not None:
             # Of a settled request only if it stands already, and perhaps nobody has written down where.
             waiting = cards.waiting_note(first, self._poster.link(card), more)
@@ -318,13 +371,17 @@ class Scribe:
             told = cards.decided_note(request, row)
             await self._note(f"decided/{request.id}", root, told, request=request.id)
 
-    async def _card(self, run: Run, root: Message, sheet: Sheet, request: Request, claim: str) -> Message | None:
+    async def _card(
+        self, run: Run, root: Message, sheet: Sheet, request: Request, claim: str, files: list[File]
+    ) -> Message | None:
         """The card on which the request is; None if it was settled before it had one. A card that cannot be posted goes
         to the run's own thread instead, and the requester is told (R21). `claim` is what a new card vouches for."""
         absences = await self._store.absences()
         away = [a for a in absences.value.people if a.workspace == request.workspace and absences.now < a.until]
+        long = {f"file/{row.id}": row.id for row in sheet.rows if content.needs_file(row)}
+        unfiled = frozenset(long[name] for name in await self._missing([*long]))
         draw: nudging.Draw = lambda some: rows.card(  # noqa: E731
-            some, run=run, run_link=self._poster.link(root), away=away
+            some, run=run, run_link=self._poster.link(root), away=away, unfiled=unfiled
         )
         drawing = draw(sheet.rows)
         post: Callable[[str, Place], Awaitable[Message | None]] = lambda n, place: self._poster.show(  # noqa: E731
@@ -338,6 +395,8 @@ class Scribe:
             first = sheet.rows[0]
             await self._note(f"unposted/{first.id}", root, cards.not_posted_note(first, problem))
             await nudging.record_unposted(self._store, request, problem, request.rules.approvals_channel)
+        if card is not None and card.stands_since is not None:
+            await flows.stands(self._store, request.id, card.stands_since)
         # Slack may have refused the card once and take it now: what stands instead is settled with it.
         instead = await self._poster.show(
             f"{sheet.name}/instead",
@@ -349,7 +408,7 @@ class Scribe:
         card = card or instead
         if card is not None and request.status is Status.PENDING and content.needs_file(request):
             file = content.file_of(request, seating.number_of(request, sheet.rows))
-            await self._poster.attach(f"file/{request.id}", Place(card.channel, card.thread or card.ts), *file)
+            files.append(File(f"file/{request.id}", Place(card.channel, card.thread or card.ts), *file))
         if card is not None and any(row.raised or row.reminded for row in sheet.rows):
-            await nudging.nudge(self._poster, self._store, sheet, card, draw, away)
+            files += await nudging.nudge(self._poster, self._store, sheet, card, draw, away)
         return card

@@ -6,6 +6,7 @@ from dataclasses import replace
 from bot.core.ids import UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers
 from bot.core.ports import Store
+from bot.core.requests import Request, Vote
 from bot.slack.answering import Desk, Who
 from bot.slack.directory import Directory
 
@@ -28,3 +29,15 @@ async def actor_of(
         return actor
     described = await asyncio.gather(*(directory.actor(workspace, u, reviewers.groups) for u in behind))
     return replace(actor, stands_for=tuple(described))
+
+
+async def voters_of(directory: Directory, request: Request) -> tuple[Actor, ...]:
+    """Those who voted, as Slack describes them now; who voted in somebody's place with that person, away or not."""
+
+    async def described(vote: Vote) -> Actor:
+        names = (vote.user, *([vote.seat] if vote.seat is not None else []))
+        groups = request.rules.reviewers.groups
+        voter, *behind = await asyncio.gather(*(directory.actor(vote.workspace, name, groups) for name in names))
+        return replace(voter, stands_for=tuple(behind))
+
+    return tuple(await asyncio.gather(*(described(vote) for vote in request.votes)))

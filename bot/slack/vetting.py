@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from bot.core import schedule
-from bot.core.ids import GroupId, UserId, WorkspaceId
+from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers, is_channel, mention, why_nobody
 from bot.core.policy import Rules, enough_people
 from bot.core.requests import Request
-from bot.slack.directory import Directory
+from bot.slack.directory import Directory, Room
 
 _LOOKED_AT: Final = 30
 """Members of groups that are looked up one by one; Slack allows about 50 look-ups a minute."""
@@ -71,6 +71,22 @@ async def why_not_start(directory: Directory, workspace: WorkspaceId, rules: Rul
     return f"Nothing was started, because {why}. {details}".strip()
 
 
+async def why_not_seen(directory: Directory, channel: ChannelId) -> str | None:
+    """Why nobody would see a run that is started in this channel, in a sentence; None if it would be seen.
+
+    The app cannot ask Slack about messages between two people; a run that is started there is told its requester.
+    """
+    room = await directory.room(channel) if is_channel(GroupId(channel)) else Room(channel, is_member=True)
+    if room is None:
+        return f"{_SLACK_SILENT} whether the app is here, so nothing was started. Please try again in a moment."
+    if room.known and room.is_member:
+        return None
+    return (
+        "The app is not in this channel, so nobody would see the run there and nothing was started. Invite it with "
+        "`/invite`, and try again."
+    )
+
+
 async def why_nobody_could(directory: Directory, request: Request) -> str | None:
     """Why nobody can decide on this request, by what Slack says now of its people, groups and channels; None if enough
     people can, if others are asked next, or if Slack did not say.
@@ -80,11 +96,11 @@ async def why_nobody_could(directory: Directory, request: Request) -> str | None
     named = rules.reviewers.users.union(*(users for users in lists if users))
     if None in lists or schedule.next_escalation(request) is not None or len(named) > rules.quorum + _FEW:
         return None
-    actors = await _actors(directory, request.workspace, sorted(named))
+    actors = await _actors(directory, request.workspace, sorted(named | {vote.user for vote in request.votes}))
     if not all(actor.checked for actor in actors):
         return None
     fit = frozenset(actor.user for actor in actors if why_nobody(actor, request.workspace) is None)
-    return enough_people(rules, request.requester, fit | {vote.user for vote in request.votes}, named - fit)
+    return enough_people(rules, request.requester, fit, named - fit)
 
 
 async def _people(directory: Directory, workspace: WorkspaceId, reviewers: Reviewers) -> People:

@@ -13,8 +13,9 @@ from bot.core.errors import UnknownSchema
 
 K = TypeVar("K", bound=str)
 V = TypeVar("V")
-_REMEMBERED: Final = 1000
-"""Names that are in the log already; after so many it says all of them again."""
+REMEMBERED: Final = 1000
+"""Names that are in the log; of more, the log says only that there are others."""
+_LONGEST_NAME: Final = 80
 _log = logging.getLogger(__name__)
 
 
@@ -35,9 +36,11 @@ class Bearing:
         return found
 
     def _name(self, what: str, wrong: UnknownSchema) -> None:
-        if what in self._named:
+        what = ascii(what)[1:-1][:_LONGEST_NAME]
+        if what in self._named or len(self._named) > REMEMBERED:
             return
-        if len(self._named) >= _REMEMBERED:
-            self._named.clear()
         self._named.add(what)
-        _log.error("%s is left out wherever it would be listed: %s", what, wrong)
+        if len(self._named) > REMEMBERED:
+            _log.error("More than %d records cannot be read; the others are left out without being named.", REMEMBERED)
+        else:
+            _log.error("%s is left out wherever it would be listed: %s", what, wrong)

@@ -1,18 +1,25 @@
 """Records as bytes: `<version> <schema>`, newline, JSON, packed (`bot.store.packing`).
 
-What was stored once loads for ever or is refused by name.
+What was stored once loads for ever or is refused by name: quickly, and each such record once.
 """
 
+import hashlib
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
 
-from bot.core.errors import NewerSchema, UnknownSchema
-from bot.store.packing import pack, unpack
+from bot import metrics
+from bot.core.errors import InvalidInput, NewerSchema, UnknownSchema
+from bot.store.bounds import crowded, within
+from bot.store.packing import LARGEST, pack, unpack
 
 T = TypeVar("T")
 _LONGEST_HEAD: Final = 20
 """Bytes; the script that compares versions reads no more of one than 16."""
+REMEMBERED: Final = 1000
+"""Records of a kind that could not be read, and are not tried again; the oldest is forgotten for another."""
+_LONGEST_REASON: Final = 300
 
 
 class Codec(Generic[T]):
@@ -25,7 +32,10 @@ class Codec(Generic[T]):
         self.name = kind.__name__
         self.schema = schema
         self._packed = packed
-        self._adapter: TypeAdapter[T] = TypeAdapter(kind)
+        self.adapter: TypeAdapter[T] = TypeAdapter(kind)
+        self._validator = SchemaValidator(within(self.adapter.core_schema))
+        self.unreadable: dict[bytes, UnknownSchema] = {}
+        """By the digest of what was stored."""
 
     def write(self, value: T, version: int) -> bytes:
         return b"%d %d\n" % (version, self.schema) + self.dump(value)
@@ -45,20 +55,47 @@ class Codec(Generic[T]):
         return self.load(body), int(version)
 
     def dump(self, value: T) -> bytes:
-        """JSON alone."""
-        plain = self._adapter.dump_json(value)
+        """JSON alone. InvalidInput if it is more than is ever read."""
+        plain = self.adapter.dump_json(value)
+        if len(plain) > LARGEST:
+            raise InvalidInput(
+                f"A {self.name} has {len(plain):,} bytes, at most {LARGEST:,} are possible; nothing was stored."
+            )
         return pack(plain) if self._packed else plain
 
     def load(self, body: bytes) -> T:
-        """From JSON alone, packed or plain."""
+        """From JSON alone, packed or plain. What could not be read before costs no second try."""
+        if not self.unreadable:
+            return self._loaded(body)
+        digest = _digest(body)
+        if (before := self.unreadable.get(digest)) is not None:
+            raise type(before)(str(before))
+        return self._loaded(body)
+
+    def _loaded(self, body: bytes) -> T:
         try:
-            return self._adapter.validate_json(unpack(body))
+            plain = unpack(body)
+            if len(plain) > LARGEST or crowded(plain):
+                raise UnknownSchema(f"A stored {self.name} is larger than any is. It was left as it is.")
+            loaded: T = self._validator.validate_json(plain)
         except ValidationError as wrong:
-            raise UnknownSchema(
-                f"A stored {self.name} cannot be read: {_first(wrong)}. It was left as it is."
-            ) from wrong
+            unread = UnknownSchema(f"A stored {self.name} cannot be read: {_first(wrong)}. It was left as it is.")
+        except UnknownSchema as wrong:
+            unread = type(wrong)(str(wrong))
+        else:
+            return loaded
+        if len(self.unreadable) >= REMEMBERED:
+            self.unreadable.pop(next(iter(self.unreadable)))
+        self.unreadable[_digest(body)] = unread
+        metrics.unreadable(self.name)
+        raise type(unread)(str(unread))
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()
 
 
 def _first(wrong: ValidationError) -> str:
-    error: Any = wrong.errors()[0]
-    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"
+    """In one line of a log, whatever names the record has."""
+    error: Any = wrong.errors(include_url=False, include_context=False, include_input=False)[0]
+    return ascii(f"{'.'.join(map(str, error['loc']))}: {error['msg']}")[1:-1][:_LONGEST_REASON]

@@ -21,6 +21,7 @@ import logging
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -225,7 +226,13 @@ class EmbeddedRedis:
     async def _start(self, stored: _Stored) -> None:
         """Start the server and wait for its first answer; about 35 ms. It inherits `server.lock`."""
         binary = _binary()
-        stored.write(self._configuration)
+        try:
+            stored.write(self._configuration)
+        except OSError as error:
+            raise EmbeddedRedisError(
+                f"The embedded Redis cannot write to {self.folder}: {error.strerror or error}. What it had answered is "
+                f"kept. Free some space there ({_free_space(self.folder)} are left) and start again."
+            ) from error
         lock = _lock(self.folder / "server.lock")
         if lock is None:
             raise EmbeddedRedisError(f"A Redis already runs in {self.folder}; it was left alone.")
@@ -261,7 +268,7 @@ class EmbeddedRedis:
         while not await _answers(stored):
             if process.returncode is not None or asyncio.get_running_loop().time() > deadline:
                 raise EmbeddedRedisError(
-                    f"The embedded Redis in {self.folder} did not start: {self._last_words()} "
+                    f"The embedded Redis in {self.folder} did not start: {self._last_words()}. "
                     "The data is as it was; mend the cause and start again."
                 )
             await asyncio.sleep(POLL)
@@ -270,7 +277,9 @@ class EmbeddedRedis:
         """Start the server again when it dies; `appendfsync always` lost nothing that was answered."""
         while True:
             await self._gone()
-            log.warning("The embedded Redis in %s ended by itself; starting it again.", self.folder)
+            log.warning(
+                "The embedded Redis in %s ended by itself (%s); starting it again.", self.folder, self._last_words()
+            )
             try:
                 assert self._stored is not None
                 await self._start(self._stored)
@@ -318,8 +327,14 @@ class EmbeddedRedis:
             lines = (self.folder / "valkey.log").read_text(errors="replace").splitlines()
         except OSError:
             lines = []
+        if any("writing to the AOF file" in line for line in lines[-3:]):
+            return f"its disk is full or broken, {_free_space(self.folder)} are left; what it had answered is kept"
         said = lines[-1].split("# ", 1)[-1] if lines else "it said nothing"
-        return said.rstrip(".") + "."
+        return said.rstrip(".")
+
+
+def _free_space(folder: Path) -> str:
+    return f"{shutil.disk_usage(folder).free / 2**20:,.1f} MiB"
 
 
 def _lock(file: Path) -> int | None:

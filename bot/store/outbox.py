@@ -30,6 +30,7 @@ class Outbox:
         self._store = store
         self._lists = Lists(store)
         self._undelivered = "0"
+        self._claimed_to = b"0-0"
         self._left: set[bytes] = set()
 
     async def claim(self, owner: str, ttl: timedelta) -> bool:
@@ -76,13 +77,21 @@ class Outbox:
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
         """Events that were handed out at least so long ago and not finished, the oldest first; some may be in hand.
 
-        The reply that handed them out may have been lost, or taken by a process that is not the scribe any more.
+        The reply that handed them out may have been lost, or taken by a process that is not the scribe any more. What
+        is left for a newer version hides nothing behind it: the search goes on where it ended.
         """
-        async with reaching():
-            answer = await self._store.client.xautoclaim(
-                self._store.keys.events, GROUP, "scribe", round(idle.total_seconds() * 1000), count=limit
-            )
-        return await self._told(answer[1])
+        while True:
+            async with reaching():
+                self._claimed_to, entries, *_ = await self._store.client.xautoclaim(
+                    self._store.keys.events,
+                    GROUP,
+                    "scribe",
+                    round(idle.total_seconds() * 1000),
+                    start_id=self._claimed_to,
+                    count=limit,
+                )
+            if (told := await self._told(entries)) or self._claimed_to == b"0-0":
+                return told
 
     async def done(self, entry: str) -> None:
         """Slack shows this event."""

@@ -83,9 +83,10 @@ class Overview:
     async def runs(self, requester: UserId, limit: int) -> tuple[list[Run], int]:
         """The newest runs of this person that have not ended, and how many there are."""
         key = self._keys.runs(requester)
+        ids = await self._store.newest_runs(key, limit)
         async with reaching():
-            ids, total = await self._client.zrevrange(key, 0, limit - 1), await self._client.zcard(key)
-        runs = await self._store.readable_runs([RunId(i.decode(errors="replace")) for i in ids])
+            total = await self._client.zcard(key)
+        runs = await self._store.readable_runs([RunId(i.decode(errors="replace")) for i, _ in ids])
         return [run for run in runs.values() if run is not None and not run.over], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:

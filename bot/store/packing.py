@@ -15,13 +15,14 @@ RECORD: Final = b"\x03"
 """For records, events and what journals hold. Those written before it was have b"\\x01"."""
 ENTRY: Final = b"\x04"
 """For entries of the audit record, whose names stand in the order of the alphabet; before it was, b"\\x02"."""
-LARGEST: Final = 64 * 2**20
-"""Bytes of JSON that are packed, and that are ever unpacked: a few bytes may else be made to fill the memory.
-
-The largest request has a call of 1,000,000 characters, which stands in it as arguments, content, edit and what was
-refused before, each with up to six bytes a character. Whatever else is larger, as a tool's result may be, is stored
-as it is.
-"""
+LARGEST: Final = 16 * 2**20
+"""Bytes of JSON that are packed, and that a record may have. Whatever else is larger, as a tool's result may be, is
+stored as it is."""
+ROOM: Final = 2**18
+"""Bytes that anything may have when it is unpacked."""
+TIMES: Final = 40
+"""Whatever is larger than `ROOM` may have so many bytes for each that is stored: a few bytes fill no memory. Texts
+of people and programs take a third to a twentieth; what takes less is stored as it is."""
 _WINDOW: Final = -13
 """8 kB: a larger one is copied more slowly with each packer than it packs better."""
 _LEVEL: Final = 7
@@ -46,25 +47,29 @@ def pack(plain: bytes, number: bytes = RECORD) -> bytes:
         return plain
     packer = _PACKERS[number].copy()
     packed = number + packer.compress(plain) + packer.flush()
-    return packed if len(packed) < len(plain) else plain
+    return packed if len(packed) < len(plain) <= _most(packed) else plain
+
+
+def _most(packed: bytes) -> int:
+    return min(LARGEST, max(ROOM, TIMES * len(packed)))
 
 
 def unpack(stored: bytes) -> bytes:
     """The JSON again. UnknownSchema if the bytes are packed in a way that this program does not know (NewerSchema where
-    that is a later one), or broken, or would make more than `LARGEST`."""
+    that is a later one), or broken, or would make more than it may."""
     if stored[:1] >= b" ":
         return stored
     if stored[:1] not in _READERS:
         unknown = NewerSchema if stored[:1] > max(_READERS) else UnknownSchema
         raise unknown("A stored record is packed in a way that this program does not know. It was left as it is.")
-    reader = _READERS[stored[:1]].copy()
+    reader, most = _READERS[stored[:1]].copy(), _most(stored)
     try:
-        plain = reader.decompress(stored[1:], LARGEST + 1)
+        plain = reader.decompress(stored[1:], most + 1)
     except zlib.error as wrong:
         raise UnknownSchema(f"A stored record cannot be unpacked: {wrong}. It was left as it is.") from wrong
-    if len(plain) > LARGEST:
+    if len(plain) > most:
         raise UnknownSchema(
-            f"A stored record would have more than {LARGEST:,} bytes when it is unpacked, and no record that this "
+            f"A stored record would have more than {most:,} bytes when it is unpacked, and no record that this "
             "program packs has. It was left as it is."
         )
     if not reader.eof:

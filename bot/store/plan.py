@@ -58,6 +58,11 @@ class Plan:
         for guard in change.unchanged:
             names = [self.names.request(guard.value.id), self.names.asked(guard.value.id)]
             self.plan["unchanged"].append({"names": names, "version": guard.version})
+        for shown in change.shown:
+            key, field = self.names.message(shown.value.name)
+            names = [self.names.message_alone(shown.value.name)]
+            guard_of = {"key": self._key(key), "field": field, "names": names, "version": shown.version}
+            self.plan["unchanged"].append(guard_of)
         for delivered in change.delivered:
             self.plan["remove"].append({"key": self._key(self.names.undelivered), "member": delivered})
         for message in change.messages:

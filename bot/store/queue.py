@@ -3,14 +3,15 @@
 A job is a hint. It may be dropped (one for this run is queued or running), delivered twice (a worker was slow
 or its loop was blocked) or lost; the store's lease decides who may advance a run, the store's signals decide
 whether there is something to do, and the reconciler asks again for what was lost. Measured and argued in
-docs/decisions/0001-job-engine.md. A job carries a run id only, because docket pickles arguments: whoever can
-write to this Redis can run code in the workers, so it stands behind a password.
+docs/decisions/0001-job-engine.md. A job carries a run id only, as JSON: docket would pickle it, and whoever can add
+jobs could run code in the workers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import secrets
 import time
@@ -19,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 
-from docket import Docket, Worker
+from docket import Docket, Execution, Worker, execution, strikelist, worker
 from docket.dependencies import Dependency
 from redis.exceptions import RedisClusterException, RedisError
 
@@ -176,6 +177,8 @@ class _Hand:
         """What docket calls. A run that is already in hand is not advanced twice at once: its job waits for it, and
         it is advanced once more when it is let go, because what this job is about may have come too late for it."""
         of = RunId(run)
+        if not run:
+            return
         if self._stop.is_set():
             await self._queue.pass_on(of)
             return
@@ -248,6 +251,42 @@ class _Docket(Docket):
     async def redis(self) -> AsyncGenerator[Any, None]:
         async with self._gate, super().redis() as client:
             yield client
+
+
+class _Plain:
+    """What docket stores, as JSON. It stands where docket has cloudpickle, whose `loads` runs what it reads."""
+
+    @staticmethod
+    def dumps(value: object) -> bytes:
+        return json.dumps(value).encode()
+
+    @staticmethod
+    def loads(stored: bytes) -> Any:
+        return json.loads(stored)
+
+
+class _Job(Execution):
+    """A job from the stream. What is none of ours becomes one for no run: what is raised here would end the worker."""
+
+    @classmethod
+    async def from_message(cls, docket: Docket, message: dict[bytes, bytes], **how: Any) -> Self:  # type: ignore[override]
+        run = ""
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            [found] = json.loads(message[b"args"])
+            run = found if isinstance(found, str) else ""
+        now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()).encode()
+        ours = {b"args": _Plain.dumps([run]), b"kwargs": b"{}", b"function": b"advance", b"when": now}
+        numbers = {name: value for name, value in message.items() if name in _NUMBERS and value.isdigit()}
+        key = message.get(b"key", b"").decode(errors="replace")
+        others = {name: value for name, value in message.items() if name not in _NUMBERS}
+        whole = {b"attempt": b"1", **others, **ours, **numbers, b"key": key.encode()}
+        return await super().from_message(docket, whole, **how)
+
+
+_NUMBERS: Final = (b"attempt", b"generation")
+for _module in (execution, strikelist):
+    _module.cloudpickle = _Plain  # type: ignore[attr-defined]  # pydocket is pinned for it, and a test reads its source
+worker.Execution = _Job  # type: ignore[attr-defined]  # likewise
 
 
 class _Worker(Worker):

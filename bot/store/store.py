@@ -1,18 +1,20 @@
 """The store: reads records with the server's clock, and commits a change in one step or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import redis.asyncio
 import redis.exceptions
 
+from bot import metrics
 from bot.core.absence import Absences
-from bot.core.errors import StoreUnavailable, StoreUnsafe
+from bot.core.errors import StoreFull, StoreUnavailable, StoreUnsafe
 from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
 from bot.core.permissions import Permission
 from bot.core.policy import ChannelSettings, Rules
@@ -21,44 +23,66 @@ from bot.core.requests import Request
 from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
 from bot.core.standing import PermissionId
+from bot.metrics import Repair
 from bot.store.bearing import Bearing
 from bot.store.clock import from_ms, ms
 from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
 from bot.store.keys import KEPT, KEPT_LEASE, Keys
+from bot.store.packing import LARGEST
 from bot.store.plan import Plan
 from bot.store.records import ABSENCES, PERMISSIONS, RULEBOOK, RULES, SETTINGS, TEAMS
 from bot.store.sides import Side, claim_of, read_message, read_request, read_run
 from bot.store.together import Together
 
 T = TypeVar("T")
-N = TypeVar("N", RequestId, RunId)
+N = TypeVar("N", RequestId, RunId, str)
+_log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _COMMIT = (_HERE / "commit.lua").read_text()
 _LEASE = (_HERE / "lease.lua").read_text()
 _UNHELD = (_HERE / "unheld.lua").read_text()
 _AT_ONCE: Final = 1000
+_SWEEPS: Final = 20
+"""How often a list is read again after names that belong to nothing were removed from it."""
+_WORKERS: Final = 1000
 _FAR: Final = timedelta(days=1)
 """What is due later than this is no moment that anything waits for; a score may say more than a calendar has."""
 _TIME = "return redis.call('TIME')"
 """A script, because it goes to the server that holds its key: on a Cluster each node has a clock of its own."""
-_GET = """
-local found, alone = {}, tonumber(ARGV[1])
-for place = 1, alone do found[place] = redis.call('GET', ARGV[place + 1]) end
+_GET = f"""
+local found, alone = {{}}, tonumber(ARGV[1])
+local function get(name)
+  local text = redis.pcall('GETRANGE', name, 0, {LARGEST + 64})
+  if type(text) == 'table' then return '' end  -- no text, whatever else somebody put there
+  return text ~= '' and text or false
+end
+for place = 1, alone do found[place] = get(ARGV[place + 1]) end
 for place = alone + 2, #ARGV, 3 do
   found[#found + 1] = redis.call('HGET', ARGV[place], ARGV[place + 1]) or redis.call('GET', ARGV[place + 2])
 end
-return {found, redis.call('TIME')}
+return {{found, redis.call('TIME')}}
 """
 """Values and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart.
 
 ARGV: how many keys, these, and for each message its hash, its field, and the key under which it stood alone before.
-Each is a word of its own: workers name runs and requests, and a name may hold any sign.
+Each is a word of its own: workers name runs and requests, and a name may hold any sign. Of what is larger than a record
+may be, only so much is read as shows that. Messages are web's own.
 
 What a script only reads is no key of it but an argument: for a key the server wants the right to write. The key that
 it has says only where it goes, which all keys of a namespace share.
 """
+
+
+_GONE = """
+local gone = {}
+for place = 1, #ARGV, 2 do
+  if redis.call('EXISTS', ARGV[place], ARGV[place + 1]) == 0 then gone[#gone + 1] = (place + 1) / 2 end
+end
+return gone
+"""
+"""Which of the pairs in ARGV have nothing in Redis, counted from 1; its key is that of `_GET`."""
 
 
 @asynccontextmanager
@@ -73,9 +97,18 @@ async def reaching() -> AsyncIterator[None]:
     try:
         yield
     except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError) as wrong:
+        if full := _out_of(wrong):
+            raise StoreFull(f"The store (Redis) takes nothing more: {full} Nothing was changed.") from wrong
         raise StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.") from wrong
     if task is not None and task.cancelling() > cancelled:
         raise asyncio.CancelledError
+
+
+def _out_of(wrong: Exception) -> str:
+    """What a Redis that answers is out of, and what to do; "" if that is not it."""
+    if isinstance(wrong, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in str(wrong):
+        return "it has reached its `maxmemory`. Give it more memory."
+    return "it cannot write to its disk. Free some space there." if str(wrong).startswith("MISCONF") else ""
 
 
 class Store:
@@ -95,6 +128,7 @@ class Store:
         self._unheld = client.register_script(_UNHELD)
         self._get = client.register_script(_GET)
         self._clock = client.register_script(_TIME)
+        self._gone = client.register_script(_GONE)
 
     def writing(self, text: str) -> WritingScript:
         """A script that changes something, and answers when the replicas have it."""
@@ -118,6 +152,12 @@ class Store:
     async def now(self) -> datetime:
         async with reaching():
             return _time(await self._clock(keys=[self.keys.pending]))
+
+    async def takes(self) -> datetime:
+        """The server's clock, if Redis takes what is written too. StoreUnavailable says why it does not."""
+        async with reaching():
+            await self.client.set(self.keys.confirmed, "1", px=60_000)
+        return await self.now()
 
     async def request(self, request: RequestId) -> Seen[Request] | None:
         names = [self.keys.request(request), self.keys.asked(request)]
@@ -231,6 +271,7 @@ class Store:
     async def unheld(self, limit: int, since: timedelta) -> list[RunId]:
         """Runs that are not parked and that no worker has held for so long, the oldest first; the runs are not read."""
         async with reaching():
+            await self._swept(self.keys.active, self._of_run)
             oldest = await self.client.zrange(self.keys.active, 0, limit - 1)
             runs = [RunId(_name(name)) for name in oldest]
             found: list[RunId] = []
@@ -250,10 +291,32 @@ class Store:
     async def undelivered(self, limit: int, older: timedelta) -> list[Request]:
         """Requests that were settled at least that long ago and whose run has not heard of it, the oldest first."""
         until = ms(await self.now() - older)
+        await self._swept(self.keys.undelivered, self._of_request)
         async with reaching():
             found = await self.client.zrange(self.keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit)
         requests = await self.readable([RequestId(_name(i)) for i in found])
         return [request for request in requests.values() if request is not None]
+
+    async def gone(self, requests: Sequence[RequestId]) -> list[RequestId]:
+        """Those of these requests that Redis has nothing of, as after it lost what it had answered."""
+        found: list[RequestId] = []
+        for start in range(0, len(requests), _AT_ONCE):
+            some = requests[start : start + _AT_ONCE]
+            names = [key for name in some for key in (self.keys.request(name), self.keys.asked(name))]
+            async with reaching():
+                found += [some[place - 1] for place in await self._gone(keys=[self.keys.pending], args=names)]
+        return found
+
+    async def forgotten(self) -> list[RunId]:
+        """Parked runs that wait for a question that is gone: no decision will ever call them."""
+        async with reaching():
+            parked = [RunId(_name(name)) for name in await self.client.zrange(self.keys.parked, 0, -1)]
+        found: list[RunId] = []
+        for start in range(0, len(parked), _AT_ONCE):
+            runs = (await self.readable_runs(parked[start : start + _AT_ONCE])).values()
+            asked = {request: run.id for run in runs if run is not None for request in run.open.values()}
+            found += [asked[request] for request in await self.gone(list(asked))]
+        return list(dict.fromkeys(found))
 
     async def waiting(self, limit: int) -> list[Request]:
         """Undecided requests, first those to which something is due next."""
@@ -262,12 +325,14 @@ class Store:
         requests = await self.readable([RequestId(_name(i)) for i in found])
         return [request for request in requests.values() if request is not None]
 
-    async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]:
-        """Requests to which something is due, when the next thing is after those (or in a day, if that is later), and
-        the server's clock."""
+    async def due(self, limit: int, start: int = 0) -> tuple[list[RequestId], datetime | None, datetime]:
+        """Requests to which something is due without the first `start`, when the next thing is after those (or in a
+        day, if that is later), and the server's clock."""
         now = await self.now()
         async with reaching():
-            first = await self.client.zrange(self.keys.pending, 0, limit, withscores=True)
+            first = await self.client.zrange(self.keys.pending, start, start + limit, withscores=True)
+            if unnamed := [member for member, _ in first if not member.isascii()]:
+                await self.client.zrem(self.keys.pending, *unnamed)
         due, following = [], None
         for member, score in first:
             if score == float("inf"):
@@ -275,8 +340,22 @@ class Store:
             if score > ms(now):
                 following = from_ms(min(score, ms(now + _FAR)))
                 break
-            due.append(RequestId(_name(member)))
+            if member.isascii():
+                due.append(RequestId(_name(member)))
         return due[:limit], following, now
+
+    async def tidy(
+        self, due: Mapping[RequestId, datetime | None], settled: Sequence[RequestId], unknown: Sequence[RequestId]
+    ) -> None:
+        """Put right what stands in the index of deadlines: when something is due to those (None: never), and without
+        these, which are settled or which nobody knows."""
+        async with reaching():
+            if due:
+                scores: dict[str, int | str] = {name: "+inf" if at is None else ms(at) for name, at in due.items()}
+                await self.client.zadd(self.keys.pending, scores, xx=True)
+            if settled:
+                await self.client.zrem(self.keys.pending, *settled)
+        await self._forget(self.keys.pending, [name.encode() for name in unknown], self._of_request)
 
     async def commit(self, change: Change) -> Committed:
         """Store all of the change, or nothing and say why. A repeat after a lost reply answers stale or repeated."""
@@ -333,6 +412,7 @@ class Store:
             await self.client.set(self.keys.team(worker), TEAMS.dump(teams), px=ttl)
             await self.client.zremrangebyscore(self.keys.workers, "-inf", ms(now))
             await self.client.zadd(self.keys.workers, {worker: ms(now + ttl)})
+        await self._swept(self.keys.workers, lambda name: (self.keys.team(name),))
 
     async def retire(self, worker: str) -> None:
         """Tell everybody that this worker is gone."""
@@ -343,8 +423,8 @@ class Store:
     async def teams(self) -> list[TeamInfo]:
         """The teams that some worker runs now, by name; a usable one wins over a broken one of the same name."""
         async with reaching():
-            workers = await self.client.zrange(self.keys.workers, 0, -1)
-            found = await self.client.mget([self.keys.team(_name(w)) for w in workers]) if workers else []
+            workers = await self.client.zrange(self.keys.workers, 0, _WORKERS - 1)
+        found, _ = await self._values(*(self.keys.team(_name(w)) for w in workers))
         told = {_name(w): partial(TEAMS.load, raw) for w, raw in zip(workers, found, strict=True) if raw}
         teams: dict[str, TeamInfo] = {}
         for announced in self._bearing.each("Worker", told).values():
@@ -405,12 +485,45 @@ class Store:
 
     async def _newest(self, indexes: list[str], limit: int) -> list[Run]:
         found: list[tuple[bytes, float]] = []
-        async with reaching():
-            for index in indexes:
-                found += await self.client.zrevrange(index, 0, limit - 1, withscores=True)
+        for index in indexes:
+            found += await self.newest_runs(index, limit)
         found.sort(key=lambda entry: -entry[1])
         runs = await self.readable_runs([RunId(_name(i)) for i, _ in found[:limit]])
         return [run for run in runs.values() if run is not None]
+
+    async def newest_runs(self, index: str, limit: int) -> list[tuple[bytes, float]]:
+        """The newest members of an index of runs, with their scores."""
+        await self._swept(index, self._of_run, newest=True)
+        async with reaching():
+            found: list[tuple[bytes, float]] = await self.client.zrevrange(index, 0, limit - 1, withscores=True)
+        return found
+
+    async def _swept(self, index: str, keys: Callable[[N], tuple[str, ...]], *, newest: bool = False) -> None:
+        """See to it that the first or last members of an index belong to something."""
+        for _ in range(_SWEEPS):
+            async with reaching():
+                some = await self.client.zrange(index, 0, _AT_ONCE - 1, desc=newest)
+            if not await self._forget(index, some, keys):
+                break
+
+    async def _forget(self, index: str, names: Sequence[bytes], keys: Callable[[N], tuple[str, ...]]) -> int:
+        """Remove from an index what belongs to nothing: workers write some of them, and may put anything there. How
+        many names that were."""
+        if not names:
+            return 0
+        async with reaching():
+            async with self.client.pipeline(transaction=False) as looks:
+                for name in names:
+                    looks.exists(*keys(cast(Any, _name(name))))
+                strays = [name for name, found in zip(names, await looks.execute(), strict=True) if not found]
+            if not strays:
+                return 0
+            removed = int(await self.client.zrem(index, *strays))
+        if removed:
+            shown = ascii(_name(strays[0]))[:80]
+            _log.warning("%d names in %s belong to nothing (%s …); removed.", removed, index, shown)
+            metrics.repaired(Repair.STRAY, removed)
+        return len(strays)
 
     async def _with_lease(self, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
         async with reaching():
@@ -418,7 +531,7 @@ class Store:
 
     async def _asked(self, ids: Sequence[RequestId]) -> list[tuple[RequestId, tuple[bytes | None, bytes | None]]]:
         """Of each request web's record and the agents'."""
-        return await self._pairs(ids, lambda name: (self.keys.request(name), self.keys.asked(name)))
+        return await self._pairs(ids, self._of_request)
 
     async def _started(self, ids: Sequence[RunId]) -> list[tuple[RunId, tuple[bytes | None, bytes | None]]]:
         """Of each run its record and where it comes from."""
@@ -429,9 +542,11 @@ class Store:
     ) -> list[tuple[N, tuple[bytes | None, bytes | None]]]:
         if not names:
             return []
-        async with reaching():
-            raw = await self.client.mget([key for name in names for key in keys(name)])
+        raw, _ = await self._values(*(key for name in names for key in keys(name)))
         return list(zip(names, zip(raw[::2], raw[1::2], strict=True), strict=True))
+
+    def _of_request(self, request: RequestId) -> tuple[str, str]:
+        return self.keys.request(request), self.keys.asked(request)
 
     def _of_run(self, run: RunId) -> tuple[str, str]:
         return self.keys.run(run), self.keys.origin(run)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final, Generic, Self, TypeVar
 
 from bot import metrics
-from bot.core.errors import StoreUnavailable, UnknownSchema
+from bot.core.errors import QuestionLost, StoreUnavailable, UnknownSchema
 from bot.core.ids import RequestId, RunId
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
@@ -74,6 +74,17 @@ class _Waiters(Generic[K, V]):
     async def look_at_all(self) -> int:
         return await self.look(list(self._futures))
 
+    @property
+    def all(self) -> list[K]:
+        """What is waited for."""
+        return list(self._futures)
+
+    def fail(self, key: K, why: Exception) -> None:
+        """Nobody needs to wait for this one any longer."""
+        for future in self._futures.get(key, ()):
+            if not future.done():
+                future.set_exception(why)
+
 
 class Wakeups:
     """Implements `bot.core.ports.Wakeups`. Use as `async with Wakeups(store) as wakeups`.
@@ -99,7 +110,8 @@ class Wakeups:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def settled(self, request: RequestId) -> Request:
-        """Returns when the request is no longer pending, however long that takes and whatever Redis does meanwhile."""
+        """Returns when the request is no longer pending, however long that takes and whatever Redis does meanwhile.
+        QuestionLost if Redis does not have it any more."""
         return await self._requests.wait(request)
 
     async def ended(self, run: RunId) -> Run:
@@ -146,9 +158,17 @@ class Wakeups:
                 if woken:
                     _log.warning("Nobody was heard to settle what was waited for here: %d; read back.", woken)
                     metrics.repaired(Repair.HINT_LOST, woken)
+                await self._look_for_lost()
                 self.due.set()
                 self._listening.set()
                 read_back_at = loop.time() + READ_BACK.total_seconds()
+
+    async def _look_for_lost(self) -> None:
+        for request in await self._store.gone(self._requests.all):
+            why = (
+                f"Request {request} is gone from Redis, so nobody can decide on it; the run is rebuilt and asks again."
+            )
+            self._requests.fail(request, QuestionLost(why))
 
     async def _hear(self, hint: bytes, *, by_web: bool) -> None:
         head, _, record = hint.partition(b"\n")

@@ -28,6 +28,7 @@ from bot.store.store import Store
 from tests.agents.house import HERE, LEASE, RULES, House, Process, fact
 from tests.agents.test_tools import call, life
 from tests.agents.test_worker import there
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 HOLD = HERE / "teams"
@@ -49,6 +50,7 @@ async def killed_while_it_acts(house: House) -> None:
         await worker.kill()
 
 
+@pytest.mark.slow
 async def test_a_worker_killed_while_it_acts_leaves_a_question_and_people_say_that_it_ran(house: House) -> None:
     """R4: kill -9 during the action: nobody knows, so it is not repeated but asked; a second kill asks nothing new."""
     await killed_while_it_acts(house)
@@ -180,7 +182,7 @@ async def test_a_worker_that_froze_right_before_the_action_does_not_act(house: H
     await house.start(team="t")
     acted: list[str] = []
     async with house.worker(found=ordering("Ordered.", acted=acted), journal=Robbed(house)) as worker:
-        await asyncio.wait_for(worker.advance(), 5)
+        await asyncio.wait_for(worker.advance(), PATIENCE)
     assert not acted
     assert not (await house.run()).over
     fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))

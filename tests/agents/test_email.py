@@ -11,6 +11,7 @@ from bot.core.policy import OnTimeout
 from bot.core.requests import Verb
 from bot.core.runs import Status
 from tests.agents.house import RULES, House
+from tests.storing import nobody_decides
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -79,11 +80,11 @@ async def test_nobody_answering_is_not_a_rejection(house: House) -> None:
 
 async def test_a_channel_that_asked_for_it_approves_by_timeout_and_the_run_says_so(house: House) -> None:
     """R23: approval by timeout is told as that, and as nobody's."""
-    rules = replace(RULES, timeout=timedelta(seconds=0.3), on_timeout=OnTimeout.APPROVE)
-    await house.store.set_defaults(rules)
+    await house.store.set_defaults(replace(RULES, on_timeout=OnTimeout.APPROVE))
     await house.start()
     async with house.worker() as worker:
         worker.advance()
+        await nobody_decides(house.store, await house.asked())
         run = await house.over()
     assert run.result.startswith("Approved by timeout, as this channel asks for.")
     assert len(house.mails()) == 1

@@ -19,7 +19,7 @@ from autogen_core.models import LLMMessage
 from agents import verdicts
 from agents.answers import decision_in
 from agents.context import RunContext
-from agents.conversation import METADATA, ConversationOver, Over, over_in, turn_in
+from agents.conversation import BY_RULE, METADATA, SENTENCES, ConversationOver, Over, over_in, turn_in
 from agents.demo_model import turns
 from agents.modes import IsTermination, Mode, Policy, every, last_line, when_from
 from agents.teams import Conclusion, Team, Teams
@@ -27,6 +27,7 @@ from bot.core.policy import OnTimeout
 from bot.core.requests import Kind, Request, Verb
 from bot.core.runs import Run, Status
 from tests.agents.house import RULES, House
+from tests.storing import nobody_decides
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -258,9 +259,10 @@ async def test_nobody_answers_and_the_conversation_ends_so_named(house: House) -
 
 async def test_where_the_channel_says_so_it_goes_on_by_timeout(house: House) -> None:
     """R23: and the agents are told that no person has read it."""
-    rules = replace(RULES, timeout=timedelta(milliseconds=100), on_timeout=OnTimeout.APPROVE)
-    await house.store.set_defaults(rules)
+    await house.store.set_defaults(replace(RULES, on_timeout=OnTimeout.APPROVE))
     async with table(house, Mode.ALWAYS, "a", "b\nTERMINATE", is_termination_msg=DONE) as it:
+        await nobody_decides(house.store, await it.asked())
+        await nobody_decides(house.store, await it.asked())
         await it.over()
     assert it.talk.over is Over.FINISHED
     assert "no person has read the last message" in it.talk.read[1]
@@ -297,7 +299,7 @@ async def test_a_worker_that_never_asks_and_an_approver_share_a_team(house: Hous
     # All that was said since the approver's last turn can be read, with who said it (R13).
     for part in ("researcher:\ndraft", "worker:\nPlease go on.", "writer:\ndraft"):
         assert part in first.question.content
-    assert "CONVERSATION OVER: REPLY LIMIT REACHED" in second.question.content
+    assert f"worker:\n{SENTENCES[Over.LIMIT]}" in second.question.content
     assert [e["type"] for e in await house.events()].count("request_asked") == 2
 
 
@@ -355,9 +357,9 @@ async def test_a_decision_about_a_turn_is_no_decision_about_an_action(house: Hou
 
 
 async def test_what_the_agent_replies_by_itself_is_told_in_the_thread(house: House) -> None:
-    """What people did stands on the card already."""
+    """R31: as what it is; what people did stands on the card already, and a word for code is no line at all."""
     async with table(house, Mode.TERMINATE, "a", "TERMINATE") as it:
         await it.answers(Verb.APPROVE)
         await it.over()
     told = [(e["agent"], e["words"]) for e in await house.events() if e["type"] == "run_progressed"]
-    assert told == [("assistant", "a"), ("people", "Please go on."), ("assistant", "TERMINATE")]
+    assert told == [("assistant", "a"), ("people", BY_RULE)]

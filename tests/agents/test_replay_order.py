@@ -159,6 +159,7 @@ async def test_branches_settle_between_two_events() -> None:
 
     async def speaks(agent: str, event: Event, rounds: int) -> None:
         with order.turn(agent):
+            await asyncio.sleep(0)  # both have begun
             await order.come(event)
             for _ in range(rounds):
                 await asyncio.sleep(0)

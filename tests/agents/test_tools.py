@@ -202,6 +202,7 @@ async def after(house: House, moment: datetime) -> bool | None:
     return True if await house.store.now() > moment else None
 
 
+@pytest.mark.slow
 async def test_a_worker_killed_while_an_idempotent_tool_runs_calls_it_again_with_its_key(house: House) -> None:
     """R4: kill -9, and nobody need be asked."""
     await house.start(team="shop")

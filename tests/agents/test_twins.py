@@ -11,6 +11,7 @@ from agents.twins import Twins
 from bot.store.journal import RedisJournal
 from tests.agents.house import House
 from tests.agents.test_journal import claimed, journal_of
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 BEFORE = {4: "gate/b/0/0", 2: "gate/a/0/0"}
@@ -33,7 +34,7 @@ async def go(twins: Twins, number: int | None, went: list[int | None]) -> None:
 async def test_a_rebuilt_run_lets_them_go_as_they_went_first(house: House) -> None:
     """R4: the one whose result is recorded does not wait for one that waits for it."""
     twins, went = Twins(BEFORE, await noted(house)), list[int | None]()
-    await asyncio.wait_for(asyncio.gather(*(go(twins, number, went) for number in (None, 4, 2, None))), 5)
+    await asyncio.wait_for(asyncio.gather(*(go(twins, number, went) for number in (None, 4, 2, None))), PATIENCE)
     assert went == [2, 4, None, None]
 
 
@@ -49,5 +50,5 @@ async def test_one_that_does_not_come_any_more_holds_up_the_others_until_people_
     missing = await missed.get()
     assert (missing, went) == (BEFORE[2], [])
     journal.set_aside([missing], [])
-    await asyncio.wait_for(going, 5)
+    await asyncio.wait_for(going, PATIENCE)
     assert went == [4, None]

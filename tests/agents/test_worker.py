@@ -18,6 +18,7 @@ from tests.agents.house import HERE, House, Process, fact
 pytest_plugins = ["tests.redis_server"]
 
 
+@pytest.mark.slow
 async def test_a_worker_killed_while_people_are_asked_and_after_their_decision_loses_and_repeats_nothing(
     house: House,
 ) -> None:
@@ -43,6 +44,7 @@ async def test_a_worker_killed_while_people_are_asked_and_after_their_decision_l
     assert len(said) == len(set(said)) <= 2
 
 
+@pytest.mark.slow
 async def test_a_worker_told_to_stop_hands_its_runs_to_another_one(house: House) -> None:
     """SIGTERM: the lease is free at once, and nobody waits for the job to be redelivered."""
     await house.start()
@@ -59,6 +61,7 @@ async def test_a_worker_told_to_stop_hands_its_runs_to_another_one(house: House)
     assert len(house.mails()) == 1
 
 
+@pytest.mark.slow
 async def test_a_worker_tells_its_teams_and_what_is_wrong_with_others(house: House) -> None:
     async with Process(house, HERE / "teams") as worker:
         await fact(lambda: announced(house, 1))
@@ -105,6 +108,7 @@ async def test_a_worker_with_wrong_settings_says_all_of_them_and_starts_nothing(
     assert "secret" not in str(wrong.value)
 
 
+@pytest.mark.slow
 async def test_the_real_door_says_what_to_fix_and_ends(tmp_path: Path) -> None:
     environment = {**os.environ, "LEASE": "soon", "MODEL_CONFIG": str(tmp_path / "none.yaml")}
     process = await asyncio.create_subprocess_exec(

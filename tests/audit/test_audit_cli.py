@@ -210,7 +210,6 @@ def test_the_command_is_the_services_own_and_needs_no_token_of_slack(redis_url: 
         cwd=Path(__file__).parent.parent.parent,
         capture_output=True,
         text=True,
-        timeout=30,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("0 entries, nothing changed")

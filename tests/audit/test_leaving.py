@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
@@ -22,6 +23,7 @@ from bot.store.ledger import Ledger
 from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store
 from tests.audit.test_auditor import record, stream, tell, whole
+from tests.patience import PATIENCE
 
 
 @asynccontextmanager
@@ -44,7 +46,7 @@ async def handed_out(outbox: Outbox) -> list[str]:
 
 async def until(fact: Callable[[], Coroutine[None, None, bool]]) -> None:
     """Returns when it is so; TimeoutError after ten seconds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await fact():  # noqa: ASYNC110 -- Redis wakes nobody
             await asyncio.sleep(0.02)
 
@@ -188,6 +190,7 @@ async def test_however_many_follow_one_that_can_never_be_drawn_they_leave(store:
     assert await Ledger(store).trim_events() == 0
 
 
+@pytest.mark.slow
 async def test_nothing_is_lost_whoever_is_ended_while_events_leave(
     store: Store, redis_url: str, namespace: str
 ) -> None:
@@ -219,7 +222,7 @@ async def test_nothing_is_lost_whoever_is_ended_while_events_leave(
     beside = Store(connect(redis_url), namespace)  # of another process, as far as the server can see
     auditors = [asyncio.create_task(audit(name)) for name in ("web-1", "web-2")]
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(write(), draw())
     finally:
         for auditor in auditors:
@@ -260,6 +263,7 @@ async def test_an_auditor_that_looked_before_everything_left_chains_nothing_twic
     assert await told(store) == [*"abcd"]
 
 
+@pytest.mark.slow
 async def test_the_place_in_an_empty_stream_survives_a_restart_and_a_rewritten_file(tmp_path: Path) -> None:
     """R4: new events come after those that have left, to the record and to the scribe."""
     async with EmbeddedRedis(tmp_path) as server:

@@ -16,6 +16,8 @@ from bot.store.store import Store
 from tests.making import HERE, NOW
 from tests.servers import a_cluster
 
+pytestmark = pytest.mark.slow
+
 
 async def test_the_record_is_kept_sealed_verified_and_trimmed_on_a_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,7 @@ from bot.core.schedule import Snooze
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.making import BOB, CAROL, DAVE, HERE, attempt, question
+from tests.patience import PATIENCE
 from tests.slack.botting import events
 from tests.storing import NoQueue, configured
 
@@ -61,7 +62,7 @@ async def keeping(store: Store, wakeups: Wakeups) -> AsyncIterator[None]:
 
 
 async def happened(store: Store, kind: EventType, times: int) -> list[Event]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(found := await of_type(store, kind)) < times:
             await store.client.xread({store.keys.events: "$"}, block=50)
     return found

@@ -24,6 +24,7 @@ from bot.store.store import _COMMIT, Store
 from bot.store.wakeups import Wakeups
 from tests.counting import repaired
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
+from tests.patience import PATIENCE
 from tests.storing import NoQueue, configured, new_run, started
 
 
@@ -355,7 +356,7 @@ async def test_a_decision_made_while_the_subscription_was_cut_is_read_back(
                 await asyncio.sleep(0)
                 await store.request(asked.id)
             await flows.decide(Cutting(store), NoQueue(), asked.id, attempt(asked, name=f"c{n}"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 assert (await waiting).status is Status.APPROVED
 
 
@@ -370,7 +371,7 @@ async def test_a_deadline_that_passed_while_nobody_was_there_is_kept_at_the_star
     while await store.now() <= asked.deadline:  # noqa: ASYNC110 -- the server's clock wakes nobody
         await asyncio.sleep(0.01)
     keeper = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert (await wakeups.settled(asked.id)).status is Status.EXPIRED
     keeper.cancel()
     await asyncio.gather(keeper, return_exceptions=True)
@@ -392,6 +393,6 @@ async def test_a_cancellation_that_arrives_with_a_reply_is_not_lost(store: Store
         task = asyncio.create_task(reading())
         await asyncio.sleep(delay / 50_000)
         task.cancel()
-        done, _ = await asyncio.wait({task}, timeout=1)
+        done, _ = await asyncio.wait({task}, timeout=PATIENCE)
         assert done, f"the task ignored its cancellation after {delay / 50} ms"
         assert task.cancelled()

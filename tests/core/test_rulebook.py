@@ -37,6 +37,11 @@ def refund(amount: object, team: str = "support", tool: str = "refund") -> Actio
         (refund(600, team="sandbox-1"), Effect.PASS, Effect.REFUSE, "no refunds in the sandbox"),
         (refund(10, tool="ship"), None, Effect.ASK, ""),
         (refund("ten"), None, Effect.ASK, "big refunds"),
+        (refund("10"), None, Effect.ASK, "big refunds"),
+        (refund(True), None, Effect.ASK, "big refunds"),
+        (refund(10, tool="Refund"), None, Effect.ASK, ""),
+        (refund(600, tool="Refund"), Effect.PASS, Effect.ASK, "big refunds"),
+        (refund(10, team="SANDBOX-1"), None, Effect.REFUSE, "no refunds in the sandbox"),
     ],
 )
 def test_the_strictest_that_fits_wins_and_in_doubt_people_are_asked(

@@ -8,7 +8,21 @@ from bot.core.events import EventType
 from bot.core.refusals import Refusal
 from bot.core.requests import Step
 from tests.making import BOB
-from tests.who_may_decide import AGAIN, DID, DOES, TEAM, Row, Scene, actor, admins, permission, rows, scene, tried
+from tests.who_may_decide import (
+    AGAIN,
+    DID,
+    DOES,
+    TEAM,
+    Row,
+    Scene,
+    actor,
+    admins,
+    permission,
+    rows,
+    scene,
+    tried,
+    voters,
+)
 
 ROWS = rows()
 TOLD_OTHERWISE = {Refusal.BY_POLICY, Refusal.NOBODY_COULD, Refusal.UNKNOWN}
@@ -30,7 +44,7 @@ def test_every_line_of_the_tables_is_what_the_rules_say(row: Row) -> None:
         return
     again = row.does.endswith(AGAIN)
     does = row.does.removesuffix(AGAIN)
-    step = tried(there.request, actor(row), does, there.now, "before" if again else "now")
+    step = tried(there.request, actor(row), does, there.now, "before" if again else "now", voters(row))
     assert row.answer == said(does, there, step, again)
     if step.refusal is not None:
         assert step.request == there.request
@@ -46,7 +60,9 @@ def said(does: str, there: Scene, step: Step, again: bool) -> str:
         return "counted before" if again else "nothing changes"
     if does in ("look", "snooze"):
         return {"look": "noted", "snooze": "put off"}[does]
-    return "vote" if step.request.status is there.request.status else str(step.request.status)
+    if step.request.status is not there.request.status:
+        return str(step.request.status)
+    return "vote instead" if any(e.type is EventType.VOTE_VOIDED for e in step.events) else "vote"
 
 
 def test_the_tables_are_long_and_leave_no_refusal_and_no_word_out() -> None:

@@ -9,6 +9,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack
+from localslack.web_api import NOT_BY_JSON
 from tests.localslack.slack_cases import CARD, TEXT, Json, actions, button, client_of, field, modal, plain, section
 
 OPTION = {"text": plain("one"), "value": "1"}
@@ -278,7 +279,15 @@ async def test_bad_calls_get_slacks_code(name: str, slack: LocalSlack, client: A
     assert code_of(error) == code
     with pytest.raises(SlackApiError) as error:
         await client.api_call(method, json=given)
-    assert code_of(error) == code
+    assert code_of(error) == ("invalid_arguments" if method in NOT_BY_JSON else code)
+
+
+@pytest.mark.parametrize("method", sorted(NOT_BY_JSON))
+async def test_a_method_that_reads_takes_no_json(method: str, client: AsyncWebClient) -> None:
+    """R35: else what works here would find nothing at the real Slack, whatever else was asked for."""
+    with pytest.raises(SlackApiError) as error:
+        await client.api_call(method, json={"channel": "C0GENERAL", "user": "U0BOB", "usergroup": "S0LEADS"})
+    assert code_of(error) == "invalid_arguments"
 
 
 @pytest.mark.parametrize(("token", "code"), [("xoxb-wrong", "invalid_auth"), ("", "not_authed")])

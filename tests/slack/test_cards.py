@@ -132,7 +132,8 @@ def diverged() -> Request:
 
 def refund(**changes: Any) -> Question:
     """As the gate asks."""
-    return replace(call(order=17, amount=20, api_key="s3cr3t-word"), **changes)
+    arguments = canonical({"order": 17, "amount": 20, "api_key": "s3cr3t-word"})
+    return replace(call(), **{"call": Call("refund", arguments, hidden=("api_key",)), **changes})
 
 
 def code(text: str = "import shutil\n\nshutil.rmtree('build')\n") -> Question:
@@ -313,6 +314,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_choice": card(request(asked=choice("eu-west", "us-east"))),
     "card_choice_answered": card(chosen()),
     "card_secrets": card(request(asked=question("curl -u bob:x --password=hunter22\nhttps://bob:hunter22@host/"))),
+    "card_tool_guessed": card(request(asked=call(order=17, amount=20, api_key="s3cr3t-word"))),
     "card_lookalike": card(request(asked=question(SPOOF))),
     "burst": on_one_card(burst()),
     "burst_whole_menu": on_one_card(burst(break_glass=True, quorum=2, clause="refunds", why="money", **LATER)),
@@ -382,6 +384,22 @@ def test_views_are_as_they_were_reviewed(name: str) -> None:
     if os.environ.get("GOLDEN"):
         file.write_text(text)
     assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("asked", "then"),
+    [
+        (question(), "not approved; the agent is told that nobody answered."),
+        (call(), "not approved; the agent is told that nobody answered."),
+        (question(offers=(Verb.RESPOND, Verb.REJECT)), "the agent is told that nobody answered."),
+        (choice("eu", "us"), "nothing is chosen; the agent is told that nobody answered."),
+        (turn(), "the conversation ends, and the agents are told that nobody answered."),
+        (turn(to_end=True), "the conversation ends, and the agents are told that nobody answered."),
+        (question(kind=Kind.DIVERGED), "the run ends, and nothing is repeated."),
+    ],
+)
+def test_a_card_says_not_approved_only_where_something_can_be(asked: Question, then: str) -> None:
+    assert cards.expiry(request(asked=asked)).partition(" · then: ")[2] == then
 
 
 def test_every_golden_file_is_of_a_view() -> None:
@@ -608,7 +626,7 @@ CONTENT = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=times(6, 100))
+@settings(max_examples=times(4, 100))
 @given(CONTENT, CONTENT, CONTENT)
 def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: str, title: str, words: str) -> None:
     """R13, R14: too long is a file and a modal, never an error; shown and hidden add up to everything."""
@@ -649,7 +667,7 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         assert boxes == [whole]
 
 
-@settings(deadline=None, max_examples=times(6, 100))
+@settings(max_examples=times(4, 100))
 @given(CONTENT, CONTENT, CONTENT)
 @example("𞹧" * 300, "𞹧" * 60, "¡¡" * 300)
 @example("¡" * 300, "\U0004d925$W" * 90, "𞹧" * 300)

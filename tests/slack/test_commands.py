@@ -1,5 +1,6 @@
 """`/agent`: what is started, said, listed and stopped, and what is refused in words."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from bot import flows
 from bot.core.events import Event, EventType
 from bot.core.ids import GroupId, UserId
 from bot.core.options import Option
-from bot.core.people import Reviewers
+from bot.core.people import Actor, Reviewers
 from bot.core.ports import Lease, TeamInfo
 from bot.core.runs import Run, Status
 from bot.slack import modals
@@ -61,12 +62,49 @@ async def test_a_team_is_found_in_another_case_where_only_one_fits(slack: LocalS
     assert "Started *ops*" in (await alice.command("/agent ops hello")).text
 
 
+async def test_nothing_is_started_where_the_app_is_not(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R21: the thread would be where nobody looks; as soon as the app is invited, the same words start it."""
+    alice = slack.user("alice")
+    slack.add_channel("secret", is_private=True)
+    for channel in ("#random", "#secret"):
+        slack.invite("alice", channel)
+        reply = await alice.command("/agent email hello", channel=channel)
+        assert (
+            "The app is not in this channel, so nobody would see the run there and nothing was started." in reply.text
+        )
+    assert await runs(store) == []
+    refused = [e for e in await events(store) if e.type is EventType.START_REFUSED]
+    assert [(e.data["team"], "not in this channel" in e.data["why"]) for e in refused] == [("email", True)] * 2
+    slack.invite("U0BOT", "#random")
+    assert "Started" in (await alice.command("/agent email hello", channel="#random")).text
+    assert [run.channel for run in await runs(store)] == ["C0RANDOM"]
+
+
 async def test_a_command_delivered_twice_is_one_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
     """R8"""
     slack.faults.add("deliver_twice", on="slash_commands")
     await slack.user("alice").command("/agent email once")
     await bot.drain()
     assert len(await runs(store)) == 1
+
+
+async def test_a_start_that_slack_called_failed_and_its_repeat_are_one_run(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R8: whichever of them comes first, and also where both waited for a store that was away."""
+    alice = slack.user("alice")
+    first = (await alice.command("/agent email once")).text
+    (run,) = await runs(store)
+    again = await alice.command("/agent email once")
+    assert run.id in first and run.id in again.text and "not started again" in again.text
+    assert await runs(store) == [run]
+    assert "Started" in (await alice.command("/agent email twice")).text
+    both = await asyncio.gather(*(alice.command("/agent email at the same moment") for _ in range(5)))
+    assert sum("Started" in reply.text for reply in both) == 1
+    assert len(await runs(store)) == 3
+    await flows.stop(store, run.id, Actor(HERE, ALICE), frozenset())
+    assert "Started" in (await alice.command("/agent email once")).text, "what is over may be started again"
+    assert "Started" in (await slack.user("bob").command("/agent email twice")).text
 
 
 @pytest.mark.parametrize(
@@ -137,7 +175,8 @@ async def test_a_run_whose_requests_nobody_could_decide_does_not_start(
 async def test_while_slack_says_nothing_about_reviewers_nothing_starts(
     slack: LocalSlack, store: Store, bot: Desk
 ) -> None:
-    """R9: a failed look-up refuses, in time for the ack."""
+    """R9: a failed look-up refuses; nobody waits for Slack longer than the directory's patience."""
+    bot.directory._patience = 0.05
     slack.faults.add("delay", on="users.info", seconds=20, times=None)
     reply = await slack.user("alice").command("/agent email hello")
     assert "Slack did not answer in time" in reply.text

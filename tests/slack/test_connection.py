@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import parse_qsl, urlencode
 
@@ -26,6 +27,7 @@ from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.http_events import sign
 from tests.making import question
+from tests.patience import PATIENCE
 from tests.slack.botting import a_desk, post
 
 
@@ -35,7 +37,7 @@ async def over_http(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
     async with a_desk(slack, store) as (desk, _, clients):
         identity = await app.identify(clients.reads)
         bolt = app.build(clients, identity, desk, slack.signing_secret)
-        asgi = web.http(bolt, lambda: web.problem_of(store, None))
+        asgi = web.http(bolt, lambda: web.problem_of(store, None), secret=slack.signing_secret)
         async with web.serving(asgi, "127.0.0.1", 0) as port:
             slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
             try:
@@ -47,6 +49,30 @@ async def over_http(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
 async def get(url: str) -> tuple[int, str]:
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         return answer.status, await answer.text()
+
+
+class Elsewhere(Store):
+    """A store whose clock another machine has."""
+
+    apart = timedelta(0)
+
+    async def now(self) -> datetime:
+        return await super().now() + self.apart
+
+
+async def test_a_clock_that_lets_no_signature_count_is_told(slack: LocalSlack, store: Store) -> None:
+    """R7: every payload over signed HTTP would be refused as too old, and nobody would know why."""
+    there = Elsewhere(store.client, store.keys.prefix[1:-2])
+    async with web.serving(web.http(None, lambda: web.problem_of(there, None)), "127.0.0.1", 0) as port:
+        for apart, said in (
+            (timedelta(minutes=-60), "60 minutes ahead of that of Redis"),
+            (timedelta(minutes=6), "6 minutes behind that of Redis"),
+        ):
+            there.apart = apart
+            status, words = await get(f"http://127.0.0.1:{port}/healthz")
+            assert status == 503 and said in words
+        there.apart = timedelta(minutes=2)
+        assert await get(f"http://127.0.0.1:{port}/healthz") == (200, "ok")
 
 
 async def test_a_click_over_signed_http_counts(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -208,7 +234,7 @@ async def test_a_connection_that_breaks_under_an_answer_is_a_line_in_the_log(
 
 
 async def line(caplog: pytest.LogCaptureFixture, words: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while words not in caplog.text:  # noqa: ASYNC110 -- a fact of another task
             await asyncio.sleep(0.01)
 
@@ -242,7 +268,7 @@ async def test_slack_away_at_the_start_is_waited_for(
     assert "asking again" in caplog.text
     async with app.slack_clients(slack.bot_token, "http://127.0.0.1:1/api") as clients:
         waiting = asyncio.create_task(app.identify(clients.reads))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while "Slack cannot be reached" not in caplog.text:  # noqa: ASYNC110 -- a fact of another task
                 await asyncio.sleep(0.01)
         assert not waiting.done()
@@ -266,6 +292,6 @@ async def test_a_port_that_is_taken_is_said(store: Store) -> None:
 
 
 async def until(fact: app.Fact, wanted: bool = True) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await fact() is not wanted:  # noqa: ASYNC110 -- a fact of another task
             await asyncio.sleep(0.01)

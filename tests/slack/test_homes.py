@@ -159,7 +159,8 @@ async def test_after_a_tie_the_homes_of_all_who_chose_say_that_it_waits(
 
     async def choose(user: UserId, chosen: str, name: str = "") -> None:
         groups = named.groups or frozenset()
-        one = attempt(asked, user, Verb.CHOOSE, name, chosen=(chosen,), groups=groups)
+        both = tuple(Actor(HERE, one, groups) for one in (BOB, CAROL))
+        one = attempt(asked, user, Verb.CHOOSE, name, chosen=(chosen,), groups=groups, voters=both)
         await flows.decide(store, NoQueue(), asked.id, one)
         await lists_follow(store)
 

@@ -9,11 +9,12 @@ from bot import flows
 from bot.core.ports import Lease
 from bot.metrics import Repair
 from bot.slack import scribe
-from bot.store.outbox import GROUP
+from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.counting import repaired
 from tests.making import question
+from tests.patience import PATIENCE
 from tests.slack.test_scribe import all_drawn, card_of, drawing
 from tests.storing import new_run
 
@@ -27,14 +28,14 @@ async def in_hand(store: Store) -> list[bytes]:
 
 async def is_in_hand(store: Store, entries: list[bytes]) -> None:
     """Returns when these events are, and no others."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await in_hand(store) != entries:  # noqa: ASYNC110 -- Redis wakes nobody
             await asyncio.sleep(0.02)
 
 
 async def was_read(store: Store, times: int) -> None:
     """Returns when the first event in hand was handed out so often."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             (entry,) = await store.client.xpending_range(store.keys.events, GROUP, "-", "+", 1)
             if entry["times_delivered"] >= times:
@@ -51,11 +52,25 @@ async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others
         for content, read in (("one", 2), ("two", 4)):
             async with drawing(slack, store, overlooked=timedelta(seconds=0.1)):
                 await flows.ask(store, await new_run(store, f"r{content}"), question(content))
-                await slack.wait_message("#approvals", lambda m: content in text_of(m), timeout=10)  # noqa: B023
+                await slack.wait_message("#approvals", lambda m: content in text_of(m))  # noqa: B023
                 await is_in_hand(store, [newer])
                 await was_read(store, read)
     assert sum("is left for a version" in line for line in caplog.messages) == 2, "once for each scribe"
     assert not any("half drawn" in line for line in caplog.messages), "nor does it look like a scribe that was ended"
+
+
+async def test_many_events_of_a_newer_version_hide_none_that_was_lost(store: Store, lease: Lease) -> None:
+    """R5: more of them than are looked at at once stand before it."""
+    outbox = Outbox(store)
+    await outbox.open()
+    for _ in range(150):
+        await store.client.xadd(store.keys.events, {"event": NEWER})
+    asked = await flows.ask(store, lease, question())
+    handed_out = await store.client.xreadgroup(GROUP, "scribe", {store.keys.events: ">"})
+    assert handed_out, "and its reply was lost"
+    found = [event.request for _, event in await outbox.overlooked(timedelta(0), 100)]
+    found += [event.request for _, event in await outbox.overlooked(timedelta(0), 100)]
+    assert asked.id in found
 
 
 async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_scribe_that_reads_it(
@@ -83,7 +98,7 @@ async def test_a_scribe_that_is_told_to_stop_does_not_wait_for_what_it_cannot_dr
     slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=9)
     loop = asyncio.get_running_loop()
     async with drawing(slack, store):
-        await slack.wait_for(lambda _: sum(c.method == "chat.postMessage" for c in slack.calls) > 1, timeout=10)
+        await slack.wait_for(lambda _: sum(c.method == "chat.postMessage" for c in slack.calls) > 1)
         told = loop.time()
     assert loop.time() - told < 4
     assert await in_hand(store)

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from bot.core.ids import RequestId
 from bot.core.ports import Change, Put
+from bot.slack.files import File, Files
 from bot.slack.poster import Place
 from bot.store.store import Store
 from localslack import LocalSlack
@@ -31,7 +32,9 @@ async def test_slacks_own_time_is_enough_of_what_stands_there_but_of_a_card_that
         card = await one.show("card/qcard", Place(GENERAL), NEW, request=asked)
         assert root is not None and card is not None
         note = await one.show("waiting/qcard", Place(GENERAL, root.ts), NEW, request=asked)
-        await one.attach("file/qcard", Place(GENERAL, card.ts), "content.txt", b"all of it", "All of it")
+        await Files(one, store).attach(
+            File("file/qcard", Place(GENERAL, card.ts), "content.txt", b"all of it", "All of it")
+        )
     file = await store.message("file/qcard")
     assert note is not None and file is not None
     assert [one.posting_since for one in (root, note, file.value)] == [None, None, None]

@@ -69,7 +69,7 @@ FORGERIES = {
     "a recorded attempt": ("SET", "{}once:a1", "1"),
     "what Slack shows": ("SET", "{}message:card/q1", "x"),
     "the scribe's lease": ("HSET", "{}scribe", "fence", 1),
-    "code for web to unpickle": ("XADD", "{}jobs:strikes", "*", "value", "x"),
+    "strikes of the job engine": ("XADD", "{}jobs:strikes", "*", "value", "x"),
     "a user": ("ACL", "SETUSER", "worker", "~*"),
     "the server's configuration": ("CONFIG", "SET", "appendonly", "no"),
     "everything away": ("FLUSHALL",),

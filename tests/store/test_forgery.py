@@ -25,8 +25,9 @@ from bot.store.records import EVENTS
 from bot.store.sides import REQUESTS
 from bot.store.wakeups import Wakeups
 from tests.making import BOB, HERE, attempt, call, question, request
+from tests.patience import PATIENCE
 from tests.store.two_users import Sides, start
-from tests.storing import NoQueue, configured
+from tests.storing import NoQueue, card_stands, configured
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
@@ -134,10 +135,11 @@ async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) 
     """R23"""
     await silence_approves(sides)
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
+    await card_stands(sides.web, made)
     left = await flows.expire(sides.agents, NoQueue(), made.id)
     assert left is not None
     assert left.status is Status.PENDING
-    assert not await deadlines._do(sides.agents, NoQueue(), made.id, await sides.web.now())
+    assert (await deadlines._do(sides.agents, NoQueue(), made.id, await sides.web.now())).became == "left"
     settled = await flows.expire(sides.web, NoQueue(), made.id)
     assert settled is not None
     assert settled.status is Status.APPROVED
@@ -232,8 +234,8 @@ async def test_a_record_that_cannot_be_dated_stops_nobody(sides: Sides, forged: 
     )
     await write(sides, wrong, 9)
     await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1})
-    assert not await deadlines._do(sides.web, NoQueue(), made.id, await sides.web.now())
-    with pytest.raises(UnknownSchema, match="says nothing of when"):
+    assert (await deadlines._do(sides.web, NoQueue(), made.id, await sides.web.now())).became == "unreadable"
+    with pytest.raises(UnknownSchema, match=r"says nothing of when|should have timezone"):
         await sides.web.request(made.id)
 
 
@@ -249,7 +251,7 @@ async def test_reminders_that_only_web_may_send_keep_no_worker_from_a_deadline(s
     over = await asked(sides, timedelta(minutes=65))
     await sides.agents.client.zadd(sides.agents.keys.pending, {over.id: (now.timestamp() - 60) * 1000})
     keeping = asyncio.create_task(deadlines.keep(sides.agents, NoQueue(), wakeups))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (seen := await sides.web.request(over.id)) and seen.value.status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
             await asyncio.sleep(0.05)
     keeping.cancel()
@@ -266,7 +268,7 @@ async def test_a_record_under_the_name_of_another_request_undoes_no_decision(sid
     over = request(made.created_at - timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
     raw = REQUESTS.write(over, seen.version)
     await sides.agents.client.set(sides.agents.keys.asked(name), raw, px=60_000)
-    assert not await deadlines._do(sides.web, NoQueue(), name, await sides.web.now())
+    assert (await deadlines._do(sides.web, NoQueue(), name, await sides.web.now())).became == "unreadable"
     assert (await read(sides, made)).status is Status.REJECTED
 
 
@@ -302,7 +304,7 @@ async def test_names_in_the_index_that_nothing_is_due_to_keep_nobody_from_a_dead
             await write(sides, replace(made, status=Status.WITHDRAWN, decision=gone), 1)
     await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1 for made in decided})
     keeping = asyncio.create_task(deadlines.keep(sides.web, NoQueue(), wakeups))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (await read(sides, over)).status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
             await asyncio.sleep(0.05)
     keeping.cancel()

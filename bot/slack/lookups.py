@@ -1,0 +1,88 @@
+"""What the app has posted in a channel or thread, looked up once for all who wait for it.
+
+Slack lets an app look about once a second. After an outage a hundred messages may wait to be looked for: a look-up that
+begins after they asked answers them all.
+"""
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Final
+
+from bot.slack.calling import Calls
+
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
+"""Slack's and the store's, at most: so long before a message was meant it is looked for."""
+_PAGE: Final = 200
+Place = tuple[str, str]
+"""A channel, and a thread in it or ""."""
+
+
+class Lookups:
+    """Looks up messages with their metadata. Raises what `Calls.call` does; waits as long as Slack is away."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._coming: dict[Place, _LookUp] = {}
+        self._under_way: dict[Place, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def since(self, channel: str, thread: str, oldest: float) -> list[dict[str, Any]]:
+        """All messages since then, as they stood at one moment after this was called. `oldest`: by Slack's clock."""
+        place = (channel, thread)
+        coming = self._coming.get(place)
+        if coming is None:
+            coming = self._coming[place] = _LookUp(oldest)
+            coming.task = asyncio.create_task(self._look(place, coming), name=f"look up {channel} {thread}")
+        coming.oldest = min(coming.oldest, oldest)
+        coming.waiting += 1
+        assert coming.task is not None
+        try:
+            return await asyncio.shield(coming.task)
+        finally:
+            coming.waiting -= 1
+            if not coming.waiting and not coming.task.done():
+                self._begun(place, coming)
+                coming.task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await coming.task
+
+    async def _look(self, place: Place, coming: "_LookUp") -> list[dict[str, Any]]:
+        async with self._under_way[place]:
+            self._begun(place, coming)
+            return await self._pages(*place, coming.oldest)
+
+    def _begun(self, place: Place, coming: "_LookUp") -> None:
+        """Whoever asks from now on waits for the next one."""
+        if self._coming.get(place) is coming:
+            del self._coming[place]
+
+    async def _pages(self, channel: str, thread: str, oldest: float) -> list[dict[str, Any]]:
+        asked: dict[str, Any] = {
+            "channel": channel,
+            "oldest": f"{oldest:.6f}",
+            "include_all_metadata": True,
+            "limit": _PAGE,
+        }
+        method = "conversations.history"
+        if thread:
+            method, asked["ts"] = "conversations.replies", thread
+        messages: list[dict[str, Any]] = []
+        while True:
+            answer = await self._calls.call(method, asked)
+            if answer is None:
+                continue
+            messages += answer["messages"]
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return messages
+            asked["cursor"] = cursor
+
+
+class _LookUp:
+    """One that has not begun, and how many wait for it."""
+
+    def __init__(self, oldest: float) -> None:
+        self.oldest = oldest
+        self.waiting = 0
+        self.task: asyncio.Task[list[dict[str, Any]]] | None = None

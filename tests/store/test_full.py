@@ -1,0 +1,51 @@
+"""A Redis that is out of memory or disk says so, in words that tell what to do."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.core.errors import StoreFull
+from bot.core.ids import WorkspaceId
+from bot.slack import web
+from bot.store.connecting import connect
+from bot.store.embedded import EmbeddedRedis
+from bot.store.sides import Side
+from bot.store.store import Store
+
+
+async def test_a_redis_out_of_memory_is_told_as_that(tmp_path: Path) -> None:
+    """R7: it answers, so nobody should look for it."""
+    async with (
+        EmbeddedRedis(tmp_path / "redis") as server,
+        connect(server.url) as admin,
+        connect(server.url_of("web")) as client,
+    ):
+        store = Store(client, "t", side=Side.WEB)
+        assert await web.problem_of(store, None) == ""
+        await admin.config_set("maxmemory", "1mb")
+        assert "maxmemory" in await web.problem_of(store, None)
+        with pytest.raises(StoreFull, match="more memory"):
+            await store.set_workspace(WorkspaceId("T1"))
+        await admin.config_set("maxmemory", "0")
+        assert await web.problem_of(store, None) == ""
+
+
+async def test_an_embedded_redis_that_cannot_write_says_what_to_do(tmp_path: Path) -> None:
+    command = f"ulimit -f 0; exec {sys.executable} -m bot.store.embedded {tmp_path / 'redis'}"
+    process = await asyncio.create_subprocess_shell(command, stderr=asyncio.subprocess.PIPE)
+    said = (await process.communicate())[1].decode()
+    assert process.returncode == 2
+    assert "cannot write to" in said and "Free some space" in said and "Traceback" not in said
+
+
+async def test_an_embedded_redis_whose_disk_is_full_says_so_and_not_that_it_ended_by_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What its server wrote last is read as a person would."""
+    async with EmbeddedRedis(tmp_path / "redis") as server:
+        with (server.folder / "valkey.log").open("a") as log:
+            log.write("1:M # Short write while writing to the AOF file: (nwritten=976, expected=10033)\n")
+            log.write("1:M # Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...\n")
+        assert "its disk is full or broken" in server._last_words() and "is kept" in server._last_words()
