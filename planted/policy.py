@@ -223,8 +223,8 @@ POLICY: Final = (
         "hidden is only what was there when it was asked",
         "R15",
         "agents/gate.py",
-        "            Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide),\n            notes=",
-        "            Call(wanted.tool, wanted.arguments, wanted.schema),\n            notes=",
+        "    return Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)",
+        "    return Call(wanted.tool, wanted.arguments, wanted.schema)",
         (_ONE + "test_what_is_hidden_stays_so_in_changes_and_in_errors",),
     ),
     Bug(

@@ -51,6 +51,8 @@ MAY_IMPORT = {
         "aiohttp",
         "uvicorn",
     },
+    "bot.slack.lookalikes": {"confusable_homoglyphs", "regex"},
+    "bot.slack.text": {"bot.core", "bot.slack.lookalikes", "regex"},
     "agents": {
         "bot.core",
         "bot.flows",
