@@ -40,7 +40,13 @@ async def seen_from(away: str, house: House) -> AsyncIterator[House]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("shape", "away"), [(shape, "near") for shape in SHAPES] + [(shape, "far") for shape in ("refusals", "impatient")]
+    ("shape", "away"),
+    [
+        ("refusals", "near"),
+        ("retrying", "near"),
+        *(pytest.param(shape, "near", marks=pytest.mark.slow) for shape in ("local_work", "slow_list", "impatient")),
+        *(pytest.param(shape, "far", marks=pytest.mark.slow) for shape in ("refusals", "impatient")),
+    ],
 )
 async def test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, shape: str, away: str, monkeypatch: pytest.MonkeyPatch
