@@ -32,6 +32,7 @@ from bot.core.ports import Lease, Store
 from bot.core.recording import shortened, without_secrets
 from bot.core.requests import Kind, Question, Request, Status, Verb, request_id
 from bot.core.runs import Run
+from bot.core.salting import salted
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
@@ -93,7 +94,7 @@ class Gate:
         elif tier is Tier.REFUSE:
             if "recorded" not in entry:
                 await self._refusal(wanted, key, entry)
-            yield self._denied(wanted, answers.refused(wanted.tool, entry["why"]))
+            yield self._refuse(wanted, entry["why"])
         elif "same" in entry:
             before = await self._find(RequestId(entry["same"]))
             yield self._denied(wanted, answers.again(before), before)
@@ -125,7 +126,7 @@ class Gate:
             wanted.tool,
             passed=Tier(entry["tier"]) is Tier.PASS,
             arguments=shortened(without_secrets(wanted.arguments, wanted.hide)),
-            digest=wanted.same,
+            digest=digest_of(self._run.salt, wanted.same),
             why=entry["why"],
             clause=entry.get("clause", ""),
             team_says=entry.get("says", ""),
@@ -137,9 +138,8 @@ class Gate:
         arguments = json.loads(wanted.arguments)
         with self._journal.activity.working():
             proposal = Proposal(wanted.agent, wanted.tool, arguments, run.team, run.task, run.requester)
-            verdict = await judge(wanted.ask, proposal, wanted.tools)
-            why = unspoken(verdict.why, json.loads(wanted.arguments), wanted.hide)
-            verdict = Verdict(verdict.tier, why)
+            say = partial(unspoken, arguments=json.loads(wanted.arguments), hide=wanted.hide)
+            verdict = await judge(wanted.ask, proposal, wanted.tools, say)
             says = None if wanted.ask is None else verdict.tier
             said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
@@ -178,7 +178,7 @@ class Gate:
         except Refused as since_then:  # by another policy than that of the verdict; it is on record
             why = str(since_then)
             await self._placed(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True})
-            return self._denied(wanted, answers.refused(wanted.tool, why))
+            return self._refuse(wanted, why)
         twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
@@ -188,11 +188,10 @@ class Gate:
         if request.status is not Status.EDITED:
             return Permit(wanted, key, wanted.arguments, request)
         changed = replace(wanted, arguments=wanted.take(request.decision.arguments))
-        return await self._refused_as_changed(changed, f"{key}/changed", request) or Permit(
-            wanted, key, changed.arguments, request
-        )
+        denial = await self._refused_as_changed(changed, f"{key}/changed")
+        return denial or Permit(wanted, key, changed.arguments, request)
 
-    async def _refused_as_changed(self, changed: Wanted, key: str, request: Request) -> Denial | None:
+    async def _refused_as_changed(self, changed: Wanted, key: str) -> Denial | None:
         """What a reviewer made of a call passes the gate too: nobody edits it past a policy (R19)."""
         found = await self._journal.again(key)
         entry = await self._note(key, await self._verdict(changed)) if found is None else json.loads(found.value)
@@ -201,19 +200,23 @@ class Gate:
             return None
         if "recorded" not in entry:
             await self._refusal(changed, key, entry)
-        return self._denied(changed, answers.refused(changed.tool, entry["why"]))
+        return self._refuse(changed, entry["why"])
 
     async def _was_asked(self, question: Question) -> bool:
         try:
             with self._journal.activity.working():
-                await self._find(request_id(self._run.id, question))
+                await self._find(request_id(self._run.id, salted(question, self._run.salt)))
         except NotFound:
             return False
         return True
 
-    def _denied(self, wanted: Wanted, text: str, request: Request | None = None) -> Denial:
-        """By people; without a request by a policy."""
-        self.outcomes.add(self._outcome(wanted, Became.REFUSED if request is None else None, request), text)
+    def _refuse(self, wanted: Wanted, why: str) -> Denial:
+        text, outcome = answers.refused(wanted.tool, why), self._outcome(wanted, Became.REFUSED, None)
+        self.outcomes.add(replace(outcome, reason=why), text)
+        return Denial(text)
+
+    def _denied(self, wanted: Wanted, text: str, request: Request) -> Denial:
+        self.outcomes.add(self._outcome(wanted, None, request), text)
         return Denial(text)
 
     def done(self, permit: Permit, result: str, *, failed: bool = False) -> str:
@@ -229,7 +232,6 @@ class Gate:
         return outcome_of(wanted.kind, wanted.agent, request, became, (wanted.tool, wanted.call or CALL.get()[1]))
 
     def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
-        call = _call(wanted)
         content, problem = shown(wanted.arguments, wanted.hide, wanted.show)
         return Question(
             wanted.agent,
@@ -238,12 +240,11 @@ class Gate:
             "run code" if wanted.kind is Kind.CODE else f"call {wanted.tool}",
             content,
             _OFFERS if wanted.schema else tuple(verb for verb in _OFFERS if verb is not Verb.EDIT),
-            call,
+            _call(wanted),
             notes=tuple(note for note in (*wanted.notes, entry["why"], problem) if note),
             before=self._refused.get((wanted.agent, wanted.tool), ""),
         )
 
 
 def _call(wanted: Wanted) -> Call:
-    # Not the places where something is hidden now: what a reviewer adds is hidden too.
     return Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)

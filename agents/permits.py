@@ -51,10 +51,9 @@ class Permit:
 
     def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
         """At the door, right before it is done: ActionFailed unless this is byte for byte what was judged (R13)."""
-        about = canonical(arguments)
-        if (tool, about) != (self.wanted.tool, self.arguments) or not (
-            self.request is None or _allowed(self.request, self.wanted) == (tool, about)
-        ):
+        this = (tool, canonical(arguments))
+        allowed = this if self.request is None else _allowed(self.request, self.wanted)
+        if not this == (self.wanted.tool, self.arguments) == allowed:
             raise ActionFailed("What was approved is not what would run, so nothing was done.")
 
 

@@ -61,9 +61,9 @@ RUNNING: Final = (
     Bug(
         "nobody looks for parked runs whose question is gone",
         "R5",
-        "agents/runner.py",
-        "            for name in await self._store.forgotten():\n",
-        "            for name in ():\n",
+        "agents/repairs.py",
+        "    for name in await store.forgotten():\n",
+        "    for name in ():\n",
         ("tests/agents/test_lost_questions.py::test_a_run_whose_question_is_gone_asks_again",),
     ),
     Bug(
@@ -246,7 +246,7 @@ RUNNING: Final = (
     Bug(
         "a parked run whose job was lost is not found",
         "R5",
-        "agents/runner.py",
+        "agents/repairs.py",
         "for request in undelivered:",
         "for request in []:",
         ("tests/agents/test_parked_runs.py::test_a_decision_whose_job_was_lost_is_found_counted_and_logged",),

@@ -301,11 +301,12 @@ async def slow(proposal: Proposal) -> bool:
 
 
 def stuck(proposal: Proposal) -> bool:
-    STUCK.wait()
+    STUCK.wait(PATIENCE)
     return False
 
 
 STUCK = threading.Event()
+HOUR = timedelta(hours=1)
 
 
 def broken(proposal: Proposal) -> bool:
@@ -336,7 +337,7 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
     house: House, ask: Any, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R19: closed, and the other runs go on meanwhile."""
-    monkeypatch.setattr("agents.verdicts.WITHIN", timedelta(milliseconds=50))
+    monkeypatch.setattr("agents.verdicts.WITHIN", timedelta(milliseconds=50) if ask in (slow, stuck) else HOUR)
     await house.start()
     STUCK.clear()
     async with life(house) as run:
