@@ -298,7 +298,7 @@ async def test_a_team_that_cannot_be_built_fails_its_run(house: House) -> None:
 async def test_a_run_of_a_team_that_is_gone_fails_and_one_of_another_worker_is_left_to_it(house: House) -> None:
     await house.start("r1", team="email")
     await house.start("r2", team="gone")
-    await house.store.announce("a test", find().infos(), timedelta(seconds=15))
+    await house.store.announce("a-test", find().infos(), timedelta(seconds=15))
     async with house.worker(found=Teams({}, {"gone": "its file does not load."})) as worker:
         await worker.advance("r1")
         await worker.advance("r2")
