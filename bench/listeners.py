@@ -39,7 +39,7 @@ async def main(settings: WebSettings) -> None:
             slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
         )
         identity = await identify(clients.reads)
-        directory = Directory(clients.reads)
+        directory = Directory(clients.reads, identity.workspace)
         stack.push_async_callback(directory.close)
         queue = await stack.enter_async_context(Queue(url, settings.namespace))
         store = Store(client, settings.namespace)

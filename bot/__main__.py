@@ -66,7 +66,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
             slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
         )
         identity = await identify(clients.reads)
-        directory = Directory(clients.reads)
+        directory = Directory(clients.reads, identity.workspace)
         stack.push_async_callback(directory.close)
         rules = settings.rules(await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory))
         await _patiently(lambda: store.set_defaults(rules))

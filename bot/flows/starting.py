@@ -4,11 +4,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from secrets import token_hex
 from typing import Final
 
 from bot.core import runs
 from bot.core.errors import CountersignError, InvalidInput, NotFound
 from bot.core.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId, short_name
+from bot.core.legible import legible
 from bot.core.marks import escape
 from bot.core.options import chosen as choose
 from bot.core.ports import Change, Committed, Put, Queue, Store
@@ -62,6 +64,7 @@ async def start(
         task=task,
         now=now,
         options=chosen,
+        salt=token_hex(16),
     )
     change = Change(runs=(Put(step.run, 0),), events=step.events)
     if unrepeated:
@@ -109,6 +112,7 @@ async def start_by_script(
         task=task,
         now=await store.now(),
         by_script=True,
+        salt=token_hex(16),
     )
     await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
     return step.run
@@ -133,7 +137,7 @@ def _words(run: Run) -> AttemptId:
 
 
 def _readable(task: str) -> str:
-    task = task.strip()
+    task = legible(task)
     if not task:
         raise InvalidInput("There is no task; nothing was started. Write it like `/agent email tell the vendor …`.")
     if len(task) > runs.LONGEST_TASK:

@@ -26,7 +26,7 @@ from bot.slack.blocks import Block, button, context, data, heading, mrkdwn, plai
 from bot.slack.content import TITLE, TOOL, complete, has_room, on_card
 from bot.slack.menu import menu
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
-from bot.slack.text import Room, fits, one_line, pieces, shorten, visible
+from bot.slack.text import Room, fits, one_line, pieces, shorten, typed, visible
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
@@ -77,7 +77,7 @@ def card(
 ) -> Drawing:
     """The card of a request, pending or settled; settled ones have no buttons that decide. `away`: who is not here.
     Not `filed`: the file with all of it could not be uploaded."""
-    team, title = one_line(run.team, 40), one_line(request.question.title, TITLE)
+    team, title = one_line(run.team, 40), one_line(typed(request.question.title), TITLE)
     place = f"For {mention(request.requester)} in {mention(request.channel)}" + (
         f" · {link(run_link, 'the run')}" if run_link else ""
     )
@@ -110,7 +110,7 @@ def run_message(run: Run) -> Drawing:
     """The first message of a run, in the requester's channel: who wants what from whom, and how it stands."""
     team = one_line(run.team, 40)
     state = STATES[run.status]
-    task, hidden, end = shorten(visible(run.task), _TASK)
+    task, hidden, end = shorten(visible(typed(run.task)), _TASK)
     blocks = [words(f"{mention(run.requester)} asked *{escape(team)}*:"), data([p for p in (task, end) if p])]
     if hidden:
         blocks.append(
@@ -125,9 +125,9 @@ def run_message(run: Run) -> Drawing:
 
 def progress_note(run: Run) -> Drawing:
     """The newest lines of progress, in the run's thread."""
-    lines = [f"{p.at:%H:%M:%S} {one_line(p.agent, 30)}: {one_line(p.words, 200)}" for p in run.progress]
+    lines = [f"{p.at:%H:%M:%S} {one_line(p.agent, 30)}: {one_line(typed(p.words), 200)}" for p in run.progress]
     beginning, _, end = shorten("\n".join(lines) or "Nothing yet.", Room(3000, 8000, runs.KEPT_PROGRESS))
-    newest = one_line(run.progress[-1].words, 150) if run.progress else "nothing yet"
+    newest = one_line(typed(run.progress[-1].words), 150) if run.progress else "nothing yet"
     blocks = [context(mrkdwn("What the agents do (UTC)")), data([p for p in (beginning, end) if p])]
     if run.writing is not None and not run.over:
         does = "has written" if run.writing.done else "is writing …"
@@ -163,11 +163,11 @@ def decided_note(request: Request, row: int = 0) -> Drawing:
 
 def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
     """In the run's thread: how it ended, and the agents' final words; what has no room is in `outcome_file`."""
-    result = visible(run.result).strip() or "No result was given."
+    result = visible(typed(run.result)).strip() or "No result was given."
     by = f" by {mention(run.stopped_by)}" if run.stopped_by else ""
     short, cut, rest = shorten(result, WORDS)
     blocks = [words(f"{STATES[run.status]}{by}"), data([p for p in (short, rest) if p])]
-    beginning, hidden, end = shorten(visible(run.words).strip(), _FINAL)
+    beginning, hidden, end = shorten(visible(typed(run.words)).strip(), _FINAL)
     if beginning:
         blocks += [words("*The agents' final words*"), data(pieces(beginning, 3000))]
     if hidden or cut:
@@ -181,7 +181,7 @@ def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
 
 def outcome_file(run: Run) -> tuple[str, bytes] | None:
     """Name and bytes of a file with all final words; None if the note shows them all."""
-    result, final = visible(run.result).strip(), visible(run.words).strip()
+    result, final = (visible(typed(words)).strip() for words in (run.result, run.words))
     if fits(result, WORDS) and fits(final, _FINAL):
         return None
     return f"{run.id}.txt", f"{result}\n\n{final}".encode()

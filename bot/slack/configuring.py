@@ -11,13 +11,13 @@ from slack_bolt.async_app import AsyncAck
 from bot import flows
 from bot.core.errors import CountersignError, InvalidInput, StoreUnavailable
 from bot.core.ids import ChannelId
-from bot.core.marks import mention
-from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
-from bot.slack import absences, listing, modals, permitting, settings_window, timing
+from bot.core.loosening import NeedsSecond
+from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration
+from bot.slack import absences, listing, modals, permitting, settings_changes, settings_window, timing
 from bot.slack.answering import Desk, Said, answer_command, delivered, in_time, said, tell, who, without_marks
 from bot.slack.mentions import channel_named, people_named
 from bot.slack.opening import open_modal
-from bot.slack.outcomes import named
+from bot.slack.settings_changes import say
 from bot.slack.vetting import Found, problems
 
 HELP: Final = (
@@ -117,28 +117,14 @@ async def _configure(desk: Desk, body: dict[str, Any], channel: ChannelId, edit:
         return [problem.sentence for problem in found]
 
     try:
-        rules = await flows.configure(desk.store, channel, actor, desk.admins, edit, check, delivered(body))
+        done = await flows.configure(desk.store, channel, actor, desk.admins, edit, check, delivered(body))
+    except NeedsSecond as milder:
+        return await settings_changes.ask_for_second(desk, body, milder)
     except InvalidInput as wrong:
         block = settings_window.block_of(*reversed(found[0])) if found else settings_window.block_of(str(wrong))
         raise settings_window.Problem(block, str(wrong)) from None
-    return Said(f"Saved. {say(channel, rules)}")
-
-
-def say(channel: ChannelId, rules: Rules) -> str:
-    """The rules in force, in words."""
-    waits = "no deadline" if rules.on_timeout is OnTimeout.WAIT else say_duration(rules.timeout)
-    need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
-    own = "may" if rules.own_requests else "may not"
-    glass = "the requester may decide alone, with a reason that all reviewers read" if rules.break_glass else "off"
-    return (
-        f"Settings of {mention(channel)}:\n"
-        f"• cards go to {mention(rules.approvals_channel)}\n"
-        f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
-        f"requesters {own} decide on their own requests\n"
-        f"• break-glass: {glass}\n"
-        f"• a request waits: {waits}; when time runs out: {settings_window.ON_TIMEOUT_SAYS[rules.on_timeout]}\n"
-        f"{timing.say(rules)}"
-    )
+    settings_changes.tell_all(desk, channel, done, at.user)
+    return Said(f"Saved. {say(channel, done.after)}")
 
 
 async def _timeout(desk: Desk, rest: str) -> Edit:

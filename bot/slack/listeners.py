@@ -21,6 +21,7 @@ from bot.slack import (
     opening,
     permitting,
     reviewing,
+    settings_changes,
     settings_window,
     standing,
 )
@@ -29,7 +30,11 @@ from bot.slack.answering import Desk, Said, tell
 Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
 
 COMMANDS: Final[dict[str, Listener]] = {"/agent": commands.on_agent, "/approvals": configuring.on_approvals}
-ACTIONS: Final[dict[str, Listener]] = {modals.TEAM: commands.on_team_chosen, standing.REVOKE: permitting.on_revoke}
+ACTIONS: Final[dict[str, Listener]] = {
+    modals.TEAM: commands.on_team_chosen,
+    standing.REVOKE: permitting.on_revoke,
+    settings_changes.CONFIRM: settings_changes.on_confirm,
+}
 SUBMITS: Final[dict[str, Listener]] = {
     modals.START: commands.on_start_submit,
     settings_window.SETTINGS: configuring.on_settings_submit,

@@ -15,7 +15,7 @@ from bot.core.standing import Scope
 from bot.core.votes import alike
 from bot.slack import wording
 from bot.slack.blocks import Block, data, words
-from bot.slack.text import Room, one_line, shorten, visible
+from bot.slack.text import Room, one_line, shorten, typed, visible
 
 WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
@@ -41,7 +41,9 @@ def so_far(request: Request) -> str:
 
 def details(request: Request, decision: Decision) -> list[Block]:
     """What was chosen or changed, and the words, each with what has no room counted."""
-    chosen = _part("\n".join(one_line(option, 300) for option in decision.chosen), _CHOSEN, "the agents know them all")
+    chosen = _part(
+        "\n".join(one_line(typed(option), 300) for option in decision.chosen), _CHOSEN, "the agents know them all"
+    )
     changes = _part(changes_of(request), _CHANGES, "*View full* shows them all")
     if changes:
         changes = [words("*Changed before it was approved*"), *changes]
@@ -49,7 +51,7 @@ def details(request: Request, decision: Decision) -> list[Block]:
         chosen
         + changes
         + standing_of(request, decision)
-        + _part(visible(decision.words).strip(), WORDS, "the agents have them all")
+        + _part(visible(typed(decision.words)).strip(), WORDS, "the agents have them all")
     )
 
 
@@ -81,7 +83,7 @@ def changes_of(request: Request) -> str:
         return ""
     fields = changed_fields(json.loads(call.arguments), json.loads(decision.arguments), call.hidden)
     return "\n".join(
-        f"{visible(path)}: {visible(before) or '(nothing)'} → {visible(after) or '(nothing)'}"
+        f"{visible(typed(path))}: {visible(typed(before)) or '(nothing)'} → {visible(typed(after)) or '(nothing)'}"
         for path, before, after in fields
     )
 

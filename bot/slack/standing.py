@@ -20,7 +20,7 @@ from bot.slack.blocks import Block, button, context, data, fitting, mrkdwn, plai
 from bot.slack.cards import Drawing
 from bot.slack.modals import View
 from bot.slack.outcomes import WORDS, allows, sentence
-from bot.slack.text import one_line, shorten, visible
+from bot.slack.text import one_line, shorten, typed, visible
 
 PERMIT: Final = "permit_request"
 BREAK_GLASS: Final = "break_glass"
@@ -102,7 +102,7 @@ def break_glass_note(request: Request, row: int = 0) -> Drawing:
     assert decision is not None, "only what was decided is told"
     names = [mention(u) for u in sorted(reviewers.users)] + [those_of(group) for group in sorted(reviewers.groups)]
     told = [" ".join(names[at : at + _NAMED_IN_A_BLOCK]) for at in range(0, len(names), _NAMED_IN_A_BLOCK)]
-    short, hidden, rest = shorten(visible(decision.words).strip(), WORDS)
+    short, hidden, rest = shorten(visible(typed(decision.words)).strip(), WORDS)
     what = f"row {row} of this card" if row else "it"
     text = f"{sentence(request, decision)} You were named to decide on {what}; please look at what was done."
     blocks = [*(words(part) for part in told), words(text), data([part for part in (short, rest) if part])]

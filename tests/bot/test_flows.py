@@ -287,8 +287,8 @@ async def none_wrong(_: object) -> list[str]:
 async def test_settings_are_changed_by_those_who_may_and_others_change_nothing(store: Store) -> None:
     """R9, R10, R25: refused attempts are in the record."""
     who = Actor(HERE, BOB)
-    after = await flows.configure(
-        store, GENERAL, who, frozenset(), lambda s: replace(s, on_timeout=OnTimeout.APPROVE), none_wrong
+    _, after = await flows.configure(
+        store, GENERAL, who, frozenset({BOB}), lambda s: replace(s, on_timeout=OnTimeout.APPROVE), none_wrong
     )
     assert after.on_timeout is OnTimeout.APPROVE
     with pytest.raises(InvalidInput, match="Only workspace admins"):
@@ -310,7 +310,7 @@ async def test_a_request_keeps_the_rules_it_was_asked_under(store: Store, lease:
     await flows.configure(
         store,
         GENERAL,
-        Actor(HERE, BOB),
+        Actor(HERE, BOB, is_admin=True),
         frozenset(),
         lambda s: replace(s, reviewers=Reviewers(frozenset({DAVE}))),
         none_wrong,

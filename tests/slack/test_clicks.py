@@ -297,6 +297,33 @@ async def test_an_approval_of_somebody_who_left_completes_no_quorum(
     assert [e.user for e in voided] == ([] if change is None else ["U0BOB"])
 
 
+@pytest.mark.parametrize(
+    ("home", "teams", "counts"),
+    [
+        ("T0HOME", ["T0HOME", "T0LOCAL"], True),
+        ("E0ORG", ["T0LOCAL"], True),
+        ("T0LOCAL", ["T0LOCAL", "T0HOME"], True),
+        ("E0ORG", ["T0HOME"], False),
+        ("E0ORG", [], False),
+        ("T0HOME", ["T0HOME"], False),
+    ],
+)
+async def test_a_member_of_an_organisation_is_who_is_in_this_workspace(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, home: str, teams: list[str], counts: bool
+) -> None:
+    """R9: a click names somebody's home workspace, so what `users.info` says of them counts; a command names ours."""
+    bob = slack.workspace.users["U0BOB"]
+    slack.workspace.users["U0BOB"] = replace(bob, team_id=home, enterprise="E0ORG", enterprise_teams=teams)
+    asked = await ask(store, lease)
+    person = slack.user("bob")
+    reply = await person.command("/approvals timeout 15m")
+    assert reply.text.startswith("Saved.") is counts and ("another Slack workspace" in reply.text) is not counts
+    await person.click(await show(asked), "Approve")
+    if not counts:
+        await person.wait_ephemeral("another Slack workspace")
+    assert (await status(store, asked) is Status.APPROVED) is counts
+
+
 async def test_one_rejection_is_enough(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R11"""
     asked = await ask(store, lease, quorum=2)
