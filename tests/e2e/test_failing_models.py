@@ -15,7 +15,9 @@ async def test_a_model_that_fails_is_replaced_and_the_thread_shows_the_text_comi
     """R15: the text of a model is data in the thread too, also before it is finished."""
     enough = asyncio.Event()
     openai.will("first", Fails(429, retry_after="60"))
-    openai.will("second", Says("To: vendor@example.com\nSubject: Ten percent\n\nDear <!channel>", until=enough))
+    openai.will(
+        "second", Says(f"To: vendor@example.com\nSubject: Ten percent\n\nDear{' <!channel>' * 500}", until=enough)
+    )
     models = [component(openai, "first"), component(openai, "second")]
     config = str(written(there.data, models))
     await asyncio.gather(there.web(), there.worker(MODEL_CONFIG=config))

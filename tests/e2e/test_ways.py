@@ -45,7 +45,9 @@ class Run:
     async def start(self, team: str, task: str = "", channel: str = "") -> None:
         self.channel = channel or self.channel
         reply = await self.person.command(f"/agent {team} {task or f'do it as {self.name}'}", self.channel)
-        assert "Started" in reply.text, reply
+        # Where the machine is busy the answer comes behind the ack.
+        told = reply.text or (await self.person.wait_ephemeral("Started")).text
+        assert "Started" in told, reply
 
     async def asks(self, *words: str, named: bool = True) -> Message:
         """Its next card, which has these words."""
