@@ -171,8 +171,8 @@ class Auditor:
     async def _judged(self, passed: dict[str, Any]) -> dict[str, Any]:
         """What the policy that is in force now says of a call that a worker says passed: a worker may lie, or judge by
         another policy, and then the record says so."""
-        name, data = RunId(str(passed.get("run") or "")), passed["data"]
-        run = (await self._store.readable_runs([name])).get(name) if name else None
+        name, data = RunId.named(str(passed.get("run") or "")), passed["data"]
+        run = (await self._store.readable_runs([name])).get(name) if name is not None else None
         if run is None:
             return {"judged": {"why": "The run is not stored any more."}}
         said = judged_again(await self._store.rulebook(), data, run.team, run.channel)
