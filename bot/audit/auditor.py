@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from bot.audit.entries import entry_of, request_of
 from bot.core.chain import Head, Kept, seal
-from bot.core.errors import InvalidId, StoreUnavailable, UnknownSchema
+from bot.core.errors import StoreUnavailable, UnknownSchema
 from bot.core.events import EventType
 from bot.core.ids import RequestId, RunId
 from bot.core.reporting import judged_again
@@ -171,12 +171,8 @@ class Auditor:
     async def _judged(self, passed: dict[str, Any]) -> dict[str, Any]:
         """What the policy that is in force now says of a call that a worker says passed: a worker may lie, or judge by
         another policy, and then the record says so."""
-        data = passed["data"]
-        try:
-            name = RunId(str(passed.get("run") or ""))
-            run = (await self._store.readable_runs([name])).get(name)
-        except InvalidId:
-            run = None
+        name, data = RunId.named(str(passed.get("run") or "")), passed["data"]
+        run = (await self._store.readable_runs([name])).get(name) if name is not None else None
         if run is None:
             return {"judged": {"why": "There is no such run, or no longer."}}
         try:
