@@ -22,8 +22,10 @@ from agents.doors import look_through
 from agents.ending import end_team, failure
 from agents.journal import RunJournal
 from agents.patience import ended, patiently
+from agents.repairs import ask_again, ask_for_forgotten
 from agents.teams import Conclusion, Team, Teams
 from agents.telling import Pace, Teller
+from agents.turn_ends import in_order
 from agents.usage import add_up
 from bot import flows, metrics
 from bot.core.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
@@ -100,31 +102,12 @@ class Runner:
             self._hand.discard(run)
 
     async def reconcile(self, *, starting: bool = False) -> None:
-        """Ask again for every run that nobody held for a moment; `starting`: that nobody holds now.
-
-        Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
-        """
-        for name in set(await self._store.unheld(10_000, timedelta(0) if starting else UNHEARD)) - self._hand:
-            if not starting:
-                metrics.repaired(Repair.JOB_LOST)
-                log.warning("Run %s is advanced by nobody; asking.", name)
-            await self._queue.advance(name)
-        await self._store.put_away(1000)
-        undelivered = await self._store.undelivered(10_000, UNHEARD)
-        runs = await self._store.readable_runs(list({request.run for request in undelivered}))
-        for request in undelivered:
-            run = runs.get(request.run)
-            if run is not None and run.status is Status.PARKED and request.run not in self._hand:
-                metrics.repaired(Repair.UNDELIVERED)
-                log.warning("Run %s was decided (request %s) and not asked for; asking.", request.run, request.id)
-                await self._queue.advance(request.run, signal=request.id)
+        """Ask again for runs whose jobs were lost; `starting`: for all that nobody holds now."""
+        await ask_again(self._store, self._queue, self._hand, UNHEARD, starting=starting)
         loop = asyncio.get_running_loop()
         if starting or loop.time() >= self._forgotten_at:
             self._forgotten_at = loop.time() + _FORGOTTEN_EVERY.total_seconds()
-            for name in await self._store.forgotten():
-                metrics.repaired(Repair.QUESTION_LOST)
-                log.warning("Run %s is parked for a question that Redis does not have any more; asking.", name)
-                await self._queue.advance(name)
+            await ask_for_forgotten(self._store, self._queue)
 
     async def _claimed(self, run_id: RunId) -> None:
         seen = await self._patiently(lambda: self._store.run(run_id))
@@ -166,7 +149,7 @@ class Runner:
             await self._let_go(lease, again)
 
     async def _advance(self, run: Run, lease: Lease, journal: RunJournal, team: Team) -> None:
-        log.info("Run %s of team %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
+        log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
         ports = (self._store, self._queue, self._wakeups)
         context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
         teller = Teller(self._store, lease, journal, context, self._pace)
@@ -186,6 +169,7 @@ class Runner:
                 await end_team(context, driving, GRACE)
             conclusion = await self._conclusion(context, driving, teller, cut)
         finally:
+            context.token.cancel()  # first: what is cut off from here on was not left by the team
             driving.cancel()
             await ended(*first[1:], telling)
             await journal.behind.close()
@@ -221,6 +205,7 @@ class Runner:
         result: TaskResult | None = None
         context.enter()
         look_through(built := team.build(context))
+        in_order(built, context.order)
         async for item in built.run_stream(task=context.task, cancellation_token=context.token):
             if isinstance(item, TaskResult):
                 result = item
@@ -235,7 +220,7 @@ class Runner:
                 teller.wrote(item.source)
         assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."
         end = await team.conclude(context, result)
-        return Conclusion(*map(context.outcomes.for_people, (end.result, end.words)))
+        return Conclusion(*context.outcomes.conclusion(end.result, end.words))
 
     async def _conclusion(
         self, context: RunContext, driving: asyncio.Task[Conclusion], teller: Teller, cut: bool

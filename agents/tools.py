@@ -11,17 +11,19 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
-from agents.arguments import as_entered, closed, taking
-from agents.gate import Denial, Gate, Permit, Wanted
+from agents.arguments import as_entered, closed, failed_result, failure, taking
+from agents.gate import Gate
 from agents.journal import RunJournal
 from agents.outcomes import CALL, Became, Outcome
 from agents.patience import being_cancelled
+from agents.permits import Denial, Permit, Wanted
 from agents.policies import Ask, Tier, named
 from agents.showing import Renderer, written
 from agents.toolbox import (
@@ -142,7 +144,9 @@ class JournaledTools(Workbench):
 
     async def list_tools(self) -> list[ToolSchema]:
         """What the model may call, without the argument that is not the model's to give."""
-        schemas = [without_key(schema) for schema in await self._tools.list_tools()]
+        with self._journal.calling(self._agent):
+            listed = await self._tools.list_tools()
+        schemas = [without_key(schema) for schema in listed]
         try:
             self._check([schema["name"] for schema in schemas])
         except WrongTeam as wrong:
@@ -160,7 +164,8 @@ class JournaledTools(Workbench):
         """The recorded result, that of the call, or why it was not made. It is not cut off in the middle, unless it is
         idempotent."""
         try:
-            return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
+            with self._journal.calling(self._agent):
+                return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
         except (ActionFailed, ValueError) as failure:
             return self._not_called(name, call_id or "", str(failure))
         except CountersignError as error:
@@ -220,19 +225,10 @@ class JournaledTools(Workbench):
         if show is not None and (more := unnamed(taken, closed(parameters), parameters)):
             show = None
             notes.append(f"The tool does not describe {', '.join(more)}, so its arguments are shown as they are.")
-        return Wanted(
-            self._agent,
-            name,
-            written(taken),
-            self._ask,
-            tuple(schemas),
-            schema=json.dumps(parameters, sort_keys=True),
-            show=show,
-            hide=hide,
-            notes=tuple(notes),
-            call=call_id,
-            take=lambda changed: as_entered(json.loads(changed), take, hide),
-        )
+        taken_again = partial(as_entered, take=take, hide=hide)
+        about = (self._agent, name, written(taken), self._ask, tuple(schemas))
+        schema = json.dumps(parameters, sort_keys=True)
+        return Wanted(*about, schema=schema, show=show, hide=hide, notes=tuple(notes), call=call_id, take=taken_again)
 
     async def _permitted(self, permit: Permit, given: dict[str, Any], call_id: str) -> ToolResult:
         name, agent = permit.wanted.tool, self._agent
@@ -257,6 +253,7 @@ class JournaledTools(Workbench):
 
     async def _call(self, permit: Permit, attempt: str, call_id: str) -> ToolResult:
         name, arguments = permit.wanted.tool, json.loads(permit.arguments)
+        told = partial(failure, arguments=permit.arguments, hide=permit.wanted.hide)
         own = digest_of(self._journal.run, attempt)[:32]
         _KEY.set(own)
         try:
@@ -264,17 +261,19 @@ class JournaledTools(Workbench):
             permit.check(name, arguments)
             if name in schemas and takes_key(schemas[name]):
                 arguments = {**arguments, ARGUMENT: own}
-            return await self._tools.call_tool(name, arguments, CancellationToken(), call_id)
-        except (OutcomeUnknown, LeaseLost, ActionFailed):
+            result = await self._tools.call_tool(name, arguments, CancellationToken(), call_id)
+        except (OutcomeUnknown, ActionFailed) as error:
+            error.args = (told(error),)
             raise
-        except SystemExit as error:  # would end the worker, and with it all of its runs
-            return error_result(name, f"SystemExit: {error}")
+        except LeaseLost:
+            raise
         except asyncio.CancelledError:
             if self._journal.cut_off():
                 raise
             return error_result(name, "CancelledError")
-        except Exception as error:
-            return error_result(name, str(error) or type(error).__name__)
+        except (Exception, SystemExit) as error:  # the latter would end the worker, and with it all of its runs
+            return error_result(name, told(error))
+        return failed_result(result, permit.arguments, permit.wanted.hide) if result.is_error else result
 
     async def start(self) -> None:
         await self._tools.start()

@@ -329,8 +329,8 @@ DECIDING: Final = (
         "a worker says whose run it is",
         "R9",
         "bot/store/sides.py",
-        "if origin is not None:",
-        "if origin is not None and False:",
+        "if origin is None:",
+        "if origin is None or origin:",
         (_FORGED_RULES + "test_whose_run_it_is_and_where_a_worker_cannot_say_of_what_web_started",),
     ),
     Bug(
@@ -348,14 +348,6 @@ DECIDING: Final = (
         " or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED",
         "",
         _TABLES,
-    ),
-    Bug(
-        "a record under the name of another request settles that one again",
-        "R3",
-        "bot/store/sides.py",
-        "if told.id != name:",
-        "if False:",
-        (_FORGERY + "test_a_record_under_the_name_of_another_request_undoes_no_decision",),
     ),
     Bug(
         "a click that was to open a window is judged a second time, and may count",

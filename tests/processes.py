@@ -117,8 +117,8 @@ class Town:
         self.slack = slack
         self.data = data
         self.fork = fork
-        self.common = {"REDIS_URL": url_of("web", redis_url), "NAMESPACE": namespace, "LOG_LEVEL": "INFO"}
-        self.agents = {**self.common, "REDIS_URL": url_of("worker", redis_url)}
+        self.common = {"REDIS_URL": url_of("web", redis_url, namespace), "NAMESPACE": namespace, "LOG_LEVEL": "INFO"}
+        self.agents = {**self.common, "REDIS_URL": url_of("worker", redis_url, namespace)}
         self.processes: list[Process] = []
 
     async def web(self, *, http: bool = False, **env: str) -> Process:

@@ -120,7 +120,7 @@ async def town(folder: Path, *, http: bool) -> AsyncIterator[Town]:
     async with AsyncExitStack() as stack:
         commands = (Command("/agent"), Command("/approvals"))
         slack = await stack.enter_async_context(LocalSlack(commands=commands, failover=True))
-        redis = await stack.enter_async_context(EmbeddedRedis(folder / "redis"))
+        redis = await stack.enter_async_context(EmbeddedRedis(folder / "redis", namespace=NAMESPACE))
         sink = await stack.enter_async_context(Sink())
         it = Town(slack, redis, sink, folder)
         for name in ("web1", "web2"):

@@ -9,8 +9,9 @@ from bot.core.calls import LONGEST_ARGUMENTS, is_canonical
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest, UserId
 from bot.core.legible import is_legible, legible
+from bot.core.marks import mention
 from bot.core.moments import when
-from bot.core.people import Actor, mention, why_nobody
+from bot.core.people import Actor, those_of, why_nobody
 from bot.core.permissions import Permission
 from bot.core.policy import Risk
 from bot.core.refusals import Refusal
@@ -252,14 +253,14 @@ def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
 def sentence(refusal: Refusal, request: Request) -> str:
     """The refusal as the person reads it, with Slack's mentions and dates in it."""
     decision, reviewers = request.decision, seats.deciders(request)
-    by = " and ".join(f"<@{u}>" for u in decision.by) if decision else ""
+    by = " and ".join(mention(u) for u in decision.by) if decision else ""
     if decision is not None and not decision.by:
         by = "nobody (timeout)" if decision.how is How.TIMEOUT else "a rule, before anybody did"
     what = decision.outcome.value if decision else ""
     match refusal:
         case Refusal.NOT_A_REVIEWER:
-            names = [f"<@{u}>" for u in sorted(reviewers.users)]
-            names += [mention(group) for group in sorted(reviewers.groups)]
+            names = [mention(u) for u in sorted(reviewers.users)]
+            names += [those_of(group) for group in sorted(reviewers.groups)]
             by = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
         case Refusal.VOTED_ALREADY | Refusal.SEAT_TAKEN:
             what = f"{alike(request)} of {request.rules.quorum} needed"

@@ -70,29 +70,29 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
     word, rest = (*words.split(maxsplit=1), "", "")[:2]
     word = word.lower()
     if word == "":
-        rules = await flows.rules_of(desk.store, at.channel)
+        rules = await flows.rules_of(desk.store, at.here)
         actor = await desk.directory.actor(at.workspace, at.user, rules.reviewers.groups)
         only_look = policy.why_not_configure(actor, rules, desk.admins)
         if only_look is not None:
-            return await open_modal(desk.client, body, settings_window.to_read(say(at.channel, rules), only_look))
-        window = settings_window.view(at.channel, rules, await desk.directory.groups())
+            return await open_modal(desk.client, body, settings_window.to_read(say(at.here, rules), only_look))
+        window = settings_window.view(at.here, rules, await desk.directory.groups())
         return await open_modal(desk.client, body, window)
     if word == "help":
         return Said(HELP)
     if word == "show":
-        return Said(say(at.channel, await flows.rules_of(desk.store, at.channel)))
+        return Said(say(at.here, await flows.rules_of(desk.store, at.here)))
     if word == "permissions":
         return await permitting.permissions_here(desk, at)
     if word in listing.WORDS:
         return await listing.WORDS[word](desk, at, rest)
-    async with _on_record(desk, body, at.channel, words):
+    async with _on_record(desk, body, at.here, words):
         if word in absences.COMMANDS:
             return await absences.COMMANDS[word](desk, at, rest)
         if word not in _WORDS:
             raise InvalidInput(f"There is no setting “{word[:40]}”; nothing was changed.\n{HELP}")
         if not rest:
             raise InvalidInput(f"What should it be? Nothing was changed.\n{HELP}")
-        return await _configure(desk, body, at.channel, await _WORDS[word](desk, rest))
+        return await _configure(desk, body, at.here, await _WORDS[word](desk, rest))
 
 
 @asynccontextmanager

@@ -5,16 +5,17 @@ Who cannot see all of it on the card cannot approve it there: the button opens t
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 from bot.core.differences import changed_lines
+from bot.core.marks import escape
 from bot.core.requests import Kind, Question, Request
 from bot.core.secrets import MARK, guessed_in, hide, hide_in
 from bot.slack.blocks import Block, context, data, mrkdwn, plain, words
 from bot.slack.lookalikes import odd_words
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible
+from bot.slack.text import Room, fits, one_line, pieces, shorten, size_of, typed, visible
 
 TITLE: Final = 120
 """Characters of a title in a first line; a longer one is in the content too."""
@@ -61,12 +62,20 @@ class Seen:
 @lru_cache(maxsize=16)
 def seen(question: Question) -> Seen:
     """Pure, and remembered, because one click draws the same question more than once."""
+    question = replace(
+        question,
+        title=typed(question.title),
+        content=typed(question.content),
+        options=tuple(map(typed, question.options)),
+        notes=tuple(map(typed, question.notes)),
+        before=typed(question.before),
+    )
     options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
     ask = "several may be chosen" if question.several else "one of these"
     text = visible(question.content) + (f"\n\nOptions ({ask}):{options}" if options else "")
     if one_line(question.title, TITLE) != visible(question.title).strip():
         text = f"{visible(question.title)}\n\n{text}"
-    tool = question.call.tool if question.call is not None and question.kind is not Kind.CODE else ""
+    tool = typed(question.call.tool) if question.call is not None and question.kind is not Kind.CODE else ""
     if one_line(tool, TOOL) != tool:
         text = f"Tool: {visible(tool)}\n\n{text}"
     notes = tuple(visible(note).strip() for note in question.notes)
@@ -186,7 +195,7 @@ def _arguments(question: Question) -> str:
     if question.call is None:
         return ""
     shown, _ = hide_in(json.loads(question.call.arguments), question.call.hidden)
-    return visible(json.dumps(shown, indent=2, ensure_ascii=False))
+    return visible(typed(json.dumps(shown, indent=2, ensure_ascii=False)))
 
 
 def _full_room(question: Question) -> Room:

@@ -25,7 +25,7 @@ from bot.slack import (
     settings_window,
     standing,
 )
-from bot.slack.answering import Desk, Said, tell, who
+from bot.slack.answering import Desk, Said, tell
 
 Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
 
@@ -119,7 +119,9 @@ async def _failed(
     desk: Desk, error: Exception, body: dict[str, Any], response: BoltResponse | None
 ) -> BoltResponse | None:
     """A bug of ours: the log gets it all, the person a sentence, Slack an ack."""
-    _log.error("A listener failed for %s: %r", who(body).user, error, exc_info=error)
+    _log.error(
+        "A listener failed for %s: %r", (body.get("user") or {}).get("id") or body.get("user_id"), error, exc_info=error
+    )
     view = body.get("view") or {}
     inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
     if response is not None and body.get("type") == "view_submission" and inputs:

@@ -11,6 +11,7 @@ from bot import flows, proposals
 from bot.core.errors import InvalidInput
 from bot.core.ids import ChannelId, UserId
 from bot.core.loosening import NeedsSecond, loosened
+from bot.core.marks import mention
 from bot.core.policy import OnTimeout, Rules, say_duration
 from bot.slack import settings_window, timing
 from bot.slack.answering import Desk, Said, answer_click, delivered, who
@@ -32,8 +33,8 @@ def say(channel: ChannelId, rules: Rules) -> str:
     own = "may" if rules.own_requests else "may not"
     glass = "the requester may decide alone, with a reason that all reviewers read" if rules.break_glass else "off"
     return (
-        f"Settings of <#{channel}>:\n"
-        f"• cards go to <#{rules.approvals_channel}>\n"
+        f"Settings of {mention(channel)}:\n"
+        f"• cards go to {mention(rules.approvals_channel)}\n"
         f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
         f"requesters {own} decide on their own requests\n"
         f"• break-glass: {glass}\n"
@@ -58,8 +59,8 @@ def tell_all(
     lines = changed_lines(channel, *done)
     if not lines:
         return
-    together = f", as <@{proposed_by}> had asked for" if proposed_by is not None else ""
-    text = f":gear: <@{by}> changed the settings of <#{channel}>{together}."
+    together = f", as {mention(proposed_by)} had asked for" if proposed_by is not None else ""
+    text = f":gear: {mention(by)} changed the settings of {mention(channel)}{together}."
     for place in {done.before.approvals_channel, done.after.approvals_channel}:
         desk.hold(_told(desk, place, text, [words(f"{text}\n{lines}")]))
 
@@ -72,14 +73,14 @@ async def ask_for_second(desk: Desk, body: dict[str, Any], milder: NeedsSecond) 
         raise InvalidInput(f"{milder} {_TOO_LONG}")
     if not milder.again:
         what = "; ".join(loosened(milder.before, milder.after))
-        text = f":scales: <@{proposal.by}> wants to make the rules of <#{proposal.channel}> milder: {what}."
+        text = f":scales: {mention(proposal.by)} wants to make the rules of {mention(proposal.channel)} milder: {what}."
         lines = changed_lines(proposal.channel, milder.before, milder.after)
         confirm = button("Confirm", CONFIRM, value, "danger")
         asks = "Nothing has changed yet. An admin or another reviewer may confirm it."
         blocks = [words(f"{text}\n{lines}"), words(asks), {"type": "actions", "elements": [confirm]}]
         if not await _post(desk, place, text, blocks):
-            raise InvalidInput(f"{milder} Slack did not take the message that asks for one in <#{place}>.")
-    return Said(f"{milder} <#{place}> shows what you want, with a button for them.")
+            raise InvalidInput(f"{milder} Slack did not take the message that asks for one in {mention(place)}.")
+    return Said(f"{milder} {mention(place)} shows what you want, with a button for them.")
 
 
 async def on_confirm(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -107,7 +108,7 @@ async def _confirm(desk: Desk, body: dict[str, Any]) -> Said:
         confirms=proposal,
     )
     tell_all(desk, proposal.channel, done, at.user, proposal.by)
-    desk.hold(_settled(desk, body, f"Confirmed by <@{at.user}>."))
+    desk.hold(_settled(desk, body, f"Confirmed by {mention(at.user)}."))
     return Said(f"Saved. {say(proposal.channel, done.after)}")
 
 
@@ -125,11 +126,13 @@ async def _post(desk: Desk, channel: ChannelId, text: str, blocks: list[Block]) 
 
 async def _settled(desk: Desk, body: dict[str, Any], how: str) -> None:
     """The proposal without its button."""
-    shown = body["message"]
+    shown, place = body["message"], who(body).channel
+    if place is None:
+        return
     blocks = [block for block in shown.get("blocks", ()) if block["type"] != "actions"][:1]
     try:
         await desk.client.chat_update(
-            channel=who(body).channel, ts=shown["ts"], text=f"{shown['text']} {how}", blocks=[*blocks, words(how)]
+            channel=place, ts=shown["ts"], text=f"{shown['text']} {how}", blocks=[*blocks, words(how)]
         )
     except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as lost:
         _log.warning("A proposal keeps its button, which does nothing any more: %s", lost or type(lost).__name__)

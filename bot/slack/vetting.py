@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from bot.core import schedule
 from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
-from bot.core.people import Actor, Reviewers, is_channel, mention, why_nobody
+from bot.core.marks import mention
+from bot.core.people import Actor, Reviewers, is_channel, why_nobody
 from bot.core.policy import Rules, enough_people
 from bot.core.requests import Request
 from bot.slack.directory import Directory, Room
@@ -125,7 +126,7 @@ async def _actors(directory: Directory, workspace: WorkspaceId, users: Iterable[
 
 
 def _about(actor: Actor) -> str | None:
-    name = f"<@{actor.user}>"
+    name = mention(actor.user)
     if not actor.checked:
         return f"{_SLACK_SILENT} who {name} is; please try again in a moment."
     if actor.is_stranger:
@@ -144,12 +145,12 @@ def _about_group(group: GroupId, members: frozenset[UserId] | None) -> str | Non
 
 
 def _in(group: GroupId) -> str:
-    return f"in <#{group}>" if is_channel(group) else f"in {mention(group)}"
+    return f"in {mention(group)}"
 
 
 async def _room(directory: Directory, rules: Rules) -> list[Found]:
     room = await directory.room(rules.approvals_channel)
-    name, field = f"<#{rules.approvals_channel}>", "approvals_channel"
+    name, field = mention(rules.approvals_channel), "approvals_channel"
     if room is None:
         return [Found(field, f"{_SLACK_SILENT} whether cards can be posted in {name}; please try again in a moment.")]
     if not room.known:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import secrets
 import time
@@ -20,12 +19,13 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 
-from docket import Docket, Execution, Worker, execution, strikelist, worker
+from docket import Docket, Worker
 from docket.dependencies import Dependency
 from redis.exceptions import RedisClusterException, RedisError
 
 from bot.core.errors import StoreUnavailable
 from bot.core.ids import RequestId, RunId
+from bot.store import jobs
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ class Queue:
 
     async def __aenter__(self) -> Self:
         _calm_the_engine()
+        jobs.unpickle_nothing()
         await self._docket.__aenter__()
         return self
 
@@ -88,10 +89,10 @@ class Queue:
         if after > timedelta(0):
             key += f"@{due:%Y%m%dT%H%M%S.%f}"
         try:
-            await self._docket.add("advance", when=due, key=key)(run)
+            await self._docket.add("advance", when=due, key=key)(str(run))
         except (RedisError, RedisClusterException) as error:
             raise StoreUnavailable(
-                f"Redis did not take the job for run {run}; the run is kept and will be advanced later."
+                f"Redis did not take the job for run {run} ({error}); the run is kept and will be advanced later."
             ) from error
 
     async def pass_on(self, run: RunId) -> None:
@@ -101,7 +102,7 @@ class Queue:
         """
         key = f"{run}@{secrets.token_hex(6)}"
         try:
-            await self._docket.add("advance", when=datetime.now(UTC) + LOOK_EVERY, key=key)(run)
+            await self._docket.add("advance", when=datetime.now(UTC) + LOOK_EVERY, key=key)(str(run))
         except (RedisError, RedisClusterException) as error:
             log.warning("Run %s is advanced later: its job came as this worker ended (%s).", run, error)
 
@@ -251,42 +252,6 @@ class _Docket(Docket):
     async def redis(self) -> AsyncGenerator[Any, None]:
         async with self._gate, super().redis() as client:
             yield client
-
-
-class _Plain:
-    """What docket stores, as JSON. It stands where docket has cloudpickle, whose `loads` runs what it reads."""
-
-    @staticmethod
-    def dumps(value: object) -> bytes:
-        return json.dumps(value).encode()
-
-    @staticmethod
-    def loads(stored: bytes) -> Any:
-        return json.loads(stored)
-
-
-class _Job(Execution):
-    """A job from the stream. What is none of ours becomes one for no run: what is raised here would end the worker."""
-
-    @classmethod
-    async def from_message(cls, docket: Docket, message: dict[bytes, bytes], **how: Any) -> Self:  # type: ignore[override]
-        run = ""
-        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-            [found] = json.loads(message[b"args"])
-            run = found if isinstance(found, str) else ""
-        now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()).encode()
-        ours = {b"args": _Plain.dumps([run]), b"kwargs": b"{}", b"function": b"advance", b"when": now}
-        numbers = {name: value for name, value in message.items() if name in _NUMBERS and value.isdigit()}
-        key = message.get(b"key", b"").decode(errors="replace")
-        others = {name: value for name, value in message.items() if name not in _NUMBERS}
-        whole = {b"attempt": b"1", **others, **ours, **numbers, b"key": key.encode()}
-        return await super().from_message(docket, whole, **how)
-
-
-_NUMBERS: Final = (b"attempt", b"generation")
-for _module in (execution, strikelist):
-    _module.cloudpickle = _Plain  # type: ignore[attr-defined]  # pydocket is pinned for it, and a test reads its source
-worker.Execution = _Job  # type: ignore[attr-defined]  # likewise
 
 
 class _Worker(Worker):

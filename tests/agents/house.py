@@ -94,7 +94,7 @@ class House:
     ) -> Run:
         """A run in the store, queued and asked for by nobody; `found`: teams as the worker tells of them."""
         infos = [TeamInfo(team, "")] if found is None else found.infos()
-        await self.store.announce("a test", infos, timedelta(hours=1))
+        await self.store.announce("a-test", infos, timedelta(hours=1))
         return await flows.start(
             self.store,
             Silent(),

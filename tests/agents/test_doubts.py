@@ -18,7 +18,7 @@ from agents.context import RunContext
 from agents.teams import Conclusion, Team, Teams
 from bot.core.errors import OutcomeUnknown
 from bot.core.ids import RequestId, RunId
-from bot.core.policy import OnTimeout, Rules
+from bot.core.policy import OnTimeout
 from bot.core.ports import Lease, Seen
 from bot.core.requests import Kind, Request, Verb
 from bot.core.requests import Status as RequestStatus
@@ -26,6 +26,7 @@ from bot.core.runs import Status
 from bot.store.journal import RedisJournal
 from bot.store.store import Store
 from tests.agents.house import HERE, LEASE, RULES, House, Process, fact
+from tests.agents.test_gate import expire
 from tests.agents.test_tools import call, life
 from tests.agents.test_worker import there
 from tests.patience import PATIENCE
@@ -106,6 +107,32 @@ async def test_people_may_let_it_run_again_and_each_try_has_its_own_doubt(house:
     assert acted == ["x"] * 3
 
 
+async def test_two_identical_actions_in_doubt_are_two_questions(house: House) -> None:
+    """R4: both under way when nobody knew what became of them; one answer was given to both."""
+
+    async def act() -> str:
+        raise OutcomeUnknown("The vendor hung up.")
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        both = (run.step("order", act, content="a.17", shown="10 boxes") for _ in range(2))
+        return Conclusion(" ".join(await asyncio.gather(*both)))
+
+    async def two_open() -> list[RequestId] | None:
+        found = list((await house.run()).open.values())
+        return found if len(found) == 2 else None
+
+    await house.start(team="t")
+    team = ordering(acted=[]).working["t"]
+    async with house.worker(found=Teams({"t": replace(team, conclude=conclude)}, {})) as worker:
+        worker.advance()
+        asked = await house.store.requests(await fact(two_open))
+        known = {request.question.notes: request for request in asked if request is not None}
+        for number, notes in enumerate(sorted(known), 17):
+            assert f"-{number - 16} of the run" in notes[0]
+            await house.decide(known[notes], Verb.RESPOND, f"Order {number}.")
+        assert (await house.over()).result == "Order 17. Order 18."
+
+
 async def test_people_may_stop_a_run_whose_action_is_in_doubt(house: House) -> None:
     await house.start(team="t")
     acted: list[str] = []
@@ -120,13 +147,13 @@ async def test_people_may_stop_a_run_whose_action_is_in_doubt(house: House) -> N
 
 async def test_silence_about_a_doubt_ends_the_run_and_never_repeats_the_action(house: House) -> None:
     """R23, R17: whatever the channel says about timeouts."""
-    rules = Rules(RULES.approvals_channel, RULES.reviewers, timedelta(seconds=0.3), OnTimeout.APPROVE)
-    await house.store.set_defaults(rules)
+    await house.store.set_defaults(replace(RULES, on_timeout=OnTimeout.APPROVE))
     await house.start(team="t")
     acted: list[str] = []
     async with house.worker(found=ordering(OutcomeUnknown("The vendor hung up."), "Again.", acted=acted)) as worker:
         worker.advance()
         asked = await asked_about(house)
+        await expire(house, asked)
         run = await house.over()
     seen = await house.store.request(asked.id)
     assert seen is not None
@@ -305,11 +332,8 @@ class Late(Store):
 
 
 @pytest.mark.parametrize("passes", [False, True], ids=["asked about", "passed by policy"])
-async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(
-    house: House, monkeypatch: pytest.MonkeyPatch, passes: bool
-) -> None:
+async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(house: House, passes: bool) -> None:
     """R4: an agent made three calls at once, and its worker was lost before the last one."""
-    monkeypatch.setattr("agents.turns.MISSING_AFTER", timedelta(milliseconds=20))
     done: list[str] = []
 
     async def do(part: str) -> str:
@@ -336,6 +360,7 @@ async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(
         for request in requests[:2]:
             await house.decide(request, Verb.APPROVE)
         await fact(two_done)
+        run.token.cancel()
         job.cancel()
         await asyncio.wait({job})
     for request in requests[2:]:

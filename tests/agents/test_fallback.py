@@ -108,7 +108,7 @@ async def test_a_stream_that_breaks_off_is_started_over_by_the_next_and_says_so(
     what: What, openai: OpenAIServer
 ) -> None:
     openai.will("first", what)
-    async with of_two(openai, patience=2) as model:
+    async with of_two(openai, patience=5 if isinstance(what, Hangs) else PATIENCE) as model:
         shown, answer = await answer_of(model, streaming=True)
     assert shown == "Dear ven\n— first broke off; second starts over —\nDear vendor"
     assert (answer.content, answer.by) == ("Dear vendor", "second")

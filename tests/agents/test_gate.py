@@ -13,8 +13,8 @@ from autogen_core import CancellationToken
 from autogen_core.tools import FunctionTool, StaticWorkbench
 
 from agents.context import RunContext
-from agents.gate import Permit, Wanted
 from agents.gated import gated
+from agents.permits import Permit, Wanted
 from agents.policies import Proposal, Tier, Verdict
 from bot.core import settling
 from bot.core.calls import LONGEST_ARGUMENTS, canonical
@@ -301,11 +301,12 @@ async def slow(proposal: Proposal) -> bool:
 
 
 def stuck(proposal: Proposal) -> bool:
-    STUCK.wait()
+    STUCK.wait(PATIENCE)
     return False
 
 
 STUCK = threading.Event()
+HOUR = timedelta(hours=1)
 
 
 def broken(proposal: Proposal) -> bool:
@@ -336,7 +337,7 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
     house: House, ask: Any, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R19: closed, and the other runs go on meanwhile."""
-    monkeypatch.setattr("agents.verdicts.WITHIN", timedelta(milliseconds=50))
+    monkeypatch.setattr("agents.verdicts.WITHIN", timedelta(milliseconds=50) if ask in (slow, stuck) else HOUR)
     await house.start()
     STUCK.clear()
     async with life(house) as run:

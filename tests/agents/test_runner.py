@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -297,7 +298,7 @@ async def test_a_team_that_cannot_be_built_fails_its_run(house: House) -> None:
 async def test_a_run_of_a_team_that_is_gone_fails_and_one_of_another_worker_is_left_to_it(house: House) -> None:
     await house.start("r1", team="email")
     await house.start("r2", team="gone")
-    await house.store.announce("a test", find().infos(), timedelta(seconds=15))
+    await house.store.announce("a-test", find().infos(), timedelta(seconds=15))
     async with house.worker(found=Teams({}, {"gone": "its file does not load."})) as worker:
         await worker.advance("r1")
         await worker.advance("r2")
@@ -320,7 +321,8 @@ async def test_a_question_that_nobody_may_answer_ends_the_run_and_says_what_to_d
 async def test_a_run_taken_over_by_another_worker_is_let_go_in_silence(house: House) -> None:
     """A worker that slept longer than its lease changes nothing any more."""
     await house.start()
-    async with house.worker(owner="w1") as one, house.worker(owner="w2") as two:
+    short = replace(house, lease=timedelta(seconds=6))  # it looks every two seconds whether it still has the run
+    async with short.worker(owner="w1") as one, house.worker(owner="w2") as two:
         first = one.advance()
         request = await house.asked()
         fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))

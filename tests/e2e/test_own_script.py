@@ -71,6 +71,15 @@ async def test_without_a_service_or_reviewers_nothing_starts(there: Town, slack:
     there.processes.remove(program)
 
 
+async def test_a_channel_that_the_app_is_not_in_starts_nothing(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+    """R21: else the program waits, and nobody sees for what."""
+    await there.web()
+    program = await script(there, tmp_path, example().replace("C0GENERAL", "C0NOWHERE")).start()
+    assert await program.wait() == 1
+    assert any("The app is not in the channel C0NOWHERE" in line for line in program.lines)
+    there.processes.remove(program)
+
+
 async def test_a_model_that_cannot_be_had_starts_nothing(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
     """What is wrong is said before there is a run that nobody goes on with; kept answers are a worker's too."""
     await there.web()
@@ -87,6 +96,6 @@ async def test_a_script_that_asks_past_slack_is_refused(there: Town, slack: Loca
     text = example().replace('input_func=run.human(title="Shall this go out?").input_func', "input_func=input")
     program = await script(there, tmp_path, text.replace(".words", ".result")).start()
     assert await program.wait() == 0
-    assert any(line.startswith("The agent “human” asks at the keyboard") for line in program.lines)
+    assert any(line.startswith("The agent “human” asks by a function of its own") for line in program.lines)
     root = await slack.wait_message("#general", lambda message: "Failed" in text_of(message))
     await slack.wait_message("#general", lambda message: "run.reviewer" in text_of(message), thread=root.ts)

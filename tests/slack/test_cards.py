@@ -22,6 +22,7 @@ from bot.core.calls import Call, canonical
 from bot.core.deciding import allow, decide, sentence
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId
+from bot.core.marks import escape
 from bot.core.options import Option
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import OnTimeout, Risk
@@ -35,7 +36,7 @@ from bot.slack import cards, editing, high_risk, meanwhile, menu, modals, nudgin
 from bot.slack import content as judged
 from bot.slack import rows as burst_rows
 from bot.slack.cards import Drawing
-from bot.slack.text import escape, size_of
+from bot.slack.text import size_of
 from localslack.limits import check_message_blocks, check_view
 from tests.longer import times
 from tests.making import (
@@ -324,7 +325,7 @@ DRAWINGS: dict[str, Drawing] = {
     "note_reminder_of_many": nudging.reminder_note(half_settled(), LINK),
     "note_reminder_of_many_over": nudging.reminder_note(settled_burst(), LINK),
     "run_queued": cards.run_message(run()),
-    "run_hostile": cards.run_message(run(task=HOSTILE, team=HOSTILE)),
+    "run_hostile": cards.run_message(run(task=HOSTILE)),
     "run_waiting": cards.run_message(run(status=runs.Status.WAITING)),
     "run_finished": cards.run_message(ended()),
     "run_long_task": cards.run_message(run(task="do " * 3000)),
@@ -636,7 +637,7 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
     asked = replace(asked, rules=replace(asked.rules, reviewers=many, quorum=300, on_timeout=OnTimeout.APPROVE))
     settled = decided(Verb.REJECT, words[:3000].strip(), replace(asked, rules=rules()))
     took = Usage(10**9, 10**9, 10**6, 10**5, ((title[:60], 1),) * 9, ((content[:300], 9),) * 9)
-    spoken = ended(result=words[:30_000], words=content[:30_000], team=title, usage=took)
+    spoken = ended(result=words[:30_000], words=content[:30_000], usage=took)
     busy = replace(at_work(), writing=Writing(title, len(content), content[:200]))
     for drawing in (
         card(asked),

@@ -407,7 +407,7 @@ async def test_a_card_that_shows_other_content_decides_nothing(
     assert await status(store, asked) is Status.PENDING
 
 
-@pytest.mark.parametrize("value", [Handle(RequestId("qunknown"), Digest("d")).write(), "junk", json.dumps([1])])
+@pytest.mark.parametrize("value", [Handle(RequestId("qunknown"), Digest("d" * 64)).write(), "junk", json.dumps([1])])
 @pytest.mark.parametrize("action", [cards.APPROVE, cards.REJECT, cards.VIEW_FULL, "of_another_version"])
 async def test_a_button_of_no_known_request_is_answered(slack: LocalSlack, bot: Desk, value: str, action: str) -> None:
     """R7: old cards, other versions, nonsense."""
@@ -518,7 +518,7 @@ async def test_a_record_of_a_newer_version_is_told(slack: LocalSlack, store: Sto
 
 
 def test_a_handle_reads_what_it_wrote_and_nothing_else() -> None:
-    handle = Handle(RequestId("q1"), Digest("d"))
+    handle = Handle(RequestId("q1"), Digest("d" * 64))
     assert Handle.read(handle.write()) == handle
     for other in ("", "{}", "null", '{"request": 1, "digest": "d"}', "x" * 3000):
         assert Handle.read(other) is None
@@ -557,7 +557,9 @@ async def test_a_bug_after_the_ack_is_told_and_logged_too(
         raise ValueError("a bug")
 
     ack = AsyncAck()  # type: ignore[no-untyped-call]
-    await bound(bot, broken)(ack, {"user": {"id": "U0BOB"}, "channel": {"id": slack.channel("#approvals").id}})
+    await bound(bot, broken)(
+        ack, {"user": {"id": "U0BOB"}, "team": {"id": "T0LOCAL"}, "channel": {"id": slack.channel("#approvals").id}}
+    )
     assert ack.response is not None
     await slack.user("bob").wait_ephemeral("Something went wrong on our side")
     assert "A listener failed for U0BOB" in caplog.text

@@ -135,6 +135,18 @@ async def test_without_a_worker_people_are_told(slack: LocalSlack, store: Store,
     assert slack.user("alice").modal is None
 
 
+async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R15: a sentence of ours, with whatever a worker writes into it."""
+    why = "<!channel> <https://evil.example|Approve here> &"
+    mode = Option("mode", "Mode", ("<!here>", "b"), "b")
+    teams = [TeamInfo("broken", "", why), TeamInfo("odd", "", options=(mode,))]
+    await store.announce("two", teams, timedelta(minutes=1))
+    alice = slack.user("alice")
+    for text in ("/agent broken go", "/agent odd mode=c go", "/agent <!channel> go"):
+        reply = (await alice.command(text)).text
+        assert "nothing was started" in reply.lower() and "<" not in reply, reply
+
+
 async def test_a_team_that_does_not_load_says_why_and_the_others_start(
     slack: LocalSlack, store: Store, bot: Desk
 ) -> None:

@@ -48,7 +48,7 @@ async def now_is(store: Store, asked: Request) -> Request:
 
 async def given(store: Store, lease: Lease, wish: Wish, asked: Question | None = None) -> Permission:
     of = await flows.ask(store, lease, asked or call())
-    await flows.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give {of.id}"))
+    await flows.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give-{of.id}"))
     return (await store.permissions())[-1].value
 
 

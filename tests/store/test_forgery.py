@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from bot import deadlines, flows
+from bot import deadlines, flows, policy_file
 from bot.audit.auditor import Auditor
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
 from bot.core.events import Event, EventType
-from bot.core.ids import RequestId
+from bot.core.ids import PermissionId, RequestId
 from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import Change, Put
 from bot.core.quiet import Quiet
 from bot.core.requests import Decision, How, Request, Status, Verb, Vote
 from bot.core.rulebook import Rulebook
-from bot.core.standing import PermissionId, Scope, Standing
+from bot.core.standing import Scope, Standing
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
 from bot.store.records import EVENTS
@@ -198,6 +198,42 @@ async def test_what_a_worker_says_came_of_something_is_the_outcome_of_nothing_el
     await sides.web.commit(Change())
     await Auditor(sides.web, "web").catch_up()
     assert [kept.fields()["outcome"] async for _, kept in Ledger(sides.web).all()] == ["passed"]
+
+
+async def test_what_a_worker_says_passed_is_judged_again_and_a_lie_is_on_record_as_one(sides: Sides) -> None:
+    """R19, R25: by web's policy, and by the team and the channel that web knows."""
+    rules = """\
+version: 1
+rules:
+  - {name: small, tool: refund, if: amount <= 20, then: pass}
+  - {name: never, tool: wire, then: refuse, why: not here}
+"""
+    await sides.web.set_rulebook(policy_file.understand(rules))
+    made = await asked(sides)
+    told = {"team": "other", "channel": "C0OTHER", "agent": "clerk", "why": "rule “small”", "clause": "small"}
+    reports = [
+        {"tool": "refund", "arguments": '{"amount": 20}'},
+        {"tool": "refund", "arguments": '{"amount": 21}'},
+        {"tool": "wire", "arguments": "{}", "team_says": "pass"},
+        {"tool": "look", "arguments": "{}", "team_says": "pass"},
+        {"tool": "look", "arguments": "{}", "team_says": "nothing"},
+        {"tool": "refund", "arguments": '{"amount": "⟦hidden: 2 characters⟧"}'},
+    ]
+    for report in reports:
+        passed = Event(EventType.CALL_PASSED, await sides.agents.now(), run=made.run, data={**told, **report})
+        await sides.agents.client.xadd(sides.agents.keys.reports, {"event": EVENTS.dump(passed)})
+    await sides.web.commit(Change())
+    await Auditor(sides.web, "web").catch_up()
+    chained = [kept.fields() async for _, kept in Ledger(sides.web).all()]
+    entries = [entry for entry in chained if entry["type"] == "call_passed"]
+    assert [(entry["outcome"], entry["judged"].get("effect"), entry["judged"].get("rule")) for entry in entries] == [
+        ("passed", "pass", "small"),
+        ("contradicted", "ask", ""),
+        ("contradicted", "refuse", "never"),
+        ("passed", "pass", ""),
+        ("contradicted", "ask", ""),
+        ("passed", None, None),
+    ]
 
 
 async def test_an_ending_by_the_agents_names_nobody_and_nothing_that_was_allowed(sides: Sides) -> None:

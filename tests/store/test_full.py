@@ -18,7 +18,7 @@ from bot.store.store import Store
 async def test_a_redis_out_of_memory_is_told_as_that(tmp_path: Path) -> None:
     """R7: it answers, so nobody should look for it."""
     async with (
-        EmbeddedRedis(tmp_path / "redis") as server,
+        EmbeddedRedis(tmp_path / "redis", namespace="t") as server,
         connect(server.url) as admin,
         connect(server.url_of("web")) as client,
     ):

@@ -309,7 +309,7 @@ async def test_hundreds_of_waiting_runs_neither_delay_a_new_one_nor_exhaust_the_
     recorder = Recorder()
     recorder.open.clear()
     async with working(queue, recorder, concurrency=5_000):
-        await asyncio.gather(*(queue.advance(RunId(f"w{number}")) for number in range(300)))
+        await asyncio.gather(*(queue.advance(RunId(f"rw{number}")) for number in range(300)))
         await until(lambda: len(recorder.started) == 300)
         await queue.advance(RUN)
         await until(lambda: recorder.started[-1] == RUN)
@@ -376,8 +376,8 @@ async def test_the_runs_of_a_killed_worker_are_shared_by_those_that_are_left(
         for _ in range(count):
             await lost.stdout.readline()
         other.send_signal(signal.SIGCONT)
-        await queue.advance(RunId("other"))
-        assert await other.stdout.readline() == b"other\n"
+        await queue.advance(RunId("rother"))
+        assert await other.stdout.readline() == b"rother\n"
         async with (
             working(queue, recorder, concurrency=2 * count, redelivery=timedelta(seconds=2)),
             asyncio.timeout(PATIENCE),

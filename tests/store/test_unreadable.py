@@ -94,7 +94,7 @@ async def test_decisions_are_listed_without_it(sides: Sides) -> None:
     await start(sides)
     both = [await asked(sides, number) for number in range(2)]
     for made in both:
-        await flows.decide(sides.web, NoQueue(), made.id, attempt(made, name=f"by {made.id}"))
+        await flows.decide(sides.web, NoQueue(), made.id, attempt(made, name=f"by-{made.id}"))
     await lists_know(sides.web, *both)
     await sides.admin.set(sides.web.keys.request(both[0].id), BROKEN, keepttl=True)  # by a newer web
     found = await Overview(sides.web).decided(BOB, 9)
