@@ -37,7 +37,7 @@ DRAWING: Final = (
         "R5",
         "bot/store/outbox.py",
         '            if (told := await self._told(entries)) or self._claimed_to == b"0-0":\n',
-        '            self._claimed_to = b"0-0"\n            if True:\n                told = await self._told(entries)\n',
+        '            self._claimed_to = b"0-0"\n            told = await self._told(entries)\n            if True:\n',
         (_NEWER + "test_many_events_of_a_newer_version_hide_none_that_was_lost",),
     ),
     Bug(

@@ -1,7 +1,7 @@
 """The fields of every kind of stored record, under its schema number: a golden, as an older version reads them.
 
-A version that does not know a field drops it when it writes the record back, as during an upgrade both versions do. So a
-field that comes, goes or changes its name is a new schema number of its record, which an older version leaves alone.
+A version that does not know a field drops it when it writes the record back, as during an upgrade both versions do. So
+a field that comes, goes or changes its name is a new schema number of its record, which an older version leaves alone.
 `GOLDEN=1 pytest tests/store/test_fields.py` writes the file anew; until the first release the numbers stay as they are.
 """
 
@@ -35,7 +35,7 @@ def fields_of(kind: Any, seen: frozenset[type] = frozenset()) -> Any:
 
 def kinds() -> dict[str, Any]:
     codecs = [value for room in (records, sides) for value in vars(room).values() if isinstance(value, Codec)]
-    found = {codec.name: {"schema": codec.schema, "fields": fields_of(codec._adapter._type)} for codec in codecs}
+    found = {codec.name: {"schema": codec.schema, "fields": fields_of(codec.adapter._type)} for codec in codecs}
     found["journal"] = {"schema": journal.SCHEMA, "fields": fields_of(journal.Entry)}
     found["event types"] = {"schema": records.EVENTS.schema, "fields": sorted(EventType)}
     return found
