@@ -173,14 +173,15 @@ class RunJournal:
         with self.activity.working():
             yield
 
-    async def record(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
-        """Record, unless something stands there already (and not `replace`); returns what stands there then.
+    async def record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
+        """Record, unless something stands there already (and not `replace`); returns what stands there then. `on_disk`:
+        once nothing of it, nor of the approval before it, is lost with the store's machine.
 
         Waits for what is still being written behind the agent, and for a store that does not answer. LeaseLost if
         another worker holds the run.
         """
         await self.behind.written()
-        return await self._record(key, entry, replace=replace)
+        return await self._record(key, entry, replace=replace, on_disk=on_disk)
 
     def cut_off(self) -> bool:
         """Whether a CancelledError is the end of the run here, and says nothing of what was done: an effect is not
@@ -191,10 +192,10 @@ class RunJournal:
         """Whether what has just come is all that goes on. What was handed on just now may have begun nothing yet."""
         return self.activity.under_way <= 1 and not self._turns.settling
 
-    async def _record(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
+    async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         raw = entry.dump()
         stands = Entry.load(
-            await patiently(lambda: self._journal.record(self._lease, key, raw, replace=replace)),
+            await patiently(lambda: self._journal.record(self._lease, key, raw, replace=replace, on_disk=on_disk)),
         )
         self._entries[key] = stands
         return stands
@@ -236,7 +237,7 @@ async def _now(
     idempotent: bool,
 ) -> str:
     mine = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
-    stands = await journal.record(key, mine, replace=again)
+    stands = await journal.record(key, mine, replace=again, on_disk=True)
     if stands != mine:
         return _as_it_ended(stands, name)
     try:

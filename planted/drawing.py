@@ -54,7 +54,7 @@ DRAWING: Final = (
         "bot/flows/starting.py",
         "        if await store.commit(replace(change, once=_words(step.run))) is Committed.REPEATED:\n",
         "        if await store.commit(change) is Committed.REPEATED:\n",
-        (_COMMANDS + "test_a_start_that_slack_called_failed_and_its_repeat_are_one_run",),
+        ("tests/bot/test_starting.py::test_two_starts_that_waited_for_the_same_store_are_one_run",),
     ),
     Bug(
         "nobody is told that every signature is refused",
