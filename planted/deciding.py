@@ -20,6 +20,14 @@ _REVIEWING = "tests/slack/test_reviewing.py::"
 
 DECIDING: Final = (
     Bug(
+        "a step that cannot tell of itself changes all the same",
+        "R3",
+        "bot/store/commit.lua",
+        "  if not string.find(answer.err, 'greater than 0-0', 1, true) then return answer end\n",
+        "",
+        ("tests/store/test_cluster.py::test_a_step_is_whole_or_nothing_while_its_slot_moves",),
+    ),
+    Bug(
         "the id of a request leaves out its run",
         "R1",
         "bot/core/requests.py",
