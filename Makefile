@@ -3,11 +3,12 @@ PYTHON ?= python3
 PORT ?= 4000
 TORTURE ?= 5
 SEED ?= 1
+TIMES ?= 10
+BUSY ?= 6
 BIN := .venv/bin
 READY := .venv/.ready
-WORKERS := -n 5 --dist worksteal
 
-.PHONY: setup demo test test-all lint format bench torture plant lock clean
+.PHONY: setup demo test test-all test-again lint format bench torture plant lock clean
 
 setup: $(READY)
 
@@ -25,11 +26,16 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Everything that is deterministic, on real parts; wants neither a browser nor PostgreSQL.
 test: $(READY)
-	$(BIN)/pytest -q $(WORKERS) -m "not slow"
+	$(BIN)/pytest -q -n 3 --dist worksteal -m "not slow"
 
-# The rest: kills, browsers, PostgreSQL, clusters, chaos. With LONG=1 what is left to chance is tried more often.
+# The rest: kills, browsers, PostgreSQL, clusters, chaos; and again, at length, what `make test` tries with a few examples.
 test-all: lint
-	$(BIN)/pytest -q $(WORKERS) -m slow
+	LONG=1 $(BIN)/pytest -q -n 4 --dist worksteal -m "slow or longer or hypothesis"
+
+# Whether make test depends on how fast or busy the machine is: ten times, beside six processes that do nothing else.
+test-again: $(READY)
+	@busy=; trap 'kill $$busy' EXIT; for n in $$(seq $(BUSY)); do yes >/dev/null & busy="$$busy $$!"; done; \
+	for n in $$(seq $(TIMES)); do $(MAKE) --no-print-directory test || exit 1; done
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

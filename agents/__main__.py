@@ -19,6 +19,7 @@ from agents.models import load_model
 from agents.runner import Runner
 from bot import deadlines, metrics
 from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
+from bot.core.ids import worker_id
 from bot.memory import keep_what_is_loaded
 from bot.settings import WorkerSettings, read
 from bot.store.answers import RedisAnswers
@@ -48,7 +49,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
         log.warning("SMTP_URL is not set: mails go into the folder %s and to nobody.", settings.data_dir / "mail")
     found = teams.find(folder)
     url = settings.redis_url.get_secret_value()
-    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    owner = worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4))
     async with connect(url) as client:
         store = Store(
             client,

@@ -100,7 +100,7 @@ def answer(request: Request) -> str:
     if decision.chosen:
         parts.append("Chosen:\n" + quoted("\n".join(" ".join(option.split()) for option in decision.chosen)))
     if request.status is Status.EDITED and request.question.call is not None:
-        parts.append(f"{CHANGED}\n" + "\n".join(changes(request)))
+        parts.append(f"{CHANGED}\n" + "\n".join(f"- {line}" for line in changes(request)))
     if decision.words:
         parts.append(f"The words given with it, quoted:\n{quoted(decision.words)}")
     elif decision.outcome is Status.REJECTED:
@@ -131,7 +131,7 @@ def changes(request: Request) -> list[str]:
     if call is None or decision is None or not decision.arguments:
         return []
     fields = changed_fields(json.loads(call.arguments), json.loads(decision.arguments), call.hidden)
-    return [f"- {path}: {_short(before)} → {_short(after)}" for path, before, after in fields]
+    return [f"{path}: {_short(before)} → {_short(after)}" for path, before, after in fields]
 
 
 def _short(value: str) -> str:

@@ -23,7 +23,7 @@ from agents.gate import Gate
 from agents.human import Desk, Human, Reviewer
 from agents.journal import Entry, RunJournal, effect
 from agents.journaled_model import JournaledModel
-from agents.modes import IsTermination, Mode, Policy, says_terminate
+from agents.modes import IsTermination, Mode, Policy, marks_of, says_terminate
 from agents.patience import patiently, within
 from agents.policies import Ask
 from agents.proxy import REPLIES, HumanProxy
@@ -90,6 +90,8 @@ class RunContext:
         journal.let_go = self.token.is_cancelled
         journal.behind.give_up = self.give_up
         self.transcript = self._desk.transcript
+        self.outcomes = self._desk.outcomes
+        """What became of what the agents wanted, in order: values, also in a rebuilt run."""
         self._gate = Gate(run, lease, store, journal, self._desk, self.request, self.give_up)
         self._tool_names: dict[str, set[str]] = {}
         self._to_stop: list[tuple[str, Callable[[], Awaitable[None]]]] = []
@@ -136,6 +138,7 @@ class RunContext:
         human = self.human(agent_name, title=title)
         if mode is None:
             return Reviewer(human)
+        self.outcomes.marks |= marks_of(is_termination_msg)
         return HumanProxy(
             human,
             mode,

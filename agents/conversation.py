@@ -11,6 +11,7 @@ from typing import Final
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
 from agents.answers import decided, decision_in, quoted
+from agents.outcomes import Outcomes
 from agents.terminations import MetadataTermination
 from bot.core.ids import RequestId, UserId
 from bot.core.requests import How, Request, Status
@@ -67,10 +68,14 @@ def over_in(message: BaseAgentEvent | BaseChatMessage) -> Over | None:
     return turn.over if turn is not None else None
 
 
-def from_people(message: BaseAgentEvent | BaseChatMessage) -> bool:
-    """Whether it brings what people decided, which the card and its note tell already."""
+def for_people(message: BaseChatMessage, outcomes: Outcomes) -> str:
+    """What people read of a message; "" of what they wrote or decided, which the run and the cards show."""
     turn = turn_in(message)
-    return decision_in(message) is not None or (turn is not None and turn.request is not None)
+    if message.source == "user" or decision_in(message) or (turn and turn.request):
+        return ""
+    if turn is not None:
+        return SENTENCES[turn.over] if turn.over else BY_RULE
+    return outcomes.for_people(message.to_text()).strip()
 
 
 def metadata_of(turn: Turn) -> dict[str, str]:
@@ -129,6 +134,17 @@ _TITLES: Final = {
     Over.UNANSWERED: "NOBODY ANSWERED",
     Over.UNJUDGED: "NOT KNOWN WHETHER FINISHED",
 }
+
+
+SENTENCES: Final = {
+    Over.STOPPED: "People stopped the conversation.",
+    Over.FINISHED: "The conversation is finished.",
+    Over.LIMIT: "The conversation has ended: nobody is asked, and it was answered as often as it may be.",
+    Over.UNANSWERED: "The conversation has ended: nobody answered in time.",
+    Over.UNJUDGED: "The conversation has ended: nobody could tell whether it was finished.",
+}
+"""What people read instead of the text for the agents."""
+BY_RULE: Final = "Let the agents go on, by its rule."
 
 
 def _ended(over: Over, facts: str) -> str:

@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from copy import copy
 from typing import Any, Literal, NamedTuple, Self
 
 from autogen_core import CancellationToken, Component, FunctionCall
@@ -69,7 +70,7 @@ class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
 
     def playing(self, agent: str, script: Script) -> "DemoModel":
         """A demo model that says what the script says, for the agent of this name; it may call tools."""
-        player = DemoModel()
+        player = copy(self)
         player._play = agent, script
         return player
 
@@ -174,15 +175,9 @@ def _answer(messages: Sequence[LLMMessage]) -> str:
     said = [_text(message) for message in messages if isinstance(message, UserMessage)]
     task, feedback = (said[0], said[1:]) if said else ("", [])
     if FORMAT in system:
-        return write_mail(task, [reviewers_words(text) for text in feedback])
+        return write_mail(task, feedback)
     last = said[-1] if said else "nothing"
     return f"Answer {turns(messages) + 1} to: {' '.join(last.split())[:500]}\n\n{NOTE}"
-
-
-def reviewers_words(text: str) -> str:
-    """The words of the reviewer in an answer: the lines quoted with “> ” if there are any, else all of it."""
-    quoted = [line[1:].strip() for line in text.splitlines() if line.startswith(">")]
-    return "\n".join(quoted) if quoted else text
 
 
 def _text(message: LLMMessage) -> str:

@@ -20,9 +20,10 @@ from autogen_agentchat.teams import BaseGroupChat
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core.code_executor import CodeExecutor
 from autogen_core.models import ChatCompletionClient
-from autogen_core.tools import BaseTool, StaticStreamWorkbench, StaticWorkbench, Workbench
+from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, StaticWorkbench, Workbench
 
 from agents.executors import GatedExecutor
+from agents.human import Human
 from agents.journaled_model import JournaledModel
 from agents.toolbox import AsksItself, asks_itself
 from agents.tools import JournaledTools
@@ -37,7 +38,6 @@ _KNOWN: Final = (
     UserProxyAgent,
 )
 """What they do is in AutoGen's own code: they act by what they hold. Agents of others' making are only opened."""
-_KEYBOARD: Final = ("autogen_", "builtins")
 _BOXES: Final = (dict, list, tuple, set, frozenset, deque)
 """Looking into these runs no code of the team's, and ends; a sequence of another class may be endless, or a query."""
 
@@ -70,7 +70,7 @@ def look_through(team: Team) -> None:
                 _model(thing, whose)
                 rooms.append((thing, whose, True))
             elif judged:
-                _thing(thing, whose, held)
+                _thing(thing, whose, room, held)
 
 
 def _held(room: object) -> Iterator[object]:
@@ -93,11 +93,18 @@ def _agent(agent: ChatAgent) -> None:
             f"The agent “{agent.name}” ({kind.__name__}) acts by itself, and nobody would be asked. Nothing was done; "
             "give what it does as tools to another one: `workbench=run.tools(…)`."
         )
-    if isinstance(agent, UserProxyAgent) and str(getattr(agent.input_func, "__module__", "")).startswith(_KEYBOARD):
+    if isinstance(agent, UserProxyAgent) and not _asks_people(agent.input_func):
         raise WrongTeam(
-            f"The agent “{agent.name}” asks at the keyboard of this process and not in Slack, and no answer would be "
-            f'recorded. Nothing was done; use `run.reviewer("{agent.name}")`, or `input_func=run.human().input_func`.'
+            f"The agent “{agent.name}” asks by a function of its own, or at the keyboard of this process, and not in "
+            f'Slack, and no answer would be recorded. Nothing was done; use `run.reviewer("{agent.name}")`, or '
+            "`input_func=run.human().input_func`, which no other function may wrap."
         )
+
+
+def _asks_people(function: object) -> bool:
+    """What a function around it does nobody can tell, whatever `functools.wraps` writes on it."""
+    human = getattr(function, "__self__", None)
+    return isinstance(human, Human) and function == human.input_func
 
 
 def _model(model: ChatCompletionClient, whose: str) -> None:
@@ -109,8 +116,8 @@ def _model(model: ChatCompletionClient, whose: str) -> None:
         )
 
 
-def _thing(thing: object, whose: str, beside: Sequence[object]) -> None:
-    """`beside` is what else is held where the thing is: the hand-offs, the approval."""
+def _thing(thing: object, whose: str, room: object, beside: Sequence[object]) -> None:
+    """`room` holds the thing, and `beside` is what else it holds: the hand-offs."""
     door = mended = ""
     if isinstance(thing, BaseTool) and not _asks(thing) and not _hands_off(thing, beside):
         door = f"has the tool “{thing.name}” in a list of its own"
@@ -118,7 +125,7 @@ def _thing(thing: object, whose: str, beside: Sequence[object]) -> None:
     elif isinstance(thing, Workbench):
         door = f"has a workbench ({type(thing).__name__}) of its own"
         mended = f'give it by `workbench=run.tools("{whose}", …)`'
-    elif isinstance(thing, CodeExecutor) and not isinstance(thing, GatedExecutor) and not any(map(asks_itself, beside)):
+    elif isinstance(thing, CodeExecutor) and not isinstance(thing, GatedExecutor) and not _is_asked(room):
         door = f"runs code in an executor ({type(thing).__name__}) of its own"
         mended = f'use `run.executor("{whose}", …)`, or `approval_func=run.code_approval("{whose}")`'
     if door:
@@ -126,8 +133,13 @@ def _thing(thing: object, whose: str, beside: Sequence[object]) -> None:
 
 
 def _asks(tool: BaseTool[Any, Any]) -> bool:
-    """It puts its own question to people, or is a function behind `gated`."""
-    return isinstance(tool, AsksItself) or any(map(asks_itself, _held(tool)))
+    """It puts its own question to people, or is a function behind `gated` and nothing around it."""
+    return isinstance(tool, AsksItself) or (type(tool) is FunctionTool and asks_itself(tool._func))
+
+
+def _is_asked(agent: object) -> bool:
+    """Whether an agent that runs code asks by the run before it does."""
+    return asks_itself(getattr(agent, "_approval_func", None))
 
 
 def _hands_off(tool: BaseTool[Any, Any], beside: Sequence[object]) -> bool:

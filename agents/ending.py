@@ -24,8 +24,8 @@ async def end_team(context: RunContext, driving: asyncio.Task[Conclusion], grace
         await asyncio.wait({driving}, timeout=grace.total_seconds() / 5)
 
 
-def for_people(error: BaseException) -> str:
-    """One line: AutoGen puts tracebacks into its messages, and they belong into the log."""
-    lines: Sequence[str] = str(error).split("\nTraceback", 1)[0].strip().splitlines()
+def failure(error: BaseException, words: str) -> str:
+    """Say in one line how the team failed; tracebacks, which AutoGen puts into its messages, belong into the log."""
+    lines: Sequence[str] = words.split("\nTraceback", 1)[0].strip().splitlines()
     first = lines[0] if lines else type(error).__name__
     return f"The team failed, and the run has ended: {first[:LINE]}. Nothing more will be done; see the worker's log."

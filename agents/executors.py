@@ -19,6 +19,7 @@ from agents.local_executor import LocalExecutor
 from agents.policies import Ask
 from agents.showing import written
 from agents.texts import whole
+from agents.toolbox import mark_asking
 from agents.tools import Once
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
 from bot.core.requests import Kind
@@ -88,14 +89,17 @@ class GatedExecutor(CodeExecutor):
         self, code_blocks: Sequence[CodeBlock], cancellation_token: CancellationToken
     ) -> CodeResult:
         """The recorded output, that of this execution, or why there was none."""
-        blocks = [{"language": block.language, "code": block.code} for block in code_blocks]
+        # Executors read `SH` as `sh`.
+        blocks = [{"language": block.language.strip().lower(), "code": block.code} for block in code_blocks]
         try:
             unboxed = isinstance(self._executor, LocalExecutor | LocalCommandLineCodeExecutor)
             wanted = _wanted(self._agent, blocks, self._ask, UNBOXED if unboxed else "")
             async with self._gate.judged(wanted) as verdict:
                 if isinstance(verdict, Denial):
                     return NotRun(exit_code=1, output=verdict.text)
-                return await self._run(verdict)
+                result = await self._run(verdict)
+                self._gate.done(verdict, result.output, failed=result.exit_code != 0)
+                return result
         except (ActionFailed, ValueError) as failure:
             return CodeResult(exit_code=1, output=str(failure))
         except CountersignError as error:
@@ -178,7 +182,7 @@ def approval_func(
             return ApprovalResponse(approved=True, reason="Approved as it was shown.")
         return ApprovalResponse(approved=False, reason=f"It ran before and is not run again. It returned:\n{told}")
 
-    approve.asks_itself = True  # type: ignore[attr-defined]
+    mark_asking(approve)
     return approve
 
 

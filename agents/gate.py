@@ -14,8 +14,10 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from agents import answers
+from agents.arguments import unspoken
 from agents.human import Desk, Transcript
 from agents.journal import Entry, RunJournal
+from agents.outcomes import CALL, Became, Outcome, outcome_of
 from agents.patience import patiently
 from agents.policies import Ask, Proposal, Tier, Verdict, judge
 from agents.showing import Renderer, shown
@@ -28,7 +30,7 @@ from bot.core.ports import Lease, Store
 from bot.core.recording import shortened, without_secrets
 from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
 from bot.core.runs import Run
-from bot.core.secrets import hide_in
+from bot.core.salting import salted
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
@@ -39,6 +41,7 @@ class Wanted:
     """One action, before anybody judged it. `arguments` are canonical JSON, `schema` too (empty: not to be edited).
 
     `tools` are the names that the policy may name; `hide` are paths of arguments besides those that look secret.
+    `take` gives what a reviewer made of the arguments as the tool takes it; ValueError if it does not.
     """
 
     agent: str
@@ -52,6 +55,7 @@ class Wanted:
     hide: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     call: str = ""
+    take: Callable[[str], str] = str
 
     @property
     def same(self) -> Digest:
@@ -73,17 +77,16 @@ class Permit:
         """At the door, right before it is done: ActionFailed unless this is byte for byte what was judged (R13)."""
         about = canonical(arguments)
         if (tool, about) != (self.wanted.tool, self.arguments) or not (
-            self.request is None or _allowed(self.request) == (tool, about)
+            self.request is None or _allowed(self.request, self.wanted) == (tool, about)
         ):
             raise ActionFailed("What was approved is not what would run, so nothing was done.")
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why it is not done, as the model reads it."""
+    """Why it is not done, as the model reads it; `Gate.outcomes` has it as a value."""
 
     text: str
-    request: Request | None = None
 
 
 class Gate:
@@ -99,6 +102,7 @@ class Gate:
         find: Callable[[RequestId], Awaitable[Request]],
         give_up: Callable[[Exception], None],
     ) -> None:
+        self.outcomes: Final = desk.outcomes
         self._run = run
         self._lease = lease
         self._store = store
@@ -140,9 +144,10 @@ class Gate:
         elif tier is Tier.REFUSE:
             if "recorded" not in entry:
                 await self._tell(wanted, key, entry)
-            yield Denial(answers.refused(wanted.tool, entry["why"]))
+            yield self._denied(wanted, answers.refused(wanted.tool, entry["why"]))
         elif "same" in entry:
-            yield self._again(await self._find(RequestId(entry["same"])))
+            before = await self._find(RequestId(entry["same"]))
+            yield self._denied(wanted, answers.again(before), before)
         else:
             twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same]))
             since = len(twins.settled)
@@ -162,7 +167,7 @@ class Gate:
             wanted.tool,
             passed=Tier(entry["tier"]) is Tier.PASS,
             arguments=shortened(without_secrets(wanted.arguments, wanted.hide)),
-            digest=wanted.same,
+            digest=digest_of(self._run.salt, wanted.same),
             why=entry["why"],
             clause=entry.get("clause", ""),
             team_says=entry.get("says", ""),
@@ -175,8 +180,12 @@ class Gate:
         with self._journal.activity.working():
             proposal = Proposal(wanted.agent, wanted.tool, arguments, run.team, run.task, run.requester)
             verdict = await judge(wanted.ask, proposal, wanted.tools)
+            why = unspoken(verdict.why, json.loads(wanted.arguments), wanted.hide)
+            verdict = Verdict(verdict.tier, why)
             says = None if wanted.ask is None else verdict.tier
-            said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
+            said = await self._stored(
+                flows.judge, run, wanted.agent, Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide), says
+            )
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
             verdict = Verdict(said.effect, f"The workspace's policy, rule “{said.clause}”. {said.why}".strip())
         why = verdict.why if verdict.tier is said.effect else ""
@@ -204,7 +213,7 @@ class Gate:
         before = twins.refused(since)
         if before is not None and not (known and await self._was_asked(self._question(wanted, entry))):
             await self._note(key, {**unasked, "same": before.id}, replace=known)
-            return self._again(before)
+            return self._denied(wanted, answers.again(before), before)
         if not known:
             entry = await self._note(key, {**entry, "asked": self.number(), "about": wanted.same})
         question = self._question(wanted, entry)
@@ -213,16 +222,16 @@ class Gate:
         except Refused as since_then:  # by another policy than that of the verdict; it is on record
             why = str(since_then)
             await self._note(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True}, replace=True)
-            return Denial(answers.refused(wanted.tool, why))
+            return self._denied(wanted, answers.refused(wanted.tool, why))
         twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
             self._refused[place] = question.content
-            return Denial(answers.answer(request), request)
+            return self._denied(wanted, answers.answer(request), request)
         self._refused.pop(place, None)
         if request.status is not Status.EDITED:
             return Permit(wanted, key, wanted.arguments, request)
-        changed = replace(wanted, arguments=request.decision.arguments)
+        changed = replace(wanted, arguments=wanted.take(request.decision.arguments))
         return await self._refused_as_changed(changed, f"{key}/changed", request) or Permit(
             wanted, key, changed.arguments, request
         )
@@ -234,21 +243,34 @@ class Gate:
         if Tier(entry["tier"]) is not Tier.REFUSE:
             return None
         await self._tell(changed, key, entry)
-        return Denial(answers.refused(changed.tool, entry["why"]), request)
+        return self._denied(changed, answers.refused(changed.tool, entry["why"]))
 
     async def _was_asked(self, question: Question) -> bool:
         try:
             with self._journal.activity.looking_up():
-                await self._find(request_id(self._run.id, question))
+                await self._find(request_id(self._run.id, salted(question, self._run.salt)))
         except NotFound:
             return False
         return True
 
-    def _again(self, request: Request) -> Denial:
-        return Denial(answers.again(request), request)
+    def _denied(self, wanted: Wanted, text: str, request: Request | None = None) -> Denial:
+        self.outcomes.add(self._outcome(wanted, Became.REFUSED if request is None else None, request), text)
+        return Denial(text)
+
+    def done(self, permit: Permit, result: str, *, failed: bool = False) -> str:
+        """Takes down that it was done; returns what the model is told before the result, if it was changed (R18)."""
+        request, told = permit.request, ""
+        if request is not None and request.status is Status.EDITED:
+            told = f"{answers.answer(request)}\nThe result of the changed call:"
+        outcome = self._outcome(permit.wanted, Became.FAILED if failed else Became.DONE, request)
+        self.outcomes.add(replace(outcome, result=result), told and f"{told}\n{result}")
+        return told
+
+    def _outcome(self, wanted: Wanted, became: Became | None, request: Request | None) -> Outcome:
+        return outcome_of(wanted.kind, wanted.agent, request, became, (wanted.tool, wanted.call or CALL.get()[1]))
 
     def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
-        call = _call(wanted)
+        call = Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)
         content, problem = shown(wanted.arguments, wanted.hide, wanted.show)
         return Question(
             wanted.agent,
@@ -263,7 +285,7 @@ class Gate:
         )
 
 
-def _allowed(request: Request) -> tuple[str, str] | None:
+def _allowed(request: Request, wanted: Wanted) -> tuple[str, str] | None:
     """Tool and arguments that a decision lets run; None if none."""
     call, decision = request.question.call, request.decision
     if call is None or decision is None or digest(request.question) != request.digest:
@@ -272,10 +294,5 @@ def _allowed(request: Request) -> tuple[str, str] | None:
         case Status.APPROVED:
             return (call.tool, call.arguments)
         case Status.EDITED:
-            return (call.tool, decision.arguments)
+            return (call.tool, wanted.take(decision.arguments))
     return None
-
-
-def _call(wanted: Wanted) -> Call:
-    hidden = hide_in(json.loads(wanted.arguments), wanted.hide)[1]
-    return Call(wanted.tool, wanted.arguments, wanted.schema, hidden)

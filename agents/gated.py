@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, get_type_hints
 
 from autogen_core.tools import FunctionTool
-from pydantic import ValidationError
 
+from agents.arguments import by_model, plain
 from agents.context import current_run
 from agents.policies import Ask
 from agents.showing import Renderer
+from agents.toolbox import mark_asking
 from agents.tools import Rules
 from bot.core.errors import ActionFailed
 
@@ -43,16 +44,18 @@ def gated(
         async def asking(*args: Any, **kwargs: Any) -> str:
             given = signature.bind(*args, **kwargs).arguments
             given.pop("cancellation_token", None)
+            # AutoGen passes defaults on, also one that is not of the type that the function says.
+            given = {n: value for n, value in given.items() if value is not signature.parameters[n].default}
             try:
-                arguments = tool.args_type().model_validate(given).model_dump(mode="json", exclude_unset=True)
-            except ValidationError as wrong:
-                raise ActionFailed(f"“{name}” was not called: {wrong}") from None
+                arguments = by_model(tool.args_type(), plain(given), hide)
+            except ValueError as wrong:
+                raise ActionFailed(f"“{name}” was not called. {wrong}") from None
             text, failed = await current_run().call(tool, name, arguments, rules)
             if failed:
                 raise ActionFailed(text)
             return text
 
-        asking.asks_itself = True  # type: ignore[attr-defined]
+        mark_asking(asking)
         # AutoGen reads the annotations in the module of the function that it is given, which is this one.
         asking.__annotations__ = hints
         parameters = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in signature.parameters.values()]

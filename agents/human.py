@@ -26,6 +26,7 @@ from autogen_core import CancellationToken
 
 from agents.answers import answer, decided, metadata_of
 from agents.journal import RunJournal
+from agents.outcomes import Outcomes, outcome_of
 from agents.patience import patiently
 from bot import flows
 from bot.core.askers import asking
@@ -98,6 +99,7 @@ class Desk:
         limit: int = 0,
     ) -> None:
         self.transcript = Transcript()
+        self.outcomes = Outcomes()
         self._journal = journal
         self._activity = journal.activity
         self._limit = limit
@@ -146,7 +148,10 @@ class Desk:
         self._token.link_future(settled)
         if cancellation_token is not None and cancellation_token is not self._token:
             cancellation_token.link_future(settled)
-        return await settled
+        request = await settled
+        if question.call is None and question.kind not in ABOUT_THE_RUN:
+            self.outcomes.add(outcome_of(question.kind, question.agent, request), answer(request))
+        return request
 
     def question(
         self,
@@ -169,6 +174,7 @@ class Desk:
         self._asked[agent] += 1
         if content is None:
             content = "" if words is None else words.to_text()
+        content = self.outcomes.for_people(content)
         return Question(agent, asked, kind, title, content, offers, notes=notes)
 
     async def _settled(self, question: Question, team_says: str) -> Request:

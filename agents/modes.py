@@ -71,7 +71,16 @@ def last_line(*lines: str) -> IsTermination:
         said = [line.strip() for line in message.to_text().splitlines() if line.strip()]
         return bool(said) and (said[-1] in exact or (bool(begins) and said[-1].startswith(begins)))
 
+    matches.marks = frozenset(lines)  # type: ignore[attr-defined]
     return matches
+
+
+def marks_of(is_termination_msg: IsTermination) -> frozenset[str]:
+    """The lines by which agents tell it that they are finished, which are not for people."""
+    if is_termination_msg is says_terminate:
+        return frozenset({"TERMINATE"})
+    marks: frozenset[str] = getattr(is_termination_msg, "marks", frozenset())
+    return marks
 
 
 def when_said(*phrases: str) -> Policy:

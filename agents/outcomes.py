@@ -1,55 +1,156 @@
-"""What became of what a team's agents wanted to do, for the sentence with which a run ends.
+"""What became of what a team's agents wanted, as values: no text that was written for a model is read by code (R31).
 
-The gate tells a model in fixed words (`agents.wording`); the first line of them says which outcome it was.
+Who judges or asks (the gate, the tools, the executors, the desk) adds each outcome as it comes, in a rebuilt run again,
+with the text that the model gets. Where people are shown words of agents, those texts stand in them as they were given,
+and a sentence for people takes their place.
 """
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
-from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, ToolCallExecutionEvent
-from autogen_core.models import FunctionExecutionResult
+from agents.answers import Decided, changes, decided
+from bot.core.requests import Kind, Request, Status
 
-from agents import wording
-from agents.answers import CHANGED
-from bot.core.requests import Kind, Status
+CALL: Final[ContextVar[tuple[str, str]]] = ContextVar("call", default=("", ""))
+"""Tool and call of a model's, around a tool that asks people itself."""
 
-_WHY: Final = {
-    Status.REJECTED: "it was rejected",
-    Status.ANSWERED: "people answered instead of approving it",
-    Status.EXPIRED: "nobody answered in time",
-    Status.WITHDRAWN: "the question was taken back",
+
+class Became(StrEnum):
+    """What became of it; for a question, DONE is that people agreed or chose."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    ANSWERED = "answered"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    REFUSED = "refused"
+    """By a policy."""
+
+
+_BY_STATUS: Final = {
+    Status.REJECTED: Became.REJECTED,
+    Status.ANSWERED: Became.ANSWERED,
+    Status.EXPIRED: Became.EXPIRED,
+    Status.WITHDRAWN: Became.WITHDRAWN,
 }
-_BY_TITLE: Final = {
-    wording.of(kind, status).title: why
-    for kind in (Kind.TOOL, Kind.CODE, Kind.CHOICE)
-    for status, why in _WHY.items()
-    if status in wording.TEXTS[kind]
-} | {wording.REFUSED.title: "the rules of this team do not allow it"}
+_WHY_NOT: Final = {
+    Became.REJECTED: "it was rejected",
+    Became.ANSWERED: "people answered instead of approving it",
+    Became.EXPIRED: "nobody answered in time",
+    Became.WITHDRAWN: "the question was taken back",
+    Became.REFUSED: "the rules of this team do not allow it",
+}
+_OF_WORDS: Final = {
+    Became.DONE: "People approved this.",
+    Became.REJECTED: "People rejected this.",
+    Became.ANSWERED: "People answered.",
+    Became.EXPIRED: "Nobody answered in time.",
+    Became.WITHDRAWN: "The question was taken back.",
+}
 
 
-def why_not(text: str) -> str:
-    """Why something was not done, from what the model read about it; empty if that tells of no refusal."""
-    first = text.partition("\n")[0]
-    if not first.startswith("DECISION: "):
-        return ""
-    return _BY_TITLE.get(first.removeprefix("DECISION: ").partition(" (request ")[0], "")
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one call, one execution of code, or one question of an agent.
+
+    `tool` and `call` are empty for what no model called. `decision` is None where nobody was asked; `changes` are what
+    a reviewer changed, a line each. `result` is what was returned, or how it failed.
+    """
+
+    agent: str
+    kind: Kind
+    became: Became
+    tool: str = ""
+    call: str = ""
+    decision: Decided | None = None
+    changes: tuple[str, ...] = ()
+    result: str = ""
+
+    @property
+    def why_not(self) -> str:
+        """Why it was not done, in words that fit behind “because”; empty if it was done, or failed."""
+        return _WHY_NOT.get(self.became, "")
+
+    @property
+    def words(self) -> str:
+        """What people said with their decision."""
+        return self.decision.words if self.decision else ""
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The options that people chose."""
+        return self.decision.chosen if self.decision else ()
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        words = f" Their words: “{self.words}”" if self.words else ""
+        if self.chosen:
+            return f"People chose: {', '.join(self.chosen)}.{words}"
+        if self.kind not in (Kind.TOOL, Kind.CODE):
+            return f"{_OF_WORDS.get(self.became, 'The question was decided.')}{words}"
+        name = "The code" if self.kind is Kind.CODE else self.tool
+        if self.why_not:
+            return f"{name} was not {'run' if self.kind is Kind.CODE else 'called'}: {self.why_not}.{words}"
+        changed = f"{name} was changed by a reviewer: {'; '.join(self.changes)}.{words} " if self.changes else ""
+        return f"{changed}{f'{name} failed: ' if self.became is Became.FAILED else ''}{self.result}"
 
 
-def was_answered(text: str) -> bool:
-    """Whether people answered in words what they were asked to approve."""
-    return why_not(text) == _WHY[Status.ANSWERED]
+def outcome_of(
+    kind: Kind, agent: str, request: Request | None, became: Became | None = None, called: tuple[str, str] | None = None
+) -> Outcome:
+    """That of what was asked in the request, if anything was. What it `became` follows from the decision, unless it was
+    done, or a policy refused it. `called` are tool and call, if it is not what this task calls."""
+    tool, call = called or CALL.get()
+    if request is None:
+        return Outcome(agent, kind, became or Became.DONE, tool, call)
+    decision = decided(request)
+    became = became or (Became.DONE if decision.chosen else _BY_STATUS.get(request.status, Became.DONE))
+    return Outcome(agent, kind, became, tool, call, decision, tuple(changes(request)))
 
 
-def what_was_changed(text: str) -> list[str]:
-    """What a reviewer changed in a call before it was made, a line for each place, from what the model read (R18)."""
-    _, told, after = text.partition(f"\n{CHANGED}\n")
-    lines = itertools.takewhile(lambda line: line.startswith("- "), after.splitlines()) if told else ()
-    return [line.removeprefix("- ") for line in lines] if text.startswith("DECISION: ") else []
+class Outcomes:
+    """The outcomes of one run, in the order in which they came."""
 
+    def __init__(self) -> None:
+        self.marks: set[str] = set()
+        """Last lines by which agents tell code something; people do not read them."""
+        self._all: list[Outcome] = []
+        self._sentences: dict[str, str] = {}
 
-def results(messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> Iterator[FunctionExecutionResult]:
-    """What the tools returned, in order; a call that was not made is an error (`why_not` of its content)."""
-    for message in messages:
-        if isinstance(message, ToolCallExecutionEvent):
-            yield from message.content
+    def __iter__(self) -> Iterator[Outcome]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def of(self, *tools: str) -> list[Outcome]:
+        """Those of calls of these tools, oldest first."""
+        return [outcome for outcome in self._all if outcome.tool in tools]
+
+    def last(self, *tools: str) -> Outcome | None:
+        """The newest of them."""
+        return next(reversed(self.of(*tools)), None)
+
+    def add(self, outcome: Outcome, text: str = "") -> None:
+        """One more; `text` is what the model is told of it."""
+        self._all.append(outcome)
+        self.told(text, outcome.sentence)
+
+    def told(self, text: str, sentence: str) -> None:
+        """A text that a model gets, and what people read instead."""
+        if text.strip():
+            self._sentences[text] = sentence
+
+    def for_people(self, words: str) -> str:
+        """Words of an agent, as people read them."""
+        for text, sentence in reversed(self._sentences.items()):
+            words = words.replace(text, sentence)
+        lines = words.rstrip().split("\n")
+        while lines and lines[-1].strip() in (self.marks | {""}):
+            lines.pop()
+        return "\n".join(lines) if self.marks else words

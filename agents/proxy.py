@@ -31,7 +31,7 @@ from autogen_agentchat.messages import (
 )
 from autogen_core import CancellationToken
 
-from agents.conversation import GO_ON, Over, Turn, after, by_itself, metadata_of
+from agents.conversation import GO_ON, SENTENCES, Over, Turn, after, by_itself, metadata_of
 from agents.human import Human, Reviewer
 from agents.journal import RunJournal
 from agents.modes import IsTermination, Mode, Move, Policy, next_move, says_terminate
@@ -167,7 +167,9 @@ class HumanProxy(Reviewer):
             title = f"{who} says that it is finished. End here?"
         else:
             title = self._human.title or f"{who} has spoken. Go on?"
-        content = new[0].to_text() if len(new) == 1 else "\n\n".join(f"{m.source}:\n{m.to_text()}" for m in new)
+        read = [(m.source, desk.outcomes.for_people(m.to_text())) for m in new]
+        content = read[0][1] if len(read) == 1 else "\n\n".join(f"{source}:\n{words}" for source, words in read)
+        content = content or "It says nothing more."
         words = new[-1] if new else None
         question = desk.question(
             self._human, words, kind=kind, title=title, content=content, offers=offers, notes=self._notes(judged)
@@ -188,6 +190,7 @@ class HumanProxy(Reviewer):
     def _message(self, text: str, turn: Turn, messages: Sequence[BaseChatMessage]) -> BaseChatMessage:
         metadata = metadata_of(turn)
         if turn.over:
+            self._human.desk.outcomes.told(text, SENTENCES[turn.over])
             return StopMessage(content=text, source=self.name, metadata=metadata)
         last = messages[-1] if messages else None
         if isinstance(last, HandoffMessage) and last.target == self.name:

@@ -16,12 +16,13 @@ from autogen_core.models import ChatCompletionClient
 
 from agents import cut_off
 from agents.context import RunContext
-from agents.conversation import from_people
+from agents.conversation import for_people
 from agents.deliveries import lighten
 from agents.doors import look_through
-from agents.ending import end_team, for_people
+from agents.ending import end_team, failure
 from agents.journal import RunJournal
 from agents.patience import ended, patiently
+from agents.repairs import ask_again, ask_for_forgotten
 from agents.teams import Conclusion, Team, Teams
 from agents.telling import Pace, Teller
 from agents.usage import add_up
@@ -100,31 +101,12 @@ class Runner:
             self._hand.discard(run)
 
     async def reconcile(self, *, starting: bool = False) -> None:
-        """Ask again for every run that nobody held for a moment; `starting`: that nobody holds now.
-
-        Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
-        """
-        for name in set(await self._store.unheld(10_000, timedelta(0) if starting else UNHEARD)) - self._hand:
-            if not starting:
-                metrics.repaired(Repair.JOB_LOST)
-                log.warning("Run %s is advanced by nobody; asking.", name)
-            await self._queue.advance(name)
-        await self._store.put_away(1000)
-        undelivered = await self._store.undelivered(10_000, UNHEARD)
-        runs = await self._store.readable_runs(list({request.run for request in undelivered}))
-        for request in undelivered:
-            run = runs.get(request.run)
-            if run is not None and run.status is Status.PARKED and request.run not in self._hand:
-                metrics.repaired(Repair.UNDELIVERED)
-                log.warning("Run %s was decided (request %s) and not asked for; asking.", request.run, request.id)
-                await self._queue.advance(request.run, signal=request.id)
+        """Ask again for runs whose jobs were lost; `starting`: for all that nobody holds now."""
+        await ask_again(self._store, self._queue, self._hand, UNHEARD, starting=starting)
         loop = asyncio.get_running_loop()
         if starting or loop.time() >= self._forgotten_at:
             self._forgotten_at = loop.time() + _FORGOTTEN_EVERY.total_seconds()
-            for name in await self._store.forgotten():
-                metrics.repaired(Repair.QUESTION_LOST)
-                log.warning("Run %s is parked for a question that Redis does not have any more; asking.", name)
-                await self._queue.advance(name)
+            await ask_for_forgotten(self._store, self._queue)
 
     async def _claimed(self, run_id: RunId) -> None:
         seen = await self._patiently(lambda: self._store.run(run_id))
@@ -229,12 +211,13 @@ class Runner:
                 teller.writes(item.source, item.content)
                 continue
             context.transcript.heard(item)
-            if isinstance(item, BaseChatMessage) and item.source != "user" and not from_people(item):
-                teller.tell(item.source, item.to_text())
+            if isinstance(item, BaseChatMessage) and (words := for_people(item, context.outcomes)):
+                teller.tell(item.source, words)
             else:
                 teller.wrote(item.source)
         assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."
-        return await team.conclude(context, result)
+        end = await team.conclude(context, result)
+        return Conclusion(*map(context.outcomes.for_people, (end.result, end.words)))
 
     async def _conclusion(
         self, context: RunContext, driving: asyncio.Task[Conclusion], teller: Teller, cut: bool
@@ -258,9 +241,9 @@ class Runner:
         if isinstance(error, LeaseLost | NewerSchema | QuestionLost | StoreUnavailable):
             raise error
         if isinstance(error, CountersignError):
-            return (Verb.FAIL, Conclusion(str(error)))
+            return (Verb.FAIL, Conclusion(context.outcomes.for_people(str(error))))
         log.error("Run %s failed.", context.run.id, exc_info=error)
-        return (Verb.FAIL, Conclusion(for_people(error)))
+        return (Verb.FAIL, Conclusion(failure(error, context.outcomes.for_people(str(error)))))
 
     async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion, usage: Usage | None = None) -> None:
         said = {"result": conclusion.result, "words": conclusion.words}

@@ -29,7 +29,7 @@ from agents.runner import Runner
 from agents.teams import Conclusion, Team, Teams, last_words
 from bot import flows
 from bot.core.errors import LeaseLost, NotFound
-from bot.core.ids import ChannelId, RequestId, RunId, UserId
+from bot.core.ids import ChannelId, RequestId, RunId, TeamName, UserId, worker_id
 from bot.core.runs import Run
 from bot.settings import WorkerSettings, read
 from bot.store.answers import RedisAnswers
@@ -77,9 +77,11 @@ async def run_here(
     A program that is interrupted or killed leaves its run waiting, and what people decide is kept: started with
     `again` set to the run's id (the log has it) it goes on where it was, and repeats nothing.
 
-    InvalidInput or NotFound, with nothing started, if it cannot be: no reviewers, no such run, no service. LeaseLost
-    if another program advances the run.
+    InvalidInput or NotFound, with nothing started, if it cannot be: no such channel, no reviewers, no such run, no
+    service. LeaseLost if another program advances the run.
     """
+    place, whom, called = ChannelId(channel), UserId(requester), TeamName(name)
+    before = None if again is None else RunId(again)
     settings = settings or read(WorkerSettings)
     stop = asyncio.Event()
     client = connect(settings.redis_url.get_secret_value())
@@ -88,21 +90,21 @@ async def run_here(
         store = Store(client, settings.namespace, replicas, Side.AGENTS)
         await store.check()
         model = model or load_model(settings.model_config_file, answers=RedisAnswers(store))
-        if again is None:
+        if before is None:
             run = await flows.start_by_script(
                 store,
                 run=RunId("s" + secrets.token_hex(8)),
-                channel=ChannelId(channel),
-                requester=UserId(requester),
-                team=name,
+                channel=place,
+                requester=whom,
+                team=called,
                 task=task,
             )
         else:
-            run = await _known(store, RunId(again))
+            run = await _known(store, before)
         log.info("Run %s. If this program ends before it, start it again with again=%r.", run.id, run.id)
         async with Wakeups(store) as wakeups:
             runner = Runner(
-                owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+                owner=worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4)),
                 store=store,
                 queue=_Nobody(),
                 wakeups=wakeups,

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Final
 
+from pydantic import BaseModel
+
 STEPS: Final = {
     "run_tests": "run_tests <service> <version>",
     "release": "release <service> <version> <environment>",
@@ -19,6 +21,13 @@ Service = Annotated[str, "The name of the service"]
 Version = Annotated[str, "Its version"]
 
 
+class Step(BaseModel):
+    """What became of a step that was done; `only_written`: it had no program."""
+
+    said: str
+    only_written: bool = False
+
+
 class Steps:
     """The programs are `steps/<step>` in the folder; each gets its words as arguments."""
 
@@ -30,26 +39,26 @@ class Steps:
         path = self._folder / "steps" / step
         return path.resolve() if os.access(path, os.X_OK) else None
 
-    async def run_tests(self, service: Service, version: Version) -> str:
+    async def run_tests(self, service: Service, version: Version) -> Step:
         """Run the tests of a version of a service."""
         return await self._do("run_tests", service, version)
 
     async def release(
         self, service: Service, version: Version, environment: Annotated[str, "Like staging or production"]
-    ) -> str:
+    ) -> Step:
         """Bring a version of a service to an environment."""
         return await self._do("release", service, version, environment)
 
-    async def announce(self, words: Annotated[str, "What everybody is told"]) -> str:
+    async def announce(self, words: Annotated[str, "What everybody is told"]) -> Step:
         """Tell everybody."""
         return await self._do("announce", words)
 
-    async def _do(self, step: str, *words: str) -> str:
+    async def _do(self, step: str, *words: str) -> Step:
         program = self.program(step)
         if program is None:
             line = " ".join(" ".join((step, *words)).split())
             await asyncio.to_thread(self._write, line)
-            return f"{ONLY}: {line}"
+            return Step(said=f"{ONLY}: {line}", only_written=True)
         running = await asyncio.create_subprocess_exec(
             program,
             *words,
@@ -60,7 +69,7 @@ class Steps:
         said = (await running.communicate())[0].decode(errors="replace")[-LONGEST:]
         if running.returncode:
             raise RuntimeError(f"The program of the step ended with {running.returncode}. It said:\n{said}")
-        return said or "Done; the program said nothing."
+        return Step(said=said or "Done; the program said nothing.")
 
     def _write(self, line: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,16 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
-from autogen_core.tools import BaseTool, FunctionTool, StaticWorkbench, TextResultContent, ToolResult, ToolSchema
-from pydantic import ValidationError
+from autogen_core.tools import (
+    BaseTool,
+    FunctionTool,
+    StaticWorkbench,
+    TextResultContent,
+    ToolResult,
+    ToolSchema,
+    Workbench,
+)
+from pydantic import BaseModel, ValidationError
 
 from agents.texts import whole
 
@@ -63,10 +71,24 @@ def as_tool(tool: Offered) -> BaseTool[Any, Any]:
     return FunctionTool(tool, description=tool.__doc__ or "")
 
 
+def mark_asking(function: Callable[..., Any]) -> None:
+    """Mark a function that brings what it is asked to the gate, and none that `functools.wraps` makes look like it."""
+    function.asks_itself = function  # type: ignore[attr-defined]
+
+
 def asks_itself(thing: object) -> bool:
     """Whether this is a function that brings what it is asked to the gate. Objects of other kinds are not asked: some
     have every attribute, like a client for calls to another machine."""
-    return inspect.isroutine(thing) and getattr(thing, "asks_itself", False) is True
+    return inspect.isroutine(thing) and getattr(thing, "asks_itself", None) is thing
+
+
+def models_in(tools: Workbench) -> dict[str, type[BaseModel]]:
+    """What the tools of a workbench make of their arguments, by the names that they are called by."""
+    if not isinstance(tools, StaticWorkbench):
+        return {}
+    # AutoGen gives no other way to them; without it "4711" would be judged and 4711 run.
+    called = {original: name for name, original in getattr(tools, "_override_name_to_original", {}).items()}
+    return {called.get(tool.name, tool.name): tool.args_type() for tool in tools._tools}
 
 
 def takes_key(schema: ToolSchema) -> bool:
@@ -97,9 +119,6 @@ def to_record(result: ToolResult) -> str:
     for part in result.result:
         if isinstance(part, TextResultContent):
             part.content = whole(part.content)
-    if result.is_error and result.to_text().startswith("DECISION: "):
-        # Only the gate's own words are read as what became of a call (`agents.outcomes`).
-        result.result.insert(0, TextResultContent(content="The tool failed, and said:"))
     return result.model_dump_json()
 
 

@@ -17,11 +17,12 @@ from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
-from agents import answers
+from agents.arguments import as_entered, closed, taking
 from agents.gate import Denial, Gate, Permit, Wanted
 from agents.journal import RunJournal
+from agents.outcomes import CALL, Became, Outcome
 from agents.patience import being_cancelled
-from agents.policies import Ask, named
+from agents.policies import Ask, Tier, named
 from agents.showing import Renderer, written
 from agents.toolbox import (
     ARGUMENT,
@@ -30,6 +31,7 @@ from agents.toolbox import (
     Offered,
     as_tool,
     error_result,
+    models_in,
     recorded_result,
     run_team,
     takes_key,
@@ -38,8 +40,9 @@ from agents.toolbox import (
 )
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
 from bot.core.ids import digest_of
-from bot.core.requests import Status
+from bot.core.requests import Kind
 from bot.core.secrets import hide_in
+from bot.schemas import unnamed
 
 _KEY: ContextVar[str] = ContextVar(ARGUMENT)
 
@@ -100,9 +103,13 @@ class JournaledTools(Workbench):
         self._once = once
         self._failed = failed
         self._rules = rules
+        self._ask = rules.ask
         self._own: dict[str, BaseTool[Any, Any]] = {}
         if isinstance(tools, Workbench):
             self._tools = tools
+            if isinstance(rules.ask, str | Collection) and not isinstance(rules.ask, Mapping):
+                # A tool that comes later was not meant by whoever named those that ask.
+                self._ask = {**dict.fromkeys(models_in(tools), Tier.PASS), **dict.fromkeys(named(rules.ask), Tier.ASK)}
         else:
             listed = [as_tool(tool) for tool in tools]
             self._own = {tool.name: tool for tool in listed}
@@ -155,7 +162,7 @@ class JournaledTools(Workbench):
         try:
             return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
         except (ActionFailed, ValueError) as failure:
-            return error_result(name, str(failure))
+            return self._not_called(name, call_id or "", str(failure))
         except CountersignError as error:
             self._failed(error)
             return error_result(name, str(error))
@@ -175,25 +182,13 @@ class JournaledTools(Workbench):
         given = {key: value for key, value in (arguments or {}).items() if key != ARGUMENT}
         schemas = {schema["name"]: schema for schema in await self.list_tools()}
         if name not in schemas:
-            return error_result(name, f"Tool {name} not found.")
+            return self._not_called(name, call_id, f"Tool {name} not found.")
         own = self._own.get(name)
         if isinstance(own, AsksItself):
+            CALL.set((name, call_id))  # in the task of this call
             return await self._tools.call_tool(name, given, token, call_id)
-        rules = self._rules
-        wanted = Wanted(
-            self._agent,
-            name,
-            written(given),
-            rules.ask,
-            tuple(schemas),
-            schema=json.dumps(schemas[name].get("parameters", {}), sort_keys=True),
-            show=rules.show.get(name),
-            hide=tuple(rules.hide.get(name, ())),
-            call=call_id,
-        )
-        if own is not None and rules.ask is not False:
-            # Nobody need judge what the tool will not take.
-            own.args_type().model_validate({ARGUMENT: "", **given} if takes_key(own.schema) else given)
+        written(given)
+        wanted = self._wanted(name, given, schemas, call_id)
         async with self._gate.judged(wanted) as verdict:
             if isinstance(verdict, Denial):
                 return error_result(name, verdict.text)
@@ -205,7 +200,39 @@ class JournaledTools(Workbench):
                 result = await run_team(own, arguments, token, call_id, self._gate.transcript.inside().heard)
             else:
                 result = await self._permitted(verdict, given, call_id)
-            return _said(verdict, result)
+            said = self._gate.outcomes.for_people(result.to_text())
+            told = self._gate.done(verdict, said, failed=result.is_error)
+            return _told(told, result) if told else result
+
+    def _not_called(self, name: str, call_id: str, why: str) -> ToolResult:
+        """A call that came to nothing before anybody judged it; what asks people itself has told already."""
+        if not isinstance(self._own.get(name), AsksItself):
+            failed = Outcome(self._agent, Kind.TOOL, Became.FAILED, name, call_id, result=why)
+            self._gate.outcomes.add(failed)
+        return error_result(name, why)
+
+    def _wanted(self, name: str, given: dict[str, Any], schemas: Mapping[str, ToolSchema], call_id: str) -> Wanted:
+        """The call, with the arguments as the tool takes them. ValueError if it does not: nobody need judge that."""
+        rules, parameters = self._rules, schemas[name].get("parameters", {})
+        hide, show, notes = tuple(rules.hide.get(name, ())), rules.show.get(name), []
+        take = taking(models_in(self._tools).get(name), parameters, hide)
+        taken = take(given)
+        if show is not None and (more := unnamed(taken, closed(parameters), parameters)):
+            show = None
+            notes.append(f"The tool does not describe {', '.join(more)}, so its arguments are shown as they are.")
+        return Wanted(
+            self._agent,
+            name,
+            written(taken),
+            self._ask,
+            tuple(schemas),
+            schema=json.dumps(parameters, sort_keys=True),
+            show=show,
+            hide=hide,
+            notes=tuple(notes),
+            call=call_id,
+            take=lambda changed: as_entered(json.loads(changed), take, hide),
+        )
 
     async def _permitted(self, permit: Permit, given: dict[str, Any], call_id: str) -> ToolResult:
         name, agent = permit.wanted.tool, self._agent
@@ -265,9 +292,5 @@ class JournaledTools(Workbench):
         await self._tools.load_state(state)
 
 
-def _said(permit: Permit, result: ToolResult) -> ToolResult:
-    """The result, and before it what a reviewer changed, if somebody did (R18)."""
-    if permit.request is None or permit.request.status is not Status.EDITED:
-        return result
-    told = f"{answers.answer(permit.request)}\nThe result of the changed call:"
-    return result.model_copy(update={"result": [TextResultContent(content=told), *result.result]})
+def _told(words: str, result: ToolResult) -> ToolResult:
+    return result.model_copy(update={"result": [TextResultContent(content=words), *result.result]})

@@ -16,6 +16,7 @@ from agents.demo_model import DemoModel
 from agents.runner import Runner
 from bot.core.ids import RequestId, RunId
 from bot.core.requests import Kind, Question, request_id
+from bot.core.salting import salted
 from bot.settings import WorkerSettings, read
 from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
@@ -48,10 +49,13 @@ async def main(settings: WorkerSettings, crowd: int) -> None:
         store = Store(client, settings.namespace, side=Side.AGENTS)
         async with Wakeups(store) as wakeups:
             await wakeups.listening()
+            run = await store.run(CROWD)
+            salt = run.value.salt if run is not None else ""
             waiting = []
             for first in range(0, crowd, _AT_ONCE):
                 some = range(first, min(first + _AT_ONCE, crowd))
-                waiting += [asyncio.create_task(wakeups.settled(request_id(CROWD, question(n)))) for n in some]
+                ids = [request_id(CROWD, salted(question(n), salt)) for n in some]
+                waiting += [asyncio.create_task(wakeups.settled(one)) for one in ids]
                 await store.now()  # not all of them at once
             runner = Runner(
                 owner="bench",

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from bot import deadlines, policy_cli, policy_file
+from bot import acl_cli, deadlines, policy_cli, policy_file
 from bot.audit import cli as audit_cli
 from bot.audit import receipts
 from bot.audit.auditor import Auditor, Keep
@@ -23,7 +23,7 @@ from bot.core.ids import ChannelId, UserId
 from bot.core.rulebook import Rulebook
 from bot.memory import settle_memory
 from bot.settings import WebSettings, read
-from bot.slack import deserted, heads, web
+from bot.slack import deserted, heads, rooms, web
 from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients, socket_mode
 from bot.slack.directory import Directory
@@ -66,7 +66,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
             slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
         )
         identity = await identify(clients.reads)
-        directory = Directory(clients.reads)
+        directory = Directory(clients.reads, identity.workspace)
         stack.push_async_callback(directory.close)
         rules = settings.rules(await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory))
         await _patiently(lambda: store.set_defaults(rules))
@@ -98,6 +98,8 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         await stack.enter_async_context(_at_work("scribe", scribe.run()))
         await stack.enter_async_context(_at_work("reports", take_over(store)))
         await stack.enter_async_context(_at_work("deadlines", deadlines.keep(store, queue, wakeups)))
+        await rooms.note(store, directory)
+        await stack.enter_async_context(_at_work("rooms", rooms.keep(store, directory)))
         await stack.enter_async_context(_at_work("deserted", deserted.keep(store, directory, poster)))
         await stack.enter_async_context(
             _at_work("auditor", (await _auditor(settings, store, poster, directory, owner)).run())
@@ -107,7 +109,10 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         if app_token:
             connected = await stack.enter_async_context(socket_mode(app, app_token, clients.reads))
         asgi = web.http(
-            None if app_token else app, lambda: web.problem_of(store, connected), lambda: web.measured(store)
+            None if app_token else app,
+            lambda: web.problem_of(store, connected),
+            lambda: web.measured(store),
+            secret=secret or "",
         )
         port = await stack.enter_async_context(web.serving(asgi, settings.host, settings.port))
         if not app_token and (wrong := web.wrong_clock(await store.now(), datetime.now(UTC))):
@@ -192,10 +197,12 @@ async def _until_told_to_stop(settings: WebSettings) -> None:
 def main() -> int:
     """The exit status: 0 when told to stop, 2 when there is something to fix first.
 
-    `policy …` is a look at a file, `audit …` one at the record.
+    `policy …` is a look at a file, `audit …` one at the record, `acl` prints the users of Redis.
     """
     if sys.argv[1:2] == ["policy"]:
         return policy_cli.main(sys.argv[2:])
+    if sys.argv[1:2] == ["acl"]:
+        return acl_cli.main(sys.argv[2:])
     if sys.argv[1:2] == ["audit"]:
         return audit_cli.main(sys.argv[2:])
     try:

@@ -6,12 +6,14 @@ clock whether or not anybody got here first.
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from bot import flows
 from bot.core import schedule
-from bot.core.errors import CountersignError, StoreUnavailable
+from bot.core.errors import CountersignError, StoreUnavailable, UnknownSchema
 from bot.core.ids import RequestId
 from bot.core.ports import Queue, Store
 
@@ -21,6 +23,8 @@ LATE: Final = timedelta(seconds=5)
 _LONGEST_SLEEP: Final = timedelta(seconds=15)
 _AT_WORK: Final = timedelta(minutes=1)
 """What was settled so long after a look was not settled by it."""
+UNREADABLE_AGAIN: Final = timedelta(minutes=5)
+"""Until then a request that cannot be read is left alone: a newer `web` reads it, and it is late by no more."""
 _log = logging.getLogger(__name__)
 
 
@@ -30,28 +34,42 @@ class Hints(Protocol):
     due: asyncio.Event
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What became of a name in the index. `again`: when it is time for it, which is not now; None is never."""
+
+    became: Literal["done", "left", "settled", "unknown", "unreadable", "early"]
+    again: datetime | None = None
+
+
 async def keep(store: Store, queue: Queue, hints: Hints) -> None:
     """Do what is due to requests as its time comes, until cancelled."""
-    batch = _BATCH
+    start = 0
     while True:
         hints.due.clear()
         try:
-            due, following, now = await store.due(batch)
+            due, following, now = await store.due(_BATCH, start)
             # At once: each waits for Redis a few times, and one after another they would be late together.
-            settled = await asyncio.gather(*(_do(store, queue, r, now) for r in due), return_exceptions=True)
-            for problem in settled:
+            looks = await asyncio.gather(*(_do(store, queue, r, now) for r in due), return_exceptions=True)
+            for problem in looks:
                 if isinstance(problem, BaseException):
                     raise problem
+            seen = {name: look for name, look in zip(due, looks, strict=True) if isinstance(look, _Look)}
+            left = [name for name, look in seen.items() if look.became != "done"]
+            if left and store.decides:
+                left = await _tidy(store, seen, now)
         except StoreUnavailable as away:
             _log.warning("%s Deadlines are kept again when it is back.", away)
             await asyncio.sleep(1)
             continue
-        if any(settled):
-            batch = _BATCH
+        if len(due) == _BATCH:  # behind those that another process must settle may be some that this one can
+            start += len(left)
             continue
-        if due:  # another process must settle these, and behind them may be some that this one can
-            batch = 2 * batch if len(due) == batch else batch
+        waiting, start = start + len(left), 0
+        if waiting:
             await asyncio.sleep(1)
+            continue
+        if due:
             continue
         sleep = min(_LONGEST_SLEEP, following - now) if following else _LONGEST_SLEEP
         try:
@@ -61,23 +79,48 @@ async def keep(store: Store, queue: Queue, hints: Hints) -> None:
             pass
 
 
-async def _do(store: Store, queue: Queue, request: RequestId, now: datetime) -> bool:
-    """Whether something was due to it, and is not any more."""
+async def _tidy(store: Store, seen: Mapping[RequestId, _Look], now: datetime) -> list[RequestId]:
+    """Put the index right, which workers write too; the names that stay and are due all the same."""
+
+    def those(became: str) -> list[RequestId]:
+        return [name for name, look in seen.items() if look.became == became]
+
+    if unreadable := those("unreadable"):
+        shown = ", ".join(ascii(name)[:80] for name in unreadable[:3])
+        _log.error(
+            "Requests that are due and cannot be read: %d (%s …). They were left as they are, and are looked at again "
+            "in %s.",
+            len(unreadable),
+            shown,
+            UNREADABLE_AGAIN,
+        )
+    due = {name: look.again for name, look in seen.items() if look.became == "early"}
+    await store.tidy(due | dict.fromkeys(unreadable, now + UNREADABLE_AGAIN), those("settled"), those("unknown"))
+    return those("left")
+
+
+async def _do(store: Store, queue: Queue, request: RequestId, now: datetime) -> _Look:
+    """Do what is due to it, if anything is."""
     try:
         after = await flows.due(store, queue, request)
-        if after is None or (after.decision is not None and not now <= after.decision.at < now + _AT_WORK):
-            return False  # it stands in the index and should not, or somebody else settled it this moment
+        if after is None:
+            return _Look("unknown")
+        if after.decision is not None and not now <= after.decision.at < now + _AT_WORK:
+            return _Look("settled")  # it stands in the index and should not, or somebody else settled it this moment
         late = after.decision.at - after.deadline if after.decision and after.deadline else None
         if late is not None and late > LATE:
             seconds = late.total_seconds()
             _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, seconds)
+        if after.decision is not None:
+            return _Look("done")
         coming = schedule.next_step(after)
-        return coming is None or coming.at > now
+        return _Look("early", coming and coming.at) if coming is None or coming.at > now else _Look("left")
     except StoreUnavailable:
         raise
+    except UnknownSchema:
+        return _Look("unreadable")
     except CountersignError as wrong:
         _log.error("Request %s is due and cannot be settled: %s", request, wrong)
-        return False
     except Exception:
         _log.exception("Request %s is due and cannot be settled; the others are.", request)
-        return False
+    return _Look("unreadable")

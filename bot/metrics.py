@@ -19,6 +19,8 @@ from bot.core.errors import WrongSettings
 from bot.core.events import Event, EventType
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+_WITHIN: Final = 10.0
+"""Seconds for a request to a worker's `/metrics`."""
 LATE: Final = 5.0
 """Seconds after its deadline from which a request was settled late: nobody was there to do it."""
 
@@ -35,6 +37,7 @@ class Repair(StrEnum):
     SCRIBE_STOPPED = "scribe_stopped"
     EVENT_OVERLOOKED = "event_overlooked"
     DEADLINE_MISSED = "deadline_missed"
+    STRAY = "stray"
     QUESTION_LOST = "question_lost"
 
 
@@ -110,6 +113,7 @@ async def served(host: str, port: int) -> AsyncIterator[int]:
         return
     try:
         server, thread = start_http_server(port, host, REGISTRY)
+        server.RequestHandlerClass.timeout = _WITHIN  # type: ignore[attr-defined]  # else a request without end keeps its thread
     except OSError as wrong:
         raise WrongSettings([f"HOST, METRICS_PORT: cannot listen on {host}:{port} ({wrong.strerror})."]) from None
     try:

@@ -11,13 +11,13 @@ from bot import flows
 from bot.core import deciding, permissions
 from bot.core.errors import InvalidInput, NotFound, StoreUnavailable
 from bot.core.events import Event, EventType
-from bot.core.ids import AttemptId, RequestId, UserId
+from bot.core.ids import AttemptId, PermissionId, RequestId, UserId
 from bot.core.people import Actor
 from bot.core.permissions import Permission
 from bot.core.policy import Rules
 from bot.core.ports import Change, Committed, Put, Queue, Seen, Store
 from bot.core.requests import Request, Status, Step
-from bot.core.standing import PermissionId, Scope
+from bot.core.standing import Scope
 
 Whose = Callable[[Permission, Rules], Awaitable[Actor]]
 """Who gave a permission, as Slack describes them now, with those of the rules' groups that they belong to."""
@@ -56,7 +56,7 @@ async def _covering(
     run = await store.run(seen.value.run)
     if run is None:
         return None
-    team = run.value.team
+    team = run.value.known_as
     covering = [one for one in standing if permissions.covers(one.value, seen.value, team, seen.now)]
     for one in sorted(covering, key=lambda one: _NARROWEST.index(one.value.scope)):
         giver = await whose(one.value, seen.value.rules)

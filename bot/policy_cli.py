@@ -31,13 +31,17 @@ def main(arguments: list[str]) -> int:
         print(f"{asked.file}: {len(book.clauses)} rules, no problem.")
         return 0
     try:
-        action = Action(asked.team, asked.agent, asked.tool, _arguments(asked.args), ChannelId(asked.channel))
+        action = Action(asked.team, asked.agent, asked.tool, _arguments(asked.args), _channel(asked.channel))
     except InvalidInput as wrong:
         print(wrong, file=sys.stderr)
         return 2
     says = None if asked.team_says is None else Effect(asked.team_says)
     print("\n".join(_lines(judge(book, action, says))))
     return 0
+
+
+def _channel(name: str) -> ChannelId | None:
+    return ChannelId(name) if name else None
 
 
 def _lines(said: Judgement) -> list[str]:

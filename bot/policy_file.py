@@ -208,7 +208,7 @@ def _circles(rule: RuleInFile) -> list[str]:
     people = Reviewers() if rule.reviewers is None else reviewers_named(rule.reviewers)
     waits = rule.timeout is not None and rule.on_timeout is not OnTimeout.WAIT
     limit = parse_duration(rule.timeout) if rule.timeout is not None and waits else None
-    return escalation.problems(_steps(rule) or (), people, ChannelId(rule.send_to or ""), limit)
+    return escalation.problems(_steps(rule) or (), people, ChannelId(rule.send_to) if rule.send_to else None, limit)
 
 
 def _contradictions(policy: PolicyInFile, lines: list[int]) -> Iterator[Problem]:

@@ -159,7 +159,9 @@ async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, st
     """The address of each process: the embedded server knows them apart, one of the person's own may not."""
     if given := os.environ.get("REDIS_URL"):
         return {"web": given, "worker": given}
-    server = await stack.enter_async_context(EmbeddedRedis(folder, port))
+    server = await stack.enter_async_context(
+        EmbeddedRedis(folder, port, namespace=os.environ.get("NAMESPACE") or "countersign")
+    )
     return {user: server.url_of(user) for user in ("web", "worker")}
 
 

@@ -12,6 +12,7 @@ import mailbox
 import signal
 import sys
 from asyncio import StreamReaderProtocol
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from aiosmtpd.smtp import SMTP
 
 from demo.mailbox_page import CSP, Letter, list_html, page_html
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK = "127.0.0.1"
 
 
@@ -47,7 +49,7 @@ class Mailbox:
         try:
             self._smtp = await loop.create_server(self._session, LOOPBACK, self.smtp_port)
             self.smtp_port = self._smtp.sockets[0].getsockname()[1]
-            app = web.Application()
+            app = web.Application(middlewares=[_only_from_here])
             app.add_routes(
                 [
                     web.get("/", self._show_page),
@@ -118,6 +120,18 @@ class Mailbox:
     async def _end_streams(self, app: web.Application) -> None:
         self._closing = True
         self._tell()
+
+
+@web.middleware
+async def _only_from_here(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Keeps web pages of other sites, open in the same browser, from reading mails by DNS rebinding."""
+    try:
+        host = request.url.host
+    except ValueError:
+        host = None
+    if host not in (LOOPBACK, "localhost"):
+        raise web.HTTPForbidden(text="The mailbox answers at its own address only.")
+    return await handler(request)
 
 
 def _html(text: str) -> web.Response:

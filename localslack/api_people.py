@@ -36,6 +36,14 @@ def user_json(user: User) -> Json:
         }
     if user.is_stranger:
         shown["is_stranger"] = True
+    if user.enterprise:
+        shown["enterprise_user"] = {
+            "id": user.id,
+            "enterprise_id": user.enterprise,
+            "teams": user.enterprise_teams,
+            "is_admin": False,
+            "is_owner": False,
+        }
     return shown
 
 

@@ -4,9 +4,12 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 Found = TypeVar("Found")
+
+PATIENCE: Final = 300.0
+"""Seconds that a test waits for a fact, if it must: it costs nothing where the fact comes."""
 
 
 class Changes:

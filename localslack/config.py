@@ -26,8 +26,8 @@ class Config:
     `events_urls`: where signed HTTP requests go, one base per replica, in turn; empty means Socket Mode.
     `commands`: None lets every command through, as if the app had registered it.
     `event_delays`: waits before the second, third and fourth delivery of an event (Slack: at once, 1 min, 5 min),
-    multiplied by `time_scale`. `home_tab`: whether the app's Home is switched on. `rates`: calls a second by a pattern of
-    methods, each with a bucket of its own.
+    multiplied by `time_scale`. `home_tab`: whether the app's Home is switched on. `rates`: calls a second by a pattern
+    of methods, each with a bucket of its own.
     """
 
     bot_token: str = "xoxb-local-bot"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
+from localslack.changes import PATIENCE
 from localslack.config import Config
 from localslack.errors import Json
 from localslack.faults import Faults
@@ -129,7 +130,7 @@ class LocalSlack:
     async def wait_for(
         self,
         fact: Callable[[Workspace], Found | Literal[False] | None],
-        timeout: float = 10.0,
+        timeout: float = PATIENCE,
         what: str = "what was waited for",
     ) -> Found:
         """The first truthy value of `fact`, checked after each change. Raises TimeoutError."""
@@ -139,7 +140,7 @@ class LocalSlack:
         self,
         channel: str,
         match: Callable[[Message], Any] = lambda message: True,
-        timeout: float = 10.0,
+        timeout: float = PATIENCE,
         *,
         thread: str | None = None,
     ) -> Message:
@@ -152,7 +153,7 @@ class LocalSlack:
 
         return await self.wait_for(find, timeout, f"a matching message in #{room.name}")
 
-    async def wait_connected(self, count: int = 1, timeout: float = 10.0) -> None:
+    async def wait_connected(self, count: int = 1, timeout: float = PATIENCE) -> None:
         """Until the app holds that many Socket Mode connections."""
         sockets = self.platform.socket.connections
         await self.wait_for(lambda _: len(sockets) >= count, timeout, f"{count} connections of the app")

@@ -1,14 +1,19 @@
 """The pytest fixture `slack`: put `pytest_plugins = ["localslack.fixtures"]` into the top conftest."""
 
 from collections.abc import AsyncIterator
+from typing import Any, Final
 
 import pytest_asyncio
 
+from localslack.changes import PATIENCE
 from localslack.driver import LocalSlack
+
+UNHURRIED: Final[dict[str, Any]] = {"ack_seconds": PATIENCE, "trigger_seconds": PATIENCE}
+"""Settings of a Slack that waits minutes where the real one waits 3 s: how fast a test's machine is shows nothing."""
 
 
 @pytest_asyncio.fixture
 async def slack() -> AsyncIterator[LocalSlack]:
-    """A fresh workspace for one test, in Socket Mode."""
-    async with LocalSlack() as running:
+    """A fresh workspace for one test, in Socket Mode, which takes its time."""
+    async with LocalSlack(**UNHURRIED) as running:
         yield running

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from localslack.acks import Ack
 from localslack.acting import Acting, Reply
+from localslack.changes import PATIENCE
 from localslack.errors import CannotDo, Json
 from localslack.inputs import Values, filled
 from localslack.modals import View
@@ -82,7 +83,7 @@ class Person:
         payload = self._acting.message_click(self.user, channel, seen, current or seen, element, given, {})
         return await self._acting.click(self.user, payload)
 
-    async def wait_modal(self, match: Callable[[View], Any] | str = "", timeout: float = 10.0) -> View:
+    async def wait_modal(self, match: Callable[[View], Any] | str = "", timeout: float = PATIENCE) -> View:
         """The modal on top once there is one that matches (a function, or a part of its words)."""
 
         def find(_: Workspace) -> View | None:
@@ -92,7 +93,7 @@ class Person:
 
         return await self.slack.wait_for(find, timeout, f"a modal for {self.user.name}")
 
-    async def wait_ephemeral(self, match: Callable[[Message], Any] | str = "", timeout: float = 10.0) -> Message:
+    async def wait_ephemeral(self, match: Callable[[Message], Any] | str = "", timeout: float = PATIENCE) -> Message:
         """The newest message only for this person that matches (a function, or a part of its words)."""
 
         def find(_: Workspace) -> Message | None:

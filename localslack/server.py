@@ -23,7 +23,10 @@ STATIC = Path(__file__).parent / "static"
 @web.middleware
 async def _only_from_here(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Keeps web pages of other sites, open in the same browser, from clicking here (also by DNS rebinding)."""
-    host = request.url.host or ""
+    try:
+        host = request.url.host or ""
+    except ValueError:
+        host = ""
     origin = request.headers.get("Origin")
     if host not in LOOPBACK or (origin and origin != f"http://{request.host}"):
         raise web.HTTPForbidden(text="localslack answers its own page and local programs only.")

@@ -23,6 +23,9 @@ class User:
     is_restricted: bool = False
     is_stranger: bool = False
     team_id: str = TEAM_ID
+    enterprise: str = ""
+    """The Enterprise Grid organisation that they belong to, and the workspaces of it that they are in."""
+    enterprise_teams: list[str] = field(default_factory=list)
 
 
 @dataclass

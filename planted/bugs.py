@@ -8,9 +8,10 @@ from typing import Final
 from planted.bug import Bug
 from planted.deciding import DECIDING
 from planted.drawing import DRAWING
+from planted.naming import NAMING
 from planted.policy import POLICY
 from planted.recording import RECORDING
 from planted.running import RUNNING
 from planted.waiting import WAITING
 
-BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *POLICY, *WAITING, *RUNNING, *DRAWING, *RECORDING)
+BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *POLICY, *WAITING, *RUNNING, *DRAWING, *RECORDING, *NAMING)

@@ -6,6 +6,7 @@ from planted.bug import Bug
 
 _DECIDING = "tests/core/test_deciding.py::"
 _POLICY = "tests/core/test_policy.py::"
+_EDITS = "tests/core/test_edits_and_choices.py::"
 _FLOWS = "tests/bot/test_flows.py::"
 _TABLES = ("tests/core/test_who_may_decide.py::test_every_line_of_the_tables_is_what_the_rules_say",)
 _CLICKS = "tests/slack/test_clicks.py::"
@@ -165,6 +166,14 @@ DECIDING: Final = (
         ),
     ),
     Bug(
+        "an option can pass for a note in what is judged",
+        "R13",
+        "bot/core/requests.py",
+        'else "one", str(len(question.options)), *question.options]',
+        'else "one", *question.options]',
+        (_EDITS + "test_what_moves_from_one_list_of_a_question_to_another_makes_another_request",),
+    ),
+    Bug(
         "the digest of what was shown is not compared",
         "R13",
         "bot/core/deciding.py",
@@ -296,8 +305,8 @@ DECIDING: Final = (
         "a worker says whose run it is",
         "R9",
         "bot/store/sides.py",
-        "if origin is not None:",
-        "if origin is not None and False:",
+        "if origin is None:",
+        "if origin is None or origin:",
         (_FORGED_RULES + "test_whose_run_it_is_and_where_a_worker_cannot_say_of_what_web_started",),
     ),
     Bug(
@@ -315,14 +324,6 @@ DECIDING: Final = (
         " or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED",
         "",
         _TABLES,
-    ),
-    Bug(
-        "a record under the name of another request settles that one again",
-        "R3",
-        "bot/store/sides.py",
-        "if told.id != name:",
-        "if False:",
-        (_FORGERY + "test_a_record_under_the_name_of_another_request_undoes_no_decision",),
     ),
     Bug(
         "a click that was to open a window is judged a second time, and may count",

@@ -17,6 +17,22 @@ _FILES = "tests/slack/test_files.py::"
 
 DRAWING: Final = (
     Bug(
+        "a run is started in a channel that the app is not in",
+        "R21",
+        "bot/slack/vetting.py",
+        "    if room.known and room.is_member:\n        return None\n",
+        "    return None\n",
+        ("tests/slack/test_commands.py::test_nothing_is_started_where_the_app_is_not",),
+    ),
+    Bug(
+        "a choice is said to be not approved",
+        "R17",
+        "bot/slack/cards.py",
+        "{_nothing(request.question)}",
+        "not approved; ",
+        (_CARDS + "test_a_card_says_not_approved_only_where_something_can_be",),
+    ),
+    Bug(
         "after a lost reply the card is posted without a look",
         "R2, R6",
         "bot/slack/poster.py",
@@ -166,8 +182,8 @@ DRAWING: Final = (
         "an old picture is drawn over a newer one",
         "R6, R20",
         "bot/slack/scribe.py",
-        "                    if await self._state(run, events) == before:\n                        return\n",
-        "                    return\n",
+        "                    if await self._state(run, events) == before:\n",
+        "                    if before is not None:\n",
         (_OVERTAKEN + "test_a_scribe_that_draws_over_something_newer_draws_that_again",),
     ),
     Bug(
@@ -237,7 +253,7 @@ DRAWING: Final = (
     Bug(
         "text is not escaped",
         "R15",
-        "bot/slack/text.py",
+        "bot/core/marks.py",
         'return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")',
         "return text",
         (_CARDS + "test_what_models_and_people_write_does_not_act",),
@@ -305,15 +321,5 @@ DRAWING: Final = (
         "    if record.field then seen(redis.call('HGET', KEYS[record.key], record.field) or '') end\n",
         "    if record.field then version = record.version end\n",
         ("tests/store/test_messages.py::test_of_two_who_write_a_message_one_wins",),
-    ),
-    Bug(
-        "a card that waits over an update is posted again",
-        "R6",
-        "bot/store/store.py",
-        " or redis.call('GET', ARGV[place + 2])",
-        "",
-        (
-            "tests/store/test_messages.py::test_one_that_was_written_down_alone_is_found_and_goes_on_where_it_belongs[1.1]",
-        ),
     ),
 )

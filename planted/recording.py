@@ -14,6 +14,7 @@ _REPLAYED = "tests/agents/test_replayed.py::"
 _COMMANDS = "tests/slack/test_commands.py::"
 _CLICKS = "tests/slack/test_clicks.py::"
 _HOMES = "tests/slack/test_homes.py::"
+_SECRETS = "tests/core/test_secrets.py::"
 
 RECORDING: Final = (
     Bug(
@@ -29,8 +30,32 @@ RECORDING: Final = (
         "R4",
         "bot/store/durability.py",
         "            return _LATER\n",
-        "            return \"\"\n",
+        '            return ""\n',
         ("tests/store/test_durability.py::test_each_process_says_at_its_start_what_redis_may_lose",),
+    ),
+    Bug(
+        "a path is hidden where a secret's name stands before it",
+        "R30",
+        "bot/core/acting.py",
+        "return bool(_PATH.match(text)) and not _is_base64(text)",
+        "return False",
+        (_SECRETS + "test_what_could_act_is_hidden_by_no_name[@/root/.ssh/id_rsa]",),
+    ),
+    Bug(
+        "all that stands below a secret name is hidden",
+        "R30",
+        "bot/core/secrets.py",
+        "str(key) if _is_secret_name(str(key)) else _below(name)",
+        "str(key) if _is_secret_name(str(key)) else name",
+        (_SECRETS + "test_only_what_is_secret_is_hidden_below_a_secret_name",),
+    ),
+    Bug(
+        "what our guess hides is approved by one click",
+        "R30",
+        "bot/slack/content.py",
+        "return has_room(question) and not seen(question).guessed",
+        "return has_room(question)",
+        ("tests/slack/test_reviewing.py::test_what_is_hidden_by_our_guess_is_not_approved_by_one_click",),
     ),
     Bug(
         "the record takes a worker's word for what only people do",

@@ -1,9 +1,9 @@
 """Fixtures for all tests: a real Redis, a local Slack, a browser."""
 
 import pytest
-from hypothesis import settings
 
 from bot.memory import settle_memory
+from tests.longer import set_up_hypothesis
 
 pytest_plugins = [
     "tests.redis_server",
@@ -16,9 +16,7 @@ pytest_plugins = [
     "tests.cost",
 ]
 
-# How long an example takes says more of the machine than of what is tested.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+set_up_hypothesis()
 
 SLOW = frozenset({"chromium", "there", "postgres", "site", "pair"})
 """Fixtures whose tests are slow, whatever they show: they start Chromium, `web` and `worker` as processes, PostgreSQL,

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 STARTING = "(imports and collection)"
-DEAREST = 20
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--cost", action="store_true", help="say what the dearest files cost, in seconds of processor")
+    parser.addoption(
+        "--cost", type=int, nargs="?", const=20, metavar="N", help="say what the N (20) dearest files cost"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,9 +59,9 @@ class Cost:
             self._by_file[name] += seconds
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        whole = sum(self._by_file.values())
-        terminalreporter.section(f"{whole:.0f} s of processor; the dearest {DEAREST} files")
-        for name, seconds in sorted(self._by_file.items(), key=lambda spent: -spent[1])[:DEAREST]:
+        terminalreporter.section(f"{sum(self._by_file.values()):.0f} s of processor; the dearest files")
+        dearest = sorted(self._by_file.items(), key=lambda spent: spent[1], reverse=True)
+        for name, seconds in dearest[: self._config.getoption("--cost")]:
             terminalreporter.write_line(f"{seconds:8.1f} s  {name}")
 
 

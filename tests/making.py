@@ -68,7 +68,7 @@ def editable() -> Question:
         "password": "hunter2hunter2", "log": "x" * 4000,
     }  # fmt: skip
     schema = json.dumps({"type": "object", "properties": properties, "required": list(properties)[:7]})
-    return replace(call(), call=Call("refund", canonical(arguments), schema))
+    return replace(call(), call=Call("refund", canonical(arguments), schema, ("password",)))
 
 
 def choice(*options: str, several: bool = False) -> Question:

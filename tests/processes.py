@@ -13,6 +13,7 @@ from typing import Self
 
 from localslack import LocalSlack
 from tests.forking import Forked, forked
+from tests.patience import PATIENCE
 from tests.redis_server import url_of
 
 HERE = Path(__file__).resolve().parent.parent
@@ -58,7 +59,7 @@ class Process:
             self.lines.append(f"<{self.module} ended>")
             self._spoke.notify_all()
 
-    async def said(self, pattern: str | re.Pattern[str], within: float = 20) -> re.Match[str]:
+    async def said(self, pattern: str | re.Pattern[str], within: float = PATIENCE) -> re.Match[str]:
         """The first line that matches, as soon as there is one. AssertionError with all its words otherwise."""
 
         def found() -> re.Match[str] | None:
@@ -116,8 +117,8 @@ class Town:
         self.slack = slack
         self.data = data
         self.fork = fork
-        self.common = {"REDIS_URL": url_of("web", redis_url), "NAMESPACE": namespace, "LOG_LEVEL": "INFO"}
-        self.agents = {**self.common, "REDIS_URL": url_of("worker", redis_url)}
+        self.common = {"REDIS_URL": url_of("web", redis_url, namespace), "NAMESPACE": namespace, "LOG_LEVEL": "INFO"}
+        self.agents = {**self.common, "REDIS_URL": url_of("worker", redis_url, namespace)}
         self.processes: list[Process] = []
 
     async def web(self, *, http: bool = False, **env: str) -> Process:
@@ -138,7 +139,7 @@ class Town:
         if http:
             self.slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
         else:
-            await self.slack.wait_connected(1, timeout=10)
+            await self.slack.wait_connected(1)
         return process
 
     async def worker(self, *, module: str = "agents", **env: str) -> Process:

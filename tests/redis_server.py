@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -20,9 +21,22 @@ import redis
 from bot.store import users
 
 
-def url_of(user: str, url: str) -> str:
-    """The address of an embedded server for `web` or `worker`; a given one, or a Cluster, may know no such users."""
-    return url if _given() or "+" in url else users.url_of(user, url)
+def url_of(user: str, url: str, namespace: str) -> str:
+    """The address of the embedded server for the namespace's `web` or `worker`; a given one, or a Cluster, may know no
+    such users."""
+    if _given() or "+" in url:
+        return url
+    own = name_of(user, namespace)
+    (line,) = (line for line in users.acl("", namespace).splitlines() if line.startswith(f"user {user} "))
+    with redis.Redis.from_url(url) as admin:
+        password = users.password_of(own, urlsplit(url).password or "")
+        admin.execute_command("ACL SETUSER", own, "reset", f">{password}", "on", *line.split()[4:])
+    return users.url_of(own, url)
+
+
+def name_of(user: str, namespace: str) -> str:
+    """The name of a namespace's user: each test has its own, on one server."""
+    return f"{user}-{namespace}"
 
 
 def _given() -> str | None:
@@ -41,6 +55,8 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         try:
             url = process.stdout.readline().strip()
             assert url, "The embedded Redis did not start; its words are above."
+            with redis.Redis.from_url(url) as client:  # nobody kills this one: its disk costs time and shows nothing
+                client.config_set("appendfsync", "no")
             yield url
         finally:
             process.terminate()
@@ -61,6 +77,8 @@ def namespace(redis_janitor: "redis.Redis") -> Iterator[str]:
     """
     name = "t" + secrets.token_hex(4)
     yield name
+    if not _given():
+        redis_janitor.acl_deluser(*(name_of(user, name) for user in users.USERS))
     keys = sorted(redis_janitor.scan_iter(f"*{name}*", count=10_000))
     if not keys:
         return

@@ -14,6 +14,7 @@ import redis.asyncio
 import redis.exceptions
 
 from bot.store.embedded import _binary, _free_port
+from tests.patience import PATIENCE
 
 SETTINGS = {"bind": "127.0.0.1", "save": '""', "appendonly": "no", "maxmemory-policy": "noeviction", "dir": "./"}
 SLOTS = 16384
@@ -66,7 +67,7 @@ async def a_server(folder: Path, *modes: str, **settings: str | int) -> AsyncIte
         await server.end()
 
 
-async def until(server: Server, look: Any, within: float = 15) -> Any:
+async def until(server: Server, look: Any, within: float = PATIENCE) -> Any:
     """What `look` finds, once it finds something; a server that does not answer yet has not."""
     try:
         async with asyncio.timeout(within):

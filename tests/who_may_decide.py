@@ -69,7 +69,7 @@ CHANGED: Final = {"arguments": '{"amount":21,"order":17}'}
 OTHER: Final = {"digest": Digest("0" * 64)}
 GLASS: Final = {"break_glass": True, "words": "The shop is down."}
 CALL, ARGUMENTS, TOOL = ({"wish": Wish(scope, Span.HOUR)} for scope in (Scope.CALL, Scope.ARGUMENTS, Scope.TOOL))
-THEIR_OWN: Final = UserId("who clicks")
+THEIR_OWN: Final = UserId("U0WHOCLICKS")
 OPENED: Final = {"opened_for": THEIR_OWN}
 DOES: Final[dict[str, tuple[Verb, dict[str, Any]]]] = {
     "approve": (Verb.APPROVE, {}),
@@ -297,7 +297,8 @@ def _attempt(of: Request, who: Actor, does: str, name: str) -> Attempt:
     verb, own = DOES[does]
     if own.get("opened_for") is THEIR_OWN:
         own = own | {"opened_for": who.user}
-    return replace(Attempt(AttemptId(f"{who.user}-{does}-{name}"), who, verb, of.digest), **own)
+    attempt = AttemptId(re.sub("[^A-Za-z0-9]", "-", f"{who.user}-{does}-{name}"))
+    return replace(Attempt(attempt, who, verb, of.digest), **own)
 
 
 def _parts(cell: str, between: str) -> list[str]:

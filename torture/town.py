@@ -26,7 +26,7 @@ NAMESPACE: Final = "torture"
 LEASE: Final = 5.0
 """Seconds, the shortest that the settings allow; a worker that is frozen longer loses its runs."""
 RATES: Final = {"chat.postMessage": 40.0, "chat.update": 30.0, "conversations.*": 5.0, "files.*": 5.0}
-"""Calls a second that Slack takes: more than what comes on average, and less than what comes at once after an outage."""
+"""Calls a second that Slack takes: more than come on average, and less than what comes at once after an outage."""
 DISTANCE: Final = 0.001
 """Seconds to Redis, one way, for those who are far from it."""
 _FAR: Final = ("web2", "worker3")
@@ -142,7 +142,7 @@ async def town(folder: Path, *, http: bool) -> AsyncIterator[Town]:
     async with AsyncExitStack() as stack:
         commands = (Command("/agent"), Command("/approvals"))
         slack = await stack.enter_async_context(LocalSlack(commands=commands, failover=True, rates=RATES))
-        server = await stack.enter_async_context(EmbeddedRedis(folder / "redis"))
+        server = await stack.enter_async_context(EmbeddedRedis(folder / "redis", namespace=NAMESPACE))
         sink = await stack.enter_async_context(Sink())
         it = Town(slack, server, sink, folder)
         for name in ("web1", "web2"):

@@ -37,6 +37,7 @@ from agents.context import RunContext
 from agents.conversation import turn_in
 from agents.demo_model import Script
 from bot.core.errors import InvalidInput
+from bot.core.ids import TeamName
 from bot.core.options import Option
 from bot.core.ports import TeamInfo
 from bot.core.runs import Run
@@ -77,6 +78,9 @@ class Team:
     options: tuple[Option, ...] = ()
     demo: Script | None = None
 
+    def __post_init__(self) -> None:
+        TeamName(self.name)
+
     def chosen(self, run: Run) -> Run:
         """The run with a choice for each option of today; InvalidInput if it was started with one that is gone."""
         given = {option.name: run.options.get(option.name, option.default) for option in self.options}
@@ -107,6 +111,9 @@ def find(folder: Path = HERE) -> Teams:
     found = Teams({}, {})
     for path in sorted(folder.glob("*.py")):
         if path.stem.startswith("_"):
+            continue
+        if TeamName.named(path.stem) is None:
+            log.error("The file %s is left alone: its name cannot be that of a team.", path.name)
             continue
         try:
             team = getattr(_load(path), "TEAM", None)

@@ -6,29 +6,29 @@ from typing import Final
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from agents.code_agent import RAN
-from agents.demo_model import reviewers_words
+from agents.context import current_run
 from agents.demo_writer import NOTE
-from agents.outcomes import was_answered, why_not
+from agents.outcomes import Became
 
 FENCE: Final = "```"
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:
     """Adds up the numbers of the task, or counts its words; words of people are printed, too."""
-    task, *told = [str(message.content) for message in messages if isinstance(message, UserMessage)]
-    last = told[-1] if told else ""
-    if last.startswith(RAN):
-        return f"The program has done its work. It printed:\n{last.partition(chr(10))[2]}\n\n{NOTE}"
-    if (why := why_not(last)) and not was_answered(last):
-        return f"The program did not run: {why}. Nothing else was tried.\n\n{NOTE}"
-    corrected = any("NameError" in text for text in told)
+    task = next(str(message.content) for message in messages if isinstance(message, UserMessage))
+    outcomes = [*current_run().outcomes]
+    last = outcomes[-1] if outcomes else None
+    if last is not None and last.became is Became.DONE:
+        return f"The program has done its work. It printed:\n{last.result}\n\n{NOTE}"
+    if last is not None and last.why_not and last.became is not Became.ANSWERED:
+        return f"The program did not run: {last.why_not}. Nothing else was tried.\n\n{NOTE}"
+    corrected = any(one.became is Became.FAILED and "NameError" in one.result for one in outcomes)
     numbers = [int(number) for number in re.findall(r"-?\d+", task)]
     what = f"{numbers}" if numbers else f"{task.split()!r}"
     lines = [
         f"things = {what}",
         f"print({'sum' if numbers else 'len'}({'things' if corrected else 'thing'}))",
-        *(f"print({reviewers_words(text)!r})" for text in told if was_answered(text)),
+        *(f"print({one.words!r})" for one in outcomes if one.became is Became.ANSWERED),
     ]
     how = "Corrected: the name was wrong." if corrected else "The first program of this demo always has a mistake."
     return f"{how}\n\n{FENCE}python\n# {NOTE}\n" + "\n".join(lines) + f"\n{FENCE}"

@@ -4,11 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from autogen_core.models import FunctionExecutionResultMessage, LLMMessage, UserMessage
+from autogen_core.models import LLMMessage, UserMessage
 
-from agents.demo_model import Use, reviewers_words, turns
+from agents.context import current_run
+from agents.demo_model import Use, turns
 from agents.demo_writer import NOTE
-from agents.outcomes import was_answered, why_not
+from agents.outcomes import Became
 
 CARRY_OUT: Final = "carry_out"
 
@@ -19,9 +20,9 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
     if agent == "operator":
         steps = [use for line in task.splitlines() if (use := _step(line)) is not None]
         return [steps[turns(messages)]] if turns(messages) < len(steps) else f"Every step is done.\n\n{NOTE}"
-    told = [result for m in messages if isinstance(m, FunctionExecutionResultMessage) for result in m.content]
-    asked = next((result for result in told if result.name == "ask_human"), None)
-    said = "" if asked is None or (why_not(asked.content) and not was_answered(asked.content)) else asked.content
+    outcomes = current_run().outcomes
+    asked = next((one for one in outcomes if one.tool == "ask_human"), None)
+    said = " ".join((*asked.chosen, asked.words)) if asked and asked.became in (Became.DONE, Became.ANSWERED) else ""
     found = re.search(r"\b(staging|production)\b", f"{task}\n{said}", re.IGNORECASE)
     what = re.search(r"\bdeploy\s+(\S+)\s+(\S+)", task, re.IGNORECASE)
     service, version = what.groups() if what else ("shop", "1.0")
@@ -30,11 +31,10 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
     if found is None:
         question = {"question": f"Where shall {service} {version} go?", "options": ["staging", "production"]}
         return [Use("ask_human", question)]
-    last = told[-1] if told else None
-    if last is not None and last.name == CARRY_OUT and not was_answered(last.content):
-        why = why_not(last.content)
-        return f"{f'Nothing was done: {why}.' if why else last.content}\n\n{NOTE}"
-    wishes = [reviewers_words(result.content) for result in told if was_answered(result.content)]
+    last = outcomes.last(CARRY_OUT)
+    if last is not None and last.became is not Became.ANSWERED:
+        return f"{f'Nothing was done: {last.why_not}.' if last.why_not else last.result}\n\n{NOTE}"
+    wishes = [plan.words for plan in outcomes.of(CARRY_OUT) if plan.became is Became.ANSWERED]
     plan = [f"run_tests {service} {version}", f"release {service} {version} {found[1].lower()}"]
     plan += [f"announce {service} {version} is on {found[1].lower()}"]
     for wish in wishes:

@@ -4,11 +4,13 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from autogen_core.models import FunctionExecutionResultMessage, LLMMessage, UserMessage
+from autogen_core.models import LLMMessage, UserMessage
 
-from agents.demo_model import Use, reviewers_words, turns
+from agents.context import current_run
+from agents.demo_model import Use, turns
 from agents.demo_writer import NOTE
-from agents.outcomes import why_not
+from agents.outcomes import Became
+from bot.core.requests import Kind
 
 ENOUGH: Final = "ENOUGH"
 FINE: Final = "FINE"
@@ -28,7 +30,8 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
     found = "\n".join(words for source, words in said if source == "researcher")
     facts = list(dict.fromkeys(re.findall(r"^- (\S+): (.+)$", found, re.MULTILINE)))
     sources = any(source == "critic" for source, _ in said)
-    wishes = [reviewers_words(words) for source, words in said if source == "approver"]
+    outcomes = current_run().outcomes
+    wishes = [one.words for one in outcomes if one.kind is Kind.MESSAGE and one.became is Became.ANSWERED]
     if any(re.search(r"\bshort", wish, re.IGNORECASE) for wish in wishes):
         facts = facts[:1]
     lines = [f"- {fact} [{file}]" if sources else f"- {fact}" for file, fact in facts] or ["Nothing was found."]
@@ -37,9 +40,9 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
 
 
 def _research(task: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
-    results = [r.content for m in messages if isinstance(m, FunctionExecutionResultMessage) for r in m.content]
-    if not results:
+    searched = next(iter(current_run().outcomes.of("search_notes")), None)
+    if searched is None:
         return [Use("search_notes", {"words": task})]
-    if turns(messages) == 1 and not why_not(results[0]):
-        return f"Found:\n{results[0]}\n\n{NOTE}"
+    if turns(messages) == 1 and not searched.why_not:
+        return f"Found:\n{searched.result}\n\n{NOTE}"
     return f"There is nothing more in the notes.\n\n{NOTE}\n\n{ENOUGH}"

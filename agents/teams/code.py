@@ -11,13 +11,14 @@ from autogen_agentchat.conditions import FunctionalTermination, MaxMessageTermin
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from agents.code_agent import RAN, CodeAgent
+from agents.code_agent import CodeAgent
 from agents.context import RunContext
 from agents.executors import code_executor
-from agents.outcomes import why_not
+from agents.outcomes import Became
 from agents.teams import Conclusion, Team, last_words
 from agents.teams._code_script import FENCE, play
 from bot.core.options import Option
+from bot.core.requests import Kind
 
 MESSAGES: Final = 40
 """Of the coder and of what the code said, together; then it ends."""
@@ -46,13 +47,15 @@ def _summed_up(messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> bool:
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     """What became of the last program, and the coder's summary."""
     words = (await last_words(run, result)).words
-    told = [m.to_text() for m in result.messages if isinstance(m, BaseChatMessage) and m.source == "runner"]
-    if not told:
+    programs = [outcome for outcome in run.outcomes if outcome.kind is Kind.CODE]
+    if not programs:
         return Conclusion("No code was written, so none ran.", words)
-    if why := why_not(told[-1]):
-        before = " What ran before it is in the thread." if any(not why_not(text) for text in told) else ""
-        return Conclusion(f"The code did not run: {why}.{before}", words)
-    ran = "The code was approved and ran." if told[-1].startswith(RAN) else "The code was approved and failed."
+    last = programs[-1]
+    if last.why_not:
+        before = " What ran before it is in the thread." if any(not one.why_not for one in programs) else ""
+        return Conclusion(f"The code did not run: {last.why_not}.{before}", words)
+    failed = last.became is Became.FAILED
+    ran = "The code was approved and failed." if failed else "The code was approved and ran."
     return Conclusion(ran if _summed_up(result.messages) else f"{ran} Ended after {MESSAGES} messages.", words)
 
 

@@ -6,8 +6,9 @@ line into `deploy/log` instead, and says so.
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any, Final
 
 from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
@@ -20,9 +21,9 @@ from autogen_agentchat.tools import TeamTool
 from autogen_core import CancellationToken
 
 from agents.context import RunContext
-from agents.outcomes import results, why_not
+from agents.outcomes import Became, Outcome, Outcomes
 from agents.policies import Policy, Proposal, Tier, Verdict
-from agents.steps import ONLY, STEPS, Steps
+from agents.steps import ONLY, STEPS, Step, Steps
 from agents.teams import Conclusion, Team, last_words
 from agents.teams._deploy_script import CARRY_OUT, play
 from bot.core.options import Option
@@ -42,35 +43,49 @@ the order of the plan. When every step is done, say so without calling a tool.""
 
 
 class Foreman(BaseChatAgent):
-    """Code, no model: counts what was done, and ends the work at the first step that was not."""
+    """Code, no model: ends the work at the first step that was not done."""
 
-    def __init__(self) -> None:
+    def __init__(self, outcomes: Outcomes) -> None:
         super().__init__("foreman", "Stops the work at the first step that is not done")
-        self._done: list[str] = []
-        self._only: list[str] = []
+        self._outcomes = outcomes
 
     @property
     def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
         return (TextMessage, StopMessage)
 
     async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
-        last = messages[-1]
-        over = "The plan was carried out."
-        if isinstance(last, ToolCallSummaryMessage):
-            self._done += [result.name for result in last.results if not result.is_error]
-            self._only += [result.name for result in last.results if result.content.startswith(ONLY)]
-            failed = next((result for result in last.results if result.is_error), None)
-            if failed is None:
-                words = "Go on with the next step; if there is none, say so."
-                return Response(chat_message=TextMessage(content=words, source=self.name))
-            over = f"Stopped at {failed.name}: {why_not(failed.content) or 'it failed'}; nothing after it was done."
-        done = f"Steps done: {', '.join(self._done) or 'none'}."
-        if self._only:
-            done += f" {ONLY}, because they have no program in deploy/steps: {', '.join(self._only)}."
-        return Response(chat_message=StopMessage(content=f"{over} {done}", source=self.name))
+        steps = _steps(self._outcomes)
+        if isinstance(messages[-1], ToolCallSummaryMessage) and not _missed(steps):
+            words = "Go on with the next step; if there is none, say so."
+            return Response(chat_message=TextMessage(content=words, source=self.name))
+        return Response(chat_message=StopMessage(content=_report(steps), source=self.name))
 
-    async def on_reset(self, cancellation_token: CancellationToken) -> None:
-        self._done, self._only = [], []
+    async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
+
+
+def _steps(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """The steps since the last plan was carried out, in order."""
+    since = takewhile(lambda outcome: outcome.tool != CARRY_OUT, reversed([*outcomes]))
+    return [outcome for outcome in since if outcome.tool in STEPS][::-1]
+
+
+def _missed(steps: Sequence[Outcome]) -> Outcome | None:
+    return next((step for step in steps if step.became is not Became.DONE), None)
+
+
+def _report(steps: Sequence[Outcome]) -> str:
+    """What was done of a plan, and where it stopped."""
+    done = [step for step in steps if step.became is Became.DONE]
+    only = [step.tool for step in done if Step.model_validate_json(step.result).only_written]
+    over = "The plan was carried out."
+    if missed := _missed(steps):
+        why = missed.why_not or f"it failed: {missed.result.splitlines()[0][:200]}"
+        over = f"Stopped at {missed.tool}: {why}; nothing after it was done."
+    report = f"{over} Steps done: {', '.join(step.tool for step in done) or 'none'}."
+    changed = [f"{step.tool}: {change}" for step in steps for change in step.changes]
+    if changed:
+        report += f" Changed by a reviewer: {'; '.join(changed)}."
+    return report + (f" {ONLY}, because they have no program in deploy/steps: {', '.join(only)}." if only else "")
 
 
 def build(run: RunContext) -> AutoGenTeam:
@@ -84,7 +99,7 @@ def build(run: RunContext) -> AutoGenTeam:
     )
     operator = AssistantAgent("operator", run.model("operator"), workbench=tools, system_message=_OPERATOR)
     operators = RoundRobinGroupChat(
-        [operator, Foreman()], termination_condition=StopMessageTermination() | MaxMessageTermination(100)
+        [operator, Foreman(run.outcomes)], termination_condition=StopMessageTermination() | MaxMessageTermination(100)
     )
     carry_out = TeamTool(operators, CARRY_OUT, "Another team carries out the plan.", return_value_as_last_message=True)
     planning = run.tools("planner", [carry_out, run.ask_human("planner")], show={CARRY_OUT: drawn})
@@ -119,12 +134,16 @@ def drawn(arguments: dict[str, Any]) -> str:
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     """What the other team did; nothing, if it never got a plan."""
     words = (await last_words(run, result)).words
-    last = next((r for r in reversed([*results(result.messages)]) if r.name == CARRY_OUT), None)
-    if last is None:
+    plans = [outcome for outcome in run.outcomes if outcome.tool == CARRY_OUT]
+    if not plans:
         return Conclusion("There was no plan; nothing was done.", words)
-    if why := why_not(last.content):
-        return Conclusion(f"Cancelled: {why}. Nothing was done.", words)
-    return Conclusion(f"Broken off: {last.content[:300]}" if last.is_error else last.content, words)
+    plan = plans[-1]
+    if plan.why_not:
+        return Conclusion(f"Cancelled: {plan.why_not}. Nothing was done.", words)
+    before = "A reviewer changed the plan before it was approved. " if plan.changes else ""
+    if plan.became is Became.FAILED:
+        return Conclusion(f"{before}Broken off: {plan.result[:300]}", words)
+    return Conclusion(f"{before}{_report(_steps(takewhile(lambda outcome: outcome is not plan, run.outcomes)))}", words)
 
 
 TEAM: Final = Team(

@@ -15,6 +15,7 @@ from agents.context import RunContext
 from agents.delivery import deliver
 from agents.mail import FORMAT, MailProblem, parse, to_message
 from agents.teams import Conclusion, Team
+from agents.teams._email_script import play
 from bot.core.errors import ActionFailed
 from bot.core.requests import Request, Status, digest
 
@@ -121,4 +122,4 @@ async def _send(run: RunContext, request: Request) -> str:
     return await deliver(message, smtp.get_secret_value() if smtp else None, run.settings.data_dir / "mail")
 
 
-TEAM: Final = Team("email", "writes a mail, and sends it once it is approved", build, conclude)
+TEAM: Final = Team("email", "writes a mail, and sends it once it is approved", build, conclude, demo=play)

@@ -13,7 +13,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 
 from agents.context import RunContext
 from agents.counter import Counter
-from agents.outcomes import results, why_not
+from agents.outcomes import Became
 from agents.policies import Policy, Proposal, Tier, Verdict
 from agents.shop import Shop, euros
 from agents.teams import Conclusion, Team, last_words
@@ -95,18 +95,23 @@ def ticket_drawn(arguments: dict[str, Any]) -> str:
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
-    """What the clerk did, by what the tools returned, and what was not done, and why."""
+    """What the clerk did, and what was not done, and why."""
     done: list[str] = []
+    changed: list[str] = []
     left: dict[str, str] = {}
-    for call in results(result.messages):
-        if call.is_error:
-            left[call.name] = why_not(call.content) or call.content[:200]
-        elif call.name != "look_up":
-            left.pop(call.name, None)  # it was another version that was not approved
-            done.append(call.content.rpartition("The result of the changed call:\n")[2])
+    for call in run.outcomes.of("refund", "send_mail", "open_ticket"):
+        if call.became is not Became.DONE:
+            left[call.tool] = call.why_not or f"it failed: {call.result[:200]}"
+        else:
+            left.pop(call.tool, None)  # it was another version that was not approved
+            done.append(call.result)
+        if call.changes:
+            changed.append(f"{call.tool}: {'; '.join(call.changes)}")
     not_done = ", ".join(f"{name} ({why})" for name, why in left.items())
     said = f"Done: {' '.join(done)}" if done else "Nothing was done."
-    return Conclusion(said + (f" Not done: {not_done}." if left else ""), (await last_words(run, result)).words)
+    said += f" Not done: {not_done}." if left else ""
+    said += f" Changed by a reviewer: {'. '.join(changed)}." if changed else ""
+    return Conclusion(said, (await last_words(run, result)).words)
 
 
 TEAM: Final = Team(

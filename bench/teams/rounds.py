@@ -12,6 +12,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 
 from agents.context import RunContext
+from agents.human import Human
 from agents.teams import Team
 
 _DRAFT = "To: vendor@example.com\nSubject: Our contract\n\nWe have been with you for years. Ten percent off, please."
@@ -37,21 +38,25 @@ class Drafter(BaseChatAgent):
         self._said = 0
 
 
-def build(run: RunContext) -> AutoGenTeam:
-    """The human prints when each of its answers has come: `returned <round> <monotonic ns>`."""
-    human = run.human(title="Send this draft?")
+class Timed(Human):
+    """Prints when each of its answers has come."""
+
     answers = 0
 
-    async def input_func(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
-        nonlocal answers
-        answer = await human.input_func(prompt, cancellation_token)
+    async def input_func(self, prompt: str, cancellation_token: CancellationToken | None = None) -> str:
+        answer = await super().input_func(prompt, cancellation_token)
         at = time.monotonic_ns()
-        print(f"returned {answers} {at}", flush=True)
-        answers += 1
+        print(f"returned {self.answers} {at}", flush=True)
+        self.answers += 1
         return answer
 
+
+def build(run: RunContext) -> AutoGenTeam:
+    """The human prints when each of its answers has come: `returned <round> <monotonic ns>`."""
+    asked = run.human(title="Send this draft?")
+    human = Timed(asked.desk, asked.name, asked.title)
     return RoundRobinGroupChat(
-        [Drafter(), UserProxyAgent("human", input_func=input_func)],
+        [Drafter(), UserProxyAgent("human", input_func=human.input_func)],
         termination_condition=MaxMessageTermination(1 + 2 * int(run.task)),
     )
 

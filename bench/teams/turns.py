@@ -12,10 +12,27 @@ from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient
 
 from agents.context import RunContext
+from agents.human import Human
 from agents.teams import Team
 
 Models = Callable[[str], ChatCompletionClient]
 """The model of the agent of that name."""
+
+
+class Timed(Human):
+    """Prints when it is asked and when its answer has come."""
+
+    def __init__(self, run: RunContext) -> None:
+        human = run.human(title="Go on?")
+        super().__init__(human.desk, human.name, human.title)
+        self._run = run.run.id
+
+    async def input_func(self, prompt: str, cancellation_token: CancellationToken | None = None) -> str:
+        print(f"asks {self._run} {time.monotonic_ns()}", flush=True)
+        answer = await super().input_func(prompt, cancellation_token)
+        at = time.monotonic_ns()
+        print(f"went on {self._run} {at}", flush=True)
+        return answer
 
 
 def build(run: RunContext) -> AutoGenTeam:
@@ -23,16 +40,8 @@ def build(run: RunContext) -> AutoGenTeam:
 
     The human prints when it is asked and when its answer has come: `asks <run> <monotonic ns>`, `went on …`.
     """
-    human = run.human(title="Go on?")
-
-    async def input_func(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
-        print(f"asks {run.run.id} {time.monotonic_ns()}", flush=True)
-        answer = await human.input_func(prompt, cancellation_token)
-        at = time.monotonic_ns()
-        print(f"went on {run.run.id} {at}", flush=True)
-        return answer
-
-    return team(run.task, run.model, UserProxyAgent("human", input_func=input_func))
+    human = Timed(run)
+    return team(run.task, run.model, UserProxyAgent("human", input_func=human.input_func))
 
 
 def team(task: str, models: Models, people: UserProxyAgent) -> AutoGenTeam:

@@ -9,13 +9,16 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from bot.audit.entries import entry_of, request_of
 from bot.core.chain import Head, Kept, seal
 from bot.core.errors import StoreUnavailable
-from bot.core.ids import RequestId
+from bot.core.events import EventType
+from bot.core.ids import RequestId, RunId
+from bot.core.reporting import judged_again
 from bot.core.requests import Request
+from bot.core.rulebook import Effect
 from bot.store.ledger import Ledger, Position
 from bot.store.store import Store
 
@@ -26,6 +29,8 @@ AT_ONCE: Final = timedelta(0)
 _WAIT: Final = timedelta(seconds=1)
 _BATCH: Final = 20
 """At once: making one entry takes about a quarter of a millisecond, and people who click share the loop."""
+CONTRADICTED: Final = "contradicted"
+"""The outcome of a call that passed, by its worker, and that the policy does not let pass."""
 _log = logging.getLogger(__name__)
 
 
@@ -155,13 +160,31 @@ class Auditor:
         head = position.head
         for event, raw in events:
             fields = entry_of(event, raw, requests.get(request_of(raw) or ""))
+            if fields is not None and fields["type"] == EventType.CALL_PASSED:
+                fields |= await self._judged(fields)
             kept = seal(head, fields) if fields is not None else None
             if kept is not None:
                 head = Head(head.n + 1, kept.hash)
             made.append((event, kept))
         return made
 
+    async def _judged(self, passed: dict[str, Any]) -> dict[str, Any]:
+        """What the policy that is in force now says of a call that a worker says passed: a worker may lie, or judge by
+        another policy, and then the record says so."""
+        name, data = RunId(str(passed.get("run") or "")), passed["data"]
+        run = (await self._store.readable_runs([name])).get(name) if name else None
+        if run is None:
+            return {"judged": {"why": "The run is not stored any more."}}
+        said = judged_again(await self._store.rulebook(), data, run.team, run.channel)
+        if isinstance(said, str):
+            return {"judged": {"why": said}}
+        judged = {"effect": said.effect.value, "rule": said.clause, "why": said.why}
+        if said.effect is Effect.PASS:
+            return {"judged": judged}
+        _log.error("Run %s let a call of %s pass, of which the policy says %s.", name, data.get("tool"), said.effect)
+        return {"judged": judged, "outcome": CONTRADICTED}
+
     async def _requests(self, events: Sequence[tuple[str, bytes]]) -> dict[str, Request]:
-        names = list(dict.fromkeys(RequestId(name) for _, raw in events if (name := request_of(raw))))
+        names = list(dict.fromkeys(name for _, raw in events if (name := RequestId.named(request_of(raw) or ""))))
         found = await self._store.readable(names)  # the record goes on without the others
         return {request.id: request for request in found.values() if request is not None}

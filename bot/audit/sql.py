@@ -45,9 +45,11 @@ class SqlSink:
                 ["AUDIT_SQL_URL needs packages that are not installed: pip install '.[sql]' in the project's folder"]
             ) from None
         try:
-            self._engine: AsyncEngine = create_async_engine(url, pool_pre_ping=True, pool_size=2)
+            self._engine: AsyncEngine = create_async_engine(url, pool_pre_ping=True, pool_size=2, hide_parameters=True)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError) as wrong:
             raise WrongSettings([f"AUDIT_SQL_URL: {wrong}"]) from None
+        except ValueError:  # of a port, say, whose words may hold a part of the password
+            raise WrongSettings(["AUDIT_SQL_URL: it cannot be read."]) from None
         self._ledger = ledger
         self._sleep = sleep
         self._sql = sqlalchemy

@@ -6,6 +6,7 @@ from typing import Final
 
 from bot.core.events import Event, EventType
 from bot.core.ids import UserId, WorkspaceId
+from bot.core.marks import mention
 from bot.core.people import Actor, why_nobody
 
 LONGEST: Final = timedelta(days=90)
@@ -79,9 +80,9 @@ def why_not(actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> st
     if stand_in.user == actor.user:
         return "Nobody stands in for themselves: name somebody else."
     if not stand_in.checked:
-        return f"Slack did not say who <@{stand_in.user}> is; please try again in a moment."
+        return f"Slack did not say who {mention(stand_in.user)} is; please try again in a moment."
     if why_nobody(stand_in, actor.workspace) is not None:
-        return f"<@{stand_in.user}> could not decide: name a full member of this workspace, no guest and no bot."
+        return f"{mention(stand_in.user)} could not decide: name a full member of this workspace, no guest and no bot."
     if until <= now:
         return "That moment has passed already."
     if until - now > LONGEST:

@@ -16,8 +16,8 @@ class Call:
     """One call of a tool, as it would be made.
 
     `arguments` are canonical JSON, whole, secrets too: they are what runs. `schema` is the JSON schema of the
-    arguments; empty means that people cannot change them. `hidden` are the paths (`password`, `headers.token`,
-    `rows.0.key`) whose values are never shown.
+    arguments; empty means that people cannot change them. `hidden` are the paths (`headers.token`, `rows.*.key`) at and
+    below which the team lets no value be shown; what looks like a secret is hidden besides (`bot.core.secrets`).
     """
 
     tool: str

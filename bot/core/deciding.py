@@ -8,8 +8,10 @@ from bot.core import high_risk, permissions, seats
 from bot.core.calls import LONGEST_ARGUMENTS, is_canonical
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, Digest, UserId
+from bot.core.legible import is_legible, legible
+from bot.core.marks import mention
 from bot.core.moments import when
-from bot.core.people import Actor, mention, why_nobody
+from bot.core.people import Actor, those_of, why_nobody
 from bot.core.permissions import Permission
 from bot.core.policy import Risk
 from bot.core.refusals import Refusal
@@ -86,7 +88,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         How.BREAK_GLASS if attempt.break_glass else How.REVIEWERS,
         now,
         by,
-        attempt.words.strip(),
+        legible(attempt.words),
         attempt.id,
         attempt.arguments,
         _chosen(request, attempt),
@@ -166,7 +168,7 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.OTHER_CONTENT
     if attempt.verb not in request.question.offers or attempt.verb not in MOVES[request.status]:
         return Refusal.NOT_OFFERED
-    if attempt.verb is Verb.RESPOND and not attempt.words.strip():
+    if attempt.verb is Verb.RESPOND and not is_legible(attempt.words):
         return Refusal.NO_WORDS
     if len(attempt.words) > LONGEST_WORDS:
         return Refusal.TOO_LONG
@@ -209,7 +211,7 @@ def _why_not_alone(request: Request, attempt: Attempt, now: datetime) -> Refusal
         return Refusal.NOT_THE_REQUESTER
     if not may_break_glass(request) or attempt.verb is not Verb.APPROVE or attempt.wish is not None:
         return Refusal.NO_BREAK_GLASS
-    return None if attempt.words.strip() else Refusal.NO_REASON
+    return None if is_legible(attempt.words) else Refusal.NO_REASON
 
 
 def _why_not_now(request: Request, actor: Actor, now: datetime) -> Refusal | None:
@@ -251,14 +253,14 @@ def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
 def sentence(refusal: Refusal, request: Request) -> str:
     """The refusal as the person reads it, with Slack's mentions and dates in it."""
     decision, reviewers = request.decision, seats.deciders(request)
-    by = " and ".join(f"<@{u}>" for u in decision.by) if decision else ""
+    by = " and ".join(mention(u) for u in decision.by) if decision else ""
     if decision is not None and not decision.by:
         by = "nobody (timeout)" if decision.how is How.TIMEOUT else "a rule, before anybody did"
     what = decision.outcome.value if decision else ""
     match refusal:
         case Refusal.NOT_A_REVIEWER:
-            names = [f"<@{u}>" for u in sorted(reviewers.users)]
-            names += [mention(group) for group in sorted(reviewers.groups)]
+            names = [mention(u) for u in sorted(reviewers.users)]
+            names += [those_of(group) for group in sorted(reviewers.groups)]
             by = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
         case Refusal.VOTED_ALREADY | Refusal.SEAT_TAKEN:
             what = f"{alike(request)} of {request.rules.quorum} needed"

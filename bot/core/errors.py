@@ -3,6 +3,7 @@
     CountersignError
     ├── WrongSettings        the environment or a file of settings; the process ends and says what to fix
     ├── InvalidInput         what a person typed; nothing was changed
+    │   └── InvalidId        a text that does not have the form of its kind of id
     ├── CannotTell           a condition of the policy cannot be judged of these arguments
     ├── NotRecorded          the record does not hold what a condition of the policy looks at
     ├── NotFound             no such run, request or team
@@ -41,6 +42,10 @@ class WrongSettings(CountersignError):
 
 class InvalidInput(CountersignError):
     """A person's input cannot be used; nothing was changed."""
+
+
+class InvalidId(InvalidInput, ValueError):
+    """A text does not have the one form of such an id (R27). A ValueError too, for whatever reads records."""
 
 
 class CannotTell(CountersignError):

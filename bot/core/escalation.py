@@ -22,7 +22,7 @@ class Escalation:
 
 
 def problems(
-    steps: Sequence[Escalation], reviewers: Reviewers, channel: ChannelId, deadline: timedelta | None
+    steps: Sequence[Escalation], reviewers: Reviewers, channel: ChannelId | None, deadline: timedelta | None
 ) -> list[str]:
     """Why a request must not go this way, a sentence each; empty if it may. `deadline` is None where there is none."""
     found = []

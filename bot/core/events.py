@@ -46,6 +46,8 @@ class EventType(StrEnum):
     """A worker reported what only people and web can do; see bot.core.reporting."""
     CARD_NOT_POSTED = "card_not_posted"
     SETTINGS_CHANGED = "settings_changed"
+    SETTINGS_PROPOSED = "settings_proposed"
+    """Somebody wanted to make a channel's rules milder, which takes an admin or a second reviewer."""
     SETTINGS_REFUSED = "settings_refused"
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
+from bot.core.marks import mention
 from bot.core.refusals import Refusal
 
 MEMBERS: Final = "members"
@@ -74,12 +75,12 @@ def reviewers_named(names: Collection[str]) -> Reviewers:
 
 def is_channel(group: GroupId) -> bool:
     """Whether these are the members of a channel, not of a user group. Slack's ids tell by their first letter."""
-    return group.startswith(("C", "G"))
+    return group.startswith(("C", "G", "D"))
 
 
-def mention(group: GroupId) -> str:
+def those_of(group: GroupId) -> str:
     """As Slack shows it; who is in a channel is named and not called."""
-    return f"everybody in <#{group}>" if is_channel(group) else f"<!subteam^{group}>"
+    return f"everybody in {mention(group)}" if is_channel(group) else mention(group)
 
 
 def why_nobody(actor: Actor, workspace: WorkspaceId) -> Refusal | None:

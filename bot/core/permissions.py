@@ -8,20 +8,33 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.core.events import Event, EventType
-from bot.core.ids import AttemptId, ChannelId, Digest, RequestId, RunId, UserId, WorkspaceId, digest_of, short_name
+from bot.core.ids import (
+    AttemptId,
+    ChannelId,
+    Digest,
+    PermissionId,
+    RequestId,
+    RunId,
+    UserId,
+    WorkspaceId,
+    digest_of,
+    short_name,
+)
 from bot.core.people import Actor, why_nobody
 from bot.core.policy import Risk, Rules, why_not_configure
 from bot.core.refusals import Refusal
 from bot.core.requests import How, Kind, Request
-from bot.core.standing import SPANS, PermissionId, Scope, Span, Standing, Wish
+from bot.core.salting import unsalted
+from bot.core.standing import SPANS, Scope, Span, Standing, Wish
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
     """A standing permission. It holds digests only, never arguments.
 
-    `exact` is what must be the same: of a call its request's digest, of arguments that of tool and arguments, of a
-    tool nothing. `run` is set if it ends with that run. `changed_at` is when it was given, last used or revoked.
+    `exact` is what must be the same: of a call the digest of its content, of arguments that of tool and arguments, of a
+    tool nothing. It is made without a salt, so it is in no record. `team` is what the run is `known_as`. `run` is set
+    if it ends with that run. `changed_at` is when it was given, last used or revoked.
     """
 
     id: PermissionId
@@ -131,7 +144,9 @@ def _exact(request: Request, scope: Scope) -> Digest | None:
     call = request.question.call
     if scope is Scope.TOOL or call is None:
         return None
-    return request.digest if scope is Scope.CALL else digest_of(request.question.kind, call.tool, call.arguments)
+    if scope is Scope.CALL:
+        return unsalted(request.question)
+    return digest_of(request.question.kind, call.tool, call.arguments)
 
 
 def _event(kind: EventType, permission: Permission, user: UserId) -> Event:
@@ -141,7 +156,6 @@ def _event(kind: EventType, permission: Permission, user: UserId) -> Event:
         "team": permission.team,
         "tool": permission.tool,
         "scope": permission.scope,
-        "exact": permission.exact or "",
         "only_run": permission.run or "",
         "until": permission.until.isoformat(),
         "given_by": permission.by,

@@ -8,14 +8,24 @@ from typing import Generic, Protocol, TypeVar
 
 from bot.core.absence import Absences
 from bot.core.events import Event
-from bot.core.ids import AttemptId, ChannelId, Digest, GroupId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.ids import (
+    AttemptId,
+    ChannelId,
+    Digest,
+    GroupId,
+    PermissionId,
+    RequestId,
+    RunId,
+    TeamName,
+    UserId,
+    WorkspaceId,
+)
 from bot.core.options import Option
 from bot.core.permissions import Permission
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.requests import Request
 from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
-from bot.core.standing import PermissionId
 
 T = TypeVar("T")
 
@@ -57,6 +67,7 @@ class Message:
     `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of what it shows. `rows` are the
     requests on a card that shows several; what stands under the names of all but the first is only `on` which card.
     `vouches`: under a request's name, the claim of a worker whose rules web found right when it drew it first.
+    `channel`: a user until Slack said which channel their direct messages are.
     `posting_since`: while nobody knows whether it arrived, and of a card that may grow when that began, by the store's
     clock; of everything else Slack's `ts` says when. `stands_since`: of a card, from when on people could see it in its
     channel, by the store's clock.
@@ -64,7 +75,7 @@ class Message:
 
     name: str
     workspace: WorkspaceId
-    channel: ChannelId
+    channel: ChannelId | UserId
     ts: str = ""
     thread: str = ""
     drawn: str = ""
@@ -126,6 +137,9 @@ class TeamInfo:
     problem: str = ""
     options: tuple[Option, ...] = ()
 
+    def __post_init__(self) -> None:
+        TeamName(self.name)
+
 
 class Store(Protocol):
     """The truth. Every method may raise StoreUnavailable; reads may raise UnknownSchema."""
@@ -150,6 +164,8 @@ class Store(Protocol):
     async def defaults(self) -> Rules | None: ...
     async def set_defaults(self, rules: Rules) -> None: ...
     async def workspace(self) -> WorkspaceId | None: ...
+    async def channels(self) -> frozenset[ChannelId] | None: ...
+    async def set_channels(self, channels: frozenset[ChannelId]) -> None: ...
     async def rulebook(self) -> Rulebook: ...
     async def absences(self) -> Seen[Absences]: ...
     async def now(self) -> datetime: ...
@@ -157,7 +173,12 @@ class Store(Protocol):
     async def commit(self, change: Change) -> Committed: ...
     async def confirm(self, seen: Seen[Request]) -> bool: ...
     async def waiting(self, limit: int) -> list[Request]: ...
-    async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]: ...
+    async def due(self, limit: int, start: int = 0) -> tuple[list[RequestId], datetime | None, datetime]: ...
+
+    async def tidy(
+        self, due: Mapping[RequestId, datetime | None], settled: Sequence[RequestId], unknown: Sequence[RequestId]
+    ) -> None: ...
+
     async def active_runs(self, limit: int) -> list[Run]: ...
     async def unheld(self, limit: int, since: timedelta) -> list[RunId]: ...
     async def standing(self) -> dict[str, int]: ...

@@ -119,7 +119,7 @@ def _possible(book: Rulebook, was: Recorded) -> tuple[list[Judgement], list[str]
     gaps: list[str] = []
     for at, clause in enumerate(book.clauses):
         known, gap = _as_far_as_known(clause, was)
-        action = Action(was.team or "", was.agent, was.tool, was.arguments, was.channel or ChannelId(""))
+        action = Action(was.team or "", was.agent, was.tool, was.arguments, was.channel)
         try:
             if why_not(known, action, risk)[0]:
                 continue

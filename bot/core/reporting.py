@@ -5,12 +5,17 @@ agents' keys so that nothing in it counts as a vote, an approval or somebody's n
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from bot.core import schedule
+from bot.core.errors import NotRecorded
 from bot.core.events import Event, EventType
+from bot.core.ids import ChannelId
+from bot.core.recording import read_arguments
 from bot.core.requests import Decision, How, Request, Status, digest, request_id
+from bot.core.rulebook import Action, Effect, Judgement, Rulebook, judge
 
 ENDINGS: Final = frozenset({(Status.WITHDRAWN, How.RUN), (Status.EXPIRED, How.TIMEOUT)})
 """How a request may end without anybody's decision."""
@@ -22,7 +27,6 @@ _REPORTED: Final = frozenset(
         EventType.RUN_PROGRESSED,
         EventType.RUN_FINISHED,
         EventType.RUN_FAILED,
-        EventType.RUN_STOPPED,
         EventType.REQUEST_ASKED,
         EventType.REQUEST_DECIDED,
         EventType.CALL_PASSED,
@@ -30,7 +34,8 @@ _REPORTED: Final = frozenset(
         EventType.DECISION_DELIVERED,
     }
 )
-"""What workers tell. A request that they settle must have one of those endings, and names nobody."""
+"""What workers tell. A request that they settle must have one of those endings, and names nobody. That a run was
+stopped is web's to tell: people do that, and web knows who."""
 _OF_AN_END: Final = frozenset({"outcome", "how", "words", "digest", "waited", "late"})
 """What an event says of such an ending; whatever else it says is not taken over."""
 _SPAN: Final = re.compile(r"-?[0-9]{1,10}\.[0-9]{3}")
@@ -74,6 +79,20 @@ def as_asked(request: Request) -> Request | None:
 def with_ending(known: Request, asked: Request) -> Request:
     """What people did so far with a request that waits, and its end by the agents' side."""
     return _ended_like(known, asked) if known.id == asked.id else known
+
+
+def judged_again(book: Rulebook, data: Mapping[str, str], team: str, channel: ChannelId) -> Judgement | str:
+    """What the policy says of a call that a worker reports to have let pass, on the arguments that it reports; a
+    sentence if nobody can tell. Team and channel are those that web knows."""
+    says = data.get("team_says", "")
+    if says not in ("", "nothing", *Effect):
+        return "The report does not tell what the team's own code wanted."
+    arguments = read_arguments(data.get("arguments", "{}"))
+    action = Action(team, data.get("agent", ""), data.get("tool", ""), arguments, channel)
+    try:
+        return judge(book, action, None if says in ("", "nothing") else Effect(says))
+    except NotRecorded as gap:
+        return str(gap) or "The report does not hold what the policy looks at."
 
 
 def _ended_like(request: Request, other: Request) -> Request:

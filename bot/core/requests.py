@@ -1,6 +1,6 @@
 """The life of a request: one question to people, decided once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -153,10 +153,9 @@ class Decision:
 class Question:
     """What an agent asks. `asked` counts the questions of this agent in this run, from 0.
 
-    `content` is what people read; of a call it is what its renderer made of the arguments. `call` is set for the kinds
-    tool and code. `options`, and whether `several` may be chosen, are those of a choice. `notes` are what people must
-    know besides ("runs without a sandbox"), a sentence each. `before` is the content that was refused last in this
-    place: the card shows what changed since.
+    `content` is what people read; of a call (kinds tool and code) what its renderer made of the arguments. `options`,
+    and whether `several` may be chosen, are those of a choice. `notes` are what people must know besides, a sentence
+    each. `before` is the content that was refused last in this place. `salt`: see `bot.core.salting`.
     """
 
     agent: str
@@ -170,6 +169,7 @@ class Question:
     several: bool = False
     notes: tuple[str, ...] = ()
     before: str = ""
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ def slot_of(question: Question) -> str:
     """The name of a question's place in its run."""
     match question.kind:
         case Kind.IN_DOUBT:  # several may stand beside each other, and beside the agent's own questions
-            return f"in doubt {digest(question)[:16]}"
+            return f"in doubt {digest(replace(question, salt=''))[:16]}"
         case Kind.DIVERGED:
             return f"diverged {question.agent}#{question.asked}"
         case Kind.TOOL | Kind.CODE | Kind.CHOICE:  # counted by the gate, beside what an agent's words are asked about
@@ -235,14 +235,16 @@ def slot_of(question: Question) -> str:
 
 
 def digest(question: Question) -> Digest:
-    """Digest of everything that a reviewer judges. What a question does not have adds nothing to it."""
+    """Digest of everything that a reviewer judges. The options are counted, so that none passes for a note."""
     parts: list[str] = []
     if (call := question.call) is not None:
         parts += ["call", call.tool, call.arguments]
     if question.options:
-        parts += ["several" if question.several else "one", *question.options]
+        parts += ["several" if question.several else "one", str(len(question.options)), *question.options]
     if question.notes:
         parts += ["notes", *question.notes]
+    if question.salt:
+        parts += ["salt", question.salt]
     return digest_of(question.kind, question.title, question.content, *question.offers, *parts)
 
 
@@ -289,12 +291,5 @@ def event(
     **data: str,
 ) -> Event:
     """An event about the request."""
-    return Event(
-        kind,
-        now,
-        run=request.run,
-        request=request.id,
-        workspace=workspace or request.workspace,
-        user=user,
-        data={k: str(v) for k, v in data.items()},
-    )
+    told = {k: str(v) for k, v in data.items()}
+    return Event(kind, now, request.run, request.id, workspace or request.workspace, user, told)

@@ -88,7 +88,7 @@ class Action:
     agent: str
     tool: str
     arguments: Mapping[str, Any] | Unrecorded
-    channel: ChannelId
+    channel: ChannelId | None
 
 
 @dataclass(frozen=True, slots=True)

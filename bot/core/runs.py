@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from bot.core.events import Event, EventType
-from bot.core.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.ids import ChannelId, RequestId, RunId, TeamName, UserId, WorkspaceId
 
 LONGEST_TASK: Final = 10_000
 """Characters of a task. A slash command holds fewer, a modal's input 3,000; scripts may say more."""
@@ -139,6 +139,16 @@ class Run:
     """Known at the end, where a worker saw to it."""
     passed: tuple[Passed, ...] = ()
     """Calls that nobody was asked about."""
+    salt: str = ""
+    """Drawn by lot, and in no record: what the digests of its questions are made with."""
+
+    def __post_init__(self) -> None:
+        TeamName(self.team)
+
+    @property
+    def known_as(self) -> str:
+        """The team's name. Of a program of one's own, which may take any, it says so, as no team's name can."""
+        return f"{self.team} (a program)" if self.by_script else self.team
 
     @property
     def over(self) -> bool:
@@ -165,9 +175,11 @@ def start(
     now: datetime,
     options: Mapping[str, str] | None = None,
     by_script: bool = False,
+    salt: str = "",
 ) -> Step:
     """A new run, queued."""
-    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script, options=dict(options or {}))
+    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script, salt=salt)
+    new = replace(new, options=dict(options or {}))
     data = {"team": team, **({"options": said(new)} if new.options else {})}
     return Step(new, (event(EventType.RUN_QUEUED, new, now, user=requester, **data),))
 

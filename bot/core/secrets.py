@@ -1,8 +1,10 @@
 """Secrets do not leave the store (R15): what is drawn, logged or audited holds a mark in their place.
 
-What is hidden is not judged, so hiding must never hide an action: a value is taken for a secret only where it could
-not be a command (no blanks, no `$(…)`, no `;`, `|`, `&`, no backslash), and the mark says how long it was. The
-formats of keys are those that the vendors document; gitleaks and detect-secrets look for the same.
+What is hidden is not judged, so hiding must never hide an action (R30): a value is taken for a secret only where it
+could not act (`could_act`: no command, no path, no address, no number but a PIN), and the mark says how long it was.
+A name hides its own value, not all that stands below it. What a team names itself (`hide=`) is hidden whatever it is;
+all else is our guess, and costs the approval by one click. The formats of keys are those that the vendors document;
+gitleaks and detect-secrets look for the same.
 
 Every pattern is linear in the text: a match starts only where a run of its characters starts, and nothing is read
 twice more than a constant number of times.
@@ -12,6 +14,8 @@ import json
 import re
 from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
+
+from bot.core.acting import could_act
 
 MARK: Final = re.compile(r"⟦hidden: [0-9,]+ characters?⟧")
 """What stands in the place of a secret."""
@@ -32,37 +36,80 @@ def hide(text: str) -> tuple[str, int]:
 def hide_in(value: Any, paths: Collection[str] = ()) -> tuple[Any, tuple[str, ...]]:
     """A copy of a JSON value without secrets, and the paths (`password`, `headers.token`, `rows.0.key`) of all hidden.
 
-    Secret is what stands under a name like `password` or `api_key`, what looks like a key, and what stands at or
-    below one of `paths`, where `*` is any one name or number. Numbers are hidden too; true, false and null are not,
-    except at `paths`.
+    Secret is what stands at or below one of `paths`, where `*` is any one name or number; and by our guess what looks
+    like a key, and a text under a name like `password` or `api_key` that could not act.
     """
-    named = re.compile("|".join(_path_pattern(path) for path in paths) or r"(?!)")
-    found: list[str] = []
+    copy = _Copy(paths)
+    return copy.of(value, (), "", False), tuple(copy.found)
 
-    def copy(inner: Any, path: tuple[str, ...], secret: bool, own: bool) -> Any:
+
+def guessed_in(value: Any, paths: Collection[str] = ()) -> int:
+    """How many of those are hidden by our guess: nobody named them in `paths`."""
+    copy = _Copy(paths)
+    copy.of(value, (), "", False)
+    return copy.guessed
+
+
+class _Copy:
+    """One copy in the making."""
+
+    def __init__(self, paths: Collection[str]) -> None:
+        self._named = re.compile("|".join(_path_pattern(path) for path in paths) or r"(?!)")
+        self.found: list[str] = []
+        self.guessed = 0
+
+    def of(self, inner: Any, path: tuple[str, ...], name: str, own: bool) -> Any:
+        """`name` is the secret one that this is the value of; what is deeper below it is not, but is looked at."""
         at = ".".join(path)
-        own = own or bool(path and named.fullmatch(at))
-        secret = own or secret or bool(path and _is_secret_name(path[-1]))
+        own = own or bool(path and self._named.fullmatch(at))
         if isinstance(inner, dict | list) and len(path) >= _DEEPEST:
             inner = json.dumps(inner, ensure_ascii=False)
         if isinstance(inner, dict):
-            return {key: copy(part, (*path, str(key)), secret, own) for key, part in inner.items()}
+            return {
+                key: self.of(part, (*path, str(key)), str(key) if _is_secret_name(str(key)) else _below(name), own)
+                for key, part in inner.items()
+            }
         if isinstance(inner, list):
-            return [copy(part, (*path, str(number)), secret, own) for number, part in enumerate(inner)]
-        shown = _leaf(inner, secret, own)
+            return [self.of(part, (*path, str(number)), name, own) for number, part in enumerate(inner)]
+        shown = _leaf(inner, name, own)
         if shown != inner:
-            found.append(at)
+            self.found.append(at)
+            self.guessed += not own
         return shown
 
-    return copy(value, (), False, False), tuple(found)
+
+_BELOW: Final = "\\0"
+"""Instead of a name: somewhere below a secret one."""
 
 
-def _leaf(value: Any, secret: bool, own: bool) -> Any:
-    if value is None or value == "" or (isinstance(value, bool) and not own):
+def _below(name: str) -> str:
+    return _BELOW if name else ""
+
+
+def _leaf(value: Any, name: str, own: bool) -> Any:
+    if value is None or value == "":
         return value
+    if own:
+        mark = isinstance(value, str) and MARK.fullmatch(value)
+        return value if mark else _mark(len(value if isinstance(value, str) else json.dumps(value)))
     if isinstance(value, str):
-        return _mark(len(value)) if secret and not MARK.fullmatch(value) else hide(value)[0]
-    return _mark(len(json.dumps(value))) if secret else value
+        return _guess(value, name)
+    return _mark(len(json.dumps(value))) if not isinstance(value, bool) and _is_pin(name) else value
+
+
+def _guess(value: str, name: str) -> str:
+    """The text, or a mark where it is a secret by the name that it stands under."""
+    if not name or MARK.fullmatch(value):
+        return hide(value)[0]
+    if name == _BELOW:
+        secret = len(value) >= _RANDOM and _is_mixed(value) and not could_act(value)
+        return _mark(len(value)) if secret else hide(value)[0]
+    parts = _SCHEME if _SCHEME.match(value) else _CRUMB if _COOKIE.match(value) else None
+    if parts is not None:
+        return _without(value, _Pattern("", parts, lambda found: not could_act(found["secret"])))[0]
+    words = _is_pin(name) and (_WORDS_ONLY.fullmatch(value) or _DRAWN.fullmatch(value))
+    digits = value.isdigit() and not _is_pin(name)
+    return _mark(len(value)) if words or not (digits or could_act(value)) else hide(value)[0]
 
 
 def _mark(length: int) -> str:
@@ -83,12 +130,30 @@ _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PAGING: Final = re.compile(r"(?i)(?:.*[_\-. ])?(?:page|next|continuation|sync|cursor|stop|eos|bos|pad)[_\-]token")
 
 
+_PIN: Final = re.compile(r"(?i)(?:.*[_\-. ])?(?:pass\w*|pwd)")
+
+
+def _is_pin(name: str) -> bool:
+    """Whether numbers, and words with blanks, under this name are there to be kept secret: `password`, not `token`."""
+    return len(name) <= 200 and bool(_PIN.fullmatch(_CAMEL.sub("_", name)))
+
+
 def _is_secret_name(name: str) -> bool:
     """`password`, `db_password`, `clientSecret`, `X-Api-Key`; not `max_tokens`, not `next_page_token`."""
     if len(name) > 200:
         return False
     split = _CAMEL.sub("_", name)
     return bool(_SECRET_NAME.fullmatch(split)) and not _PAGING.fullmatch(split)
+
+
+_RANDOM: Final = 8
+"""Characters; a shorter text below a secret name is no secret by itself."""
+_WORDS_ONLY: Final = re.compile(r"[^\W_]+(?: [^\W_]+)*")
+_DRAWN: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?!.*(?:[a-z]{4}|\$[({]))[^\s/\\`]{8,64}")
+"""A password of letters and signs: no command has capitals, and no word."""
+_SCHEME: Final = re.compile(r"(?i)(?:basic|bearer|token|digest|apikey) (?P<secret>\S+)$")
+_COOKIE: Final = re.compile(r"[\w.-]+=[^\s;]*(?:; ?[\w.-]+(?:=[^\s;]*)?)*;?$")
+_CRUMB: Final = re.compile(r"(?<==)(?P<secret>[^\s;=]{4,}=*)")
 
 
 class _Pattern(NamedTuple):
@@ -121,6 +186,21 @@ def _is_mixed(secret: str) -> bool:
     return any(c.isdigit() for c in secret) and any(c.isalpha() for c in secret)
 
 
+def _is_drawn(found: re.Match[str]) -> bool:
+    """What follows the known beginning of a key: no name of a package or of a variable."""
+    secret = found["secret"]
+    both = any(c.islower() for c in secret[5:]) and any(c.isupper() for c in secret[5:])
+    return both or sum(c.isdigit() for c in secret) >= _RANDOM
+
+
+def _is_pem(found: re.Match[str]) -> bool:
+    """Lines as base64 has them: of capitals and small letters, and no paths; the last before the end may be short."""
+    lines = re.split(r"(?:\s|\\[nr])+", re.sub(r"^(?:\s|\\[nr])+|(?:\s|\\[nr])+$", "", found["secret"]))
+    if len(lines) > 1 and found.string.startswith("-----END", found.end()):
+        lines.pop()
+    return all(line.lower() != line != line.upper() and not could_act(line) for line in lines)
+
+
 def _is_key(found: re.Match[str]) -> bool:
     """A key of `sk-…`: no name of words with hyphens in between."""
     return _is_mixed(found["secret"]) and any(c.isupper() for c in found["secret"])
@@ -131,13 +211,12 @@ _HARMLESS: Final = re.compile(
     r"|x{3,}|\*{3,}|\.{3,}|-+|_+"
 )
 _NAME_OF_CODE: Final = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)+|(?:self|os|settings|config|env)\..*")
-_FILE: Final = re.compile(r"(?:\.{0,2}|~)/[a-z0-9_./-]*")
 
 
 def _is_value(found: re.Match[str]) -> bool:
-    """What stands after `password=`: no name in a program, no path, no number, not the next word of a sentence."""
+    """What stands after `password=`: no name in a program, nothing that acts, not the next word of a sentence."""
     secret = found["secret"]
-    if _HARMLESS.fullmatch(secret) or _FILE.fullmatch(secret):
+    if _HARMLESS.fullmatch(secret) or could_act(secret):
         return False
     name, quoted = found["name"].lower(), found["quote"]
     if secret.isdigit() and not name.startswith("pass") and name != "pwd":
@@ -158,8 +237,10 @@ _PATTERNS: Final = (
         "private",  # only lines of base64, so that nothing else hides behind a key that never ends
         re.compile(
             r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-            r"(?P<secret>(?:\s|\\[nr])*+(?:[A-Za-z0-9+/=]{16,}+(?:\s|\\[nr])*+)++(?:[A-Za-z0-9+/=]++(?:\s|\\[nr])*+)?)"
+            r"(?P<secret>(?:\s|\\[nr])*+(?:[A-Za-z0-9+/=]{16,}+(?:\s|\\[nr])*+)++"
+            r"(?:[A-Za-z0-9+/=]++(?:\s|\\[nr])*+(?=-----END))?)"
         ),
+        _is_pem,
     ),
     _key("akia asia abia acca a3t", "AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9]", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),
     _key("aiza", "AIza", r"[A-Za-z0-9_-]{35}"),
@@ -168,11 +249,15 @@ _PATTERNS: Final = (
         "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- npm_ hf_ pypi- dop_v1_",
         "gh[pousr]_|github_pat_|glpat-|npm_|hf_|pypi-|dop_v1_",
         r"[A-Za-z0-9_-]{20,}+",
+        _is_drawn,
     ),
-    _key("xox xapp-", r"xox[a-z](?:\.xox[a-z])?-|xapp-[0-9]-", r"[A-Za-z0-9-]{10,}+"),
+    _key("xox xapp-", r"xox[a-z](?:\.xox[a-z])?-|xapp-[0-9]-", r"[A-Za-z0-9-]{10,}+", _is_drawn),
     _Pattern(
         "hooks.slack",
-        re.compile(r"hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/(?P<secret>[A-Za-z0-9/_+-]{20,}+)"),
+        re.compile(
+            r"hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/(?:[A-Za-z0-9]{1,20}/){1,3}"
+            r"(?P<secret>[A-Za-z0-9_+-]{20,}+)"
+        ),
     ),
     _key("sk-", "sk-", r"[A-Za-z0-9_-]{20,}+", _is_key),
     _key("k_live_ k_test_ k_prod_ whsec_", "[sr]k_(?:live|test|prod)_|whsec_", r"[A-Za-z0-9]{10,}+"),
@@ -184,13 +269,18 @@ _PATTERNS: Final = (
             r"(?i)authorization[\"']?[ \t]{0,3}[:=][ \t]{0,3}[\"']?(?:basic|bearer|token|digest|apikey)[ \t]{1,3}"
             r"(?P<secret>[A-Za-z0-9._~+/:-]{6,}+={0,2})"
         ),
+        lambda found: not could_act(found["secret"]),
     ),
     _Pattern(
         "bearer",
         re.compile(r"(?i)(?<![A-Za-z0-9])bearer[ \t]{1,3}(?P<secret>[A-Za-z0-9._~+/-]{16,}+={0,2})"),
-        lambda found: _is_mixed(found["secret"]),
+        lambda found: _is_mixed(found["secret"]) and not could_act(found["secret"]),
     ),
-    _Pattern("://", re.compile(r"(?<=://)[A-Za-z0-9._~%+-]{0,100}:(?P<secret>[A-Za-z0-9._~%+!*,=^#-]{1,200})@")),
+    _Pattern(
+        "://",  # no `#`: what stands before it is the host and its port
+        re.compile(r"(?<=://)[A-Za-z0-9._~%+-]{0,100}:(?P<secret>[A-Za-z0-9._~%+!*,=^-]{1,200})@"),
+        lambda found: not re.fullmatch(r"[0-9]{1,5}", found["secret"]),
+    ),
     _Pattern(
         "pass pwd secret token credential authorization cookie key",
         re.compile(

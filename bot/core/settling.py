@@ -75,7 +75,7 @@ def settle(
     data = {"outcome": str(decision.outcome), "how": str(decision.how), "words": decision.words}
     data |= {"digest": str(request.digest), **_spans(request, decision)}
     if decision.arguments:
-        data["edited"] = digest_of(decision.arguments)
+        data["edited"] = digest_of(request.question.salt, decision.arguments)
     if decision.standing is not None:
         data["permission"] = decision.standing.permission
     if decision.chosen:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Final
 
-PermissionId = NewType("PermissionId", str)
+from bot.core.ids import PermissionId
 
 LONGEST: Final = timedelta(days=1)
 """Nobody gives a permission for longer; after that people are asked again."""

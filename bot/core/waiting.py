@@ -31,6 +31,6 @@ def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
     if voted and not tied(request):
         return False
     # An answer that holds nothing: it never gets further than what is asked about who and when.
-    nothing = Attempt(AttemptId(""), actor, request.question.offers[0], request.digest)
+    nothing = Attempt(AttemptId("none"), actor, request.question.offers[0], request.digest)
     refusal = why_refused(request, nothing, now)
     return refusal is None or refusal in _ABOUT_THE_ANSWER

@@ -13,6 +13,7 @@ from bot.core.ports import Change, Lease, Put, Store
 from bot.core.recording import plain, shortened, without_secrets
 from bot.core.requests import Question, Request, digest
 from bot.core.rulebook import Effect
+from bot.core.salting import salted
 from bot.core.secrets import hide
 from bot.flows.committing import TRIES, fenced, live, too_many_tries
 from bot.flows.ruling import Ruled, ruled_for
@@ -32,9 +33,10 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
             f"{LONGEST_CONTENT:,} can be shown. Nothing was asked, so the run has ended. Ask about less at once."
         )
     counts = question.kind not in requests.ABOUT_THE_RUN
-    wanted = requests.request_id(lease.run, question)
     for _ in range(TRIES):
         run = await live(store, lease)
+        question = salted(question, run.value.salt)
+        wanted = requests.request_id(lease.run, question)
         known = await store.request(wanted)
         if known is not None:
             if not await store.confirm(known):

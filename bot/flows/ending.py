@@ -6,6 +6,7 @@ from bot.core import policy, runs, settling
 from bot.core.errors import InvalidInput, NotFound
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, RunId, UserId
+from bot.core.marks import escape
 from bot.core.people import Actor
 from bot.core.ports import Change, Committed, Lease, Put, Seen, Store
 from bot.core.requests import Request
@@ -16,17 +17,17 @@ from bot.flows.ruling import rules_of
 
 
 async def stop(
-    store: Store, run: RunId, actor: Actor, admins: frozenset[UserId], attempt: AttemptId | None = None
+    store: Store, run: str, actor: Actor, admins: frozenset[UserId], attempt: AttemptId | None = None
 ) -> Run:
-    """End a run and withdraw what it asks, in one step; its worker finds out and lets go.
+    """End the run of this id and withdraw what it asks, in one step; its worker finds out and lets go.
 
     The requester, the channel's reviewers and admins may. InvalidInput if somebody else tries, NotFound if there is no
     such run; either is on record once for each `attempt`.
     """
     for _ in range(TRIES):
-        seen = await store.run(run)
+        seen = await store.run(name) if (name := RunId.named(run)) is not None else None
         if seen is None:
-            why = f"There is no run “{run[:40]}”. `/agent status` lists those that are going on."
+            why = f"There is no run “{escape(run[:40])}”. `/agent status` lists those that are going on."
             await unknown_run(store, attempt, name=run, workspace=actor.workspace, user=actor.user, why=why)
             raise NotFound(why)
         if seen.value.over:

@@ -22,7 +22,7 @@ async def start_refused(
     store: Store,
     attempt: AttemptId,
     *,
-    run: RunId,
+    run: RunId | None,
     workspace: WorkspaceId,
     channel: ChannelId,
     requester: UserId,
@@ -32,7 +32,7 @@ async def start_refused(
     why: str,
 ) -> None:
     """Put on record that this person's task was not started, and why; nothing if it has become that run after all."""
-    if await store.run(run) is not None:
+    if run is not None and await store.run(run) is not None:
         return
     data = {
         "channel": channel,

@@ -3,16 +3,19 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from bot.core import policy, rulebook
+from bot.core import loosening, policy, rulebook
 from bot.core.askers import asker
 from bot.core.calls import Call
 from bot.core.errors import InvalidInput, NotFound, Refused
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, ChannelId, UserId
+from bot.core.loosening import NeedsSecond, Proposal
 from bot.core.people import Actor
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Put, Store
+from bot.core.recording import plain
 from bot.core.refusals import Refusal
 from bot.core.requests import ABOUT_THE_RUN, Kind, Question
 from bot.core.rulebook import Action, Effect, Judgement
@@ -90,6 +93,13 @@ def _refused(refusal: Refusal, what: str) -> Refused:
     return Refused(refusal, refusal.value.format(what=what))
 
 
+class Configured(NamedTuple):
+    """The rules that were in force, and those that are."""
+
+    before: Rules
+    after: Rules
+
+
 async def configure(
     store: Store,
     channel: ChannelId,
@@ -98,37 +108,53 @@ async def configure(
     change: Callable[[ChannelSettings], ChannelSettings],
     check: Callable[[Rules], Awaitable[list[str]]],
     attempt: AttemptId | None = None,
-) -> Rules:
-    """Change a channel's settings; returns the rules that are in force then.
+    confirms: Proposal | None = None,
+) -> Configured:
+    """Change a channel's settings, or make the change that somebody else proposed (`confirms`).
 
     InvalidInput, with nothing changed but an event, once for each `attempt`, if the actor may not, or nobody could
-    decide afterwards. `check` finds what only Slack knows (an empty group, a channel without the bot).
+    decide afterwards. `check` finds what only Slack knows (an empty group, a channel without the bot). NeedsSecond,
+    likewise, if it makes the rules milder and the actor may not do so alone (R33).
     """
     for _ in range(TRIES):
         seen = await store.settings(channel)
         before = await rules_of(store, channel)
         wanted = change(seen.value)
-        problems = []
-        if (why_not := policy.why_not_configure(actor, before, admins)) is not None:
-            problems = [why_not]
-        else:
-            after = await _rules_with(store, channel, wanted)
-            problems = policy.problems_of(after) or await check(after)
-        kind = EventType.SETTINGS_REFUSED if problems else EventType.SETTINGS_CHANGED
+        after = await _rules_with(store, channel, wanted)
+        why_not = policy.why_not_configure(actor, before, admins)
+        if why_not is None and confirms is not None:
+            why_not = loosening.why_not_second(confirms, actor, admins, seen.version, before)
+        problems = [why_not] if why_not is not None else policy.problems_of(after) or await check(after)
+        milder = () if problems or confirms is not None else loosening.loosened(before, after)
+        alone = bool(milder) and not loosening.may_alone(actor, admins)
+        kind = EventType.SETTINGS_PROPOSED if alone else EventType.SETTINGS_CHANGED
         event = Event(
-            kind,
+            EventType.SETTINGS_REFUSED if problems else kind,
             seen.now,
             workspace=actor.workspace,
             user=actor.user,
-            data={"channel": channel, "problems": " ".join(problems), "settings": repr(wanted)},
+            data={"channel": channel, "problems": " ".join(problems), "settings": repr(wanted)}
+            | ({} if problems else {**_differences(before, after), "milder": "; ".join(milder)})
+            | ({} if confirms is None else {"proposed_by": confirms.by}),
         )
         if problems:
             await store.commit(Change(events=(event,), once=attempt))
             raise InvalidInput(" ".join(problems) + " Nothing was changed.")
+        if alone:
+            proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(before))
+            again = await store.commit(Change(events=(event,), once=attempt)) is Committed.REPEATED
+            raise NeedsSecond(proposal, before, after, again)
         done = await store.commit(Change(settings={channel: Put(wanted, seen.version)}, events=(event,)))
         if done is Committed.DONE:
-            return after
+            return Configured(before, after)
     raise too_many_tries()
+
+
+def _differences(before: Rules, after: Rules) -> dict[str, str]:
+    """What was before and after, as JSON: only what differs."""
+    old, new = plain(before), plain(after)
+    names = [name for name in old if old[name] != new[name]]
+    return {"before": json.dumps({n: old[n] for n in names}), "after": json.dumps({n: new[n] for n in names})}
 
 
 async def _rules_with(store: Store, channel: ChannelId, own: ChannelSettings) -> Rules:

@@ -197,7 +197,7 @@ async def _settle(
 
 async def _with_permission(store: Store, change: Change, request: Request) -> Change:
     run = await store.run(request.run)
-    if run is None or (given := permissions.given_with(request, run.value.team)) is None:
+    if run is None or (given := permissions.given_with(request, run.value.known_as)) is None:
         return change
     return replace(change, permissions=(Put(given, 0),), events=(*change.events, permissions.given(given)))
 

@@ -4,11 +4,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from secrets import token_hex
 from typing import Final
 
 from bot.core import runs
 from bot.core.errors import CountersignError, InvalidInput, NotFound
 from bot.core.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId, short_name
+from bot.core.legible import legible
+from bot.core.marks import escape
 from bot.core.options import chosen as choose
 from bot.core.ports import Change, Committed, Put, Queue, Store
 from bot.core.runs import Run
@@ -46,9 +49,9 @@ async def start(
     if not teams:
         raise InvalidInput("No worker is running, so nothing was started. Start one with `python -m agents`.")
     if team not in teams:
-        raise InvalidInput(f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}.")
+        raise InvalidInput(f"There is no team “{escape(team[:40])}”; nothing was started. Teams: {', '.join(teams)}.")
     if teams[team].problem:
-        raise InvalidInput(f"The team “{team}” cannot run: {teams[team].problem} Nothing was started.")
+        raise InvalidInput(f"The team “{team}” cannot run: {escape(teams[team].problem[:500])} Nothing was started.")
     chosen = choose(team, teams[team].options, options or {})
     await _somebody_may_decide(store, channel)
     now = await store.now()
@@ -61,6 +64,7 @@ async def start(
         task=task,
         now=now,
         options=chosen,
+        salt=token_hex(16),
     )
     change = Change(runs=(Put(step.run, 0),), events=step.events)
     if unrepeated:
@@ -85,13 +89,19 @@ async def start_by_script(
 ) -> Run:
     """A run that the caller advances by itself, in the workspace of the approval service; no worker is asked.
 
-    The same run id again is the same run. InvalidInput, with nothing changed, if the task is empty or too long, or
-    nobody may decide in the channel; NotFound if the service has never been started on this store.
+    The same run id again is the same run. InvalidInput, with nothing changed, if the task is empty or too long, the app
+    is not in the channel, or nobody may decide there; NotFound if the service has never been started on this store.
     """
     task = _readable(task)
     workspace = await store.workspace()
     if workspace is None:
         raise NotFound("The approval service has not been started on this store yet. Start `python -m bot` first.")
+    known = await store.channels()
+    if known is not None and channel not in known:
+        raise InvalidInput(
+            f"The app is not in the channel {channel}, or there is none, so nothing was started. Invite the app there "
+            "with `/invite`, and try again in a minute."
+        )
     await _somebody_may_decide(store, channel)
     step = runs.start(
         run,
@@ -102,6 +112,7 @@ async def start_by_script(
         task=task,
         now=await store.now(),
         by_script=True,
+        salt=token_hex(16),
     )
     await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
     return step.run
@@ -126,7 +137,7 @@ def _words(run: Run) -> AttemptId:
 
 
 def _readable(task: str) -> str:
-    task = task.strip()
+    task = legible(task)
     if not task:
         raise InvalidInput("There is no task; nothing was started. Write it like `/agent email tell the vendor …`.")
     if len(task) > runs.LONGEST_TASK:

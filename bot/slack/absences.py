@@ -7,6 +7,7 @@ from typing import Final
 
 from bot import attending
 from bot.core.errors import InvalidInput
+from bot.core.marks import mention
 from bot.core.moments import when
 from bot.core.people import Reviewers
 from bot.core.policy import parse_duration
@@ -33,7 +34,7 @@ async def _away(desk: Desk, at: Who, rest: str) -> Said:
     actor = await desk.directory.actor(at.workspace, at.user)
     absence = await attending.leave(desk.store, actor, await desk.directory.actor(at.workspace, stand_in), until)
     return Said(
-        f"Until {when(absence.until)} <@{stand_in}> may decide in your place, and cards say so. "
+        f"Until {when(absence.until)} {mention(stand_in)} may decide in your place, and cards say so. "
         "You may decide too, each place counts once. `/approvals back` ends it."
     )
 

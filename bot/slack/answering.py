@@ -6,7 +6,6 @@ its ack, and the person gets the sentence when there is one (R7).
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -17,13 +16,15 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from bot.core.errors import CountersignError, NotReplicated, StoreUnavailable
+from bot.core.errors import CountersignError, InvalidInput, NotReplicated, StoreUnavailable
 from bot.core.ids import AttemptId, ChannelId, GroupId, UserId, WorkspaceId, short_name
+from bot.core.marks import DATE, MENTION
 from bot.core.ports import Message, Queue, Store
 from bot.slack.blocks import Block
 from bot.slack.directory import Directory
 from bot.slack.homes import Homes
 from bot.slack.settings_window import Problem
+from bot.slack.text import unescape
 
 ACK_WITHIN: Final = 2.4
 """Seconds; Slack waits 3 s from its own clock."""
@@ -60,11 +61,18 @@ class Desk:
 
 
 class Who(NamedTuple):
-    """Who did something and where; `channel` is "" inside a modal."""
+    """Who did something and where; `channel` is None inside a modal."""
 
     workspace: WorkspaceId
     user: UserId
-    channel: ChannelId
+    channel: ChannelId | None
+
+    @property
+    def here(self) -> ChannelId:
+        """The channel of a command, which has one."""
+        if self.channel is None:
+            raise InvalidInput("Slack did not say in which channel this was typed, so nothing was done.")
+        return self.channel
 
 
 class Said(NamedTuple):
@@ -77,11 +85,18 @@ class Said(NamedTuple):
 
 
 def who(body: dict[str, Any]) -> Who:
-    """Of a command, a click or a submission. The workspace is the person's own, not the channel's (R9)."""
+    """Of a command, a click or a submission. The workspace is the person's own, not the channel's (R9). InvalidInput if
+    Slack names nobody."""
     user = body.get("user") or {}
-    workspace = user.get("team_id") or (body.get("team") or {}).get("id") or body.get("team_id") or ""
-    channel = (body.get("channel") or {}).get("id") or body.get("channel_id") or ""
-    return Who(WorkspaceId(workspace), UserId(user.get("id") or body.get("user_id") or ""), ChannelId(channel))
+    channel = (body.get("channel") or {}).get("id") or body.get("channel_id")
+    person = UserId(user.get("id") or body.get("user_id") or "")
+    return Who(workspace_of(body), person, ChannelId(channel) if channel else None)
+
+
+def workspace_of(body: dict[str, Any]) -> WorkspaceId:
+    """The workspace of whoever did it."""
+    own = (body.get("user") or {}).get("team_id") or (body.get("team") or {}).get("id")
+    return WorkspaceId(own or body.get("team_id") or "")
 
 
 def delivered(body: dict[str, Any]) -> AttemptId:
@@ -174,7 +189,11 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], answer: Said, chann
     """An ephemeral message to who did it; nothing if there is nothing to say. Never raises for what Slack does."""
     if not answer.text:
         return
-    at = who(body)
+    try:
+        at = who(body)
+    except InvalidInput as nobody:
+        _log.error("Nobody could be told: %s (%s)", answer.text, nobody)
+        return
     try:
         async with asyncio.timeout(10):
             container = body.get("container") or {}
@@ -190,7 +209,7 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], answer: Said, chann
                 if sent.status_code == 200:
                     return
             await client.chat_postEphemeral(
-                channel=channel or at.channel,
+                channel=channel or at.channel or "",
                 user=at.user,
                 text=answer.text,
                 blocks=answer.blocks,
@@ -205,13 +224,16 @@ async def without_marks(directory: Directory, work: Awaitable[Said]) -> Said:
     answer = await work
     if answer.counted:
         return answer
-    text = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", answer.text)
-    for pattern, name in (
-        (r"<@([A-Z0-9]+)>", lambda id: directory.name(UserId(id))),
-        (r"<!subteam\^([A-Z0-9]+)>", lambda id: directory.group_name(GroupId(id))),
-        (r"<#([A-Z0-9]+)>", lambda id: directory.room_name(ChannelId(id))),
-    ):
-        ids = sorted(set(re.findall(pattern, text)))
-        names = dict(zip(ids, await asyncio.gather(*map(name, ids)), strict=True))
-        text = re.sub(pattern, lambda found, names=names: names[found[1]], text)  # type: ignore[misc]
-    return answer._replace(text=text.replace("`", ""))
+    text = DATE.sub(r"\1", answer.text)
+    ids = sorted(set(MENTION.findall(text)))
+    names = dict(zip(ids, await asyncio.gather(*(_name(directory, name) for name in ids)), strict=True))
+    text = MENTION.sub(lambda found: names[found[1]], text)
+    return answer._replace(text=unescape(text).replace("`", ""))
+
+
+async def _name(directory: Directory, name: str) -> str:
+    if (user := UserId.named(name)) is not None:
+        return await directory.name(user)
+    if (channel := ChannelId.named(name)) is not None:
+        return await directory.room_name(channel)
+    return await directory.group_name(GroupId(name))

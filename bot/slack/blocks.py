@@ -48,11 +48,6 @@ def button(text: str, action: str, value: str, style: str | None = None) -> dict
     return {**made, "style": style} if style else made
 
 
-def link(url: str, label: str) -> str:
-    """A link of ours in mrkdwn; `label` is our own word."""
-    return f"<{url.replace('&', '&amp;').replace('|', '%7C').replace('>', '%3E')}|{label}>"
-
-
 def fitting(head: str, entries: Sequence[Sequence[Block]]) -> tuple[list[Block], int]:
     """A list below its first line, our own words: as many of the entries as one message holds, and how many."""
     blocks = [words(f"*{head}*")]

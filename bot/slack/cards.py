@@ -14,6 +14,7 @@ from bot.core.absence import Absence
 from bot.core.askers import asker
 from bot.core.deciding import may_break_glass
 from bot.core.ids import Digest, RequestId
+from bot.core.marks import escape, link, mention
 from bot.core.moments import when
 from bot.core.policy import say_duration
 from bot.core.requests import Decision, Kind, Question, Request, Verb
@@ -21,11 +22,11 @@ from bot.core.runs import Run
 from bot.core.seats import deciders
 from bot.core.settling import approved_by_timeout
 from bot.slack import choosing, meanwhile, tally, wording
-from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
-from bot.slack.content import TITLE, TOOL, complete, on_card
+from bot.slack.blocks import Block, button, context, data, heading, mrkdwn, plain, words
+from bot.slack.content import TITLE, TOOL, complete, has_room, on_card
 from bot.slack.menu import menu
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, visible
+from bot.slack.text import Room, fits, one_line, pieces, shorten, typed, visible
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
@@ -67,7 +68,8 @@ class Handle(NamedTuple):
             return None
         if not isinstance(request, str) or not isinstance(digest, str) or len(value) > 500:
             return None
-        return cls(RequestId(request), Digest(digest))
+        name, shown = RequestId.named(request), Digest.named(digest)
+        return None if name is None or shown is None else cls(name, shown)
 
 
 def card(
@@ -75,8 +77,8 @@ def card(
 ) -> Drawing:
     """The card of a request, pending or settled; settled ones have no buttons that decide. `away`: who is not here.
     Not `filed`: the file with all of it could not be uploaded."""
-    team, title = one_line(run.team, 40), one_line(request.question.title, TITLE)
-    place = f"For <@{request.requester}> in <#{request.channel}>" + (
+    team, title = one_line(run.team, 40), one_line(typed(request.question.title), TITLE)
+    place = f"For {mention(request.requester)} in {mention(request.channel)}" + (
         f" · {link(run_link, 'the run')}" if run_link else ""
     )
     question, pending = request.question, request.decision is None
@@ -101,29 +103,31 @@ def card(
     blocks.append(context(mrkdwn(f"May decide: {decides}{own}"), *why_me(request)))
     blocks.append({"type": "actions", "block_id": "decide", "elements": [*_buttons(request), menu(request)]})
     wants = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
-    return Drawing(f"{wants} (for <@{request.requester}>)", blocks)
+    return Drawing(f"{wants} (for {mention(request.requester)})", blocks)
 
 
 def run_message(run: Run) -> Drawing:
     """The first message of a run, in the requester's channel: who wants what from whom, and how it stands."""
     team = one_line(run.team, 40)
     state = STATES[run.status]
-    task, hidden, end = shorten(visible(run.task), _TASK)
-    blocks = [words(f"<@{run.requester}> asked *{escape(team)}*:"), data([p for p in (task, end) if p])]
+    task, hidden, end = shorten(visible(typed(run.task)), _TASK)
+    blocks = [words(f"{mention(run.requester)} asked *{escape(team)}*:"), data([p for p in (task, end) if p])]
     if hidden:
         blocks.append(
             words(f"_{hidden:,} characters in the middle of the task are not shown here; the agents have them all._")
         )
     how = "" if run.over else f" · `/agent stop {escape(run.id)}` ends it"
     blocks.append(context(mrkdwn(f"{state}{how}"), plain(f"run {run.id}")))
-    return Drawing(f"<@{run.requester}> asked {escape(team)}: {escape(one_line(run.task, 200))} – {state}", blocks)
+    return Drawing(
+        f"{mention(run.requester)} asked {escape(team)}: {escape(one_line(run.task, 200))} – {state}", blocks
+    )
 
 
 def progress_note(run: Run) -> Drawing:
     """The newest lines of progress, in the run's thread."""
-    lines = [f"{p.at:%H:%M:%S} {one_line(p.agent, 30)}: {one_line(p.words, 200)}" for p in run.progress]
+    lines = [f"{p.at:%H:%M:%S} {one_line(p.agent, 30)}: {one_line(typed(p.words), 200)}" for p in run.progress]
     beginning, _, end = shorten("\n".join(lines) or "Nothing yet.", Room(3000, 8000, runs.KEPT_PROGRESS))
-    newest = one_line(run.progress[-1].words, 150) if run.progress else "nothing yet"
+    newest = one_line(typed(run.progress[-1].words), 150) if run.progress else "nothing yet"
     blocks = [context(mrkdwn("What the agents do (UTC)")), data([p for p in (beginning, end) if p])]
     if run.writing is not None and not run.over:
         does = "has written" if run.writing.done else "is writing …"
@@ -138,7 +142,7 @@ def waiting_note(request: Request, card_link: str | None, more: int = 0) -> Draw
     """In the run's thread: it waits for people, and where; with so many `more` on the same card."""
     title = one_line(request.question.title, TITLE) + (f" and {more} more" if more else "")
     what = f"{more + 1} decisions" if more else "a decision"
-    where = f"<#{request.rules.approvals_channel}>"
+    where = mention(request.rules.approvals_channel)
     at = f": {link(card_link, 'open the card')}" if card_link else ""
     blocks = [
         words(f":hourglass_flowing_sand: Waiting for {what} in {where}{at}"),
@@ -159,11 +163,11 @@ def decided_note(request: Request, row: int = 0) -> Drawing:
 
 def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
     """In the run's thread: how it ended, and the agents' final words; what has no room is in `outcome_file`."""
-    result = visible(run.result).strip() or "No result was given."
-    by = f" by <@{run.stopped_by}>" if run.stopped_by else ""
+    result = visible(typed(run.result)).strip() or "No result was given."
+    by = f" by {mention(run.stopped_by)}" if run.stopped_by else ""
     short, cut, rest = shorten(result, WORDS)
     blocks = [words(f"{STATES[run.status]}{by}"), data([p for p in (short, rest) if p])]
-    beginning, hidden, end = shorten(visible(run.words).strip(), _FINAL)
+    beginning, hidden, end = shorten(visible(typed(run.words)).strip(), _FINAL)
     if beginning:
         blocks += [words("*The agents' final words*"), data(pieces(beginning, 3000))]
     if hidden or cut:
@@ -172,12 +176,12 @@ def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
     if end:
         blocks.append(data([end]))
     blocks += tally.of(run)
-    return Drawing(f"{STATES[run.status]}{by}: {escape(one_line(run.result, 200))} (<@{run.requester}>)", blocks)
+    return Drawing(f"{STATES[run.status]}{by}: {escape(one_line(run.result, 200))} ({mention(run.requester)})", blocks)
 
 
 def outcome_file(run: Run) -> tuple[str, bytes] | None:
     """Name and bytes of a file with all final words; None if the note shows them all."""
-    result, final = visible(run.result).strip(), visible(run.words).strip()
+    result, final = (visible(typed(words)).strip() for words in (run.result, run.words))
     if fits(result, WORDS) and fits(final, _FINAL):
         return None
     return f"{run.id}.txt", f"{result}\n\n{final}".encode()
@@ -185,7 +189,7 @@ def outcome_file(run: Run) -> tuple[str, bytes] | None:
 
 def not_posted_note(request: Request, problem: str) -> Drawing:
     """In the run's thread: the card could not be posted (R21); `problem` is Slack's word."""
-    where = f"<#{request.rules.approvals_channel}>"
+    where = mention(request.rules.approvals_channel)
     text = (
         f":warning: *The card could not be posted in {where}* ({escape(one_line(problem, 200))}). "
         "Nothing was approved; the request is kept and waits. "
@@ -207,6 +211,8 @@ STATES: Final = {
     runs.Status.STOPPED: ":octagonal_sign: Stopped",
 }
 
+_APPROVED: Final = frozenset({Kind.MESSAGE, Kind.TOOL, Kind.CODE})
+"""The kinds of which the content itself is approved; other questions are how something goes on."""
 _ACTIONS: Final = {
     Verb.APPROVE: APPROVE,
     Verb.REJECT: REJECT,
@@ -232,10 +238,10 @@ def _buttons(request: Request) -> list[Block]:
         if verb in question.offers:
             one = button(label, _ACTIONS[verb], value, style)
             buttons += choosing.buttons(question, one) if verb is Verb.CHOOSE else [one]
-    if complete(question):
-        buttons += [button("Arguments", VIEW_FULL, value)] if question.call else []
-        if not high_risk.is_asked(request, Verb.APPROVE):
-            return buttons
+    if question.call and has_room(question):
+        buttons.append(button("Arguments", VIEW_FULL, value))
+    if complete(question) and not high_risk.is_asked(request, Verb.APPROVE):
+        return buttons
     for made in buttons:  # nobody approves by one click what the card does not show, or what is of high risk
         if made["action_id"] == APPROVE:
             label = made["text"]["text"]
@@ -264,7 +270,14 @@ def expiry(request: Request) -> str:
     at = f"Expires {when(request.deadline)} (after {say_duration(request.rules.timeout)})"
     if approved_by_timeout(request):
         return f"{at} · then: *it counts as APPROVED if nobody decides*, as this channel's settings say."
-    return f"{at} · then: not approved; {wording.of(request.question.kind).unanswered}."
+    return f"{at} · then: {_nothing(request.question)}{wording.of(request.question.kind).unanswered}."
+
+
+def _nothing(question: Question) -> str:
+    """What time running out does not bring about, where a decision would."""
+    if question.kind is Kind.CHOICE:
+        return "nothing is chosen; "
+    return "not approved; " if question.kind in _APPROVED and Verb.APPROVE in question.offers else ""
 
 
 def _settled_text(request: Request, decision: Decision, team: str, title: str) -> str:

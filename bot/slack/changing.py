@@ -28,7 +28,7 @@ from bot.slack.stand_ins import actor_at, voters_of
 
 _NOT_YET: Final = (None, Refusal.NOT_ARGUMENTS, Refusal.NO_CHOICE, Refusal.NOT_OPENED)
 """What a window may open for: the person has still to say what they want."""
-_UNNAMED: Final = AttemptId("")
+_UNNAMED: Final = AttemptId("none")
 _READ_FIRST: Final = "Please read all of it first, and say so here. Nothing was decided."
 
 

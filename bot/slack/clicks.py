@@ -13,7 +13,7 @@ from bot.core import deciding
 from bot.core.deciding import Attempt
 from bot.core.errors import NotFound, Refused
 from bot.core.high_risk import is_asked
-from bot.core.ids import AttemptId, ChannelId, Digest, short_name
+from bot.core.ids import AttemptId, ChannelId, digest_of, short_name
 from bot.core.moments import when
 from bot.core.ports import Seen
 from bot.core.refusals import Refusal
@@ -103,7 +103,7 @@ async def _more(desk: Desk, body: dict[str, Any], chosen: str, name: AttemptId) 
     do, request, digest = found
     if digest is None:
         seen = await flows.admitted(desk.store, request)
-        digest = seen.value.digest if seen is not None else Digest("")
+        digest = seen.value.digest if seen is not None else digest_of()
     handle = Handle(request, digest)
     if do == menu.VIEW_FULL:
         return await open_modal(desk.client, body, modals.full((await _known(desk, handle)).value))

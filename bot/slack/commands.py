@@ -13,17 +13,19 @@ from slack_sdk.errors import SlackApiError
 from bot import flows
 from bot.core import runs
 from bot.core.errors import CountersignError, InvalidInput, StoreUnavailable
-from bot.core.ids import AttemptId, ChannelId, RunId, short_name
+from bot.core.ids import AttemptId, ChannelId, GroupId, RunId, short_name
+from bot.core.marks import escape, link, mention
 from bot.core.options import in_words
+from bot.core.people import is_channel
 from bot.core.ports import TeamInfo
 from bot.core.runs import Run
 from bot.slack import modals
 from bot.slack.answering import Desk, Said, Who, answer_command, answer_window, delivered, said, who
-from bot.slack.blocks import context, fitting, link, plain, words
+from bot.slack.blocks import context, fitting, plain, words
 from bot.slack.cards import STATES
 from bot.slack.opening import open_modal
-from bot.slack.text import escape, one_line, unescape
-from bot.slack.vetting import why_not_start
+from bot.slack.text import one_line, unescape
+from bot.slack.vetting import why_not_seen, why_not_start
 
 HELP: Final = (
     "*`/agent <team> <task>`* starts a task, like `/agent email tell the vendor we need 10% off`\n"
@@ -48,7 +50,7 @@ async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
     first, rest = (*str(body.get("text") or "").split(maxsplit=1), "", "")[:2]
     match first.lower():
         case "":
-            async with _on_record(desk, body, at.channel, RunId("")):
+            async with _on_record(desk, body, at.here, None):
                 return await _open_start(desk, body, at)
         case "help":
             return Said(HELP)
@@ -57,14 +59,14 @@ async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
         case "stop":
             return await _stop(desk, at, rest.strip(), delivered(body))
     run = RunId("r" + short_name(str(body["trigger_id"]), at.user, length=8))
-    return await _start(desk, body, at.channel, run, first, unescape(rest).strip())
+    return await _start(desk, body, at.here, run, first, unescape(rest).strip())
 
 
 async def _open_start(desk: Desk, body: dict[str, Any], at: Who) -> Said:
     teams = await desk.store.teams()
     if not teams:
         raise InvalidInput("No worker is running, so nothing can be started. Start one with `python -m agents`.")
-    return await open_modal(desk.client, body, modals.start(teams, at.channel))
+    return await open_modal(desk.client, body, modals.start(teams, at.here))
 
 
 async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -123,7 +125,7 @@ async def _on_record(
     desk: Desk,
     body: dict[str, Any],
     channel: ChannelId,
-    run: RunId,
+    run: RunId | None,
     team: str = "",
     task: str = "",
     options: Mapping[str, str] = _NONE,
@@ -155,7 +157,8 @@ async def _started(
 ) -> Said:
     if task.strip() and any(t.name == team for t in await desk.store.teams()):
         rules = await flows.rules_of(desk.store, channel)
-        if why := await why_not_start(desk.directory, at.workspace, rules, at.user):
+        why = await why_not_seen(desk.directory, channel)
+        if why := why or await why_not_start(desk.directory, at.workspace, rules, at.user):
             raise InvalidInput(why)
     started = await flows.start(
         desk.store,
@@ -175,7 +178,8 @@ async def _started(
             "want it twice, wait a minute or change its words."
         )
     how = f" ({escape(runs.said(started))})" if started.options else ""
-    return Said(f"Started *{escape(team)}*{how}, run `{run}`. Its thread appears in this channel in a moment.")
+    where = "in this channel" if is_channel(GroupId(channel)) else "here, or in your messages with the app,"
+    return Said(f"Started *{escape(team)}*{how}, run `{run}`. Its thread appears {where} in a moment.")
 
 
 async def _status(desk: Desk, at: Who) -> Said:
@@ -198,14 +202,14 @@ async def _line(desk: Desk, run: Run) -> str:
             name = f"`{run.id}` {link(desk.link(shown.value), 'open the thread')}"
             break
     waits = f" ({len(run.open)} open)" if len(run.open) > 1 else ""
-    return f"{STATES[run.status]}{waits} · *{escape(one_line(run.team, 40))}* for <@{run.requester}> · {name}"
+    return f"{STATES[run.status]}{waits} · *{escape(one_line(run.team, 40))}* for {mention(run.requester)} · {name}"
 
 
 async def _stop(desk: Desk, at: Who, name: str, attempt: AttemptId) -> Said:
-    run = RunId(name.strip("`").strip())
+    run = name.strip("`").strip()
     if not run:
         raise InvalidInput("Which run? Write it like `/agent stop r2345678`; `/agent status` lists them.")
-    seen = await desk.store.run(run)
+    seen = await desk.store.run(known) if (known := RunId.named(run)) is not None else None
     if seen is not None and seen.value.over:
         return Said(f"Run `{run}` has ended already: {STATES[seen.value.status]}. Nothing was changed.")
     groups = (await flows.rules_of(desk.store, seen.value.channel)).reviewers.groups if seen else frozenset()

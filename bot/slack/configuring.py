@@ -11,12 +11,13 @@ from slack_bolt.async_app import AsyncAck
 from bot import flows
 from bot.core.errors import CountersignError, InvalidInput, StoreUnavailable
 from bot.core.ids import ChannelId
-from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
-from bot.slack import absences, listing, modals, permitting, settings_window, timing
+from bot.core.loosening import NeedsSecond
+from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration
+from bot.slack import absences, listing, modals, permitting, settings_changes, settings_window, timing
 from bot.slack.answering import Desk, Said, answer_command, delivered, in_time, said, tell, who, without_marks
 from bot.slack.mentions import channel_named, people_named
 from bot.slack.opening import open_modal
-from bot.slack.outcomes import named
+from bot.slack.settings_changes import say
 from bot.slack.vetting import Found, problems
 
 HELP: Final = (
@@ -68,25 +69,25 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
     word, rest = (*words.split(maxsplit=1), "", "")[:2]
     word = word.lower()
     if word == "":
-        rules = await flows.rules_of(desk.store, at.channel)
-        window = settings_window.view(at.channel, rules, await desk.directory.groups())
+        rules = await flows.rules_of(desk.store, at.here)
+        window = settings_window.view(at.here, rules, await desk.directory.groups())
         return await open_modal(desk.client, body, window)
     if word == "help":
         return Said(HELP)
     if word == "show":
-        return Said(say(at.channel, await flows.rules_of(desk.store, at.channel)))
+        return Said(say(at.here, await flows.rules_of(desk.store, at.here)))
     if word == "permissions":
         return await permitting.permissions_here(desk, at)
     if word in listing.WORDS:
         return await listing.WORDS[word](desk, at, rest)
-    async with _on_record(desk, body, at.channel, words):
+    async with _on_record(desk, body, at.here, words):
         if word in absences.COMMANDS:
             return await absences.COMMANDS[word](desk, at, rest)
         if word not in _WORDS:
             raise InvalidInput(f"There is no setting “{word[:40]}”; nothing was changed.\n{HELP}")
         if not rest:
             raise InvalidInput(f"What should it be? Nothing was changed.\n{HELP}")
-        return await _configure(desk, body, at.channel, await _WORDS[word](desk, rest))
+        return await _configure(desk, body, at.here, await _WORDS[word](desk, rest))
 
 
 @asynccontextmanager
@@ -116,28 +117,14 @@ async def _configure(desk: Desk, body: dict[str, Any], channel: ChannelId, edit:
         return [problem.sentence for problem in found]
 
     try:
-        rules = await flows.configure(desk.store, channel, actor, desk.admins, edit, check, delivered(body))
+        done = await flows.configure(desk.store, channel, actor, desk.admins, edit, check, delivered(body))
+    except NeedsSecond as milder:
+        return await settings_changes.ask_for_second(desk, body, milder)
     except InvalidInput as wrong:
         block = settings_window.block_of(*reversed(found[0])) if found else settings_window.block_of(str(wrong))
         raise settings_window.Problem(block, str(wrong)) from None
-    return Said(f"Saved. {say(channel, rules)}")
-
-
-def say(channel: ChannelId, rules: Rules) -> str:
-    """The rules in force, in words."""
-    waits = "no deadline" if rules.on_timeout is OnTimeout.WAIT else say_duration(rules.timeout)
-    need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
-    own = "may" if rules.own_requests else "may not"
-    glass = "the requester may decide alone, with a reason that all reviewers read" if rules.break_glass else "off"
-    return (
-        f"Settings of <#{channel}>:\n"
-        f"• cards go to <#{rules.approvals_channel}>\n"
-        f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
-        f"requesters {own} decide on their own requests\n"
-        f"• break-glass: {glass}\n"
-        f"• a request waits: {waits}; when time runs out: {settings_window.ON_TIMEOUT_SAYS[rules.on_timeout]}\n"
-        f"{timing.say(rules)}"
-    )
+    settings_changes.tell_all(desk, channel, done, at.user)
+    return Said(f"Saved. {say(channel, done.after)}")
 
 
 async def _timeout(desk: Desk, rest: str) -> Edit:

@@ -5,16 +5,17 @@ Who cannot see all of it on the card cannot approve it there: the button opens t
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 from bot.core.differences import changed_lines
+from bot.core.marks import escape
 from bot.core.requests import Kind, Question, Request
-from bot.core.secrets import MARK, hide, hide_in
+from bot.core.secrets import MARK, guessed_in, hide, hide_in
 from bot.slack.blocks import Block, context, data, mrkdwn, plain, words
 from bot.slack.lookalikes import odd_words
-from bot.slack.text import Room, escape, fits, one_line, pieces, shorten, size_of, visible
+from bot.slack.text import Room, fits, one_line, pieces, shorten, size_of, typed, visible
 
 TITLE: Final = 120
 """Characters of a title in a first line; a longer one is in the content too."""
@@ -46,33 +47,51 @@ UNFILED: Final = ":warning: the file with all of it could not be uploaded"
 class Seen:
     """All of a question as people see it: nothing in it hides, acts, or is secret.
 
-    `since` is what changed since the refused version, None if there was none. `secrets` counts what is hidden, `odd`
-    are the words that mix alphabets.
+    `since` is what changed since the refused version, None if there was none. `secrets` counts what is hidden, and
+    `guessed` what of it only looks like a secret: no team named it. `odd` are the words that mix alphabets.
     """
 
     text: str
     notes: tuple[str, ...]
     since: str | None
     secrets: int
+    guessed: int
     odd: tuple[str, ...]
 
 
 @lru_cache(maxsize=16)
 def seen(question: Question) -> Seen:
     """Pure, and remembered, because one click draws the same question more than once."""
+    question = replace(
+        question,
+        title=typed(question.title),
+        content=typed(question.content),
+        options=tuple(map(typed, question.options)),
+        notes=tuple(map(typed, question.notes)),
+        before=typed(question.before),
+    )
     options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
     ask = "several may be chosen" if question.several else "one of these"
     text = visible(question.content) + (f"\n\nOptions ({ask}):{options}" if options else "")
     if one_line(question.title, TITLE) != visible(question.title).strip():
         text = f"{visible(question.title)}\n\n{text}"
-    tool = question.call.tool if question.call is not None and question.kind is not Kind.CODE else ""
+    tool = typed(question.call.tool) if question.call is not None and question.kind is not Kind.CODE else ""
     if one_line(tool, TOOL) != tool:
         text = f"Tool: {visible(tool)}\n\n{text}"
     notes = tuple(visible(note).strip() for note in question.notes)
     everything = "\n".join([question.title, question.content, *question.options, *question.notes])
     odd = () if everything.isascii() else tuple(odd_words(hide(everything)[0]))
     since = "\n".join(changed_lines(visible(question.before), visible(question.content))) if question.before else None
-    return Seen(text, notes, since, len(MARK.findall("\n".join([text, *notes]))), odd)
+    secrets = len(MARK.findall("\n".join([text, *notes])))
+    return Seen(text, notes, since, secrets, _guessed(question, everything, secrets), odd)
+
+
+def _guessed(question: Question, everything: str, secrets: int) -> int:
+    """What is hidden in the words is our guess; marks that come with a call may stand for what its team named."""
+    if question.call is None:
+        return secrets
+    by_name = guessed_in(json.loads(question.call.arguments), question.call.hidden)
+    return max(by_name, hide(everything)[1])
 
 
 def whole(request: Request) -> str:
@@ -81,14 +100,19 @@ def whole(request: Request) -> str:
 
 
 def complete(question: Question) -> bool:
-    """Whether the card has room for all that is judged, so that it can be approved there."""
+    """Whether the card shows all that is judged but what the team hides itself, so that it can be approved there."""
+    return has_room(question) and not seen(question).guessed
+
+
+def has_room(question: Question) -> bool:
+    """Whether the card has room for all that is judged."""
     it = seen(question)
     return fits(it.text, _CARD) and len(it.notes) <= _NOTES and all(fits(note, _NOTE) for note in it.notes)
 
 
 def needs_file(request: Request) -> bool:
     """Whether the card or the full view has no room for all of it, so that a file in the card's thread holds it too."""
-    return not complete(request.question) or not _whole_in_full(request.question)
+    return not has_room(request.question) or not _whole_in_full(request.question)
 
 
 def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
@@ -124,7 +148,7 @@ def in_row(question: Question) -> tuple[list[Block], bool]:
     it = seen(question)
     beginning, hidden, end = shorten("\n".join([*(f"⚠️ {note}" for note in it.notes), it.text]), _ROW)
     if not hidden:
-        return [data([beginning or "(empty)"])], not it.odd
+        return [data([beginning or "(empty)"])], not it.odd and not it.guessed
     return [data([f"{beginning}\n⟦{hidden:,} characters in between are not shown here⟧\n{end}"])], False
 
 
@@ -171,7 +195,7 @@ def _arguments(question: Question) -> str:
     if question.call is None:
         return ""
     shown, _ = hide_in(json.loads(question.call.arguments), question.call.hidden)
-    return visible(json.dumps(shown, indent=2, ensure_ascii=False))
+    return visible(typed(json.dumps(shown, indent=2, ensure_ascii=False)))
 
 
 def _full_room(question: Question) -> Room:
@@ -205,7 +229,14 @@ def _warnings(it: Seen) -> list[Block]:
         many, look = (f"{len(it.odd)} words mix", "they look") if len(it.odd) > 1 else ("1 word mixes", "it looks")
         named = ", ".join(one_line(word, 30) for word in it.odd[:_NAMED]) + (", …" if len(it.odd) > _NAMED else "")
         blocks.append(words(f":warning: *{many} alphabets* and may not be what {look} like: {escape(named)}"))
-    if it.secrets:
+    if it.guessed:
+        many = f"{it.guessed:,} values are hidden because they look like secrets"
+        many = many if it.guessed > 1 else "1 value is hidden because it looks like a secret"
+        what = "what runs has them" if it.guessed > 1 else "what runs has it"
+        blocks.append(
+            words(f":lock: *{many}*, not because the team named {'them' if it.guessed > 1 else 'it'}; {what}.")
+        )
+    elif it.secrets:
         many = f"{it.secrets:,} secrets are hidden here; what runs has them."
         blocks.append(
             context(mrkdwn(f":lock: {many}" if it.secrets > 1 else ":lock: 1 secret is hidden here; what runs has it."))

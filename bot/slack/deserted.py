@@ -11,6 +11,7 @@ from typing import Final
 
 from bot import flows
 from bot.core.errors import CountersignError, UnknownSchema
+from bot.core.marks import escape
 from bot.core.ports import Store
 from bot.core.requests import Request, Status
 from bot.core.seats import deciders
@@ -22,7 +23,7 @@ from bot.slack.content import TITLE
 from bot.slack.directory import Directory
 from bot.slack.outcomes import named
 from bot.slack.poster import Place, Poster
-from bot.slack.text import escape, one_line
+from bot.slack.text import one_line
 
 EVERY: Final = timedelta(hours=1)
 _LOOKED_AT: Final = 1000

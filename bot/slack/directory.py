@@ -41,10 +41,18 @@ class Room:
 
 
 class Directory:
-    """Look-ups for one workspace. `close` it at the end."""
+    """Look-ups for one workspace, the app's own. `close` it at the end."""
 
-    def __init__(self, client: AsyncWebClient, *, patience: float = PATIENCE, fresh: float = FRESH) -> None:
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        workspace: WorkspaceId | None = None,
+        *,
+        patience: float = PATIENCE,
+        fresh: float = FRESH,
+    ) -> None:
         self._client = client
+        self._workspace = workspace
         self._patience = patience
         self._fresh = fresh
         self._answers: dict[Hashable, tuple[float, Any]] = {}
@@ -58,10 +66,16 @@ class Directory:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def actor(self, workspace: WorkspaceId, user: UserId, groups: Iterable[GroupId] = ()) -> Actor:
-        """Who this is now, and in which of the groups. `workspace` is the one that Slack's payload names for them."""
+        """Who this is now, and in which of the groups.
+
+        `workspace` is the one that Slack's payload names for them: in an Enterprise organisation their home, so a
+        member is who `users.info` calls one.
+        """
         wanted = sorted(groups)
         person, *members = await self._all(user, wanted)
         mine = {g for g, users in zip(wanted, members, strict=True) if users and user in users}
+        if person and self._workspace is not None and self._workspace in _teams(person):
+            workspace = self._workspace
         untold = not mine and any(users is None for users in members)
         return described(workspace, user, person, None if untold else frozenset(mine))
 
@@ -239,11 +253,17 @@ def described(
 def _belongs_elsewhere(person: dict[str, Any], workspace: WorkspaceId) -> bool:
     """Whether they are only here through Slack Connect: Slack calls no stranger whom a shared channel makes known.
 
-    In an Enterprise organisation a member of several workspaces is described as one of any of them.
+    In an Enterprise organisation a member of several workspaces is described as one of any of them, or of the
+    organisation; who is in none that is named here is not from here.
     """
-    home = str(person.get("team_id") or "")
+    teams = _teams(person)
+    return bool(teams) and workspace not in teams
+
+
+def _teams(person: dict[str, Any]) -> frozenset[str]:
+    """Every workspace, or organisation, that Slack says somebody belongs to."""
     others = (person.get("enterprise_user") or {}).get("teams") or ()
-    return home.startswith("T") and home != workspace and workspace not in others
+    return frozenset(str(one) for one in (person.get("team_id"), *others) if one)
 
 
 def _room(channel: dict[str, Any]) -> Room:

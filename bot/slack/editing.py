@@ -16,14 +16,14 @@ from bot.core.errors import InvalidInput
 from bot.core.ids import ChannelId, digest_of
 from bot.core.requests import Question, Request, Verb
 from bot.core.secrets import hide_in
+from bot.schemas import Schema, resolved, without_null
 from bot.slack import wording
 from bot.slack.blocks import Block, context, heading, plain
 from bot.slack.cards import Handle
-from bot.slack.content import complete, in_full, in_row
+from bot.slack.content import has_room, in_full, in_row
 from bot.slack.entered import MISSING, WrongValue
 from bot.slack.fields import Argument, Input, Kept, input_of, is_too_long
 from bot.slack.modals import View, read_box, value
-from bot.slack.schemas import Schema, resolved, without_null
 from bot.slack.text import one_line, size_of
 
 EDIT: Final = "edit_request"
@@ -68,14 +68,14 @@ def edit(request: Request, channel: ChannelId) -> View:
     form = form_of(request.question)
     about = heading("About: ", one_line(request.question.title, 150))
     blocks = [about, context(plain(wording.EDIT_TELLS, 150))]
-    if complete(request.question) and not in_row(request.question)[1]:
+    if has_room(request.question) and not in_row(request.question)[1]:
         # Nobody changes what they have not seen. Only a question that was refused before has more to show, and it is
         # no row.
         blocks += in_full(replace(request.question, call=None, before=""))[0]
     blocks += [_block(f"field_{at}", name, shown) for at, (name, shown) in enumerate(form.inputs.items())]
     if form.kept:
         blocks.append(_kept(form.kept))
-    if not complete(request.question):
+    if not has_room(request.question):
         blocks.append(
             read_box("The card has no room for all of it", "I have read all of it, in View full or in the file")
         )

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from bot.core.secrets import MARK
-from bot.slack.schemas import is_same
+from bot.schemas import is_same
 from bot.slack.text import one_line
 
 MISSING: Final = object()

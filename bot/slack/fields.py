@@ -13,10 +13,10 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from bot.core.secrets import MARK
+from bot.schemas import Schema, is_same, is_type, resolved, why_not
 from bot.slack import entered
 from bot.slack.blocks import Block, plain
 from bot.slack.entered import MISSING, WrongValue
-from bot.slack.schemas import Schema, is_same, is_type, resolved, why_not
 from bot.slack.text import one_line, visible
 
 LONGEST: Final = 3000

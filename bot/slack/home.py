@@ -9,16 +9,17 @@ from typing import Any, Final
 
 from bot.core.askers import asker
 from bot.core.ids import GroupId, RequestId, RunId
-from bot.core.people import mention
+from bot.core.marks import escape, link, mention
+from bot.core.people import those_of
 from bot.core.permissions import Permission
 from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.core.seats import deciders
-from bot.slack.blocks import Block, context, data, heading, link, mrkdwn, plain, words
+from bot.slack.blocks import Block, context, data, heading, mrkdwn, plain, words
 from bot.slack.cards import STATES, asks, expiry
 from bot.slack.outcomes import named, sentence, so_far
 from bot.slack.standing import line
-from bot.slack.text import escape, one_line, size_of
+from bot.slack.text import one_line, size_of
 
 MOST_WAITING: Final = 15
 MOST_RUNS: Final = 6
@@ -86,7 +87,7 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
         problem = "Slack did not say whether you may decide, so nothing is listed. Please open this page again."
         return [*blocks, words(f":warning: {problem}")]
     if unknown:
-        groups = ", ".join(mention(group) for group in unknown[:5])
+        groups = ", ".join(those_of(group) for group in unknown[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         missing = f"Slack did not say whether you are in {groups}{more}, so what waits for them may be missing here."
         blocks.append(words(f":warning: {missing} Please open this page again in a moment."))
@@ -105,7 +106,7 @@ def runs(running: Running) -> list[Block]:
         return [*blocks, context(mrkdwn(escape(how)))]
     for run, address, listed in running.runs:
         at = f" · {link(address, 'open the thread')}" if address else ""
-        blocks.append(words(f"{STATES[run.status]} · *{escape(one_line(run.team, 40))}* in <#{run.channel}>{at}"))
+        blocks.append(words(f"{STATES[run.status]} · *{escape(one_line(run.team, 40))}* in {mention(run.channel)}{at}"))
         blocks.append(context(plain(run.task, 150), mrkdwn(f"`/agent stop {escape(run.id)}` ends it")))
         for number, request in enumerate(listed.requests[:_MOST_OPEN], 1):
             card = listed.links.get(request.id)
@@ -126,7 +127,7 @@ def permissions(found: Sequence[Permission]) -> list[Block]:
     if not found:
         return []
     blocks = [_title("Not asked again", count(len(found)))]
-    blocks += [words(line(one, f" in <#{one.channel}>")) for one in found[:MOST_PERMISSIONS]]
+    blocks += [words(line(one, f" in {mention(one.channel)}")) for one in found[:MOST_PERMISSIONS]]
     more = f"and {len(found) - MOST_PERMISSIONS:,} that end later; " if len(found) > MOST_PERMISSIONS else ""
     return [*blocks, context(mrkdwn(f"{more}`/approvals permissions` in the channel revokes them"))]
 
@@ -160,7 +161,7 @@ def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
         at = f" · {link(card, 'open the card')}" if card else " · its card is not posted yet"
         votes = f" · {so_far(request)}" if request.rules.quorum > 1 else ""
         by = f" · may decide: {named(deciders(request))}" if who else ""
-        place = f"For <@{request.requester}> in <#{request.channel}>{votes}{by}{at}"
+        place = f"For {mention(request.requester)} in {mention(request.channel)}{votes}{by}{at}"
         found.append([heading(first, rest), context(mrkdwn(place), mrkdwn(expiry(request)))])
     return found
 
@@ -172,7 +173,7 @@ def outcomes(listed: Listed) -> list[Block]:
         if request.decision is not None:
             card = listed.links.get(request.id)
             at = f" · {link(card, 'open')}" if card else ""
-            told = f"{sentence(request, request.decision)} · for <@{request.requester}>{at}"
+            told = f"{sentence(request, request.decision)} · for {mention(request.requester)}{at}"
             found.append(context(plain(request.question.title, _TITLE), mrkdwn(told)))
     return found
 

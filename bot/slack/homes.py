@@ -39,7 +39,7 @@ LATER: Final = timedelta(seconds=30)
 """After this long a Home that Slack did not take is tried again."""
 _BREATH: Final = 0.2
 _SILENT: Final = frozenset(
-    {EventType.RUN_PROGRESSED, EventType.CALL_PASSED, EventType.SETTINGS_CHANGED, EventType.SETTINGS_REFUSED}
+    {EventType.RUN_PROGRESSED, EventType.CALL_PASSED, *(e for e in EventType if e.startswith("settings_"))}
 )
 """Events that change no Home."""
 _log = logging.getLogger(__name__)

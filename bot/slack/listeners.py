@@ -21,15 +21,20 @@ from bot.slack import (
     opening,
     permitting,
     reviewing,
+    settings_changes,
     settings_window,
     standing,
 )
-from bot.slack.answering import Desk, Said, tell, who
+from bot.slack.answering import Desk, Said, tell
 
 Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
 
 COMMANDS: Final[dict[str, Listener]] = {"/agent": commands.on_agent, "/approvals": configuring.on_approvals}
-ACTIONS: Final[dict[str, Listener]] = {modals.TEAM: commands.on_team_chosen, standing.REVOKE: permitting.on_revoke}
+ACTIONS: Final[dict[str, Listener]] = {
+    modals.TEAM: commands.on_team_chosen,
+    standing.REVOKE: permitting.on_revoke,
+    settings_changes.CONFIRM: settings_changes.on_confirm,
+}
 SUBMITS: Final[dict[str, Listener]] = {
     modals.START: commands.on_start_submit,
     settings_window.SETTINGS: configuring.on_settings_submit,
@@ -114,7 +119,9 @@ async def _failed(
     desk: Desk, error: Exception, body: dict[str, Any], response: BoltResponse | None
 ) -> BoltResponse | None:
     """A bug of ours: the log gets it all, the person a sentence, Slack an ack."""
-    _log.error("A listener failed for %s: %r", who(body).user, error, exc_info=error)
+    _log.error(
+        "A listener failed for %s: %r", (body.get("user") or {}).get("id") or body.get("user_id"), error, exc_info=error
+    )
     view = body.get("view") or {}
     inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
     if response is not None and body.get("type") == "view_submission" and inputs:

@@ -22,7 +22,7 @@ async def pending(desk: Desk, at: Who, rest: str) -> Said:
     """What waits in this channel: runs started here, and cards that are posted here."""
     if rest:
         raise InvalidInput("Nothing goes after `/approvals pending`; it lists what waits in this channel.")
-    found = await desk.homes.overview.waiting([at.channel], None, lambda request: True, _PENDING)
+    found = await desk.homes.overview.waiting([at.here], None, lambda request: True, _PENDING)
     if not found.requests:
         return Said("Nothing waits for a decision here.")
     listed = await with_links(desk.store, desk.homes.overview, desk.link, found.requests)
@@ -36,7 +36,7 @@ async def history(desk: Desk, at: Who, rest: str) -> Said:
     """The last decisions here; `rest` says how many, at most 25."""
     if rest and not (re.fullmatch(r"[0-9]{1,4}", rest) and 1 <= int(rest) <= _MOST):
         raise InvalidInput(f"How many? Write a number from 1 to {_MOST}, like `/approvals history 5`.")
-    found = await desk.homes.overview.decided(at.channel, int(rest or _DECIDED))
+    found = await desk.homes.overview.decided(at.here, int(rest or _DECIDED))
     if not found:
         return Said("Nothing was decided here in the last 30 days.")
     listed = await with_links(desk.store, desk.homes.overview, desk.link, found)

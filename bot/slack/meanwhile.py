@@ -7,6 +7,7 @@ from bot.core import schedule
 from bot.core.absence import Absence
 from bot.core.escalation import Escalation
 from bot.core.ids import RequestId
+from bot.core.marks import mention
 from bot.core.moments import when
 from bot.core.requests import Request
 from bot.core.schedule import Snooze
@@ -37,9 +38,10 @@ class Chosen(NamedTuple):
     def read(cls, value: str) -> "Chosen | None":
         """None if it is nothing that we wrote."""
         what, *requests = value.split(" ")
-        if not all([requests, *requests]) or len(value) > 150 or what not in (_LOOK, *Snooze):
+        if not requests or len(value) > 150 or what not in (_LOOK, *Snooze):
             return None
-        return cls(tuple(map(RequestId, requests)), None if what == _LOOK else Snooze(what))
+        names = tuple(name for one in requests if (name := RequestId.named(one)) is not None)
+        return cls(names, None if what == _LOOK else Snooze(what)) if len(names) == len(requests) else None
 
 
 def options(request: Request, *others: Request) -> list[Block]:
@@ -77,7 +79,7 @@ def _coming(request: Request) -> str:
     parts = []
     remind, raise_at = schedule.next_reminder(request), schedule.next_escalation(request)
     if request.snoozed_until is not None and request.snoozed_by is not None:
-        parts.append(f"Snoozed by <@{request.snoozed_by}> until {when(request.snoozed_until)}")
+        parts.append(f"Snoozed by {mention(request.snoozed_by)} until {when(request.snoozed_until)}")
     elif remind is not None:
         parts.append(f"Reminds {when(remind)}")
     if raise_at is not None:
@@ -92,14 +94,15 @@ def _whom(request: Request, step: Escalation) -> str:
 
 
 def _where(request: Request, step: Escalation) -> str:
-    elsewhere = step.channel is not None and step.channel != request.rules.approvals_channel
-    return f" in <#{step.channel}>" if elsewhere else ""
+    if step.channel is None or step.channel == request.rules.approvals_channel:
+        return ""
+    return f" in {mention(step.channel)}"
 
 
 def lookers(request: Request) -> str:
     """Who looks at it."""
     looking = request.looking
-    names = ", ".join(f"<@{one.user}> (since {when(one.since)})" for one in looking[:_LOOKING])
+    names = ", ".join(f"{mention(one.user)} (since {when(one.since)})" for one in looking[:_LOOKING])
     more = f" and {len(looking) - _LOOKING} more" if len(looking) > _LOOKING else ""
     many = len(looking) > 1
     return f":eyes: {names}{more} {'are' if many else 'is'} looking at it; others may decide all the same."

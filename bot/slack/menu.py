@@ -42,5 +42,9 @@ def chosen(value: str) -> tuple[str, RequestId, Digest | None] | None:
     """What was chosen, and of which request as it was shown; None if it is nothing that we wrote."""
     parts = value.split(" ")
     if len(parts) == 2 and parts[0] in _OF_A_ROW:
-        return parts[0], RequestId(parts[1]), None
-    return (parts[0], RequestId(parts[1]), Digest(parts[2])) if len(parts) == 3 else None
+        request = RequestId.named(parts[1])
+        return None if request is None else (parts[0], request, None)
+    if len(parts) != 3:
+        return None
+    request, digest = RequestId.named(parts[1]), Digest.named(parts[2])
+    return None if request is None or digest is None else (parts[0], request, digest)

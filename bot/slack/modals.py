@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from bot.core.deciding import LONGEST_WORDS
 from bot.core.ids import ChannelId
+from bot.core.marks import mention
 from bot.core.options import Option
 from bot.core.ports import TeamInfo
 from bot.core.requests import Request, Status, Verb
@@ -144,7 +145,7 @@ def _words(
     field = {"type": "plain_text_input", "action_id": block, "multiline": True, "max_length": LONGEST_WORDS}
     blocks = [
         asked,
-        context(mrkdwn(f"For <@{request.requester}>"), plain(f"run {request.run}")),
+        context(mrkdwn(f"For {mention(request.requester)}"), plain(f"run {request.run}")),
         input_of(block, window.label, field, hint=window.hint, optional=optional),
     ]
     return modal(callback, window.title, blocks, window.title, _carried(request, channel))

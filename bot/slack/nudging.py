@@ -10,13 +10,14 @@ from bot.core import schedule
 from bot.core.absence import Absence
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, ChannelId, UserId
+from bot.core.marks import escape, link
 from bot.core.people import Reviewers
 from bot.core.ports import Change, Message, Store
 from bot.core.requests import Raised, Request, Status
 from bot.core.seats import deciders
 from bot.core.votes import tied
 from bot.slack import content
-from bot.slack.blocks import context, link, mrkdwn, plain, words
+from bot.slack.blocks import context, mrkdwn, plain, words
 from bot.slack.calling import CannotPost
 from bot.slack.cards import Drawing, expiry
 from bot.slack.content import TITLE
@@ -26,7 +27,7 @@ from bot.slack.outcomes import named, sentence
 from bot.slack.poster import Place, Poster
 from bot.slack.rows import how_they_stand, tools
 from bot.slack.seating import Sheet, number_of
-from bot.slack.text import escape, one_line
+from bot.slack.text import one_line
 
 _log = logging.getLogger(__name__)
 

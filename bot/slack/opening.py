@@ -10,7 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.ids import UserId
-from bot.slack.answering import Desk, Said, who
+from bot.slack.answering import Desk, Said, workspace_of
 from bot.slack.modals import View
 
 _NOT_OPENED = "Slack did not open the window in time. Nothing was changed; please try again."
@@ -36,4 +36,4 @@ async def on_home(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     await ack()
     event = body["event"]
     if event.get("tab") == "home":
-        await desk.homes.opened(UserId(event["user"]), who(body).workspace)
+        await desk.homes.opened(UserId(event["user"]), workspace_of(body))

@@ -7,14 +7,15 @@ from typing import Final
 from bot.core.absence import Absence
 from bot.core.differences import changed_fields
 from bot.core.ids import UserId
+from bot.core.marks import escape, mention
 from bot.core.moments import when
-from bot.core.people import Reviewers, mention
+from bot.core.people import Reviewers, those_of
 from bot.core.requests import Decision, How, Kind, Request, Status
 from bot.core.standing import Scope
 from bot.core.votes import alike
 from bot.slack import wording
 from bot.slack.blocks import Block, data, words
-from bot.slack.text import Room, escape, one_line, shorten, visible
+from bot.slack.text import Room, one_line, shorten, typed, visible
 
 WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
@@ -40,7 +41,9 @@ def so_far(request: Request) -> str:
 
 def details(request: Request, decision: Decision) -> list[Block]:
     """What was chosen or changed, and the words, each with what has no room counted."""
-    chosen = _part("\n".join(one_line(option, 300) for option in decision.chosen), _CHOSEN, "the agents know them all")
+    chosen = _part(
+        "\n".join(one_line(typed(option), 300) for option in decision.chosen), _CHOSEN, "the agents know them all"
+    )
     changes = _part(changes_of(request), _CHANGES, "*View full* shows them all")
     if changes:
         changes = [words("*Changed before it was approved*"), *changes]
@@ -48,7 +51,7 @@ def details(request: Request, decision: Decision) -> list[Block]:
         chosen
         + changes
         + standing_of(request, decision)
-        + _part(visible(decision.words).strip(), WORDS, "the agents have them all")
+        + _part(visible(typed(decision.words)).strip(), WORDS, "the agents have them all")
     )
 
 
@@ -80,7 +83,7 @@ def changes_of(request: Request) -> str:
         return ""
     fields = changed_fields(json.loads(call.arguments), json.loads(decision.arguments), call.hidden)
     return "\n".join(
-        f"{visible(path)}: {visible(before) or '(nothing)'} → {visible(after) or '(nothing)'}"
+        f"{visible(typed(path))}: {visible(typed(before)) or '(nothing)'} → {visible(typed(after)) or '(nothing)'}"
         for path, before, after in fields
     )
 
@@ -125,11 +128,11 @@ def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = _NAMED
     """`away`: who of them is not here now, and who stands in; told of a few. `most`: so many are named."""
     gone = dict([(absence.user, absence) for absence in away if absence.user in reviewers.users][:_STAND_INS])
     names = [_with_stand_in(u, gone.get(u)) for u in sorted(reviewers.users)]
-    return _listed(names + [mention(group) for group in sorted(reviewers.groups)], most) or "nobody"
+    return _listed(names + [those_of(group) for group in sorted(reviewers.groups)], most) or "nobody"
 
 
 def _with_stand_in(user: UserId, away: Absence | None) -> str:
-    return f"<@{user}>" + (f" (away until {when(away.until)}, <@{away.stand_in}> stands in)" if away else "")
+    return mention(user) + (f" (away until {when(away.until)}, {mention(away.stand_in)} stands in)" if away else "")
 
 
 def no_votes(before: Request, after: Request) -> str:
@@ -139,7 +142,7 @@ def no_votes(before: Request, after: Request) -> str:
 
 
 def people(users: Iterable[UserId]) -> str:
-    return _listed([f"<@{u}>" for u in users])
+    return _listed([mention(u) for u in users])
 
 
 def _listed(names: list[str], most: int = _NAMED) -> str:

@@ -9,13 +9,13 @@ from slack_bolt.async_app import AsyncAck
 
 from bot import flows, permitting
 from bot.core.errors import CountersignError, StoreUnavailable
-from bot.core.ids import AttemptId, RequestId, short_name
+from bot.core.ids import AttemptId, PermissionId, RequestId, short_name
+from bot.core.marks import mention
 from bot.core.people import Actor
 from bot.core.permissions import Permission
 from bot.core.policy import Rules
 from bot.core.ports import Queue, Store
 from bot.core.requests import Verb
-from bot.core.standing import PermissionId
 from bot.slack import clicks, modals, reviewing, standing, vetting
 from bot.slack.answering import Desk, Said, Who, answer_click, answer_window, delivered, said, who
 from bot.slack.cards import Handle
@@ -88,14 +88,15 @@ async def on_revoke(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 
 
 async def _revoke(desk: Desk, body: dict[str, Any]) -> Said:
-    at, permission = who(body), PermissionId(str(body["actions"][0].get("value"))[:40])
+    at, permission = who(body), PermissionId(str(body["actions"][0].get("value")))
     seen = await desk.store.permission(permission)
     groups = (await flows.rules_of(desk.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await desk.directory.actor(at.workspace, at.user, groups)
     ended = await permitting.revoke(desk.store, permission, actor, desk.admins, delivered(body))
+    by, revoked_by = mention(ended.by), mention(ended.revoked_by or at.user)
     return Said(
-        f"Permission `{ended.id}`, given by <@{ended.by}>, is revoked by <@{ended.revoked_by}>; from now on people are "
-        "asked again. What it allowed before stays as it is."
+        f"Permission `{ended.id}`, given by {by}, is revoked by {revoked_by}; from now on people are asked again. "
+        "What it allowed before stays as it is."
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import metrics
-from bot.core.ids import ChannelId, RequestId, WorkspaceId, short_name
+from bot.core.ids import ChannelId, RequestId, UserId, WorkspaceId, short_name
 from bot.core.ports import Change, Committed, Message, Put, Seen, Store
 from bot.metrics import Repair
 from bot.slack.calling import PAUSE, Calls, CannotPost, still_good
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 class Place:
     """Where a message belongs: a channel (or a user id, for a direct message), and a thread in it or ""."""
 
-    channel: ChannelId
+    channel: ChannelId | UserId
     thread: str = ""
 
 

@@ -12,15 +12,16 @@ from bot.core import permissions
 from bot.core.absence import Absence
 from bot.core.deciding import may_break_glass
 from bot.core.ids import RequestId
+from bot.core.marks import escape, link, mention
 from bot.core.requests import Request, Status, Verb
 from bot.core.runs import Run
 from bot.core.seats import deciders
 from bot.slack import cards, meanwhile, menu, wording
-from bot.slack.blocks import Block, button, context, data, heading, link, mrkdwn, plain, words
+from bot.slack.blocks import Block, button, context, data, heading, mrkdwn, plain, words
 from bot.slack.cards import Drawing, Handle
 from bot.slack.content import TITLE, UNFILED, in_row
 from bot.slack.outcomes import changes_of, named, sentence, standing_of, votes
-from bot.slack.text import Room, escape, one_line, shorten
+from bot.slack.text import Room, one_line, shorten
 
 _NAMED: Final = Room(100, 150, 1)
 """Of who asks for what in a row's first line; a longer one is cut, and the full view has it."""
@@ -42,7 +43,9 @@ def card(
     if len(rows) == 1:
         return cards.card(rows[0], run=run, run_link=run_link, away=away, filed=rows[0].id not in unfiled)
     first, team = rows[0], one_line(run.team, 40)
-    place = f"For <@{first.requester}> in <#{first.channel}>" + (f" · {link(run_link, 'the run')}" if run_link else "")
+    place = f"For {mention(first.requester)} in {mention(first.channel)}" + (
+        f" · {link(run_link, 'the run')}" if run_link else ""
+    )
     waiting = [row for row in rows if row.status is Status.PENDING]
     asks, stand = f" asks for {len(rows)} decisions", how_they_stand(rows)
     small = context(mrkdwn(place), plain(f"run {run.id}", 60), mrkdwn(stand))
@@ -53,7 +56,7 @@ def card(
         blocks += [{"type": "divider"}, *_row(number, row)]
     if waiting:
         blocks += [{"type": "divider"}, *_for_all(waiting, away)]
-    return Drawing(f"{escape(team)}{asks}: {escape(tools(rows))} (for <@{first.requester}>) – {stand}", blocks)
+    return Drawing(f"{escape(team)}{asks}: {escape(tools(rows))} (for {mention(first.requester)}) – {stand}", blocks)
 
 
 def how_they_stand(rows: Sequence[Request]) -> str:

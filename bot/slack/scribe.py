@@ -14,7 +14,7 @@ from typing import Any, Final
 from bot import flows, metrics
 from bot.core.errors import CountersignError, NewerSchema, StoreUnavailable
 from bot.core.events import REQUEST_CHANGED, Event, EventType
-from bot.core.ids import ChannelId, RequestId, RunId
+from bot.core.ids import RequestId, RunId
 from bot.core.ports import Message, Store
 from bot.core.requests import How, Request, Status
 from bot.core.runs import Run
@@ -337,7 +337,7 @@ class Scribe:
             _log.error(
                 "Run %s cannot be shown in %s (%s); telling the requester directly.", run.id, run.channel, refused
             )
-            root = await self._poster.show(f"{name}/direct", Place(ChannelId(run.requester)), drawing)
+            root = await self._poster.show(f"{name}/direct", Place(run.requester), drawing)
         assert root is not None, "a message that is to be posted is posted or refused"
         return root
 

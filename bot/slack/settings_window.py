@@ -11,6 +11,7 @@ from bot.core import policy
 from bot.core.errors import InvalidInput
 from bot.core.escalation import MOST, Escalation
 from bot.core.ids import ChannelId, GroupId, UserId, digest_of
+from bot.core.marks import mention
 from bot.core.people import MEMBERS, Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
 from bot.slack.blocks import Block, context, mrkdwn, plain, words
@@ -46,11 +47,11 @@ class Problem(InvalidInput):
 def view(channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None) -> View:
     """The window. `groups`: those that can be chosen; None if Slack did not say."""
     rules = policy.meant(rules)
-    here, above = rules.approvals_channel == channel, f"<#{rules.approvals_channel}>, and else from "
+    here, above = rules.approvals_channel == channel, f"{mention(rules.approvals_channel)}, and else from "
     every = [rules.reviewers, *(step.reviewers for step in rules.escalation)]
     shown = {**{group: str(group) for one in every for group in one.groups}, **(groups or {})}
     blocks = [
-        words(f"Settings of <#{channel}>"),
+        words(f"Settings of {mention(channel)}"),
         context(mrkdwn(f"What is not set here comes from {'' if here else above}the environment.")),
         *_who(rules, shown),
         *_how(rules),

@@ -9,8 +9,9 @@ from typing import Final
 from bot.core import permissions
 from bot.core.deciding import LONGEST_WORDS
 from bot.core.ids import ChannelId
+from bot.core.marks import escape, mention
 from bot.core.moments import when
-from bot.core.people import mention
+from bot.core.people import those_of
 from bot.core.permissions import Permission
 from bot.core.requests import Kind, Request
 from bot.core.standing import Scope, Span, Wish
@@ -19,7 +20,7 @@ from bot.slack.blocks import Block, button, context, data, fitting, mrkdwn, plai
 from bot.slack.cards import Drawing
 from bot.slack.modals import View
 from bot.slack.outcomes import WORDS, allows, sentence
-from bot.slack.text import escape, one_line, shorten, visible
+from bot.slack.text import one_line, shorten, typed, visible
 
 PERMIT: Final = "permit_request"
 BREAK_GLASS: Final = "break_glass"
@@ -99,9 +100,9 @@ def break_glass_note(request: Request, row: int = 0) -> Drawing:
     number on a card with several."""
     decision, reviewers = request.decision, request.rules.reviewers
     assert decision is not None, "only what was decided is told"
-    names = [f"<@{u}>" for u in sorted(reviewers.users)] + [mention(group) for group in sorted(reviewers.groups)]
+    names = [mention(u) for u in sorted(reviewers.users)] + [those_of(group) for group in sorted(reviewers.groups)]
     told = [" ".join(names[at : at + _NAMED_IN_A_BLOCK]) for at in range(0, len(names), _NAMED_IN_A_BLOCK)]
-    short, hidden, rest = shorten(visible(decision.words).strip(), WORDS)
+    short, hidden, rest = shorten(visible(typed(decision.words)).strip(), WORDS)
     what = f"row {row} of this card" if row else "it"
     text = f"{sentence(request, decision)} You were named to decide on {what}; please look at what was done."
     blocks = [*(words(part) for part in told), words(text), data([part for part in (short, rest) if part])]
@@ -129,7 +130,7 @@ def line(one: Permission, place: str = "") -> str:
     run = f" in run `{one.run}`" if one.run else ""
     return (
         f"*{escape(one_line(one.team, 40))}* may run {allows(one.scope, one.kind, one.tool)}{place}{run}\n"
-        f"given by <@{one.by}> · ends {when(one.until)} · {used} · `{one.id}`"
+        f"given by {mention(one.by)} · ends {when(one.until)} · {used} · `{one.id}`"
     )
 
 

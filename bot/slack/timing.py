@@ -9,6 +9,7 @@ from typing import Final
 from bot.core import quiet
 from bot.core.errors import InvalidInput
 from bot.core.escalation import Escalation
+from bot.core.marks import mention
 from bot.core.policy import ChannelSettings, Rules, parse_duration, say_duration
 from bot.slack.answering import Desk
 from bot.slack.mentions import channel_named, is_channel, people_named
@@ -30,7 +31,7 @@ def say(rules: Rules) -> str:
     reminds = f"after {say_duration(rules.remind_after)}, then in growing gaps" if rules.remind_after else "never"
     steps = [
         f"after {say_duration(step.after)} to {named(step.reviewers)}"
-        + (f" in <#{step.channel}>" if step.channel else "")
+        + (f" in {mention(step.channel)}" if step.channel else "")
         for step in rules.escalation
     ]
     return (

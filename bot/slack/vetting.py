@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from bot.core import schedule
-from bot.core.ids import GroupId, UserId, WorkspaceId
-from bot.core.people import Actor, Reviewers, is_channel, mention, why_nobody
+from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
+from bot.core.marks import mention
+from bot.core.people import Actor, Reviewers, is_channel, why_nobody
 from bot.core.policy import Rules, enough_people
 from bot.core.requests import Request
-from bot.slack.directory import Directory
+from bot.slack.directory import Directory, Room
 
 _LOOKED_AT: Final = 30
 """Members of groups that are looked up one by one; Slack allows about 50 look-ups a minute."""
@@ -71,6 +72,22 @@ async def why_not_start(directory: Directory, workspace: WorkspaceId, rules: Rul
     return f"Nothing was started, because {why}. {details}".strip()
 
 
+async def why_not_seen(directory: Directory, channel: ChannelId) -> str | None:
+    """Why nobody would see a run that is started in this channel, in a sentence; None if it would be seen.
+
+    The app cannot ask Slack about messages between two people; a run that is started there is told its requester.
+    """
+    room = await directory.room(channel) if is_channel(GroupId(channel)) else Room(channel, is_member=True)
+    if room is None:
+        return f"{_SLACK_SILENT} whether the app is here, so nothing was started. Please try again in a moment."
+    if room.known and room.is_member:
+        return None
+    return (
+        "The app is not in this channel, so nobody would see the run there and nothing was started. Invite it with "
+        "`/invite`, and try again."
+    )
+
+
 async def why_nobody_could(directory: Directory, request: Request) -> str | None:
     """Why nobody can decide on this request, by what Slack says now of its people, groups and channels; None if enough
     people can, if others are asked next, or if Slack did not say.
@@ -109,7 +126,7 @@ async def _actors(directory: Directory, workspace: WorkspaceId, users: Iterable[
 
 
 def _about(actor: Actor) -> str | None:
-    name = f"<@{actor.user}>"
+    name = mention(actor.user)
     if not actor.checked:
         return f"{_SLACK_SILENT} who {name} is; please try again in a moment."
     if actor.is_stranger:
@@ -128,12 +145,12 @@ def _about_group(group: GroupId, members: frozenset[UserId] | None) -> str | Non
 
 
 def _in(group: GroupId) -> str:
-    return f"in <#{group}>" if is_channel(group) else f"in {mention(group)}"
+    return f"in {mention(group)}"
 
 
 async def _room(directory: Directory, rules: Rules) -> list[Found]:
     room = await directory.room(rules.approvals_channel)
-    name, field = f"<#{rules.approvals_channel}>", "approvals_channel"
+    name, field = mention(rules.approvals_channel), "approvals_channel"
     if room is None:
         return [Found(field, f"{_SLACK_SILENT} whether cards can be posted in {name}; please try again in a moment.")]
     if not room.known:

@@ -98,4 +98,4 @@ def _digest(body: bytes) -> bytes:
 def _first(wrong: ValidationError) -> str:
     """In one line of a log, whatever names the record has."""
     error: Any = wrong.errors(include_url=False, include_context=False, include_input=False)[0]
-    return ascii(f"{'.'.join(map(str, error['loc']))}: {error['msg']}")[1:-1][:_LONGEST_REASON]
+    return ascii(f"{'.'.join(map(str, error['loc']))}: {error['msg'].rstrip('.')}")[1:-1][:_LONGEST_REASON]

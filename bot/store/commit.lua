@@ -11,7 +11,10 @@ for _, list in ipairs({plan.records, plan.unchanged}) do
   for _, record in ipairs(list) do
     local version = 0  -- the greatest one, where two sides have a record each, or it stood elsewhere before
     local function seen(raw) version = math.max(version, tonumber(string.match(raw, '^(%d+) ') or 0)) end
-    for _, name in ipairs(record.names) do seen(redis.call('GETRANGE', name, 0, 15)) end
+    for _, name in ipairs(record.names) do
+      local raw = redis.pcall('GETRANGE', name, 0, 15)
+      seen(type(raw) == 'string' and raw or '')  -- what is no text has no version
+    end
     if record.field then seen(redis.call('HGET', KEYS[record.key], record.field) or '') end
     if version ~= record.version then return 'stale' end
   end
@@ -27,6 +30,16 @@ if plan.events + #reports > 0 then
   local answer = redis.pcall('XADD', plan.log, '0-0', 'event', '')
   if not string.find(answer.err, 'greater than 0-0', 1, true) then return answer end
 end
+
+-- An index that somebody made something else of is begun anew: half of a change would be written else.
+local function begin_anew(name, kind)
+  local is = redis.call('TYPE', name).ok
+  if is ~= kind and is ~= 'none' then redis.call('DEL', name) end
+end
+for _, entry in ipairs(plan.add) do begin_anew(KEYS[entry.key], 'zset') end
+for _, entry in ipairs(plan.remove) do begin_anew(KEYS[entry.key], 'zset') end
+for _, request in ipairs(plan.settled) do begin_anew(KEYS[request.index], 'set') end
+if plan.parked then begin_anew(KEYS[plan.parked.key], 'zset') end
 
 local value = 1
 local function next_value()

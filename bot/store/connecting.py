@@ -22,7 +22,9 @@ from redis.asyncio.sentinel import (
 )
 from redis.backoff import ExponentialBackoff
 from redis.driver_info import DriverInfo
+from redis.exceptions import RedisError
 
+from bot.core.errors import WrongSettings
 from bot.store.cancelling import keep_cancellations
 
 CONNECTIONS: Final = 32
@@ -38,9 +40,19 @@ def connect(url: str) -> redis.asyncio.Redis:
     """A client that repeats a command for a fraction of a second, so that a person who clicks is answered in time.
 
     redis-py's own default waits up to 7 s between its tries. Its pool fails above 100 connections, as if Redis were
-    lost; this one lets callers wait for their turn. Nothing is connected yet.
+    lost; this one lets callers wait for their turn. Nothing is connected yet. WrongSettings, without a word of what stands
+    in it, for an address that cannot be used.
     """
     keep_cancellations()
+    try:
+        return _client(url)
+    except (ValueError, TypeError, RedisError):  # whose words, and traceback, hold what the address holds
+        raise WrongSettings(
+            ["REDIS_URL: what stands in it cannot be used; look at its port, its database and what follows the “?”."]
+        ) from None
+
+
+def _client(url: str) -> redis.asyncio.Redis:
     scheme = url.partition("://")[0]
     options: dict[str, Any] = {
         "driver_info": _DRIVER,
@@ -56,6 +68,7 @@ def connect(url: str) -> redis.asyncio.Redis:
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url, max_connections=CONNECTIONS, timeout=_WAIT_FOR_A_CONNECTION, **options
     )
+    pool.make_connection()  # type: ignore[no-untyped-call]  # an option that there is not is found here, and not by the first command
     return redis.asyncio.Redis.from_pool(pool)
 
 

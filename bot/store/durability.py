@@ -19,8 +19,8 @@ _OFF: Final = (
 )
 _LATER: Final = (
     "Redis answers before its disk has what it answered (`appendfsync` is not `always`): with its machine goes the "
-    "last second, with the decisions of that second. An action waits for the disk therefore, up to a second each. Set "
-    "`appendfsync always`."
+    "last second, with the decisions of that second. An action waits for the disk therefore, up to a second each, and "
+    "with `appendfsync no` for ever unless REDIS_FSYNC_MS is 0. Set `appendfsync always`."
 )
 
 
@@ -37,7 +37,9 @@ async def flaw(client: Any, mark: str) -> str:
         pipeline = client.pipeline(transaction=False)
         pipeline.set(mark, "1", px=60_000)
         pipeline.execute_command("WAITAOF", 1, 0, 1)
-        _, synced = await pipeline.execute(raise_on_error=False)
+        marked, synced = await pipeline.execute(raise_on_error=False)
+        if isinstance(marked, Exception):
+            raise marked
         if isinstance(synced, redis.exceptions.ResponseError):
             return ""
         if isinstance(synced, Exception):

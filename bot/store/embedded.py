@@ -68,8 +68,9 @@ class _Stored:
         password = re.search(r"^requirepass (\S+)$", text, re.MULTILINE)
         return cls(int(port[1]), password[1]) if port and password else None
 
-    def write(self, file: Path) -> None:
-        """With the users beside it. Only the owner may read them, from the first byte on: they hold the password."""
+    def write(self, file: Path, namespace: str) -> None:
+        """With the namespace's users beside it. Only the owner may read them, from the first byte on: they hold the
+        password."""
         lines = (
             f"bind {HOST}",
             f"port {self.port}",
@@ -88,7 +89,7 @@ class _Stored:
             # instead of 1 us.
             "hash-max-listpack-value 1024",
         )
-        _write(file.with_name(USERS_FILE), users.acl(self.password))
+        _write(file.with_name(USERS_FILE), users.acl(self.password, namespace))
         _write(file, "\n".join(lines) + "\n")
 
     @property
@@ -110,12 +111,14 @@ class EmbeddedRedis:
         async with EmbeddedRedis(Path("var/redis")) as server:
             connect(server.url)
 
-    `port`: None takes the folder's last port if it is free, else any free one. The password is made at the
-    first start and kept. Raises EmbeddedRedisError on entry; nothing is left running then.
+    `port`: None takes the folder's last port if it is free, else any free one. `namespace`: whose keys the users `web`
+    and `worker` may touch. The password is made at the first start and kept. Raises EmbeddedRedisError on entry;
+    nothing is left running then.
     """
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, *, namespace: str = "countersign") -> None:
         self.folder = folder
+        self._namespace = namespace
         self._wanted_port = port
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -194,8 +197,8 @@ class EmbeddedRedis:
             stored = _Stored.read(self._configuration)
             if stored is not None and await _answers(stored):
                 self._stored = stored
-                # One that was started before there were users has none; it is started again with them.
-                if self._wanted_port in (None, stored.port) and (self.folder / USERS_FILE).exists():
+                # One that was started for another namespace knows other users.
+                if self._wanted_port in (None, stored.port) and self._has_users(stored):
                     log.info("Took over the Redis that was already running in %s.", self.folder)
                     return True
                 await self._stop()
@@ -223,11 +226,15 @@ class EmbeddedRedis:
         else:
             await self._start(_Stored(_free_port(), password))
 
+    def _has_users(self, stored: _Stored) -> bool:
+        file = self.folder / USERS_FILE
+        return file.exists() and file.read_text() == users.acl(stored.password, self._namespace)
+
     async def _start(self, stored: _Stored) -> None:
         """Start the server and wait for its first answer; about 35 ms. It inherits `server.lock`."""
         binary = _binary()
         try:
-            stored.write(self._configuration)
+            stored.write(self._configuration, self._namespace)
         except OSError as error:
             raise EmbeddedRedisError(
                 f"The embedded Redis cannot write to {self.folder}: {error.strerror or error}. What it had answered is "

@@ -24,6 +24,7 @@
 | `{ns}:permission:index` | sorted set | permissions that were not revoked, by their end (ms) | never | web |
 | `{ns}:defaults` | string | the default rules, from the environment of `web` | never | web |
 | `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never | web |
+| `{ns}:channels` | string | the channels that the app is in | 10 min, renewed | web |
 | `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never | web |
 | `{ns}:pending` | sorted set | undecided requests by when something is due next (ms; +inf: nothing) | never | both |
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never | both |
@@ -51,17 +52,30 @@
 | `{ns}:hints` | channel | the same hints from workers, never with a record | – | worker |
 """
 
+import re
 from datetime import date, timedelta
 from typing import Final
 
-from bot.core.ids import AttemptId, ChannelId, Digest, GroupId, RequestId, RunId, UserId, WorkspaceId
-from bot.core.standing import PermissionId
+from bot.core.errors import InvalidId
+from bot.core.ids import (
+    AttemptId,
+    ChannelId,
+    Digest,
+    GroupId,
+    PermissionId,
+    RequestId,
+    RunId,
+    UserId,
+    WorkerId,
+    WorkspaceId,
+)
 
 KEPT: Final = timedelta(days=30)
 """How long ended runs and their requests stay readable."""
 KEPT_MESSAGE: Final = timedelta(days=400)
 """How long we know which Slack messages are ours: longer than any card can wait to be clicked."""
 KEPT_ATTEMPT: Final = timedelta(days=1)
+KEPT_CHANNELS: Final = timedelta(minutes=10)
 KEPT_LEASE: Final = timedelta(hours=1)
 """How long a lease's key stays after its end. Fences are at least the server's clock in ms, so one that is made without
 it is higher all the same, unless that clock was set back by so much meanwhile."""
@@ -100,15 +114,26 @@ WITHOUT_TTL: Final[dict[str, str]] = {
 """Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
 
 
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_ABOUT: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+"""What a message is about: the id of a run, a request or a channel, or a day."""
+
+
 class Keys:
-    """The keys of one namespace (one workspace's installation)."""
+    """The keys of one namespace (one workspace's installation).
+
+    Each takes its ids apart from all other text once more: what is no id of its kind gets no key (R27).
+    """
 
     def __init__(self, namespace: str) -> None:
+        if _NAMESPACE.fullmatch(namespace) is None:
+            raise ValueError(f"{namespace!r} cannot be a namespace: letters, digits, - and _, at most 40.")
         self.prefix: Final = f"{{{namespace}}}:"
         self.absences: Final = self.prefix + "absences"
         self.permissions: Final = self.prefix + "permission:index"
         self.defaults: Final = self.prefix + "defaults"
         self.workspace: Final = self.prefix + "workspace"
+        self.channels: Final = self.prefix + "channels"
         self.rulebook: Final = self.prefix + "rulebook"
         self.pending: Final = self.prefix + "pending"
         self.active: Final = self.prefix + "active"
@@ -130,77 +155,77 @@ class Keys:
         self.hints: Final = self.prefix + "hints"
 
     def request(self, request: RequestId) -> str:
-        return f"{self.prefix}request:{request}"
+        return f"{self.prefix}request:{RequestId(request)}"
 
     def asked(self, request: RequestId) -> str:
-        return f"{self.prefix}asked:{request}"
+        return f"{self.prefix}asked:{RequestId(request)}"
 
     def run(self, run: RunId) -> str:
-        return f"{self.prefix}run:{run}"
+        return f"{self.prefix}run:{RunId(run)}"
 
     def origin(self, run: RunId) -> str:
-        return f"{self.prefix}origin:{run}"
+        return f"{self.prefix}origin:{RunId(run)}"
 
     def lease(self, run: RunId) -> str:
-        return f"{self.prefix}lease:{run}"
+        return f"{self.prefix}lease:{RunId(run)}"
 
     def settled(self, run: RunId) -> str:
-        return f"{self.prefix}settled:{run}"
+        return f"{self.prefix}settled:{RunId(run)}"
 
     def journal(self, run: RunId) -> str:
-        return f"{self.prefix}journal:{run}"
+        return f"{self.prefix}journal:{RunId(run)}"
 
     def answer(self, question: Digest) -> str:
-        return f"{self.prefix}answer:{question}"
+        return f"{self.prefix}answer:{Digest(question)}"
 
     def message(self, name: str) -> tuple[str, str]:
         """The hash and the field of `kind/id` or `kind/id/more`: those of one id are a small hash."""
         kind, _, rest = name.partition("/")
         about, _, more = rest.partition("/")
+        if _ABOUT.fullmatch(about) is None:
+            raise InvalidId(f"{ascii(name)[:80]} is not the name of a message.")
         return f"{self.prefix}message:{about}", f"{kind}/{more}" if more else kind
-
-    def message_alone(self, name: str) -> str:
-        """A string for each message, as it was written before there were such hashes; these end after KEPT_MESSAGE."""
-        return f"{self.prefix}message:{name}"
 
     def ts(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> str:
         """The hash of that timestamp's hour since 1970: an entry in a small hash takes half of what a key takes."""
         seconds = ts.partition(".")[0]
-        return f"{self.prefix}ts:{workspace}:{channel}:{int(seconds) // 3600 if seconds.isdecimal() else 0}"
-
-    def ts_alone(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> str:
-        """A string for each message, as it was written before there were such hashes; these end after KEPT_MESSAGE."""
-        return f"{self.prefix}ts:{workspace}:{channel}:{ts}"
+        hour = int(seconds) // 3600 if seconds.isdecimal() else 0
+        return f"{self.prefix}ts:{WorkspaceId(workspace)}:{ChannelId(channel)}:{hour}"
 
     def settings(self, channel: ChannelId) -> str:
-        return f"{self.prefix}settings:{channel}"
+        return f"{self.prefix}settings:{ChannelId(channel)}"
 
     def waits(self, name: UserId | GroupId | ChannelId) -> str:
-        return f"{self.prefix}waits:{name}"
+        return f"{self.prefix}waits:{_named(name)}"
 
     def waits_not(self, user: UserId | GroupId | ChannelId) -> str:
-        return f"{self.prefix}waits_not:{user}"
+        return f"{self.prefix}waits_not:{_named(user)}"
 
     def decided(self, name: UserId | GroupId | ChannelId) -> str:
-        return f"{self.prefix}decided:{name}"
+        return f"{self.prefix}decided:{_named(name)}"
 
     def runs(self, requester: UserId) -> str:
-        return f"{self.prefix}runs:{requester}"
+        return f"{self.prefix}runs:{UserId(requester)}"
 
     def permission(self, permission: PermissionId) -> str:
-        return f"{self.prefix}permission:{permission}"
+        return f"{self.prefix}permission:{PermissionId(permission)}"
 
     def ended(self, side: str) -> str:
         return f"{self.prefix}ended:{side}"
 
     def once(self, attempt: AttemptId) -> str:
-        return f"{self.prefix}once:{attempt}"
+        return f"{self.prefix}once:{AttemptId(attempt)}"
 
     def noted(self, attempt: AttemptId) -> str:
-        return f"{self.prefix}noted:{attempt}"
+        return f"{self.prefix}noted:{AttemptId(attempt)}"
 
     def audit_day(self, day: date) -> str:
         return f"{self.prefix}audit:day:{day.isoformat()}"
 
     def team(self, worker: str) -> str:
-        return f"{self.prefix}team:{worker}"
+        return f"{self.prefix}team:{WorkerId(worker)}"
+
+
+def _named(name: UserId | GroupId | ChannelId) -> UserId | GroupId | ChannelId:
+    """Whoever has a list: Slack's ids tell by their first letter what they name."""
+    return name if isinstance(name, UserId | ChannelId) else GroupId.named(name) or UserId(name)

@@ -33,9 +33,7 @@ class Overview:
     async def groups(self) -> list[GroupId]:
         """User groups for which something waits."""
         async with reaching():
-            named = [
-                GroupId(g.decode(errors="replace")) for g in await self._client.zrange(self._keys.waiting_groups, 0, -1)
-            ]
+            named = GroupId.among(await self._client.zrange(self._keys.waiting_groups, 0, -1))
             return [group for group in named if await self._client.zcard(self._keys.waits(group))]
 
     async def waiting(
@@ -77,15 +75,16 @@ class Overview:
         """The newest settled requests in the list of this name."""
         async with reaching():
             ids = await self._client.zrevrange(self._keys.decided(name), 0, limit - 1)
-        found = await self._store.readable([RequestId(i.decode(errors="replace")) for i in ids])
+        found = await self._store.readable(RequestId.among(ids))
         return [request for request in found.values() if request is not None and request.decision is not None]
 
     async def runs(self, requester: UserId, limit: int) -> tuple[list[Run], int]:
         """The newest runs of this person that have not ended, and how many there are."""
         key = self._keys.runs(requester)
+        ids = await self._store.newest_runs(key, limit)
         async with reaching():
-            ids, total = await self._client.zrevrange(key, 0, limit - 1), await self._client.zcard(key)
-        runs = await self._store.readable_runs([RunId(i.decode(errors="replace")) for i in ids])
+            total = await self._client.zcard(key)
+        runs = await self._store.readable_runs(RunId.among([name for name, _ in ids]))
         return [run for run in runs.values() if run is not None and not run.over], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
@@ -110,7 +109,7 @@ class Overview:
         now = await self._store.now()
         async with reaching():
             found = await self._client.zrange(self._keys.watching, f"({ms(now)}", "+inf", byscore=True)
-        return {UserId(user.decode()) for user in found}
+        return {*UserId.among(found)}
 
     async def _ids(self, names: Sequence[Name], unless: UserId | None, start: int) -> tuple[list[RequestId], bool]:
         """Some ids of each list from there on, together the newest first; and whether no list goes on after them."""
@@ -125,7 +124,7 @@ class Overview:
             if unless is not None and ids:
                 out = await self._client.zmscore(self._keys.waits_not(unless), ids)
                 ids = [i for i, score in zip(ids, out, strict=True) if score is None]
-        listed = [RequestId(i.decode(errors="replace")) for i in ids]
+        listed = RequestId.among(ids)
         own = set() if unless is None else await self._not_theirs(unless, listed)
         return [i for i in listed if i not in own], whole
 

@@ -6,14 +6,13 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from bot.core import schedule
-from bot.core.ids import RequestId
+from bot.core.ids import ChannelId, PermissionId, RequestId
 from bot.core.permissions import Permission
 from bot.core.ports import Change, Message
 from bot.core.reporting import ended_without_people
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
 from bot.core.runs import Status as RunStatus
-from bot.core.standing import PermissionId
 from bot.store.clock import ms
 from bot.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE, Keys
 from bot.store.records import ABSENCES, EVENTS, PERMISSIONS, SETTINGS
@@ -60,8 +59,7 @@ class Plan:
             self.plan["unchanged"].append({"names": names, "version": guard.version})
         for shown in change.shown:
             key, field = self.names.message(shown.value.name)
-            names = [self.names.message_alone(shown.value.name)]
-            guard_of = {"key": self._key(key), "field": field, "names": names, "version": shown.version}
+            guard_of = {"key": self._key(key), "field": field, "names": [], "version": shown.version}
             self.plan["unchanged"].append(guard_of)
         for delivered in change.delivered:
             self.plan["remove"].append({"key": self._key(self.names.undelivered), "member": delivered})
@@ -116,8 +114,9 @@ class Plan:
         if run.over:
             for index in (self.names.active, self.names.parked, self.names.runs(run.requester)):
                 self.plan["remove"].append({"key": self._key(index), "member": run.id})
-            ours = [self.names.origin(run.id)] if self.web else [self.names.journal(run.id)]
-            for kept in (*ours, self.names.settled(run.id)):
+            ours = [] if self.web else [self.names.journal(run.id)]
+            theirs = [] if self.agents else [self.names.origin(run.id)]
+            for kept in (*ours, *theirs, self.names.settled(run.id)):
                 self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
             if self.side is not Side.BOTH:
                 ended = str(ms(run.ended_at or run.created_at))
@@ -126,7 +125,7 @@ class Plan:
                 )
             self.plan["wake"].append({"name": f"run {run.id}"})
             return
-        if version == 0 and self.web:
+        if version == 0 and not self.agents and not run.by_script:
             origin = Origin(run.workspace, run.channel, run.requester, run.team)
             self._record(self.names.origin(run.id), ORIGINS.write(origin, 1), 0)
         stands, other = self.names.active, self.names.parked
@@ -183,13 +182,13 @@ class Plan:
             {
                 "key": self._key(key),
                 "field": field,
-                "names": [self.names.message_alone(message.name)],
+                "names": [],
                 "version": version,
                 "ttl": ms(KEPT_MESSAGE),
             }
         )
         self.values.append(write_message(message, version + 1))
         if message.request is not None and message.ts:
-            key = self.names.ts(message.workspace, message.channel, message.ts)
+            key = self.names.ts(message.workspace, ChannelId(message.channel), message.ts)
             entry = {"field": message.ts, "value": message.request, "ttl": ms(KEPT_MESSAGE)}
             self.plan["texts"].append({"key": self._key(key), **entry})

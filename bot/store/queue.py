@@ -3,8 +3,8 @@
 A job is a hint. It may be dropped (one for this run is queued or running), delivered twice (a worker was slow
 or its loop was blocked) or lost; the store's lease decides who may advance a run, the store's signals decide
 whether there is something to do, and the reconciler asks again for what was lost. Measured and argued in
-docs/decisions/0001-job-engine.md. A job carries a run id only, because docket pickles arguments: whoever can
-write to this Redis can run code in the workers, so it stands behind a password.
+docs/decisions/0001-job-engine.md. A job carries a run id only, as JSON: docket would pickle it, and whoever can add
+jobs could run code in the workers.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from bot.core.errors import StoreUnavailable
 from bot.core.ids import RequestId, RunId
+from bot.store import jobs
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Queue:
 
     async def __aenter__(self) -> Self:
         _calm_the_engine()
+        jobs.unpickle_nothing()
         await self._docket.__aenter__()
         return self
 
@@ -87,10 +89,10 @@ class Queue:
         if after > timedelta(0):
             key += f"@{due:%Y%m%dT%H%M%S.%f}"
         try:
-            await self._docket.add("advance", when=due, key=key)(run)
+            await self._docket.add("advance", when=due, key=key)(str(run))
         except (RedisError, RedisClusterException) as error:
             raise StoreUnavailable(
-                f"Redis did not take the job for run {run}; the run is kept and will be advanced later."
+                f"Redis did not take the job for run {run} ({error}); the run is kept and will be advanced later."
             ) from error
 
     async def pass_on(self, run: RunId) -> None:
@@ -100,7 +102,7 @@ class Queue:
         """
         key = f"{run}@{secrets.token_hex(6)}"
         try:
-            await self._docket.add("advance", when=datetime.now(UTC) + LOOK_EVERY, key=key)(run)
+            await self._docket.add("advance", when=datetime.now(UTC) + LOOK_EVERY, key=key)(str(run))
         except (RedisError, RedisClusterException) as error:
             log.warning("Run %s is advanced later: its job came as this worker ended (%s).", run, error)
 
@@ -176,6 +178,8 @@ class _Hand:
         """What docket calls. A run that is already in hand is not advanced twice at once: its job waits for it, and
         it is advanced once more when it is let go, because what this job is about may have come too late for it."""
         of = RunId(run)
+        if not run:
+            return
         if self._stop.is_set():
             await self._queue.pass_on(of)
             return

@@ -14,15 +14,17 @@ from typing import Final
 
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
-from bot.core.ids import ChannelId, RequestId, UserId, WorkspaceId
+from bot.core.ids import ChannelId, Id, PermissionId, RequestId, RunId, UserId, WorkspaceId
+from bot.core.permissions import Permission
 from bot.core.ports import Message
 from bot.core.requests import Request, Status
 from bot.core.runs import Run
 from bot.store.codec import Codec
+from bot.store.records import PERMISSIONS
 
 _MOST_VERSIONS: Final = 10**9
-_NOT_THAT: Final = RequestId("")
-"""Of a message that is about no request though its name tells one."""
+_NOT_THAT: Final = "-"
+"""Stands for the name of a message that is about no request though its name tells one."""
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +61,7 @@ def read_request(name: RequestId, ours: bytes | None, asked: bytes | None) -> tu
     version = max(_version(ours), _version(asked))
     if ours is not None:
         known = REQUESTS.read(ours)[0]
+        _is_named(known.id, name)
         if asked is not None and known.status is Status.PENDING and _version(asked) > _version(ours):
             known = reporting.with_ending(known, REQUESTS.read(asked)[0])
         if known.status is Status.PENDING:
@@ -67,8 +70,7 @@ def read_request(name: RequestId, ours: bytes | None, asked: bytes | None) -> tu
     if asked is None:
         return None
     told = REQUESTS.read(asked)[0]
-    if told.id != name:
-        raise UnknownSchema(f"Request {told.id} is kept under another name, {name}. It was left as it is.")
+    _is_named(told.id, name)
     _countable(told, version)
     believed = reporting.as_asked(told)
     if believed is None:
@@ -95,30 +97,49 @@ def claim_of(ours: bytes | None, asked: bytes | None, card: bytes | None) -> str
 
 def write_message(message: Message, version: int) -> bytes:
     """Without its name, and without the request that its name tells: its place says both."""
-    about = None if message.request == _told(message.name) else message.request or _NOT_THAT
-    return MESSAGES.write(replace(message, name="", request=about), version)
+    told = _told(message.name)
+    about = None if message.request == told else message.request
+    return MESSAGES.write(
+        replace(message, name=_NOT_THAT if told and not message.request else "", request=about), version
+    )
 
 
 def read_message(name: str, raw: bytes) -> tuple[Message, int]:
     """The message that is kept under this name, and its version."""
     message, version = MESSAGES.read(raw)
-    about = _told(name) if message.request is None else message.request
-    return replace(message, name=name, request=None if about == _NOT_THAT else about), version
+    about = _told(name) if message.request is None and message.name != _NOT_THAT else message.request
+    return replace(message, name=name, request=about), version
 
 
 def _told(name: str) -> RequestId | None:
-    about = name.partition("/")[2].partition("/")[0]
-    return RequestId(about) if about.startswith("q") else None
+    return RequestId.named(name.partition("/")[2].partition("/")[0])
 
 
-def read_run(raw: bytes | None, origin: bytes | None) -> tuple[Run, int] | None:
-    """The run and its version; whose it is, where, and which team's, as web wrote it down when it started the run."""
+def read_run(name: RunId, raw: bytes | None, origin: bytes | None) -> tuple[Run, int] | None:
+    """The run and its version; whose it is, where, and which team's, as web wrote it down when it started the run.
+
+    Of a run that web did not start only a program of one's own has told that: it is never taken for one of Slack's.
+    """
     if raw is None:
         return None
     run, version = RUNS.read(raw)
-    if origin is not None:
-        run = replace(run, **asdict(ORIGINS.read(origin)[0]), by_script=False)
-    return run, version
+    _is_named(run.id, name)
+    if origin is None:
+        return replace(run, by_script=True), version
+    return replace(run, **asdict(ORIGINS.read(origin)[0]), by_script=False), version
+
+
+def read_permission(name: PermissionId, raw: bytes) -> tuple[Permission, int]:
+    """The permission and its version."""
+    permission, version = PERMISSIONS.read(raw)
+    _is_named(permission.id, name)
+    return permission, version
+
+
+def _is_named(own: Id, name: Id) -> None:
+    """A record under another's name says nothing of either: UnknownSchema (R27)."""
+    if own != name:
+        raise UnknownSchema(f"A record of {own} is kept under another name, {name}. It was left as it is.")
 
 
 def _countable(request: Request, version: int) -> None:

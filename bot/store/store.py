@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,37 +12,43 @@ from typing import Any, Final, TypeVar
 import redis.asyncio
 import redis.exceptions
 
+from bot import metrics
 from bot.core.absence import Absences
 from bot.core.errors import StoreFull, StoreUnavailable, StoreUnsafe
-from bot.core.ids import ChannelId, RequestId, RunId, WorkspaceId
+from bot.core.ids import ChannelId, Id, PermissionId, RequestId, RunId, WorkerId, WorkspaceId
 from bot.core.permissions import Permission
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Message, Put, Seen, TeamInfo
 from bot.core.requests import Request
 from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
-from bot.core.standing import PermissionId
+from bot.metrics import Repair
 from bot.store import durability
 from bot.store.bearing import Bearing
 from bot.store.clock import from_ms, ms
 from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
-from bot.store.keys import KEPT, KEPT_LEASE, Keys
+from bot.store.keys import KEPT, KEPT_CHANNELS, KEPT_LEASE, Keys
 from bot.store.packing import LARGEST
 from bot.store.plan import Plan
-from bot.store.records import ABSENCES, PERMISSIONS, RULEBOOK, RULES, SETTINGS, TEAMS
-from bot.store.sides import Side, claim_of, read_message, read_request, read_run
+from bot.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS
+from bot.store.sides import Side, claim_of, read_message, read_permission, read_request, read_run
 from bot.store.together import Together
 
 T = TypeVar("T")
 N = TypeVar("N", RequestId, RunId)
+A = TypeVar("A", bound=Id)
+_log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _COMMIT = (_HERE / "commit.lua").read_text()
 _LEASE = (_HERE / "lease.lua").read_text()
 _UNHELD = (_HERE / "unheld.lua").read_text()
 _log = logging.getLogger(__name__)
 _AT_ONCE: Final = 1000
+_SWEEPS: Final = 20
+"""How often a list is read again after names that belong to nothing were removed from it."""
+_WORKERS: Final = 1000
 _FAR: Final = timedelta(days=1)
 """What is due later than this is no moment that anything waits for; a score may say more than a calendar has."""
 _TIME = "return redis.call('TIME')"
@@ -55,16 +61,13 @@ local function get(name)
   return text ~= '' and text or false
 end
 for place = 1, alone do found[place] = get(ARGV[place + 1]) end
-for place = alone + 2, #ARGV, 3 do
-  found[#found + 1] = redis.call('HGET', ARGV[place], ARGV[place + 1]) or redis.call('GET', ARGV[place + 2])
-end
+for place = alone + 2, #ARGV, 2 do found[#found + 1] = redis.call('HGET', ARGV[place], ARGV[place + 1]) end
 return {{found, redis.call('TIME')}}
 """
 """Values and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart.
 
-ARGV: how many keys, these, and for each message its hash, its field, and the key under which it stood alone before.
-Each is a word of its own: workers name runs and requests, and a name may hold any sign. Of what is larger than a record
-may be, only so much is read as shows that. Messages are web's own.
+ARGV: how many keys, these, and for each message its hash and its field, each a word of its own. Of what is larger than
+a record may be, only so much is read as shows that. Messages are web's own.
 
 What a script only reads is no key of it but an argument: for a key the server wants the right to write. The key that
 it has says only where it goes, which all keys of a namespace share.
@@ -168,7 +171,7 @@ class Store:
 
     async def run(self, run: RunId) -> Seen[Run] | None:
         values, now = await self._values(*self._of_run(run))
-        found = read_run(*values)
+        found = read_run(run, *values)
         return Seen(*found, now) if found else None
 
     async def message(self, name: str) -> Seen[Message] | None:
@@ -197,22 +200,20 @@ class Store:
         """The request whose card or note has this timestamp in this channel: the index of R2."""
         async with reaching():
             found = await self.client.hget(self.keys.ts(workspace, channel, ts), ts)
-            if not found:
-                found = await self.client.get(self.keys.ts_alone(workspace, channel, ts))
-        return RequestId(found.decode()) if found else None
+        return RequestId.named(found) if found else None
 
     async def permission(self, permission: PermissionId) -> Seen[Permission] | None:
-        return await self._read(self.keys.permission(permission), PERMISSIONS)
+        (raw,), now = await self._values(self.keys.permission(permission))
+        return Seen(*read_permission(permission, raw), now) if raw is not None else None
 
     async def permissions(self) -> list[Seen[Permission]]:
         """All that are in force, the first to end first."""
         now = await self.now()
         async with reaching():
             found = await self.client.zrange(self.keys.permissions, f"({ms(now)}", "+inf", byscore=True)
-            raw = (
-                await self.client.mget([self.keys.permission(PermissionId(i.decode())) for i in found]) if found else []
-            )
-        return [Seen(*PERMISSIONS.read(one), now) for one in raw if one]
+            names = [PermissionId(name.decode()) for name in found]
+            raw = await self.client.mget([self.keys.permission(name) for name in names]) if names else []
+        return [Seen(*read_permission(*pair), now) for pair in zip(names, raw, strict=True) if pair[1]]
 
     async def defaults(self) -> Rules | None:
         async with reaching():
@@ -233,6 +234,16 @@ class Store:
         async with reaching():
             await self.client.set(self.keys.workspace, workspace)
 
+    async def channels(self) -> frozenset[ChannelId] | None:
+        """The channels that the app is in; None if `web` has not said so lately."""
+        async with reaching():
+            found = await self.client.get(self.keys.channels)
+        return None if found is None else frozenset(ChannelId.among(found.split()))
+
+    async def set_channels(self, channels: frozenset[ChannelId]) -> None:
+        async with reaching():
+            await self.client.set(self.keys.channels, " ".join(sorted(channels)), px=KEPT_CHANNELS)
+
     async def rulebook(self) -> Rulebook:
         """The workspace's policy; one without rules if none was set."""
         async with reaching():
@@ -251,7 +262,7 @@ class Store:
 
     async def runs(self, ids: list[RunId]) -> list[Run | None]:
         """Many runs at once, likewise."""
-        found = [read_run(*raw) for _, raw in await self._started(ids)]
+        found = [read_run(name, *raw) for name, raw in await self._started(ids)]
         return [pair[0] if pair else None for pair in found]
 
     async def readable(self, ids: Sequence[RequestId]) -> dict[RequestId, Request | None]:
@@ -261,7 +272,7 @@ class Store:
 
     async def readable_runs(self, ids: Sequence[RunId]) -> dict[RunId, Run | None]:
         """Many runs at once, likewise."""
-        reads = {name: partial(read_run, *raw) for name, raw in await self._started(ids)}
+        reads = {name: partial(read_run, name, *raw) for name, raw in await self._started(ids)}
         return {name: pair[0] if pair else None for name, pair in self._bearing.each("Run", reads).items()}
 
     async def active_runs(self, limit: int) -> list[Run]:
@@ -271,8 +282,9 @@ class Store:
     async def unheld(self, limit: int, since: timedelta) -> list[RunId]:
         """Runs that are not parked and that no worker has held for so long, the oldest first; the runs are not read."""
         async with reaching():
+            await self._swept(self.keys.active, RunId, self._of_run)
             oldest = await self.client.zrange(self.keys.active, 0, limit - 1)
-            runs = [RunId(_name(name)) for name in oldest]
+            runs = RunId.among(oldest)
             found: list[RunId] = []
             for start in range(0, len(runs), _AT_ONCE):
                 some = runs[start : start + _AT_ONCE]
@@ -290,9 +302,10 @@ class Store:
     async def undelivered(self, limit: int, older: timedelta) -> list[Request]:
         """Requests that were settled at least that long ago and whose run has not heard of it, the oldest first."""
         until = ms(await self.now() - older)
+        await self._swept(self.keys.undelivered, RequestId, self._of_request)
         async with reaching():
             found = await self.client.zrange(self.keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit)
-        requests = await self.readable([RequestId(_name(i)) for i in found])
+        requests = await self.readable(RequestId.among(found))
         return [request for request in requests.values() if request is not None]
 
     async def gone(self, requests: Sequence[RequestId]) -> list[RequestId]:
@@ -308,7 +321,7 @@ class Store:
     async def forgotten(self) -> list[RunId]:
         """Parked runs that wait for a question that is gone: no decision will ever call them."""
         async with reaching():
-            parked = [RunId(_name(name)) for name in await self.client.zrange(self.keys.parked, 0, -1)]
+            parked = RunId.among(await self.client.zrange(self.keys.parked, 0, -1))
         found: list[RunId] = []
         for start in range(0, len(parked), _AT_ONCE):
             runs = (await self.readable_runs(parked[start : start + _AT_ONCE])).values()
@@ -320,24 +333,40 @@ class Store:
         """Undecided requests, first those to which something is due next."""
         async with reaching():
             found = await self.client.zrange(self.keys.pending, 0, limit - 1)
-        requests = await self.readable([RequestId(_name(i)) for i in found])
+        requests = await self.readable(RequestId.among(found))
         return [request for request in requests.values() if request is not None]
 
-    async def due(self, limit: int) -> tuple[list[RequestId], datetime | None, datetime]:
-        """Requests to which something is due, when the next thing is after those (or in a day, if that is later), and
-        the server's clock."""
+    async def due(self, limit: int, start: int = 0) -> tuple[list[RequestId], datetime | None, datetime]:
+        """Requests to which something is due without the first `start`, when the next thing is after those (or in a
+        day, if that is later), and the server's clock."""
         now = await self.now()
         async with reaching():
-            first = await self.client.zrange(self.keys.pending, 0, limit, withscores=True)
+            first = await self.client.zrange(self.keys.pending, start, start + limit, withscores=True)
+            names = await self._ids(RequestId, self.keys.pending, [member for member, _ in first])
+        if len(names) < len(first):
+            return await self.due(limit, start)
         due, following = [], None
-        for member, score in first:
+        for name, (_, score) in zip(names, first, strict=True):
             if score == float("inf"):
                 break
             if score > ms(now):
                 following = from_ms(min(score, ms(now + _FAR)))
                 break
-            due.append(RequestId(_name(member)))
+            due.append(name)
         return due[:limit], following, now
+
+    async def tidy(
+        self, due: Mapping[RequestId, datetime | None], settled: Sequence[RequestId], unknown: Sequence[RequestId]
+    ) -> None:
+        """Put right what stands in the index of deadlines: when something is due to those (None: never), and without
+        these, which are settled or which nobody knows."""
+        async with reaching():
+            if due:
+                scores: dict[str, int | str] = {name: "+inf" if at is None else ms(at) for name, at in due.items()}
+                await self.client.zadd(self.keys.pending, scores, xx=True)
+            if settled:
+                await self.client.zrem(self.keys.pending, *settled)
+        await self._forget(self.keys.pending, [name.encode() for name in unknown], RequestId, self._of_request)
 
     async def commit(self, change: Change) -> Committed:
         """Store all of the change, or nothing and say why. A repeat after a lost reply answers stale or repeated."""
@@ -346,8 +375,7 @@ class Store:
         for run in change.runs:
             if run.value.over:
                 async with reaching():
-                    settled = await self.client.smembers(self.keys.settled(run.value.id))
-                plan.keep([RequestId(_name(request)) for request in settled])
+                    plan.keep(await self._settled(run.value.id))
         if any(put.version == 0 for put in change.permissions):
             async with reaching():
                 ended = await self.client.zrange(
@@ -373,15 +401,12 @@ class Store:
             return 0
         index = self.keys.ended(Side.WEB if self.side is Side.AGENTS else Side.AGENTS)
         async with reaching():
-            runs = [RunId(_name(name)) for name in await self.client.zrange(index, 0, limit - 1)]
+            runs = await self._ids(RunId, index, await self.client.zrange(index, 0, limit - 1))
             for run in runs:
                 kept = [self.keys.journal(run)]
                 if self.side is Side.WEB:
-                    settled = await self.client.smembers(self.keys.settled(run))
-                    kept = [self.keys.request(RequestId(_name(request))) for request in settled]
+                    kept = [self.keys.request(request) for request in await self._settled(run)]
                     kept.append(self.keys.origin(run))
-                else:  # one written before leases had an end
-                    await self.client.pexpire(self.keys.lease(run), ms(KEPT_LEASE), nx=True)
                 for key in kept:
                     await self.client.pexpire(key, ms(KEPT))
                 await self.client.zrem(index, run)
@@ -394,6 +419,7 @@ class Store:
             await self.client.set(self.keys.team(worker), TEAMS.dump(teams), px=ttl)
             await self.client.zremrangebyscore(self.keys.workers, "-inf", ms(now))
             await self.client.zadd(self.keys.workers, {worker: ms(now + ttl)})
+        await self._swept(self.keys.workers, WorkerId, lambda name: (self.keys.team(name),))
 
     async def retire(self, worker: str) -> None:
         """Tell everybody that this worker is gone."""
@@ -404,9 +430,9 @@ class Store:
     async def teams(self) -> list[TeamInfo]:
         """The teams that some worker runs now, by name; a usable one wins over a broken one of the same name."""
         async with reaching():
-            workers = await self.client.zrange(self.keys.workers, 0, -1)
-        found, _ = await self._values(*(self.keys.team(_name(w)) for w in workers))
-        told = {_name(w): partial(TEAMS.load, raw) for w, raw in zip(workers, found, strict=True) if raw}
+            workers = WorkerId.among(await self.client.zrange(self.keys.workers, 0, _WORKERS - 1))
+        found, _ = await self._values(*(self.keys.team(worker) for worker in workers))
+        told = {worker: partial(TEAMS.load, raw) for worker, raw in zip(workers, found, strict=True) if raw}
         teams: dict[str, TeamInfo] = {}
         for announced in self._bearing.each("Worker", told).values():
             for team in announced:
@@ -457,6 +483,19 @@ class Store:
         async with reaching():
             await self.client.zrem(self.keys.second_look, name)
 
+    async def _settled(self, run: RunId) -> list[RequestId]:
+        """The settled requests of a run; none if somebody put something else there."""
+        try:
+            return RequestId.among(await self.client.smembers(self.keys.settled(run)))
+        except redis.exceptions.ResponseError as wrong:
+            _log.error("What was settled of run %s cannot be read: %s", run, wrong)
+            return []
+
+    async def _ids(self, kind: type[A], index: str, members: Sequence[bytes]) -> list[A]:
+        """The ids among these members of an index. What is none names nothing, and leaves it."""
+        await self._forget(index, [member for member in members if kind.named(member) is None], kind, lambda _: ())
+        return kind.among(members)
+
     async def _memories(self) -> list[dict[str, Any]]:
         """INFO memory, of every primary of a Cluster. Hosted Redis refuses CONFIG."""
         if not isinstance(self.client, ClusterClient):
@@ -466,12 +505,52 @@ class Store:
 
     async def _newest(self, indexes: list[str], limit: int) -> list[Run]:
         found: list[tuple[bytes, float]] = []
-        async with reaching():
-            for index in indexes:
-                found += await self.client.zrevrange(index, 0, limit - 1, withscores=True)
+        for index in indexes:
+            found += await self.newest_runs(index, limit)
         found.sort(key=lambda entry: -entry[1])
-        runs = await self.readable_runs([RunId(_name(i)) for i, _ in found[:limit]])
+        runs = await self.readable_runs(RunId.among([name for name, _ in found[:limit]]))
         return [run for run in runs.values() if run is not None]
+
+    async def newest_runs(self, index: str, limit: int) -> list[tuple[bytes, float]]:
+        """The newest members of an index of runs, with their scores."""
+        await self._swept(index, RunId, self._of_run, newest=True)
+        async with reaching():
+            found: list[tuple[bytes, float]] = await self.client.zrevrange(index, 0, limit - 1, withscores=True)
+        return found
+
+    async def _swept(
+        self, index: str, kind: type[A], keys: Callable[[A], tuple[str, ...]], *, newest: bool = False
+    ) -> None:
+        """See to it that the first or last members of an index belong to something."""
+        for _ in range(_SWEEPS):
+            async with reaching():
+                some = await self.client.zrange(index, 0, _AT_ONCE - 1, desc=newest)
+            if not await self._forget(index, some, kind, keys):
+                break
+
+    async def _forget(
+        self, index: str, names: Sequence[bytes], kind: type[A], keys: Callable[[A], tuple[str, ...]]
+    ) -> int:
+        """Remove from an index what belongs to nothing, or is no id: workers write some of them, and may put anything
+        there. How many names that were."""
+        known = [(name, found) for name in names if (found := kind.named(name)) is not None]
+        strays = [name for name in names if kind.named(name) is None]
+        async with reaching():
+            if known:
+                async with self.client.pipeline(transaction=False) as looks:
+                    for _, found in known:
+                        looks.exists(*keys(found))
+                    strays += [
+                        name for (name, _), stands in zip(known, await looks.execute(), strict=True) if not stands
+                    ]
+            if not strays:
+                return 0
+            removed = int(await self.client.zrem(index, *strays))
+        if removed:
+            shown = ascii(strays[0])[:80]
+            _log.warning("%d names in %s belong to nothing (%s …); removed.", removed, index, shown)
+            metrics.repaired(Repair.STRAY, removed)
+        return len(strays)
 
     async def _with_lease(self, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
         async with reaching():
@@ -479,7 +558,7 @@ class Store:
 
     async def _asked(self, ids: Sequence[RequestId]) -> list[tuple[RequestId, tuple[bytes | None, bytes | None]]]:
         """Of each request web's record and the agents'."""
-        return await self._pairs(ids, lambda name: (self.keys.request(name), self.keys.asked(name)))
+        return await self._pairs(ids, self._of_request)
 
     async def _started(self, ids: Sequence[RunId]) -> list[tuple[RunId, tuple[bytes | None, bytes | None]]]:
         """Of each run its record and where it comes from."""
@@ -493,6 +572,9 @@ class Store:
         raw, _ = await self._values(*(key for name in names for key in keys(name)))
         return list(zip(names, zip(raw[::2], raw[1::2], strict=True), strict=True))
 
+    def _of_request(self, request: RequestId) -> tuple[str, str]:
+        return self.keys.request(request), self.keys.asked(request)
+
     def _of_run(self, run: RunId) -> tuple[str, str]:
         return self.keys.run(run), self.keys.origin(run)
 
@@ -502,15 +584,10 @@ class Store:
 
     async def _values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
         """What stands under these keys, then those messages, and the clock at that moment."""
-        places = [part for name in messages for part in (*self.keys.message(name), self.keys.message_alone(name))]
+        places = [part for name in messages for part in self.keys.message(name)]
         async with reaching():
             values, time = await self._together.call(self._get, [self.keys.pending], [len(keys), *keys, *places])
         return values, _time(time)
-
-
-def _name(member: bytes) -> str:
-    """A member of an index. Workers write these too: what is no text names nothing, and raises nothing."""
-    return member.decode(errors="replace")
 
 
 def _time(answer: Sequence[int | bytes]) -> datetime:

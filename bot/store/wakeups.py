@@ -173,10 +173,13 @@ class Wakeups:
     async def _hear(self, hint: bytes, *, by_web: bool) -> None:
         head, _, record = hint.partition(b"\n")
         kind, _, name = head.decode(errors="replace").partition(" ")
-        if kind == "request" and record and by_web and self._requests.waited_for(RequestId(name)):
-            self._requests.tell(RequestId(name), REQUESTS.read(record)[0])
-        elif kind == "request":
-            await self._requests.look([RequestId(name)])
-        elif kind == "run":
-            await self._runs.look([RunId(name)])
+        request, run = RequestId.named(name), RunId.named(name)
+        if kind == "request" and request is not None:
+            told = REQUESTS.read(record)[0] if record and by_web and self._requests.waited_for(request) else None
+            if told is not None and told.id == request:
+                self._requests.tell(request, told)
+            else:
+                await self._requests.look([request])
+        elif kind == "run" and run is not None:
+            await self._runs.look([run])
         self.due.set()

@@ -24,7 +24,7 @@ from bot.core.deciding import Attempt
 from bot.core.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import Rules
-from bot.core.ports import Change, Journal, Queue, TeamInfo
+from bot.core.ports import Change, Journal, Lease, Queue, TeamInfo
 from bot.core.requests import Request, Verb
 from bot.core.runs import Run
 from bot.settings import WorkerSettings
@@ -33,12 +33,13 @@ from bot.store.records import EVENTS
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.forking import forked
+from tests.patience import PATIENCE
 
 T = TypeVar("T")
 WORKSPACE, CHANNEL = WorkspaceId("T1"), ChannelId("C1")
 ANN, BOB = UserId("U0ANN"), UserId("U0BOB")
 RULES = Rules(ChannelId("CAPPROVALS"), Reviewers(frozenset({BOB})))
-LEASE = timedelta(seconds=1)
+LEASE = timedelta(hours=1)
 HERE = Path(__file__).parent
 
 
@@ -67,7 +68,7 @@ class House:
     lease: timedelta = LEASE
 
     def settings(self) -> WorkerSettings:
-        """With a lease too short for the environment."""
+        """Of a worker whose lease nobody waits for: `lapse` ends it."""
         return WorkerSettings.model_construct(
             redis_url=SecretStr(self.url),
             namespace=self.namespace,
@@ -93,7 +94,7 @@ class House:
     ) -> Run:
         """A run in the store, queued and asked for by nobody; `found`: teams as the worker tells of them."""
         infos = [TeamInfo(team, "")] if found is None else found.infos()
-        await self.store.announce("a test", infos, timedelta(seconds=15))
+        await self.store.announce("a-test", infos, timedelta(hours=1))
         return await flows.start(
             self.store,
             Silent(),
@@ -137,6 +138,12 @@ class House:
         finally:
             stop.set()
             await asyncio.gather(*worker.tasks)
+
+    async def lapse(self, run: str = "r1") -> None:
+        """The time of whoever holds the run is over, as it is when they were gone for long."""
+        held = await self.store.client.hmget(self.store.keys.lease(RunId(run)), "fence", "owner")
+        if all(held):
+            await self.store.renew(Lease(RunId(run), int(held[0]), held[1].decode()), timedelta(0))
 
     async def run(self, run: str = "r1") -> Run:
         seen = await self.store.run(RunId(run))
@@ -241,9 +248,10 @@ class Process:
         await self.process.wait()
 
     async def kill(self) -> None:
-        """kill -9."""
+        """kill -9, and nobody waits for the end of its lease."""
         self.process.kill()
         await self.process.wait()
+        await self._house.lapse()
 
     async def terminate(self) -> int:
         """SIGTERM; the exit status."""
@@ -251,7 +259,7 @@ class Process:
         return await self.process.wait()
 
 
-async def fact(look: Callable[[], Awaitable[T | None]], within: float = 20) -> T:
+async def fact(look: Callable[[], Awaitable[T | None]], within: float = PATIENCE) -> T:
     """What `look` finds, once it finds something."""
     async with asyncio.timeout(within):
         while True:

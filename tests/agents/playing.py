@@ -10,7 +10,7 @@ from agents import teams
 from bot.core.calls import canonical
 from bot.core.requests import Request, Verb
 from bot.core.runs import Run, Status
-from tests.agents.house import House
+from tests.agents.house import House, fact
 from tests.agents.test_gate import expire
 
 
@@ -26,6 +26,22 @@ class Playing:
         request = await self.house.asked(not_this=self.seen[-1] if self.seen else None)
         self.seen.append(request)
         return request
+
+    async def asked_or_over(self) -> Request | Run:
+        """The next request, or the run at its end."""
+
+        async def look() -> Request | Run | None:
+            run = await self.house.run()
+            waiting = [name for name in run.open.values() if name not in {one.id for one in self.seen}]
+            if run.over or not waiting:
+                return run if run.over else None
+            seen = await self.house.store.request(waiting[0])
+            return seen.value if seen else None
+
+        found: Request | Run = await fact(look)
+        if isinstance(found, Request):
+            self.seen.append(found)
+        return found
 
     async def says(self, verb: Verb, words: str = "", **arguments: Any) -> Request:
         """A decision about the newest request; `arguments` are changed ones."""

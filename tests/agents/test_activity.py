@@ -14,6 +14,7 @@ from tests.agents.house import House, fact
 from tests.agents.test_asking import resting
 from tests.agents.test_gate import Till, asking
 from tests.agents.test_tools import call, life
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -57,7 +58,7 @@ async def test_a_run_that_stores_something_does_not_rest_beside_a_question_that_
         other = asyncio.create_task(
             call(run.tools("other", [till.refund], ask={"refund": tier}), "refund", order=18, amount=5)
         )
-        await asyncio.wait_for(store.held.wait(), 5)
+        await asyncio.wait_for(store.held.wait(), PATIENCE)
         assert run.activity.under_way == 2
         assert not run.activity.resting
         store.go.set()

@@ -175,11 +175,11 @@ def test_changes_are_told_by_their_paths_and_secrets_are_not() -> None:
     decision = Decision(Status.EDITED, How.REVIEWERS, NOW, (BOB,), arguments=canonical(after))
     lines = changes(replace(asked, status=Status.EDITED, decision=decision))
     assert lines == [
-        f'- mail.body: "{"x" * 499}… (602 characters) → ""',
-        '- mail.subject: "Hi" → "Ho"',
-        '- to: ["a", "b"] → ["a"]',
-        '- token: "⟦hidden: 2 characters⟧" → "⟦hidden: 2 characters⟧"',
-        '- key: (nothing) → "⟦hidden: 44 characters⟧"',
+        f'mail.body: "{"x" * 499}… (602 characters) → ""',
+        'mail.subject: "Hi" → "Ho"',
+        'to: ["a", "b"] → ["a"]',
+        'token: "⟦hidden: 2 characters⟧" → "⟦hidden: 2 characters⟧"',
+        'key: (nothing) → "⟦hidden: 44 characters⟧"',
     ]
 
 

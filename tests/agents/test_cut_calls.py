@@ -29,6 +29,7 @@ from tests.agents.asking import component, written
 from tests.agents.house import House
 from tests.agents.test_tools import life
 from tests.openai_server import OpenAIServer, Says
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.openai_server", "tests.redis_server"]
 
@@ -212,14 +213,14 @@ class Deaf(ReplayChatCompletionClient):
 async def test_a_worker_told_to_stop_does_not_wait_for_a_stream_that_does_not_listen(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.runner.GRACE", timedelta(minutes=5))
+    monkeypatch.setattr("agents.runner.GRACE", timedelta(hours=1))
     await house.start(team="t")
     model = Deaf()
     async with house.worker(found=Teams({"t": Team("t", "", talk)}, {}), model=model) as worker:
         job = worker.advance()
         await model.streams.wait()
         worker.stop.set()
-        await asyncio.wait_for(job, 10)
+        await asyncio.wait_for(job, PATIENCE)
     assert (await house.run()).status is Status.RUNNING
 
 

@@ -16,7 +16,7 @@ from autogen_core.models import (
     UserMessage,
 )
 from autogen_core.tools import FunctionTool
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Picture
 from pydantic import BaseModel
@@ -24,7 +24,6 @@ from pydantic import BaseModel
 from agents.demo_model import CONTEXT, DemoModel
 from agents.demo_writer import NOTE, write_mail
 from agents.mail import FORMAT, Mail, parse
-from tests.longer import times
 
 TASK = "tell the vendor we need 10% off"
 SYSTEM = SystemMessage(content=f"You draft e-mails.\n\n{FORMAT}")
@@ -122,11 +121,6 @@ async def test_two_wishes_in_one_answer_are_both_kept() -> None:
     assert len(mail.body) < len((await draft(TASK, "mention the deadline")).body)
 
 
-async def test_only_quoted_words_of_an_answer_are_feedback() -> None:
-    answer = "ANSWERED by Rita, a reviewer:\n> make it shorter\n> mention the deadline\nDo not send it yet."
-    assert await draft(TASK, answer) == await draft(TASK, "make it shorter\nmention the deadline")
-
-
 async def test_a_very_long_task_becomes_a_mail_with_a_short_subject() -> None:
     task = "tell the vendor " + "very long words " * 3125
     mail = await draft(task)
@@ -134,7 +128,6 @@ async def test_a_very_long_task_becomes_a_mail_with_a_short_subject() -> None:
     assert "very long words very long words" in mail.body
 
 
-@settings(max_examples=times(60, 150), deadline=None)
 @given(task=st.text(max_size=300), feedback=st.lists(st.text(max_size=120), max_size=4))
 def test_any_task_and_feedback_give_a_mail_that_can_be_sent_and_the_same_one_again(
     task: str, feedback: list[str]

@@ -142,7 +142,10 @@ async def test_a_step_is_its_program_where_there_is_one_and_its_failure_stops_th
         await play.asked()
         await play.says(Verb.APPROVE)
         run = await play.over()
-        assert run.result == "Stopped at run_tests: it failed; nothing after it was done. Steps done: none."
+        assert run.result == (
+            "Stopped at run_tests: it failed: The program of the step ended with 1. It said:; nothing after it was "
+            "done. Steps done: none."
+        )
     assert log(house) == ["tested shop 2.2"]
 
 

@@ -18,7 +18,7 @@ from agents.context import RunContext
 from agents.teams import Conclusion, Team, Teams
 from bot.core.errors import OutcomeUnknown
 from bot.core.ids import RequestId, RunId
-from bot.core.policy import OnTimeout, Rules
+from bot.core.policy import OnTimeout
 from bot.core.ports import Lease, Seen
 from bot.core.requests import Kind, Request, Verb
 from bot.core.requests import Status as RequestStatus
@@ -26,8 +26,10 @@ from bot.core.runs import Status
 from bot.store.journal import RedisJournal
 from bot.store.store import Store
 from tests.agents.house import HERE, LEASE, RULES, House, Process, fact
+from tests.agents.test_gate import expire
 from tests.agents.test_tools import call, life
 from tests.agents.test_worker import there
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 HOLD = HERE / "teams"
@@ -119,13 +121,13 @@ async def test_people_may_stop_a_run_whose_action_is_in_doubt(house: House) -> N
 
 async def test_silence_about_a_doubt_ends_the_run_and_never_repeats_the_action(house: House) -> None:
     """R23, R17: whatever the channel says about timeouts."""
-    rules = Rules(RULES.approvals_channel, RULES.reviewers, timedelta(seconds=0.3), OnTimeout.APPROVE)
-    await house.store.set_defaults(rules)
+    await house.store.set_defaults(replace(RULES, on_timeout=OnTimeout.APPROVE))
     await house.start(team="t")
     acted: list[str] = []
     async with house.worker(found=ordering(OutcomeUnknown("The vendor hung up."), "Again.", acted=acted)) as worker:
         worker.advance()
         asked = await asked_about(house)
+        await expire(house, asked)
         run = await house.over()
     seen = await house.store.request(asked.id)
     assert seen is not None
@@ -155,7 +157,7 @@ async def test_a_worker_that_froze_right_before_the_action_does_not_act(house: H
     await house.start(team="t")
     acted: list[str] = []
     async with house.worker(found=ordering("Ordered.", acted=acted), journal=Robbed(house)) as worker:
-        await asyncio.wait_for(worker.advance(), 5)
+        await asyncio.wait_for(worker.advance(), PATIENCE)
     assert not acted
     assert not (await house.run()).over
     fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))

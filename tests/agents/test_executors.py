@@ -3,8 +3,8 @@
 import ast
 import asyncio
 import contextlib
+import secrets
 import sys
-import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -82,34 +82,109 @@ async def test_code_that_is_rejected_does_not_run_and_the_agent_reads_why(house:
     assert not log(house)
 
 
-async def none_left(group: str) -> bool | None:
-    return None if living(group) else True
-
-
-def living(group: str) -> list[Path]:
-    """The processes of the group, without those that only nobody has buried yet."""
+def living(argument: str) -> list[Path]:
+    """The processes with this argument."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            state, _, its_group = path.read_text().rpartition(") ")[2].split()[:3]
-            found += [path] if its_group == group and state != "Z" else []
+            found += [path] if argument.encode() in path.read_bytes().split(b"\0") else []
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
-@pytest.mark.parametrize("code", ["sleep 60", "trap '' TERM; sleep 60 & sleep 60", "(sleep 60 &) ; sleep 60"])
-async def test_code_that_hangs_is_ended_with_all_its_children_and_the_agent_is_told(house: House, code: str) -> None:
-    await house.start()
-    before = time.monotonic()
-    async with life(house) as run:
-        blocks = [CodeBlock(f"echo $$ > pid\n{code}", "sh"), CodeBlock("echo next", "sh")]
-        result = await executing(run, local(house, seconds=0.3), blocks, ask=False)
-    assert result.exit_code == 124
-    assert "took longer than 0.3 seconds" in result.output
-    assert "next" not in result.output
-    assert time.monotonic() - before < 10
-    group = (house.folder / "code" / "pid").read_text().strip()
-    await fact(lambda: none_left(group))
+LEFT_BEHIND = {
+    "in the background": CodeBlock("sleep SECONDS &", "sh"),
+    "in a session of its own": CodeBlock("setsid sleep SECONDS &", "sh"),
+    "deaf": CodeBlock("(trap '' TERM HUP INT; nohup sleep SECONDS) &", "sh"),
+    "forked twice": CodeBlock(
+        "import os\nif not os.fork():\n    os.setsid()\n    if not os.fork():\n"
+        "        os.execvp('sleep', ['sleep', 'SECONDS'])\n    os._exit(0)\nos.wait()",
+        "python",
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems end the group of processes, and no more")
+@pytest.mark.parametrize("ends", [True, False], ids=["it ends", "it hangs"])
+@pytest.mark.parametrize("isolated", [True, False], ids=["ids of its own", "a subreaper"])
+@pytest.mark.parametrize("left", LEFT_BEHIND)
+async def test_nothing_that_code_starts_outlives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str, isolated: bool, ends: bool
+) -> None:
+    monkeypatch.setattr("agents.local_executor.ISOLATE", isolated)
+    seconds = f"600.{secrets.randbelow(10**9)}"
+    block = LEFT_BEHIND[left]
+    blocks = [CodeBlock(block.code.replace("SECONDS", seconds), block.language)]
+    if not ends:
+        wait = {"sh": "\nsleep SECONDS", "python": "\nos.execvp('sleep', ['sleep', 'SECONDS'])"}[block.language]
+        blocks = [CodeBlock(blocks[0].code + wait.replace("SECONDS", seconds), block.language)]
+    blocks.append(CodeBlock("echo next", "sh"))
+    executor = LocalExecutor(tmp_path, timedelta(seconds=60 if ends else 1))
+    result = await executor.execute_code_blocks(blocks, CancellationToken())
+    assert (result.exit_code, "next" in result.output) == ((0, True) if ends else (124, False)), result.output
+    assert ends or "took longer than 1 seconds" in result.output
+    assert living(seconds) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives processes ids of their own")
+async def test_code_with_ids_of_its_own_does_not_see_what_ends_it(tmp_path: Path) -> None:
+    """So it cannot get rid of it. Nothing is killed here: past the supervisor that would be anybody's process."""
+    code = CodeBlock("echo $$ $PPID; ls -d /proc/[0-9]* | wc -l", "sh")
+    result = await LocalExecutor(tmp_path, timedelta(seconds=60)).execute_code_blocks([code], CancellationToken())
+    own, parent, seen = map(int, result.output.split())
+    if own > 100:
+        pytest.skip("this system gives no process ids of their own")
+    assert (own, parent) == (2, 1)
+    assert seen < 10
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_code_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
+    seconds = f"600.{secrets.randbelow(10**9)}"
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import asyncio, sys\nfrom datetime import timedelta\nfrom pathlib import Path\n"
+        "from autogen_core import CancellationToken\nfrom autogen_core.code_executor import CodeBlock\n"
+        "from agents.local_executor import LocalExecutor\n"
+        "blocks = [CodeBlock(f'setsid sleep {sys.argv[2]} & sleep {sys.argv[2]}', 'sh')]\n"
+        "executor = LocalExecutor(Path(sys.argv[1]), timedelta(hours=1))\n"
+        "asyncio.run(executor.execute_code_blocks(blocks, CancellationToken()))\n",
+        str(tmp_path),
+        seconds,
+    )
+
+    async def two() -> bool | None:
+        return len(living(seconds)) >= 3 or None  # the two, and the worker, which has it as an argument
+
+    async def none() -> bool | None:
+        return not living(seconds) or None
+
+    await fact(two, within=120)
+    worker.kill()
+    await worker.wait()
+    await fact(none, within=120)
+
+
+async def test_what_runs_is_what_was_approved_whatever_lies_in_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R13: no file can be changed under it or stand for a module of Python's, and no secret of the worker is there."""
+    monkeypatch.setenv("REDIS_URL", "redis://:s3cr3t@localhost")
+    monkeypatch.setenv("OPENAI_API_KEY", "s3cr3t")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "json.py").write_text("print('not Python's own')")
+    (tmp_path / "mine.py").write_text("WORD = 'mine'")
+    blocks = [
+        CodeBlock('ls -A; echo "echo changed" >> "$0"; env\necho same', "sh"),
+        CodeBlock("import json, os\nfrom mine import WORD\nprint(json.dumps([*os.environ.values(), WORD]))", "python"),
+    ]
+    result = await LocalExecutor(tmp_path, timedelta(seconds=60)).execute_code_blocks(blocks, CancellationToken())
+    lines = result.output.splitlines()
+    assert (result.exit_code, lines[:2]) == (0, ["json.py", "mine.py"]), result.output
+    assert "same" in lines and "changed" not in lines
+    assert '"mine"]' in lines[-1]
+    assert "s3cr3t" not in result.output and "not Python" not in result.output
 
 
 async def test_much_output_is_cut_and_a_named_block_is_kept_for_later_ones(house: House) -> None:

@@ -16,6 +16,7 @@ from agents.models import load_model
 from bot.core.errors import NoAnswer
 from tests.agents.asking import ABLE, KEY, MESSAGES, TOOL, answer_of, component, written
 from tests.openai_server import Cuts, Fails, Garbage, Hangs, OpenAIServer, Says, What
+from tests.patience import PATIENCE
 
 FAILURES: dict[str, tuple[What, str]] = {
     "error": (Fails(500), "first failed (HTTP 500)"),
@@ -107,7 +108,7 @@ async def test_a_stream_that_breaks_off_is_started_over_by_the_next_and_says_so(
     what: What, openai: OpenAIServer
 ) -> None:
     openai.will("first", what)
-    async with of_two(openai, patience=2) as model:
+    async with of_two(openai, patience=5 if isinstance(what, Hangs) else PATIENCE) as model:
         shown, answer = await answer_of(model, streaming=True)
     assert shown == "Dear ven\n— first broke off; second starts over —\nDear vendor"
     assert (answer.content, answer.by) == ("Dear vendor", "second")
@@ -157,7 +158,7 @@ async def test_who_cancels_is_not_answered_by_the_next_model(streaming: bool, op
     openai.will("first", Hangs("Dear "))
     async with of_two(openai) as model:
         asking = asyncio.create_task(answer_of(model, streaming=streaming, cancellation_token=token))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not openai.asked:
                 await asyncio.wait({asking}, timeout=0.01)
             token.cancel()

@@ -2,11 +2,10 @@
 
 import signal
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 
-from agents.runner import UNHEARD
 from bot.core.requests import Verb
 from bot.core.runs import Status
 from bot.store.clock import from_ms
@@ -23,6 +22,7 @@ async def test_a_worker_that_slept_longer_than_its_lease_changes_nothing_when_it
         await queue.advance((await house.run()).id)
         asked = await house.asked()
         sleeper.process.send_signal(signal.SIGSTOP)
+        await house.lapse()
         async with Process(house) as other:
             await house.decide(asked, Verb.RESPOND, "make it shorter", queue=queue)
             again = await house.asked(not_this=asked)
@@ -48,12 +48,10 @@ async def test_a_worker_that_slept_longer_than_its_lease_changes_nothing_when_it
     assert (await house.run()) == run
 
 
-async def test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_within_a_second(house: House) -> None:
+async def test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_at_once(house: House) -> None:
     """R4, SIGTERM: its lease ends at once, and nobody waits for that to run out, for the look after lost jobs or for
-    people. Told by the server's clock, and by the quicker of two, because this machine may be busy."""
-    house.lease = timedelta(minutes=1)
+    people: each of them would take an hour here."""
     await house.start()
-    took = []
     async with Queue(house.url, house.namespace) as queue, AsyncExitStack() as processes:
         holder = await processes.enter_async_context(Process(house))
         await queue.advance((await house.run()).id)
@@ -63,13 +61,10 @@ async def test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_within_
             await fact(lambda: workers(house, 3))  # and the one that the house announces
             before = await claimed(house)
             assert await holder.terminate() == 0
-            gone = await house.store.now()
-            found = await fact(lambda: claimed(house, after=before), within=UNHEARD.total_seconds())  # noqa: B023
-            took.append(found - gone)
+            await fact(lambda: claimed(house, after=before))  # noqa: B023
             holder = other
         await house.decide(asked, Verb.APPROVE, queue=queue)
         assert (await house.over()).status is Status.FINISHED
-    assert min(took) < timedelta(seconds=1)
     assert len(house.mails()) == 1
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -24,8 +23,11 @@ from bot.core.ports import Change, Put
 from bot.core.requests import Kind, Request, Verb
 from tests.agents.house import House, fact
 from tests.agents.test_tools import call, life
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
+CALL = canonical({"order": 17, "amount": 20, "password": ""})
+"""What `asking` asks for, with the tool's default."""
 
 
 class Till:
@@ -59,9 +61,9 @@ async def test_people_are_asked_unless_a_team_says_otherwise_and_what_they_appro
         question = request.question
         assert (question.kind, question.agent, question.title) == (Kind.TOOL, "clerk", "call refund")
         assert question.call is not None
-        assert question.call.arguments == canonical({"order": 17, "amount": 20})
+        assert question.call.arguments == CALL
         assert set(json.loads(question.call.schema)["properties"]) == {"order", "amount", "password"}
-        assert json.loads(question.content) == {"order": 17, "amount": 20}
+        assert json.loads(question.content) == json.loads(CALL)
         assert question.offers == (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
         assert not till.paid
         await house.decide(request, Verb.APPROVE)
@@ -104,7 +106,7 @@ async def test_an_edited_call_runs_as_edited_and_the_model_is_told_what_was_chan
         text, failed = await job
     assert not failed
     assert text.startswith("DECISION: CALL APPROVED WITH CHANGES (request ")
-    assert '- amount: 20 → 5\n- password: (nothing) → "⟦hidden: 14 characters⟧"' in text
+    assert '- amount: 20 → 5\n- password: "" → "⟦hidden: 14 characters⟧"' in text
     assert text.endswith("The result of the changed call:\npaid 5")
     assert "hunter2" not in text
     assert till.paid == [(17, 5)]
@@ -228,7 +230,7 @@ async def test_secrets_reach_the_tool_and_nobody_else(house: House) -> None:
         job = asyncio.create_task(call(tools, "login", user="ann", password="hunter2", pin="1234"))
         request = await house.asked()
         assert request.question.call is not None
-        assert sorted(request.question.call.hidden) == ["password", "pin"]
+        assert request.question.call.hidden == ("pin",)  # the password is hidden by our guess, and so is reviewed
         assert "hunter2" not in request.question.content
         assert "1234" not in request.question.content
         assert drawn[0]["user"] == "ann"
@@ -247,7 +249,7 @@ async def test_a_view_that_fails_shows_the_arguments_and_says_so(house: House, s
     async with life(house) as run:
         job = asking(run, Till(), show={"refund": show})
         question = (await house.asked()).question
-        assert json.loads(question.content) == {"order": 17, "amount": 20}
+        assert json.loads(question.content) == json.loads(CALL)
         assert "arguments are shown as they are" in question.notes[0]
         job.cancel()
 
@@ -289,7 +291,7 @@ async def test_a_policy_passes_asks_or_refuses_and_what_it_does_alone_is_recorde
     assert [(event["type"], event["agent"], event["tool"]) for event in told] == [
         ("call_refused" if failed else "call_passed", "clerk", "refund")
     ]
-    assert json.loads(told[0]["arguments"]) == {"order": 17, "amount": 20}
+    assert json.loads(told[0]["arguments"]) == json.loads(CALL)
     assert len(told[0]["digest"]) == 64
 
 
@@ -299,11 +301,12 @@ async def slow(proposal: Proposal) -> bool:
 
 
 def stuck(proposal: Proposal) -> bool:
-    STUCK.wait(5)
+    STUCK.wait(PATIENCE)
     return False
 
 
 STUCK = threading.Event()
+HOUR = timedelta(hours=1)
 
 
 def broken(proposal: Proposal) -> bool:
@@ -334,19 +337,17 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
     house: House, ask: Any, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R19: closed, and the other runs go on meanwhile."""
-    monkeypatch.setattr("agents.verdicts.WITHIN", timedelta(milliseconds=50))
+    monkeypatch.setattr("agents.verdicts.WITHIN", timedelta(milliseconds=50) if ask in (slow, stuck) else HOUR)
     await house.start()
     STUCK.clear()
-    before = time.monotonic()
     async with life(house) as run:
         job = asking(run, Till(), ask=ask)
         request = await house.asked()
         assert note in "".join(request.question.notes)
         assert request.question.call is not None
-        assert request.question.call.arguments == canonical({"order": 17, "amount": 20})
+        assert request.question.call.arguments == CALL
         job.cancel()
     STUCK.set()
-    assert time.monotonic() - before < 4
 
 
 async def test_a_policy_is_not_asked_again_when_the_run_is_rebuilt(house: House) -> None:
@@ -485,5 +486,5 @@ async def test_a_tool_that_does_the_same_inside_itself_is_asked_about_twice_and_
         job = asyncio.create_task(call(run.tools("clerk", [wrapper]), "wipe", path="/tmp"))
         await house.decide(first := await house.asked(), Verb.APPROVE)
         await house.decide(await house.asked(not_this=first), Verb.APPROVE)
-        assert await asyncio.wait_for(job, 10) == ("gone", False)
+        assert await asyncio.wait_for(job, PATIENCE) == ("gone", False)
     assert done == ["/tmp"]

@@ -19,6 +19,7 @@ from bot.store.journal import RedisJournal
 from tests.agents.house import House
 from tests.agents.test_gate import Till, asking, count
 from tests.agents.test_tools import call, life
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 BIG = canonical({"order": 17, "amount": 5000})
@@ -207,7 +208,7 @@ async def test_what_the_policy_refuses_since_the_verdict_is_denied_like_any_refu
     journal.then = lambda: policy(house, "then: refuse")
     for _ in range(2):
         async with life(house, journal=journal) as run:
-            said.append(await asyncio.wait_for(asking(run, till), 5))
+            said.append(await asyncio.wait_for(asking(run, till), PATIENCE))
             assert run.error is None
         await policy(house, "then: ask")
     assert said[0] == said[1]
@@ -222,17 +223,17 @@ async def test_the_twin_of_what_the_policy_refuses_since_the_verdict_is_judged_b
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R26, R4: nothing waits for the turn of a question that was never asked."""
-    monkeypatch.setattr("agents.twins.MISSING_AFTER", timedelta(minutes=5))
+    monkeypatch.setattr("agents.twins.MISSING_AFTER", timedelta(hours=1))
     await house.start()
     await policy(house, "then: ask")
     till, journal = Till(), Meanwhile(house.store)
     journal.then = lambda: policy(house, "then: refuse")
     async with life(house, journal=journal) as run:
-        assert (await asyncio.wait_for(asking(run, till), 5))[1]
+        assert (await asyncio.wait_for(asking(run, till), PATIENCE))[1]
     await policy(house, "then: ask")
     async with life(house, journal=journal) as run:
         tools = run.tools("clerk", [till.refund])
         denied, again = [asyncio.create_task(call(tools, "refund", order=17, amount=20)) for _ in range(2)]
         await house.decide(await house.asked(), Verb.APPROVE)
-        assert (await asyncio.wait_for(denied, 5))[1]
-        assert await asyncio.wait_for(again, 5) == ("paid 20", False)
+        assert (await asyncio.wait_for(denied, PATIENCE))[1]
+        assert await asyncio.wait_for(again, PATIENCE) == ("paid 20", False)

@@ -18,8 +18,9 @@ from agents.teams import Team, Teams
 from bot.core.ids import RunId
 from bot.core.requests import Verb
 from bot.core.runs import Status
-from tests.agents.house import LEASE, House, fact
+from tests.agents.house import House, fact
 from tests.agents.rebuild_teams import Scripted, World, magentic_one, team
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -54,7 +55,7 @@ async def test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once(
 
     No other model call is made twice.
     """
-    monkeypatch.setattr("agents.runner.GRACE", timedelta(minutes=5))
+    monkeypatch.setattr("agents.runner.GRACE", timedelta(hours=1))
     world, model = World(), Thinking(number, structured=structured)
     it = team(magentic_one, world)
     teams = Teams({it.name: it}, {})
@@ -63,7 +64,7 @@ async def test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once(
         job = one.advance()
         await model.thinks.wait()
         one.stop.set()
-        await asyncio.wait_for(job, 10)
+        await asyncio.wait_for(job, PATIENCE)
     assert (await house.run()).status is Status.RUNNING
     async with house.worker(found=teams, model=model, owner="w2") as two:
         two.advance()
@@ -113,7 +114,7 @@ async def test_a_workbench_that_does_not_stop_keeps_no_run_from_its_end(
     monkeypatch.setattr("agents.context.STOPPED_WITHIN", timedelta(milliseconds=100))
     await house.start(team="t")
     async with house.worker(found=clinging(let_go), model=ReplayChatCompletionClient(["Done."])) as worker:
-        await asyncio.wait_for(worker.advance(), 10)
+        await asyncio.wait_for(worker.advance(), PATIENCE)
     assert (await house.run()).status is Status.FINISHED
 
 
@@ -132,8 +133,9 @@ async def test_a_run_keeps_its_lease_while_its_workbench_stops(house: House) -> 
         async def look() -> bool | None:
             return await until() > before or None
 
-        kept.append(await fact(look, within=LEASE.total_seconds()))
+        kept.append(await fact(look))
 
+    house.lease = timedelta(seconds=6)
     await house.start(team="t")
     async with house.worker(found=clinging(renewed), model=ReplayChatCompletionClient(["Done."])) as worker:
         await worker.advance()

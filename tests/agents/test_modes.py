@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from agents.modes import Mode, Move, Policy, any_of, every, last_line, next_move, says_terminate, when_from, when_said
 from agents.verdicts import Verdict, verdict
+from tests.patience import PATIENCE
 
 
 def said(*texts: str) -> list[BaseChatMessage]:
@@ -99,7 +100,7 @@ async def test_any_of_asks_when_one_does_whether_they_are_async_or_not() -> None
     assert any_of(every(9), every(8))(said("a")) is False
 
 
-async def judged(policy: Policy, *texts: str, within: float = 5) -> Verdict:
+async def judged(policy: Policy, *texts: str, within: float = PATIENCE) -> Verdict:
     return await verdict(
         lambda: policy(said(*texts)),
         name="the policy",

@@ -27,6 +27,7 @@ from bot.store.queue import Queue
 from tests.agents.house import RULES, House, Process, fact
 from tests.agents.test_runner import Counting
 from tests.counting import repaired
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -47,11 +48,11 @@ async def test_a_run_leaves_memory_for_every_question_and_repeats_nothing(house:
     asked = None
     async with house.worker(model=model) as worker:
         for verb in (Verb.RESPOND, Verb.RESPOND, Verb.APPROVE):
-            await asyncio.wait_for(worker.advance(), 5)
+            await asyncio.wait_for(worker.advance(), PATIENCE)
             assert await parked(house)
             asked = await house.asked(not_this=asked)
             await house.decide(asked, verb, "" if verb is Verb.APPROVE else "make it shorter")
-        await asyncio.wait_for(worker.advance(), 5)
+        await asyncio.wait_for(worker.advance(), PATIENCE)
     run = await house.run()
     assert run.status is Status.FINISHED
     assert model.asked == 3
@@ -70,7 +71,7 @@ async def test_an_undecided_parked_run_is_not_rebuilt_when_its_job_comes_again(
         await worker.advance()
         caplog.clear()
         caplog.set_level("INFO")
-        await asyncio.wait_for(worker.advance(), 5)
+        await asyncio.wait_for(worker.advance(), PATIENCE)
         assert "Run r1" not in caplog.text
         assert await parked(house)
 
@@ -90,7 +91,7 @@ async def test_a_decision_brings_a_parked_run_back_through_the_queue_at_once(hou
             again = await house.asked(not_this=asked)
             await fact(lambda: parked(house))
             await house.decide(again, Verb.APPROVE, queue=queue)
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(PATIENCE):
                 assert (await house.over()).status is Status.FINISHED
     assert len(house.mails()) == 1
 
@@ -232,7 +233,7 @@ async def test_a_run_in_which_something_goes_on_is_not_parked(house: House) -> N
         await waited.wait()
         assert (await house.run()).status is Status.WAITING
         go_on.set()
-        await asyncio.wait_for(job, 5)
+        await asyncio.wait_for(job, PATIENCE)
         assert await parked(house)
         await house.decide(await house.asked(), Verb.APPROVE)
         await worker.advance()

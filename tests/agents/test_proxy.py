@@ -19,7 +19,7 @@ from autogen_core.models import LLMMessage
 from agents import verdicts
 from agents.answers import decision_in
 from agents.context import RunContext
-from agents.conversation import METADATA, ConversationOver, Over, over_in, turn_in
+from agents.conversation import BY_RULE, METADATA, SENTENCES, ConversationOver, Over, over_in, turn_in
 from agents.demo_model import turns
 from agents.modes import IsTermination, Mode, Policy, every, last_line, when_from
 from agents.teams import Conclusion, Team, Teams
@@ -299,7 +299,7 @@ async def test_a_worker_that_never_asks_and_an_approver_share_a_team(house: Hous
     # All that was said since the approver's last turn can be read, with who said it (R13).
     for part in ("researcher:\ndraft", "worker:\nPlease go on.", "writer:\ndraft"):
         assert part in first.question.content
-    assert "CONVERSATION OVER: REPLY LIMIT REACHED" in second.question.content
+    assert f"worker:\n{SENTENCES[Over.LIMIT]}" in second.question.content
     assert [e["type"] for e in await house.events()].count("request_asked") == 2
 
 
@@ -357,9 +357,9 @@ async def test_a_decision_about_a_turn_is_no_decision_about_an_action(house: Hou
 
 
 async def test_what_the_agent_replies_by_itself_is_told_in_the_thread(house: House) -> None:
-    """What people did stands on the card already."""
+    """R31: as what it is; what people did stands on the card already, and a word for code is no line at all."""
     async with table(house, Mode.TERMINATE, "a", "TERMINATE") as it:
         await it.answers(Verb.APPROVE)
         await it.over()
     told = [(e["agent"], e["words"]) for e in await house.events() if e["type"] == "run_progressed"]
-    assert told == [("assistant", "a"), ("people", "Please go on."), ("assistant", "TERMINATE")]
+    assert told == [("assistant", "a"), ("people", BY_RULE)]

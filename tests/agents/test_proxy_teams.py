@@ -16,12 +16,14 @@ from tests.agents.house import House
 from tests.agents.proxy_teams import BUILDERS, agent_tool, graph, magentic_one, selector, society, team_tool
 from tests.agents.rebuild_teams import Scripted, World, team
 from tests.agents.test_rebuild import live
-from tests.longer import times
+from tests.longer import longer, times
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 Build = Callable[[World, RunContext], AutoGenTeam]
 
 
+@longer
 @pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
 async def test_a_conversation_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, build: Build, monkeypatch: pytest.MonkeyPatch
@@ -32,7 +34,7 @@ async def test_a_conversation_lost_at_any_entry_ends_as_if_nothing_had_been(
     whole = await live(house, build, "r0", changes=True)
     print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")
     assert whole.questions >= (1 if build in (selector, agent_tool, magentic_one) else 2)
-    for dies_at in range(1, whole.records + 1, times(4, 1)):
+    for dies_at in range(1, whole.records + 1, times(9, 1)):
         again = await live(house, build, f"r{dies_at}", dies_at, changes=True)
         assert again.transcript == whole.transcript, dies_at
         assert again.world.model.asked == whole.world.model.asked + again.unrecorded, dies_at
@@ -40,14 +42,17 @@ async def test_a_conversation_lost_at_any_entry_ends_as_if_nothing_had_been(
 
 
 @pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
-async def test_a_conversation_that_waits_leaves_memory_at_once(house: House, build: Build) -> None:
+async def test_a_conversation_that_waits_leaves_memory_at_once(
+    house: House, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R22: also where the human is asked inside a tool; AutoGen would leave the agent there behind for ever."""
+    monkeypatch.setattr("agents.runner.GRACE", timedelta(hours=1))  # nobody is ended by force
     house.park_after = timedelta(0)
     world = World(model=Scripted())
     it = team(build, world)
     await house.start("r1", it.name, "get pens")
     async with house.worker(found=Teams({it.name: it}, {}), model=world.model) as worker:
-        await asyncio.wait_for(worker.advance(), 3)  # less than the grace after which a team is ended by force
+        await asyncio.wait_for(worker.advance(), PATIENCE)
         assert (await house.run()).status is Status.PARKED
         gc.collect()
         assert [task for task in asyncio.all_tasks() if "autogen" in repr(task)] == []

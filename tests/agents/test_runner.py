@@ -43,6 +43,7 @@ from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.agents.house import ANN, CHANNEL, RULES, WORKSPACE, House, Silent, fact
 from tests.counting import repaired
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -68,7 +69,7 @@ PLAIN = Team("plain", "asks", plain, told)
 
 
 async def test_a_plain_user_proxy_shows_the_last_words_and_gets_the_fixed_answer(house: House) -> None:
-    """R16: input_func is told only a prompt; people see the team's words, the team reads the template."""
+    """R16, R31: input_func is told only a prompt; people see the team's words, and the team's model the template."""
     await house.start(team="plain")
     model = ReplayChatCompletionClient(["Shall I order 10?", "Then 12 are ordered."])
     async with house.worker(found=only(PLAIN), model=model) as worker:
@@ -80,8 +81,7 @@ async def test_a_plain_user_proxy_shows_the_last_words_and_gets_the_fixed_answer
         await house.decide(request, Verb.RESPOND, "12, please")
         run = await house.over()
     assert run.status is Status.FINISHED
-    assert "human: DECISION: ANSWERED, NOT APPROVED" in run.words
-    assert "> 12, please" in run.words
+    assert "human: People answered. Their words: “12, please”\n" in run.words
     types = [e["type"] for e in await house.events()]
     assert types.index("request_decided") < types.index("decision_delivered") < types.index("run_finished")
 
@@ -143,7 +143,7 @@ async def test_a_run_stopped_while_it_waits_ends_at_once(house: House) -> None:
         job = worker.advance()
         request = await house.asked()
         await flows.stop(house.store, RunId("r1"), Actor(WORKSPACE, ANN), frozenset())
-        await asyncio.wait_for(job, 3)
+        await asyncio.wait_for(job, PATIENCE)
     assert (await house.run()).status is Status.STOPPED
     seen = await house.store.request(request.id)
     assert seen is not None
@@ -180,7 +180,7 @@ async def test_a_run_stopped_at_the_last_moment_does_nothing_outside(house: Hous
             await reached.wait()
             await flows.stop(house.store, RunId("r1"), Actor(WORKSPACE, ANN), frozenset())
             go_on.set()
-            await asyncio.wait_for(job, 3)
+            await asyncio.wait_for(job, PATIENCE)
     assert not acted
     assert (await house.run()).status is Status.STOPPED
 
@@ -204,7 +204,7 @@ async def test_an_action_under_way_is_not_cut_off_when_the_worker_is_told_to_sto
         await acting.wait()
         worker.stop.set()
         go_on.set()
-        await asyncio.wait_for(job, 5)
+        await asyncio.wait_for(job, PATIENCE)
     assert (await house.run()).result == "Ordered."
 
 
@@ -250,7 +250,7 @@ async def test_an_action_of_an_agent_that_is_cut_off_is_seen_to_its_end_and_not_
         one.stop.set()
         await cut.wait()
         go_on.set()
-        await asyncio.wait_for(job, 5)
+        await asyncio.wait_for(job, PATIENCE)
     assert not (await house.run()).over
     async with house.worker(found=only(team), owner="w2") as two:
         await two.advance()
@@ -297,7 +297,7 @@ async def test_a_team_that_cannot_be_built_fails_its_run(house: House) -> None:
 async def test_a_run_of_a_team_that_is_gone_fails_and_one_of_another_worker_is_left_to_it(house: House) -> None:
     await house.start("r1", team="email")
     await house.start("r2", team="gone")
-    await house.store.announce("a test", find().infos(), timedelta(seconds=15))
+    await house.store.announce("a-test", find().infos(), timedelta(seconds=15))
     async with house.worker(found=Teams({}, {"gone": "its file does not load."})) as worker:
         await worker.advance("r1")
         await worker.advance("r2")
@@ -326,7 +326,7 @@ async def test_a_run_taken_over_by_another_worker_is_let_go_in_silence(house: Ho
         fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
         await house.store.release(Lease(RunId("r1"), fence, "w1"))
         two.advance()
-        await asyncio.wait_for(first, 5)
+        await asyncio.wait_for(first, PATIENCE)
         await house.decide(request, Verb.APPROVE)
         assert (await house.over()).status is Status.FINISHED
     assert len(house.mails()) == 1
@@ -363,14 +363,18 @@ class Dying(RedisJournal):
 
 
 class Counting(DemoModel):
-    """Counts what it is asked."""
+    """Counts what it is asked, also where it plays a script."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = 0
+        self._answers: list[None] = []
+
+    @property
+    def asked(self) -> int:
+        return len(self._answers)
 
     async def create(self, messages: Sequence[LLMMessage], **more: Any) -> CreateResult:
-        self.asked += 1
+        self._answers.append(None)
         return await super().create(messages, **more)
 
 

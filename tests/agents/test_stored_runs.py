@@ -11,7 +11,7 @@ from agents.teams import Teams
 from bot.core.errors import NewerSchema, UnknownSchema
 from bot.core.ids import RequestId, RunId
 from bot.core.runs import Status
-from bot.store.sides import REQUESTS, RUNS
+from bot.store.sides import ORIGINS, REQUESTS, RUNS, Origin
 from tests.agents.house import House
 from tests.agents.rebuild_teams import BUILDERS, World, team
 from tests.agents.test_rebuild import People
@@ -63,6 +63,8 @@ async def test_a_stored_run_is_rebuilt_and_goes_on_where_it_was(house: House, pa
     run, _ = RUNS.read(stored["run"].encode())
     store, world = house.store, World()
     await store.client.set(store.keys.run(run.id), stored["run"])
+    origin = Origin(run.workspace, run.channel, run.requester, run.team)
+    await store.client.set(store.keys.origin(run.id), ORIGINS.write(origin, 1))
     for name, raw in stored["requests"].items():
         await store.client.set(store.keys.request(RequestId(name)), raw)
     await store.client.hset(store.keys.journal(run.id), mapping=stored["journal"])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agents.turns import QUIET_FOR, Turns
+from tests.patience import PATIENCE
 
 
 async def hand_on(turns: Turns, place: int, order: list[int]) -> None:
@@ -99,7 +100,7 @@ async def test_one_that_is_late_because_the_store_is_slow_keeps_its_place(monkey
         return True
 
     async def late(place: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await found.wait()
         await hand_on(turns, place, order)
 

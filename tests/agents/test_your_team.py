@@ -44,7 +44,7 @@ async def test_the_team_of_the_page_loads_and_asks_before_it_orders(house: House
 
 def test_everything_that_the_page_names_exists() -> None:
     for name in re.findall(r"\brun\.(\w+)", PAGE):
-        assert hasattr(RunContext, name) or name in ("run", "task", "options"), name
+        assert hasattr(RunContext, name) or name in ("run", "task", "options", "outcomes"), name
     for path in re.findall(r"`(agents/\w+/\w+\.py)`", PAGE):
         assert path == "agents/teams/stock.py" or (Path(teams.HERE).parents[1] / path).exists(), path
     assert {tier for tier in Tier if f"Tier.{tier.name}" in PAGE} == set(Tier)

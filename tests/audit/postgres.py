@@ -16,6 +16,8 @@ import pytest
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.patience import PATIENCE
+
 
 class Postgres:
     """A real PostgreSQL of this test: a folder and a port of its own, started and killed as often as one likes."""
@@ -70,7 +72,7 @@ class Postgres:
 
     async def up(self) -> None:
         """Returns when it answers."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 with contextlib.suppress(OSError, sqlalchemy.exc.SQLAlchemyError):
                     engine = create_async_engine(self.url)

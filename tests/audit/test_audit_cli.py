@@ -6,22 +6,30 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from bot import flows
+from bot import flows, permitting
 from bot.audit import receipts
 from bot.audit.auditor import Auditor, Keep
+from bot.core.calls import Call, canonical
 from bot.core.events import Event, EventType
+from bot.core.ids import digest_of
+from bot.core.people import Actor
+from bot.core.permissions import Permission
+from bot.core.policy import Rules
 from bot.core.ports import Change, Lease
-from bot.core.requests import Request
+from bot.core.requests import Kind, Question, Request, Verb, digest, request_id
+from bot.core.standing import Scope, Span, Wish
+from bot.slack import cards
 from bot.store import pages
 from bot.store.ledger import Ledger
 from bot.store.store import Store
 from tests.audit.conftest import Audit, Said
-from tests.making import BOB, HERE, attempt, question
+from tests.making import BOB, HERE, attempt, call, question
 from tests.storing import NoQueue
 
 
@@ -180,6 +188,51 @@ async def test_a_receipt_is_believed_with_the_public_key_alone(audit: Audit, dec
     assert "This is no receipt." in (await audit("check", receipt, "--key", key)).out
 
 
+async def test_a_short_secret_is_found_by_no_digest_that_the_record_shows(
+    audit: Audit, store: Store, lease: Lease
+) -> None:
+    """R15: whoever has record, receipt and card, and knows all but the PIN, tries all PINs, also those of an edit, of a
+    permission, and of a call that passed by policy."""
+
+    def asked_with(pin: int) -> Question:
+        return replace(call(), call=Call("unlock", canonical({"door": "main", "pin": f"{pin:04}"}), hidden=("pin",)))
+
+    wish = Wish(Scope.CALL, Span.HOUR)
+    first = await flows.ask(store, lease, asked_with(4711))
+    assert await flows.ask(store, lease, asked_with(4711)) == first
+    await flows.decide(store, NoQueue(), first.id, attempt(first, BOB, wish=wish))
+    second = await flows.ask(store, lease, replace(asked_with(4711), asked=1))
+    assert await permitting.allow(store, NoQueue(), second.id, giver) is not None  # the same call, whatever its salt
+    third = await flows.ask(store, lease, replace(asked_with(1234), asked=2))
+    edited = canonical({"door": "main", "pin": "0815"})
+    await flows.decide(store, NoQueue(), third.id, attempt(third, BOB, Verb.EDIT, arguments=edited))
+    await Auditor(store, "web").catch_up()
+    run = await store.run(lease.run)
+    assert run is not None
+    card = cards.card(third, run=run.value, run_link=None)
+    shown = (await audit("export")).out + (await audit("receipt", first.id)).out + json.dumps(card.blocks)
+    assert first.digest in shown and third.id in shown
+    for pin in (4711, 815, 1234, 1):
+        arguments = canonical({"door": "main", "pin": f"{pin:04}"})
+        of_all = [asked_with(pin), replace(asked_with(pin), asked=1), replace(asked_with(pin), asked=2)]
+        tried: set[str] = {digest_of(arguments), digest_of("", arguments), digest_of(Kind.TOOL, "unlock", arguments)}
+        tried |= {digest(one) for one in of_all} | {request_id(lease.run, one) for one in of_all}
+        assert not [one for one in tried if one in shown]
+    assert run.value.salt and first.question.salt
+    assert run.value.salt not in shown and first.question.salt not in shown
+
+
+async def giver(permission: Permission, rules: Rules) -> Actor:
+    return Actor(HERE, permission.by)
+
+
+async def test_a_receipt_from_before_the_salt_is_still_believed(audit: Audit) -> None:
+    """R25: what was given to somebody once is good for ever."""
+    there = Path(__file__).parents[1] / "data" / "receipts"
+    believed = await audit("check", there / "unsalted.json", "--key", there / "unsalted.pem")
+    assert (believed.status, believed.err) == (0, "")
+
+
 async def test_no_receipt_of_what_was_not_decided(audit: Audit, store: Store, lease: Lease) -> None:
     asked = await flows.ask(store, lease, question())
     await Auditor(store, "web").catch_up()
@@ -210,7 +263,6 @@ def test_the_command_is_the_services_own_and_needs_no_token_of_slack(redis_url: 
         cwd=Path(__file__).parent.parent.parent,
         capture_output=True,
         text=True,
-        timeout=30,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("0 entries, nothing changed")

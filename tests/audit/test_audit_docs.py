@@ -12,7 +12,8 @@ from bot import flows
 from bot.audit import cli
 from bot.audit.auditor import Auditor
 from bot.core.chain import SCHEMA
-from bot.core.ports import Lease
+from bot.core.events import Event, EventType
+from bot.core.ports import Change, Lease
 from bot.store.ledger import Ledger
 from bot.store.store import Store
 from tests.making import BOB, attempt, question
@@ -66,6 +67,8 @@ async def test_every_command_of_the_page_works(
 async def test_the_page_names_every_field_of_an_entry(store: Store, lease: Lease) -> None:
     asked = await flows.ask(store, lease, question())
     await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    passed = Event(EventType.CALL_PASSED, await store.now(), workspace=asked.workspace, data={"tool": "look"})
+    await store.commit(Change(events=(passed,)))
     await Auditor(store, "web").catch_up()
     fields = {name async for _, kept in Ledger(store).all() for name in kept.fields()}
     named = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", DOC, re.M))))

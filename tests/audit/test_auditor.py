@@ -31,6 +31,7 @@ from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store
 from tests.bot.test_attending import asked_before
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
+from tests.patience import PATIENCE
 from tests.storing import NoQueue, configured, new_run
 
 SECRET = "xox" + "b-123456789012-123456789012-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8"
@@ -230,7 +231,7 @@ async def test_two_auditors_at_once_make_one_chain(store: Store) -> None:
         while len(await chained(store)) < 150:
             await auditor.chain()
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(write(), chain(one), chain(other))
     assert await whole(store) == 150
     assert await chained(store) == await stream(store)

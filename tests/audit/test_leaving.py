@@ -23,6 +23,7 @@ from bot.store.ledger import Ledger
 from bot.store.outbox import GROUP, Outbox
 from bot.store.store import Store
 from tests.audit.test_auditor import record, stream, tell, whole
+from tests.patience import PATIENCE
 
 
 @asynccontextmanager
@@ -45,7 +46,7 @@ async def handed_out(outbox: Outbox) -> list[str]:
 
 async def until(fact: Callable[[], Coroutine[None, None, bool]]) -> None:
     """Returns when it is so; TimeoutError after ten seconds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await fact():  # noqa: ASYNC110 -- Redis wakes nobody
             await asyncio.sleep(0.02)
 
@@ -221,7 +222,7 @@ async def test_nothing_is_lost_whoever_is_ended_while_events_leave(
     beside = Store(connect(redis_url), namespace)  # of another process, as far as the server can see
     auditors = [asyncio.create_task(audit(name)) for name in ("web-1", "web-2")]
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(write(), draw())
     finally:
         for auditor in auditors:

@@ -16,7 +16,7 @@ from bot.store.page import Numbered
 from bot.store.store import Store
 from tests.audit.sealed import PAGE, THREE, everything, happen, losing, problems, seal_all, sealed, tell
 from tests.forking import forked
-from tests.longer import times
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -55,7 +55,7 @@ async def test_an_auditor_seals_as_it_goes(store: Store) -> None:
     """R25: also what was recorded before it came, page after page."""
     await happen(store, THREE)
     auditor = asyncio.create_task(Auditor(store, "web").run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while len(await sealed(store)) < 2:  # noqa: ASYNC110 -- a fact of another task, and only Redis knows it
             await asyncio.sleep(0)
     auditor.cancel()
@@ -168,15 +168,15 @@ async def test_two_auditors_that_seal_at_once_make_one_record(redis_url: str, st
 async def test_a_process_that_is_killed_while_it_seals_leaves_one_record(
     store: Store, redis_url: str, namespace: str
 ) -> None:
-    """R4: kill -9 as soon as a page more is there, while entries come; 20 times with LONG=1. Two are at it."""
+    """R4: kill -9 as soon as a page more is there, while entries come. Two are at it."""
     env = {**os.environ, "REDIS_URL": redis_url, "NAMESPACE": namespace}
-    written, kills = 0, times(4, 20)
+    written, kills = 0, 5
     for _ in range(kills):
         there = len(await sealed(store))
         written += 200
         await tell(store, 200)
         both = [await forked("tests.audit.auditor_process", env=env) for _ in range(2)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while len(await sealed(store)) <= there < (written - 256) // 128:  # noqa: ASYNC110 -- a fact of Redis
                 await asyncio.sleep(0)
         for process in both:

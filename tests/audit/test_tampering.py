@@ -12,6 +12,7 @@ from bot.store.ledger import Ledger
 from bot.store.page import Numbered, read_page, write_page
 from bot.store.store import Store
 from tests.audit.sealed import PAGE, everything, happen, problems, seal_all, sealed
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -174,7 +175,7 @@ async def test_a_page_in_a_place_that_is_none_ends_no_reader(
     page = write_page(recorded[:5])
     assert page is not None
     await store.client.zadd(store.keys.audit_pages, {page: float(score)})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         found = await everything(store)
         await problems(store)
         await Ledger(store).trim(PAGE + 7)

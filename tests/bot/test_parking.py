@@ -14,6 +14,7 @@ from bot.core.requests import Request, Status, Verb
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.making import ALICE, BOB, CAROL, attempt, question, rules
+from tests.patience import PATIENCE
 from tests.storing import NoQueue, new_run, started
 
 NOW = timedelta(0)
@@ -154,7 +155,7 @@ async def test_a_deadline_brings_a_parked_run_back(store: Store, lease: Lease, w
     await park(store, lease, asked)
     keeper = asyncio.create_task(deadlines.keep(store, queue, wakeups))
     assert (await wakeups.settled(asked.id)).status is Status.EXPIRED
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not queue.asked:  # noqa: ASYNC110 -- a fact of another task
             await asyncio.sleep(0.005)
     assert queue.asked == [(lease.run, asked.id)]

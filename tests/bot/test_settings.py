@@ -1,6 +1,7 @@
 """The environment: all problems at once, each with what to fix, and no secret in any of them."""
 
 import re
+import traceback
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bot.core.ids import ChannelId, GroupId, UserId
 from bot.core.people import Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, resolve
 from bot.settings import WebSettings, WorkerSettings, read, variables
+from bot.store.connecting import connect
 from tests.making import BOB, LEADS
 
 GOOD = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "REVIEWERS": "U0BOB, S0LEADS"}
@@ -104,6 +106,31 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch, SLACK_BOT_TOKEN="xoxb-hidden", REDIS_URL="redis://:hidden@localhost", SMTP_URL="smtp://u:hidden@h"
     )
     assert "hidden" not in repr(read(WebSettings)) + repr(read(WorkerSettings))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://web:secr/et@127.0.0.1:6379/0",
+        "redis://web:secr#et@127.0.0.1:6379/0",
+        "redis://web:secr?et@127.0.0.1:6379/0",
+        "redis://web:secr[et@127.0.0.1:6379/0",
+        "redis+cluster://web:secr/et@127.0.0.1:6379",
+        "redis://web:secret@127.0.0.1:99999/0",
+        "redis://web:secret@127.0.0.1:6379/0?socket_timeout=secret",
+        "redis://web:secret@127.0.0.1:6379/0?nothing=secret",
+        "redis+sentinel://:secret@127.0.0.1:x/main",
+    ],
+)
+def test_an_address_that_cannot_be_used_is_told_without_its_password(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R15: the traceback said “Port could not be cast to integer value as 'secr'”."""
+    given(monkeypatch, REDIS_URL=url)
+    with pytest.raises(WrongSettings, match="REDIS_URL") as wrong:
+        connect(read(WebSettings).redis_url.get_secret_value())
+    told = "".join(traceback.format_exception(wrong.value)) + caplog.text
+    assert "secr" not in told.replace("get_secret_value", "")
 
 
 @pytest.mark.parametrize(

@@ -12,19 +12,19 @@ from bot.core import permissions
 from bot.core.deciding import decide
 from bot.core.errors import InvalidInput, NotFound, Refused
 from bot.core.events import EventType
-from bot.core.ids import AttemptId, UserId
+from bot.core.ids import AttemptId, PermissionId, RunId, UserId
 from bot.core.people import Actor, Reviewers
 from bot.core.permissions import Permission
 from bot.core.policy import Risk, Rules
 from bot.core.ports import Change, Lease, Put
 from bot.core.requests import How, Question, Request, Status
 from bot.core.rulebook import Rulebook
-from bot.core.standing import PermissionId, Scope, Span, Wish
-from bot.store.sides import REQUESTS
+from bot.core.standing import Scope, Span, Wish
+from bot.store.sides import REQUESTS, RUNS
 from bot.store.store import Store
 from tests.agents.house import fact
 from tests.bot.test_flows import kinds
-from tests.making import ALICE, BOB, CAROL, DAVE, HERE, attempt, call, question, rules
+from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
 from tests.slack.botting import events
 from tests.store.two_users import Sides
 from tests.storing import NoQueue, new_run
@@ -49,7 +49,7 @@ async def give(
 ) -> Permission:
     """Bob approves what the run asks, and does not want to be asked again."""
     of = await flows.ask(asking or store, lease, asked or call())
-    await flows.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give {of.id}"))
+    await flows.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give-{of.id}"))
     return (await store.permissions())[-1].value
 
 
@@ -231,3 +231,29 @@ async def test_the_worker_asks_and_only_web_allows(sides: Sides) -> None:
     assert done is not None and done.status is Status.APPROVED
     seen = await sides.agents.request(asked.id)
     assert seen is not None and seen.value == done
+
+
+@pytest.mark.parametrize("name", ["slater", "rlater"])
+async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(sides: Sides, name: str) -> None:
+    """R24: what was allowed to the team that runs in Slack; a worker's word for whose run it is changes nothing."""
+    await sides.web.set_workspace(HERE)
+    await give(
+        sides.web, await new_run(sides.web, worker=sides.agents), Wish(Scope.TOOL, Span.HOUR), asking=sides.agents
+    )
+    run = await flows.start_by_script(
+        sides.agents, run=RunId(name), channel=GENERAL, requester=ALICE, team="email", task="pay"
+    )
+    lease = await sides.agents.claim(run.id, "worker", timedelta(seconds=30))
+    assert lease is not None
+    forged = replace(await flows.begin(sides.agents, lease), by_script=False)
+    await sides.agents.client.set(sides.agents.keys.run(run.id), RUNS.write(forged, 2), px=60_000)
+    asked = await flows.ask(sides.agents, lease, call())
+    assert await allowed(sides.web, asked) is None
+    own = await flows.decide(
+        sides.web, NoQueue(), asked.id, attempt(asked, wish=Wish(Scope.TOOL, Span.HOUR), name="its-own")
+    )
+    assert own.decision is not None and own.decision.standing is not None
+    of_slack = await flows.ask(sides.agents, await new_run(sides.web, "rlast", worker=sides.agents), call())
+    done = await allowed(sides.web, of_slack)
+    assert done is not None and done.decision is not None and done.decision.standing is not None
+    assert done.decision.standing.permission != own.decision.standing.permission

@@ -247,3 +247,28 @@ def test_the_id_of_a_request_follows_from_run_place_and_content() -> None:
     assert len(others - {asked.id}) == 5
     assert asked.workspace == HERE
     assert asked.requester == UserId(ALICE)
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        "",
+        " \n\t",
+        "\u200b",
+        "\u2060\ufeff \u00ad",
+        "\u3164",
+        "\u2800\u2800",
+        "\u202e\u2066",
+        "\U000e0041\ufe0f",
+        "\u0301",
+    ],
+)
+def test_what_nobody_can_see_is_no_reason_and_no_answer(unseen: str) -> None:
+    """R25: whoever reads the record learns why the glass was broken; a rejection without a reason has none."""
+    asked = request(break_glass=True)
+    alone = attempt(asked, ALICE, words=unseen, break_glass=True)
+    assert deciding.decide(asked, alone, NOW).refusal is Refusal.NO_REASON
+    assert deciding.decide(asked, attempt(asked, BOB, Verb.RESPOND, words=unseen), NOW).refusal is Refusal.NO_WORDS
+    for words, kept in ((unseen, ""), (f"{unseen}no", f"{unseen}no".strip())):
+        no = deciding.decide(asked, attempt(asked, BOB, Verb.REJECT, words=words), NOW).request.decision
+        assert no is not None and no.words == kept

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.core import deciding, requests
-from bot.core.calls import canonical, is_canonical
+from bot.core.calls import Call, canonical, is_canonical
 from bot.core.refusals import Refusal
 from bot.core.requests import Status, Verb
 from tests.making import BOB, CAROL, NOW, attempt, call, choice, question, request
@@ -73,6 +73,22 @@ def test_other_arguments_another_tool_another_note_are_other_requests() -> None:
     assert len({requests.digest(q) for q in [first, *others]}) == 4
     hidden = replace(first, call=replace(first.call, hidden=("amount",)), before="Refund order 17: 30 EUR")
     assert requests.digest(hidden) == requests.digest(first)
+
+
+def test_what_moves_from_one_list_of_a_question_to_another_makes_another_request() -> None:
+    """R13: an option cannot pass for a note, nor a call for options."""
+    plain = choice("eu", "us")
+    alike = [
+        replace(plain, options=("eu", "notes", "us")),
+        replace(plain, options=("eu",), notes=("us",)),
+        replace(plain, options=("eu", "notes"), notes=("us",)),
+        replace(plain, options=(), notes=("one", "eu", "us")),
+        replace(plain, options=("eu",), several=True),
+        replace(plain, options=("several", "eu")),
+        replace(plain, options=(), call=Call("one", "eu")),
+        replace(plain, options=("one", "eu"), call=Call("call", "notes")),
+    ]
+    assert len({requests.digest(q) for q in alike}) == len(alike)
 
 
 def test_a_choice_is_one_of_the_options() -> None:

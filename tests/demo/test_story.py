@@ -17,6 +17,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser import PHONE, OpenPage
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +53,7 @@ async def the_demo(data: Path) -> AsyncIterator[tuple[str, str, list[str]]]:
     assert demo.stdout is not None
     lines: list[str] = []
     try:
-        async with asyncio.timeout(45):
+        async with asyncio.timeout(PATIENCE):
             while not any("Ctrl-C" in line for line in lines):
                 line = await demo.stdout.readline()
                 assert line, "".join(lines)

@@ -97,7 +97,7 @@ async def test_redis_goes_away_and_comes_back(slack: LocalSlack, tmp_path: Path)
             asked = await card(slack)
             await until_it_goes.aclose()
             await bob.click(asked, "Approve")
-            assert await bob.wait_ephemeral("store cannot be reached", timeout=20)
+            assert await bob.wait_ephemeral("store cannot be reached")
             assert web.running
             async with EmbeddedRedis(folder) as again:
                 assert again.url == server.url
@@ -112,11 +112,11 @@ async def test_slack_goes_away_and_comes_back(there: Town, slack: LocalSlack) ->
     await asyncio.gather(there.web(), there.worker())
     slack.faults.add("server_error", on="chat.*", status=503, times=None)
     await slack.user("alice").command(ASK, channel="#general")
-    await slack.wait_for(lambda _: len([c for c in slack.calls if c.method == "chat.postMessage"]) > 2, timeout=15)
+    await slack.wait_for(lambda _: len([c for c in slack.calls if c.method == "chat.postMessage"]) > 2)
     slack.faults.clear()
     slack.cut_sockets()
     asked = await card(slack)
-    await slack.wait_connected(1, timeout=15)
+    await slack.wait_connected(1)
     await slack.user("bob").click(asked, "Approve")
     assert "Approved" in text_of(await settled(slack, asked.ts))
     await told(slack, "Finished")

@@ -14,6 +14,6 @@ async def test_the_mode_is_chosen_in_the_window(there: Town, slack: LocalSlack) 
     await alice.click(await alice.wait_modal("Start a task"), "team", choose="chat")
     await alice.wait_modal("When people are asked")
     assert await alice.submit({"When people are asked": "adaptive", "task": "look around; delete the list"}) == {}
-    asked = await slack.wait_message("#approvals", lambda m: "delete the list" in text_of(m), timeout=20)
+    asked = await slack.wait_message("#approvals", lambda m: "delete the list" in text_of(m))
     assert "look around" not in text_of(asked)
     assert "Respond" in asked.buttons

@@ -30,12 +30,12 @@ async def test_a_model_that_fails_is_replaced_and_the_thread_shows_the_text_comi
         def said() -> str:
             return next((text_of(m) for m in replies() if words in text_of(m)), "")
 
-        found: str = await slack.wait_for(lambda _: said(), timeout=20)
+        found: str = await slack.wait_for(lambda _: said())
         return found
 
     assert "<!channel>" in await reply("drafter is writing …")
     enough.set()
-    card = await slack.wait_message("#approvals", lambda m: "Review…" in m.buttons, timeout=15)
+    card = await slack.wait_message("#approvals", lambda m: "Review…" in m.buttons)
     assert (await bob.click(card, "Review…")).ok
     await bob.wait_modal()
     assert await bob.submit() == {}

@@ -20,11 +20,11 @@ def mails(there: Town) -> list[Mail]:
 
 async def card(slack: LocalSlack, *, but: tuple[str, ...] = ()) -> Message:
     """The newest card with buttons, other than those."""
-    return await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons and m.ts not in but, timeout=15)
+    return await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons and m.ts not in but)
 
 
 async def settled(slack: LocalSlack, ts: str) -> Message:
-    return await slack.wait_message("#approvals", lambda m: m.ts == ts and not m.buttons, timeout=15)
+    return await slack.wait_message("#approvals", lambda m: m.ts == ts and not m.buttons)
 
 
 async def told(slack: LocalSlack, words: str, which: int = 0) -> str:
@@ -37,7 +37,7 @@ async def told(slack: LocalSlack, words: str, which: int = 0) -> str:
         text = " ".join(text_of(m) for m in slack.channel("#general").thread(roots[which].ts)[1:])
         return text if words in text else ""
 
-    found: str = await slack.wait_for(lambda _: thread(), timeout=15)
+    found: str = await slack.wait_for(lambda _: thread())
     return found
 
 
@@ -132,7 +132,6 @@ async def test_fifty_clicks_by_ten_people_over_two_processes(there: Town, slack:
             and len(found) == 49
             and found
         ),
-        timeout=15,
     )
     assert len(said) == 49
     final = await settled(slack, asked.ts)
@@ -165,7 +164,7 @@ async def test_web_is_killed(there: Town, slack: LocalSlack, moment: str) -> Non
         asked = await card(slack)
         slack.faults.add("server_error", on="chat.update", status=503, times=None)
         await bob.click(asked, "Approve")
-        await slack.wait_for(lambda _: any(c.method == "chat.update" for c in slack.calls), timeout=10)
+        await slack.wait_for(lambda _: any(c.method == "chat.update" for c in slack.calls))
     await web.kill()
     slack.faults.clear()
     await there.web()

@@ -71,6 +71,15 @@ async def test_without_a_service_or_reviewers_nothing_starts(there: Town, slack:
     there.processes.remove(program)
 
 
+async def test_a_channel_that_the_app_is_not_in_starts_nothing(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+    """R21: else the program waits, and nobody sees for what."""
+    await there.web()
+    program = await script(there, tmp_path, example().replace("C0GENERAL", "C0NOWHERE")).start()
+    assert await program.wait() == 1
+    assert any("The app is not in the channel C0NOWHERE" in line for line in program.lines)
+    there.processes.remove(program)
+
+
 async def test_a_model_that_cannot_be_had_starts_nothing(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
     """What is wrong is said before there is a run that nobody goes on with; kept answers are a worker's too."""
     await there.web()

@@ -8,6 +8,7 @@ from bot.core.chain import Verifier
 from bot.store.ledger import Ledger
 from bot.store.store import Store
 from localslack import LocalSlack
+from tests.patience import PATIENCE
 from tests.processes import Town
 
 
@@ -25,7 +26,7 @@ async def entries(store: Store) -> list[tuple[str, str]]:
 
 async def recorded(store: Store, kind: str) -> list[tuple[str, str]]:
     """Returns when there is an entry of that kind."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             found = await entries(store)
             if kind in dict(found):
@@ -40,7 +41,7 @@ async def test_web_chains_what_happens_and_posts_the_head_once_also_after_kill_9
     first = await there.web(http=True, AUDIT_CHANNEL="#approvals")
     bob, dave = slack.user("bob"), slack.user("dave")
     await dave.command("/approvals timeout 5m", channel="#general")
-    posted = await slack.wait_message("#approvals", lambda m: "Record of" in m.text, timeout=15)
+    posted = await slack.wait_message("#approvals", lambda m: "Record of" in m.text)
     assert re.search(r"head 1:[0-9a-f]{64}", posted.text)
     assert await entries(store) == [("settings_refused", "refused")]
     await there.web(http=True, AUDIT_CHANNEL="#approvals")

@@ -16,7 +16,7 @@ async def test_the_main_job_needs_nothing_that_its_users_may_not(
     there: Town, slack: LocalSlack, redis_url: str, namespace: str
 ) -> None:
     """Least privilege is no promise that breaks the service: parked, decided, gone on, stopped, and no refusal."""
-    if url_of("web", redis_url) == redis_url:
+    if url_of("web", redis_url, namespace) == redis_url:
         pytest.skip("The Redis that TEST_REDIS_URL names has no users for web and worker.")
     await asyncio.gather(there.web(), there.worker(PARK_AFTER="0s"))
     alice, bob = slack.user("alice"), slack.user("bob")

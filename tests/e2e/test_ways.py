@@ -58,7 +58,7 @@ class Run:
             text = text_of(message)
             return all(part in text for part in (*of_this, *words))
 
-        self.cards.append(await self.slack.wait_message("#approvals", next_one, timeout=25))
+        self.cards.append(await self.slack.wait_message("#approvals", next_one))
         return self.cards[-1]
 
     async def answer(self, asked: Message, button: str, words: str | None = None) -> str:
@@ -79,7 +79,7 @@ class Run:
         def over(message: Message) -> bool:
             return message.ts == asked.ts and not set(message.buttons) - {"View full"}
 
-        return text_of(await self.slack.wait_message("#approvals", over, timeout=25))
+        return text_of(await self.slack.wait_message("#approvals", over))
 
     async def ends(self, words: str = "Finished") -> str:
         """All that its thread says, once it says that."""
@@ -90,7 +90,7 @@ class Run:
             said = "\n".join(text_of(m) for root in roots for m in room.thread(root.ts)[1:])
             return said if words in said and "Finished" in said else ""
 
-        found: str = await self.slack.wait_for(lambda _: thread(), timeout=25, what=f"{words} of {self.name}")
+        found: str = await self.slack.wait_for(lambda _: thread(), what=f"{words} of {self.name}")
         return found
 
     def asked(self) -> list[Message]:
@@ -436,13 +436,13 @@ async def burst(new: New) -> Way:
         return [(m, b["block_id"]) for m in run.asked() for b in m.blocks or [] if b["type"] == "actions"]
 
     await run.start("pay", f"five times as {run.name}")
-    found = await run.slack.wait_for(lambda _: rows() if len(rows()) == 5 else None, timeout=25)
+    found = await run.slack.wait_for(lambda _: rows() if len(rows()) == 5 else None)
     yield
     *four, (card, last) = found
     await asyncio.gather(*(run.person.click(card, "Approve", block=row) for card, row in four))
     await run.person.click(card, "Reject", block=last)
     await run.person.submit({"Reason": "enough"}, await run.person.wait_modal("Reject"))
-    await run.slack.wait_for(lambda _: not rows(), timeout=25)
+    await run.slack.wait_for(lambda _: not rows())
     await run.ends()
     assert len(run.asked()) < 5  # one, unless this machine needs longer for five calls than a card grows
     assert len({line["amount"] for line in run.done}) == len(run.done) == 4

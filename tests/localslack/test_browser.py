@@ -10,6 +10,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import Command, LocalSlack
+from localslack.fixtures import UNHURRIED
 from tests.browser import OpenPage
 from tests.localslack.slack_cases import APPROVE, TEXT, Connect, Json, actions, button, field, modal, plain, section
 
@@ -31,7 +32,7 @@ THINGS = {"options": [{"text": plain(word), "value": word.lower()} for word in (
 @pytest.fixture
 async def slack() -> AsyncIterator[LocalSlack]:
     commands = (Command("/agent", "Start a task", "<team> <task>"), Command("/approvals", "Settings"))
-    async with LocalSlack(commands=commands) as running:
+    async with LocalSlack(commands=commands, **UNHURRIED) as running:
         yield running
 
 

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from localslack.blocks import BLOCKS, INPUTS
 from localslack.errors import SlackError
 from localslack.limits import check_message_blocks, check_metadata, check_view
 from tests.localslack.slack_cases import CARD, MODAL, Json
-from tests.longer import times
 
 WORDS = st.sampled_from([*BLOCKS, *INPUTS, "modal", "home", "plain_text", "mrkdwn", "rich_text_section", "x", ""])
 KEYS = st.sampled_from(
@@ -39,7 +38,6 @@ def survives(check: Any, *args: Any) -> None:
         assert error.code
 
 
-@settings(max_examples=times(60, 300), deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=7), ANYTHING)
 def test_spoilt_blocks_and_views_are_refused_not_tripped_over(path: list[int], by: Any) -> None:
     card = spoil(CARD, path, by)

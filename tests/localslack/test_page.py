@@ -14,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from localslack import LocalSlack
 from localslack.config import read_manifest
 from tests.localslack.slack_cases import CARD, MODAL, Connect, Json, client_of
+from tests.patience import PATIENCE
 
 MANIFEST = """
 display_information: {name: Countersign}
@@ -28,7 +29,7 @@ settings: {event_subscriptions: {bot_events: [app_home_opened]}}
 
 async def frame(socket: aiohttp.ClientWebSocketResponse, fits: Callable[[Json], Any]) -> Json:
     """The first frame that fits."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while True:
             shown: Json = await socket.receive_json()
             if fits(shown):

@@ -9,6 +9,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import Command, LocalSlack
+from localslack.fixtures import UNHURRIED
 from tests.browser import OpenPage
 from tests.localslack.slack_cases import Connect, Json, field, modal, plain, section
 
@@ -17,7 +18,7 @@ OPTIONS = [{"text": plain(name.capitalize()), "value": name} for name in ("email
 
 @pytest.fixture
 async def slack() -> AsyncIterator[LocalSlack]:
-    async with LocalSlack(commands=(Command("/agent", "Start a task", "<team> <task>"),)) as running:
+    async with LocalSlack(commands=(Command("/agent", "Start a task", "<team> <task>"),), **UNHURRIED) as running:
         yield running
 
 

@@ -24,6 +24,7 @@ from localslack import LocalSlack
 from localslack.person import Person
 from localslack.workspace import Message
 from tests.making import HERE
+from tests.patience import PATIENCE
 from tests.storing import NoQueue
 
 
@@ -33,7 +34,7 @@ async def a_desk(slack: LocalSlack, store: Store) -> AsyncIterator[tuple[Desk, A
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
         identity = await app.identify(clients.reads)
-        directory = Directory(clients.reads, patience=1.0)
+        directory = Directory(clients.reads, identity.workspace, patience=PATIENCE)
         stack.push_async_callback(directory.close)
         poster = Poster(clients.posts, store, identity.workspace, identity.home)
         homes = Homes(store, Overview(store), directory, clients.reads, identity.workspace, poster.link)

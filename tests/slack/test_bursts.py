@@ -99,7 +99,7 @@ async def test_the_first_is_posted_at_once_and_its_card_grows(slack: LocalSlack,
     """R26: nothing waits for what may come; what waits longer than a burst lasts, or for others, is left alone."""
     async with drawing(slack, store):
         (first,) = await ask(store, lease, 0)
-        alone = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons, timeout=10)
+        alone = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
         assert "Edit" in alone.buttons
         more = await ask(store, lease, 1, 2)
         message = await flows.ask(store, lease, replace(refund(3), kind=Kind.CODE))
@@ -186,7 +186,7 @@ async def test_a_lost_reply_and_a_new_scribe_make_no_second_card(slack: LocalSla
     slack.faults.add("lost_reply", on="chat.postMessage", times=3)
     asked = await ask(store, lease, 0, 1)
     async with drawing(slack, store, "web-1"):
-        await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons, timeout=10)
+        await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
     asked += await ask(store, lease, 2, 3)
     slack.faults.add("lost_reply", on="chat.update", times=1)
     async with drawing(slack, store, "web-2"):
@@ -231,7 +231,7 @@ async def test_a_scribe_that_draws_over_another_row_draws_the_card_again(
         await store.client.delete(store.keys.scribe)
         awake = asyncio.create_task(Scribe(store, Outbox(store), other, "web-2").run())
         await decided(store, first)
-        await slack.wait_for(lambda _: "none waits" in shown(slack)[0].text, timeout=5)
+        await slack.wait_for(lambda _: "none waits" in shown(slack)[0].text)
         frozen.cancel()
         await asyncio.gather(frozen, return_exceptions=True)
         (card,) = shown(slack)
@@ -373,9 +373,10 @@ async def test_a_card_that_people_have_read_does_not_grow(slack: LocalSlack, sto
         await all_drawn(slack, store)
         seen = await store.message(seating.name_of(first.id))
         assert seen is not None and seen.value.posting_since is not None
-        stood = replace(seen.value, posting_since=seen.value.posting_since - timedelta(minutes=1))
+        stood = replace(seen.value, posting_since=seen.value.posting_since - timedelta(hours=2))
         await store.commit(Change(messages=(Put(stood, seen.version),)))
-        late = await ask(store, lease, 1, 2)
+    late = await ask(store, lease, 1, 2)
+    async with drawing(slack, store, "web-2"):
         await all_drawn(slack, store)
     alone, other = shown(slack)
     assert "Edit" in alone.buttons and set(rows_of(other)) == ids(late)

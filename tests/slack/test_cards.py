@@ -22,6 +22,7 @@ from bot.core.calls import Call, canonical
 from bot.core.deciding import allow, decide, sentence
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId
+from bot.core.marks import escape
 from bot.core.options import Option
 from bot.core.people import Actor, Reviewers
 from bot.core.policy import OnTimeout, Risk
@@ -35,7 +36,7 @@ from bot.slack import cards, editing, high_risk, meanwhile, menu, modals, nudgin
 from bot.slack import content as judged
 from bot.slack import rows as burst_rows
 from bot.slack.cards import Drawing
-from bot.slack.text import escape, size_of
+from bot.slack.text import size_of
 from localslack.limits import check_message_blocks, check_view
 from tests.longer import times
 from tests.making import (
@@ -132,7 +133,8 @@ def diverged() -> Request:
 
 def refund(**changes: Any) -> Question:
     """As the gate asks."""
-    return replace(call(order=17, amount=20, api_key="s3cr3t-word"), **changes)
+    arguments = canonical({"order": 17, "amount": 20, "api_key": "s3cr3t-word"})
+    return replace(call(), **{"call": Call("refund", arguments, hidden=("api_key",)), **changes})
 
 
 def code(text: str = "import shutil\n\nshutil.rmtree('build')\n") -> Question:
@@ -313,6 +315,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_choice": card(request(asked=choice("eu-west", "us-east"))),
     "card_choice_answered": card(chosen()),
     "card_secrets": card(request(asked=question("curl -u bob:x --password=hunter22\nhttps://bob:hunter22@host/"))),
+    "card_tool_guessed": card(request(asked=call(order=17, amount=20, api_key="s3cr3t-word"))),
     "card_lookalike": card(request(asked=question(SPOOF))),
     "burst": on_one_card(burst()),
     "burst_whole_menu": on_one_card(burst(break_glass=True, quorum=2, clause="refunds", why="money", **LATER)),
@@ -322,7 +325,7 @@ DRAWINGS: dict[str, Drawing] = {
     "note_reminder_of_many": nudging.reminder_note(half_settled(), LINK),
     "note_reminder_of_many_over": nudging.reminder_note(settled_burst(), LINK),
     "run_queued": cards.run_message(run()),
-    "run_hostile": cards.run_message(run(task=HOSTILE, team=HOSTILE)),
+    "run_hostile": cards.run_message(run(task=HOSTILE)),
     "run_waiting": cards.run_message(run(status=runs.Status.WAITING)),
     "run_finished": cards.run_message(ended()),
     "run_long_task": cards.run_message(run(task="do " * 3000)),
@@ -382,6 +385,22 @@ def test_views_are_as_they_were_reviewed(name: str) -> None:
     if os.environ.get("GOLDEN"):
         file.write_text(text)
     assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("asked", "then"),
+    [
+        (question(), "not approved; the agent is told that nobody answered."),
+        (call(), "not approved; the agent is told that nobody answered."),
+        (question(offers=(Verb.RESPOND, Verb.REJECT)), "the agent is told that nobody answered."),
+        (choice("eu", "us"), "nothing is chosen; the agent is told that nobody answered."),
+        (turn(), "the conversation ends, and the agents are told that nobody answered."),
+        (turn(to_end=True), "the conversation ends, and the agents are told that nobody answered."),
+        (question(kind=Kind.DIVERGED), "the run ends, and nothing is repeated."),
+    ],
+)
+def test_a_card_says_not_approved_only_where_something_can_be(asked: Question, then: str) -> None:
+    assert cards.expiry(request(asked=asked)).partition(" · then: ")[2] == then
 
 
 def test_every_golden_file_is_of_a_view() -> None:
@@ -608,7 +627,7 @@ CONTENT = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=times(6, 100))
+@settings(max_examples=times(4, 100))
 @given(CONTENT, CONTENT, CONTENT)
 def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: str, title: str, words: str) -> None:
     """R13, R14: too long is a file and a modal, never an error; shown and hidden add up to everything."""
@@ -618,7 +637,7 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
     asked = replace(asked, rules=replace(asked.rules, reviewers=many, quorum=300, on_timeout=OnTimeout.APPROVE))
     settled = decided(Verb.REJECT, words[:3000].strip(), replace(asked, rules=rules()))
     took = Usage(10**9, 10**9, 10**6, 10**5, ((title[:60], 1),) * 9, ((content[:300], 9),) * 9)
-    spoken = ended(result=words[:30_000], words=content[:30_000], team=title, usage=took)
+    spoken = ended(result=words[:30_000], words=content[:30_000], usage=took)
     busy = replace(at_work(), writing=Writing(title, len(content), content[:200]))
     for drawing in (
         card(asked),
@@ -649,7 +668,7 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         assert boxes == [whole]
 
 
-@settings(deadline=None, max_examples=times(6, 100))
+@settings(max_examples=times(4, 100))
 @given(CONTENT, CONTENT, CONTENT)
 @example("𞹧" * 300, "𞹧" * 60, "¡¡" * 300)
 @example("¡" * 300, "\U0004d925$W" * 90, "𞹧" * 300)

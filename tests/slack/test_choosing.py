@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.errors import InvalidInput
@@ -15,7 +15,6 @@ from bot.core.runs import Run
 from bot.slack import cards, choosing, modals
 from localslack.inputs import state_of
 from localslack.limits import check_message_blocks, check_view
-from tests.longer import times
 from tests.making import ALICE, GENERAL, HERE, NOW, choice, request
 
 
@@ -121,7 +120,6 @@ def test_what_the_card_has_no_room_for_is_in_the_window() -> None:
 
 
 @given(st.lists(st.text(max_size=100), min_size=1, max_size=12, unique=True), st.booleans())
-@settings(max_examples=times(60, 200), deadline=None)
 def test_any_options_can_be_drawn_and_what_is_chosen_is_what_was_meant(options: list[str], several: bool) -> None:
     """R1, R15: Slack takes the card and the window, whatever the options say."""
     question = choice(*options, several=several)

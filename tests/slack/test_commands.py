@@ -61,6 +61,24 @@ async def test_a_team_is_found_in_another_case_where_only_one_fits(slack: LocalS
     assert "Started *ops*" in (await alice.command("/agent ops hello")).text
 
 
+async def test_nothing_is_started_where_the_app_is_not(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R21: the thread would be where nobody looks; as soon as the app is invited, the same words start it."""
+    alice = slack.user("alice")
+    slack.add_channel("secret", is_private=True)
+    for channel in ("#random", "#secret"):
+        slack.invite("alice", channel)
+        reply = await alice.command("/agent email hello", channel=channel)
+        assert (
+            "The app is not in this channel, so nobody would see the run there and nothing was started." in reply.text
+        )
+    assert await runs(store) == []
+    refused = [e for e in await events(store) if e.type is EventType.START_REFUSED]
+    assert [(e.data["team"], "not in this channel" in e.data["why"]) for e in refused] == [("email", True)] * 2
+    slack.invite("U0BOT", "#random")
+    assert "Started" in (await alice.command("/agent email hello", channel="#random")).text
+    assert [run.channel for run in await runs(store)] == ["C0RANDOM"]
+
+
 async def test_a_command_delivered_twice_is_one_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
     """R8"""
     slack.faults.add("deliver_twice", on="slash_commands")
@@ -114,6 +132,18 @@ async def test_without_a_worker_people_are_told(slack: LocalSlack, store: Store,
     assert slack.user("alice").modal is None
 
 
+async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R15: a sentence of ours, with whatever a worker writes into it."""
+    why = "<!channel> <https://evil.example|Approve here> &"
+    mode = Option("mode", "Mode", ("<!here>", "b"), "b")
+    teams = [TeamInfo("broken", "", why), TeamInfo("odd", "", options=(mode,))]
+    await store.announce("two", teams, timedelta(minutes=1))
+    alice = slack.user("alice")
+    for text in ("/agent broken go", "/agent odd mode=c go", "/agent <!channel> go"):
+        reply = (await alice.command(text)).text
+        assert "nothing was started" in reply.lower() and "<" not in reply, reply
+
+
 async def test_a_team_that_does_not_load_says_why_and_the_others_start(
     slack: LocalSlack, store: Store, bot: Desk
 ) -> None:
@@ -154,7 +184,8 @@ async def test_a_run_whose_requests_nobody_could_decide_does_not_start(
 async def test_while_slack_says_nothing_about_reviewers_nothing_starts(
     slack: LocalSlack, store: Store, bot: Desk
 ) -> None:
-    """R9: a failed look-up refuses, in time for the ack."""
+    """R9: a failed look-up refuses; nobody waits for Slack longer than the directory's patience."""
+    bot.directory._patience = 0.05
     slack.faults.add("delay", on="users.info", seconds=20, times=None)
     reply = await slack.user("alice").command("/agent email hello")
     assert "Slack did not answer in time" in reply.text

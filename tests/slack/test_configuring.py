@@ -13,13 +13,59 @@ from bot.core.policy import OnTimeout, Rules
 from bot.slack.answering import Desk
 from bot.store.store import Store
 from localslack import LocalSlack
-from localslack.workspace import User, UserGroup
+from localslack.workspace import Message, User, UserGroup
 from tests.making import BOB, DAVE, GENERAL
 from tests.slack.botting import events
 
 
 async def rules(store: Store) -> Rules:
     return await flows.rules_of(store, GENERAL)
+
+
+async def posted(slack: LocalSlack, *texts: str) -> Message:
+    return await slack.wait_message("#approvals", lambda m: all(text in f"{m.text} {m.blocks}" for text in texts))
+
+
+@pytest.mark.parametrize("way", ["words", "window"])
+async def test_rules_get_milder_by_two_and_all_are_told(slack: LocalSlack, store: Store, bot: Desk, way: str) -> None:
+    """R33, R25: a reviewer alone changes nothing; another one's click does, once, and only what was shown."""
+    bob, carol = slack.user("bob"), slack.user("carol")
+    before = await rules(store)
+    if way == "words":
+        assert "takes an admin or a second reviewer" in (await bob.command("/approvals own-requests yes")).text
+    else:
+        await bob.command("/approvals")
+        await bob.wait_modal("Approval settings")
+        assert await bob.submit({"exceptions": ["own_requests"]}) == {}
+        await bob.wait_ephemeral("takes an admin or a second reviewer")
+    card = await posted(
+        slack, "<@U0BOB> wants to make the rules", "Before: ", "may not decide", "After: ", "may decide"
+    )
+    assert await rules(store) == before
+    await bob.click(card, "Confirm")
+    await bob.wait_ephemeral("You asked for this yourself")
+    await slack.user("alice").command("/approvals reviewers @bob @carol")
+    slack.invite("U0GRETA", "#approvals")
+    await slack.user("greta").click(card, "Confirm")
+    await slack.user("greta").wait_ephemeral("Guests")
+    await carol.click(card, "Confirm")
+    await carol.wait_ephemeral("The settings were changed since this was asked for")
+    assert (await rules(store)).own_requests is False
+    await bob.command("/approvals own-requests yes")
+    anew = await slack.wait_message("#approvals", lambda m: "wants to make" in m.text and m.ts != card.ts)
+    await carol.click(anew, "Confirm")
+    await carol.wait_ephemeral("Saved.")
+    assert (await rules(store)).own_requests is True
+    await posted(slack, "<@U0CAROL> changed the settings of <#C0GENERAL>, as <@U0BOB> had asked for", "Before: ")
+    await slack.wait_message("#approvals", lambda m: m.ts == anew.ts and not m.buttons)
+    await bob.command("/approvals quorum 2")  # stricter: nobody else is needed
+    await posted(slack, "<@U0BOB> changed the settings of <#C0GENERAL>", "2 approvals by different people")
+    kinds = [e.type for e in await events(store) if e.type.startswith("settings")]
+    proposed, refused, changed = EventType.SETTINGS_PROPOSED, EventType.SETTINGS_REFUSED, EventType.SETTINGS_CHANGED
+    assert kinds == [proposed, refused, changed, refused, refused, proposed, changed, changed]
+    last = [e for e in await events(store) if e.type is changed][-2]
+    assert (last.user, last.data["proposed_by"]) == ("U0CAROL", "U0BOB")
+    assert (last.data["before"], last.data["after"]) == ('{"own_requests": false}', '{"own_requests": true}')
 
 
 async def test_everything_can_be_set_in_words(slack: LocalSlack, store: Store, bot: Desk) -> None:
@@ -136,19 +182,19 @@ async def test_only_admins_and_reviewers_may_configure(slack: LocalSlack, store:
 async def test_the_window_shows_what_holds_and_changes_only_what_was_changed(
     slack: LocalSlack, store: Store, bot: Desk
 ) -> None:
-    bob = slack.user("bob")
-    await bob.command("/approvals")
-    modal = await bob.wait_modal("Approval settings")
+    alice = slack.user("alice")
+    await alice.command("/approvals")
+    modal = await alice.wait_modal("Approval settings")
     assert modal.title == "Approval settings"
-    assert await bob.submit({"timeout": "90s", "groups": ["S0REVIEWERS"]}) == {}
-    await bob.wait_ephemeral("Saved.")
+    assert await alice.submit({"timeout": "90s", "groups": ["S0REVIEWERS"]}) == {}
+    await alice.wait_ephemeral("Saved.")
     own = (await store.settings(GENERAL)).value
     assert own.timeout == timedelta(seconds=90)
     assert own.reviewers is not None and own.reviewers.groups == {"S0REVIEWERS"}
     assert (own.quorum, own.on_timeout, own.approvals_channel, own.own_requests) == (None, None, None, None)
-    await bob.command("/approvals")
-    await bob.wait_modal("1 min 30 s")
-    assert await bob.submit({"on_timeout": "approve", "exceptions": ["own_requests"], "quorum": "2"}) == {}
+    await alice.command("/approvals")
+    await alice.wait_modal("1 min 30 s")
+    assert await alice.submit({"on_timeout": "approve", "exceptions": ["own_requests"], "quorum": "2"}) == {}
     now = await rules(store)
     assert (now.on_timeout, now.own_requests, now.quorum) == (OnTimeout.APPROVE, True, 2)
     assert now.timeout == timedelta(seconds=90)
@@ -158,12 +204,12 @@ async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
     slack: LocalSlack, store: Store, bot: Desk
 ) -> None:
     """All that can be said in words; a step that is there is shown, and below it an empty one for the next."""
-    bob = slack.user("bob")
-    await bob.command("/approvals")
-    await bob.wait_modal("step 1 of the escalation")
+    alice = slack.user("alice")
+    await alice.command("/approvals")
+    await alice.wait_modal("step 1 of the escalation")
     values = {"exceptions": ["break_glass"], "remind_after": "10m", "quiet": "19:00-08:00 weekends Europe/Berlin"}
     steps = {"after_1": "20m", "people_1": ["@dave"], "groups_1": ["S0REVIEWERS"], "where_1": "#general"}
-    assert await bob.submit({**values, **steps}) == {}
+    assert await alice.submit({**values, **steps}) == {}
     now = await rules(store)
     first = Escalation(
         timedelta(minutes=20), Reviewers(frozenset({DAVE}), frozenset({GroupId("S0REVIEWERS")})), GENERAL
@@ -171,15 +217,15 @@ async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
     assert (now.break_glass, now.own_requests, now.remind_after) == (True, False, timedelta(minutes=10))
     assert now.quiet.zone == "Europe/Berlin"
     assert now.escalation == (first,)
-    await bob.command("/approvals")
-    await bob.wait_modal("step 2 of the escalation")
-    assert await bob.submit({"after_2": "40m", "groups_2": ["members"], "exceptions": []}) == {}
+    await alice.command("/approvals")
+    await alice.wait_modal("step 2 of the escalation")
+    assert await alice.submit({"after_2": "40m", "groups_2": ["members"], "exceptions": []}) == {}
     now = await rules(store)
     second = Escalation(timedelta(minutes=40), Reviewers(groups=frozenset({GroupId(now.approvals_channel)})))
     assert (now.break_glass, now.escalation) == (False, (first, second))
-    await bob.command("/approvals")
-    await bob.wait_modal("step 3 of the escalation")
-    assert await bob.submit({"after_1": "", "people_1": [], "groups_1": []}) == {}
+    await alice.command("/approvals")
+    await alice.wait_modal("step 3 of the escalation")
+    assert await alice.submit({"after_1": "", "people_1": [], "groups_1": []}) == {}
     assert (await rules(store)).escalation == (second,)
 
 

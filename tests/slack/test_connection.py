@@ -27,6 +27,7 @@ from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.http_events import sign
 from tests.making import question
+from tests.patience import PATIENCE
 from tests.slack.botting import a_desk, post
 
 
@@ -36,7 +37,7 @@ async def over_http(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
     async with a_desk(slack, store) as (desk, _, clients):
         identity = await app.identify(clients.reads)
         bolt = app.build(clients, identity, desk, slack.signing_secret)
-        asgi = web.http(bolt, lambda: web.problem_of(store, None))
+        asgi = web.http(bolt, lambda: web.problem_of(store, None), secret=slack.signing_secret)
         async with web.serving(asgi, "127.0.0.1", 0) as port:
             slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
             try:
@@ -233,7 +234,7 @@ async def test_a_connection_that_breaks_under_an_answer_is_a_line_in_the_log(
 
 
 async def line(caplog: pytest.LogCaptureFixture, words: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while words not in caplog.text:  # noqa: ASYNC110 -- a fact of another task
             await asyncio.sleep(0.01)
 
@@ -267,7 +268,7 @@ async def test_slack_away_at_the_start_is_waited_for(
     assert "asking again" in caplog.text
     async with app.slack_clients(slack.bot_token, "http://127.0.0.1:1/api") as clients:
         waiting = asyncio.create_task(app.identify(clients.reads))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while "Slack cannot be reached" not in caplog.text:  # noqa: ASYNC110 -- a fact of another task
                 await asyncio.sleep(0.01)
         assert not waiting.done()
@@ -291,6 +292,6 @@ async def test_a_port_that_is_taken_is_said(store: Store) -> None:
 
 
 async def until(fact: app.Fact, wanted: bool = True) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await fact() is not wanted:  # noqa: ASYNC110 -- a fact of another task
             await asyncio.sleep(0.01)

@@ -17,6 +17,7 @@ from bot.store.ledger import Ledger
 from bot.store.store import Store
 from localslack import LocalSlack
 from tests.making import HERE, NOW
+from tests.patience import PATIENCE
 
 WHERE = ChannelId("C0APPROVALS")
 
@@ -28,7 +29,7 @@ async def tell(store: Store) -> None:
 
 def a_poster(slack: LocalSlack, store: Store) -> Poster:
     """Of one web process."""
-    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
     return Poster(client, store, HERE, slack.url)
 
 

@@ -74,7 +74,7 @@ SECTIONS: dict[str, list[Block]] = {
             [
                 (run(status=runs.Status.RUNNING), "https://example.slack.com/archives/C0GENERAL/p1", listed()),
                 (
-                    run("rother", status=runs.Status.PARKED, task=HOSTILE, team=HOSTILE),
+                    run("rother", status=runs.Status.PARKED, task=HOSTILE),
                     "",
                     listed(request(), request(asked=call(), reviewers=MANY), request(asked=choice())),
                 ),
@@ -147,7 +147,7 @@ def test_slack_takes_a_full_home_whatever_is_in_it(title: str, agent: str, task:
     """R14: too much is counted, never an error."""
     asked = [request(run=f"r{n}", asked=question(title=title, agent=agent), reviewers=MANY) for n in range(20)]
     waiting = home.waiting(listed(*asked[: home.MOST_WAITING], more=5000), [GroupId(f"S0{n:03}") for n in range(40)])
-    going_on = [(run(f"r{n}", task=task, team=agent), "https://example.com/x", listed(*asked)) for n in range(6)]
+    going_on = [(run(f"r{n}", task=task), "https://example.com/x", listed(*asked)) for n in range(6)]
     decided = [decide(r, attempt(r, "U0001"), later()).request for r in asked]
     allowed = home.permissions([permitted(Scope.TOOL, team=agent, tool=title)] * 99)
     sections = [waiting, home.runs(Running(going_on, 99)), allowed, home.recent(listed(*decided))]

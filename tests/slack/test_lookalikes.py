@@ -1,13 +1,17 @@
 """Letters that are taken for others, and blanks that push text out of sight (R15)."""
 
-import time
+import json
+import re
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bot.slack.cards import card
 from bot.slack.lookalikes import mark, odd_words
-from bot.slack.text import one_line, visible
+from bot.slack.text import one_line, typed, visible
+from tests.making import question, request
+from tests.slack.test_cards import run
 
 
 @pytest.mark.parametrize(
@@ -24,6 +28,16 @@ from bot.slack.text import one_line, visible
         ("\U0001d41e\U0001d42f(x)", "\U0001d41e\U0001d42f⟦U+1D41E U+1D42F⟧(x)"),
         ("a.com\u2215b", "a.com\u2215⟦U+2215⟧b"),
         ("\u0440\u200baypal is here", "\u0440⟦U+0440⟧⟦U+200B⟧aypal is here"),
+        ("p\u0251ypal", "p\u0251⟦U+0251⟧ypal"),
+        ("\u0261oogle", "\u0261⟦U+0261⟧oogle"),
+        ("tw\u0131tter", "tw\u0131⟦U+0131⟧tter"),
+        ("\u1d18\u1d00\u028fpal", "\u1d18\u1d00\u028f⟦U+1D18 U+1D00 U+028F⟧pal"),
+        ("\u0627bc", "\u0627⟦U+0627⟧bc"),
+        ("a\u2024com", "a\u2024⟦U+2024⟧com"),
+        ("pay 1\u0665 EUR", "pay 1\u0665⟦U+0665⟧ EUR"),
+        ("pay \u09ea EUR", "pay \u09ea⟦U+09EA⟧ EUR"),
+        ("\uff48ttp\uff1a//a", "\uff48⟦U+FF48⟧ttp\uff1a⟦U+FF1A⟧//a"),
+        ("a\U0001d159b\ufffcc\U0001bc9dd\U00016fe4", "a⟦U+1D159⟧b⟦U+FFFC⟧c⟦U+1BC9D⟧d⟦U+16FE4⟧"),
     ],
 )  # fmt: skip
 def test_a_letter_of_another_alphabet_is_marked(given_text: str, shown: str) -> None:
@@ -43,11 +57,28 @@ def test_a_letter_of_another_alphabet_is_marked(given_text: str, shown: str) -> 
         "한국어 API와 中文 JSON 文件",
         "ﬁle nº 1ª ™ ½ ① Ⅳ",
         "🎉 עברית العربية ไทย हिन्दी",
+        "السعر ١٠٠ و ٥٪، API",
+        "मूल्य १०० रुपये: ठीक है।",
+        "‘quoted’ – 5 − 3 = 2, 5′ „so“",
     ],
 )
 def test_ordinary_text_of_any_language_is_not_marked(ordinary: str) -> None:
     assert visible(ordinary) == ordinary
     assert odd_words(ordinary) == []
+
+
+def test_a_mark_that_the_text_brings_itself_is_no_mark() -> None:
+    """R15: it looks otherwise than a real one, and keeps none from being made."""
+    fake = "p⟦U+0430⟧aypal, \u0440\u0430ypal⟦U+0061⟧, r⟦U+202E⟧m ⟦9,998 spaces⟧"
+    assert visible(typed(fake)) == (
+        "p⟦U+27E6⟧U+0430⟧aypal, \u0440\u0430⟦U+0440 U+0430⟧ypal⟦U+27E6⟧U+0061⟧, r⟦U+27E6⟧U+202E⟧m ⟦U+27E6⟧9,998 spaces⟧"
+    )
+    assert visible("\u0440\u0430ypal⟦U+0061⟧").startswith("\u0440\u0430⟦U+0440 U+0430⟧")
+    assert visible(visible(typed(fake))) == visible(typed(fake))
+    asked = request(asked=question(fake, title=fake, notes=(fake,)))
+    drawn = json.dumps(card(asked, run=run(), run_link=None).blocks, ensure_ascii=False)
+    assert drawn.count("⟦U+27E6⟧") > 10
+    assert not re.search(r"p⟦U\+0430⟧|⟦9,998|⟦U\+202E⟧", drawn)
 
 
 def test_the_words_are_named_each_once() -> None:
@@ -90,14 +121,6 @@ def test_marking_only_adds(given_text: str) -> None:
 @pytest.mark.parametrize(
     "part", ["\u0430a", " ", "\n ", "\u0430⟦U+", "\u0430\u0301", "\t\n", "⟦U+200B⟧", "\u200b", "\u2215"]
 )
-def test_a_hostile_megabyte_takes_as_long_as_its_length(part: str) -> None:
-    """Ten times the text takes at most about ten times as long; something quadratic would take a hundred times."""
-
-    def seconds(length: int) -> float:
-        text = (part * (length // len(part) + 1))[:length]
-        began = time.process_time()
-        visible(text)
-        return time.process_time() - began
-
-    short = min(seconds(15_000) for _ in range(2))
-    assert seconds(150_000) < 35 * max(short, 0.002)
+def test_a_long_hostile_text_has_an_end(part: str) -> None:
+    """Something quadratic would take an hour."""
+    visible((part * (100_000 // len(part) + 1))[:100_000])

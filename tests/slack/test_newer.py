@@ -14,6 +14,7 @@ from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.counting import repaired
 from tests.making import question
+from tests.patience import PATIENCE
 from tests.slack.test_scribe import all_drawn, card_of, drawing
 from tests.storing import new_run
 
@@ -27,14 +28,14 @@ async def in_hand(store: Store) -> list[bytes]:
 
 async def is_in_hand(store: Store, entries: list[bytes]) -> None:
     """Returns when these events are, and no others."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await in_hand(store) != entries:  # noqa: ASYNC110 -- Redis wakes nobody
             await asyncio.sleep(0.02)
 
 
 async def was_read(store: Store, times: int) -> None:
     """Returns when the first event in hand was handed out so often."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             (entry,) = await store.client.xpending_range(store.keys.events, GROUP, "-", "+", 1)
             if entry["times_delivered"] >= times:
@@ -51,7 +52,7 @@ async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others
         for content, read in (("one", 2), ("two", 4)):
             async with drawing(slack, store, overlooked=timedelta(seconds=0.1)):
                 await flows.ask(store, await new_run(store, f"r{content}"), question(content))
-                await slack.wait_message("#approvals", lambda m: content in text_of(m), timeout=10)  # noqa: B023
+                await slack.wait_message("#approvals", lambda m: content in text_of(m))  # noqa: B023
                 await is_in_hand(store, [newer])
                 await was_read(store, read)
     assert sum("is left for a version" in line for line in caplog.messages) == 2, "once for each scribe"
@@ -97,7 +98,7 @@ async def test_a_scribe_that_is_told_to_stop_does_not_wait_for_what_it_cannot_dr
     slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=9)
     loop = asyncio.get_running_loop()
     async with drawing(slack, store):
-        await slack.wait_for(lambda _: sum(c.method == "chat.postMessage" for c in slack.calls) > 1, timeout=10)
+        await slack.wait_for(lambda _: sum(c.method == "chat.postMessage" for c in slack.calls) > 1)
         told = loop.time()
     assert loop.time() - told < 4
     assert await in_hand(store)

@@ -25,6 +25,7 @@ from bot.store.store import Store
 from localslack import LocalSlack
 from tests.counting import repaired
 from tests.making import ALICE, GENERAL, HERE, attempt, question
+from tests.patience import PATIENCE
 from tests.slack.test_scribe import all_drawn
 from tests.storing import NoQueue
 
@@ -42,7 +43,7 @@ async def poster(slack: LocalSlack, store: Store) -> AsyncIterator[Poster]:
 
 async def under_way(slack: LocalSlack, fault: object) -> None:
     """Returns when the call that this fault delays has reached Slack."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while any(f is fault for f in slack.faults.active):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -61,11 +62,11 @@ async def test_a_scribe_that_is_put_down_finishes_its_post_and_deletes_the_secon
         await under_way(slack, slow)
         await store.client.delete(store.keys.scribe)
         awake = asyncio.create_task(Scribe(store, Outbox(store), second, "web-2").run())
-        await slack.wait_for(lambda _: shown(slack), timeout=5)
+        await slack.wait_for(lambda _: shown(slack))
         frozen.cancel()
         await asyncio.gather(frozen, return_exceptions=True)
-        await slack.wait_for(lambda _: sum(c.method == "chat.postMessage" for c in slack.calls) >= 2, timeout=5)
-        await slack.wait_for(lambda _: len(shown(slack)) == 1, timeout=5)
+        await slack.wait_for(lambda _: sum(c.method == "chat.postMessage" for c in slack.calls) >= 2)
+        await slack.wait_for(lambda _: len(shown(slack)) == 1)
         awake.cancel()
         await asyncio.gather(awake, return_exceptions=True)
     known = await store.message(f"run/{lease.run}")
@@ -84,9 +85,9 @@ async def test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a
         await under_way(slack, slow)
         killed.cancel()
         known = await second.show("note/1", Place(GENERAL), NEW)
-        await slack.wait_for(lambda _: len(shown(slack)) == 2, timeout=5)
+        await slack.wait_for(lambda _: len(shown(slack)) == 2)
         awake = asyncio.create_task(Scribe(store, Outbox(store), second, "web-2").run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while await store.to_look_at():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         awake.cancel()
@@ -151,14 +152,14 @@ async def test_a_scribe_that_draws_over_something_newer_draws_that_again(
     """R6, R20: what it drew from has changed while it was frozen; it looks once more when it has drawn."""
     async with poster(slack, store) as first, poster(slack, store) as second:
         frozen = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
-        await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)), timeout=5)
+        await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)))
         slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
         await flows.ask(store, lease, question())
         await under_way(slack, slow)
         await store.client.delete(store.keys.scribe)
         awake = asyncio.create_task(Scribe(store, Outbox(store), second, "web-2").run())
         await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
-        await slack.wait_for(lambda _: "Stopped" in " ".join(shown(slack)), timeout=5)
+        await slack.wait_for(lambda _: "Stopped" in " ".join(shown(slack)))
         frozen.cancel()
         await asyncio.gather(frozen, return_exceptions=True)
         assert "Stopped" in " ".join(shown(slack))
@@ -176,7 +177,7 @@ async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_
     name = f"waiting/{asked.id}"
 
     async def known() -> Message:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (seen := await store.message(name)) is None or not seen.value.ts:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return seen.value
@@ -241,11 +242,11 @@ async def _draw_what_was_lost(slack: LocalSlack, store: Store, lease: Lease, out
     async with poster(slack, store) as first:
         scribe = Scribe(store, outbox, first, "web-1", overlooked=timedelta(seconds=0.5))
         drawing = asyncio.create_task(scribe.run())
-        await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)), timeout=5)
+        await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)))
         outbox.lost = 0
         await flows.ask(store, lease, question())
-        await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons, timeout=10)
-        async with asyncio.timeout(10):
+        await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
+        async with asyncio.timeout(PATIENCE):
             while (await store.client.xpending(store.keys.events, "scribe"))["pending"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         drawing.cancel()
@@ -264,10 +265,10 @@ async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_t
 
     async with poster(slack, store) as first:
         drawing = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
-        await slack.wait_for(lambda _: card(), timeout=5)
+        await slack.wait_for(lambda _: card())
         older, ts = card(), slack.channel("#approvals").messages[0].ts
         await flows.withdraw(store, NoQueue(), asked.id, "not wanted")
-        await slack.wait_for(lambda _: card() != older, timeout=5)
+        await slack.wait_for(lambda _: card() != older)
         await all_drawn(slack, store)
         settled = card()
         async with aiohttp.ClientSession() as session:
@@ -276,6 +277,6 @@ async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_t
         assert card() == older
         with pytest.raises(Refused):
             await flows.decide(store, NoQueue(), asked.id, attempt(asked))
-        await slack.wait_for(lambda _: card() == settled, timeout=5)
+        await slack.wait_for(lambda _: card() == settled)
         drawing.cancel()
         await asyncio.gather(drawing, return_exceptions=True)

@@ -31,6 +31,7 @@ from localslack import LocalSlack, text_of
 from localslack.limits import check_message_blocks
 from localslack.workspace import Message
 from tests.making import BOB, DAVE, HERE, NOW, attempt, call, question, request
+from tests.patience import PATIENCE
 from tests.slack.botting import Show, events, told
 from tests.slack.test_scribe import all_drawn
 from tests.storing import NoQueue, configured, new_run
@@ -47,14 +48,14 @@ async def now_is(store: Store, asked: Request) -> Request:
 
 async def given(store: Store, lease: Lease, wish: Wish, asked: Question | None = None) -> Permission:
     of = await flows.ask(store, lease, asked or call())
-    await flows.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give {of.id}"))
+    await flows.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give-{of.id}"))
     return (await store.permissions())[-1].value
 
 
 @asynccontextmanager
 async def drawing(slack: LocalSlack, store: Store, bot: Desk) -> AsyncIterator[None]:
     """A scribe at work, as `python -m bot` wires it."""
-    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
     allow = allowing(store, NoQueue(), bot.directory)
     scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url), "web-1", allow=allow)
     task = asyncio.create_task(scribe.run())

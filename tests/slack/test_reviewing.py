@@ -186,9 +186,33 @@ async def test_beyond_a_window_the_file_must_be_read(slack: LocalSlack, store: S
     assert await status(store, asked) is Status.APPROVED
 
 
+@pytest.mark.parametrize("of_a_call", [True, False])
+async def test_what_is_hidden_by_our_guess_is_not_approved_by_one_click(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, of_a_call: bool
+) -> None:
+    """R30: on a card of one and in a row; what the team named itself costs nothing."""
+    made = Call("refund", canonical({"order": 17, "card": "4111", "password": "hunter22"}), hidden=("card",))
+    guess = question("Refund order 17", kind=Kind.TOOL, title="call refund", agent="clerk", call=made)
+    named = replace(guess, call=replace(made, hidden=("card", "password")))
+    guess = guess if of_a_call else question("mysql --password=hunter22 orders")
+    for one, least in ((guess, False), (named, True)):
+        assert (content.complete(one), content.in_row(one)[1]) == (least, least)
+    asked = await ask(store, lease, guess)
+    shown = await show(asked)
+    assert "1 value is hidden because it looks like a secret" in text_of(shown)
+    assert "Review…" in shown.buttons and "Approve" not in shown.buttons
+    bob = slack.user("bob")
+    await bob.click(shown, "Review…")
+    window = await bob.wait_modal("1 value is hidden because it looks like a secret")
+    assert "hunter22" not in text_of(window.json)
+    assert await status(store, asked) is Status.PENDING
+    assert await bob.submit() == {}
+    assert await status(store, asked) is Status.APPROVED
+
+
 async def test_the_raw_arguments_are_one_click_away(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R13, R15: for everybody in the channel, without what is secret."""
-    made = Call("refund", canonical({"order": 17, "card": "4111", "password": "hunter22"}), hidden=("card",))
+    made = Call("refund", canonical({"order": 17, "card": "4111", "password": "hunter22"}), hidden=("card", "password"))
     asked = question("Refund order 17", kind=Kind.TOOL, title="call refund", agent="clerk", call=made)
     shown = await show(await ask(store, lease, asked))
     assert "clerk wants to run refund" in text_of(shown)

@@ -26,6 +26,7 @@ from localslack.faults import Kind as Fault
 from localslack.workspace import Message as Seen
 from tests.counting import count, repaired
 from tests.making import BOB, CAROL, DAVE, HERE, attempt, question, rules
+from tests.patience import PATIENCE
 from tests.slack.botting import events
 from tests.store.test_forged_rules import ask, forge
 from tests.store.two_users import Sides
@@ -37,7 +38,7 @@ async def drawing(
     slack: LocalSlack, store: Store, owner: str = "web-1", *, overlooked: timedelta = OVERLOOKED
 ) -> AsyncIterator[Scribe]:
     """A scribe at work."""
-    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
     scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url), owner, overlooked=overlooked)
     task = asyncio.create_task(scribe.run())
     try:
@@ -48,12 +49,12 @@ async def drawing(
 
 
 async def card_of(slack: LocalSlack, *, pending: bool = True, where: str = "#approvals") -> Seen:
-    return await slack.wait_message(where, lambda m: bool({"Approve", "Review…"} & {*m.buttons}) == pending, timeout=10)
+    return await slack.wait_message(where, lambda m: bool({"Approve", "Review…"} & {*m.buttons}) == pending)
 
 
 async def all_drawn(slack: LocalSlack, store: Store) -> None:
     """Returns when every event was ticked off."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         while True:
             groups = await store.client.xinfo_groups(store.keys.events)
             if groups and groups[0]["pending"] == 0 and groups[0]["lag"] == 0:
@@ -200,7 +201,7 @@ async def test_what_a_killed_scribe_had_in_hand_is_drawn_by_the_next_at_once(
         pass
     in_hand = len(await store.client.xrange(store.keys.events))
     with repaired(Repair.SCRIBE_STOPPED, in_hand):
-        async with drawing(slack, store, "web-2"), asyncio.timeout(5):
+        async with drawing(slack, store, "web-2"), asyncio.timeout(PATIENCE):
             await card_of(slack)
             await all_drawn(slack, store)
     assert len(slack.channel("#approvals").messages) == 1
@@ -247,7 +248,7 @@ async def test_two_processes_draw_one_card(slack: LocalSlack, store: Store, leas
     async with drawing(slack, store, "web-1"), drawing(slack, store, "web-2"):
         for number in range(5):
             await flows.ask(store, lease, question(agent=f"agent{number}"))
-        await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 5, timeout=10)
+        await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 5)
         await all_drawn(slack, store)
     assert len(slack.channel("#approvals").messages) == 5
 
@@ -259,8 +260,8 @@ async def test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester
     await configured(store, approvals_channel=ChannelId("C0RANDOM"))
     asked = await flows.ask(store, lease, question())
     async with drawing(slack, store):
-        (root,) = await slack.wait_for(lambda _: slack.channel("#general").messages, timeout=10)
-        card = await slack.wait_message("#general", lambda m: "Approve" in m.buttons, thread=root.ts, timeout=10)
+        (root,) = await slack.wait_for(lambda _: slack.channel("#general").messages)
+        card = await slack.wait_message("#general", lambda m: "Approve" in m.buttons, thread=root.ts)
         await all_drawn(slack, store)
         thread = " ".join(m.text for m in slack.channel("#general").thread(root.ts))
         assert "could not be posted" in thread
@@ -321,7 +322,7 @@ async def test_runs_do_not_wait_for_each_other(slack: LocalSlack, store: Store, 
     await flows.ask(store, lease, question())
     asked = await flows.ask(store, other, question())
     async with drawing(slack, store):
-        await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 2, timeout=10)
+        await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 2)
         await decided(store, asked)
         await all_drawn(slack, store)
     pending = [m for m in slack.channel("#approvals").messages if m.buttons]

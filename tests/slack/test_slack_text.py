@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.core.marks import escape
 from bot.slack import text
 from bot.slack.text import Room
 
@@ -65,10 +66,10 @@ def test_shortening_counts_what_it_hides(given_text: str, room: Room) -> None:
 
 
 def test_mrkdwn_that_people_wrote_does_nothing() -> None:
-    assert text.escape("<!channel> & <https://evil|Approve here>") == (
+    assert escape("<!channel> & <https://evil|Approve here>") == (
         "&lt;!channel&gt; &amp; &lt;https://evil|Approve here&gt;"
     )
-    assert text.unescape(text.escape("a < b && c > d &lt;")) == "a < b && c > d &lt;"
+    assert text.unescape(escape("a < b && c > d &lt;")) == "a < b && c > d &lt;"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from bot.store.journal import RedisJournal
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
 from tests.making import ALICE, BOB, CAROL, HERE, NOW, attempt, question, rules
+from tests.redis_server import name_of
 from tests.store.two_users import Sides, denied, start
 from tests.storing import NoQueue, new_run
 
@@ -39,7 +40,8 @@ async def test_a_key_is_written_by_whom_its_table_names_and_by_nobody_else(
     """Least privilege: a new key without its place in users.acl fails here."""
     name = sides.web.keys.prefix + re.sub("<[a-z]+>", "x1", key)
     for user in ("web", "worker"):
-        answer = await sides.admin.execute_command("ACL DRYRUN", user, *(w.format(name) for w in _WRITING[kind]))  # type: ignore[no-untyped-call]
+        own = name_of(user, sides.namespace)
+        answer = await sides.admin.execute_command("ACL DRYRUN", own, *(w.format(name) for w in _WRITING[kind]))  # type: ignore[no-untyped-call]
         assert (answer == b"OK") == (writers in (user, "both")), f"{user}: {answer!r}"
 
 
@@ -69,7 +71,7 @@ FORGERIES = {
     "a recorded attempt": ("SET", "{}once:a1", "1"),
     "what Slack shows": ("SET", "{}message:card/q1", "x"),
     "the scribe's lease": ("HSET", "{}scribe", "fence", 1),
-    "code for web to unpickle": ("XADD", "{}jobs:strikes", "*", "value", "x"),
+    "strikes of the job engine": ("XADD", "{}jobs:strikes", "*", "value", "x"),
     "a user": ("ACL", "SETUSER", "worker", "~*"),
     "the server's configuration": ("CONFIG", "SET", "appendonly", "no"),
     "everything away": ("FLUSHALL",),
@@ -173,3 +175,18 @@ async def test_web_keeps_the_record_as_its_own_user_and_a_worker_does_not_even_r
     for read in (of_a_worker.position, lambda: of_a_worker.read(0), of_a_worker.seal, lambda: of_a_worker.trim(1)):
         with pytest.raises(StoreUnavailable, match="No permissions"):
             await read()
+
+
+WEBS_OWN = [key.split("<")[0] for key, _, by in _ROW.findall(keys.__doc__ or "") if by == "web" and "<" in key]
+WORKERS_OWN = ["asked", "run", "lease", "journal", "answer", "noted", "team", "ended", "settled", "runs", "jobs:r"]
+
+
+@pytest.mark.parametrize("kind", WEBS_OWN)
+async def test_an_id_that_ends_as_another_kind_of_key_is_still_no_key_of_a_workers(sides: Sides, kind: str) -> None:
+    """R27: such an id broke out of each pattern that left the namespace open: 11 kinds by 11 patterns."""
+    worker = name_of("worker", sides.namespace)
+    for pattern in WORKERS_OWN:
+        for ending in (f"qx}}:{pattern}:1", f"}}:{pattern}:", f"qx}}:{pattern}:1\n"):
+            key = f"{sides.web.keys.prefix}{kind}{ending}"
+            answer = await sides.admin.execute_command("ACL DRYRUN", worker, "SET", key, "x")  # type: ignore[no-untyped-call]
+            assert answer != b"OK", key

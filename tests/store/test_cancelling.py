@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bot.store.connecting import connect
+from tests.patience import PATIENCE
 
 Asks = Callable[[Any], Awaitable[Any]]
 
@@ -78,5 +79,5 @@ async def test_a_listener_for_hints_ends_when_told_to_at_any_moment(redis_url: s
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 task.cancel()
-                ended, _ = await asyncio.wait({task}, timeout=5)
+                ended, _ = await asyncio.wait({task}, timeout=PATIENCE)
                 assert ended, turns

@@ -25,6 +25,7 @@ from bot.store.sides import Side
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.making import BOB, CAROL, DAVE, attempt, question, rules
+from tests.patience import PATIENCE
 from tests.servers import SLOTS, Server, a_cluster
 from tests.storing import NoQueue, new_run
 
@@ -67,7 +68,7 @@ async def test_a_request_is_asked_decided_delivered_and_recorded_on_a_cluster(
         asked = await flows.ask(store, lease, question())
         waiting = asyncio.create_task(wakeups.settled(asked.id))
         await asyncio.gather(*(flows.decide(store, NoQueue(), asked.id, attempt(asked, name="a")) for _ in range(5)))
-        settled = await asyncio.wait_for(waiting, 5)
+        settled = await asyncio.wait_for(waiting, PATIENCE)
         assert settled.status is Status.APPROVED
         await flows.answered(store, lease, settled)
     journal = RedisJournal(store)
@@ -101,7 +102,7 @@ async def test_deadlines_are_kept_on_a_cluster(on_cluster: tuple[Store, str]) ->
     async with Wakeups(store) as wakeups:
         keeping = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))
         asked = await flows.ask(store, lease, question())
-        settled = await asyncio.wait_for(wakeups.settled(asked.id), 5)
+        settled = await asyncio.wait_for(wakeups.settled(asked.id), PATIENCE)
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
     assert settled.status is Status.EXPIRED
@@ -123,7 +124,7 @@ async def test_the_job_engine_hands_runs_over_on_a_cluster(on_cluster: tuple[Sto
     async with Queue(url, store.keys.prefix.strip("{}:")) as queue:
         await queue.advance(RunId("r1"))
         await queue.advance(RunId("r2"), after=timedelta(milliseconds=50))
-        await asyncio.wait_for(work(queue, advance, concurrency=5, redelivery=timedelta(seconds=5), stop=stop), 10)
+        await work(queue, advance, concurrency=5, redelivery=timedelta(seconds=5), stop=stop)
     assert sorted(advanced) == ["r1", "r2"]
     assert await store.client.exists(f"{store.keys.prefix}jobs:stream") == 1
 

@@ -22,7 +22,7 @@ from tests.storing import new_run
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
-    async with EmbeddedRedis(tmp_path / "redis") as server:
+    async with EmbeddedRedis(tmp_path / "redis", namespace="t") as server:
         yield server
 
 

@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from bot.store.embedded import EmbeddedRedis, EmbeddedRedisError
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ async def client_of(url: str) -> AsyncIterator[redis.asyncio.Redis]:
     command that often, and before each time to connect that often."""
     client = redis.asyncio.Redis.from_url(url, decode_responses=True, retry=Retry(ConstantBackoff(0.02), 200))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             yield client
     finally:
         await client.aclose()
@@ -51,7 +52,7 @@ def is_running(pid: int) -> bool:
 
 
 async def ended(pid: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while is_running(pid):  # noqa: ASYNC110 -- somebody else's child: there is nothing to await
             await asyncio.sleep(0.005)
 

@@ -2,7 +2,7 @@
 
 A version that does not know a field drops it when it writes the record back, as during an upgrade both versions do. So
 a field that comes, goes or changes its name is a new schema number of its record, which an older version leaves alone.
-`GOLDEN=1 pytest tests/store/test_fields.py` writes the file anew; until the first release the numbers stay as they are.
+`GOLDEN=1 pytest tests/store/test_fields.py` writes the file anew; until the first release the numbers stay.
 """
 
 import dataclasses

@@ -7,24 +7,25 @@ from typing import Any
 
 import pytest
 
-from bot import deadlines, flows
+from bot import deadlines, flows, policy_file
 from bot.audit.auditor import Auditor
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
 from bot.core.events import Event, EventType
-from bot.core.ids import RequestId
+from bot.core.ids import PermissionId, RequestId
 from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import Change, Put
 from bot.core.quiet import Quiet
 from bot.core.requests import Decision, How, Request, Status, Verb, Vote
 from bot.core.rulebook import Rulebook
-from bot.core.standing import PermissionId, Scope, Standing
+from bot.core.standing import Scope, Standing
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
 from bot.store.records import EVENTS
 from bot.store.sides import REQUESTS
 from bot.store.wakeups import Wakeups
 from tests.making import BOB, HERE, attempt, call, question, request
+from tests.patience import PATIENCE
 from tests.store.two_users import Sides, start
 from tests.storing import NoQueue, card_stands, configured
 
@@ -138,7 +139,7 @@ async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) 
     left = await flows.expire(sides.agents, NoQueue(), made.id)
     assert left is not None
     assert left.status is Status.PENDING
-    assert not await deadlines._do(sides.agents, NoQueue(), made.id, await sides.web.now())
+    assert (await deadlines._do(sides.agents, NoQueue(), made.id, await sides.web.now())).became == "left"
     settled = await flows.expire(sides.web, NoQueue(), made.id)
     assert settled is not None
     assert settled.status is Status.APPROVED
@@ -199,6 +200,42 @@ async def test_what_a_worker_says_came_of_something_is_the_outcome_of_nothing_el
     assert [kept.fields()["outcome"] async for _, kept in Ledger(sides.web).all()] == ["passed"]
 
 
+async def test_what_a_worker_says_passed_is_judged_again_and_a_lie_is_on_record_as_one(sides: Sides) -> None:
+    """R19, R25: by web's policy, and by the team and the channel that web knows."""
+    rules = """\
+version: 1
+rules:
+  - {name: small, tool: refund, if: amount <= 20, then: pass}
+  - {name: never, tool: wire, then: refuse, why: not here}
+"""
+    await sides.web.set_rulebook(policy_file.understand(rules))
+    made = await asked(sides)
+    told = {"team": "other", "channel": "C0OTHER", "agent": "clerk", "why": "rule “small”", "clause": "small"}
+    reports = [
+        {"tool": "refund", "arguments": '{"amount": 20}'},
+        {"tool": "refund", "arguments": '{"amount": 21}'},
+        {"tool": "wire", "arguments": "{}", "team_says": "pass"},
+        {"tool": "look", "arguments": "{}", "team_says": "pass"},
+        {"tool": "look", "arguments": "{}", "team_says": "nothing"},
+        {"tool": "refund", "arguments": '{"amount": "⟦hidden: 2 characters⟧"}'},
+    ]
+    for report in reports:
+        passed = Event(EventType.CALL_PASSED, await sides.agents.now(), run=made.run, data={**told, **report})
+        await sides.agents.client.xadd(sides.agents.keys.reports, {"event": EVENTS.dump(passed)})
+    await sides.web.commit(Change())
+    await Auditor(sides.web, "web").catch_up()
+    chained = [kept.fields() async for _, kept in Ledger(sides.web).all()]
+    entries = [entry for entry in chained if entry["type"] == "call_passed"]
+    assert [(entry["outcome"], entry["judged"].get("effect"), entry["judged"].get("rule")) for entry in entries] == [
+        ("passed", "pass", "small"),
+        ("contradicted", "ask", ""),
+        ("contradicted", "refuse", "never"),
+        ("passed", "pass", ""),
+        ("contradicted", "ask", ""),
+        ("passed", None, None),
+    ]
+
+
 async def test_an_ending_by_the_agents_names_nobody_and_nothing_that_was_allowed(sides: Sides) -> None:
     """R9"""
     made = await asked(sides)
@@ -233,7 +270,7 @@ async def test_a_record_that_cannot_be_dated_stops_nobody(sides: Sides, forged: 
     )
     await write(sides, wrong, 9)
     await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1})
-    assert not await deadlines._do(sides.web, NoQueue(), made.id, await sides.web.now())
+    assert (await deadlines._do(sides.web, NoQueue(), made.id, await sides.web.now())).became == "unreadable"
     with pytest.raises(UnknownSchema, match=r"says nothing of when|should have timezone"):
         await sides.web.request(made.id)
 
@@ -250,7 +287,7 @@ async def test_reminders_that_only_web_may_send_keep_no_worker_from_a_deadline(s
     over = await asked(sides, timedelta(minutes=65))
     await sides.agents.client.zadd(sides.agents.keys.pending, {over.id: (now.timestamp() - 60) * 1000})
     keeping = asyncio.create_task(deadlines.keep(sides.agents, NoQueue(), wakeups))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (seen := await sides.web.request(over.id)) and seen.value.status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
             await asyncio.sleep(0.05)
     keeping.cancel()
@@ -267,7 +304,7 @@ async def test_a_record_under_the_name_of_another_request_undoes_no_decision(sid
     over = request(made.created_at - timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
     raw = REQUESTS.write(over, seen.version)
     await sides.agents.client.set(sides.agents.keys.asked(name), raw, px=60_000)
-    assert not await deadlines._do(sides.web, NoQueue(), name, await sides.web.now())
+    assert (await deadlines._do(sides.web, NoQueue(), name, await sides.web.now())).became == "unreadable"
     assert (await read(sides, made)).status is Status.REJECTED
 
 
@@ -303,7 +340,7 @@ async def test_names_in_the_index_that_nothing_is_due_to_keep_nobody_from_a_dead
             await write(sides, replace(made, status=Status.WITHDRAWN, decision=gone), 1)
     await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1 for made in decided})
     keeping = asyncio.create_task(deadlines.keep(sides.web, NoQueue(), wakeups))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (await read(sides, over)).status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
             await asyncio.sleep(0.05)
     keeping.cancel()

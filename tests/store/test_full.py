@@ -18,7 +18,7 @@ from bot.store.store import Store
 async def test_a_redis_out_of_memory_is_told_as_that(tmp_path: Path) -> None:
     """R7: it answers, so nobody should look for it."""
     async with (
-        EmbeddedRedis(tmp_path / "redis") as server,
+        EmbeddedRedis(tmp_path / "redis", namespace="t") as server,
         connect(server.url) as admin,
         connect(server.url_of("web")) as client,
     ):
@@ -44,7 +44,7 @@ async def test_an_embedded_redis_whose_disk_is_full_says_so_and_not_that_it_ende
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What its server wrote last is read as a person would."""
-    async with EmbeddedRedis(tmp_path / "redis") as server:
+    async with EmbeddedRedis(tmp_path / "redis", namespace="t") as server:
         with (server.folder / "valkey.log").open("a") as log:
             log.write("1:M # Short write while writing to the AOF file: (nwritten=976, expected=10033)\n")
             log.write("1:M # Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...\n")

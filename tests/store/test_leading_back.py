@@ -54,14 +54,3 @@ async def test_the_hour_is_kept_as_long_as_its_last_message(store: Store) -> Non
     await store.client.pexpire(key, 1000)
     await posted(store, f"{NOON}.000200", "q2")
     assert await store.client.pttl(key) > (KEPT_MESSAGE - timedelta(minutes=1)) / timedelta(milliseconds=1)
-
-
-async def test_a_message_that_was_written_down_before_there_were_hours_is_found(store: Store) -> None:
-    """Alone under its key; such keys end by themselves, 400 days after they were written."""
-    ts = f"{NOON}.000100"
-    old = f"{store.keys.prefix}ts:{HERE}:{APPROVALS}:{ts}"
-    await store.client.set(old, "qold", px=60_000)
-    assert await store.message_request(HERE, APPROVALS, ts) == "qold"
-    await posted(store, f"{NOON}.000200", "qnew")
-    assert await store.message_request(HERE, APPROVALS, ts) == "qold"
-    assert await store.message_request(HERE, GENERAL, ts) is None

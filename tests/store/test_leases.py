@@ -7,13 +7,11 @@ import pytest
 from bot import flows
 from bot.core.errors import LeaseLost
 from bot.core.ids import RunId
-from bot.core.people import Actor
 from bot.store.clock import ms
 from bot.store.journal import RedisJournal
 from bot.store.keys import KEPT_LEASE
 from bot.store.store import Store
-from tests.making import ALICE, HERE, question
-from tests.store.two_users import Sides
+from tests.making import question
 from tests.storing import new_run
 
 RUN = RunId("r1")
@@ -98,15 +96,3 @@ async def test_one_process_draws_slack_until_it_lets_go(store: Store) -> None:
     await store.release_scribe("one")
     assert await store.claim_scribe("two", LONG)
     assert not await store.renew_scribe("one", LONG)
-
-
-async def test_a_lease_that_was_written_without_an_end_leaves_once_web_stopped_its_run(sides: Sides) -> None:
-    """As older versions wrote it, of a run that was parked over the update; one with an end keeps it."""
-    old, new = [await new_run(sides.web, name, worker=sides.agents) for name in ("rold", "rnew")]
-    await sides.agents.client.persist(sides.agents.keys.lease(old.run))
-    before = await sides.agents.client.pttl(sides.agents.keys.lease(new.run))
-    for lease in (old, new):
-        await flows.stop(sides.web, lease.run, Actor(HERE, ALICE), frozenset())
-    assert await sides.agents.put_away(9) == 2
-    assert 0 < await sides.agents.client.pttl(sides.agents.keys.lease(old.run)) <= ms(KEPT_LEASE)
-    assert await sides.agents.client.pttl(sides.agents.keys.lease(new.run)) <= before

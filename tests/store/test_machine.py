@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
 import redis.asyncio
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -31,7 +30,7 @@ from bot.core.runs import Verb as RunVerb
 from bot.store.clock import from_ms
 from bot.store.records import EVENTS
 from bot.store.store import Store
-from tests.longer import times
+from tests.longer import longer, times
 from tests.making import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.storing import NoQueue, lists_follow, started
 
@@ -380,7 +379,7 @@ class Life(RuleBasedStateMachine):
         return [(from_ms(int(entry.split(b"-")[0])), EVENTS.load(fields[b"event"])) for entry, fields in entries]
 
 
-@pytest.mark.timeout(180)
+@longer
 def test_whatever_people_the_clock_and_workers_do_one_decision_stands(redis_url: str) -> None:
     """R3, R4, R5, R7, R8, R20."""
 
@@ -390,7 +389,7 @@ def test_whatever_people_the_clock_and_workers_do_one_decision_stands(redis_url:
     run_state_machine_as_test(
         There,
         settings=settings(
-            max_examples=times(8, 200),
+            max_examples=times(4, 200),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

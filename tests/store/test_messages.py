@@ -9,7 +9,6 @@ from bot.core.ids import RequestId
 from bot.core.ports import Change, Committed, Message, Put
 from bot.store.clock import ms
 from bot.store.keys import KEPT_MESSAGE
-from bot.store.sides import MESSAGES
 from bot.store.store import Store
 from tests.making import GENERAL, HERE
 
@@ -70,18 +69,3 @@ async def test_a_small_hash_holds_them(store: Store) -> None:
         await put(store, replace(message(name, "1795359233.143338"), thread="1795359233.143338", drawn="6d" * 10))
     key, _ = store.keys.message("card/q1")
     assert await store.client.object("encoding", key) == b"listpack"
-
-
-@pytest.mark.parametrize("ts", ["", "1.1"])
-async def test_one_that_was_written_down_alone_is_found_and_goes_on_where_it_belongs(store: Store, ts: str) -> None:
-    """As it was before: a card that waits over an update is not posted again."""
-    old = message("card/q1", ts)
-    await store.client.set(store.keys.message_alone("card/q1"), MESSAGES.write(old, 4), px=1_000_000)
-    seen = await store.message("card/q1")
-    assert seen is not None and (seen.value, seen.version) == (old, 4)
-    assert await store.messages(["card/q1"]) == {"card/q1": old}
-    assert await put(store, message("card/q1", "2.0")) is Committed.STALE
-    assert await put(store, message("card/q1", "2.0"), 4) is Committed.DONE
-    seen = await store.message("card/q1")
-    assert seen is not None and (seen.value.ts, seen.version) == ("2.0", 5)
-    assert await put(store, message("card/q1", "3.0"), 4) is Committed.STALE

@@ -21,6 +21,7 @@ from bot.store.queue import Queue, work
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.making import attempt, question, rules
+from tests.patience import PATIENCE
 from tests.servers import Watched, watched
 from tests.storing import NoQueue, new_run
 
@@ -58,7 +59,7 @@ async def test_after_a_failover_requests_are_decided_and_waiting_futures_woken_o
         there = Store(there.client, "acme")  # there is no replica any more that could confirm
         for name in (asked, second):
             await patiently(partial(flows.decide, there, NoQueue(), name.id, attempt(name)))
-        settled = await asyncio.wait_for(asyncio.gather(*waiting), 10)
+        settled = await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE)
     assert {request.status for request in settled} == {Status.APPROVED}
 
 
@@ -78,7 +79,7 @@ async def test_after_a_failover_the_job_engine_goes_on_with_the_new_primary(site
         site.primary.send(signal.SIGKILL)
         await site.failed_over()
         await patiently(lambda: queue.advance(RunId("r2")))
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             while await advanced.get() != "r2":
                 pass
         stop.set()

@@ -18,6 +18,7 @@ from bot.store.overview import Overview
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.making import ALICE, BOB, attempt, call, question, request
+from tests.patience import PATIENCE
 from tests.store.two_users import Sides, start
 from tests.storing import NoQueue
 
@@ -93,7 +94,7 @@ async def test_decisions_are_listed_without_it(sides: Sides) -> None:
     await start(sides)
     both = [await asked(sides, number) for number in range(2)]
     for made in both:
-        await flows.decide(sides.web, NoQueue(), made.id, attempt(made, name=f"by {made.id}"))
+        await flows.decide(sides.web, NoQueue(), made.id, attempt(made, name=f"by-{made.id}"))
     await lists_know(sides.web, *both)
     await sides.admin.set(sides.web.keys.request(both[0].id), BROKEN, keepttl=True)  # by a newer web
     found = await Overview(sides.web).decided(BOB, 9)
@@ -108,7 +109,7 @@ async def test_deadlines_of_the_others_are_kept(sides: Sides, two: list[Request]
     await sides.agents.commit(Change(requests=(Put(over, 0),)))
     async with Wakeups(sides.web) as wakeups:
         keeping = asyncio.create_task(deadlines.keep(sides.web, NoQueue(), wakeups))
-        assert (await asyncio.wait_for(wakeups.settled(over.id), 10)).status is Status.EXPIRED
+        assert (await asyncio.wait_for(wakeups.settled(over.id), PATIENCE)).status is Status.EXPIRED
         assert not keeping.done()
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
@@ -132,7 +133,7 @@ async def test_who_waits_for_another_hears_of_it_when_a_hint_was_lost(sides: Sid
         await sides.agents.client.zrem(sides.agents.keys.pending, both[0].id)
         await break_request(sides, both[0])
         await flows.decide(sides.web, NoQueue(), both[1].id, attempt(both[1]))
-        assert (await asyncio.wait_for(waits[1], 10)).status is Status.APPROVED
+        assert (await asyncio.wait_for(waits[1], PATIENCE)).status is Status.APPROVED
         assert await wakeups._requests.look_at_all() == 0
         assert not waits[0].done()
         waits[0].cancel()

@@ -24,17 +24,18 @@ class Sides:
     web: Store
     agents: Store
     admin: redis.asyncio.Redis
+    namespace: str
 
 
 @pytest.fixture
 async def sides(redis_url: str, namespace: str) -> AsyncIterator[Sides]:
-    urls = {side: url_of(user, redis_url) for side, user in ((Side.WEB, "web"), (Side.AGENTS, "worker"))}
+    urls = {side: url_of(user, redis_url, namespace) for side, user in ((Side.WEB, "web"), (Side.AGENTS, "worker"))}
     if redis_url in urls.values():
         pytest.skip("The Redis that TEST_REDIS_URL names has no users for web and worker.")
     async with connect(urls[Side.WEB]) as web, connect(urls[Side.AGENTS]) as agents, connect(redis_url) as admin:
-        both = Sides(Store(web, namespace, side=Side.WEB), Store(agents, namespace, side=Side.AGENTS), admin)
+        both = Sides(Store(web, namespace, side=Side.WEB), Store(agents, namespace, side=Side.AGENTS), admin, namespace)
         await both.web.set_defaults(rules())
-        await both.agents.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await both.agents.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(hours=1))
         yield both
 
 

@@ -8,10 +8,11 @@ from autogen_agentchat.conditions import TextMentionTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from agents.context import RunContext
-from agents.demo_model import reviewers_words, turns
+from agents.context import RunContext, current_run
+from agents.demo_model import turns
+from agents.outcomes import Became
 from agents.teams import Team
-from tests.e2e.playing import conclude, heard, name
+from tests.e2e.playing import conclude, name
 
 
 def build(run: RunContext) -> AutoGenTeam:
@@ -21,11 +22,11 @@ def build(run: RunContext) -> AutoGenTeam:
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:
-    said = heard(messages)
     if turns(messages) == 0:
         return f"The first version of {name(messages)}."
-    if said.startswith("DECISION: ANSWERED"):
-        return f"The next version of {name(messages)}, with {reviewers_words(said)}."
+    last = [*current_run().outcomes][-1]
+    if last.became is Became.ANSWERED:
+        return f"The next version of {name(messages)}, with {last.words}."
     return f"The end of {name(messages)}: OVER"
 
 

@@ -8,8 +8,9 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from agents.context import RunContext
+from agents.context import RunContext, current_run
 from agents.demo_model import Use, turns
+from agents.outcomes import Became
 from agents.teams import Team
 from tests.e2e.playing import conclude, done, heard, name
 
@@ -25,13 +26,13 @@ def build(run: RunContext) -> AutoGenTeam:
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
-    this, said = name(messages), heard(messages)
+    this, said, last = name(messages), heard(messages), current_run().outcomes.last("pay")
     if turns(messages) == 0 and "five" in said:
         return [Use("pay", {"order": this, "amount": amount}) for amount in range(1, 6)]
     if turns(messages) == 0:
         return [Use("pay", {"order": this, "amount": 30})]
-    if said.startswith("DECISION: CALL NOT APPROVED, BUT ANSWERED"):
-        amount = next(int(n) for line in said.splitlines() if line.startswith("> ") for n in re.findall(r"\d+", line))
+    if last is not None and last.became is Became.ANSWERED:
+        amount = int(re.findall(r"\d+", last.words)[0])
         return [Use("pay", {"order": this, "amount": amount})]
     return f"The clerk has read: {said.splitlines()[0]}"
 

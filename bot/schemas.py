@@ -1,8 +1,9 @@
 """Whether a value is what a tool's JSON schema says, with a sentence if it is not.
 
-The part of https://json-schema.org/draft/2020-12 that tools use. What is not known here, or would take too long, is
-left to the tool, which checks its arguments itself. A pattern is a program that runs on what people write: it gets a
-fifth of a second for everything in a form, because some patterns take for ever on some texts.
+The part of https://json-schema.org/draft/2020-12 that tools use; what is not known here is left to the tool, which
+checks its arguments itself. The form in which people change a call and the gate before a call both judge by it. A
+pattern is a program that runs on what people and models write: it gets a fifth of a second for everything in a call,
+because some patterns take for ever on some texts.
 """
 
 import json
@@ -16,6 +17,7 @@ Schema = Mapping[str, Any]
 _PATTERN_SECONDS: Final = 0.2
 _LONGEST_PATTERN: Final = 1000
 _STEPS: Final = 20_000
+_STEPS_OF_ALL: Final = 200_000
 _DEEPEST: Final = 40
 _NAMED: Final = 8
 _TYPES: Final = {
@@ -85,21 +87,50 @@ def is_same(one: Any, other: Any) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def why_not(value: Any, schema: Any, root: Schema) -> str | None:
-    """Why the value is not what the schema says, as a sentence; None if it is, or if only the tool can tell."""
-    return _Check(root).why_not(value, schema, "", 0)
+def why_not(value: Any, schema: Any, root: Schema, *, whole: bool = False) -> str | None:
+    """Why the value is not what the schema says, as a sentence; None if it is, or if only the tool can tell.
+
+    The sentence does not tell the value. `whole`: what would take too long to check is not what the schema says.
+    """
+    return _Check(root, whole).why_not(value, schema, "", 0)
+
+
+def unnamed(value: Any, schema: Any, root: Schema, at: str = "") -> list[str]:
+    """The paths in the value of what the schema lets in without saying what it is."""
+    schema = resolved(schema, root)
+    if isinstance(value, list):
+        inner = schema.get("items", {})
+        return [path for number, one in enumerate(value) for path in unnamed(one, inner, root, f"{at}{number}.")]
+    known = _named(schema, root)
+    if not isinstance(value, dict) or not known:
+        return []
+    others = True if "patternProperties" in schema else schema.get("additionalProperties", True)
+    found = [f"{at}{name}" for name in value if name not in known and others in (True, {})]
+    inside = [(name, one) for name, one in value.items() if name in known]
+    return found + [path for name, one in inside for path in unnamed(one, known[name], root, f"{at}{name}.")]
+
+
+def _named(schema: Schema, root: Schema) -> dict[str, Any]:
+    """What the schema of an object says of its parts, also where it says so of one kind of object among several."""
+    kinds = [part for word in ("anyOf", "oneOf", "allOf") for part in schema.get(word) or ()]
+    known: dict[str, Any] = {}
+    for part in (*(resolved(kind, root) for kind in kinds), schema):
+        if isinstance(own := part.get("properties"), Mapping):
+            known |= own
+    return known
 
 
 class _Check:
-    def __init__(self, root: Schema) -> None:
+    def __init__(self, root: Schema, whole: bool) -> None:
         self._root = root
-        self._steps = _STEPS
+        self._whole = whole
+        self._steps = _STEPS_OF_ALL if whole else _STEPS
         self._seconds = _PATTERN_SECONDS
 
     def why_not(self, value: Any, schema: Any, at: str, depth: int) -> str | None:
         self._steps -= 1
         if self._steps < 0 or depth > _DEEPEST:
-            return None
+            return _says(at, "is too much, or nested too deep, to be checked") if self._whole else None
         if schema is False:
             return _says(at, "is not one of the arguments")
         schema = resolved(schema, self._root)

@@ -1,0 +1,14 @@
+"""What the drafter of the email team says without a model."""
+
+from collections.abc import Sequence
+
+from autogen_core.models import LLMMessage, UserMessage
+
+from agents.context import current_run
+from agents.demo_writer import write_mail
+
+
+def play(agent: str, messages: Sequence[LLMMessage]) -> str:
+    """A mail for the task, with what people wished for worked in, the oldest first."""
+    task = next(str(message.content) for message in messages if isinstance(message, UserMessage))
+    return write_mail(task, [outcome.words for outcome in current_run().outcomes if outcome.words])

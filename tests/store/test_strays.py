@@ -1,0 +1,153 @@
+"""What a worker puts into the indexes besides its own requests and runs keeps nobody waiting (R29, R4)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot import deadlines, flows
+from bot.core.ports import Change, Put, TeamInfo
+from bot.core.requests import Request, Status
+from bot.metrics import Repair
+from bot.store.overview import Overview
+from bot.store.store import Store
+from bot.store.wakeups import Wakeups
+from tests.counting import repaired
+from tests.making import ALICE, attempt, question, request
+from tests.store.test_unreadable import RUN, asked, break_request
+from tests.store.two_users import Sides, start
+from tests.storing import NoQueue
+
+JUNK = 3000
+
+
+@asynccontextmanager
+async def keeping(store: Store) -> AsyncIterator[Wakeups]:
+    """Somebody keeps the deadlines."""
+    async with Wakeups(store) as wakeups:
+        task = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))
+        try:
+            yield wakeups
+            assert not task.done()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def fill(store: Store, index: str, score: float) -> None:
+    await store.client.zadd(index, {f"junk{number}\n": score for number in range(JUNK)})
+
+
+async def no_junk(sides: Sides, index: str) -> None:
+    """Returns when the index holds nothing that nobody knows."""
+    while any(b"junk" in member for member in await sides.admin.zrange(index, 0, -1)):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+
+
+async def scores_of(sides: Sides, index: str) -> dict[bytes, float]:
+    found: Any = await sides.admin.zrange(index, 0, -1, withscores=True)
+    return dict(found)
+
+
+async def overdue(sides: Sides, number: int = 7) -> Request:
+    over = request(await sides.agents.now() - timedelta(hours=2), asked=question(asked=number))
+    await sides.agents.commit(Change(requests=(Put(over, 0),)))
+    return over
+
+
+async def test_names_of_nothing_in_the_index_of_deadlines_are_removed_counted_and_logged(
+    sides: Sides, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R29: a hundred thousand of them kept every deadline from being kept for more than a minute."""
+    await start(sides)
+    over, index = await overdue(sides), sides.web.keys.pending
+    await fill(sides.agents, index, 0)
+    with repaired(Repair.STRAY, times=JUNK):
+        async with keeping(sides.web) as hints:
+            assert (await hints.settled(over.id)).status is Status.EXPIRED
+            await no_junk(sides, index)
+    lines = [line for line in caplog.messages if "belong to nothing" in line]
+    assert lines and not any("\n" in line for line in lines)
+
+
+async def test_what_is_in_the_index_too_early_too_late_or_cannot_be_read_is_looked_at_when_it_is_time(
+    sides: Sides, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R29, R5: nothing of it is lost, and none of it is looked at each second."""
+    await start(sides)
+    early, broken, settled = [await asked(sides, number) for number in range(3)]
+    await flows.decide(sides.web, NoQueue(), settled.id, attempt(settled))
+    await break_request(sides, broken)
+    index = sides.web.keys.pending
+    await sides.agents.client.zadd(index, {early.id: 1, broken.id: 1, settled.id: 1})
+    over, before = await overdue(sides), await sides.web.now()
+    async with keeping(sides.web) as hints:
+        await hints.settled(over.id)
+        while 1 in (scores := await scores_of(sides, index)).values():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert early.deadline is not None
+    assert scores == {
+        early.id.encode(): early.deadline.timestamp() * 1000 // 1,
+        broken.id.encode(): pytest.approx((before + deadlines.UNREADABLE_AGAIN).timestamp() * 1000, abs=60_000),
+    }
+    assert sum("cannot be read" in line for line in caplog.messages) == 1
+
+
+@pytest.mark.parametrize("wrong", ["pending", "undelivered", "settled", "asked"])
+async def test_an_index_that_a_worker_made_something_else_of_is_begun_anew(sides: Sides, wrong: str) -> None:
+    """R4: a commit does all that it does, or nothing; the store is not taken for one that is away."""
+    await start(sides)
+    made = await asked(sides)
+    assert await flows.decide(sides.web, NoQueue(), made.id, attempt(made, name="one", chosen=())) is not None
+    other = await asked(sides, 1)
+    await sides.web.commit(Change(requests=(Put(other, 1),)))
+    keys = sides.web.keys
+    key = {
+        "pending": keys.pending,
+        "undelivered": keys.undelivered,
+        "settled": keys.settled(RUN),
+        "asked": keys.asked(other.id),
+    }[wrong]
+    await sides.agents.client.delete(key)
+    await sides.agents.client.lpush(key, "x")
+    await sides.agents.client.pexpire(key, 60_000)
+    decided = await flows.decide(sides.web, NoQueue(), other.id, attempt(other))
+    assert decided.status is Status.APPROVED
+    assert await sides.web.request(other.id) is not None
+    kinds = {"settled": b"set", "asked": b"list", "pending": b"none"}
+    assert await sides.admin.type(key) == kinds.get(wrong, b"zset")
+
+
+Look = Callable[[Sides], Any]
+LOOKS: dict[str, tuple[Callable[[Store], str], Look]] = {
+    "runs in a status": (lambda s: s.keys.active, lambda sides: sides.web.active_runs(5)),
+    "parked runs in a status": (lambda s: s.keys.parked, lambda sides: sides.web.active_runs(5)),
+    "a person's runs": (lambda s: s.keys.runs(ALICE), lambda sides: Overview(sides.web).runs(ALICE, 5)),
+    "decisions to be told": (lambda s: s.keys.undelivered, lambda sides: sides.agents.undelivered(5, timedelta(0))),
+    "runs in nobody's hands": (lambda s: s.keys.active, lambda sides: sides.agents.unheld(5, timedelta(0))),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("score", [1, 9e12], ids=["oldest", "newest"])
+async def test_no_list_is_crowded_out_by_names_of_nothing(sides: Sides, look: str, score: float) -> None:
+    """R29: each look finds what is there, and leaves fewer of them."""
+    await start(sides)
+    made = await asked(sides)
+    await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+    index, found = LOOKS[look]
+    await fill(sides.agents, index(sides.web), score)
+    answer = await found(sides)
+    assert str(RUN) in str(answer) or str(made.id) in str(answer), answer
+
+
+async def test_names_of_no_worker_hide_no_team(sides: Sides) -> None:
+    """R29: not all of them are asked for their teams, and the next worker that says its own removes them."""
+    soon = (await sides.web.now()).timestamp() * 1000 + 5000
+    await sides.agents.client.zadd(sides.agents.keys.workers, {f"junk{n}": soon for n in range(JUNK)})
+    assert await sides.web.teams() == []
+    await sides.agents.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+    assert [team.name for team in await sides.web.teams()] == ["email"]
