@@ -105,6 +105,10 @@ def answer(request: Request) -> str:
         parts.append(f"The words given with it, quoted:\n{quoted(decision.words)}")
     elif decision.outcome is Status.REJECTED:
         parts.append("No reason was given.")
+    if request.rules.why:
+        parts.append(
+            f"Why people were asked, by the rule “{request.rules.clause}”, quoted:\n{quoted(request.rules.why)}"
+        )
     return "\n".join([*parts, text.then])
 
 

@@ -14,11 +14,12 @@ from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from autogen_core.tools import ToolResult
 from pydantic import AliasChoices, BaseModel, RootModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from agents.showing import written
-from agents.toolbox import ARGUMENT
+from agents.toolbox import ARGUMENT, error_result
 from bot.core.secrets import MARK, hide_in
 from bot.schemas import why_not
 
@@ -113,6 +114,21 @@ def problem(wrong: ValidationError, given: Any, hide: Collection[str]) -> str:
         unseen = error["type"] != "missing" and bool(hide_in(_at(error["loc"]), hide)[1])
         told.append(f"{at or 'the arguments'}: {'is not what the tool takes' if unseen else error['msg']}")
     return unspoken("; ".join(told), given, hide)
+
+
+def failure(error: BaseException, arguments: str, hide: Collection[str]) -> str:
+    """What the error of a tool says, likewise."""
+    given = json.loads(arguments)
+    told = problem(error, given, hide) if isinstance(error, ValidationError) else str(error)
+    told = f"SystemExit: {told}" if isinstance(error, SystemExit) else told or type(error).__name__
+    return unspoken(told, given, hide)
+
+
+def failed_result(result: ToolResult, arguments: str, hide: Collection[str]) -> ToolResult:
+    """What a tool gives back that failed, likewise."""
+    text = result.to_text()
+    said = unspoken(text, json.loads(arguments), hide)
+    return result if said == text else error_result(result.name, said)
 
 
 def unspoken(text: str, arguments: Any, hide: Collection[str]) -> str:

@@ -75,10 +75,9 @@ class Permit:
 
     def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
         """At the door, right before it is done: ActionFailed unless this is byte for byte what was judged (R13)."""
-        about = canonical(arguments)
-        if (tool, about) != (self.wanted.tool, self.arguments) or not (
-            self.request is None or _allowed(self.request, self.wanted) == (tool, about)
-        ):
+        this = (tool, canonical(arguments))
+        allowed = this if self.request is None else _allowed(self.request, self.wanted)
+        if not this == (self.wanted.tool, self.arguments) == allowed:
             raise ActionFailed("What was approved is not what would run, so nothing was done.")
 
 
@@ -144,7 +143,7 @@ class Gate:
         elif tier is Tier.REFUSE:
             if "recorded" not in entry:
                 await self._tell(wanted, key, entry)
-            yield self._denied(wanted, answers.refused(wanted.tool, entry["why"]))
+            yield self._refuse(wanted, entry["why"])
         elif "same" in entry:
             before = await self._find(RequestId(entry["same"]))
             yield self._denied(wanted, answers.again(before), before)
@@ -179,13 +178,10 @@ class Gate:
         arguments = json.loads(wanted.arguments)
         with self._journal.activity.working():
             proposal = Proposal(wanted.agent, wanted.tool, arguments, run.team, run.task, run.requester)
-            verdict = await judge(wanted.ask, proposal, wanted.tools)
-            why = unspoken(verdict.why, json.loads(wanted.arguments), wanted.hide)
-            verdict = Verdict(verdict.tier, why)
+            say = partial(unspoken, arguments=json.loads(wanted.arguments), hide=wanted.hide)
+            verdict = await judge(wanted.ask, proposal, wanted.tools, say)
             says = None if wanted.ask is None else verdict.tier
-            said = await self._stored(
-                flows.judge, run, wanted.agent, Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide), says
-            )
+            said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
             verdict = Verdict(said.effect, f"The workspace's policy, rule “{said.clause}”. {said.why}".strip())
         why = verdict.why if verdict.tier is said.effect else ""
@@ -222,7 +218,7 @@ class Gate:
         except Refused as since_then:  # by another policy than that of the verdict; it is on record
             why = str(since_then)
             await self._note(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True}, replace=True)
-            return self._denied(wanted, answers.refused(wanted.tool, why))
+            return self._refuse(wanted, why)
         twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
@@ -232,18 +228,17 @@ class Gate:
         if request.status is not Status.EDITED:
             return Permit(wanted, key, wanted.arguments, request)
         changed = replace(wanted, arguments=wanted.take(request.decision.arguments))
-        return await self._refused_as_changed(changed, f"{key}/changed", request) or Permit(
-            wanted, key, changed.arguments, request
-        )
+        denial = await self._refused_as_changed(changed, f"{key}/changed")
+        return denial or Permit(wanted, key, changed.arguments, request)
 
-    async def _refused_as_changed(self, changed: Wanted, key: str, request: Request) -> Denial | None:
+    async def _refused_as_changed(self, changed: Wanted, key: str) -> Denial | None:
         """What a reviewer made of a call passes the gate too: nobody edits it past a policy (R19)."""
         found = self._journal.found(key)
         entry = await self._note(key, await self._verdict(changed)) if found is None else json.loads(found.value)
         if Tier(entry["tier"]) is not Tier.REFUSE:
             return None
         await self._tell(changed, key, entry)
-        return self._denied(changed, answers.refused(changed.tool, entry["why"]))
+        return self._refuse(changed, entry["why"])
 
     async def _was_asked(self, question: Question) -> bool:
         try:
@@ -253,8 +248,13 @@ class Gate:
             return False
         return True
 
-    def _denied(self, wanted: Wanted, text: str, request: Request | None = None) -> Denial:
-        self.outcomes.add(self._outcome(wanted, Became.REFUSED if request is None else None, request), text)
+    def _refuse(self, wanted: Wanted, why: str) -> Denial:
+        text, outcome = answers.refused(wanted.tool, why), self._outcome(wanted, Became.REFUSED, None)
+        self.outcomes.add(replace(outcome, reason=why), text)
+        return Denial(text)
+
+    def _denied(self, wanted: Wanted, text: str, request: Request) -> Denial:
+        self.outcomes.add(self._outcome(wanted, None, request), text)
         return Denial(text)
 
     def done(self, permit: Permit, result: str, *, failed: bool = False) -> str:
@@ -270,7 +270,6 @@ class Gate:
         return outcome_of(wanted.kind, wanted.agent, request, became, (wanted.tool, wanted.call or CALL.get()[1]))
 
     def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
-        call = Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)
         content, problem = shown(wanted.arguments, wanted.hide, wanted.show)
         return Question(
             wanted.agent,
@@ -279,7 +278,7 @@ class Gate:
             "run code" if wanted.kind is Kind.CODE else f"call {wanted.tool}",
             content,
             _OFFERS if wanted.schema else tuple(verb for verb in _OFFERS if verb is not Verb.EDIT),
-            call,
+            _call(wanted),
             notes=tuple(note for note in (*wanted.notes, entry["why"], problem) if note),
             before=self._refused.get((wanted.agent, wanted.tool), ""),
         )
@@ -296,3 +295,7 @@ def _allowed(request: Request, wanted: Wanted) -> tuple[str, str] | None:
         case Status.EDITED:
             return (call.tool, wanted.take(decision.arguments))
     return None
+
+
+def _call(wanted: Wanted) -> Call:
+    return Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)

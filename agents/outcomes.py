@@ -58,7 +58,7 @@ class Outcome:
     """What became of one call, one execution of code, or one question of an agent.
 
     `tool` and `call` are empty for what no model called. `decision` is None where nobody was asked; `changes` are what
-    a reviewer changed, a line each. `result` is what was returned, or how it failed.
+    a reviewer changed, a line each. `result` is what was returned, or how it failed; `reason` is the policy's own.
     """
 
     agent: str
@@ -69,11 +69,12 @@ class Outcome:
     decision: Decided | None = None
     changes: tuple[str, ...] = ()
     result: str = ""
+    reason: str = ""
 
     @property
     def why_not(self) -> str:
         """Why it was not done, in words that fit behind “because”; empty if it was done, or failed."""
-        return _WHY_NOT.get(self.became, "")
+        return _WHY_NOT.get(self.became, "") + (f": “{self.reason.rstrip('.')}”" if self.reason else "")
 
     @property
     def words(self) -> str:
@@ -135,6 +136,13 @@ class Outcomes:
     def last(self, *tools: str) -> Outcome | None:
         """The newest of them."""
         return next(reversed(self.of(*tools)), None)
+
+    def conclusion(self, result: str, words: str) -> tuple[str, str]:
+        """How a run ended, as people read it: with what a policy refused and why, where nobody tells them."""
+        result, words = self.for_people(result), self.for_people(words)
+        refused = [o for o in self._all if o.became is Became.REFUSED and o.reason]
+        untold = dict.fromkeys(o.sentence for o in refused if o.reason.rstrip(".") not in result + words)
+        return " ".join([result, *untold]), words
 
     def add(self, outcome: Outcome, text: str = "") -> None:
         """One more; `text` is what the model is told of it."""

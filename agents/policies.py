@@ -49,8 +49,16 @@ def named(ask: Ask) -> frozenset[str]:
     return frozenset(ask) if isinstance(ask, Collection) else frozenset()
 
 
-async def judge(ask: Ask, proposal: Proposal, tools: Collection[str]) -> Verdict:
-    """The verdict on a proposal; `tools` are the names that there are. A failing policy asks, and says why."""
+async def judge(ask: Ask, proposal: Proposal, tools: Collection[str], say: Callable[[str], str] = str) -> Verdict:
+    """The verdict on a proposal; `tools` are the names that there are. A failing policy asks, and says why.
+
+    `say` takes out of what a policy says what nobody may see.
+    """
+    verdict = await _judged(ask, proposal, tools, say)
+    return Verdict(verdict.tier, say(verdict.why))
+
+
+async def _judged(ask: Ask, proposal: Proposal, tools: Collection[str], say: Callable[[str], str]) -> Verdict:
     if ask is None or isinstance(ask, bool):
         return Verdict(Tier.PASS if ask is False else Tier.ASK)
     if isinstance(ask, str | Collection):
@@ -66,7 +74,7 @@ async def judge(ask: Ask, proposal: Proposal, tools: Collection[str]) -> Verdict
     except NoAnswer as none:
         return _failed(str(none))
     except Exception as error:
-        return _failed(f"failed ({type(error).__name__}: {' '.join(str(error).split())[:200]})")
+        return _failed(f"failed ({type(error).__name__}: {' '.join(say(str(error)).split())[:200]})")
 
 
 def _read(answer: Any) -> Verdict:

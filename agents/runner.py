@@ -217,7 +217,7 @@ class Runner:
                 teller.wrote(item.source)
         assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."
         end = await team.conclude(context, result)
-        return Conclusion(*map(context.outcomes.for_people, (end.result, end.words)))
+        return Conclusion(*context.outcomes.conclusion(end.result, end.words))
 
     async def _conclusion(
         self, context: RunContext, driving: asyncio.Task[Conclusion], teller: Teller, cut: bool

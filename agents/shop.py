@@ -33,8 +33,8 @@ class Order:
 
 
 def euros(cents: int) -> str:
-    """4500 is “45.00 EUR”."""
-    return f"{cents // 100:,}.{cents % 100:02} EUR"
+    """4500 is “45.00 EUR”, -5 is “-0.05 EUR”."""
+    return f"{'-' * (cents < 0)}{abs(cents) // 100:,}.{abs(cents) % 100:02} EUR"
 
 
 class Shop:
@@ -52,8 +52,10 @@ class Shop:
 
         def pay(file: sqlite3.Connection) -> Order:
             found = _order(file, order)
+            if cents <= 0:
+                raise ValueError(f"Nothing was paid back: {euros(cents)} is no amount to pay back.")
             if not file.execute("SELECT 1 FROM refunds WHERE key = ?", (key,)).fetchone():
-                if not 0 < cents <= found.cents - found.refunded:
+                if cents > found.cents - found.refunded:
                     left = euros(found.cents - found.refunded)
                     raise ValueError(f"Nothing was paid back: of order {order} it can be up to {left}.")
                 file.execute("INSERT INTO refunds VALUES (?, ?, ?)", (key, order, cents))

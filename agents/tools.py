@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
-from agents.arguments import as_entered, closed, taking
+from agents.arguments import as_entered, closed, failed_result, failure, taking
 from agents.gate import Denial, Gate, Permit, Wanted
 from agents.journal import RunJournal
 from agents.outcomes import CALL, Became, Outcome
@@ -257,6 +258,7 @@ class JournaledTools(Workbench):
 
     async def _call(self, permit: Permit, attempt: str, call_id: str) -> ToolResult:
         name, arguments = permit.wanted.tool, json.loads(permit.arguments)
+        told = partial(failure, arguments=permit.arguments, hide=permit.wanted.hide)
         own = digest_of(self._journal.run, attempt)[:32]
         _KEY.set(own)
         try:
@@ -264,17 +266,19 @@ class JournaledTools(Workbench):
             permit.check(name, arguments)
             if name in schemas and takes_key(schemas[name]):
                 arguments = {**arguments, ARGUMENT: own}
-            return await self._tools.call_tool(name, arguments, CancellationToken(), call_id)
-        except (OutcomeUnknown, LeaseLost, ActionFailed):
+            result = await self._tools.call_tool(name, arguments, CancellationToken(), call_id)
+        except (OutcomeUnknown, ActionFailed) as error:
+            error.args = (told(error),)
             raise
-        except SystemExit as error:  # would end the worker, and with it all of its runs
-            return error_result(name, f"SystemExit: {error}")
+        except LeaseLost:
+            raise
         except asyncio.CancelledError:
             if self._journal.cut_off():
                 raise
             return error_result(name, "CancelledError")
-        except Exception as error:
-            return error_result(name, str(error) or type(error).__name__)
+        except (Exception, SystemExit) as error:  # the latter would end the worker, and with it all of its runs
+            return error_result(name, told(error))
+        return failed_result(result, permit.arguments, permit.wanted.hide) if result.is_error else result
 
     async def start(self) -> None:
         await self._tools.start()

@@ -7,6 +7,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -91,6 +92,13 @@ class _Common(BaseSettings):
         url = value.get_secret_value()
         if "+sentinel://" in url and not re.match(r"rediss?\+sentinel://[^/?]+/[^/?]+(/\d+)?(\?|$)", url):
             raise ValueError("must name the Sentinels and their primary, like redis+sentinel://host:26379/name/0")
+        try:
+            parts = urlsplit(url)
+            wrong = bool(parts.fragment) or ("+sentinel://" not in url and parts.port == 0)
+        except ValueError:  # whose words hold a part of the password
+            wrong = True
+        if wrong:
+            raise ValueError("cannot be read; in a password write / as %2F, # as %23, ? as %3F, @ as %40 and % as %25")
         schemes = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
         return _begins(value, *(f"{scheme}://" for scheme in schemes))
 

@@ -21,20 +21,20 @@ _REVIEWING = "tests/slack/test_reviewing.py::"
 
 DECIDING: Final = (
     Bug(
-        "a step that cannot tell of itself changes all the same",
-        "R3",
-        "bot/store/commit.lua",
-        "  if not string.find(answer.err, 'greater than 0-0', 1, true) then return answer end\n",
-        "",
-        ("tests/store/test_cluster.py::test_a_step_is_whole_or_nothing_while_its_slot_moves",),
-    ),
-    Bug(
         "the id of a request leaves out its run",
         "R1",
         "bot/core/requests.py",
         "short_name(run, slot_of(question), digest(question), length=16)",
         "short_name(slot_of(question), digest(question), length=16)",
         (_DECIDING + "test_the_id_of_a_request_follows_from_run_place_and_content",),
+    ),
+    Bug(
+        "a step that cannot tell of itself changes all the same",
+        "R3",
+        "bot/store/commit.lua",
+        "  if not string.find(answer.err, 'greater than 0-0', 1, true) then return answer end\n",
+        "",
+        ("tests/store/test_cluster.py::test_a_step_is_whole_or_nothing_while_its_slot_moves",),
     ),
     Bug(
         "the question that another one replaced stays open",
@@ -59,6 +59,38 @@ DECIDING: Final = (
         "for request in settled:\n",
         "for request in settled[:0]:\n",
         (_FLOWS + "test_what_is_settled_ends_by_itself_and_what_waits_does_not",),
+    ),
+    Bug(
+        "a reviewer makes the rules milder alone",
+        "R33",
+        "bot/core/loosening.py",
+        "return actor.is_admin or actor.user in admins",
+        "return True",
+        ("tests/slack/test_configuring.py::test_rules_get_milder_by_two_and_all_are_told",),
+    ),
+    Bug(
+        "a proposal holds whatever was changed since",
+        "R33",
+        "bot/core/loosening.py",
+        "if (version, print_of(before)) != (proposal.version, proposal.rules):",
+        "if False:",
+        ("tests/slack/test_configuring.py::test_rules_get_milder_by_two_and_all_are_told",),
+    ),
+    Bug(
+        "who is in an organisation is in each workspace",
+        "R9",
+        "bot/slack/directory.py",
+        "return bool(teams) and workspace not in teams",
+        'return str(person.get("team_id") or "").startswith("T") and workspace not in teams',
+        (_CLICKS + "test_a_member_of_an_organisation_is_who_is_in_this_workspace[E0ORG-teams3-False]",),
+    ),
+    Bug(
+        "a reason that nobody can see breaks the glass",
+        "R25",
+        "bot/core/deciding.py",
+        "return None if is_legible(attempt.words) else Refusal.NO_REASON",
+        "return None if attempt.words.strip() else Refusal.NO_REASON",
+        (_DECIDING + "test_what_nobody_can_see_is_no_reason_and_no_answer",),
     ),
     Bug(
         "who voted once counts for ever",

@@ -6,6 +6,7 @@ from planted.bug import Bug
 
 _CLICKS = "tests/slack/test_clicks.py::"
 _CARDS = "tests/slack/test_cards.py::"
+_LOOKALIKES = "tests/slack/test_lookalikes.py::"
 _SCRIBE = "tests/slack/test_scribe.py::"
 _WINDOWS = "tests/slack/test_high_risk_windows.py::"
 _BURSTS = "tests/slack/test_bursts.py::"
@@ -16,6 +17,30 @@ _OUTAGE = "tests/slack/test_after_an_outage.py::"
 _FILES = "tests/slack/test_files.py::"
 
 DRAWING: Final = (
+    Bug(
+        "a mark that the text brings itself looks like one of ours",
+        "R15",
+        "bot/slack/text.py",
+        'else "⟦U+27E6⟧", text)',
+        "else found[0], text)",
+        (_LOOKALIKES + "test_a_mark_that_the_text_brings_itself_is_no_mark",),
+    ),
+    Bug(
+        "a word counts as marked because of a mark that it brings itself",
+        "R15",
+        "bot/slack/lookalikes.py",
+        "len(word) != len(found[0]) and _is_marked(found[0])",
+        "len(word) != len(found[0])",
+        (_LOOKALIKES + "test_a_mark_that_the_text_brings_itself_is_no_mark",),
+    ),
+    Bug(
+        "a letter of Latin's own that is taken for another is not marked",
+        "R15",
+        "bot/slack/lookalikes.py",
+        "    return frozenset(word) if spoof else dressed\n",
+        "    return frozenset(word) if spoof else frozenset()\n",
+        (_LOOKALIKES + "test_a_letter_of_another_alphabet_is_marked",),
+    ),
     Bug(
         "a run is started in a channel that the app is not in",
         "R21",
@@ -75,7 +100,7 @@ DRAWING: Final = (
     Bug(
         "nobody is told that every signature is refused",
         "R7",
-        "bot/slack/web.py",
+        "bot/slack/health.py",
         "        return wrong_clock(now, datetime.now(UTC))\n",
         '        return ""\n',
         ("tests/slack/test_connection.py::test_a_clock_that_lets_no_signature_count_is_told",),

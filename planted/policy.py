@@ -9,6 +9,7 @@ _IN_FORCE = "tests/bot/test_policy_in_force.py::"
 _AT_THE_GATE = "tests/agents/test_gate_policy.py::"
 _EDITS = "tests/core/test_edits_and_choices.py::"
 _CONDITIONS = "tests/core/test_conditions.py::"
+_ONE = "tests/agents/test_one_value.py::"
 _SETTINGS = "tests/core/test_policy.py::"
 _CLICKS = "tests/slack/test_clicks.py::"
 
@@ -170,5 +171,76 @@ POLICY: Final = (
         "rules = rulebook.apply(await _of_doubt(store, run, question, settings), settings)",
         "pass",
         (_IN_FORCE + "test_whether_it_is_done_again_needs_those_who_may_have_it_done",),
+    ),
+    Bug(
+        "what the model wrote is judged, and what the tool makes of it runs",
+        "R28",
+        "agents/tools.py",
+        "            written(taken),\n",
+        "            written(given),\n",
+        (
+            _ONE + "test_every_kind_of_tool_is_judged_by_the_value_that_it_takes",
+            _ONE + "test_what_is_judged_shown_digested_recorded_and_run_is_one_value",
+        ),
+    ),
+    Bug(
+        "a workbench's schema is not looked at",
+        "R28",
+        "agents/arguments.py",
+        "    if wrong := why_not(taken, closed(parameters), parameters, whole=True):\n",
+        "    if wrong := None:\n",
+        (
+            _ONE
+            + "test_every_kind_of_tool_is_judged_by_the_value_that_it_takes[a workbench with a schema-the team's code]",
+            _ONE + "test_what_a_workbench_does_not_name_is_refused_or_seen[more0]",
+        ),
+    ),
+    Bug(
+        "what a reviewer entered runs as the tool reads it",
+        "R28",
+        "agents/arguments.py",
+        "    if not _holds(taken, entered):\n",
+        "    if False:\n",
+        (_ONE + "test_what_a_reviewer_enters_is_what_runs_or_nothing_does",),
+    ),
+    Bug(
+        "a drawn call keeps what its tool does not describe to itself",
+        "R13",
+        "agents/tools.py",
+        "            show = None\n",
+        "            pass\n",
+        (_ONE + "test_what_a_workbench_does_not_name_is_refused_or_seen[more2]",),
+    ),
+    Bug(
+        "a tool that comes later passes because others were named",
+        "R19",
+        "agents/tools.py",
+        "            if isinstance(rules.ask, str | Collection) and not isinstance(rules.ask, Mapping):\n",
+        "            if False:\n",
+        (_ONE + "test_a_tool_that_a_workbench_has_only_later_asks_though_others_are_named",),
+    ),
+    Bug(
+        "hidden is only what was there when it was asked",
+        "R15",
+        "agents/gate.py",
+        "    return Call(wanted.tool, wanted.arguments, wanted.schema, wanted.hide)",
+        "    return Call(wanted.tool, wanted.arguments, wanted.schema)",
+        (_ONE + "test_what_is_hidden_stays_so_in_changes_and_in_errors",),
+    ),
+    Bug(
+        "the errors of tools tell what is hidden",
+        "R15",
+        "agents/arguments.py",
+        "    return unspoken(told, given, hide)\n",
+        "    return told\n",
+        (_ONE + "test_what_is_hidden_stays_so_in_changes_and_in_errors",),
+    ),
+    Bug(
+        "who asked does not read why a rule refused",
+        "R16",
+        "agents/gate.py",
+        "self.outcomes.add(replace(outcome, reason=why), text)",
+        "self.outcomes.add(outcome, text)",
+        (_ONE + "test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model",),
     ),
 )

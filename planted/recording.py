@@ -34,6 +34,22 @@ RECORDING: Final = (
         ("tests/store/test_durability.py::test_each_process_says_at_its_start_what_redis_may_lose",),
     ),
     Bug(
+        "a digest is made without the salt",
+        "R15",
+        "bot/core/requests.py",
+        'parts += ["salt", question.salt]',
+        "pass",
+        (_AUDIT_CLI + "test_a_short_secret_is_found_by_no_digest_that_the_record_shows",),
+    ),
+    Bug(
+        "what a worker says passed is believed",
+        "R25",
+        "bot/audit/auditor.py",
+        "        if said.effect is Effect.PASS:\n",
+        "        if said.effect:\n",
+        (_FORGERY + "test_what_a_worker_says_passed_is_judged_again_and_a_lie_is_on_record_as_one",),
+    ),
+    Bug(
         "a path is hidden where a secret's name stands before it",
         "R30",
         "bot/core/acting.py",

@@ -56,7 +56,8 @@ def build(run: RunContext) -> AutoGenTeam:
 
 
 def policy(shop: Shop, limit: int) -> Policy:
-    """Tickets pass; refunds pass up to `limit` cents for an order, ask above it, and are refused above `MOST`.
+    """Tickets pass; refunds pass up to `limit` cents for an order, ask above it, and are refused above `MOST`, or where
+    there is nothing to pay back.
 
     What was let through counts for its order, also when it was paid in several parts.
     """
@@ -69,7 +70,7 @@ def policy(shop: Shop, limit: int) -> Policy:
             return Verdict(Tier.ASK, "A customer will read it.")
         order, cents = int(proposal.arguments["order"]), int(proposal.arguments["cents"])
         if cents <= 0:
-            return Verdict(Tier.ASK, "This is no amount to pay back.")
+            return Verdict(Tier.REFUSE, f"{euros(cents)} is no amount to pay back.")
         if cents > MOST:
             return Verdict(Tier.REFUSE, f"Refunds above {euros(MOST)} are made by the accounts department alone.")
         before = (await shop.order(order)).refunded

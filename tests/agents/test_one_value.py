@@ -11,22 +11,31 @@ from functools import partial
 from typing import Annotated, Any
 
 import pytest
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, FunctionTool, StaticWorkbench, ToolOverride, ToolResult, ToolSchema, Workbench
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, StringConstraints
 
 from agents.arguments import by_model, by_schema
 from agents.context import RunContext
+from agents.demo_model import Use, turns
 from agents.gated import gated
 from agents.policies import Proposal, Tier, Verdict
 from agents.showing import written
+from agents.teams import Team, Teams
 from bot import policy_file
+from bot.audit import entries
 from bot.core.calls import canonical
+from bot.core.errors import ActionFailed
 from bot.core.ids import ChannelId, UserId, digest_of
 from bot.core.requests import Kind, Verb
 from bot.core.rulebook import Action, Effect, Rulebook, judge
+from bot.slack.content import in_full, on_card
+from bot.slack.outcomes import changes_of
 from tests.agents.house import House
-from tests.agents.test_tools import life
+from tests.agents.test_tools import call, life
 
 pytest_plugins = ["tests.redis_server"]
 DONE: list["Pay"] = []
@@ -363,10 +372,11 @@ async def test_what_a_workbench_does_not_name_is_refused_or_seen(house: House, m
     await house.start()
     files = Files(**more)
     async with life(house) as run:
-        tools = run.tools("clerk", files, show={"wipe": lambda arguments: f"Wipe {arguments['path']}"})
+        asks = None if more.get("additionalProperties") else False
+        tools = run.tools("clerk", files, ask=asks, show={"wipe": lambda arguments: f"Wipe {arguments['path']}"})
         given = {"path": "/tmp/x", "recursive": True}
         job = asyncio.create_task(tools.call_tool("wipe", given, CancellationToken(), "c1"))
-        if more.get("additionalProperties"):
+        if asks is None:
             request = await house.asked()
             assert json.loads(request.question.content) == {**given, "depth": 3}
             assert request.question.notes == (
@@ -398,3 +408,154 @@ async def test_a_tool_that_a_workbench_has_only_later_asks_though_others_are_nam
         explicit = run.tools("boss", files, ask={"wipe": Tier.ASK, "shred": Tier.PASS})
         assert not (await explicit.call_tool("shred", {"path": "/"}, CancellationToken(), "c3")).is_error
     assert files.called == [("shred", {"path": "/", "depth": 3})]
+
+
+@pytest.mark.parametrize(
+    ("entered", "ran", "says"),
+    [
+        ({"account": 5}, 5, ""),
+        ({"account": 5.0, "limit": 2.0}, 5, ""),
+        ({"account": "5"}, None, "the tool would read them as something else, which nobody has seen"),
+        ({"account": 5, "currency": " EUR"}, None, '"currency": "eur"'),
+        ({"account": 5, "day": "2026-01-03T00:00:00"}, None, '"day": "2026-01-03"'),
+        ({"account": True}, None, "something else"),
+        ({"account": "five"}, None, "changes that the tool does not take"),
+        ({"account": 5, "fast": True}, None, "no argument “fast”"),
+        ({"account": "4711"}, None, "something else"),
+        ({"account": 4711}, None, "DECISION: REFUSED BY POLICY"),
+    ],
+)
+async def test_what_a_reviewer_enters_is_what_runs_or_nothing_does(
+    house: House, entered: dict[str, Any], ran: int | None, says: str
+) -> None:
+    """R28, R19: it goes the same way as what the model writes, and is judged as the tool takes it."""
+    await house.start()
+    DONE.clear()
+
+    def only_others(proposal: Proposal) -> Tier:
+        return Tier.REFUSE if proposal.arguments["account"] == 4711 else Tier.ASK
+
+    async with life(house) as run:
+        job = asyncio.create_task(call(run.tools("clerk", [Tool()], ask=only_others), "pay", account=1))
+        await house.decide(await house.asked(), Verb.EDIT, arguments=canonical(entered))
+        text, failed = await job
+        assert run.error is None
+    assert failed is (ran is None)
+    assert says in text
+    assert [done.account for done in DONE] == ([] if ran is None else [ran])
+
+
+class Card(BaseModel):
+    number: int
+    pin: int | None = None
+
+
+class Cards(BaseTool[Any, Any]):
+    """Says in its errors what it was given."""
+
+    class Given(BaseModel):
+        rows: list[Card] = []
+        code: Annotated[str, AfterValidator(lambda code: Cards.checked(code))] = ""
+        pin: int = 0
+
+    def __init__(self) -> None:
+        super().__init__(self.Given, str, "cards", "Cards.")
+
+    @staticmethod
+    def checked(code: str) -> str:
+        if code == "wrong-8642":
+            raise ValueError(f"{code} is no code")
+        return code
+
+    async def run(self, args: Any, cancellation_token: CancellationToken) -> str:
+        if args.pin == 4321:
+            Card.model_validate({"number": "x", "pin": f"{args.pin} {args.code}"})
+        raise ActionFailed(f"The bank refuses {args.pin}, {args.code} and {[row.pin for row in args.rows]}.")
+
+
+HIDDEN = {"cards": ["rows.*.pin", "code", "pin"]}
+SECRET = ("2468", "1357", "8642", "4321", "9753")
+
+
+@pytest.mark.parametrize(
+    ("given", "entered", "says"),
+    [
+        ({"rows": [{"number": 1, "pin": "2468x"}]}, None, "rows.0.pin: is not what the tool takes"),
+        ({"code": "wrong-8642"}, None, "code: is not what the tool takes"),
+        ({"code": "8642-9753", "pin": 4321}, {}, "is not what the tool takes"),
+        ({"code": "8642-9753", "pin": 1357}, {}, "The bank refuses ⟦hidden: 4 characters⟧, ⟦hidden: 9 characters⟧"),
+        ({}, {"rows": [{"number": 1, "pin": 2468}]}, "rows: [] → [{"),
+        ({"rows": [{"number": 1}]}, {"rows": [{"number": 1, "pin": 2468}], "code": "8642-9753"}, "code: "),
+        ({"rows": [{"number": 1}]}, {"rows": [{"number": 1, "pin": "2468x"}]}, "is not what the tool takes"),
+        ({"rows": [{"number": 1}]}, {"rows": [{"number": 1, "pin": "2468"}]}, "⟦hidden: 4 characters⟧"),
+    ],
+)
+async def test_what_is_hidden_stays_so_in_changes_and_in_errors(
+    house: House, given: dict[str, Any], entered: dict[str, Any] | None, says: str
+) -> None:
+    """R15: for what a reviewer adds too, and in what a tool, a policy or a check of arguments says."""
+    await house.start()
+
+    def fails(proposal: Proposal) -> bool:
+        raise ValueError(f"no rule for {proposal.arguments}")
+
+    async with life(house) as run:
+        tools = run.tools("clerk", [Cards()], ask=fails, hide=HIDDEN)
+        job = asyncio.create_task(call(tools, "cards", **given))
+        told = ""
+        if entered is not None:
+            request = await house.asked()
+            verb = Verb.EDIT if entered else Verb.APPROVE
+            decided = await house.decide(request, verb, arguments=canonical(entered) if entered else "")
+            shown = [*in_full(request.question)[0], *on_card(request.question, {}, pending=True)]
+            told = json.dumps(
+                [shown, changes_of(decided), entries._decision(decided), entries._what(request, True)],
+                ensure_ascii=False,
+                default=str,
+            )
+        text, failed = await job
+        assert failed
+        assert run.error is None
+        told += str([outcome.sentence for outcome in run.outcomes])
+    assert says in text
+    for secret in SECRET:
+        assert secret not in text
+        assert secret not in told
+        assert secret not in str(await house.events())
+
+
+async def test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model(house: House) -> None:
+    """R16: and why a rule asks by the model; whatever the team's agents say at the end."""
+    rule = "{name: no cash, tool: cash, then: refuse, why: Use the till.}"
+    asks = "{name: all, then: ask, why: Nobody pays alone.}"
+    await house.store.set_rulebook(policy_file.understand(f"version: 1\nrules:\n  - {rule}\n  - {asks}\n"))
+    reads: list[str] = []
+
+    async def cash(amount: int) -> str:
+        """Pay cash."""
+        raise AssertionError("It ran.")
+
+    async def card(amount: int) -> str:
+        """Pay by card."""
+        raise AssertionError("It ran.")
+
+    def play(agent: str, messages: Any) -> Any:
+        reads.append(str(messages[-1].content))
+        uses = [Use("cash", {"amount": 1}), Use("card", {"amount": 1})]
+        return [uses[turns(messages)]] if turns(messages) < 2 else "That is all."
+
+    def build(run: RunContext) -> AutoGenTeam:
+        bench = run.tools("clerk", [cash, card])
+        clerk = AssistantAgent("clerk", run.model("clerk"), workbench=bench, max_tool_iterations=4)
+        return RoundRobinGroupChat([clerk], max_turns=1)
+
+    found = Teams({"payer": Team("payer", "", build, demo=play)}, {})
+    await house.start(team="payer", task="pay", found=found)
+    async with house.worker(found=found) as worker:
+        worker.advance()
+        await house.decide(await house.asked(), Verb.REJECT)
+        ended = await house.over()
+    assert "> The workspace's policy, rule “no cash”. Use the till." in reads[1].replace("\\n", "\n")
+    assert "“all”, quoted:" in reads[2] and "> Nobody pays alone." in reads[2]
+    assert "rule “no cash”. Use the till" in ended.result
+    assert ended.words == "That is all."
