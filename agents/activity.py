@@ -18,16 +18,12 @@ class Activity:
 
     def __init__(self) -> None:
         self._working = 0
-        self._looking_up = 0
+        self._held = 0
+        self._asking_how = 0
         self._asked: Counter[RequestId] = Counter()
         self._changed = asyncio.Event()
         self.cut_off = False
         """A call was neither made nor refused here, but cut off: what comes of that is no part of the run."""
-
-    @property
-    def under_way(self) -> int:
-        """How many things go on at once."""
-        return self._working + self._asked.total()
 
     @property
     def asked(self) -> frozenset[RequestId]:
@@ -37,21 +33,29 @@ class Activity:
     @property
     def resting(self) -> bool:
         """Whether nothing but people is waited for."""
-        return bool(self._asked) and not self._working
-
-    @property
-    def looks_up(self) -> bool:
-        """Whether the store is being asked what people decided: what comes of that, nobody can tell yet."""
-        return self._looking_up > 0
+        return bool(self._asked) and not self._working and (not self._held or self._asking_how > 0)
 
     @contextmanager
-    def looking_up(self) -> Iterator[None]:
-        """Around that."""
-        self._looking_up += 1
+    def holding(self, held: bool) -> Iterator[None]:
+        """Around the wait for what comes first in the run's order (`agents.replay_order`)."""
+        self._held += held
+        self._changed.set()
         try:
             yield
         finally:
-            self._looking_up -= 1
+            self._held -= held
+            self._changed.set()
+
+    @contextmanager
+    def asking_how(self) -> Iterator[None]:
+        """Around a question on whose answer everything that is held depends."""
+        self._asking_how += 1
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._asking_how -= 1
+            self._changed.set()
 
     @contextmanager
     def working(self) -> Iterator[None]:

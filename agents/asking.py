@@ -9,9 +9,10 @@ from autogen_core.tools import BaseTool
 from pydantic import BaseModel, Field
 
 from agents.answers import answer
+from agents.entries import Entry
 from agents.gate import Gate
 from agents.human import Desk
-from agents.journal import Entry, RunJournal
+from agents.journal import RunJournal
 from agents.toolbox import AsksItself
 from bot.core.askers import asking
 from bot.core.errors import ActionFailed, CountersignError

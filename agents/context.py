@@ -18,10 +18,12 @@ from agents.asking import AskHuman
 from agents.conversation import GO_ON
 from agents.demo_model import DemoModel, Script
 from agents.doubts import Doubts
+from agents.effects import effect
+from agents.entries import Entry
 from agents.executors import GatedExecutor, approval_func
 from agents.gate import Gate
 from agents.human import Desk, Human, Reviewer
-from agents.journal import Entry, RunJournal, effect
+from agents.journal import RunJournal
 from agents.journaled_model import JournaledModel
 from agents.modes import IsTermination, Mode, Policy, marks_of, says_terminate
 from agents.patience import patiently, within
@@ -82,12 +84,11 @@ class RunContext:
         self._journal = journal
         self._model = model
         self._script = script
-        self.activity = journal.activity
+        self.activity, self.order = journal.activity, journal.order
         self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, journal, settings.requests)
         self._doubts = Doubts(self._desk, journal, self.give_up, run.team)
-        journal.before_live = self._doubts.before_live
-        journal.now = self._now
-        journal.let_go = self.token.is_cancelled
+        journal.now, journal.let_go = self._now, self.token.is_cancelled
+        self.token.add_callback(journal.order.close)
         journal.behind.give_up = self.give_up
         self.transcript = self._desk.transcript
         self.outcomes = self._desk.outcomes
@@ -115,10 +116,8 @@ class RunContext:
         return JournaledModel(model, self._journal, agent, self.give_up, self._budget, self.token)
 
     def human(self, agent_name: str = "human", *, title: str = "") -> Human:
-        """Somebody to ask: `UserProxyAgent(name, input_func=run.human().input_func)`.
-
-        `title` is the question in a few words, as the card shows it.
-        """
+        """Somebody to ask: `UserProxyAgent(name, input_func=run.human().input_func)`. `title` is the question in a few
+        words, as the card shows it."""
         return self._desk.human(agent_name, title)
 
     def reviewer(
@@ -157,8 +156,8 @@ class RunContext:
         certainly did not happen, which comes out of here, and OutcomeUnknown when nobody knows: then people are
         asked, who are shown `shown` or else the content. It is never cancelled.
         """
-        key = self._journal.key("step", name, content)
-        return await self._once(name, content if shown is None else shown, key, lambda _: act(), idempotent=False)
+        key, shown = self._journal.key("step", name, content), content if shown is None else shown
+        return await self._once(name, shown, key, lambda _: act(), idempotent=False)
 
     def tools(
         self,
@@ -224,6 +223,8 @@ class RunContext:
     def enter(self) -> None:
         """From here on, in this task and those that it starts, `current_run` is this one."""
         _RUN.set(self)
+        driver = asyncio.current_task()
+        self._journal.let_go = lambda: self.token.is_cancelled() or bool(driver and driver.cancelling())
 
     async def close(self) -> None:
         """Stop what the team's workbenches and code run in."""
@@ -246,10 +247,8 @@ class RunContext:
         return datetime.fromisoformat(entry.value)
 
     def random(self, agent: str = "") -> Random:
-        """The same numbers in a rebuilt run; not for secrets. Agents that go on at once name themselves.
-
-        The seed is the run's id and how often this was asked, so there is nothing to record.
-        """
+        """The same numbers in a rebuilt run, by its id and how often this was asked; not for secrets. Agents that go on
+        at once name themselves."""
         return Random(f"{self.run.id}/{self._journal.key('random', agent)}")
 
     async def _once(
@@ -269,6 +268,9 @@ class RunContext:
         task.add_done_callback(self._acted)
         try:
             return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._journal.leave(key)
+            raise
         except LeaseLost as error:
             self.give_up(error)
             raise
@@ -282,8 +284,7 @@ class RunContext:
 
     def give_up(self, error: Exception) -> None:
         """The run cannot go on in this process: it ends with this error, whatever the team says. The first counts."""
-        if self.error is None:
-            self.error = error
+        self.error = self.error or error
         self.token.cancel()
 
     async def _still_wanted(self) -> None:

@@ -54,10 +54,10 @@ def look_through(team: Team) -> None:
         if (id(room), judged) in seen:
             continue
         seen.add((id(room), judged))
-        held = list(_held(room))
+        inside = list(held(room))
         if isinstance(room, ChatAgent):
             _agent(room)
-        for thing in held:
+        for thing in inside:
             if isinstance(thing, ChatAgent | Team):
                 rooms.append((thing, getattr(thing, "name", whose), isinstance(thing, _KNOWN)))
             elif isinstance(thing, JournaledTools | AgentTool | TeamTool):
@@ -70,10 +70,10 @@ def look_through(team: Team) -> None:
                 _model(thing, whose)
                 rooms.append((thing, whose, True))
             elif judged:
-                _thing(thing, whose, room, held)
+                _thing(thing, whose, room, inside)
 
 
-def _held(room: object) -> Iterator[object]:
+def held(room: object) -> Iterator[object]:
     """What is in the attributes of an object, and in the lists and dicts there."""
     waiting: list[object] = [getattr(room, "__dict__", {})]
     opened: set[int] = set()
@@ -109,7 +109,7 @@ def _asks_people(function: object) -> bool:
 
 def _model(model: ChatCompletionClient, whose: str) -> None:
     """A model around the run's own is fine: what it asks is recorded there."""
-    if not any(isinstance(inner, ChatCompletionClient) for inner in _held(model)):
+    if not any(isinstance(inner, ChatCompletionClient) for inner in held(model)):
         raise WrongTeam(
             f"“{whose}” asks a model ({type(model).__name__}) that is not the run's: its answers would not be recorded "
             f'and be asked for again after a crash. Nothing was done; use `run.model("{whose}")`.'

@@ -6,16 +6,20 @@ approves it, whatever the channel says.
 
 import asyncio
 import json
-from collections import Counter, defaultdict
+import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
-from agents.activity import SETTLING
 from agents.answers import decided
+from agents.entries import Entry
 from agents.human import Desk
-from agents.journal import Entry, RunJournal
-from bot.core.errors import GivenUp, OutcomeUnknown
+from agents.journal import RunJournal
+from agents.patience import ended
+from agents.replay_order import LAST_RESORT
+from bot.core.errors import CountersignError, GivenUp, OutcomeUnknown
+from bot.core.policy import say_duration
 from bot.core.requests import Kind, Question, Request, Status, Verb
 
 _EFFECTS: Final = {"model": "a new answer of its model", "tool": "another call of a tool", "step": "another action"}
@@ -32,9 +36,10 @@ class Doubts:
         self._journal = journal
         self._give_up = give_up
         self._team = team
-        self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._asking: asyncio.Task[None] | None = None
         self._before: Counter[str] = Counter()
         """How often the run diverged at an agent and went on."""
+        journal.before_live, journal.order.stuck = self.before_live, self._stuck
         for key in journal.unused():
             if key.startswith(_ASIDE) and (entry := journal.found(key)) is not None:
                 self._go_on(key, entry)
@@ -70,40 +75,64 @@ class Doubts:
             f"Did “{name}” happen?",
             f"{doubt}\n\nAttempt {tries + 1}{since}.\n\nWhat was to be done:\n\n{what}",
             (Verb.RESPOND, Verb.APPROVE, Verb.REJECT),
+            notes=_which(key),
         )
 
     async def before_live(self, key: str) -> None:
-        """Returns if the effect may happen now, though nothing recorded answers it; GivenUp if people end the run.
+        """Returns when the effect may happen now, though nothing recorded answers it: when all that is recorded has
+        reached the team. Cancelled if people end the run.
 
-        It has diverged when effects of the same kind and agent were recorded and nobody asked for them: then the code
-        is another one than that which made them, and what they did would be done again in another way.
+        It has diverged when effects of the same kind and agent were recorded, and the agent asks for this instead:
+        then the code is another one than that which made them, and what they did would be done again in another way.
         """
-        kind, agent = key.split("/", 1)[0], key.rsplit("/", 2)[0]
-        if kind not in _EFFECTS or not self._unused(agent):
-            return
-        async with self._one_at_a_time[agent]:
-            # What one agent does at once may be asked for in another order, and later where the store is slow.
-            looked_up = True
-            while looked_up and self._unused(agent):
-                looked_up = self._journal.activity.looks_up
-                await asyncio.sleep(SETTLING.total_seconds())
-                looked_up = looked_up or self._journal.activity.looks_up
-            if unused := self._unused(agent):
-                await self._diverged(agent, kind, unused)
-
-    def _unused(self, agent: str) -> list[str]:
-        return [key for key in self._journal.unused() if key.startswith(f"{agent}/")]
-
-    async def _diverged(self, agent: str, kind: str, unused: list[str]) -> None:
-        name = agent.partition("/")[2]
-        sentence = (
-            f"The code of the team “{self._team}” has changed while this run was under way: “{name}” now asks for "
-            f"{_EFFECTS[kind]}, and {len(unused)} recorded before the change fit{'s' if len(unused) == 1 else ''} no "
-            "more."
+        who = _who(key)
+        await self._journal.order.until(
+            lambda: not self._journal.order.replaying and not self._unused(who),
+            look=lambda: self._look(key),
+            missing=lambda: next(iter(self._unused(who)), ""),
         )
+
+    def _unused(self, who: str) -> list[str]:
+        return [key for key in self._journal.unused() if key.startswith(f"{who}/")]
+
+    def _look(self, key: str) -> None:
+        # What the agent does at once may be asked for in another order, and later where something is slow.
+        who, known = _who(key), self._journal.is_recorded(key) or self._journal.order.was_asked(key)
+        kind, _, name = who.partition("/")
+        if not known and self._unused(who) and not self._journal.on_the_way(name):
+            self._begin(
+                who,
+                lambda: not self._unused(who) or self._journal.on_the_way(name),
+                lambda: f"“{name}” now asks for {_EFFECTS[kind]}, and {_fit_no_more(len(self._unused(who)))}",
+            )
+
+    def _stuck(self, missing: str) -> None:
+        order, who = self._journal.order, _who(missing)
+        name = who.partition("/")[2] or who
+        self._begin(
+            who,
+            lambda: missing not in (order.missing(), *self._journal.unused()),
+            lambda: (
+                f"nothing has moved for {say_duration(LAST_RESORT)}, because “{name}” does not do again what it did"
+            ),
+            missing,
+        )
+
+    def _begin(self, who: str, solved: Callable[[], bool], why: Callable[[], str], missing: str = "") -> None:
+        """Ask people, one question at a time, unless it is solved by itself meanwhile."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(
+                self._diverged(who, solved, why, missing), name="question about the code"
+            )
+
+    async def _diverged(self, who: str, solved: Callable[[], bool], why: Callable[[], str], missing: str) -> None:
+        await self._journal.now()  # whatever else begins at once has begun by then
+        if solved():
+            return
+        sentence = f"The code of the team “{self._team}” has changed while this run was under way: {why()}."
         question = Question(
-            name,
-            self._before[agent],
+            who.partition("/")[2] or who,
+            self._before[who],
             Kind.DIVERGED,
             "Go on with changed code?",
             f"{sentence}\n\nContinue from here: what is recorded and still fits is used, the rest is done anew; what "
@@ -111,17 +140,31 @@ class Doubts:
             "Stop: the run ends here, and nothing more is done.",
             (Verb.APPROVE, Verb.REJECT),
         )
-        request = await self._desk.put(question)
+        putting = asyncio.ensure_future(self._desk.put(question))
+        solving = asyncio.ensure_future(self._journal.order.until(solved, held=False))
+        try:
+            with self._journal.activity.asking_how():
+                await asyncio.wait({putting, solving}, return_when=asyncio.FIRST_COMPLETED)
+            if not putting.done():
+                return
+            request = putting.result()
+        except (CountersignError, asyncio.CancelledError):
+            return  # the desk has told why, and the run ends
+        finally:
+            await ended(putting, solving)
         if request.status is not Status.APPROVED:
-            raise self._ended(sentence, request)
+            self._ended(sentence, request)
+            return
         # What came later may come from it: people are asked once for a change, not again for each agent behind it.
-        aside = Entry("done", json.dumps(self._journal.unused_since(unused)))
-        key = f"{_ASIDE}{agent}/{self._before[agent]}"
-        self._go_on(key, await self._journal.record(key, aside))
+        keys, turns = self._journal.unused_since({*self._unused(who), missing})
+        aside = {"keys": keys, "turns": turns}
+        key = f"{_ASIDE}{who}/{self._before[who]}"
+        self._go_on(key, await self._journal.record(key, Entry("done", json.dumps(aside))))
 
-    def _go_on(self, key: str, aside: Entry) -> None:
-        self._journal.set_aside(json.loads(aside.value))
+    def _go_on(self, key: str, entry: Entry) -> None:
+        aside = json.loads(entry.value)
         self._before[key.removeprefix(_ASIDE).rpartition("/")[0]] += 1
+        self._journal.set_aside(aside["keys"], aside["turns"])
 
     def _ended(self, sentence: str, request: Request) -> GivenUp:
         decision = decided(request)
@@ -137,3 +180,18 @@ class Doubts:
         error = GivenUp(f"{sentence} {how}")
         self._give_up(error)
         return error
+
+
+def _who(key: str) -> str:
+    """Kind and agent of a key; or the agent alone, as it is named where its turns end."""
+    return re.sub(r"/[0-9a-f]{32}/\d+(/again\d+)?$", "", key)
+
+
+def _which(key: str) -> tuple[str, ...]:
+    """Which one it is of several that read the same: people answer for each by itself."""
+    digest, number = re.sub(r"/again\d+$", "", key).split("/")[-2:]
+    return (f"This is about action {digest[:6]}-{int(number) + 1} of the run; the same words may stand for another.",)
+
+
+def _fit_no_more(count: int) -> str:
+    return f"{count} recorded before the change fit{'s' if count == 1 else ''} no more"

@@ -13,9 +13,11 @@ from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
-from agents.gate import Denial, Gate, Permit, Wanted
-from agents.journal import Entry, RunJournal
+from agents.entries import Entry
+from agents.gate import Gate
+from agents.journal import RunJournal
 from agents.local_executor import LocalExecutor
+from agents.permits import Denial, Permit, Wanted
 from agents.policies import Ask
 from agents.showing import written
 from agents.texts import whole
@@ -94,17 +96,21 @@ class GatedExecutor(CodeExecutor):
         try:
             unboxed = isinstance(self._executor, LocalExecutor | LocalCommandLineCodeExecutor)
             wanted = _wanted(self._agent, blocks, self._ask, UNBOXED if unboxed else "")
-            async with self._gate.judged(wanted) as verdict:
-                if isinstance(verdict, Denial):
-                    return NotRun(exit_code=1, output=verdict.text)
-                result = await self._run(verdict)
-                self._gate.done(verdict, result.output, failed=result.exit_code != 0)
-                return result
+            with self._journal.calling(self._agent):
+                return await self._judged(wanted)
         except (ActionFailed, ValueError) as failure:
             return CodeResult(exit_code=1, output=str(failure))
         except CountersignError as error:
             self._failed(error)
             return CodeResult(exit_code=1, output=str(error))
+
+    async def _judged(self, wanted: Wanted) -> CodeResult:
+        async with self._gate.judged(wanted) as verdict:
+            if isinstance(verdict, Denial):
+                return NotRun(exit_code=1, output=verdict.text)
+            result = await self._run(verdict)
+            self._gate.done(verdict, result.output, failed=result.exit_code != 0)
+            return result
 
     async def _run(self, permit: Permit) -> CodeResult:
         once = permit.request.id if permit.request is not None else permit.arguments
@@ -162,15 +168,19 @@ def approval_func(
     async def approve(request: ApprovalRequest) -> ApprovalResponse:
         try:
             wanted = _wanted(agent, [{"language": "", "code": request.code}], ask, NOT_OURS)
-            async with gate.judged(wanted) as verdict:
-                if isinstance(verdict, Denial):
-                    return ApprovalResponse(approved=False, reason=verdict.text)
-                return await let_through(verdict, request.code)
+            with journal.calling(agent):
+                return await judged(wanted, request.code)
         except (ActionFailed, ValueError) as failure:
             return ApprovalResponse(approved=False, reason=str(failure))
         except CountersignError as error:
             failed(error)
             return ApprovalResponse(approved=False, reason=str(error))
+
+    async def judged(wanted: Wanted, code: str) -> ApprovalResponse:
+        async with gate.judged(wanted) as verdict:
+            if isinstance(verdict, Denial):
+                return ApprovalResponse(approved=False, reason=verdict.text)
+            return await let_through(verdict, code)
 
     async def let_through(permit: Permit, code: str) -> ApprovalResponse:
         permit.check(TOOL, {"blocks": [{"language": "", "code": code}]})
@@ -206,6 +216,7 @@ async def _let(journal: RunJournal, key: str) -> str:
     entry = await journal.again(key)
     if entry is None:
         async with journal.live(key):
+            await journal.mark()
             await journal.record(key, Entry("started", at=(await journal.now()).isoformat()))
         return _LET
     if entry.state == "done":

@@ -9,83 +9,33 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from agents import answers
 from agents.arguments import unspoken
+from agents.entries import Entry
 from agents.human import Desk, Transcript
-from agents.journal import Entry, RunJournal
+from agents.journal import RunJournal
 from agents.outcomes import CALL, Became, Outcome, outcome_of
 from agents.patience import patiently
-from agents.policies import Ask, Proposal, Tier, Verdict, judge
-from agents.showing import Renderer, shown
+from agents.permits import Denial, Permit, Wanted
+from agents.policies import Proposal, Tier, Verdict, judge
+from agents.showing import shown
 from agents.twins import Twins
 from bot import flows
-from bot.core.calls import Call, canonical
-from bot.core.errors import ActionFailed, CountersignError, NotFound, Refused
+from bot.core.calls import Call
+from bot.core.errors import CountersignError, NotFound, Refused
 from bot.core.ids import AttemptId, Digest, RequestId, digest_of
 from bot.core.ports import Lease, Store
 from bot.core.recording import shortened, without_secrets
-from bot.core.requests import Kind, Question, Request, Status, Verb, digest, request_id
+from bot.core.requests import Kind, Question, Request, Status, Verb, request_id
 from bot.core.runs import Run
 from bot.core.salting import salted
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One action, before anybody judged it. `arguments` are canonical JSON, `schema` too (empty: not to be edited).
-
-    `tools` are the names that the policy may name; `hide` are paths of arguments besides those that look secret.
-    `take` gives what a reviewer made of the arguments as the tool takes it; ValueError if it does not.
-    """
-
-    agent: str
-    tool: str
-    arguments: str
-    ask: Ask
-    tools: tuple[str, ...]
-    kind: Kind = Kind.TOOL
-    schema: str = ""
-    show: Renderer | None = None
-    hide: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    call: str = ""
-    take: Callable[[str], str] = str
-
-    @property
-    def same(self) -> Digest:
-        """Equal for actions that bring about the same: whichever agent asks, and by whatever way."""
-        return digest_of(self.kind, self.tool, self.arguments)
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """The right to do one thing once. Where a policy let it pass `request` is None, and `entry` is what was noted."""
-
-    wanted: Wanted
-    key: str
-    arguments: str
-    request: Request | None = None
-    entry: Mapping[str, Any] = field(default_factory=dict)
-
-    def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
-        """At the door, right before it is done: ActionFailed unless this is byte for byte what was judged (R13)."""
-        this = (tool, canonical(arguments))
-        allowed = this if self.request is None else _allowed(self.request, self.wanted)
-        if not this == (self.wanted.tool, self.arguments) == allowed:
-            raise ActionFailed("What was approved is not what would run, so nothing was done.")
-
-
-@dataclass(frozen=True, slots=True)
-class Denial:
-    """Why it is not done, as the model reads it; `Gate.outcomes` has it as a value."""
-
-    text: str
 
 
 class Gate:
@@ -111,13 +61,13 @@ class Gate:
         self._give_up = give_up
         self._twins: dict[Digest, Twins] = {}
         self._refused: dict[tuple[str, str], str] = {}
-        self._asked_before: defaultdict[Digest, list[int]] = defaultdict(list)
+        self._asked_before: defaultdict[Digest, dict[int, str]] = defaultdict(dict)
         self._numbers = 0
-        for value in (*journal.recorded("gate"), *journal.recorded("asks")):
-            entry = json.loads(value)
+        for key, noted in (*journal.of_kind("gate").items(), *journal.of_kind("asks").items()):
+            entry = json.loads(noted.value or "{}")
             if "asked" in entry:
                 self._numbers = max(self._numbers, entry["asked"] + 1)
-                self._asked_before[entry["about"]].append(entry["asked"])
+                self._asked_before[entry["about"]][entry["asked"]] = key
 
     @property
     def transcript(self) -> Transcript:
@@ -133,30 +83,40 @@ class Gate:
     async def judged(self, wanted: Wanted) -> AsyncIterator[Permit | Denial]:
         """The permit or denial. The action belongs into the block: the same one waits behind it, with its own card."""
         key = self._journal.key("gate", wanted.agent, wanted.kind, wanted.tool, wanted.arguments, wanted.call)
-        found = self._journal.found(key)
+        found = await self._journal.again(key)
         entry: dict[str, Any] = await self._verdict(wanted) if found is None else json.loads(found.value)
         tier = Tier(entry["tier"])
         if found is None and tier is not Tier.ASK:
             entry = await self._note(key, entry)
         if tier is Tier.PASS:
+            self._journal.order.answered(key)
             yield Permit(wanted, key, wanted.arguments, entry=entry)
         elif tier is Tier.REFUSE:
             if "recorded" not in entry:
-                await self._tell(wanted, key, entry)
+                await self._refusal(wanted, key, entry)
             yield self._refuse(wanted, entry["why"])
         elif "same" in entry:
             before = await self._find(RequestId(entry["same"]))
             yield self._denied(wanted, answers.again(before), before)
         else:
-            twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same]))
+            twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same], self._journal))
             since = len(twins.settled)
-            async with twins.turn(entry.get("asked")):
+            async with twins.turn(entry.get("asked"), key):
                 yield await self._asked(wanted, key, entry, twins, since)
 
     async def passed(self, permit: Permit) -> None:
         """Put it on record, once, that nobody was asked about this; nothing if somebody was."""
         if permit.request is None:
             await self._tell(permit.wanted, permit.key, permit.entry)
+
+    async def _refusal(self, wanted: Wanted, key: str, entry: Mapping[str, Any]) -> None:
+        """Put on record, once, and in its place in the run's order."""
+        await self._tell(wanted, key, entry)
+        await self._placed(key, {**entry, "recorded": True})
+
+    async def _placed(self, key: str, entry: Mapping[str, Any]) -> None:
+        with self._journal.activity.working():
+            await self._journal.result(key, Entry("done", json.dumps(entry)), replace=True)
 
     async def _tell(self, wanted: Wanted, key: str, entry: Mapping[str, Any]) -> None:
         await self._stored(
@@ -189,15 +149,15 @@ class Gate:
 
     async def _stored(self, verb: Callable[..., Awaitable[T]], *what: Any, **more: Any) -> T:
         try:
-            with self._journal.activity.working():  # a result that comes meanwhile has not come alone
+            with self._journal.activity.working():  # what is stored belongs to the run
                 return await patiently(partial(verb, self._store, *what, **more))
         except CountersignError as error:
             self._give_up(error)
             raise
 
-    async def _note(self, key: str, entry: dict[str, Any], *, replace: bool = False) -> dict[str, Any]:
+    async def _note(self, key: str, entry: dict[str, Any]) -> dict[str, Any]:
         with self._journal.activity.working():
-            stands = await self._journal.record(key, Entry("done", json.dumps(entry)), replace=replace)
+            stands = await self._journal.record(key, Entry("done", json.dumps(entry)))
         noted: dict[str, Any] = json.loads(stands.value)
         return noted
 
@@ -208,7 +168,7 @@ class Gate:
         unasked = {name: value for name, value in entry.items() if name not in ("asked", "about")}
         before = twins.refused(since)
         if before is not None and not (known and await self._was_asked(self._question(wanted, entry))):
-            await self._note(key, {**unasked, "same": before.id}, replace=known)
+            await self._placed(key, {**unasked, "same": before.id})
             return self._denied(wanted, answers.again(before), before)
         if not known:
             entry = await self._note(key, {**entry, "asked": self.number(), "about": wanted.same})
@@ -217,7 +177,7 @@ class Gate:
             request = await self._desk.put(question, team_says=entry.get("says", ""))
         except Refused as since_then:  # by another policy than that of the verdict; it is on record
             why = str(since_then)
-            await self._note(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True}, replace=True)
+            await self._placed(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True})
             return self._refuse(wanted, why)
         twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
@@ -233,16 +193,18 @@ class Gate:
 
     async def _refused_as_changed(self, changed: Wanted, key: str) -> Denial | None:
         """What a reviewer made of a call passes the gate too: nobody edits it past a policy (R19)."""
-        found = self._journal.found(key)
+        found = await self._journal.again(key)
         entry = await self._note(key, await self._verdict(changed)) if found is None else json.loads(found.value)
+        self._journal.order.answered(key)
         if Tier(entry["tier"]) is not Tier.REFUSE:
             return None
-        await self._tell(changed, key, entry)
+        if "recorded" not in entry:
+            await self._refusal(changed, key, entry)
         return self._refuse(changed, entry["why"])
 
     async def _was_asked(self, question: Question) -> bool:
         try:
-            with self._journal.activity.looking_up():
+            with self._journal.activity.working():
                 await self._find(request_id(self._run.id, salted(question, self._run.salt)))
         except NotFound:
             return False
@@ -282,19 +244,6 @@ class Gate:
             notes=tuple(note for note in (*wanted.notes, entry["why"], problem) if note),
             before=self._refused.get((wanted.agent, wanted.tool), ""),
         )
-
-
-def _allowed(request: Request, wanted: Wanted) -> tuple[str, str] | None:
-    """Tool and arguments that a decision lets run; None if none."""
-    call, decision = request.question.call, request.decision
-    if call is None or decision is None or digest(request.question) != request.digest:
-        return None
-    match request.status:
-        case Status.APPROVED:
-            return (call.tool, call.arguments)
-        case Status.EDITED:
-            return (call.tool, wanted.take(decision.arguments))
-    return None
 
 
 def _call(wanted: Wanted) -> Call:

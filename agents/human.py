@@ -31,15 +31,18 @@ from agents.patience import patiently
 from bot import flows
 from bot.core.askers import asking
 from bot.core.errors import CountersignError, Refused, WrongTeam
+from bot.core.ids import RequestId
 from bot.core.ports import Lease, Queue, Store, Wakeups
 from bot.core.refusals import Refusal
-from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb
+from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
 from bot.core.rulebook import Effect
 
 AT_LEAST: Final = 0.01
 """Seconds between two looks at a deadline that the server's clock has not quite reached."""
 LOOK_AGAIN: Final = 1.0
 """Seconds between two looks at one that passed and that only web may settle; its hint comes at once."""
+
+_GONE: Final = "the run has gone on without an answer"
 
 HEARD_WITHIN: Final = timedelta(minutes=1)
 """The event of a question comes a few rounds of the event loop after the question, in a busy process too."""
@@ -178,10 +181,18 @@ class Desk:
         return Question(agent, asked, kind, title, content, offers, notes=notes)
 
     async def _settled(self, question: Question, team_says: str) -> Request:
+        of_team = question.kind not in ABOUT_THE_RUN
+        asked = request_id(self._lease.run, question)
+        key = self._journal.key("human", question.agent, asked) if of_team else ""
         try:
-            with self._activity.working(), self._activity.looking_up():
+            if of_team:
+                await self._journal.unless_left(key)
+                await self._journal.mark()
+            with self._activity.working():
                 await self._journal.behind.written()
                 request = await patiently(lambda: flows.ask(self._store, self._lease, question, self._limit, team_says))
+            if of_team:  # a question that the policy refuses is asked by nobody when the run is rebuilt
+                self._journal.asking(key)
             if request.status is Status.PENDING:
                 with self._activity.asking(request.id):
                     request = await self._wait(request)
@@ -190,16 +201,30 @@ class Desk:
                 async def deliver() -> None:
                     await patiently(lambda: flows.answered(self._store, self._lease, request))
 
-                if question.kind in ABOUT_THE_RUN:
-                    await deliver()
+                if of_team:
+                    await self._journal.arrived(key, deliver)
                 else:
-                    await self._journal.arrived(question.agent, request.id, deliver)
+                    await deliver()
+        except asyncio.CancelledError:
+            if not self._journal.let_go():
+                self._taken_back(asked, key)
+            raise
         except CountersignError as error:
             if isinstance(error, Refused) and error.refusal is Refusal.BY_POLICY and question.call is not None:
                 raise  # the call is denied, and the run goes on
             self._give_up(error)
             raise asyncio.CancelledError from error
         return request
+
+    def _taken_back(self, request: RequestId, key: str) -> None:
+        """Nobody waits for the answer any more: it is recorded, and people need not decide."""
+
+        async def take_back() -> None:
+            await patiently(lambda: flows.take_back(self._store, self._lease, request, _GONE))
+
+        if key:
+            self._journal.leave(key)
+        self._journal.behind.write(take_back)
 
     async def _wait(self, request: Request) -> Request:
         pause = AT_LEAST

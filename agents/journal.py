@@ -1,71 +1,41 @@
 """What came from outside, recorded as it happens, so that a rebuilt run repeats nothing.
 
 The key of an entry is its kind, the asking agent, the digest of what was asked, and the how-many-eth time this was
-asked: parallel agents may then interleave differently in a rebuilt run. Results have places, and are given again in
-that order (`agents.turns`). Of a human's answer only the place is recorded, because the request of a question is
-found again by its id (`bot.core.requests.request_id`).
+asked. Everything that an agent waits for has its place, and reaches a rebuilt team in that order
+(`agents.replay_order`, which states the invariant): results, failures, refusals, and that it waited no longer. Of a
+human's answer only the place is recorded, because the request of a question is found again by its id
+(`bot.core.requests.request_id`). What is asked inside an effect has no place: recorded, the effect is not done again.
 """
 
 import asyncio
 import dataclasses
-import json
-import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 from agents.activity import Activity
 from agents.behind import Behind
+from agents.entries import Entry
 from agents.patience import being_cancelled, patiently
-from agents.turns import Turns
+from agents.replay_order import MARK, Event, Order
 from bot.core import ports
-from bot.core.errors import ActionFailed, NewerSchema, OutcomeUnknown, UnknownSchema
-from bot.core.ids import RequestId, digest_of
+from bot.core.ids import digest_of
 from bot.core.ports import Lease
 
-SCHEMA: Final = 2
-READS: Final = frozenset({1, 2})
-"""Schema 1 had no places: its results are given again as soon as they are asked for."""
+_INSIDE: Final[ContextVar[bool]] = ContextVar("inside an effect", default=False)
+_CALL: Final[ContextVar["Call | None"]] = ContextVar("call", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One recorded effect.
+@dataclass(eq=False, slots=True)
+class Call:
+    """Something that an agent wants to do and that has not come to its effect yet, which may be recorded."""
 
-    `value` is the result, or the sentence of a failure; `attempt` tells whose `started` it is, and `at` when that was.
-    `place` counts the run's results from 1, 0 is none; `alone`: nothing else was under way when it came.
-    """
-
-    state: Literal["started", "done", "failed", "unknown"]
-    value: str = ""
-    attempt: str = ""
-    at: str = ""
-    place: int = 0
-    alone: bool = True
-
-    def dump(self) -> bytes:
-        """JSON with its schema number."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}).encode()
-
-    @classmethod
-    def load(cls, raw: bytes) -> Self:
-        """From JSON. NewerSchema if a newer version of this program wrote it, UnknownSchema if another one did."""
-        fields = json.loads(raw)
-        schema = fields.pop("schema", None)
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise NewerSchema(
-                "A recorded step of this run was written by a newer version of the worker, so the run waits for one. "
-                "Nothing was repeated."
-            )
-        if schema not in READS:
-            raise UnknownSchema(
-                "A recorded step of this run was written by another version of the worker, so the run cannot be "
-                "rebuilt by this one. Nothing was repeated; please start the task anew."
-            )
-        return cls(**fields)
+    agent: str
+    asked: bool = False
 
 
 class RunJournal:
@@ -82,10 +52,12 @@ class RunJournal:
         self._lease = lease
         self._entries = {key: Entry.load(raw) for key, raw in entries.items()}
         self._times: Counter[str] = Counter()
-        self._unused = set(self._entries)
+        self._unused = {key for key, entry in self._entries.items() if not entry.inside}
         self.activity = Activity()
-        places = (entry.place for entry in self._entries.values() if entry.place)
-        self._turns = Turns(places, lambda: self.activity.looks_up)
+        self.order = Order(self._entries, self.activity)
+        self._left: dict[str, Event] = {}
+        self._aside: set[str] = set()
+        self._calls: set[Call] = set()
         self.behind = Behind()
         self.before_live: Callable[[str], Awaitable[None]] = _always
         self.now: Callable[[], Awaitable[datetime]] = _by_this_machine
@@ -107,71 +79,161 @@ class RunJournal:
         self._unused.discard(key)
         return self._entries.get(key)
 
-    def recorded(self, kind: str) -> list[str]:
-        """The values of everything of this kind."""
-        return [entry.value for key, entry in self._entries.items() if key.startswith(f"{kind}/")]
-
     async def again(self, key: str) -> Entry | None:
-        """The same, and a result only in its turn."""
+        """The same, in its turn; who waited no longer for it waits until then."""
+        if _INSIDE.get():
+            return self.found(key)
         entry = self.found(key)
-        if entry is not None and entry.place:
-            with self._turns.at(entry.place, alone=entry.alone):
-                await self._turns.come(entry.place)
+        if (call := _CALL.get()) is not None and key.startswith("tool/"):
+            call.asked = True
+        self.order.asking(key)
+        if entry is None:
+            return None
+        if entry.left:
+            await self._never(key)
+        if (event := self.order.of(key)) is not None:
+            await self.order.come(event)
+        self.order.answered(key)
         return entry
 
+    def asking(self, key: str) -> None:
+        """People are asked this, from now on."""
+        if not _INSIDE.get():
+            self.order.asking(key)
+
+    async def unless_left(self, key: str) -> None:
+        """Returns unless this was recorded as left: then who asks for it again waits until it is left again."""
+        entry = self.found(key)
+        if entry is not None and entry.left:
+            self.order.asking(key)
+            await self._never(key)
+
     async def result(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
-        """Like `record`, for a result that has just come; returns when it is its turn to be handed on."""
-        placed = dataclasses.replace(entry, place=self._turns.new(), alone=self._alone())
-        with self._turns.at(placed.place, alone=placed.alone):
-            stands = await self.record(key, placed, replace=replace)
-            await self._turns.come(placed.place)
+        """Like `record`, for something that has just come; returns when it is its turn to be handed on."""
+        if _INSIDE.get():
+            return await self.record(key, entry, replace=replace)
+        if (left := self._left.get(key)) is not None:
+            return await self.record(key, self._placed(entry, left, left=True), replace=True)
+        event = self.order.new(key)
+        try:
+            stands = await self.record(key, self._placed(entry, event), replace=replace)
+            self.order.kept(event)
+            await self.order.come(event)
+        except asyncio.CancelledError:
+            self.leave(key)
+            raise
+        except BaseException:
+            self.order.drop(event)
+            raise
+        self.order.answered(key)
         return stands
 
-    async def arrived(self, human: str, request: RequestId, deliver: Callable[[], Awaitable[object]]) -> None:
+    async def arrived(self, key: str, deliver: Callable[[], Awaitable[object]]) -> None:
         """A person's answer has its place too; nothing else of it is recorded, the request holds it.
 
         Returns when it is its turn to be handed on. `deliver` writes that it was, and runs while the agent goes on.
         """
-        key = self.key("human", human, request)
-        entry = self.found(key)
-        new = Entry("done", place=self._turns.new(), alone=self._alone()) if entry is None else None
+        event = self.order.of(key)
+        new = self.order.new(key) if key not in self._entries and not _INSIDE.get() else None
 
         async def write() -> None:
             # The place first: who is seen to have the answer keeps it there, also when this process is lost in between.
-            if new is not None:
-                await self._record(key, new)
+            if new is not None and key not in self._left:
+                await self._record(key, self._placed(Entry("done"), new))
+                self.order.kept(new)
             await deliver()
 
         self.behind.write(write)
-        placed = entry or new
-        if placed is not None and placed.place:
-            with self._turns.at(placed.place, alone=placed.alone):
-                await self._turns.come(placed.place)
+        if (coming := new or event) is not None:
+            await self.order.come(coming)
+        self.order.answered(key)
+
+    def leave(self, key: str) -> None:
+        """Whoever waited for this was cancelled by the team itself, and goes on without it: that is recorded too,
+        before anything that comes of it. Nothing, if it is the run that leaves this process."""
+        if self.let_go() or _INSIDE.get() or key in self._left:
+            return
+        before = self._entries.get(key)
+        event = self.order.of(key) or self.order.new(key)
+        if event.recorded:
+            return  # it had reached the team before, so the code is another one (`Order.missing`)
+        self._left[key], event.done = event, True
+        entry = self._placed(before or Entry("started"), event, left=True)
+
+        async def write() -> None:
+            await self._record(key, entry, replace=True)
+            self.order.kept(event)
+
+        self.behind.write(write)
+        self.order.answered(key)
+        self.order.move()
+
+    async def mark(self) -> None:
+        """Record in which order turns have ended, if nothing else tells; before anything is asked or done outside."""
+        if self.order.unkept and not _INSIDE.get():
+            event = self.order.new(MARK, done=True)
+            self.order.move()
+            await self.record(f"{MARK}{event.place}", self._placed(Entry("done"), event))
+            self.order.kept(event)
+
+    @contextmanager
+    def calling(self, agent: str) -> Iterator[None]:
+        """Around what an agent wants to do, from the beginning: what is looked up before its effect takes a while."""
+        call = Call(agent)
+        self._calls.add(call)
+        token = _CALL.set(call)
+        try:
+            yield
+        finally:
+            _CALL.reset(token)
+            self._calls.discard(call)
+            self.order.move()
+
+    def on_the_way(self, agent: str) -> bool:
+        """Whether the agent wants something whose effect it has not come to yet."""
+        return any(call.agent == agent and not call.asked for call in self._calls)
 
     def unused(self) -> set[str]:
         """Keys of what was recorded before this process took the run, and not asked for since, nor set aside."""
         return set(self._unused)
 
-    def unused_since(self, keys: Collection[str]) -> list[str]:
-        """The same, but only what came when the first of these did, or later."""
-        first = min(self._entries[key].place for key in keys)
-        return sorted(key for key in self._unused if not 0 < self._entries[key].place < first)
+    def unused_since(self, names: Collection[str]) -> tuple[list[str], list[int]]:
+        """The same, but only what came when the first of these keys or turns did, or later; and the turns' numbers."""
+        later = self.order.left_from(names)
+        places = {event.place for event in later if event.place}
+        keys = sorted(key for key in self._unused if self._entries[key].place in {0, *places})
+        return keys, [event.number for event in later if not event.place]
+
+    def is_recorded(self, key: str) -> bool:
+        """Whether anything is recorded under the key."""
+        return key in self._entries
+
+    def is_set_aside(self, key: str) -> bool:
+        """Whether nobody need ask for this any more."""
+        return key in self._aside
 
     def of_kind(self, kind: str) -> dict[str, Entry]:
         """Everything of this kind that is recorded now, by key; what was set aside too, for it happened."""
         return {key: entry for key, entry in self._entries.items() if key.startswith(f"{kind}/")}
 
-    def set_aside(self, keys: Collection[str]) -> None:
-        """Nobody need ask for these any more; who does still finds them."""
+    def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
+        """Nobody need ask for these any more, nor need these turns end; who does ask still finds them."""
         self._unused.difference_update(keys)
-        self._turns.skip(self._entries[key].place for key in keys if key in self._entries)
+        self._aside.update(keys)
+        self.order.set_aside(keys, turns)
 
     @asynccontextmanager
     async def live(self, key: str) -> AsyncIterator[None]:
         """Around what happens now, because nothing is recorded under the key."""
-        await self.before_live(key)
-        with self.activity.working():
-            yield
+        try:
+            await self.before_live(key)
+            with self.activity.working():
+                yield
+        except asyncio.CancelledError:
+            self.leave(key)
+            raise
+        finally:
+            self.order.answered(key)
 
     async def record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         """Record, unless something stands there already (and not `replace`); returns what stands there then. `on_disk`:
@@ -181,16 +243,32 @@ class RunJournal:
         another worker holds the run.
         """
         await self.behind.written()
-        return await self._record(key, entry, replace=replace, on_disk=on_disk)
+        inside = dataclasses.replace(entry, inside=True) if _INSIDE.get() else entry
+        return await self._record(key, inside, replace=replace, on_disk=on_disk)
 
     def cut_off(self) -> bool:
         """Whether a CancelledError is the end of the run here, and says nothing of what was done: an effect is not
         cancelled itself, but the models and people that it waits for are."""
         return being_cancelled() or self.let_go()
 
-    def _alone(self) -> bool:
-        """Whether what has just come is all that goes on. What was handed on just now may have begun nothing yet."""
-        return self.activity.under_way <= 1 and not self._turns.settling
+    def _placed(self, entry: Entry, event: Event, *, left: bool = False) -> Entry:
+        asked = tuple(sorted(event.asked))
+        return dataclasses.replace(
+            entry, place=event.place, left=left, after=event.after, turns=event.turns, asked=asked
+        )
+
+    async def _never(self, key: str) -> None:
+        """Until the team waits no longer, as it did before."""
+        event = self.order.of(key)
+        try:
+            with self.activity.working():
+                await self.order.until(lambda: False, held=False)
+        except asyncio.CancelledError:
+            if event is not None and not self.let_go():
+                event.done = True
+                self.order.answered(key)
+                self.order.move()
+            raise
 
     async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         raw = entry.dump()
@@ -201,72 +279,13 @@ class RunJournal:
         return stands
 
 
-async def effect(
-    journal: RunJournal,
-    key: str,
-    name: str,
-    act: Callable[[], Awaitable[str]],
-    wanted: Callable[[], Awaitable[None]],
-    *,
-    idempotent: bool = False,
-) -> str:
-    """Do something outside at most once in the life of the run; what it returned is recorded and returned again.
-
-    `wanted` raises if it must not be done any more; it is asked after `started` was recorded and right before `act`.
-    ActionFailed if it certainly did not happen, now or when it was tried; asking for it again is a new try, under a
-    new key. OutcomeUnknown if it was started and nobody knows how it ended (`agents.doubts`); `idempotent`: then it is
-    done again, unless it was `act` that said so.
-    """
-    before = await journal.again(key)
-    # What said itself that nobody knows was put to people, and what they say of it counts.
-    again = idempotent and before is not None and before.state == "started"
-    if before is not None and not again:
-        return _as_it_ended(before, name)
-    async with journal.live(key):
-        return await _now(journal, key, name, act, wanted, again=again, idempotent=idempotent)
-
-
-async def _now(
-    journal: RunJournal,
-    key: str,
-    name: str,
-    act: Callable[[], Awaitable[str]],
-    wanted: Callable[[], Awaitable[None]],
-    *,
-    again: bool,
-    idempotent: bool,
-) -> str:
-    mine = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
-    stands = await journal.record(key, mine, replace=again, on_disk=True)
-    if stands != mine:
-        return _as_it_ended(stands, name)
+async def inside(act: Callable[[], Awaitable[str]]) -> str:
+    """What it returns; what it asks for meanwhile has no place, because it is not done again once it is recorded."""
+    token = _INSIDE.set(True)
     try:
-        await wanted()
-    except BaseException as error:
-        # What is cut off and may be done again is: it stays `started`.
-        if not (idempotent and isinstance(error, asyncio.CancelledError)):
-            await journal.record(key, Entry("failed", f"“{name}” was not done any more."), replace=True)
-        raise
-    try:
-        result = await act()
-    except OutcomeUnknown as unclear:
-        await journal.result(key, dataclasses.replace(mine, state="unknown", value=str(unclear)), replace=True)
-        raise
-    except ActionFailed as failure:
-        await journal.result(key, Entry("failed", str(failure)), replace=True)
-        raise
-    except (Exception, SystemExit, asyncio.CancelledError) as error:
-        # SystemExit would end the worker, and with it all of its runs.
-        if isinstance(error, asyncio.CancelledError) and journal.cut_off():
-            raise
-        doubt = OutcomeUnknown(
-            f"“{name}” ended with an error that does not say whether it happened ({type(error).__name__}). It was not "
-            "repeated; please look at the other end before the task is started again."
-        )
-        await journal.result(key, dataclasses.replace(mine, state="unknown", value=str(doubt)), replace=True)
-        raise doubt from error
-    await journal.result(key, Entry("done", result), replace=True)
-    return result
+        return await act()
+    finally:
+        _INSIDE.reset(token)
 
 
 async def _always(key: str) -> None:
@@ -279,18 +298,3 @@ def _not_let_go() -> bool:
 
 async def _by_this_machine() -> datetime:
     return datetime.now(UTC)
-
-
-def _as_it_ended(entry: Entry, name: str) -> str:
-    match entry.state:
-        case "done":
-            return entry.value
-        case "failed":
-            raise ActionFailed(entry.value)
-        case "unknown":
-            raise OutcomeUnknown(entry.value)
-        case "started":
-            raise OutcomeUnknown(
-                f"Nobody knows whether “{name}” happened: the worker was lost while it was under way. It was not "
-                "repeated; please look at the other end before the task is started again."
-            )

@@ -12,7 +12,9 @@ from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage
 from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel
 
-from agents.journal import Entry, RunJournal
+from agents import recorded_errors
+from agents.entries import Entry
+from agents.journal import RunJournal
 from agents.texts import whole
 from agents.usage import MODEL, Answer, Budget
 from agents.wrapped_model import WrappedModel, asked
@@ -128,7 +130,13 @@ class JournaledModel(WrappedModel):
         try:
             with self._budget.call(key):
                 async with self._journal.live(key):
-                    yield
+                    try:
+                        yield
+                    except Exception as error:
+                        if not isinstance(error, CountersignError) and not self._token.is_cancelled():
+                            # The team's own client may ask again.
+                            await self._journal.result(key, Entry("failed", recorded_errors.dump(error)))
+                        raise
         except Exception as error:
             if isinstance(error, CountersignError):
                 self._failed(error)
@@ -138,6 +146,8 @@ class JournaledModel(WrappedModel):
 
     async def _recorded(self, key: str) -> CreateResult | None:
         entry = await self._journal.again(key)
+        if entry is not None and entry.state == "failed":
+            raise recorded_errors.load(entry.value)
         return None if entry is None else Answer.model_validate_json(entry.value)
 
     async def _record(self, key: str, result: CreateResult, json_output: bool | type[BaseModel] | None) -> CreateResult:

@@ -25,6 +25,7 @@ from agents.patience import ended, patiently
 from agents.repairs import ask_again, ask_for_forgotten
 from agents.teams import Conclusion, Team, Teams
 from agents.telling import Pace, Teller
+from agents.turn_ends import in_order
 from agents.usage import add_up
 from bot import flows, metrics
 from bot.core.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
@@ -148,7 +149,7 @@ class Runner:
             await self._let_go(lease, again)
 
     async def _advance(self, run: Run, lease: Lease, journal: RunJournal, team: Team) -> None:
-        log.info("Run %s of team %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
+        log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
         ports = (self._store, self._queue, self._wakeups)
         context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
         teller = Teller(self._store, lease, journal, context, self._pace)
@@ -168,6 +169,7 @@ class Runner:
                 await end_team(context, driving, GRACE)
             conclusion = await self._conclusion(context, driving, teller, cut)
         finally:
+            context.token.cancel()  # first: what is cut off from here on was not left by the team
             driving.cancel()
             await ended(*first[1:], telling)
             await journal.behind.close()
@@ -203,6 +205,7 @@ class Runner:
         result: TaskResult | None = None
         context.enter()
         look_through(built := team.build(context))
+        in_order(built, context.order)
         async for item in built.run_stream(task=context.task, cancellation_token=context.token):
             if isinstance(item, TaskResult):
                 result = item

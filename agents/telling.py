@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Final
 
 from agents.context import RunContext
-from agents.journal import Entry, RunJournal
+from agents.entries import Entry
+from agents.journal import RunJournal
 from agents.patience import patiently
 from agents.texts import whole
 from bot import flows

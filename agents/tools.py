@@ -19,10 +19,11 @@ from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
 from agents.arguments import as_entered, closed, failed_result, failure, taking
-from agents.gate import Denial, Gate, Permit, Wanted
+from agents.gate import Gate
 from agents.journal import RunJournal
 from agents.outcomes import CALL, Became, Outcome
 from agents.patience import being_cancelled
+from agents.permits import Denial, Permit, Wanted
 from agents.policies import Ask, Tier, named
 from agents.showing import Renderer, written
 from agents.toolbox import (
@@ -143,7 +144,9 @@ class JournaledTools(Workbench):
 
     async def list_tools(self) -> list[ToolSchema]:
         """What the model may call, without the argument that is not the model's to give."""
-        schemas = [without_key(schema) for schema in await self._tools.list_tools()]
+        with self._journal.calling(self._agent):
+            listed = await self._tools.list_tools()
+        schemas = [without_key(schema) for schema in listed]
         try:
             self._check([schema["name"] for schema in schemas])
         except WrongTeam as wrong:
@@ -161,7 +164,8 @@ class JournaledTools(Workbench):
         """The recorded result, that of the call, or why it was not made. It is not cut off in the middle, unless it is
         idempotent."""
         try:
-            return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
+            with self._journal.calling(self._agent):
+                return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
         except (ActionFailed, ValueError) as failure:
             return self._not_called(name, call_id or "", str(failure))
         except CountersignError as error:

@@ -1,52 +1,66 @@
 """Identical actions of one run: people see one card at a time, and what they refused holds for all of them (R26).
 
 A rebuilt run lets them through in the order in which they first went, whichever comes first now: else one would wait
-for the result of another that waits for it.
+for the result of another that waits for it. One that nobody asks for any more is missed like any other part of the
+run's order (`agents.replay_order`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from datetime import timedelta
 from typing import Final
 
+from agents.journal import RunJournal
 from bot.core.requests import Request, Status
-
-MISSING_AFTER: Final = timedelta(seconds=5)
-"""One that went first before and does not come any more holds up the others for this long: the code has changed."""
 
 _HELD: Final[ContextVar[frozenset["Twins"]]] = ContextVar("held", default=frozenset())
 
 
 class Twins:
-    """All actions of a run that bring about the same. `numbers` are those of the questions that were asked before."""
+    """All actions of a run that bring about the same. `before` are the numbers of the questions that were asked before,
+    with the keys under which they are noted."""
 
-    def __init__(self, numbers: list[int]) -> None:
+    def __init__(self, before: Mapping[int, str], journal: RunJournal) -> None:
         self.settled: list[Request] = []
         """What people decided about them, in order."""
-        self._here = {number: asyncio.Event() for number in numbers}
-        self._done = {number: asyncio.Event() for number in numbers}
+        self._before = dict(before)
+        self._journal = journal
+        self._here: set[int] = set()
+        self._done = {number: asyncio.Event() for number in before}
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def turn(self, number: int | None) -> AsyncIterator[None]:
-        """The turn of the action whose question has this number, or of one that was not asked about yet."""
+    async def turn(self, number: int | None, key: str) -> AsyncIterator[None]:
+        """The turn of the action whose question has this number, or of one that was not asked about yet. `key` is what
+        the gate notes of it: also that the team did not wait for the turn."""
         if self in _HELD.get():  # an action that does the same inside itself would wait for its own end
             yield
             return
-        if number in self._here:
-            self._here[number].set()
+        if number is not None:
+            self._here.add(number)
+            self._journal.order.move()
         held = _HELD.set(_HELD.get() | {self})
         try:
-            for earlier in sorted(n for n in self._here if number is None or n < number):
-                await self._behind(earlier)
-            async with self._lock:
+            await self._come(number, key)
+            self._journal.order.answered(key)
+            try:
                 yield
+            finally:
+                self._lock.release()
         finally:
             _HELD.reset(held)
             if number in self._done:
                 self._done[number].set()
+
+    async def _come(self, number: int | None, key: str) -> None:
+        try:
+            for earlier in sorted(n for n in self._before if number is None or n < number):
+                await self._behind(earlier)
+            await self._lock.acquire()
+        except asyncio.CancelledError:
+            self._journal.leave(key)
+            raise
 
     def refused(self, since: int) -> Request | None:
         """The decision that holds for the next one, too: a rejection, or that nobody answered while it waited.
@@ -58,9 +72,9 @@ class Twins:
         return next(reversed(expired + rejected), None)
 
     async def _behind(self, number: int) -> None:
-        try:
-            async with asyncio.timeout(MISSING_AFTER.total_seconds()):
-                await self._here[number].wait()
-        except TimeoutError:
-            return
-        await self._done[number].wait()
+        key = self._before[number]
+        await self._journal.order.until(
+            lambda: number in self._here or self._journal.is_set_aside(key), missing=lambda: key
+        )
+        if number in self._here:
+            await self._done[number].wait()

@@ -61,7 +61,8 @@ def add_up(journal: RunJournal) -> Usage | None:
 
     Tokens of answers from the cache were paid by another run and do not count. Providers that count no tokens give 0.
     """
-    answers = [Answer.model_validate_json(entry.value) for entry in journal.of_kind(MODEL).values()]
+    recorded = [entry for entry in journal.of_kind(MODEL).values() if entry.state == "done"]
+    answers = [Answer.model_validate_json(entry.value) for entry in recorded]
     if not answers:
         return None
     paid = [answer for answer in answers if not answer.cached]

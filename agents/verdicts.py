@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from agents.journal import Entry, RunJournal
+from agents.entries import Entry
+from agents.journal import RunJournal
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from planted.drawing import DRAWING
 from planted.naming import NAMING
 from planted.policy import POLICY
 from planted.recording import RECORDING
+from planted.replaying import REPLAYING
 from planted.running import RUNNING
 from planted.waiting import WAITING
 
-BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *POLICY, *WAITING, *RUNNING, *DRAWING, *RECORDING, *NAMING)
+BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *POLICY, *WAITING, *RUNNING, *REPLAYING, *DRAWING, *RECORDING, *NAMING)

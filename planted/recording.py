@@ -20,7 +20,7 @@ RECORDING: Final = (
     Bug(
         "an action begins before the disk has its approval",
         "R4",
-        "agents/journal.py",
+        "agents/effects.py",
         "    stands = await journal.record(key, mine, replace=again, on_disk=True)\n",
         "    stands = await journal.record(key, mine, replace=again)\n",
         ("tests/store/test_durability.py::test_an_action_waits_until_the_disk_has_its_approval",),

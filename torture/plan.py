@@ -34,7 +34,10 @@ WEIGHTS: Final = {
 }
 """Kinds of faults, and how often each comes beside the others."""
 SKEWS: Final = (-3600, 0, 3600)
-TEAMS: Final = ("email", "single", "single", "double", "double", "parallel", "nested", "burst")
+TEAMS: Final = (
+    *("email", "single", "single", "double", "double", "parallel", "nested", "burst"),
+    *("refusing", "thinking", "impatient"),
+)
 CHANNELS: Final = {
     "#general": (),
     "#hasty": ("timeout 6s",),

@@ -5,7 +5,7 @@ and the clock, or one person twice never decide the same request twice.
 """
 
 from bot.flows.admitting import admit, admitted
-from bot.flows.asking import ask
+from bot.flows.asking import ask, take_back
 from bot.flows.ending import finish, stop
 from bot.flows.refusing import settings_refused, start_refused, unknown_request
 from bot.flows.ruling import Configured, configure, judge, rules_for, rules_of
@@ -41,6 +41,7 @@ __all__ = [
     "still_ours",
     "stop",
     "stored",
+    "take_back",
     "turn_down",
     "unknown_request",
     "withdraw",

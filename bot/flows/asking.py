@@ -8,7 +8,7 @@ from bot.core.askers import asker
 from bot.core.calls import LONGEST_CONTENT
 from bot.core.errors import GivenUp, Refused
 from bot.core.events import Event, EventType
-from bot.core.ids import AttemptId
+from bot.core.ids import AttemptId, RequestId
 from bot.core.ports import Change, Lease, Put, Store
 from bot.core.recording import plain, shortened, without_secrets
 from bot.core.requests import Question, Request, digest
@@ -89,6 +89,29 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
         )
         if await fenced(store, change):
             return step.request
+    raise too_many_tries()
+
+
+async def take_back(store: Store, lease: Lease, request: RequestId, why: str) -> None:
+    """Nobody in the run waits for this any more: its place is free, and it is withdrawn unless it is decided."""
+    for _ in range(TRIES):
+        run = await live(store, lease)
+        seen = await store.request(request)
+        if seen is None or run.value.open.get(seen.value.slot) != request:
+            return
+        step = settling.withdraw(seen.value, run.now, why)
+        freed = replace(run.value, open={k: v for k, v in run.value.open.items() if k != seen.value.slot})
+        if not freed.open:
+            freed = runs.move(freed, runs.Verb.GO_ON, run.now) or freed
+        change = Change(
+            runs=(Put(freed, run.version),),
+            requests=(Put(step.request, seen.version),) if step.changes else (),
+            events=step.events,
+            lease=lease,
+            delivered=(request,),
+        )
+        if await fenced(store, change):
+            return
     raise too_many_tries()
 
 

@@ -5,7 +5,8 @@ The recorded runs in `tests/data` were made by these teams; a team that changes 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +63,9 @@ class Scripted(DemoModel):
     def __init__(self) -> None:
         super().__init__()
         self.asked = 0
+        self.before: dict[str, Callable[[Sequence[LLMMessage]], Awaitable[None]]] = {}
+        """What each agent's model does before it answers: waits, or fails."""
+        self.after: dict[str, Callable[[], None]] = {}
 
     async def create(self, messages: Sequence[LLMMessage], **more: Any) -> CreateResult:
         token = more.get("cancellation_token")
@@ -70,6 +74,10 @@ class Scripted(DemoModel):
         self.asked += 1
         agent, answer = _script(messages)
         await asyncio.sleep(SLOW.get(agent, 0))
+        if agent in self.before:
+            await self.before[agent](messages)
+        if agent in self.after:
+            self.after[agent]()
         usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
         if isinstance(answer, str):
             return CreateResult(finish_reason="stop", content=answer, usage=usage, cached=False)
@@ -143,6 +151,9 @@ class World:
     looks: list[str] = field(default_factory=list)
     """Keys under which the idempotent tool was called."""
     transcript: list[str] = field(default_factory=list)
+    thought: threading.Event = field(default_factory=threading.Event)
+    answered: threading.Event = field(default_factory=threading.Event)
+    failed: int = 0
 
     def agent(self, run: RunContext, name: str, *, more_tools: Sequence[Workbench] = (), **more: Any) -> AssistantAgent:
         """An agent with the two tools that all agents share; `more_tools` take their place where names are the same."""
@@ -159,9 +170,8 @@ class World:
 
         tools = [*(more_tools or [run.tools(name, [order], ask=False)])]
         tools.append(run.tools(name, [look], ask=False, idempotent=True))
-        return AssistantAgent(
-            name, model_client=run.model(name), system_message=f"You are {name}", **{"workbench": tools, **more}
-        )
+        own = {"model_client": run.model(name), "system_message": f"You are {name}", "workbench": tools}
+        return AssistantAgent(name, **{**own, **more})
 
     async def conclude(self, run: RunContext, result: TaskResult) -> Conclusion:
         """Keeps the conversation, and adds the clock, luck and an effect of one's own."""

@@ -15,7 +15,7 @@ import redis.asyncio
 from autogen_agentchat.base import Team as AutoGenTeam
 
 from agents.context import RunContext
-from agents.journal import SCHEMA
+from agents.entries import SCHEMA
 from agents.teams import Teams
 from bot.core.ids import RequestId, RunId
 from bot.core.policy import OnTimeout

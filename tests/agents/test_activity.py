@@ -1,4 +1,4 @@
-"""What counts as going on in a run, so that nobody parks it meanwhile and no result is taken to come alone."""
+"""What counts as going on in a run, so that nobody parks it meanwhile."""
 
 import asyncio
 from dataclasses import replace
@@ -59,7 +59,7 @@ async def test_a_run_that_stores_something_does_not_rest_beside_a_question_that_
             call(run.tools("other", [till.refund], ask={"refund": tier}), "refund", order=18, amount=5)
         )
         await asyncio.wait_for(store.held.wait(), PATIENCE)
-        assert run.activity.under_way == 2
+        assert run.activity.asked
         assert not run.activity.resting
         store.go.set()
         if tier is Tier.ASK:

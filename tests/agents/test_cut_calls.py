@@ -16,8 +16,8 @@ from autogen_core.models import CreateResult, LLMMessage, RequestUsage, UserMess
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.context import RunContext
+from agents.entries import Entry
 from agents.gated import gated
-from agents.journal import Entry
 from agents.models import load_model
 from agents.teams import Conclusion, Team, Teams
 from bot.core.errors import ActionFailed
@@ -232,9 +232,9 @@ async def test_a_run_keeps_nothing_of_what_was_streamed_to_it(
     model = load_model(written(tmp_path, [component(openai, "first")]))
     await house.start()
     async with life(house) as run:
-        run._model = model
+        run._model, before = model, len(run.token._callbacks)
         answers = [piece async for piece in run.model("boss").create_stream([], cancellation_token=run.token)]
         assert isinstance(answers[-1], CreateResult)
         assert len(answers[-1].content) == 2500
-        assert len(run.token._callbacks) <= 1
+        assert len(run.token._callbacks) <= before + 1
     await model.close()

@@ -107,6 +107,32 @@ async def test_people_may_let_it_run_again_and_each_try_has_its_own_doubt(house:
     assert acted == ["x"] * 3
 
 
+async def test_two_identical_actions_in_doubt_are_two_questions(house: House) -> None:
+    """R4: both under way when nobody knew what became of them; one answer was given to both."""
+
+    async def act() -> str:
+        raise OutcomeUnknown("The vendor hung up.")
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        both = (run.step("order", act, content="a.17", shown="10 boxes") for _ in range(2))
+        return Conclusion(" ".join(await asyncio.gather(*both)))
+
+    async def two_open() -> list[RequestId] | None:
+        found = list((await house.run()).open.values())
+        return found if len(found) == 2 else None
+
+    await house.start(team="t")
+    team = ordering(acted=[]).working["t"]
+    async with house.worker(found=Teams({"t": replace(team, conclude=conclude)}, {})) as worker:
+        worker.advance()
+        asked = await house.store.requests(await fact(two_open))
+        known = {request.question.notes: request for request in asked if request is not None}
+        for number, notes in enumerate(sorted(known), 17):
+            assert f"-{number - 16} of the run" in notes[0]
+            await house.decide(known[notes], Verb.RESPOND, f"Order {number}.")
+        assert (await house.over()).result == "Order 17. Order 18."
+
+
 async def test_people_may_stop_a_run_whose_action_is_in_doubt(house: House) -> None:
     await house.start(team="t")
     acted: list[str] = []
@@ -306,11 +332,8 @@ class Late(Store):
 
 
 @pytest.mark.parametrize("passes", [False, True], ids=["asked about", "passed by policy"])
-async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(
-    house: House, monkeypatch: pytest.MonkeyPatch, passes: bool
-) -> None:
+async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(house: House, passes: bool) -> None:
     """R4: an agent made three calls at once, and its worker was lost before the last one."""
-    monkeypatch.setattr("agents.turns.MISSING_AFTER", timedelta(milliseconds=20))
     done: list[str] = []
 
     async def do(part: str) -> str:
@@ -337,6 +360,7 @@ async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(
         for request in requests[:2]:
             await house.decide(request, Verb.APPROVE)
         await fact(two_done)
+        run.token.cancel()
         job.cancel()
         await asyncio.wait({job})
     for request in requests[2:]:

@@ -18,8 +18,8 @@ from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 
 from agents.context import RunContext
+from agents.entries import Entry
 from agents.executors import UNBOXED, code_executor
-from agents.journal import Entry
 from agents.local_executor import LocalExecutor
 from agents.policies import Tier
 from bot.core.requests import Kind, Request, Verb

@@ -13,8 +13,8 @@ from autogen_core import CancellationToken
 from autogen_core.tools import FunctionTool, StaticWorkbench
 
 from agents.context import RunContext
-from agents.gate import Permit, Wanted
 from agents.gated import gated
+from agents.permits import Permit, Wanted
 from agents.policies import Proposal, Tier, Verdict
 from bot.core import settling
 from bot.core.calls import LONGEST_ARGUMENTS, canonical

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -219,11 +218,8 @@ async def test_what_the_policy_refuses_since_the_verdict_is_denied_like_any_refu
     assert await count(house, "call_refused") == 1
 
 
-async def test_the_twin_of_what_the_policy_refuses_since_the_verdict_is_judged_by_itself(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_twin_of_what_the_policy_refuses_since_the_verdict_is_judged_by_itself(house: House) -> None:
     """R26, R4: nothing waits for the turn of a question that was never asked."""
-    monkeypatch.setattr("agents.twins.MISSING_AFTER", timedelta(hours=1))
     await house.start()
     await policy(house, "then: ask")
     till, journal = Till(), Meanwhile(house.store)

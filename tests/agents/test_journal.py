@@ -8,7 +8,9 @@ from autogen_core import CancellationToken
 from autogen_core.models import CreateResult, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from agents.journal import Entry, RunJournal, effect
+from agents.effects import effect
+from agents.entries import Entry
+from agents.journal import RunJournal
 from agents.journaled_model import JournaledModel
 from agents.usage import Budget
 from bot.core.errors import ActionFailed, LeaseLost, NewerSchema, OutcomeUnknown, UnknownSchema
@@ -206,15 +208,3 @@ async def test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text(ho
     with pytest.raises(asyncio.CancelledError):
         await asker.create([UserMessage(content="?", source="user")])
     assert {type(error) for error in told} == {LeaseLost}
-
-
-async def test_what_comes_before_the_result_before_it_has_set_anything_off_has_not_come_alone(house: House) -> None:
-    """R4: a branch that was handed its result a moment ago is about to ask its model. Taken for idle, it would ask in
-    another order when the run is rebuilt, and people would be asked once more about what comes of that."""
-    await house.start()
-    journal = await journal_of(house, await claimed(house))
-    with journal.activity.working():
-        with journal.activity.working():
-            first = await journal.result(journal.key("tool", "legal", "look"), Entry("done", "pens"))
-        second = await journal.result(journal.key("tool", "finance", "look"), Entry("done", "pens"))
-    assert (first.alone, second.alone) == (False, False)

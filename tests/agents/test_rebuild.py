@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -11,9 +12,10 @@ import pytest
 from autogen_agentchat.base import Team as AutoGenTeam
 
 from agents.context import RunContext
-from agents.journal import Entry
+from agents.entries import Entry
 from agents.runner import Runner
 from agents.teams import Teams
+from bot.core.errors import Refused
 from bot.core.ids import RunId
 from bot.core.ports import Lease
 from bot.core.requests import Kind, Request, Verb
@@ -93,9 +95,12 @@ class People:
             await self._say(request, Verb.RESPOND if ran else Verb.APPROVE, ran)
         elif (call := question.call) is not None:
             item = json.loads(call.arguments).get("item")
+            if item == "gold" and not await self._left(request):
+                return
             verb = {"ink": Verb.EDIT, "paper": Verb.REJECT}.get(item, Verb.APPROVE)
             edited = '{"item":"blue ink"}' if verb is Verb.EDIT else ""
-            self.decided.append(await self.house.decide(request, verb, arguments=edited))
+            with suppress(Refused):  # it may be taken back at this moment
+                self.decided.append(await self.house.decide(request, verb, arguments=edited))
         elif question.options:
             self.decided.append(await self.house.decide(request, Verb.CHOOSE, chosen=("blue",)))
         elif question.title == "Why?":
@@ -105,6 +110,11 @@ class People:
         else:
             changes = self.world.wants_changes and question.asked == 0
             await self._say(request, Verb.RESPOND if changes else Verb.APPROVE, "10 will do" if changes else "")
+
+    async def _left(self, request: Request) -> bool:
+        """Whether the run has gone on without an answer."""
+        entries = await RedisJournal(self.house.store).entries(request.run)
+        return any(Entry.load(raw).left for raw in entries.values())
 
     async def _ran(self, request: Request) -> str:
         """What happened oftener than it is recorded, as they find by looking."""

@@ -1,12 +1,13 @@
 """Runs that were stored by this version and earlier ones load for ever, or are refused by name."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.journal import READS, SCHEMA, Entry
+from agents.entries import SCHEMA, Entry
 from agents.teams import Teams
 from bot.core.errors import NewerSchema, UnknownSchema
 from bot.core.ids import RequestId, RunId
@@ -39,15 +40,14 @@ def test_a_stored_run_loads(path: Path) -> None:
 
 
 def test_there_are_stored_runs_of_every_schema_that_is_read() -> None:
-    assert {int(path.stem[7]) for path in STORED} == READS
-    assert max(READS) == SCHEMA
+    assert {int(path.stem[7]) for path in STORED} == {SCHEMA}
 
 
 @pytest.mark.parametrize("path", STORED[:1], ids=lambda path: path.stem)
 def test_a_stored_run_of_an_unknown_schema_is_refused_by_name(path: Path) -> None:
     stored = load(path)
-    with pytest.raises(UnknownSchema, match="A stored Run has schema 99, this program reads 1"):
-        RUNS.read(stored["run"].replace(" 1\n", " 99\n", 1).encode())
+    with pytest.raises(UnknownSchema, match="A stored Run has schema 99, this program reads"):
+        RUNS.read(re.sub(r" \d+\n", " 99\n", stored["run"], count=1).encode())
     for raw in stored["journal"].values():
         with pytest.raises(NewerSchema, match="a newer version of the worker"):
             Entry.load(json.dumps({**json.loads(raw), "schema": 99}).encode())

@@ -14,7 +14,8 @@ from autogen_core.tools import FunctionTool, StaticWorkbench, Workbench
 
 from agents.context import RunContext
 from agents.demo_model import DemoModel
-from agents.journal import Entry, RunJournal
+from agents.entries import Entry
+from agents.journal import RunJournal
 from agents.tools import idempotency_key
 from bot import flows
 from bot.core import ports

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from agents.journal import RunJournal, effect
+from agents.effects import effect
+from agents.journal import RunJournal
 from bot.core.ports import TeamInfo
 from bot.store.connecting import connect
 from bot.store.embedded import EmbeddedRedis

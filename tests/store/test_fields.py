@@ -13,7 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from agents import journal
+from agents import entries
 from bot.core.events import EventType
 from bot.store import records, sides
 from bot.store.codec import Codec
@@ -36,7 +36,7 @@ def fields_of(kind: Any, seen: frozenset[type] = frozenset()) -> Any:
 def kinds() -> dict[str, Any]:
     codecs = [value for room in (records, sides) for value in vars(room).values() if isinstance(value, Codec)]
     found = {codec.name: {"schema": codec.schema, "fields": fields_of(codec.adapter._type)} for codec in codecs}
-    found["journal"] = {"schema": journal.SCHEMA, "fields": fields_of(journal.Entry)}
+    found["journal"] = {"schema": entries.SCHEMA, "fields": fields_of(entries.Entry)}
     found["event types"] = {"schema": records.EVENTS.schema, "fields": sorted(EventType)}
     return found
 

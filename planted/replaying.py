@@ -1,0 +1,97 @@
+"""Bugs in the order in which everything reaches a rebuilt team."""
+
+from typing import Final
+
+from planted.bug import Bug
+
+_ORDER: Final = "tests/agents/test_replay_order.py::"
+_DOUBTS: Final = "tests/agents/test_doubts.py::"
+_SHAPES: Final = (
+    "tests/agents/test_rebuild_shapes.py::test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been"
+)
+
+REPLAYING: Final = (
+    Bug(
+        "a result passes before the turns that had ended",
+        "R4",
+        "agents/replay_order.py",
+        "self._events[0] is event and not self._settling",
+        "not self._settling",
+        (
+            _ORDER + "test_a_result_waits_for_the_turns_that_had_ended_and_a_turn_for_the_results_that_had_come",
+            _SHAPES + "[local_work-near]",
+        ),
+    ),
+    Bug(
+        "a result passes before what had been asked for is asked for again",
+        "R4",
+        "agents/replay_order.py",
+        "(not event.recorded or event.asked <= self._made)",
+        "True",
+        (_ORDER + "test_a_result_waits_until_what_had_been_asked_for_is_asked_for_again",),
+    ),
+    Bug(
+        "branches do not settle between two events",
+        "R4",
+        "agents/replay_order.py",
+        "            self._settle(SETTLED)\n",
+        "            self._settle(0)\n",
+        (_ORDER + "test_branches_settle_between_two_events",),
+    ),
+    Bug(
+        "the order is given up without asking people",
+        "R4",
+        "agents/replay_order.py",
+        "                self.stuck(lacking)\n",
+        "                self._events = [event for event in self._events if event.taken]\n",
+        (_ORDER + "test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_it",),
+    ),
+    Bug(
+        "a model's error is not recorded",
+        "R4",
+        "agents/journaled_model.py",
+        '                            await self._journal.result(key, Entry("failed", recorded_errors.dump(error)))\n',
+        "                            pass\n",
+        (_SHAPES + "[retrying-near]",),
+    ),
+    Bug(
+        "what the team left is given to it all the same when it is rebuilt",
+        "R4",
+        "agents/journal.py",
+        "        if entry is not None and entry.left:\n",
+        "        if False:\n",
+        (_SHAPES + "[impatient-near]",),
+    ),
+    Bug(
+        "a question that nobody waits for any more stays open",
+        "R5",
+        "agents/human.py",
+        "        self._journal.behind.write(take_back)\n",
+        "",
+        (_SHAPES + "[impatient-near]",),
+    ),
+    Bug(
+        "two doubts about the same words are one question",
+        "R4",
+        "agents/doubts.py",
+        "            notes=_which(key),\n",
+        "",
+        (_DOUBTS + "test_two_identical_actions_in_doubt_are_two_questions",),
+    ),
+    Bug(
+        "changed code asks nobody",
+        "R4",
+        "agents/doubts.py",
+        "        if not known and self._unused(who) and",
+        "        if False and not known and self._unused(who) and",
+        (_DOUBTS + "test_people_may_stop_a_run_whose_code_changed",),
+    ),
+    Bug(
+        "calls are asked about as changed code while the store tells of the others' decisions",
+        "R4",
+        "agents/doubts.py",
+        " and not self._journal.on_the_way(name):\n",
+        ":\n",
+        (_DOUBTS + "test_calls_whose_decisions_are_found_late_are_no_change_of_the_code[passed by policy]",),
+    ),
+)
