@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from asyncio.subprocess import Process as Subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -109,12 +110,22 @@ class Town:
             os.kill(int((self.redis.folder / "server.pid").read_text()), number)
 
     def tear_redis_file(self) -> None:
-        """As a power cut leaves it: the last command is only begun. The server is ended before it writes another."""
+        """As a power cut leaves it: the last command is only begun. The server is ended before it writes another; one
+        that does not stand still in time is only ended."""
         self.signal_redis(signal.SIGSTOP)
-        for file in (self.redis.folder / "appendonlydir").glob("*.incr.aof"):
+        stops_by = time.monotonic() + 0.05
+        while not (still := self._redis_stands_still()) and time.monotonic() < stops_by:
+            pass
+        for file in [] if not still else (self.redis.folder / "appendonlydir").glob("*.incr.aof"):
             with file.open("ab") as end:
                 end.write(b"*3\r\n$3\r\nSET\r\n$9\r\nhalf-")
         self.signal_redis(signal.SIGKILL)
+
+    def _redis_stands_still(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self.redis.folder / "server.pid").read_text())
+            return ") T " in Path(f"/proc/{pid}/stat").read_text()
+        return False
 
     async def redis_memory(self, limit: str) -> None:
         """What Redis may take at most; 0 for no limit. Nothing while it is away."""
