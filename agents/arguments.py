@@ -76,8 +76,9 @@ def by_schema(parameters: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
     return taken
 
 
-def as_entered(entered: dict[str, Any], take: Take, hide: Collection[str]) -> str:
+def as_entered(changed: str, take: Take, hide: Collection[str]) -> str:
     """What a reviewer made of a call, as the tool takes it: with its defaults, and nothing else than was entered."""
+    entered = json.loads(changed)
     try:
         taken = take(entered)
     except ValueError as wrong:

@@ -153,7 +153,8 @@ class RunJournal:
         before anything that comes of it. Nothing, if it is the run that leaves this process."""
         if self.let_go() or _INSIDE.get() or key in self._left:
             return
-        before = self._entries.get(key)
+        if (before := self._entries.get(key)) is not None and before.left:
+            return
         event = self.order.of(key) or self.order.new(key)
         if event.recorded:
             return  # it had reached the team before, so the code is another one (`Order.missing`)

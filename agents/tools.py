@@ -225,19 +225,10 @@ class JournaledTools(Workbench):
         if show is not None and (more := unnamed(taken, closed(parameters), parameters)):
             show = None
             notes.append(f"The tool does not describe {', '.join(more)}, so its arguments are shown as they are.")
-        return Wanted(
-            self._agent,
-            name,
-            written(taken),
-            self._ask,
-            tuple(schemas),
-            schema=json.dumps(parameters, sort_keys=True),
-            show=show,
-            hide=hide,
-            notes=tuple(notes),
-            call=call_id,
-            take=lambda changed: as_entered(json.loads(changed), take, hide),
-        )
+        taken_again = partial(as_entered, take=take, hide=hide)
+        about = (self._agent, name, written(taken), self._ask, tuple(schemas))
+        schema = json.dumps(parameters, sort_keys=True)
+        return Wanted(*about, schema=schema, show=show, hide=hide, notes=tuple(notes), call=call_id, take=taken_again)
 
     async def _permitted(self, permit: Permit, given: dict[str, Any], call_id: str) -> ToolResult:
         name, agent = permit.wanted.tool, self._agent

@@ -176,8 +176,8 @@ POLICY: Final = (
         "what the model wrote is judged, and what the tool makes of it runs",
         "R28",
         "agents/tools.py",
-        "            written(taken),\n",
-        "            written(given),\n",
+        "name, written(taken), self._ask",
+        "name, written(given), self._ask",
         (
             _ONE + "test_every_kind_of_tool_is_judged_by_the_value_that_it_takes",
             _ONE + "test_what_is_judged_shown_digested_recorded_and_run_is_one_value",

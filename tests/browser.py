@@ -19,6 +19,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright, expect
 
+from tests.patience import PATIENCE
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     "--headless",
@@ -38,8 +40,8 @@ ARGUMENTS = (
 )
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 390, "height": 844}
-STARTS_WITHIN = 20.0
-WAITS_MS = 5000
+STARTS_WITHIN = PATIENCE
+WAITS_MS = PATIENCE * 1000
 
 OpenPage = Callable[..., Awaitable[Page]]
 """`await open_page(url, phone=False)`: a page with cookies and storage of its own."""

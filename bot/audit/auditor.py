@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from bot.audit.entries import entry_of, request_of
 from bot.core.chain import Head, Kept, seal
-from bot.core.errors import StoreUnavailable
+from bot.core.errors import InvalidId, StoreUnavailable, UnknownSchema
 from bot.core.events import EventType
 from bot.core.ids import RequestId, RunId
 from bot.core.reporting import judged_again
@@ -171,17 +171,24 @@ class Auditor:
     async def _judged(self, passed: dict[str, Any]) -> dict[str, Any]:
         """What the policy that is in force now says of a call that a worker says passed: a worker may lie, or judge by
         another policy, and then the record says so."""
-        name, data = RunId(str(passed.get("run") or "")), passed["data"]
-        run = (await self._store.readable_runs([name])).get(name) if name else None
+        data = passed["data"]
+        try:
+            name = RunId(str(passed.get("run") or ""))
+            run = (await self._store.readable_runs([name])).get(name)
+        except InvalidId:
+            run = None
         if run is None:
-            return {"judged": {"why": "The run is not stored any more."}}
-        said = judged_again(await self._store.rulebook(), data, run.team, run.channel)
+            return {"judged": {"why": "There is no such run, or no longer."}}
+        try:
+            said = judged_again(await self._store.rulebook(), data, run.team, run.channel)
+        except UnknownSchema as newer:  # nothing stops the record
+            said = str(newer)
         if isinstance(said, str):
             return {"judged": {"why": said}}
         judged = {"effect": said.effect.value, "rule": said.clause, "why": said.why}
         if said.effect is Effect.PASS:
             return {"judged": judged}
-        _log.error("Run %s let a call of %s pass, of which the policy says %s.", name, data.get("tool"), said.effect)
+        _log.error("Run %s let a call of %s pass, of which the policy says %s.", run.id, data.get("tool"), said.effect)
         return {"judged": judged, "outcome": CONTRADICTED}
 
     async def _requests(self, events: Sequence[tuple[str, bytes]]) -> dict[str, Request]:

@@ -30,6 +30,8 @@ def problems(
         found.append(f"An escalation has at most {MOST} steps.")
     told = {(reviewers, channel)}
     before = timedelta(0)
+    rooms = {channel}
+    users, groups = set(reviewers.users), set(reviewers.groups)
     for number, step in enumerate(steps, 1):
         if not step.reviewers:
             found.append(f"Step {number} of the escalation names nobody who could decide.")
@@ -42,6 +44,11 @@ def problems(
             found.append(
                 f"Step {number} of the escalation goes round in a circle: the same people, in the same channel."
             )
+        elif step.reviewers and here[1] in rooms and step.reviewers.users <= users and step.reviewers.groups <= groups:
+            found.append(f"Step {number} of the escalation names only people who may decide already.")
         told.add(here)
+        rooms.add(here[1])
+        users |= step.reviewers.users
+        groups |= step.reviewers.groups
         before = max(before, step.after)
     return found

@@ -142,6 +142,11 @@ def problems_of(rules: Rules) -> list[str]:
         )
     if rules.quorum < 1:
         problems.append("At least one approval is needed: the quorum must be 1 or more.")
+    if rules.break_glass and rules.quorum > 1:
+        problems.append(
+            f"Break-glass is for one approval, and {rules.quorum} approvals are needed here, so it would never be "
+            "offered: turn it off, or lower the quorum."
+        )
     named = len(rules.reviewers.users)
     if rules.reviewers and not rules.reviewers.groups and rules.quorum > named:
         problems.append(

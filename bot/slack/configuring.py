@@ -9,6 +9,7 @@ from typing import Any, Final
 from slack_bolt.async_app import AsyncAck
 
 from bot import flows
+from bot.core import policy
 from bot.core.errors import CountersignError, InvalidInput, StoreUnavailable
 from bot.core.ids import ChannelId
 from bot.core.loosening import NeedsSecond
@@ -70,6 +71,10 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
     word = word.lower()
     if word == "":
         rules = await flows.rules_of(desk.store, at.here)
+        actor = await desk.directory.actor(at.workspace, at.user, rules.reviewers.groups)
+        only_look = policy.why_not_configure(actor, rules, desk.admins)
+        if only_look is not None:
+            return await open_modal(desk.client, body, settings_window.to_read(say(at.here, rules), only_look))
         window = settings_window.view(at.here, rules, await desk.directory.groups())
         return await open_modal(desk.client, body, window)
     if word == "help":

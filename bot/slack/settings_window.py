@@ -67,6 +67,12 @@ def view(channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None)
     )
 
 
+def to_read(settings: str, why_not: str) -> View:
+    """Instead of it for who may only look: without inputs, because what is entered there would not be saved."""
+    blocks = [words(f":lock: *You may only look.* {why_not}"), words(settings)]
+    return modal(SETTINGS, "Approval settings", blocks, None, "")
+
+
 def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSettings]:
     """The change that the window asks for: only of what differs from the rules that it showed.
 

@@ -321,7 +321,8 @@ async def test_what_is_judged_shown_digested_recorded_and_run_is_one_value(
     assert call.arguments == canonical(whole)
     assert json.loads(request.question.content) == whole | {"secret": call_shown(whole["secret"])}
     (told,) = [event for event in await house.events() if event["type"] == "call_passed"]
-    assert told["digest"] == digest_of(Kind.TOOL, "odd", canonical(whole))
+    salt = (await house.run()).salt
+    assert told["digest"] == digest_of(salt, digest_of(Kind.TOOL, "odd", canonical(whole)))
     assert [ran.model_copy(update={"stamp": ""}) for ran in RAN] == 2 * [Odd.model_validate(whole | {"stamp": ""})]
 
 

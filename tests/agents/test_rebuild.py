@@ -208,7 +208,7 @@ async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
     whole = await live(house, build, "r0")
     print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")
     # Right before it is the same loss as with the one before, but for what was under way.
-    for dies_at in range(1, whole.records + 1, times(11 if early else 7, 1)):
+    for dies_at in range(times(3, 1), whole.records + 1, times(13, 1)):
         again = await live(house, build, f"r{dies_at}", dies_at, early=early)
         if build is graph_parallel:  # branches that were cut off may overtake each other, each keeps its own order
             assert sorted(again.transcript) == sorted(whole.transcript), dies_at

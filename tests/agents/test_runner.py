@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -320,7 +321,8 @@ async def test_a_question_that_nobody_may_answer_ends_the_run_and_says_what_to_d
 async def test_a_run_taken_over_by_another_worker_is_let_go_in_silence(house: House) -> None:
     """A worker that slept longer than its lease changes nothing any more."""
     await house.start()
-    async with house.worker(owner="w1") as one, house.worker(owner="w2") as two:
+    short = replace(house, lease=timedelta(seconds=6))  # it looks every two seconds whether it still has the run
+    async with short.worker(owner="w1") as one, house.worker(owner="w2") as two:
         first = one.advance()
         request = await house.asked()
         fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))

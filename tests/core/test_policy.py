@@ -70,6 +70,17 @@ def test_settings_with_which_nobody_could_decide_are_refused() -> None:
     assert "Nobody" in policy.problems_of(rules(reviewers=Reviewers()))[0]
     assert "3 approvals" in policy.problems_of(rules(quorum=3))[0]
     assert policy.problems_of(rules(quorum=3, reviewers=Reviewers(groups=frozenset({LEADS})))) == []
+    assert "never be offered" in policy.problems_of(rules(quorum=2, break_glass=True))[0]
+    leads = Reviewers(groups=frozenset({LEADS}))
+    both = Reviewers(frozenset({DAVE, BOB}))
+    for asked in (
+        (Reviewers(frozenset({BOB})),),
+        (Reviewers(frozenset({DAVE})), leads, both),
+    ):
+        spans = (timedelta(minutes=10 * at) for at in range(1, 9))
+        steps = tuple(Escalation(span, one) for span, one in zip(spans, asked, strict=False))
+        (problem,) = policy.problems_of(rules(escalation=steps))
+        assert problem == f"Step {len(steps)} of the escalation names only people who may decide already."
     assert len(policy.problems_of(rules(quorum=0, reviewers=Reviewers(), timeout=timedelta(0)))) == 3
 
 

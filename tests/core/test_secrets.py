@@ -252,6 +252,6 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("part", HOSTILE)
-def test_a_hostile_megabyte_has_an_end(part: str) -> None:
+def test_a_long_hostile_text_has_an_end(part: str) -> None:
     """Something quadratic would take hours."""
-    hide((part * (1_000_000 // len(part) + 1))[:1_000_000])
+    hide((part * (400_000 // len(part) + 1))[:400_000])

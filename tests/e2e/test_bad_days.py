@@ -89,7 +89,7 @@ async def test_redis_goes_away_and_comes_back(slack: LocalSlack, tmp_path: Path)
     """R4, R7: a click meanwhile gets a sentence; what waited before is decided afterwards, once."""
     folder = tmp_path / "redis"
     async with AsyncExitStack() as until_it_goes:
-        server = await until_it_goes.enter_async_context(EmbeddedRedis(folder))
+        server = await until_it_goes.enter_async_context(EmbeddedRedis(folder, namespace="bad"))
         async with town(slack, server.url, "bad", tmp_path, fork=True) as there:
             web, _ = await asyncio.gather(there.web(), there.worker())
             alice, bob = slack.user("alice"), slack.user("bob")
@@ -99,7 +99,7 @@ async def test_redis_goes_away_and_comes_back(slack: LocalSlack, tmp_path: Path)
             await bob.click(asked, "Approve")
             assert await bob.wait_ephemeral("store cannot be reached")
             assert web.running
-            async with EmbeddedRedis(folder) as again:
+            async with EmbeddedRedis(folder, namespace="bad") as again:
                 assert again.url == server.url
                 await bob.click(asked, "Approve")
                 assert "Approved" in text_of(await settled(slack, asked.ts))

@@ -96,6 +96,6 @@ async def test_a_script_that_asks_past_slack_is_refused(there: Town, slack: Loca
     text = example().replace('input_func=run.human(title="Shall this go out?").input_func', "input_func=input")
     program = await script(there, tmp_path, text.replace(".words", ".result")).start()
     assert await program.wait() == 0
-    assert any(line.startswith("The agent “human” asks at the keyboard") for line in program.lines)
+    assert any(line.startswith("The agent “human” asks by a function of its own") for line in program.lines)
     root = await slack.wait_message("#general", lambda message: "Failed" in text_of(message))
     await slack.wait_message("#general", lambda message: "run.reviewer" in text_of(message), thread=root.ts)

@@ -179,6 +179,16 @@ async def test_only_admins_and_reviewers_may_configure(slack: LocalSlack, store:
     assert (await rules(store)).timeout == timedelta(minutes=15)
 
 
+async def test_who_may_only_look_is_told_when_the_window_opens(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R7: not after they have filled it in."""
+    greta = slack.user("greta")
+    await greta.command("/approvals")
+    window = await greta.wait_modal("You may only look.")
+    assert not window.json.get("submit")
+    await slack.user("bob").command("/approvals")
+    assert (await slack.user("bob").wait_modal("Approval settings")).json["submit"]
+
+
 async def test_the_window_shows_what_holds_and_changes_only_what_was_changed(
     slack: LocalSlack, store: Store, bot: Desk
 ) -> None:
