@@ -273,9 +273,8 @@ class RunJournal:
 
     async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         raw = entry.dump()
-        stands = Entry.load(
-            await patiently(lambda: self._journal.record(self._lease, key, raw, replace=replace, on_disk=on_disk)),
-        )
+        how = {"replace": replace, "on_disk": on_disk}
+        stands = Entry.load(await patiently(lambda: self._journal.record(self._lease, key, raw, **how)))
         self._entries[key] = stands
         return stands
 
