@@ -67,7 +67,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = te
                 store=store,
                 queue=queue,
                 wakeups=wakeups,
-                journal=RedisJournal(store),
+                journal=RedisJournal(store, timedelta(milliseconds=settings.redis_fsync_ms)),
                 teams=found,
                 model=model,
                 settings=settings,

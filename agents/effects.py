@@ -47,7 +47,7 @@ async def _now(
     idempotent: bool,
 ) -> str:
     mine = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
-    stands = await journal.record(key, mine, replace=again)
+    stands = await journal.record(key, mine, replace=again, on_disk=True)
     if stands.attempt != mine.attempt or stands.left:
         return _as_it_ended(stands, name)
     try:

@@ -236,15 +236,16 @@ class RunJournal:
         finally:
             self.order.answered(key)
 
-    async def record(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
-        """Record, unless something stands there already (and not `replace`); returns what stands there then.
+    async def record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
+        """Record, unless something stands there already (and not `replace`); returns what stands there then. `on_disk`:
+        once nothing of it, nor of the approval before it, is lost with the store's machine.
 
         Waits for what is still being written behind the agent, and for a store that does not answer. LeaseLost if
         another worker holds the run.
         """
         await self.behind.written()
         inside = dataclasses.replace(entry, inside=True) if _INSIDE.get() else entry
-        return await self._record(key, inside, replace=replace)
+        return await self._record(key, inside, replace=replace, on_disk=on_disk)
 
     def cut_off(self) -> bool:
         """Whether a CancelledError is the end of the run here, and says nothing of what was done: an effect is not
@@ -270,11 +271,10 @@ class RunJournal:
                 self.order.move()
             raise
 
-    async def _record(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
+    async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         raw = entry.dump()
-        stands = Entry.load(
-            await patiently(lambda: self._journal.record(self._lease, key, raw, replace=replace)),
-        )
+        how = {"replace": replace, "on_disk": on_disk}
+        stands = Entry.load(await patiently(lambda: self._journal.record(self._lease, key, raw, **how)))
         self._entries[key] = stands
         return stands
 

@@ -108,7 +108,7 @@ async def run_here(
                 store=store,
                 queue=_Nobody(),
                 wakeups=wakeups,
-                journal=RedisJournal(store),
+                journal=RedisJournal(store, timedelta(milliseconds=settings.redis_fsync_ms)),
                 teams=Teams({run.team: Team(run.team, "", build, conclude)}, {}),
                 model=model,
                 settings=settings.model_copy(update={"park_after": _NEVER}),

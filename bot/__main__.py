@@ -23,7 +23,7 @@ from bot.core.ids import ChannelId, UserId
 from bot.core.rulebook import Rulebook
 from bot.memory import settle_memory
 from bot.settings import WebSettings, read
-from bot.slack import deserted, heads, rooms, web
+from bot.slack import deserted, heads, health, rooms, web
 from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients, socket_mode
 from bot.slack.directory import Directory
@@ -110,12 +110,12 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
             connected = await stack.enter_async_context(socket_mode(app, app_token, clients.reads))
         asgi = web.http(
             None if app_token else app,
-            lambda: web.problem_of(store, connected),
-            lambda: web.measured(store),
+            lambda: health.problem_of(store, connected),
+            lambda: health.measured(store),
             secret=secret or "",
         )
         port = await stack.enter_async_context(web.serving(asgi, settings.host, settings.port))
-        if not app_token and (wrong := web.wrong_clock(await store.now(), datetime.now(UTC))):
+        if not app_token and (wrong := health.wrong_clock(await store.now(), datetime.now(UTC))):
             _log.error("%s", wrong)
         way = "Socket Mode" if app_token else f"signed HTTP at {web.EVENTS_PATH}"
         _log.info("Workspace %s, %s, port %d.", identity.workspace, way, port)

@@ -228,6 +228,9 @@ class WorkerSettings(_Common):
     park_after: ParkAfter = Field(
         timedelta(minutes=1), description="a run that waits longer leaves memory; 0s: at once"
     )
+    redis_fsync_ms: int = Field(
+        2000, ge=0, le=10_000, description="milliseconds that an action waits for the disk of Redis; 0: not at all"
+    )
     requests: int = Field(
         50, ge=0, description="questions that one run may put to people; the next one ends it; 0: no limit"
     )

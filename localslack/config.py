@@ -1,7 +1,7 @@
 """What localslack is started with: secrets, how the app is reached, which rules of Slack are on."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ class Config:
     `events_urls`: where signed HTTP requests go, one base per replica, in turn; empty means Socket Mode.
     `commands`: None lets every command through, as if the app had registered it.
     `event_delays`: waits before the second, third and fourth delivery of an event (Slack: at once, 1 min, 5 min),
-    multiplied by `time_scale`. `home_tab`: whether the app's Home is switched on.
+    multiplied by `time_scale`. `home_tab`: whether the app's Home is switched on. `rates`: calls a second by a pattern
+    of methods, each with a bucket of its own.
     """
 
     bot_token: str = "xoxb-local-bot"
@@ -46,6 +47,7 @@ class Config:
     event_delays: tuple[float, ...] = (0.0, 60.0, 300.0)
     time_scale: float = 1.0
     enforce_rate_limits: bool = False
+    rates: Mapping[str, float] = field(default_factory=dict)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     wall_clock: Callable[[], float] = field(default=time.time, repr=False)
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from localslack import api_chat, api_files, api_people, api_rooms, api_views
 from localslack.args import Args
+from localslack.buckets import Buckets
 from localslack.errors import Json, RateLimited, SlackError
 from localslack.faults import API_KINDS
 from localslack.platform import Call, Platform
@@ -73,6 +74,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
 class WebApi:
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
+        self._buckets = Buckets(platform.config.rates, platform.config.clock)
 
     async def handle(self, request: web.Request) -> web.Response:
         """One call of `/api/<method>`."""
@@ -124,6 +126,7 @@ class WebApi:
                     return lost(None)
                 else:
                     reply_is_lost = True
+            self._buckets.take(method)
             result, reply = work(), None
         except RateLimited as limited:
             result = limited.body()

@@ -29,6 +29,14 @@ DECIDING: Final = (
         (_DECIDING + "test_the_id_of_a_request_follows_from_run_place_and_content",),
     ),
     Bug(
+        "a step that cannot tell of itself changes all the same",
+        "R3",
+        "bot/store/commit.lua",
+        "  if not string.find(answer.err, 'greater than 0-0', 1, true) then return answer end\n",
+        "",
+        ("tests/store/test_cluster.py::test_a_step_is_whole_or_nothing_while_its_slot_moves",),
+    ),
+    Bug(
         "the question that another one replaced stays open",
         "R1",
         "bot/flows/asking.py",

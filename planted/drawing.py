@@ -78,8 +78,7 @@ DRAWING: Final = (
         "R5",
         "bot/store/outbox.py",
         '            if (told := await self._told(entries)) or self._claimed_to == b"0-0":\n',
-        '            self._claimed_to = b"0-0"\n'
-        "            if True:\n                told = await self._told(entries)\n",
+        '            self._claimed_to = b"0-0"\n            told = await self._told(entries)\n            if True:\n',
         (_NEWER + "test_many_events_of_a_newer_version_hide_none_that_was_lost",),
     ),
     Bug(
@@ -96,12 +95,12 @@ DRAWING: Final = (
         "bot/flows/starting.py",
         "        if await store.commit(replace(change, once=_words(step.run))) is Committed.REPEATED:\n",
         "        if await store.commit(change) is Committed.REPEATED:\n",
-        (_COMMANDS + "test_a_start_that_slack_called_failed_and_its_repeat_are_one_run",),
+        ("tests/bot/test_starting.py::test_two_starts_that_waited_for_the_same_store_are_one_run",),
     ),
     Bug(
         "nobody is told that every signature is refused",
         "R7",
-        "bot/slack/web.py",
+        "bot/slack/health.py",
         "        return wrong_clock(now, datetime.now(UTC))\n",
         '        return ""\n',
         ("tests/slack/test_connection.py::test_a_clock_that_lets_no_signature_count_is_told",),
@@ -208,8 +207,8 @@ DRAWING: Final = (
         "an old picture is drawn over a newer one",
         "R6, R20",
         "bot/slack/scribe.py",
-        "                    if await self._state(run, events) == before:\n                        return\n",
-        "                    return\n",
+        "                    if await self._state(run, events) == before:\n",
+        "                    if before is not None:\n",
         (_OVERTAKEN + "test_a_scribe_that_draws_over_something_newer_draws_that_again",),
     ),
     Bug(

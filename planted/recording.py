@@ -18,6 +18,22 @@ _SECRETS = "tests/core/test_secrets.py::"
 
 RECORDING: Final = (
     Bug(
+        "an action begins before the disk has its approval",
+        "R4",
+        "agents/effects.py",
+        "    stands = await journal.record(key, mine, replace=again, on_disk=True)\n",
+        "    stands = await journal.record(key, mine, replace=again)\n",
+        ("tests/store/test_durability.py::test_an_action_waits_until_the_disk_has_its_approval",),
+    ),
+    Bug(
+        "nobody is told that Redis loses the last second",
+        "R4",
+        "bot/store/durability.py",
+        "            return _LATER\n",
+        '            return ""\n',
+        ("tests/store/test_durability.py::test_each_process_says_at_its_start_what_redis_may_lose",),
+    ),
+    Bug(
         "a digest is made without the salt",
         "R15",
         "bot/core/requests.py",

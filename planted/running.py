@@ -78,7 +78,7 @@ RUNNING: Final = (
         "`started` is not written before the tool",
         "R4",
         "agents/effects.py",
-        "    stands = await journal.record(key, mine, replace=again)\n",
+        "    stands = await journal.record(key, mine, replace=again, on_disk=True)\n",
         "    stands = mine\n",
         (_DOUBTS + "test_a_worker_killed_while_it_acts_leaves_a_question_and_people_say_that_it_ran",),
     ),

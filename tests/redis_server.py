@@ -58,7 +58,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             url = process.stdout.readline().strip()
             assert url, "The embedded Redis did not start; its words are above."
             with redis.Redis.from_url(url) as client:  # nobody kills this one: its disk costs time and shows nothing
-                client.config_set("appendfsync", "no")
+                client.config_set("appendonly", "no")
             yield url
         finally:
             process.terminate()

@@ -15,6 +15,20 @@ from torture.town import LEASE, Process, Town
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+_COUNTED: Final = frozenset(
+    {
+        "kill Redis",
+        "freeze Redis",
+        "tear Redis' file",
+        "Redis out of memory",
+        "cut wire",
+        "hold wire",
+        "half-open wire",
+        "Slack: away",
+        "Slack: cut sockets",
+    }
+)
+"""Those that hit as they are dealt; the others are counted when somebody meets them."""
 _SHOWN: Final = ("chat.postMessage", "chat.update", "chat.*")
 _ASKED: Final = ("chat.*", "views.open", "users.info", "conversations.*", "*")
 _DELIVERED: Final = ("block_actions", "slash_commands", "view_submission")
@@ -109,9 +123,25 @@ class Torturer:
                 self._arm(blow, late)
             case "Slack: cut sockets":
                 slack.cut_sockets()
+            case "Slack: away":
+                away = slack.faults.add("server_error", times=None)
+                await asyncio.sleep(blow.seconds)
+                if away in slack.faults.active:
+                    slack.faults.active.remove(away)
+            case "tear Redis' file":
+                self._town.tear_redis_file()
+            case "Redis out of memory":
+                await self._town.redis_memory("1mb")
+                await asyncio.sleep(4 * blow.seconds)
+                await self._town.redis_memory("0")
+            case "half-open wire" if wire:
+                left = wire.half_open()
+                await asyncio.sleep(20 * blow.seconds)
+                for connection in left:
+                    connection.close()
             case "mail: lost reply":
                 self._town.sink.forgetful += 1
-        if blow.kind in ("kill Redis", "freeze Redis", "cut wire", "hold wire") or blow.kind == "Slack: cut sockets":
+        if blow.kind in _COUNTED:
             self.done[blow.kind] += 1
 
     async def _hurt(self, what: str, process: Process, blow: Blow) -> None:

@@ -1,5 +1,6 @@
 """What will happen, drawn from the seed alone: which faults when, which tasks, and how people behave."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -27,6 +28,9 @@ WEIGHTS: Final = {
     "Slack: deliver late": 5,
     "Slack: cut sockets": 4,
     "mail: lost reply": 2,
+    "tear Redis' file": 2,
+    "Redis out of memory": 2,
+    "half-open wire": 3,
 }
 """Kinds of faults, and how often each comes beside the others."""
 SKEWS: Final = (-3600, 0, 3600)
@@ -64,7 +68,10 @@ def blows(seed: int, span: float, gap: float = 0.6) -> list[Blow]:
     while (at := at + random.expovariate(1 / gap)) < span:
         kind = random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         found.append(Blow(at, kind, random.random(), random.uniform(0.2, 1.0), random.randint(1, 3)))
-    return found
+    # Rare and long: in each five minutes one, for more than a minute.
+    starts = [five * 300 + random.uniform(60, 120) for five in range(math.ceil(span / 300))]
+    away = [Blow(start, "Slack: away", 0, random.uniform(61, 90), 1) for start in starts]
+    return sorted([*found, *(one for one in away if one.at + one.seconds < span)], key=lambda blow: blow.at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The wire between one process and Redis: it can be cut, held still, or lose the reply to a request that arrived."""
 
 import asyncio
+from collections import deque
 from typing import Final, Self
 
 _HOST: Final = "127.0.0.1"
@@ -9,8 +10,10 @@ _HOST: Final = "127.0.0.1"
 class Wire:
     """Listens on a port of its own and passes everything to the server's, until told otherwise."""
 
-    def __init__(self, name: str, server_port: int) -> None:
+    def __init__(self, name: str, server_port: int, distance: float = 0.0) -> None:
+        """`distance`: seconds that each direction takes."""
         self.name = name
+        self.distance = distance
         self.port = 0
         self.lost = 0
         """Replies that were dropped so far."""
@@ -48,6 +51,13 @@ class Wire:
         for connection in self._connections:
             connection.hold(still)
 
+    def half_open(self) -> "list[_Connection]":
+        """The server's sides are gone, and nobody tells the process: what it sends is lost. Close them some time."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.forget()
+        return connections
+
     async def dial(self, connection: "_Connection") -> None:
         """Connect to the server and pass on what came meanwhile."""
         try:
@@ -76,6 +86,8 @@ class _Connection(asyncio.Protocol):
         self._back: asyncio.Transport | None = None
         self._before: list[bytes] = []
         self._doomed = False
+        self._forgotten = False
+        self._on_the_way: deque[tuple[asyncio.Transport, bytes]] = deque()
         self._dialling: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -95,16 +107,40 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._doomed = self._doomed or self._wire.doomed(data)
+        if self._forgotten:
+            return
         if self._back is None:
             self._before.append(data)
         else:
-            self._back.write(data)
+            self._write(self._back, data)
 
     def replied(self, data: bytes) -> None:
         if self._doomed:
             self.close()
         elif self._front is not None:
-            self._front.write(data)
+            self._write(self._front, data)
+
+    def _write(self, to: asyncio.Transport, data: bytes) -> None:
+        if not self._wire.distance:
+            to.write(data)
+            return
+        self._on_the_way.append((to, data))
+        asyncio.get_running_loop().call_later(self._wire.distance, self._arrive)
+
+    def _arrive(self) -> None:
+        to, data = self._on_the_way.popleft()
+        if not to.is_closing():
+            to.write(data)
+
+    def forget(self) -> None:
+        """The server's side ends, and this one goes on as if nothing had been."""
+        self._forgotten = True
+        if self._back is not None:
+            self._back.abort()
+
+    def ended_behind(self) -> None:
+        if not self._forgotten:
+            self.close()
 
     def hold(self, still: bool) -> None:
         for transport in (self._front, self._back):
@@ -132,4 +168,4 @@ class _Back(asyncio.Protocol):
         self._connection.replied(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connection.close()
+        self._connection.ended_behind()

@@ -7,12 +7,15 @@ import re
 import signal
 import socket
 import sys
+import time
 from asyncio.subprocess import Process as Subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+import redis.asyncio
 
 from bot.store.embedded import EmbeddedRedis
 from localslack import Command, LocalSlack
@@ -23,6 +26,11 @@ HERE: Final = Path(__file__).resolve().parent.parent
 NAMESPACE: Final = "torture"
 LEASE: Final = 5.0
 """Seconds, the shortest that the settings allow; a worker that is frozen longer loses its runs."""
+RATES: Final = {"chat.postMessage": 40.0, "chat.update": 30.0, "conversations.*": 5.0, "files.*": 5.0}
+"""Calls a second that Slack takes: more than come on average, and less than what comes at once after an outage."""
+DISTANCE: Final = 0.001
+"""Seconds to Redis, one way, for those who are far from it."""
+_FAR: Final = ("web2", "worker3")
 _READY: Final = {"web": r"port \d+\.$", "worker": r"is ready"}
 
 
@@ -86,9 +94,9 @@ class Process:
 class Town:
     """Everything there is: a local Slack in this process, Redis, a mail server, and our own processes."""
 
-    def __init__(self, slack: LocalSlack, redis: EmbeddedRedis, sink: Sink, folder: Path) -> None:
+    def __init__(self, slack: LocalSlack, server: EmbeddedRedis, sink: Sink, folder: Path) -> None:
         self.slack = slack
-        self.redis = redis
+        self.redis = server
         self.sink = sink
         self.folder = folder
         self.processes: list[Process] = []
@@ -101,11 +109,36 @@ class Town:
         with contextlib.suppress(OSError, ValueError):
             os.kill(int((self.redis.folder / "server.pid").read_text()), number)
 
+    def tear_redis_file(self) -> None:
+        """As a power cut leaves it: the last command is only begun. The server is ended before it writes another; one
+        that does not stand still in time is only ended."""
+        self.signal_redis(signal.SIGSTOP)
+        stops_by = time.monotonic() + 0.05
+        while not (still := self._redis_stands_still()) and time.monotonic() < stops_by:
+            pass
+        for file in [] if not still else (self.redis.folder / "appendonlydir").glob("*.incr.aof"):
+            with file.open("ab") as end:
+                end.write(b"*3\r\n$3\r\nSET\r\n$9\r\nhalf-")
+        self.signal_redis(signal.SIGKILL)
+
+    def _redis_stands_still(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self.redis.folder / "server.pid").read_text())
+            return ") T " in Path(f"/proc/{pid}/stat").read_text()
+        return False
+
+    async def redis_memory(self, limit: str) -> None:
+        """What Redis may take at most; 0 for no limit. Nothing while it is away."""
+        async with redis.asyncio.Redis.from_url(self.redis.url, socket_timeout=2) as admin:
+            with contextlib.suppress(redis.RedisError, OSError):
+                await admin.config_set("maxmemory", limit)
+
     async def mend(self) -> None:
         """Everything runs and nothing is in the way."""
         self.slack.faults.clear()
         self.sink.forgetful = 0
         self.signal_redis(signal.SIGCONT)
+        await self.redis_memory("0")
         for process in self.processes:
             process.wire.hold(False)
             process.wire.lose(0)
@@ -119,10 +152,10 @@ async def town(folder: Path, *, http: bool) -> AsyncIterator[Town]:
     """Two web processes and three workers, ready; ended with the block. `http`: signed HTTP instead of Socket Mode."""
     async with AsyncExitStack() as stack:
         commands = (Command("/agent"), Command("/approvals"))
-        slack = await stack.enter_async_context(LocalSlack(commands=commands, failover=True))
-        redis = await stack.enter_async_context(EmbeddedRedis(folder / "redis", namespace=NAMESPACE))
+        slack = await stack.enter_async_context(LocalSlack(commands=commands, failover=True, rates=RATES))
+        server = await stack.enter_async_context(EmbeddedRedis(folder / "redis", namespace=NAMESPACE))
         sink = await stack.enter_async_context(Sink())
-        it = Town(slack, redis, sink, folder)
+        it = Town(slack, server, sink, folder)
         for name in ("web1", "web2"):
             process = await _process(stack, it, name, "web", "bot", _web(it, http))
             if http:
@@ -140,7 +173,7 @@ async def town(folder: Path, *, http: bool) -> AsyncIterator[Town]:
 
 async def _process(stack: AsyncExitStack, it: Town, name: str, kind: str, module: str, env: dict[str, str]) -> Process:
     address = urlsplit(it.redis.url_of(kind))
-    wire = await stack.enter_async_context(Wire(name, address.port or 0))
+    wire = await stack.enter_async_context(Wire(name, address.port or 0, DISTANCE if name in _FAR else 0.0))
     common = {
         "PATH": os.environ["PATH"],
         "PYTHONUNBUFFERED": "1",

@@ -240,7 +240,7 @@ class Verdict:
 
     def _about(self, name: str, words: str) -> Case:
         of = name.split("/")[1]
-        request = self.facts.requests.get(RequestId(of))
+        request = next((r for r in self.facts.requests.values() if r.id == of), None)
         return Case(words, request.run, of) if request else Case(words, of)
 
     def story(self, case: Case) -> list[str]:

@@ -268,8 +268,11 @@ class Journal(Protocol):
         """Everything recorded for the run."""
         ...
 
-    async def record(self, lease: Lease, key: str, value: bytes, *, replace: bool = False) -> bytes:
-        """Write the entry unless it exists (or with `replace`); returns what stands there now.
+    async def record(
+        self, lease: Lease, key: str, value: bytes, *, replace: bool = False, on_disk: bool = False
+    ) -> bytes:
+        """Write the entry unless it exists (or with `replace`); returns what stands there now. `on_disk`: once that,
+        and all that was stored before it, is on the store's disk, where it has one.
 
         LeaseLost if another worker holds the run.
         """

@@ -20,6 +20,16 @@ for _, list in ipairs({plan.records, plan.unchanged}) do
   end
 end
 if plan.before and now >= plan.before then return 'late' end
+-- What goes by name may have moved to another node of a Cluster. That is found out before anything is written: by an id
+-- that adds nothing to the log, and by taking the reports first.
+local reports = {}
+if plan.reports and plan.reports ~= cjson.null then
+  reports = redis.call('XRANGE', plan.reports, '-', '+', 'COUNT', 500)
+end
+if plan.events + #reports > 0 then
+  local answer = redis.pcall('XADD', plan.log, '0-0', 'event', '')
+  if not string.find(answer.err, 'greater than 0-0', 1, true) then return answer end
+end
 
 -- An index that somebody made something else of is begun anew: half of a change would be written else.
 local function begin_anew(name, kind)
@@ -68,17 +78,15 @@ if plan.release then
   redis.call('PEXPIREAT', KEYS[plan.lease], math.max(now, plan.fence + 1) + plan.stays)
 end
 if plan.once then redis.call('SET', KEYS[plan.once], '1', 'PX', plan.once_ttl) end
-if plan.reports and plan.reports ~= cjson.null then
-  -- What workers reported before this comes before it.
-  local taken = {}
-  for place, report in ipairs(redis.call('XRANGE', plan.reports, '-', '+', 'COUNT', 500)) do
-    local told = report[2][2] or ''
-    if #told > 1048576 then told = '' end  -- no report is so large; this one counts as one that nobody can read
-    redis.call('XADD', plan.log, '*', 'event', told, 'by', 'agents')
-    taken[place] = report[1]
-  end
-  if #taken > 0 then redis.call('XDEL', plan.reports, unpack(taken)) end
+-- What workers reported before this comes before it.
+local taken = {}
+for place, report in ipairs(reports) do
+  local told = report[2][2] or ''
+  if #told > 1048576 then told = '' end  -- no report is so large; this one counts as one that nobody can read
+  redis.call('XADD', plan.log, '*', 'event', told, 'by', 'agents')
+  taken[place] = report[1]
 end
+if #taken > 0 then redis.call('XDEL', plan.reports, unpack(taken)) end
 for _ = 1, plan.events do redis.call('XADD', plan.log, '*', 'event', next_value()) end
 for _, hint in ipairs(plan.wake) do
   redis.call('PUBLISH', plan.channel, hint.value and hint.name .. '\n' .. ARGV[hint.value] or hint.name)

@@ -23,6 +23,7 @@ from bot.core.requests import Request
 from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
 from bot.metrics import Repair
+from bot.store import durability
 from bot.store.bearing import Bearing
 from bot.store.clock import from_ms, ms
 from bot.store.codec import Codec
@@ -43,6 +44,7 @@ _HERE = Path(__file__).parent
 _COMMIT = (_HERE / "commit.lua").read_text()
 _LEASE = (_HERE / "lease.lua").read_text()
 _UNHELD = (_HERE / "unheld.lua").read_text()
+_log = logging.getLogger(__name__)
 _AT_ONCE: Final = 1000
 _SWEEPS: Final = 20
 """How often a list is read again after names that belong to nothing were removed from it."""
@@ -137,7 +139,8 @@ class Store:
         return self.side is not Side.AGENTS
 
     async def check(self) -> None:
-        """StoreUnavailable if Redis cannot be reached; StoreUnsafe if it may drop keys when memory is short."""
+        """StoreUnavailable if Redis cannot be reached; StoreUnsafe if it may drop keys when memory is short. Logs what
+        else of what it answers may be lost."""
         async with reaching():
             policies = [memory.get("maxmemory_policy") for memory in await self._memories()]
         for policy in {*policies} - {"noeviction"}:
@@ -145,6 +148,9 @@ class Store:
                 f"Redis has maxmemory-policy {policy}, so it may forget decisions when memory is short. "
                 "Nothing was started. Set `maxmemory-policy noeviction`."
             )
+        async with reaching():
+            if flaw := await durability.flaw(self.client, self.keys.confirmed):
+                _log.warning("%s", flaw)
 
     async def now(self) -> datetime:
         async with reaching():

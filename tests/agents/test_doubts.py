@@ -170,8 +170,8 @@ class Robbed(RedisJournal):
         super().__init__(house.store)
         self._house = house
 
-    async def record(self, lease: Lease, key: str, value: bytes, *, replace: bool = False) -> bytes:
-        stands = await super().record(lease, key, value, replace=replace)
+    async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
+        stands = await super().record(lease, key, value, **how)
         if b'"started"' in value:
             await self._house.store.release(lease)
             assert await self._house.store.claim(lease.run, "another", LEASE) is not None

@@ -192,11 +192,11 @@ class Meanwhile(RedisJournal):
 
     then: Callable[[], Awaitable[None]] | None = None
 
-    async def record(self, lease: Lease, key: str, entry: bytes, *, replace: bool = False) -> bytes:
+    async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
         if self.then is not None and key.startswith("gate/"):
             await self.then()
             self.then = None
-        return await super().record(lease, key, entry, replace=replace)
+        return await super().record(lease, key, value, **how)
 
 
 async def test_what_the_policy_refuses_since_the_verdict_is_denied_like_any_refused_call(house: House) -> None:

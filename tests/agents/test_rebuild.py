@@ -51,16 +51,16 @@ class Mortal(RedisJournal):
         self.records = 0
         self.models = 0
 
-    async def record(self, lease: Lease, key: str, value: bytes, *, replace: bool = False) -> bytes:
+    async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
         last = self.records + 1 == self._dies_at
         if last and self._early:
             await self._die(lease)
-        stands = await super().record(lease, key, value, replace=replace)
+        stands = await super().record(lease, key, value, **how)
         self.records += 1
         self.models += key.startswith("model/")
         if last:
             await self._die(lease)
-            await super().record(lease, key, value, replace=replace)
+            await super().record(lease, key, value, **how)
         return stands
 
     async def _die(self, lease: Lease) -> None:

@@ -358,8 +358,8 @@ class Dying(RedisJournal):
         super().__init__(store)
         self._stop = stop
 
-    async def record(self, lease: Lease, key: str, value: bytes, *, replace: bool = False) -> bytes:
-        stands = await super().record(lease, key, value, replace=replace)
+    async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
+        stands = await super().record(lease, key, value, **how)
         self._stop.set()
         return stands
 

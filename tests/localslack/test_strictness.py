@@ -315,6 +315,22 @@ async def test_long_text_is_cut_as_slack_cuts_it(slack: LocalSlack, client: Asyn
     assert len(slack.channel("#general").messages[0].text) == 40_000
 
 
+async def test_a_bucket_of_tokens_is_refilled_all_the_time(session: aiohttp.ClientSession) -> None:
+    """R35"""
+    now = [0.0]
+    async with LocalSlack(rates={"auth.*": 0.5, "users.*": 3}, clock=lambda: now[0]) as slack:
+        client = client_of(slack, session)
+        await client.auth_test()
+        for _ in range(3):
+            await client.users_info(user="U0BOB")
+        for method, wait in (("auth.test", "2"), ("users.info", "1")):
+            with pytest.raises(SlackApiError) as error:
+                await client.api_call(method, params={"user": "U0BOB"})
+            assert error.value.response.headers["Retry-After"] == wait
+        now[0] += 2
+        await client.auth_test()
+
+
 async def test_rate_limits_answer_429_with_a_time(session: aiohttp.ClientSession) -> None:
     now = [1_700_000_000.0]
     async with LocalSlack(enforce_rate_limits=True, wall_clock=lambda: now[0]) as slack:

@@ -20,7 +20,7 @@ from bot import flows, metrics
 from bot.core.errors import WrongSettings
 from bot.core.ports import Lease
 from bot.core.requests import Status
-from bot.slack import app, web
+from bot.slack import app, health, web
 from bot.slack.cards import card
 from bot.store.embedded import _free_port
 from bot.store.store import Store
@@ -37,7 +37,7 @@ async def over_http(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
     async with a_desk(slack, store) as (desk, _, clients):
         identity = await app.identify(clients.reads)
         bolt = app.build(clients, identity, desk, slack.signing_secret)
-        asgi = web.http(bolt, lambda: web.problem_of(store, None), secret=slack.signing_secret)
+        asgi = web.http(bolt, lambda: health.problem_of(store, None), secret=slack.signing_secret)
         async with web.serving(asgi, "127.0.0.1", 0) as port:
             slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
             try:
@@ -63,7 +63,7 @@ class Elsewhere(Store):
 async def test_a_clock_that_lets_no_signature_count_is_told(slack: LocalSlack, store: Store) -> None:
     """R7: every payload over signed HTTP would be refused as too old, and nobody would know why."""
     there = Elsewhere(store.client, store.keys.prefix[1:-2])
-    async with web.serving(web.http(None, lambda: web.problem_of(there, None)), "127.0.0.1", 0) as port:
+    async with web.serving(web.http(None, lambda: health.problem_of(there, None)), "127.0.0.1", 0) as port:
         for apart, said in (
             (timedelta(minutes=-60), "60 minutes ahead of that of Redis"),
             (timedelta(minutes=6), "6 minutes behind that of Redis"),
@@ -139,7 +139,7 @@ def test_a_form_that_slack_does_not_send_is_left_to_bolt(form: str) -> None:
 
 async def test_in_socket_mode_nothing_is_taken_over_http(slack: LocalSlack, store: Store) -> None:
     """R9: without a signing secret a signature would prove nothing."""
-    asgi = web.http(None, lambda: web.problem_of(store, None))
+    asgi = web.http(None, lambda: health.problem_of(store, None))
     async with (
         web.serving(asgi, "127.0.0.1", 0) as port,
         aiohttp.ClientSession() as session,
@@ -151,7 +151,7 @@ async def test_in_socket_mode_nothing_is_taken_over_http(slack: LocalSlack, stor
 async def test_healthz_says_whether_slack_is_connected(slack: LocalSlack, store: Store) -> None:
     async with a_desk(slack, store) as (_, bolt, clients):
         async with app.socket_mode(bolt, slack.app_token, clients.reads) as connected:
-            asgi = web.http(None, lambda: web.problem_of(store, connected))
+            asgi = web.http(None, lambda: health.problem_of(store, connected))
             async with web.serving(asgi, "127.0.0.1", 0) as port:
                 await slack.wait_connected(1)
                 await until(connected)
@@ -169,7 +169,7 @@ async def test_metrics_say_what_waits_and_go_on_without_the_store(store: Store, 
     await flows.ask(store, lease, question())
     nowhere = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
     for of, waiting in ((store, "1.0"), (Store(nowhere, "t"), "NaN")):
-        asgi = web.http(None, partial(web.problem_of, of, None), partial(web.measured, of))
+        asgi = web.http(None, partial(health.problem_of, of, None), partial(health.measured, of))
         async with web.serving(asgi, "127.0.0.1", 0) as port:
             status, text = await get(f"http://127.0.0.1:{port}/metrics")
         assert status == 200
@@ -191,7 +191,7 @@ async def test_a_worker_serves_its_metrics_where_it_is_told_to() -> None:
 
 async def test_healthz_says_whether_the_store_answers() -> None:
     client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
-    asgi = web.http(None, lambda: web.problem_of(Store(client, "t"), None))
+    asgi = web.http(None, lambda: health.problem_of(Store(client, "t"), None))
     async with web.serving(asgi, "127.0.0.1", 0) as port:
         status, text = await get(f"http://127.0.0.1:{port}/healthz")
     await client.aclose()
@@ -284,7 +284,7 @@ async def test_bolt_does_not_turn_oauth_on(slack: LocalSlack, store: Store, monk
 
 
 async def test_a_port_that_is_taken_is_said(store: Store) -> None:
-    asgi = web.http(None, lambda: web.problem_of(store, None))
+    asgi = web.http(None, lambda: health.problem_of(store, None))
     async with web.serving(asgi, "127.0.0.1", 0) as port:
         with pytest.raises(WrongSettings, match="cannot listen on"):
             async with web.serving(asgi, "127.0.0.1", port):

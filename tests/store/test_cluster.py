@@ -10,18 +10,21 @@ import pytest_asyncio
 from redis.crc import key_slot
 
 from bot import deadlines, flows
+from bot.core import deciding
 from bot.core.errors import NotReplicated, StoreUnavailable, StoreUnsafe
 from bot.core.ids import RunId
-from bot.core.ports import TeamInfo
+from bot.core.people import Reviewers
+from bot.core.ports import Change, Committed, Put, TeamInfo
 from bot.core.requests import Status
 from bot.store.confirming import Replicas
 from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
 from bot.store.outbox import Outbox
 from bot.store.queue import Queue, work
+from bot.store.sides import Side
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
-from tests.making import attempt, question, rules
+from tests.making import BOB, CAROL, DAVE, attempt, question, rules
 from tests.patience import PATIENCE
 from tests.servers import SLOTS, Server, a_cluster
 from tests.storing import NoQueue, new_run
@@ -124,6 +127,36 @@ async def test_the_job_engine_hands_runs_over_on_a_cluster(on_cluster: tuple[Sto
         await work(queue, advance, concurrency=5, redelivery=timedelta(seconds=5), stop=stop)
     assert sorted(advanced) == ["r1", "r2"]
     assert await store.client.exists(f"{store.keys.prefix}jobs:stream") == 1
+
+
+@pytest.mark.parametrize("on_cluster", [0], indirect=True)
+async def test_a_step_is_whole_or_nothing_while_its_slot_moves(
+    on_cluster: tuple[Store, str], nodes: list[Server]
+) -> None:
+    """R3: what is only added to goes by name, which no server checks before the script; it may have moved already."""
+    both, _ = on_cluster
+    web, agents = (Store(both.client, both.keys.prefix.strip("{}:"), side=side) for side in (Side.WEB, Side.AGENTS))
+    await web.set_defaults(rules(quorum=3, reviewers=Reviewers(frozenset({BOB, CAROL, DAVE}))))
+    asked = await flows.ask(agents, await new_run(web, worker=agents), question())
+    await flows.decide(web, NoQueue(), asked.id, attempt(asked, BOB))
+    seen = await web.request(asked.id)
+    assert seen is not None
+    step = deciding.decide(seen.value, attempt(asked, CAROL), seen.now)
+    vote = Change(requests=(Put(step.request, seen.version),), events=step.events)
+    slot, (here, there, _) = key_slot(web.keys.events.encode()), nodes
+    await there.say("CLUSTER", "SETSLOT", slot, "IMPORTING", await here.say("CLUSTER", "MYID"))
+    await here.say("CLUSTER", "SETSLOT", slot, "MIGRATING", await there.say("CLUSTER", "MYID"))
+    try:
+        await here.say("MIGRATE", "127.0.0.1", there.port, web.keys.events, 0, 5000)
+        before = await here.say("STRLEN", web.keys.request(asked.id))
+        with pytest.raises(StoreUnavailable, match="Nothing was changed"):
+            await web.commit(vote)
+        assert await here.say("STRLEN", web.keys.request(asked.id)) == before
+    finally:
+        await here.say("CLUSTER", "SETSLOT", slot, "STABLE")
+        await there.say("MIGRATE", "127.0.0.1", here.port, web.keys.events, 0, 5000)
+        await there.say("CLUSTER", "SETSLOT", slot, "STABLE")
+    assert await web.commit(vote) is Committed.DONE
 
 
 @pytest.mark.parametrize("on_cluster", [0], indirect=True)

@@ -8,7 +8,7 @@ import pytest
 
 from bot.core.errors import StoreFull
 from bot.core.ids import WorkspaceId
-from bot.slack import web
+from bot.slack import health
 from bot.store.connecting import connect
 from bot.store.embedded import EmbeddedRedis
 from bot.store.sides import Side
@@ -23,13 +23,13 @@ async def test_a_redis_out_of_memory_is_told_as_that(tmp_path: Path) -> None:
         connect(server.url_of("web")) as client,
     ):
         store = Store(client, "t", side=Side.WEB)
-        assert await web.problem_of(store, None) == ""
+        assert await health.problem_of(store, None) == ""
         await admin.config_set("maxmemory", "1mb")
-        assert "maxmemory" in await web.problem_of(store, None)
+        assert "maxmemory" in await health.problem_of(store, None)
         with pytest.raises(StoreFull, match="more memory"):
             await store.set_workspace(WorkspaceId("T1"))
         await admin.config_set("maxmemory", "0")
-        assert await web.problem_of(store, None) == ""
+        assert await health.problem_of(store, None) == ""
 
 
 async def test_an_embedded_redis_that_cannot_write_says_what_to_do(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ async def test_an_embedded_redis_whose_disk_is_full_says_so_and_not_that_it_ende
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What its server wrote last is read as a person would."""
-    async with EmbeddedRedis(tmp_path / "redis") as server:
+    async with EmbeddedRedis(tmp_path / "redis", namespace="t") as server:
         with (server.folder / "valkey.log").open("a") as log:
             log.write("1:M # Short write while writing to the AOF file: (nwritten=976, expected=10033)\n")
             log.write("1:M # Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...\n")

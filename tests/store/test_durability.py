@@ -1,0 +1,98 @@
+"""What Redis answers before its disk has it: both processes know, and no action begins on it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+
+from agents.effects import effect
+from agents.journal import RunJournal
+from bot.core.ports import TeamInfo
+from bot.store.connecting import connect
+from bot.store.embedded import EmbeddedRedis
+from bot.store.journal import RedisJournal
+from bot.store.sides import Side
+from bot.store.store import Store
+from tests.making import rules
+from tests.storing import new_run
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
+    async with EmbeddedRedis(tmp_path / "redis", namespace="t") as server:
+        yield server
+
+
+async def configured(server: EmbeddedRedis, **settings: str) -> None:
+    async with redis.asyncio.Redis.from_url(server.url) as admin:
+        for name, value in settings.items():
+            await admin.config_set(name, value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, ""),
+        ({"appendfsync": "everysec"}, "appendfsync always"),
+        ({"appendfsync": "no"}, "appendfsync always"),
+        ({"appendonly": "no"}, "no append-only file"),
+    ],
+    ids=["always", "everysec", "no", "off"],
+)
+@pytest.mark.parametrize(("user", "side"), [("web", Side.WEB), ("worker", Side.AGENTS)])
+async def test_each_process_says_at_its_start_what_redis_may_lose(
+    user: str, side: Side, settings: dict[str, str], said: str, server: EmbeddedRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R4: as the users that are shipped, which may not read CONFIG."""
+    await configured(server, **settings)
+    async with connect(server.url_of(user)) as client:
+        with caplog.at_level(logging.WARNING, "bot.store.store"):
+            await Store(client, "t", side=side).check()
+    assert (said in caplog.text) if said else not caplog.text
+
+
+async def test_an_action_waits_until_the_disk_has_its_approval(server: EmbeddedRedis) -> None:
+    """R4: with `appendfsync no` the disk has nothing until the system likes; nothing is done meanwhile."""
+    done: list[str] = []
+
+    async def act() -> str:
+        done.append("sent")
+        return "sent"
+
+    async def wanted() -> None:
+        return
+
+    async with connect(server.url) as client:
+        store = Store(client, "t")
+        await store.set_defaults(rules())
+        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        lease = await new_run(store)
+        await configured(server, appendfsync="no")
+        kept = RedisJournal(store, timedelta(milliseconds=20))
+        journal = await RunJournal.open(kept, lease)
+        key = journal.key("tool", "writer", "send")
+        acting = asyncio.create_task(effect(journal, key, "send", act, wanted))
+        while key not in await kept.entries(lease.run):  # noqa: ASYNC110 -- Redis wakes nobody
+            await asyncio.sleep(0.01)
+        await store.now()
+        assert not done and not acting.done()
+        await configured(server, appendfsync="always")
+        assert await acting == "sent"
+    assert done == ["sent"]
+
+
+async def test_a_redis_without_a_disk_is_not_waited_for(server: EmbeddedRedis) -> None:
+    """Both processes have said so at their start."""
+    await configured(server, appendonly="no")
+    async with connect(server.url) as client:
+        store = Store(client, "t")
+        await store.set_defaults(rules())
+        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        journal = RedisJournal(store)
+        lease = await new_run(store)
+        for number in range(2):
+            assert await journal.record(lease, f"tool {number}", b"started", on_disk=True) == b"started"
