@@ -2,12 +2,13 @@
 PYTHON ?= python3
 PORT ?= 4000
 TORTURE ?= 5
+FUZZ ?= 100000
 SEED ?= 1
 BIN := .venv/bin
 READY := .venv/.ready
 WORKERS := -n 5 --dist worksteal
 
-.PHONY: setup demo test test-all lint format bench torture plant lock clean
+.PHONY: setup demo test test-all lint format bench torture fuzz plant lock clean
 
 setup: $(READY)
 
@@ -45,6 +46,9 @@ bench: $(READY)
 
 torture: $(READY)
 	@$(BIN)/python -m torture --minutes $(TORTURE) --seed $(SEED)
+
+fuzz: $(READY)
+	@$(BIN)/python -m tests.fuzz --count $(FUZZ) --seed $(SEED)
 
 plant: $(READY)
 	@$(BIN)/python -m planted

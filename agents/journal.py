@@ -12,10 +12,12 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, TypeAdapter
 
 from agents.activity import Activity
 from agents.behind import Behind
@@ -43,7 +45,7 @@ class Entry:
     value: str = ""
     attempt: str = ""
     at: str = ""
-    place: int = 0
+    place: Annotated[int, Field(ge=0, le=2**53)] = 0
     alone: bool = True
 
     def dump(self) -> bytes:
@@ -53,19 +55,22 @@ class Entry:
     @classmethod
     def load(cls, raw: bytes) -> Self:
         """From JSON. NewerSchema if a newer version of this program wrote it, UnknownSchema if another one did."""
-        fields = json.loads(raw)
-        schema = fields.pop("schema", None)
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise NewerSchema(
-                "A recorded step of this run was written by a newer version of the worker, so the run waits for one. "
-                "Nothing was repeated."
-            )
-        if schema not in READS:
-            raise UnknownSchema(
-                "A recorded step of this run was written by another version of the worker, so the run cannot be "
-                "rebuilt by this one. Nothing was repeated; please start the task anew."
-            )
-        return cls(**fields)
+        with suppress(ValueError, TypeError, RecursionError):  # what is no entry at all, or has other fields
+            fields = dict(json.loads(raw))
+            schema = fields.pop("schema", None)
+            if isinstance(schema, int) and schema > SCHEMA:
+                raise NewerSchema(
+                    "A newer version of the worker wrote a step of this run, so it waits for one; nothing was repeated."
+                )
+            if isinstance(schema, int) and schema in READS:
+                return _ENTRY.validate_python(fields)  # type: ignore[return-value]
+        raise UnknownSchema(
+            "A recorded step of this run was written by another version of the worker, so the run cannot be "
+            "rebuilt by this one. Nothing was repeated; please start the task anew."
+        )
+
+
+_ENTRY: Final = TypeAdapter(Entry)
 
 
 class RunJournal:

@@ -5,6 +5,7 @@ The rules are those that stand in the tests' docstrings.
 
 from typing import Final
 
+from planted.bounding import BOUNDING
 from planted.bug import Bug
 from planted.deciding import DECIDING
 from planted.drawing import DRAWING
@@ -13,4 +14,4 @@ from planted.recording import RECORDING
 from planted.running import RUNNING
 from planted.waiting import WAITING
 
-BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *POLICY, *WAITING, *RUNNING, *DRAWING, *RECORDING)
+BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *POLICY, *WAITING, *RUNNING, *DRAWING, *RECORDING, *BOUNDING)

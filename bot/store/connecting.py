@@ -40,8 +40,8 @@ def connect(url: str) -> redis.asyncio.Redis:
     """A client that repeats a command for a fraction of a second, so that a person who clicks is answered in time.
 
     redis-py's own default waits up to 7 s between its tries. Its pool fails above 100 connections, as if Redis were
-    lost; this one lets callers wait for their turn. Nothing is connected yet. WrongSettings, without a word of what stands
-    in it, for an address that cannot be used.
+    lost; this one lets callers wait for their turn. Nothing is connected yet. WrongSettings, without a word of the
+    address, if it cannot be used.
     """
     keep_cancellations()
     try:

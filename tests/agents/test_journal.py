@@ -151,7 +151,7 @@ async def test_an_effect_that_is_no_longer_wanted_is_not_done(house: House) -> N
 
 
 async def test_entries_of_another_version_are_refused_by_name() -> None:
-    with pytest.raises(NewerSchema, match="a newer version of the worker, so the run waits for one"):
+    with pytest.raises(NewerSchema, match="A newer version of the worker"):
         Entry.load(b'{"schema": 99, "state": "done"}')
     with pytest.raises(UnknownSchema, match="another version of the worker") as refused:
         Entry.load(b'{"schema": 0, "state": "done"}')
@@ -218,3 +218,15 @@ async def test_what_comes_before_the_result_before_it_has_set_anything_off_has_n
             first = await journal.result(journal.key("tool", "legal", "look"), Entry("done", "pens"))
         second = await journal.result(journal.key("tool", "finance", "look"), Entry("done", "pens"))
     assert (first.alone, second.alone) == (False, False)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"7", b"\xff", b"[" * 100_000, b'{"schema": 2}', b'{"schema": [], "state": "done"}']
+)
+def test_an_entry_that_is_none_is_refused_by_name(raw: bytes) -> None:
+    """R29: and so is one whose fields are of another kind; a real one is read."""
+    whole = Entry("done", "x", "a", "", 1)
+    for wrong in (raw, whole.dump().replace(b'"place": 1', b'"place": -1'), whole.dump().replace(b'"done"', b'"gone"')):
+        with pytest.raises(UnknownSchema):
+            Entry.load(wrong)
+    assert Entry.load(whole.dump()) == whole
