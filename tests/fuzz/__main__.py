@@ -9,6 +9,7 @@ import asyncio
 import logging
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from bot.store.embedded import EmbeddedRedis
@@ -23,9 +24,7 @@ async def main(count: int, seed: int) -> int:
             EmbeddedRedis(Path(folder)) as redis,
             town(url_of("web", redis.url), url_of("worker", redis.url), "fuzz") as it,
         ):
-            found = await fuzz(it, count, seed, say=print)
-    for problem in found.problems[:20]:
-        print(problem)
+            found = await fuzz(it, count, seed, say=partial(print, flush=True))
     return 1 if found.problems else 0
 
 

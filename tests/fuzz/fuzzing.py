@@ -181,7 +181,7 @@ async def fuzz(it: Town, count: int, seed: int, say: Callable[[str], None] = lam
     run = Fuzz(it, seed)
     ways = {"payload": 50, "request": 15, "record": 15, "other_record": 10, "entry": 10}
     before = await it.standing()
-    memory, began = 0, time.monotonic()
+    memory, told, began = 0, 0, time.monotonic()
     left = _Left(run.found)
     logging.getLogger().addHandler(left)
     for number in range(count):
@@ -198,6 +198,9 @@ async def fuzz(it: Town, count: int, seed: int, say: Callable[[str], None] = lam
                 before = after
         if number == count // 4:
             memory = resident()
+        while told < len(run.found.problems):
+            say(run.found.problems[told])
+            told += 1
         if number % 5000 == 4999:
             took = time.monotonic() - began
             say(f"{number + 1:,} in {took:.0f} s, {resident() >> 20} MiB, {len(run.found.problems)} wrong")
