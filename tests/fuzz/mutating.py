@@ -52,7 +52,7 @@ def _once(value: Any, random: Random) -> Any:
         case 2 if isinstance(holder[name], str):
             holder[name] = holder[name] * random.choice((2, 100)) or "x" * 50_000
         case 3:
-            holder[name] = _deep(random.choice((3, 60, 400)), holder[name])
+            holder[name] = _deep(random.choice((3, 60, 150)), holder[name])
         case 4:
             other, key = random.choice(places)
             holder[name] = json.loads(json.dumps(other[key]))
