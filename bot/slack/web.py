@@ -90,7 +90,7 @@ class _Signed:
 
         try:
             await self._events(scope, whole, send)
-        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as wrong:  # Bolt looks into it at once
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as wrong:  # from Bolt
             _log.warning("Slack signed what is no payload (%s); it was refused.", type(wrong).__name__)
             await _plain(send, 400, "This is no payload that Slack sends.")
 
