@@ -2,13 +2,14 @@
 PYTHON ?= python3
 PORT ?= 4000
 TORTURE ?= 5
+FUZZ ?= 100000
 SEED ?= 1
 TIMES ?= 10
 BUSY ?= 6
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test test-all test-again lint format bench torture plant lock clean
+.PHONY: setup demo test test-all test-again lint format bench torture fuzz plant lock clean
 
 setup: $(READY)
 
@@ -51,6 +52,9 @@ bench: $(READY)
 
 torture: $(READY)
 	@$(BIN)/python -m torture --minutes $(TORTURE) --seed $(SEED)
+
+fuzz: $(READY)
+	@$(BIN)/python -m tests.fuzz --count $(FUZZ) --seed $(SEED)
 
 plant: $(READY)
 	@$(BIN)/python -m planted

@@ -1,12 +1,16 @@
 """One entry of a run's journal, as it is stored."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, TypeAdapter
 
 from bot.core.errors import NewerSchema, UnknownSchema
 
 SCHEMA: Final = 2
+_Number = Annotated[int, Field(ge=0, le=2**53)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,9 @@ class Entry:
     value: str = ""
     attempt: str = ""
     at: str = ""
-    place: int = 0
+    place: _Number = 0
     left: bool = False
-    after: int = 0
+    after: _Number = 0
     turns: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
     inside: bool = False
@@ -37,18 +41,19 @@ class Entry:
     @classmethod
     def load(cls, raw: bytes) -> Self:
         """From JSON. NewerSchema if a newer version of this program wrote it, UnknownSchema if another one did."""
-        fields: dict[str, Any] = json.loads(raw)
-        schema = fields.pop("schema", None)
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise NewerSchema(
-                "A recorded step of this run was written by a newer version of the worker, so the run waits for one. "
-                "Nothing was repeated."
-            )
-        if schema != SCHEMA:
-            raise UnknownSchema(
-                "A recorded step of this run was written by another version of the worker, so the run cannot be "
-                "rebuilt by this one. Nothing was repeated; please start the task anew."
-            )
-        for name in ("turns", "asked"):
-            fields[name] = tuple(fields.get(name, ()))
-        return cls(**fields)
+        with suppress(ValueError, TypeError, RecursionError):  # what is no entry at all, or has other fields
+            fields = dict(json.loads(raw))
+            schema = fields.pop("schema", None)
+            if isinstance(schema, int) and schema > SCHEMA:
+                raise NewerSchema(
+                    "A newer version of the worker wrote a step of this run, so it waits for one; nothing was repeated."
+                )
+            if schema == SCHEMA:
+                return _ENTRY.validate_python(fields)  # type: ignore[return-value]
+        raise UnknownSchema(
+            "A recorded step of this run was written by another version of the worker, so the run cannot be "
+            "rebuilt by this one. Nothing was repeated; please start the task anew."
+        )
+
+
+_ENTRY: Final = TypeAdapter(Entry)

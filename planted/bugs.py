@@ -5,6 +5,7 @@ The rules are those that stand in the tests' docstrings.
 
 from typing import Final
 
+from planted.bounding import BOUNDING
 from planted.bug import Bug
 from planted.deciding import DECIDING
 from planted.drawing import DRAWING
@@ -15,4 +16,14 @@ from planted.replaying import REPLAYING
 from planted.running import RUNNING
 from planted.waiting import WAITING
 
-BUGS: Final[tuple[Bug, ...]] = (*DECIDING, *POLICY, *WAITING, *RUNNING, *REPLAYING, *DRAWING, *RECORDING, *NAMING)
+BUGS: Final[tuple[Bug, ...]] = (
+    *DECIDING,
+    *POLICY,
+    *WAITING,
+    *RUNNING,
+    *REPLAYING,
+    *DRAWING,
+    *RECORDING,
+    *NAMING,
+    *BOUNDING,
+)

@@ -38,7 +38,7 @@ def is_canonical(arguments: str) -> bool:
     """Whether the text is the canonical JSON of some arguments."""
     try:
         value = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     if not isinstance(value, dict):
         return False

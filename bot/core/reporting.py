@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from bot.core import schedule
+from bot.core.calls import is_canonical
 from bot.core.errors import NotRecorded
 from bot.core.events import Event, EventType
 from bot.core.ids import ChannelId
@@ -56,6 +57,8 @@ def as_asked(request: Request) -> Request | None:
     nobody could say when something is due to it.
     """
     if request.id != request_id(request.run, request.question) or request.digest != digest(request.question):
+        return None
+    if (call := request.question.call) is not None and not is_canonical(call.arguments):
         return None
     asked = Request(
         id=request.id,

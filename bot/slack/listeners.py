@@ -23,6 +23,7 @@ from bot.slack import (
     reviewing,
     settings_changes,
     settings_window,
+    shapes,
     standing,
 )
 from bot.slack.answering import Desk, Said, tell
@@ -81,6 +82,8 @@ def bound(desk: Desk, listener: Listener) -> Callable[..., Awaitable[None]]:
     """
 
     async def handled(ack: AsyncAck, body: dict[str, Any]) -> None:
+        if not shapes.fits(body):
+            raise ValueError("no payload that Slack sends")
         acked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def work() -> None:
@@ -118,7 +121,10 @@ class _Ack(AsyncAck):
 async def _failed(
     desk: Desk, error: Exception, body: dict[str, Any], response: BoltResponse | None
 ) -> BoltResponse | None:
-    """A bug of ours: the log gets it all, the person a sentence, Slack an ack."""
+    """A bug of ours: the log gets it all, the person a sentence, Slack an ack; a payload that is none is refused."""
+    if not shapes.fits(body):
+        _log.warning("A payload that has not the shape of any of Slack's was refused (%s).", type(error).__name__)
+        return BoltResponse(status=400, body="") if response is not None else None
     _log.error(
         "A listener failed for %s: %r", (body.get("user") or {}).get("id") or body.get("user_id"), error, exc_info=error
     )
@@ -126,5 +132,8 @@ async def _failed(
     inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
     if response is not None and body.get("type") == "view_submission" and inputs:
         return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: _SORRY}})
-    await tell(desk.client, body, Said(_SORRY, False))
+    try:
+        await tell(desk.client, body, Said(_SORRY, False))
+    except Exception:
+        _log.exception("Nor could they be told.")
     return BoltResponse(status=200, body="") if response is not None else None

@@ -8,40 +8,29 @@ signature was found right.
 import asyncio
 import logging
 import re
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
-import uvicorn
 from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
 from slack_bolt.adapter.asgi.http_request import AsgiHttpRequest
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.signature import SignatureVerifier
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bot import metrics
-from bot.core.errors import WrongSettings
+from bot.slack import port
+from bot.slack.port import Asgi, Receive, Scope, Send
+from bot.slack.port import serving as serving
 
 EVENTS_PATH: Final = "/slack/events"
 LARGEST: Final = 4 * 2**20
 """Bytes of a body: a view has at most 250,000 characters, and what people wrote into it less, of eight bytes each."""
 ROOM: Final = 64 * 2**20
 """Bytes of all bodies that are being read."""
-CONNECTIONS: Final = 512
-"""At once: Slack opens one for each thing that somebody does, and is answered in milliseconds."""
-WITHIN: Final = 10.0
-"""Seconds for the head of a request, and as many for its body. Slack gives up after three."""
 _SIGNATURE: Final = re.compile(r"v0=[0-9a-f]{64}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _CLOSING: Final = (b"connection", b"close")
 _log = logging.getLogger(__name__)
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def http(
@@ -97,7 +86,7 @@ class _Signed:
 
         try:
             await self._events(scope, whole, send)
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as wrong:  # Bolt looks into it at once
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as wrong:  # from Bolt
             _log.warning("Slack signed what is no payload (%s); it was refused.", type(wrong).__name__)
             await _plain(send, 400, "This is no payload that Slack sends.")
 
@@ -113,7 +102,7 @@ class _Signed:
             raise _Refused(413, f"At most {LARGEST:,} bytes.")
         plausible = _SIGNATURE.fullmatch(signature) and _TIMESTAMP.fullmatch(timestamp)
         try:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(port.WITHIN):
                 body = await self._body(receive)
         except TimeoutError:
             raise _Refused(408, "The body took too long.") from None
@@ -185,74 +174,6 @@ def payload(form: str) -> str | None:
     except UnicodeError:
         return None
     return found if found.startswith("{") else None
-
-
-@asynccontextmanager
-async def serving(asgi: Asgi, host: str, port: int) -> AsyncIterator[int]:
-    """Serves until the block ends; yields the port, which is a free one for 0. WrongSettings if it is taken."""
-    try:
-        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as wrong:
-        raise WrongSettings([f"HOST, PORT: cannot listen on {host}:{port} ({wrong.strerror})."]) from None
-    config = uvicorn.Config(
-        asgi,
-        http=_Connection,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=5,
-    )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listening]), name="http")
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await task
-        listening.close()
-
-
-class _Connection(H11Protocol):
-    """Closed when its next request has no head in time, or when there are too many beside it."""
-
-    _hurry: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS:
-            transport.abort()
-        self._watch()
-
-    def handle_events(self) -> None:
-        super().handle_events()
-        self._watch()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self._hurry is not None:
-            self._hurry.cancel()
-
-    def _watch(self) -> None:
-        answering = self.cycle is not None and not self.cycle.response_complete
-        if answering and self._hurry is not None:
-            self._hurry.cancel()
-            self._hurry = None
-        elif not answering and self._hurry is None:
-            self._hurry = self.loop.call_later(WITHIN, self.transport.abort)
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to the process."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def _plain(

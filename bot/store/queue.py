@@ -3,8 +3,7 @@
 A job is a hint. It may be dropped (one for this run is queued or running), delivered twice (a worker was slow
 or its loop was blocked) or lost; the store's lease decides who may advance a run, the store's signals decide
 whether there is something to do, and the reconciler asks again for what was lost. Measured and argued in
-docs/decisions/0001-job-engine.md. A job carries a run id only, as JSON: docket would pickle it, and whoever can add
-jobs could run code in the workers.
+docs/decisions/0001-job-engine.md. A job carries a run id only, as JSON (`bot.store.jobs`).
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ async def test_an_effect_that_is_no_longer_wanted_is_not_done(house: House) -> N
 
 
 async def test_entries_of_another_version_are_refused_by_name() -> None:
-    with pytest.raises(NewerSchema, match="a newer version of the worker, so the run waits for one"):
+    with pytest.raises(NewerSchema, match="A newer version of the worker"):
         Entry.load(b'{"schema": 99, "state": "done"}')
     with pytest.raises(UnknownSchema, match="another version of the worker") as refused:
         Entry.load(b'{"schema": 0, "state": "done"}')
@@ -208,3 +208,15 @@ async def test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text(ho
     with pytest.raises(asyncio.CancelledError):
         await asker.create([UserMessage(content="?", source="user")])
     assert {type(error) for error in told} == {LeaseLost}
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"7", b"\xff", b"[" * 100_000, b'{"schema": 2}', b'{"schema": [], "state": "done"}']
+)
+def test_an_entry_that_is_none_is_refused_by_name(raw: bytes) -> None:
+    """R29: and so is one whose fields are of another kind; a real one is read."""
+    whole = Entry("done", "x", "a", "", 1)
+    for wrong in (raw, whole.dump().replace(b'"place": 1', b'"place": -1'), whole.dump().replace(b'"done"', b'"gone"')):
+        with pytest.raises(UnknownSchema):
+            Entry.load(wrong)
+    assert Entry.load(whole.dump()) == whole

@@ -49,7 +49,7 @@ def test_a_stored_run_of_an_unknown_schema_is_refused_by_name(path: Path) -> Non
     with pytest.raises(UnknownSchema, match="A stored Run has schema 99, this program reads"):
         RUNS.read(re.sub(r" \d+\n", " 99\n", stored["run"], count=1).encode())
     for raw in stored["journal"].values():
-        with pytest.raises(NewerSchema, match="a newer version of the worker"):
+        with pytest.raises(NewerSchema, match="A newer version of the worker"):
             Entry.load(json.dumps({**json.loads(raw), "schema": 99}).encode())
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from bot.slack import port as limits
 from bot.slack import web
 from bot.store.store import Store
 from localslack import LocalSlack
@@ -129,7 +130,7 @@ async def test_what_is_signed_and_no_payload_is_refused_in_a_line(
 )
 async def test_what_is_sent_half_is_closed(port: int, begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """R29: it stayed open for ever."""
-    monkeypatch.setattr(web, "WITHIN", 0.3)
+    monkeypatch.setattr(limits, "WITHIN", 0.3)
     async with connected(port) as (reader, writer):
         writer.write(begun)
         try:
@@ -141,7 +142,7 @@ async def test_what_is_sent_half_is_closed(port: int, begun: bytes, monkeypatch:
 
 async def test_there_are_only_so_many_connections(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """R29: and who was there first is answered."""
-    monkeypatch.setattr(web, "CONNECTIONS", 5)
+    monkeypatch.setattr(limits, "CONNECTIONS", 5)
     async with connected(port) as (reader, writer):
         await asyncio.gather(*(answer(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(3)))
         others = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]

@@ -1,0 +1,89 @@
+"""A port whose connections are bounded: as many as there may be, and each begins its requests in time."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from bot.core.errors import WrongSettings
+
+CONNECTIONS: Final = 512
+"""At once: Slack opens one for each thing that somebody does, and is answered in milliseconds."""
+WITHIN: Final = 10.0
+"""Seconds for the head of a request, and as many for its body. Slack gives up after three."""
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(asgi: Asgi, host: str, port: int) -> AsyncIterator[int]:
+    """Serves until the block ends; yields the port, which is a free one for 0. WrongSettings if it is taken."""
+    try:
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as wrong:
+        raise WrongSettings([f"HOST, PORT: cannot listen on {host}:{port} ({wrong.strerror})."]) from None
+    config = uvicorn.Config(
+        asgi,
+        http=_Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listening]), name="http")
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()
+
+
+class _Connection(H11Protocol):
+    """Closed when its next request has no head in time, or when there are too many beside it."""
+
+    _hurry: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            transport.abort()
+        self._watch()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._hurry is not None:
+            self._hurry.cancel()
+
+    def _watch(self) -> None:
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering and self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
+        elif not answering and self._hurry is None:
+            self._hurry = self.loop.call_later(WITHIN, self.transport.abort)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

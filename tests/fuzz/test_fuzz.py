@@ -1,0 +1,33 @@
+"""Payloads made wrong, of every kind, through the real app and the real store (R29)."""
+
+import pytest
+
+from tests.fuzz.fuzzing import fuzz
+from tests.fuzz.town import town
+from tests.redis_server import url_of
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_no_wrong_payload_decides_anything_or_leaves_an_exception(redis_url: str, namespace: str) -> None:
+    """R29: `make fuzz` sends a hundred thousand; nobody who may decide sends any of these."""
+    urls = [url_of(user, redis_url, namespace) for user in ("web", "worker")]
+    async with town(urls[0], urls[1], namespace) as it:
+        assert {kind for kind, _ in it.seeds} == {"interactive", "slash_commands", "events_api"}
+        assert len(it.seeds) > 60
+        found = await fuzz(it, 3000, seed=13)
+    assert found.problems == []
+    assert set(found.sent) == {"payload", "request", "record", "other_record", "entry"}
+
+
+@pytest.mark.slow
+async def test_the_fuzz_notices_a_decision(redis_url: str, namespace: str) -> None:
+    """R34: a test that cannot fail shows nothing."""
+    async with town(url_of("web", redis_url, namespace), url_of("worker", redis_url, namespace), namespace) as it:
+        asked = [payload for kind, payload in it.seeds if kind == "interactive" and payload.get("actions")]
+        clicks = [payload for payload in asked if payload["actions"][0]["action_id"] == "decide_approve"]
+        for payload in clicks:
+            payload["user"]["id"] = "U0BOB"
+        it.seeds[:] = [("interactive", payload) for payload in clicks]
+        found = await fuzz(it, 100, seed=1)
+    assert any("something was decided" in problem for problem in found.problems)
