@@ -78,7 +78,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
 
         queue = await stack.enter_async_context(Queue(url, settings.namespace))
         wakeups = await stack.enter_async_context(Wakeups(store))
-        poster = Poster(clients.posts, store, identity.workspace, identity.home)
+        poster = Poster(clients.posts, store, identity.workspace, identity.home, identity.names)
         admins = frozenset(UserId(i) for i in settings.admins)
         homes = Homes(
             store,

@@ -347,4 +347,12 @@ DRAWING: Final = (
         "    if record.field then version = record.version end\n",
         ("tests/store/test_messages.py::test_of_two_who_write_a_message_one_wins",),
     ),
+    Bug(
+        "another app's message with our name is taken for our card",
+        "R4",
+        "bot/slack/lookups.py",
+        'if self._ours & {one.get("user"), one.get("bot_id")}]',
+        "]",
+        ("tests/slack/test_posted.py::test_what_others_put_there_under_our_name_is_not_ours",),
+    ),
 )

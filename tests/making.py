@@ -16,6 +16,8 @@ from bot.core.requests import Kind, Question, Request, Verb
 NOW = datetime(2026, 3, 6, 17, 0, tzinfo=UTC)
 ALICE, BOB, CAROL, DAVE = (UserId(f"U0{name}") for name in ("ALICE", "BOB", "CAROL", "DAVE"))
 HERE = WorkspaceId("T0LOCAL")
+OURS = frozenset({"U0BOT"})
+"""By whom the app's own messages are."""
 GENERAL, APPROVALS = ChannelId("C0GENERAL"), ChannelId("C0APPROVALS")
 LEADS = GroupId("S0LEADS")
 AS_BEFORE = tuple(

@@ -77,6 +77,11 @@ class Identity:
     home: str
     token: str
 
+    @property
+    def names(self) -> frozenset[str]:
+        """By whom Slack says that our messages are."""
+        return frozenset({self.bot_user, self.bot}) - {""}
+
 
 @asynccontextmanager
 async def slack_clients(token: str, api_url: str) -> AsyncIterator[Clients]:

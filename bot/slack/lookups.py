@@ -22,13 +22,14 @@ Place = tuple[str, str]
 class Lookups:
     """Looks up messages with their metadata. Raises what `Calls.call` does; waits as long as Slack is away."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, ours: frozenset[str]) -> None:
         self._calls = calls
+        self._ours = ours
         self._coming: dict[Place, _LookUp] = {}
         self._under_way: dict[Place, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def since(self, channel: str, thread: str, oldest: float) -> list[dict[str, Any]]:
-        """All messages since then, as they stood at one moment after this was called. `oldest`: by Slack's clock."""
+        """All of ours since then, as they stood at one moment after this was called. `oldest`: by Slack's clock."""
         place = (channel, thread)
         coming = self._coming.get(place)
         if coming is None:
@@ -72,7 +73,8 @@ class Lookups:
             answer = await self._calls.call(method, asked)
             if answer is None:
                 continue
-            messages += answer["messages"]
+            # Anybody can put a file of the same name there, and other apps the same metadata.
+            messages += [one for one in answer["messages"] if self._ours & {one.get("user"), one.get("bot_id")}]
             cursor = (answer.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 return messages

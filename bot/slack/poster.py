@@ -44,11 +44,14 @@ class Place:
 class Poster:
     """Draws messages for one workspace."""
 
-    def __init__(self, client: AsyncWebClient, store: Store, workspace: WorkspaceId, home: str) -> None:
+    def __init__(
+        self, client: AsyncWebClient, store: Store, workspace: WorkspaceId, home: str, ours: frozenset[str]
+    ) -> None:
+        """`ours`: by whom Slack says that our messages are."""
         self.client = client
         self.workspace: Final = workspace
         self._calls = Calls(client)
-        self.lookups = Lookups(self._calls)
+        self.lookups = Lookups(self._calls, ours)
         self._absent: dict[str, tuple[int, float]] = {}
         self._store = store
         self._home = home if home.endswith("/") else home + "/"

@@ -118,7 +118,7 @@ async def town(web_url: str, worker_url: str, namespace: str) -> AsyncIterator[T
         identity = await app.identify(clients.reads)
         directory = Directory(clients.reads, patience=1.0)
         stack.push_async_callback(directory.close)
-        poster = Poster(clients.posts, store, identity.workspace, identity.home)
+        poster = Poster(clients.posts, store, identity.workspace, identity.home, identity.names)
         homes = Homes(store, Overview(store), directory, clients.reads, identity.workspace, poster.link)
         desk = Desk(store, NoQueue(), directory, clients.reads, frozenset(), poster.link, homes)
         stack.push_async_callback(desk.drain)

@@ -23,7 +23,7 @@ from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.person import Person
 from localslack.workspace import Message
-from tests.making import HERE
+from tests.making import HERE, OURS
 from tests.patience import PATIENCE
 from tests.storing import NoQueue
 
@@ -36,7 +36,7 @@ async def a_desk(slack: LocalSlack, store: Store) -> AsyncIterator[tuple[Desk, A
         identity = await app.identify(clients.reads)
         directory = Directory(clients.reads, identity.workspace, patience=PATIENCE)
         stack.push_async_callback(directory.close)
-        poster = Poster(clients.posts, store, identity.workspace, identity.home)
+        poster = Poster(clients.posts, store, identity.workspace, identity.home, identity.names)
         homes = Homes(store, Overview(store), directory, clients.reads, identity.workspace, poster.link)
         desk = Desk(store, NoQueue(), directory, clients.reads, frozenset({UserId("U0DAVE")}), poster.link, homes)
         stack.push_async_callback(desk.drain)
@@ -58,7 +58,7 @@ Show = Callable[[Request], Awaitable[Message]]
 
 
 async def post(slack: LocalSlack, store: Store, bot: Desk, drawing: Drawing, request: Request) -> Message:
-    poster = Poster(bot.client, store, HERE, slack.url)
+    poster = Poster(bot.client, store, HERE, slack.url, OURS)
     place = Place(request.rules.approvals_channel)
     posted = await poster.show(f"card/{request.id}", place, drawing, request=request.id)
     assert posted is not None

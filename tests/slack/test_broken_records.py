@@ -14,7 +14,7 @@ from bot.slack.directory import Directory
 from bot.slack.poster import Place, Poster
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
-from tests.making import GENERAL, HERE, question, request, rules
+from tests.making import GENERAL, HERE, OURS, question, request, rules
 from tests.slack.test_scribe import all_drawn, card_of, drawing
 from tests.store.test_unreadable import BROKEN
 from tests.store.two_users import Sides, start
@@ -42,7 +42,7 @@ async def test_others_are_told_that_nobody_is_left_who_may_decide(slack: LocalSl
     for run in ("rtest", "rother"):
         made = request(now - timedelta(minutes=5), run, on_timeout=OnTimeout.WAIT)
         await sides.agents.commit(Change(requests=(Put(made, 0),)))
-    poster = Poster(bot.client, sides.web, HERE, slack.url)
+    poster = Poster(bot.client, sides.web, HERE, slack.url, OURS)
     for run in ("rtest", "rother"):
         await poster.show(f"run/{run}", Place(GENERAL), Drawing("a run", []))
     first, second = await sides.web.waiting(9)

@@ -16,7 +16,7 @@ from bot.slack.poster import Poster
 from bot.store.ledger import Ledger
 from bot.store.store import Store
 from localslack import LocalSlack
-from tests.making import HERE, NOW
+from tests.making import HERE, NOW, OURS
 from tests.patience import PATIENCE
 
 WHERE = ChannelId("C0APPROVALS")
@@ -30,7 +30,7 @@ async def tell(store: Store) -> None:
 def a_poster(slack: LocalSlack, store: Store) -> Poster:
     """Of one web process."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
-    return Poster(client, store, HERE, slack.url)
+    return Poster(client, store, HERE, slack.url, OURS)
 
 
 async def test_the_head_is_posted_once_a_day_whoever_looks_and_however_often(slack: LocalSlack, store: Store) -> None:

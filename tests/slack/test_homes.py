@@ -35,7 +35,7 @@ from bot.store.overview import Overview
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.person import Person
-from tests.making import ALICE, BOB, CAROL, DAVE, HERE, attempt, call, choice, question, rules
+from tests.making import ALICE, BOB, CAROL, DAVE, HERE, OURS, attempt, call, choice, question, rules
 from tests.slack.botting import Show, a_desk, away
 from tests.slack.test_scribe import all_drawn
 from tests.storing import NoQueue, lists_follow
@@ -48,7 +48,7 @@ async def living(slack: LocalSlack, store: Store, desk: Desk, each: float = 0.1)
     """A scribe at work, and Homes that it tells of what it drew."""
     span = timedelta(seconds=each)
     homes = Homes(store, Overview(store), desk.directory, desk.client, HERE, desk.link, each=span, pace=span / 10)
-    poster = Poster(desk.client, store, HERE, slack.url)
+    poster = Poster(desk.client, store, HERE, slack.url, OURS)
     scribe = Scribe(store, Outbox(store), poster, "web-1", drawn=homes.changed)
     tasks = [asyncio.create_task(scribe.run()), asyncio.create_task(homes.run())]
     try:

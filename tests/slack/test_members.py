@@ -14,7 +14,7 @@ from bot.slack.directory import Directory
 from bot.slack.poster import Poster
 from bot.store.store import Store
 from localslack import LocalSlack, text_of
-from tests.making import HERE, question, rules
+from tests.making import HERE, OURS, question, rules
 from tests.slack.test_homes import shown
 from tests.slack.test_permitting import drawing, now_is
 from tests.slack.test_scribe import all_drawn
@@ -83,7 +83,7 @@ async def test_what_waits_for_ever_and_for_nobody_is_told_once_to_who_asked(
     await flows.ask(store, lease, question())
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
-    poster = Poster(bot.client, store, HERE, slack.url)
+    poster = Poster(bot.client, store, HERE, slack.url, OURS)
     for times in (0, 1, 1):
         # Nothing is remembered of what Slack said before.
         directory = Directory(bot.client, fresh=0)

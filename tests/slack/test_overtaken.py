@@ -24,7 +24,7 @@ from bot.store.outbox import Outbox
 from bot.store.store import Store
 from localslack import LocalSlack
 from tests.counting import repaired
-from tests.making import ALICE, GENERAL, HERE, attempt, question
+from tests.making import ALICE, GENERAL, HERE, OURS, attempt, question
 from tests.patience import PATIENCE
 from tests.slack.test_scribe import all_drawn
 from tests.storing import NoQueue
@@ -38,7 +38,7 @@ OLD, NEW = (
 async def poster(slack: LocalSlack, store: Store) -> AsyncIterator[Poster]:
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
-        yield Poster(client, store, HERE, slack.url)
+        yield Poster(client, store, HERE, slack.url, OURS)
 
 
 async def under_way(slack: LocalSlack, fault: object) -> None:

@@ -30,7 +30,7 @@ from bot.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.limits import check_message_blocks
 from localslack.workspace import Message
-from tests.making import BOB, DAVE, HERE, NOW, attempt, call, question, request
+from tests.making import BOB, DAVE, HERE, NOW, OURS, attempt, call, question, request
 from tests.patience import PATIENCE
 from tests.slack.botting import Show, events, told
 from tests.slack.test_scribe import all_drawn
@@ -57,7 +57,7 @@ async def drawing(slack: LocalSlack, store: Store, bot: Desk) -> AsyncIterator[N
     """A scribe at work, as `python -m bot` wires it."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
     allow = allowing(store, NoQueue(), bot.directory)
-    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url), "web-1", allow=allow)
+    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), "web-1", allow=allow)
     task = asyncio.create_task(scribe.run())
     try:
         yield

@@ -6,9 +6,10 @@ from datetime import timedelta
 from bot.core.ids import RequestId
 from bot.core.ports import Change, Put
 from bot.slack.files import File, Files
-from bot.slack.poster import Place
+from bot.slack.poster import EVENT_TYPE, Place
 from bot.store.store import Store
 from localslack import LocalSlack
+from localslack.workspace import File as LocalFile
 from tests.making import GENERAL
 from tests.slack.test_overtaken import NEW, OLD, poster
 
@@ -60,3 +61,26 @@ async def test_a_message_that_was_stored_before_is_looked_for_from_when_it_was_m
     meant = seen.now - timedelta(hours=7)
     await store.commit(Change(messages=(Put(replace(seen.value, posting_since=meant), seen.version),)))
     assert await looked_from(slack, store, "note/1") == f"{(meant - timedelta(minutes=5)).timestamp():.6f}"
+
+
+async def test_what_others_put_there_under_our_name_is_not_ours(slack: LocalSlack, store: Store) -> None:
+    """R4, R15: another app's message with our metadata was taken for the card, and the card deleted as its copy; a
+    file of somebody's with the name of ours was taken for ours."""
+    room, name = slack.workspace.channel("#general"), "card/qcard"
+    mark = {"event_type": EVENT_TYPE, "event_payload": {"name": name}}
+    slack.workspace.post(room, "U0EVE", text="not ours", from_app=True, metadata=mark)
+    slack.faults.add("lost_reply", on="chat.postMessage")
+    slack.faults.add("lost_request", on="files.completeUploadExternal")
+    async with poster(slack, store) as one:
+        card = await one.show(name, Place(GENERAL), NEW, request=RequestId("qcard"))
+        assert card is not None
+        theirs = LocalFile("F0THEIRS", "content.txt", "All of it", "text/plain", b"harmless", 1.0, "U0ALICE", 8, True)
+        slack.workspace.files[theirs.id] = theirs
+        slack.workspace.post(room, "U0ALICE", text="", thread_ts=card.ts, files=[theirs])
+        file = File("file/qcard", Place(GENERAL, card.ts), "content.txt", b"all of it", "All of it")
+        await Files(one, store).attach(file)
+    (mine,) = [message for message in room.posts.values() if message.user == "U0BOT" and not message.thread_ts]
+    assert mine.ts == card.ts
+    assert [f.content for m in slack.channel("#general").thread(card.ts) for f in m.files if f.user == "U0BOT"] == [
+        b"all of it"
+    ]

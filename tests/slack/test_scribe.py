@@ -25,7 +25,7 @@ from localslack import LocalSlack, text_of
 from localslack.faults import Kind as Fault
 from localslack.workspace import Message as Seen
 from tests.counting import count, repaired
-from tests.making import BOB, CAROL, DAVE, HERE, attempt, question, rules
+from tests.making import BOB, CAROL, DAVE, HERE, OURS, attempt, question, rules
 from tests.patience import PATIENCE
 from tests.slack.botting import events
 from tests.store.test_forged_rules import ask, forge
@@ -39,7 +39,7 @@ async def drawing(
 ) -> AsyncIterator[Scribe]:
     """A scribe at work."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
-    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url), owner, overlooked=overlooked)
+    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), owner, overlooked=overlooked)
     task = asyncio.create_task(scribe.run())
     try:
         yield scribe
