@@ -6,8 +6,9 @@ import json
 import logging
 import time
 import traceback
+import warnings
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -185,32 +186,48 @@ async def fuzz(it: Town, count: int, seed: int, say: Callable[[str], None] = lam
     memory, told, began = 0, 0, time.monotonic()
     left = _Left(run.found)
     logging.getLogger().addHandler(left)
-    for number in range(count):
-        way = run.random.choices(list(ways), weights=list(ways.values()))[0]
-        run.found.sent[way] += 1
-        try:
-            await getattr(run, way)()
-        except Exception:
-            run.found.problems.append(f"number {number}, {way}: {traceback.format_exc()}")
-        if number % 200 == 199 or number == count - 1:
-            await it.forget()
-            if (after := await it.standing()) != before:
-                run.found.problems.append(f"by {number} something was decided: {before} became {after}")
-                before = after
-        if number == count // 4:
-            memory = resident()
-        while told < len(run.found.problems):
-            say(run.found.problems[told])
-            told += 1
-        if number % 5000 == 4999:
-            took = time.monotonic() - began
-            say(f"{number + 1:,} in {took:.0f} s, {resident() >> 20} MiB, {len(run.found.problems)} wrong")
+    with _warned(run.found):
+        for number in range(count):
+            way = run.random.choices(list(ways), weights=list(ways.values()))[0]
+            run.found.sent[way] += 1
+            try:
+                await getattr(run, way)()
+            except Exception:
+                run.found.problems.append(f"number {number}, {way}: {traceback.format_exc()}")
+            if number % 200 == 199 or number == count - 1:
+                await it.forget()
+                if (after := await it.standing()) != before:
+                    run.found.problems.append(f"by {number} something was decided: {before} became {after}")
+                    before = after
+            if number == count // 4:
+                memory = resident()
+            while told < len(run.found.problems):
+                say(run.found.problems[told])
+                told += 1
+            if number % 5000 == 4999:
+                took = time.monotonic() - began
+                say(f"{number + 1:,} in {took:.0f} s, {resident() >> 20} MiB, {len(run.found.problems)} wrong")
+        gc.collect()
     logging.getLogger().removeHandler(left)
     run.found.grown = resident() - memory
     if run.found.grown > FLAT:
         run.found.problems.append(f"memory grew by {run.found.grown >> 20} MiB since a quarter of the way")
     say(f"{dict(run.found.sent)}; memory grew by {run.found.grown >> 20} MiB; {len(run.found.problems)} wrong")
     return run.found
+
+
+@contextlib.contextmanager
+def _warned(found: Found) -> Iterator[None]:
+    """Notes coroutines that nobody awaited, and whatever else Python warns of as it runs."""
+
+    def note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+        if issubclass(category, RuntimeWarning):
+            found.problems.append(f"{category.__name__}: {message} ({filename}:{lineno})")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = note
+        yield
 
 
 class _Left(logging.Handler):
