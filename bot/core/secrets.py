@@ -19,6 +19,8 @@ from bot.core.acting import could_act
 
 MARK: Final = re.compile(r"⟦hidden: [0-9,]+ characters?⟧")
 """What stands in the place of a secret."""
+TYPED: Final = "⟦U+27E6⟧"
+"""Instead of the first sign of a mark that a text brings itself."""
 _DEEPEST: Final = 100
 """Levels of JSON; what is nested deeper is one text."""
 
