@@ -25,11 +25,19 @@ NAMING: Final = (
         ("tests/store/test_acl.py::test_an_id_that_ends_as_another_kind_of_key_is_still_no_key_of_a_workers",),
     ),
     Bug(
+        "a worker removes what others reported",
+        "R3",
+        "bot/store/users.acl",
+        "(+rpush +llen ~{<YOUR NAMESPACE>}:reports)",
+        "(+rpush +llen +xadd ~{<YOUR NAMESPACE>}:reports)",
+        ("tests/store/test_forgery.py::test_no_report_goes_away_and_none_is_shut_out_by_a_worker",),
+    ),
+    Bug(
         "a worker hears all namespaces",
         "R27",
         "bot/store/users.acl",
-        "(+xadd ~{<YOUR NAMESPACE>}:reports)",
-        "(+xadd ~{<YOUR NAMESPACE>}:reports) (+psubscribe allchannels)",
+        "(+rpush +llen ~{<YOUR NAMESPACE>}:reports)",
+        "(+rpush +llen ~{<YOUR NAMESPACE>}:reports) (+psubscribe allchannels)",
         ("tests/store/test_users_file.py::test_a_worker_hears_nothing_of_other_namespaces",),
     ),
     Bug(
