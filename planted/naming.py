@@ -33,6 +33,14 @@ NAMING: Final = (
         ("tests/store/test_forgery.py::test_no_report_goes_away_and_none_is_shut_out_by_a_worker",),
     ),
     Bug(
+        "a worker's script keeps everybody else's from reading their plans",
+        "R4",
+        "bot/store/commit.lua",
+        "cjson.decode_max_depth(1000)",
+        "",
+        ("tests/store/test_forgery.py::test_what_a_workers_script_sets_for_all_scripts_keeps_nobody_from_deciding",),
+    ),
+    Bug(
         "a worker hears all namespaces",
         "R27",
         "bot/store/users.acl",

@@ -28,7 +28,7 @@ from bot.store.wakeups import Wakeups
 from tests.making import BOB, HERE, attempt, call, question, request
 from tests.patience import PATIENCE
 from tests.store.two_users import Sides, denied, start
-from tests.storing import NoQueue, card_stands, configured
+from tests.storing import NoQueue, card_stands, configured, lists_follow
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
@@ -359,3 +359,12 @@ async def test_no_report_goes_away_and_none_is_shut_out_by_a_worker(sides: Sides
     await sides.web.commit(Change())
     entries = await sides.web.client.xrange(sides.web.keys.events)
     assert [read_event(fields, entry) for entry, fields in entries][-2:] == told
+
+
+async def test_what_a_workers_script_sets_for_all_scripts_keeps_nobody_from_deciding(sides: Sides) -> None:
+    """R4: the server's reader of JSON is one for all users, and keeps what a script sets until the server ends."""
+    made = await asked(sides)
+    for setting in ("decode_max_depth(1)", "decode_invalid_numbers(false)", "encode_max_depth(1)"):
+        await sides.agents.client.eval(f"return cjson.{setting} and 1", 1, sides.agents.keys.pending)
+    assert (await flows.decide(sides.web, NoQueue(), made.id, attempt(made))).status is Status.APPROVED
+    await lists_follow(sides.web)
