@@ -72,7 +72,7 @@ class Eye:
 
     async def drawn(self) -> bool:
         """Whether everything is drawn and recorded, and has left therefore."""
-        if await self._client.xlen(self.store.keys.reports) or await self._client.zcard(self.store.keys.second_look):
+        if await self._client.llen(self.store.keys.reports) or await self._client.zcard(self.store.keys.second_look):
             return False
         return not await self._client.xlen(self.store.keys.events)
 
