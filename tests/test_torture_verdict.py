@@ -120,6 +120,10 @@ def act_unasked(facts: Facts) -> None:
     facts.effects.append({**facts.effects[0], "request": "qother"})
 
 
+def act_for_nobody(facts: Facts) -> None:
+    facts.unheard.add(the_request(facts).id)
+
+
 def approve_unseen(facts: Facts) -> None:
     silent = settling.expire(request(on_timeout=OnTimeout.APPROVE), NOW + timedelta(hours=1)).request
     facts.requests[silent.id] = silent
@@ -162,6 +166,7 @@ def leave_one(facts: Facts) -> None:
         (act_twice, "double actions"),
         (mail_twice, "double actions"),
         (act_unasked, "actions without approval"),
+        (act_for_nobody, "done after its waiter had left"),
         (approve_unseen, "approved without a card"),
         (not_act, "approved actions missing"),
         (show_twice, "surviving duplicate messages"),

@@ -30,6 +30,8 @@ RATES: Final = {"chat.postMessage": 40.0, "chat.update": 30.0, "conversations.*"
 """Calls a second that Slack takes: more than come on average, and less than what comes at once after an outage."""
 DISTANCE: Final = 0.001
 """Seconds to Redis, one way, for those who are far from it."""
+MINUTES: Final = 300.0
+"""Seconds to wait for what comes in a moment unless the machine is busy."""
 _FAR: Final = ("web2", "worker3")
 _READY: Final = {"web": r"port \d+\.$", "worker": r"is ready"}
 
@@ -62,13 +64,14 @@ class Process:
     def _says_ready(self) -> bool:
         return re.search(_READY[self.kind], self.log.read_text(errors="replace"), re.M) is not None
 
-    async def ready(self, within: float = 30) -> None:
-        """AssertionError with its last words if it does not say so."""
+    async def ready(self, within: float = MINUTES) -> None:
+        """AssertionError with its last words if it ends, or does not say so."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
-                while not self._says_ready():  # noqa: ASYNC110
+                while self.running:
+                    if self._says_ready():
+                        return
                     await asyncio.sleep(0.1)
-                return
         raise AssertionError(f"{self.name} is not ready:\n{self.log.read_text(errors='replace')[-3000:]}")
 
     def send(self, number: signal.Signals) -> None:
@@ -167,7 +170,7 @@ async def town(folder: Path, *, http: bool) -> AsyncIterator[Town]:
             await process.start()
         await asyncio.gather(*(process.ready() for process in it.processes))
         if not http:
-            await slack.wait_connected(4, timeout=20)
+            await slack.wait_connected(4, timeout=MINUTES)
         yield it
 
 

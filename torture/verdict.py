@@ -56,6 +56,9 @@ class Verdict:
             "agents that got another decision": self._wrongly_heard(),
             "double actions": self._double_actions(),
             "actions without approval": self._unapproved(),
+            "done after its waiter had left": [
+                Case("done", run, request) for run, request in self._done() if RequestId(request) in facts.unheard
+            ],
             "approved without a card": self._unseen(),
             "approved actions missing": self._missing_actions(),
             "surviving duplicate messages": self._duplicates(),
@@ -182,7 +185,9 @@ class Verdict:
         return [
             Case("heard as approved in a finished run, and not done", run, request)
             for run, request in heard
-            if self.facts.runs[RunId(run)].status is RunStatus.FINISHED and not done[run, request]
+            if self.facts.runs[RunId(run)].status is RunStatus.FINISHED
+            and not done[run, request]
+            and request not in self.facts.unheard
         ]
 
     def _duplicates(self) -> list[Case]:
