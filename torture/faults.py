@@ -129,7 +129,8 @@ class Torturer:
                 if away in slack.faults.active:
                     slack.faults.active.remove(away)
             case "tear Redis' file":
-                self._town.tear_redis_file()
+                if not await self._town.tear_redis_file():
+                    return
             case "Redis out of memory":
                 await self._town.redis_memory("1mb")
                 await asyncio.sleep(4 * blow.seconds)

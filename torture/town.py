@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import sys
-import time
 from asyncio.subprocess import Process as Subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -112,17 +111,20 @@ class Town:
         with contextlib.suppress(OSError, ValueError):
             os.kill(int((self.redis.folder / "server.pid").read_text()), number)
 
-    def tear_redis_file(self) -> None:
-        """As a power cut leaves it: the last command is only begun. The server is ended before it writes another; one
-        that does not stand still in time is only ended."""
+    async def tear_redis_file(self) -> bool:
+        """As a power cut leaves it: the last command is only begun. The server is ended before it writes another; False
+        if it does not stand still, because somebody else ended it or let it go on."""
         self.signal_redis(signal.SIGSTOP)
-        stops_by = time.monotonic() + 0.05
-        while not (still := self._redis_stands_still()) and time.monotonic() < stops_by:
-            pass
-        for file in [] if not still else (self.redis.folder / "appendonlydir").glob("*.incr.aof"):
-            with file.open("ab") as end:
-                end.write(b"*3\r\n$3\r\nSET\r\n$9\r\nhalf-")
-        self.signal_redis(signal.SIGKILL)
+        for _ in range(1000):
+            if self._redis_stands_still():
+                for file in (self.redis.folder / "appendonlydir").glob("*.incr.aof"):
+                    with file.open("ab") as end:
+                        end.write(b"*3\r\n$3\r\nSET\r\n$9\r\nhalf-")
+                self.signal_redis(signal.SIGKILL)
+                return True
+            await asyncio.sleep(0.002)
+        self.signal_redis(signal.SIGCONT)
+        return False
 
     def _redis_stands_still(self) -> bool:
         with contextlib.suppress(OSError, ValueError):

@@ -151,12 +151,22 @@ class Verdict:
         return done
 
     def _double_actions(self) -> list[Case]:
-        again = Counter(d.run for d in self.doubts if d.status is Status.APPROVED)
         return [
             Case(f"done {count} times", run, request)
             for (run, request), count in self._done().items()
-            if count > 1 + again[RunId(run)]
+            if count > 1 + self._wanted_again(run, request)
         ]
+
+    def _wanted_again(self, run: str, name: str) -> int:
+        """How often people had this done again when nobody knew whether it had happened."""
+        request = self.facts.requests.get(RequestId(name))
+        call = request and request.question.call
+        words = json.loads(call.arguments)["part"] if call else name
+        mailed = any(f"{name}.{run}@" in mail for mail in self.facts.mails)  # of which a run sends one
+        return sum(
+            d.run == run and d.status is Status.APPROVED and (mailed or words in d.question.content)
+            for d in self.doubts
+        )
 
     def _unapproved(self) -> list[Case]:
         cases = []
