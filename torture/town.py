@@ -27,12 +27,22 @@ LEASE: Final = 5.0
 """Seconds, the shortest that the settings allow; a worker that is frozen longer loses its runs."""
 RATES: Final = {"chat.postMessage": 40.0, "chat.update": 30.0, "conversations.*": 5.0, "files.*": 5.0}
 """Calls a second that Slack takes: more than come on average, and less than what comes at once after an outage."""
+_BEGUN: Final = b"*3\r\n$3\r\nSET\r\n$9\r\nhalf-"
 DISTANCE: Final = 0.001
 """Seconds to Redis, one way, for those who are far from it."""
 MINUTES: Final = 300.0
 """Seconds to wait for what comes in a moment unless the machine is busy."""
 _FAR: Final = ("web2", "worker3")
 _READY: Final = {"web": r"port \d+\.$", "worker": r"is ready"}
+
+
+def tear(folder: Path) -> None:
+    """Begin a command at the end of the append-only file, the last of several; a torn one, which the next server has
+    not mended yet, has no other end: two of them would be damage that no power cut does."""
+    last = max(folder.glob("*.incr.aof"), key=lambda file: int(file.name.split(".")[-3]), default=None)
+    if last is not None and not last.read_bytes().endswith(_BEGUN):
+        with last.open("ab") as end:
+            end.write(_BEGUN)
 
 
 class Process:
@@ -117,9 +127,7 @@ class Town:
         self.signal_redis(signal.SIGSTOP)
         for _ in range(1000):
             if self._redis_stands_still():
-                for file in (self.redis.folder / "appendonlydir").glob("*.incr.aof"):
-                    with file.open("ab") as end:
-                        end.write(b"*3\r\n$3\r\nSET\r\n$9\r\nhalf-")
+                tear(self.redis.folder / "appendonlydir")
                 self.signal_redis(signal.SIGKILL)
                 return True
             await asyncio.sleep(0.002)
