@@ -22,6 +22,7 @@ from bot.store.clock import from_ms
 from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
 from bot.store.ledger import Ledger
+from bot.store.records import EVENTS
 from bot.store.sides import RUNS, read_message
 from bot.store.store import Store
 from localslack.workspace import Message as SlackMessage
@@ -34,7 +35,8 @@ _INDEXES: Final = ("pending", "active", "parked", "undelivered")
 
 @dataclass(slots=True)
 class Facts:
-    """`events`, as the record tells of them, with when they were stored, by the server's clock.
+    """`events`, as the record tells of them, and those that it has not got yet, with when they were stored, by the
+    server's clock.
 
     `shown`: Slack's messages by the name that we gave them; `left`: members of indexes that should be empty.
     `unheard`: requests that their run had gone on without. `flaws`: what `verify` says of the record."""
@@ -100,10 +102,14 @@ class Eye:
         undrawn = await self._client.xrange(self.store.keys.events)
         left["events that were not drawn and recorded"] = [entry.decode() for entry, _ in undrawn]
         ledger = Ledger(self.store)
-        verifier, record = Verifier(START, [(await ledger.position()).head]), []
+        verifier, record, recorded = Verifier(START, [(await ledger.position()).head]), [], set()
         async for n, kept in ledger.all():
             verifier.take(kept, n)
             record.append(_told(kept))
+            recorded.add(kept.fields()["event"])
+        for entry, fields in undrawn:
+            if entry.decode() not in recorded:
+                record.append((from_ms(int(entry.split(b"-")[0])), EVENTS.load(fields[b"event"])))
         requests = {r.id: r for r in await self._requests()}
         return Facts(
             given=given,

@@ -146,6 +146,13 @@ class Town:
             with contextlib.suppress(redis.RedisError, OSError):
                 await admin.config_set("maxmemory", limit)
 
+    async def stop(self) -> None:
+        """Our processes end; Redis and Slack stay as they are."""
+        for process in self.processes:
+            process.send(signal.SIGCONT)
+        self.signal_redis(signal.SIGCONT)
+        await asyncio.gather(*(process.end(signal.SIGTERM) for process in self.processes))
+
     async def mend(self) -> None:
         """Everything runs and nothing is in the way."""
         self.slack.faults.clear()
@@ -175,7 +182,7 @@ async def town(folder: Path, *, http: bool) -> AsyncIterator[Town]:
                 slack.events_urls.append(f"http://127.0.0.1:{process.env['PORT']}/slack/events")
         for name in ("worker1", "worker2", "worker3"):
             await _process(stack, it, name, "worker", "torture.worker", _worker(it))
-        stack.push_async_callback(_end, it)
+        stack.push_async_callback(it.stop)
         for process in it.processes:
             await process.start()
         await asyncio.gather(*(process.ready() for process in it.processes))
@@ -222,10 +229,3 @@ def _worker(it: Town) -> dict[str, str]:
         "MAIL_FROM": "countersign@example.com",
         "LEASE": f"{LEASE:.0f}s",
     }
-
-
-async def _end(it: Town) -> None:
-    for process in it.processes:
-        process.send(signal.SIGCONT)
-    it.signal_redis(signal.SIGCONT)
-    await asyncio.gather(*(process.end(signal.SIGTERM) for process in it.processes))
