@@ -224,7 +224,7 @@ def _warned(found: Found) -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = note
+        warnings.showwarning = note  # type: ignore[assignment]  # the rest of what it is told is of no use here
         yield
 
 
