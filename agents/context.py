@@ -85,7 +85,7 @@ class RunContext:
         self._model = model
         self._script = script
         self.activity, self.order = journal.activity, journal.order
-        self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, journal, settings.requests)
+        self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, journal, run.salt, settings.requests)
         self._doubts = Doubts(self._desk, journal, self.give_up, run.team)
         journal.now, journal.let_go = self._now, self.token.is_cancelled
         self.token.add_callback(journal.order.close)

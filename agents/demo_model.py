@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from copy import copy
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from autogen_core import CancellationToken, Component, FunctionCall
 from autogen_core.models import (
@@ -28,9 +28,14 @@ from pydantic import BaseModel
 
 from agents.demo_writer import NOTE, write_mail
 from agents.mail import FORMAT
+from bot.core.errors import WrongTeam
 
 CONTEXT = 128_000
 """Words that a conversation may have; only there so that `remaining_tokens` has something to count down from."""
+NO_MODEL: Final = (
+    "No model is configured, and the team has no script that plays one, so the run has ended. Set MODEL_CONFIG for the "
+    "worker (docs/models.md), or give the team a `demo=` script (docs/your-team.md); then start the task anew."
+)
 
 
 class Use(NamedTuple):
@@ -84,11 +89,9 @@ class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
         extra_create_args: Mapping[str, Any] | None = None,
         cancellation_token: CancellationToken | None = None,
     ) -> CreateResult:
-        """Answer at once. ValueError when asked for what it cannot do: tools or JSON, unless a script does."""
-        if self._play is None and tools and tool_choice not in ("auto", "none"):
-            raise ValueError("The offline demo model calls no tools; set MODEL_CONFIG to use a model that does.")
-        if self._play is None and json_output:
-            raise ValueError("The offline demo model writes no JSON; set MODEL_CONFIG to use a model that does.")
+        """Answer at once. WrongTeam when asked for what only a model or a script can do: calls of tools, or JSON."""
+        if self._play is None and (json_output or (tools and tool_choice != "none")):
+            raise WrongTeam(NO_MODEL)
         if cancellation_token is not None and cancellation_token.is_cancelled():
             raise asyncio.CancelledError
         answer = _answer(messages) if self._play is None else self._play[1](self._play[0], messages)
@@ -148,10 +151,11 @@ class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
 
     @property
     def model_info(self) -> ModelInfo:
+        """It claims what it may not be able to do, so that it is asked and says itself what is missing."""
         return ModelInfo(
             vision=False,
-            function_calling=self._play is not None,
-            json_output=self._play is not None,
+            function_calling=True,
+            json_output=True,
             family=ModelFamily.UNKNOWN,
             structured_output=False,
             multiple_system_messages=True,

@@ -24,6 +24,7 @@ from agents.texts import whole
 from agents.toolbox import mark_asking
 from agents.tools import Once
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
+from bot.core.recording import told_apart
 from bot.core.requests import Kind
 from bot.core.secrets import hide
 
@@ -134,7 +135,7 @@ class GatedExecutor(CodeExecutor):
             return json.dumps({"exit_code": result.exit_code, "output": whole(result.output)})
 
         shown = f"{drawn(json.loads(permit.arguments))}\n\nfor {self._agent}"
-        return _result(await self._once(TOOL, hide(shown)[0], key, act, idempotent=False))
+        return _result(await self._once(TOOL, hide(told_apart(shown))[0], key, act, idempotent=False))
 
     async def start(self) -> None:
         """Start what runs the code, the first time."""
@@ -187,7 +188,7 @@ def approval_func(
         key = journal.key("tool", agent, TOOL, permit.request.id if permit.request else permit.arguments)
         if journal.found(key) is None:
             await gate.passed(permit)
-        told = await doubted(TOOL, f"{hide(code)[0]}\n\nfor {agent}", key, lambda this: _let(journal, this))
+        told = await doubted(TOOL, f"{hide(told_apart(code))[0]}\n\nfor {agent}", key, lambda this: _let(journal, this))
         if told == _LET:
             return ApprovalResponse(approved=True, reason="Approved as it was shown.")
         return ApprovalResponse(approved=False, reason=f"It ran before and is not run again. It returned:\n{told}")

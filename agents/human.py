@@ -36,6 +36,7 @@ from bot.core.ports import Lease, Queue, Store, Wakeups
 from bot.core.refusals import Refusal
 from bot.core.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
 from bot.core.rulebook import Effect
+from bot.core.salting import salted
 
 AT_LEAST: Final = 0.01
 """Seconds between two looks at a deadline that the server's clock has not quite reached."""
@@ -87,7 +88,7 @@ class Desk:
     """Where the humans of one run put their questions.
 
     `token` is the run's own; `give_up` is told what makes going on impossible, because AutoGen turns exceptions into
-    text. `limit`: more questions than that end the run; 0: no limit.
+    text. `salt` is the run's. `limit`: more questions than that end the run; 0: no limit.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Desk:
         token: CancellationToken,
         give_up: Callable[[Exception], None],
         journal: RunJournal,
+        salt: str,
         limit: int = 0,
     ) -> None:
         self.transcript = Transcript()
@@ -106,6 +108,7 @@ class Desk:
         self._journal = journal
         self._activity = journal.activity
         self._limit = limit
+        self._salt = salt
         self._store = store
         self._queue = queue
         self._lease = lease
@@ -182,7 +185,7 @@ class Desk:
 
     async def _settled(self, question: Question, team_says: str) -> Request:
         of_team = question.kind not in ABOUT_THE_RUN
-        asked = request_id(self._lease.run, question)
+        asked = request_id(self._lease.run, salted(question, self._salt))
         key = self._journal.key("human", question.agent, asked) if of_team else ""
         try:
             if of_team:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bot.core.calls import LONGEST_ARGUMENTS, canonical, is_canonical
+from bot.core.recording import told_apart
 from bot.core.secrets import hide_in
 
 Renderer = Callable[[dict[str, Any]], str]
@@ -13,7 +14,7 @@ Renderer = Callable[[dict[str, Any]], str]
 
 def shown(arguments: str, hide: tuple[str, ...], show: Renderer | None) -> tuple[str, str]:
     """What people read of canonical arguments, and what went wrong with it. Only what is not secret is drawn."""
-    visible: dict[str, Any] = hide_in(json.loads(arguments), hide)[0]
+    visible: dict[str, Any] = hide_in(told_apart(json.loads(arguments)), hide)[0]
     plain = json.dumps(visible, indent=2, sort_keys=True, ensure_ascii=False)
     if show is None:
         return plain, ""

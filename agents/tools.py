@@ -42,6 +42,7 @@ from agents.toolbox import (
 )
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
 from bot.core.ids import digest_of
+from bot.core.recording import told_apart
 from bot.core.requests import Kind
 from bot.core.secrets import hide_in
 from bot.schemas import unnamed
@@ -237,7 +238,7 @@ class JournaledTools(Workbench):
         key = self._journal.key("tool", agent, name, *once)
         if self._journal.found(key) is None:
             await self._gate.passed(permit)
-        seen = hide_in(json.loads(permit.arguments), permit.wanted.hide)[0]
+        seen = hide_in(told_apart(json.loads(permit.arguments)), permit.wanted.hide)[0]
         shown = f"{json.dumps(seen, sort_keys=True, ensure_ascii=False)}\n\nfor {agent}"
         shown += f", call {call_id}" if call_id else ""
 

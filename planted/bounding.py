@@ -10,6 +10,14 @@ _HTTP = "tests/slack/test_http_bounds.py::"
 
 BOUNDING: Final = (
     Bug(
+        "what is no index of workers keeps them all from saying what they run",
+        "R4",
+        "bot/store/store.py",
+        'not in (b"zset", b"none"):',
+        'in (b"nothing",):',
+        (_STRAYS + "test_what_is_no_index_of_workers_is_begun_anew_by_the_next_that_says_its_teams",),
+    ),
+    Bug(
         "an error is kept for each item of a record",
         "R29",
         "bot/store/codec.py",

@@ -21,9 +21,20 @@ DRAWING: Final = (
         "a mark that the text brings itself looks like one of ours",
         "R15",
         "bot/slack/text.py",
-        'else "⟦U+27E6⟧", text)',
-        "else found[0], text)",
-        (_LOOKALIKES + "test_a_mark_that_the_text_brings_itself_is_no_mark",),
+        'return text.replace("⟦", TYPED) if not hidden',
+        "return text if not hidden",
+        (
+            _LOOKALIKES + "test_a_mark_that_the_text_brings_itself_is_no_mark",
+            _LOOKALIKES + "test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands",
+        ),
+    ),
+    Bug(
+        "a mark of a secret that a call brings itself looks like one of ours",
+        "R30",
+        "agents/showing.py",
+        "hide_in(told_apart(json.loads(arguments)), hide)[0]",
+        "hide_in(json.loads(arguments), hide)[0]",
+        (_LOOKALIKES + "test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands",),
     ),
     Bug(
         "a word counts as marked because of a mark that it brings itself",

@@ -19,6 +19,14 @@ _OUTCOMES = "tests/agents/test_outcomes.py::"
 
 RUNNING: Final = (
     Bug(
+        "who started a team reads AutoGen's words instead of that no model is configured",
+        "R16",
+        "agents/demo_model.py",
+        "            function_calling=True,\n",
+        "            function_calling=self._play is not None,\n",
+        ("tests/agents/test_model_runs.py::test_a_team_that_needs_a_model_says_that_none_is_configured[handoffs]",),
+    ),
+    Bug(
         "what loses its parent is nobody's any more",
         "R13",
         "agents/supervisor.py",

@@ -68,7 +68,8 @@ class Team:
     `build` makes a fresh AutoGen team for a run, the same one each time: a run that lost its process is rebuilt.
     `conclude` does what is left to do when the team has ended, and says how the run ended.
     `options` are what can be chosen at the start; `run.options` has the choices.
-    `demo` is what the agents' models say while MODEL_CONFIG is not set: without it they repeat what they are asked.
+    `demo` is what the agents' models say while MODEL_CONFIG is not set: without it they repeat what they are
+    asked, and an agent that needs tools or data ends the run with that reason.
     """
 
     name: str

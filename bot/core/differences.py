@@ -5,6 +5,7 @@ import json
 from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
+from bot.core.recording import told_apart
 from bot.core.secrets import hide_in
 
 _COMPARED: Final = 400
@@ -45,7 +46,8 @@ class Field(NamedTuple):
 
 def changed_fields(before: Any, after: Any, hidden: Collection[str] = ()) -> list[Field]:
     """Every place where two JSON values differ, with secrets hidden; lists of different lengths are one place."""
-    return list(_fields(before, after, hide_in(before, hidden)[0], hide_in(after, hidden)[0], ()))
+    old, new = (hide_in(told_apart(value, names=False), hidden)[0] for value in (before, after))
+    return list(_fields(before, after, old, new, ()))
 
 
 def _fields(before: Any, after: Any, shown: Any, shown_after: Any, path: tuple[str, ...]) -> Iterator[Field]:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Final
 
 from bot.core.comparisons import Unrecorded
-from bot.core.secrets import MARK, hide, hide_in
+from bot.core.secrets import MARK, TYPED, hide, hide_in
 
 LONGEST: Final = 3000
 """Characters of arguments in the record of a call that nobody was asked about; the digest is that of all of them."""
@@ -45,6 +45,16 @@ def without_secrets(arguments: str, paths: tuple[str, ...] = ()) -> str:
         return json.dumps(hide_in(json.loads(arguments), paths)[0], sort_keys=True, ensure_ascii=False)
     except (ValueError, RecursionError):
         return hide(arguments)[0]
+
+
+def told_apart(value: Any, *, names: bool = True) -> Any:
+    """A copy of a JSON value, or a text, in which no mark of a secret stands that is not ours. Before it is hidden, and
+    only in what is shown; marks that follow are ours. `names`: in names too."""
+    if isinstance(value, str):
+        return MARK.sub(lambda found: f"{TYPED}{found[0][1:]}", value)
+    if isinstance(value, dict):
+        return {told_apart(key) if names else key: told_apart(inner, names=names) for key, inner in value.items()}
+    return [told_apart(inner, names=names) for inner in value] if isinstance(value, list) else value
 
 
 def shortened(text: str) -> str:

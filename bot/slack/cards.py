@@ -26,7 +26,7 @@ from bot.slack.blocks import Block, button, context, data, heading, mrkdwn, plai
 from bot.slack.content import TITLE, TOOL, complete, has_room, on_card
 from bot.slack.menu import menu
 from bot.slack.outcomes import WORDS, details, named, sentence, votes
-from bot.slack.text import Room, fits, one_line, pieces, shorten, typed, visible
+from bot.slack.text import Room, fits, one_line, pieces, quoted, shorten, typed, visible
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
@@ -77,7 +77,7 @@ def card(
 ) -> Drawing:
     """The card of a request, pending or settled; settled ones have no buttons that decide. `away`: who is not here.
     Not `filed`: the file with all of it could not be uploaded."""
-    team, title = one_line(run.team, 40), one_line(typed(request.question.title), TITLE)
+    team, title = quoted(run.team, 40), quoted(request.question.title, TITLE)
     place = f"For {mention(request.requester)} in {mention(request.channel)}" + (
         f" · {link(run_link, 'the run')}" if run_link else ""
     )
@@ -108,7 +108,7 @@ def card(
 
 def run_message(run: Run) -> Drawing:
     """The first message of a run, in the requester's channel: who wants what from whom, and how it stands."""
-    team = one_line(run.team, 40)
+    team = quoted(run.team, 40)
     state = STATES[run.status]
     task, hidden, end = shorten(visible(typed(run.task)), _TASK)
     blocks = [words(f"{mention(run.requester)} asked *{escape(team)}*:"), data([p for p in (task, end) if p])]
@@ -118,29 +118,27 @@ def run_message(run: Run) -> Drawing:
         )
     how = "" if run.over else f" · `/agent stop {escape(run.id)}` ends it"
     blocks.append(context(mrkdwn(f"{state}{how}"), plain(f"run {run.id}")))
-    return Drawing(
-        f"{mention(run.requester)} asked {escape(team)}: {escape(one_line(run.task, 200))} – {state}", blocks
-    )
+    return Drawing(f"{mention(run.requester)} asked {escape(team)}: {escape(quoted(run.task, 200))} – {state}", blocks)
 
 
 def progress_note(run: Run) -> Drawing:
     """The newest lines of progress, in the run's thread."""
-    lines = [f"{p.at:%H:%M:%S} {one_line(p.agent, 30)}: {one_line(typed(p.words), 200)}" for p in run.progress]
+    lines = [f"{p.at:%H:%M:%S} {quoted(p.agent, 30)}: {quoted(p.words, 200)}" for p in run.progress]
     beginning, _, end = shorten("\n".join(lines) or "Nothing yet.", Room(3000, 8000, runs.KEPT_PROGRESS))
-    newest = one_line(typed(run.progress[-1].words), 150) if run.progress else "nothing yet"
+    newest = quoted(run.progress[-1].words, 150) if run.progress else "nothing yet"
     blocks = [context(mrkdwn("What the agents do (UTC)")), data([p for p in (beginning, end) if p])]
     if run.writing is not None and not run.over:
         does = "has written" if run.writing.done else "is writing …"
-        newest = f"{one_line(run.writing.agent, 30)} {does} {run.writing.characters:,} characters"
+        newest = f"{quoted(run.writing.agent, 30)} {does} {run.writing.characters:,} characters"
         blocks.append(context(plain(newest, 150)))
         if not run.writing.done:
-            blocks.append(data([f"… {one_line(run.writing.words, 200)}"]))
-    return Drawing(f"{escape(one_line(run.team, 40))} is at work: {escape(newest)}", blocks)
+            blocks.append(data([f"… {quoted(run.writing.words, 200)}"]))
+    return Drawing(f"{escape(quoted(run.team, 40))} is at work: {escape(newest)}", blocks)
 
 
 def waiting_note(request: Request, card_link: str | None, more: int = 0) -> Drawing:
     """In the run's thread: it waits for people, and where; with so many `more` on the same card."""
-    title = one_line(request.question.title, TITLE) + (f" and {more} more" if more else "")
+    title = quoted(request.question.title, TITLE) + (f" and {more} more" if more else "")
     what = f"{more + 1} decisions" if more else "a decision"
     where = mention(request.rules.approvals_channel)
     at = f": {link(card_link, 'open the card')}" if card_link else ""
@@ -155,7 +153,7 @@ def decided_note(request: Request, row: int = 0) -> Drawing:
     """In the run's thread: what became of the request; `row` is its number on a card with several."""
     if request.decision is None:
         return waiting_note(request, None)
-    title = (f"{row}. " if row else "") + one_line(request.question.title, TITLE)
+    title = (f"{row}. " if row else "") + quoted(request.question.title, TITLE)
     text = sentence(request, request.decision)
     blocks = [words(text), context(plain(title, TITLE + 5)), *details(request, request.decision)]
     return Drawing(f"{text} ({escape(title)})", blocks)
@@ -176,7 +174,7 @@ def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
     if end:
         blocks.append(data([end]))
     blocks += tally.of(run)
-    return Drawing(f"{STATES[run.status]}{by}: {escape(one_line(run.result, 200))} ({mention(run.requester)})", blocks)
+    return Drawing(f"{STATES[run.status]}{by}: {escape(quoted(run.result, 200))} ({mention(run.requester)})", blocks)
 
 
 def outcome_file(run: Run) -> tuple[str, bytes] | None:
@@ -226,9 +224,9 @@ def asks(question: Question, team: str, title: str) -> tuple[str, str]:
     """The first line of a request: who asks, and for what. `team` and `title` are on one line each."""
     if question.call is None:
         return team, f" asks: {title}"
-    tool = "code" if question.kind is Kind.CODE else one_line(question.call.tool, TOOL)
+    tool = "code" if question.kind is Kind.CODE else quoted(question.call.tool, TOOL)
     known = title.lower() in {tool.lower(), f"call {tool}".lower(), f"run {tool}".lower()}
-    return one_line(asker(question), 40), f" wants to run {tool}" + ("" if known else f": {title}")
+    return quoted(asker(question), 40), f" wants to run {tool}" + ("" if known else f": {title}")
 
 
 def _buttons(request: Request) -> list[Block]:

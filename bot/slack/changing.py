@@ -3,7 +3,7 @@
 Judged twice, before a window opens and when it is sent: who, in time, on what content (R9, R13).
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -79,7 +79,7 @@ async def on_edit_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
                 errors[high_risk.WORD] = str(refused)
             raise
 
-    await _sent(desk, ack, body, said(work(), "change"), editing.first_input(view), errors)
+    await _sent(desk, ack, body, work, "change", editing.first_input(view), errors)
 
 
 async def on_choose_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ async def on_choose_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> N
         chosen = choosing.read(view, seen.value.question)
         return await _decided(desk, seen, _named(attempt, view, chosen=chosen))
 
-    await _sent(desk, ack, body, said(work(), "choice"), choosing.OPTIONS, {})
+    await _sent(desk, ack, body, work, "choice", choosing.OPTIONS, {})
 
 
 def _named(
@@ -107,7 +107,13 @@ def _named(
 
 
 async def _sent(
-    desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Said], block: str, errors: dict[str, str]
+    desk: Desk,
+    ack: AsyncAck,
+    body: dict[str, Any],
+    work: Callable[[], Awaitable[Said]],
+    what: str,
+    block: str,
+    errors: dict[str, str],
 ) -> None:
     channel = modals.channel_of(body["view"])
 
@@ -119,7 +125,7 @@ async def _sent(
         if result is not None and result.counted:
             await tell(desk.client, body, result, channel)
 
-    told = without_marks(desk.directory, work)
+    told = without_marks(desk.directory, said(work(), what))
     await in_time(told, answer, lambda result: tell(desk.client, body, result, channel))
 
 

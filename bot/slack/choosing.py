@@ -12,7 +12,7 @@ from bot.core.requests import Question, Request
 from bot.slack import wording
 from bot.slack.blocks import Block, button, heading, plain
 from bot.slack.content import complete, in_full
-from bot.slack.text import one_line, visible
+from bot.slack.text import one_line, quoted, visible
 
 CHOOSE: Final = "decide_choose"
 """The action of the button that opens the window; those of options have their number behind it."""
@@ -81,7 +81,7 @@ def choose(request: Request, carried: dict[str, Any], unread: Block) -> dict[str
         "title": plain(wording.CHOOSE.title, 24),
         "submit": plain(wording.CHOOSE.title, 24),
         "close": plain("Cancel"),
-        "blocks": [heading("About: ", one_line(question.title, 150)), *blocks, ask, *([] if is_all else [unread])],
+        "blocks": [heading("About: ", quoted(question.title, 150)), *blocks, ask, *([] if is_all else [unread])],
         "private_metadata": json.dumps(carried),
     }
 
@@ -112,7 +112,7 @@ def _are_buttons(question: Question) -> bool:
 
 
 def _numbered(question: Question) -> list[str]:
-    return [one_line(f"{number}. {option}", _LABEL) for number, option in enumerate(question.options, 1)]
+    return [quoted(f"{number}. {option}", _LABEL) for number, option in enumerate(question.options, 1)]
 
 
 def _is_cut(option: str) -> bool:

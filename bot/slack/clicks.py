@@ -51,13 +51,14 @@ async def on_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """The window of Reject or Respond was submitted: identity and time are judged again."""
     view = body["view"]
     verb, block = _SUBMITS[view["callback_id"]]
+    channel = modals.channel_of(view)
     words = modals.value(view, block)
     handle = Handle.read(view["private_metadata"])
     at = who(body)
     # The words are part of the attempt: after a refusal the same window may be submitted with others.
     attempt = AttemptId("v" + short_name(view["id"], at.user, words, length=20))
     work = said(count(desk, body, handle, attempt, verb, words), "answer")
-    await answer_window(desk, ack, body, work, block, modals.channel_of(view))
+    await answer_window(desk, ack, body, work, block, channel)
 
 
 async def on_unknown_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from bot.slack.answering import Desk, Said, Who, answer_command, answer_window, 
 from bot.slack.blocks import context, fitting, plain, words
 from bot.slack.cards import STATES
 from bot.slack.opening import open_modal
-from bot.slack.text import one_line, unescape
+from bot.slack.text import quoted, typed, unescape
 from bot.slack.vetting import why_not_seen, why_not_start
 
 HELP: Final = (
@@ -187,7 +187,7 @@ async def _status(desk: Desk, at: Who) -> Said:
     if not found:
         return Said("Nothing goes on here. `/agent <team> <task>` starts something.")
     head = f"{len(found)} {'run goes' if len(found) == 1 else 'runs go'} on"
-    lines = [[words(await _line(desk, run)), context(plain(run.task, 150))] for run in found[:_LISTED]]
+    lines = [[words(await _line(desk, run)), context(plain(typed(run.task), 150))] for run in found[:_LISTED]]
     blocks, shown = fitting(head, lines)
     if len(found) > shown:
         blocks.append(context(plain(f"and {len(found) - shown} older ones")))
@@ -202,7 +202,7 @@ async def _line(desk: Desk, run: Run) -> str:
             name = f"`{run.id}` {link(desk.link(shown.value), 'open the thread')}"
             break
     waits = f" ({len(run.open)} open)" if len(run.open) > 1 else ""
-    return f"{STATES[run.status]}{waits} · *{escape(one_line(run.team, 40))}* for {mention(run.requester)} · {name}"
+    return f"{STATES[run.status]}{waits} · *{escape(quoted(run.team, 40))}* for {mention(run.requester)} · {name}"
 
 
 async def _stop(desk: Desk, at: Who, name: str, attempt: AttemptId) -> Said:

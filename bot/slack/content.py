@@ -6,16 +6,17 @@ Who cannot see all of it on the card cannot approve it there: the button opens t
 import json
 import sys
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from bot.core.differences import changed_lines
 from bot.core.marks import escape
+from bot.core.recording import told_apart
 from bot.core.requests import Kind, Question, Request
 from bot.core.secrets import MARK, guessed_in, hide, hide_in
 from bot.slack.blocks import Block, context, data, mrkdwn, plain, words
 from bot.slack.lookalikes import odd_words
-from bot.slack.text import Room, fits, one_line, pieces, shorten, size_of, typed, visible
+from bot.slack.text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
 TITLE: Final = 120
 """Characters of a title in a first line; a longer one is in the content too."""
@@ -62,13 +63,15 @@ class Seen:
 @lru_cache(maxsize=16)
 def seen(question: Question) -> Seen:
     """Pure, and remembered, because one click draws the same question more than once."""
+    # The agents hide what stands in a call, and in what may have happened; all else is as models wrote it.
+    told = partial(typed, hidden=question.call is not None or question.kind in (Kind.IN_DOUBT, Kind.DIVERGED))
     question = replace(
         question,
         title=typed(question.title),
-        content=typed(question.content),
+        content=told(question.content),
         options=tuple(map(typed, question.options)),
-        notes=tuple(map(typed, question.notes)),
-        before=typed(question.before),
+        notes=tuple(map(told, question.notes)),
+        before=told(question.before),
     )
     options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
     ask = "several may be chosen" if question.several else "one of these"
@@ -120,7 +123,7 @@ def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
     it = seen(request.question)
     parts = [*it.notes, it.text]
     if request.question.call is not None:
-        parts += [f"Arguments of {visible(request.question.call.tool)}:", _arguments(request.question)]
+        parts += [f"Arguments of {visible(typed(request.question.call.tool))}:", _arguments(request.question)]
     asked = f"Everything that is asked in row {row}" if row else "Everything that is asked"
     return f"{request.id}.txt", "\n\n".join(parts).encode(), asked
 
@@ -178,7 +181,7 @@ def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed
         blocks += [words("*To know before you decide*"), *_boxes("\n".join(it.notes), notes)]
     blocks += [*_warnings(it), *_boxes(it.text or "(empty)", text)]
     if question.call is not None:
-        tool = escape(one_line(question.call.tool, 100))
+        tool = escape(quoted(question.call.tool, 100))
         blocks += [
             words(f"*The arguments of {tool}*, as they {'were before the change' if changed else 'are passed'}"),
             *_boxes(_arguments(question), arguments),
@@ -194,8 +197,8 @@ def _arguments(question: Question) -> str:
     for a megabyte."""
     if question.call is None:
         return ""
-    shown, _ = hide_in(json.loads(question.call.arguments), question.call.hidden)
-    return visible(typed(json.dumps(shown, indent=2, ensure_ascii=False)))
+    shown, _ = hide_in(told_apart(json.loads(question.call.arguments)), question.call.hidden)
+    return visible(typed(json.dumps(shown, indent=2, ensure_ascii=False), hidden=True))
 
 
 def _full_room(question: Question) -> Room:

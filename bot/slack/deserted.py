@@ -23,7 +23,7 @@ from bot.slack.content import TITLE
 from bot.slack.directory import Directory
 from bot.slack.outcomes import named
 from bot.slack.poster import Place, Poster
-from bot.slack.text import one_line
+from bot.slack.text import quoted
 
 EVERY: Final = timedelta(hours=1)
 _LOOKED_AT: Final = 1000
@@ -75,5 +75,5 @@ def note(request: Request, why: str) -> Drawing:
         f":warning: This still waits, but {escape(why)}. Nothing was decided. It goes on as soon as "
         f"{named(deciders(request))} can decide again; or stop the run with `/agent stop {request.run}`."
     )
-    title = one_line(request.question.title, TITLE)
+    title = quoted(request.question.title, TITLE)
     return Drawing(f"Nobody is left who may decide: {escape(title)}", [words(text), context(plain(title, TITLE))])

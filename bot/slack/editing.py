@@ -24,7 +24,7 @@ from bot.slack.content import has_room, in_full, in_row
 from bot.slack.entered import MISSING, WrongValue
 from bot.slack.fields import Argument, Input, Kept, input_of, is_too_long
 from bot.slack.modals import View, read_box, value
-from bot.slack.text import one_line, size_of
+from bot.slack.text import quoted, size_of, typed
 
 EDIT: Final = "edit_request"
 WHY: Final = "why"
@@ -66,7 +66,7 @@ class Form:
 def edit(request: Request, channel: ChannelId) -> View:
     """The form; InvalidInput with a sentence if this call cannot be changed in one."""
     form = form_of(request.question)
-    about = heading("About: ", one_line(request.question.title, 150))
+    about = heading("About: ", quoted(request.question.title, 150))
     blocks = [about, context(plain(wording.EDIT_TELLS, 150))]
     if has_room(request.question) and not in_row(request.question)[1]:
         # Nobody changes what they have not seen. Only a question that was refused before has more to show, and it is
@@ -200,7 +200,7 @@ def _block(block: str, name: str, shown: Input) -> Block:
     made: Block = {
         "type": "input",
         "block_id": block,
-        "label": plain(name or "All arguments", 150),
+        "label": plain(typed(name) or "All arguments", 150),
         "element": {"action_id": "value", **shown.element},
         "optional": shown.optional,
     }
@@ -212,7 +212,7 @@ def _kept(kept: dict[str, Kept]) -> Block:
 
 
 def _named(kept: dict[str, Kept]) -> str:
-    names = [f"{one_line(name, 60) or 'all arguments'} ({why})" for name, why in kept.items()]
+    names = [f"{quoted(name, 60) or 'all arguments'} ({why})" for name, why in kept.items()]
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 

@@ -17,7 +17,7 @@ from bot.schemas import Schema, is_same, is_type, resolved, why_not
 from bot.slack import entered
 from bot.slack.blocks import Block, plain
 from bot.slack.entered import MISSING, WrongValue
-from bot.slack.text import one_line, visible
+from bot.slack.text import one_line, quoted, typed, visible
 
 LONGEST: Final = 3000
 """Characters of a plain_text_input, counted as Slack's client does, in UTF-16."""
@@ -137,7 +137,7 @@ def _json(argument: Argument) -> Input | Kept:
 
 
 def _select(argument: Argument, options: list[tuple[str, Any]]) -> Input:
-    labels = [one_line(label, _LABEL) or "(empty)" for label, _ in options]
+    labels = [quoted(label, _LABEL) or "(empty)" for label, _ in options]
     if len({label.casefold() for label in labels}) < len(labels):
         labels = [one_line(f"{number}. {label}", _LABEL) for number, label in enumerate(labels, 1)]
     shown = [{"text": plain(label), "value": str(number)} for number, label in enumerate(labels)]
@@ -219,7 +219,7 @@ def _hint(argument: Argument, says: str) -> str:
     """What the tool says of the argument, how it is written, and what leaving it empty means."""
     schema, parts = argument.schema, []
     if isinstance(about := schema.get("description"), str):
-        parts.append(about.strip())
+        parts.append(typed(about.strip()))
     parts.append(says)
     if _options(argument) is None:
         if argument.nullable:
@@ -269,4 +269,4 @@ def _is_same_text(one: str, other: str) -> bool:
 
 
 def _json_of(value: Any) -> str:
-    return one_line(json.dumps(value, ensure_ascii=False), 60)
+    return quoted(json.dumps(value, ensure_ascii=False), 60)

@@ -15,7 +15,7 @@ from bot.slack.blocks import Block, heading, plain
 from bot.slack.cards import Handle
 from bot.slack.content import parts
 from bot.slack.modals import View
-from bot.slack.text import one_line, size_of
+from bot.slack.text import quoted, size_of
 
 REVIEW: Final = "review_high_risk"
 WORD: Final = "word"
@@ -40,7 +40,7 @@ def window(request: Request, channel: ChannelId, user: UserId, verb: Verb = Verb
     form."""
     made = parts(request.question)
     last = part + 1 == len(made)
-    blocks = [heading("About: ", one_line(request.question.title, 150)), *made[part]]
+    blocks = [heading("About: ", quoted(request.question.title, 150)), *made[part]]
     if not last:
         submit = f"Next: part {part + 2} of {len(made)}"
     elif verb is Verb.EDIT:

@@ -19,7 +19,7 @@ from bot.slack.blocks import Block, context, data, heading, mrkdwn, plain, words
 from bot.slack.cards import STATES, asks, expiry
 from bot.slack.outcomes import named, sentence, so_far
 from bot.slack.standing import line
-from bot.slack.text import one_line, size_of
+from bot.slack.text import quoted, size_of, typed
 
 MOST_WAITING: Final = 15
 MOST_RUNS: Final = 6
@@ -106,14 +106,14 @@ def runs(running: Running) -> list[Block]:
         return [*blocks, context(mrkdwn(escape(how)))]
     for run, address, listed in running.runs:
         at = f" · {link(address, 'open the thread')}" if address else ""
-        blocks.append(words(f"{STATES[run.status]} · *{escape(one_line(run.team, 40))}* in {mention(run.channel)}{at}"))
-        blocks.append(context(plain(run.task, 150), mrkdwn(f"`/agent stop {escape(run.id)}` ends it")))
+        blocks.append(words(f"{STATES[run.status]} · *{escape(quoted(run.team, 40))}* in {mention(run.channel)}{at}"))
+        blocks.append(context(plain(typed(run.task), 150), mrkdwn(f"`/agent stop {escape(run.id)}` ends it")))
         for number, request in enumerate(listed.requests[:_MOST_OPEN], 1):
             card = listed.links.get(request.id)
             said = f"for {named(deciders(request))}" + (f" · {link(card, 'open the card')}" if card else "")
             if number == _MOST_OPEN and len(listed.requests) > _MOST_OPEN:
                 said += f" · and {len(listed.requests) - _MOST_OPEN} more"
-            blocks.append(context(plain(f"Waits: {request.question.title}", _TITLE), mrkdwn(said)))
+            blocks.append(context(plain(f"Waits: {typed(request.question.title)}", _TITLE), mrkdwn(said)))
     if (more := running.total - len(running.runs)) > 0:
         blocks.append(context(mrkdwn(f"and {more:,} older ones; `/agent status` lists what you started")))
     return blocks
@@ -155,8 +155,8 @@ def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
     """What is asked, for whom and until when, two blocks each; `who` may decide too, where that is not the reader."""
     found = []
     for request in listed.requests:
-        team = one_line(listed.teams.get(request.run, asker(request.question)), 40)
-        first, rest = asks(request.question, team, one_line(request.question.title, _TITLE))
+        team = quoted(listed.teams.get(request.run, asker(request.question)), 40)
+        first, rest = asks(request.question, team, quoted(request.question.title, _TITLE))
         card = listed.links.get(request.id)
         at = f" · {link(card, 'open the card')}" if card else " · its card is not posted yet"
         votes = f" · {so_far(request)}" if request.rules.quorum > 1 else ""
@@ -174,7 +174,7 @@ def outcomes(listed: Listed) -> list[Block]:
             card = listed.links.get(request.id)
             at = f" · {link(card, 'open')}" if card else ""
             told = f"{sentence(request, request.decision)} · for {mention(request.requester)}{at}"
-            found.append(context(plain(request.question.title, _TITLE), mrkdwn(told)))
+            found.append(context(plain(typed(request.question.title), _TITLE), mrkdwn(told)))
     return found
 
 

@@ -14,7 +14,7 @@ from bot.slack.blocks import Block, context, data, heading, mrkdwn, plain, words
 from bot.slack.cards import Handle
 from bot.slack.content import in_full
 from bot.slack.outcomes import changes_of
-from bot.slack.text import Room, one_line, shorten
+from bot.slack.text import Room, quoted, shorten, typed
 
 START: Final = "start_run"
 REJECT: Final = "reject_request"
@@ -33,7 +33,9 @@ def start(teams: list[TeamInfo], channel: ChannelId, team: str = "") -> View:
     """Team and task, both required, and the options of the team that is chosen. `teams` must not be empty; Slack shows
     100 at most. The app is told when another team is chosen, and shows that one's options."""
     shown = [t for t in teams if len(t.name) <= 75][:100]
-    items = [{"text": plain(t.name), "value": t.name, "description": plain(t.problem or t.line)} for t in shown]
+    items = [
+        {"text": plain(typed(t.name)), "value": t.name, "description": plain(typed(t.problem or t.line))} for t in shown
+    ]
     one: Block = {"type": "static_select", "action_id": TEAM, "placeholder": plain("Choose a team"), "options": items}
     chosen = next((t for t in shown if t.name == team or len(shown) == 1), None)
     if chosen is not None:
@@ -48,7 +50,7 @@ def start(teams: list[TeamInfo], channel: ChannelId, team: str = "") -> View:
 
 
 def _option(team: str, option: Option) -> Block:
-    items = [{"text": plain(choice), "value": choice} for choice in option.choices]
+    items = [{"text": plain(typed(choice)), "value": choice} for choice in option.choices]
     default = items[option.choices.index(option.default)]
     one = {"type": "static_select", "action_id": option.name, "options": items, "initial_option": default}
     return input_of(f"{_OPTION}{team}/{option.name}", option.label, one, hint=option.hint)
@@ -114,7 +116,7 @@ def _all_of(request: Request) -> tuple[list[Block], bool]:
     if changes := changes_of(request):
         changed = shorten(changes, Room(2500, 8000, 200))
         blocks = [words("*Changed before it was approved*"), data([p for p in changed[::2] if p]), *blocks]
-    return [heading("About: ", one_line(request.question.title, 150)), *blocks], is_all
+    return [heading("About: ", quoted(request.question.title, 150)), *blocks], is_all
 
 
 def _carried(request: Request, channel: ChannelId) -> str:
@@ -141,7 +143,7 @@ def held(view: View, block: str) -> dict[str, Any]:
 def _words(
     request: Request, channel: ChannelId, callback: str, window: wording.Window, block: str, optional: bool
 ) -> View:
-    asked = heading("About: ", one_line(request.question.title, 150))
+    asked = heading("About: ", quoted(request.question.title, 150))
     field = {"type": "plain_text_input", "action_id": block, "multiline": True, "max_length": LONGEST_WORDS}
     blocks = [
         asked,

@@ -27,7 +27,7 @@ from bot.slack.outcomes import named, sentence
 from bot.slack.poster import Place, Poster
 from bot.slack.rows import how_they_stand, tools
 from bot.slack.seating import Sheet, number_of
-from bot.slack.text import one_line
+from bot.slack.text import one_line, quoted
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def _this(waiting: Sequence[Request]) -> str:
 
 
 def _note(rows: Sequence[Request], text: str, said: str) -> Drawing:
-    title = one_line(rows[0].question.title if len(rows) == 1 else tools(rows), TITLE)
+    title = quoted(rows[0].question.title, TITLE) if len(rows) == 1 else one_line(tools(rows), TITLE)
     waiting = next((row for row in rows if row.decision is None), None)
     if waiting is None:
         decision = rows[0].decision

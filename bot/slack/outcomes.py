@@ -15,7 +15,7 @@ from bot.core.standing import Scope
 from bot.core.votes import alike
 from bot.slack import wording
 from bot.slack.blocks import Block, data, words
-from bot.slack.text import Room, one_line, shorten, typed, visible
+from bot.slack.text import Room, quoted, shorten, typed, visible
 
 WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
@@ -42,9 +42,7 @@ def so_far(request: Request) -> str:
 
 def details(request: Request, decision: Decision) -> list[Block]:
     """What was chosen or changed, and the words, each with what has no room counted."""
-    chosen = _part(
-        "\n".join(one_line(typed(option), 300) for option in decision.chosen), _CHOSEN, "the agents know them all"
-    )
+    chosen = _part("\n".join(quoted(option, 300) for option in decision.chosen), _CHOSEN, "the agents know them all")
     changes = _part(changes_of(request), _CHANGES, "*View full* shows them all")
     if changes:
         changes = [words("*Changed before it was approved*"), *changes]
@@ -60,7 +58,7 @@ def allows(scope: Scope, kind: Kind, tool: str) -> str:
     """What a permission lets run, in mrkdwn."""
     if kind is Kind.CODE:
         return "exactly this code"
-    name = f"*{escape(one_line(tool, _TOOL))}*"
+    name = f"*{escape(quoted(tool, _TOOL))}*"
     if scope is Scope.CALL:
         return f"exactly this call of {name}"
     return f"{name} with the same arguments" if scope is Scope.ARGUMENTS else f"{name} with any arguments"
@@ -83,10 +81,11 @@ def changes_of(request: Request) -> str:
     if call is None or decision is None or not decision.arguments:
         return ""
     fields = changed_fields(json.loads(call.arguments), json.loads(decision.arguments), call.hidden)
-    return "\n".join(
-        f"{visible(typed(path))}: {visible(typed(before)) or '(nothing)'} → {visible(typed(after)) or '(nothing)'}"
-        for path, before, after in fields
-    )
+    return "\n".join(f"{visible(typed(path))}: {_value(before)} → {_value(after)}" for path, before, after in fields)
+
+
+def _value(text: str) -> str:
+    return visible(typed(text, hidden=True)) or "(nothing)"
 
 
 def _part(text: str, room: Room, rest: str) -> list[Block]:

@@ -64,9 +64,9 @@ async def on_permit_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> N
         return
     # The choice is part of the attempt: after a refusal the same window may be submitted with another.
     attempt = AttemptId("v" + short_name(view["id"], at.user, wish.scope, wish.span, length=20))
-    handle = Handle.read(view["private_metadata"])
+    handle, channel = Handle.read(view["private_metadata"]), modals.channel_of(view)
     work = said(clicks.count(desk, body, handle, attempt, Verb.APPROVE, "", wish=wish), "approval")
-    await answer_window(desk, ack, body, work, standing.SCOPE, modals.channel_of(view))
+    await answer_window(desk, ack, body, work, standing.SCOPE, channel)
 
 
 async def on_break_glass_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -77,9 +77,9 @@ async def on_break_glass_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any])
         return
     reason = modals.value(view, standing.REASON)
     attempt = AttemptId("v" + short_name(view["id"], at.user, reason, length=20))
-    handle = Handle.read(view["private_metadata"])
+    handle, channel = Handle.read(view["private_metadata"]), modals.channel_of(view)
     work = said(clicks.count(desk, body, handle, attempt, Verb.APPROVE, reason, break_glass=True), "approval")
-    await answer_window(desk, ack, body, work, standing.REASON, modals.channel_of(view))
+    await answer_window(desk, ack, body, work, standing.REASON, channel)
 
 
 async def on_revoke(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:

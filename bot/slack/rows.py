@@ -21,7 +21,7 @@ from bot.slack.blocks import Block, button, context, data, heading, mrkdwn, plai
 from bot.slack.cards import Drawing, Handle
 from bot.slack.content import TITLE, UNFILED, in_row
 from bot.slack.outcomes import changes_of, named, sentence, standing_of, votes
-from bot.slack.text import Room, one_line, shorten
+from bot.slack.text import Room, one_line, quoted, shorten, typed
 
 _NAMED: Final = Room(100, 150, 1)
 """Of who asks for what in a row's first line; a longer one is cut, and the full view has it."""
@@ -42,7 +42,7 @@ def card(
     could not be uploaded."""
     if len(rows) == 1:
         return cards.card(rows[0], run=run, run_link=run_link, away=away, filed=rows[0].id not in unfiled)
-    first, team = rows[0], one_line(run.team, 40)
+    first, team = rows[0], quoted(run.team, 40)
     place = f"For {mention(first.requester)} in {mention(first.channel)}" + (
         f" · {link(run_link, 'the run')}" if run_link else ""
     )
@@ -68,7 +68,7 @@ def how_they_stand(rows: Sequence[Request]) -> str:
 
 def tools(rows: Sequence[Request]) -> str:
     """What is to be run, each tool once: `refund ×3, mail`."""
-    count = Counter(one_line(row.question.call.tool if row.question.call else row.question.title, 40) for row in rows)
+    count = Counter(quoted(row.question.call.tool if row.question.call else row.question.title, 40) for row in rows)
     names = [f"{name} ×{times}" if times > 1 else name for name, times in count.items()]
     return ", ".join(names[:_TOOLS]) + (", …" if len(names) > _TOOLS else "")
 
@@ -85,7 +85,7 @@ _FROM_THE_MENU: Final = {Verb.EDIT: menu.EDIT, Verb.RESPOND: menu.RESPOND}
 
 
 def _row(number: int, request: Request) -> list[Block]:
-    who, what = cards.asks(request.question, "", one_line(request.question.title, TITLE))
+    who, what = cards.asks(request.question, "", quoted(request.question.title, TITLE))
     shown, whole = in_row(request.question)
     whole = whole and _cut(what) == what  # the title is judged too
     blocks = [heading(f"{number}. {_cut(who)}", _cut(what)), *shown]
@@ -97,7 +97,7 @@ def _row(number: int, request: Request) -> list[Block]:
     told = words(sentence(request, request.decision))
     told["accessory"] = button("View full", cards.VIEW_FULL, Handle(request.id, request.digest).write())
     blocks += [told, *standing_of(request, request.decision)]
-    if said := [one for one in (changes_of(request), request.decision.words) if one.strip()]:
+    if said := [one for one in (changes_of(request), typed(request.decision.words)) if one.strip()]:
         blocks.append(data(_cut(one_line(one, 400), _SAID) for one in said))
     return blocks
 

@@ -20,7 +20,7 @@ from bot.slack.blocks import Block, button, context, data, fitting, mrkdwn, plai
 from bot.slack.cards import Drawing
 from bot.slack.modals import View
 from bot.slack.outcomes import WORDS, allows, sentence
-from bot.slack.text import one_line, shorten, typed, visible
+from bot.slack.text import quoted, shorten, typed, visible
 
 PERMIT: Final = "permit_request"
 BREAK_GLASS: Final = "break_glass"
@@ -129,7 +129,7 @@ def line(one: Permission, place: str = "") -> str:
     used = "not used yet" if not one.used else f"used {'once' if one.used == 1 else f'{one.used:,} times'}"
     run = f" in run `{one.run}`" if one.run else ""
     return (
-        f"*{escape(one_line(one.team, 40))}* may run {allows(one.scope, one.kind, one.tool)}{place}{run}\n"
+        f"*{escape(quoted(one.team, 40))}* may run {allows(one.scope, one.kind, one.tool)}{place}{run}\n"
         f"given by {mention(one.by)} · ends {when(one.until)} · {used} · `{one.id}`"
     )
 

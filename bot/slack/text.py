@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import regex  # type: ignore[import-untyped]
 
-from bot.core.secrets import MARK, hide
+from bot.core.secrets import MARK, TYPED, hide
 from bot.slack import lookalikes
 
 _IGNORED: Final = regex.compile(r"\p{Default_Ignorable_Code_Point}|\p{Noncharacter_Code_Point}")
@@ -25,6 +25,7 @@ _WIDEST: Final = 40
 """Columns that blanks in one line may take, a tab for four; more is no indentation and no table."""
 _MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
 """A mention or a link: whatever somebody typed between `<` and `>` arrives escaped."""
+_FOREIGN: Final = re.compile(rf"(?!{MARK.pattern}|{TYPED})⟦")
 _JOINER: Final = "\u200d"
 _EMOJI_STYLE: Final = "\ufe0f"
 _MARKS: Final = ("Mn", "Me")
@@ -49,12 +50,12 @@ def unescape(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
-def typed(text: str) -> str:
+def typed(text: str, *, hidden: bool = False) -> str:
     """The text with each `⟦` that it brings itself as ⟦U+27E6⟧, so that nothing in it passes for a mark of ours. Before
-    `visible`, once; marks for secrets were made where the text came from."""
+    `visible`, once. `hidden`: secrets in it were hidden where it came from (`told_apart`), and those marks stay."""
     if "⟦" not in text:
         return text
-    return re.sub(rf"{MARK.pattern}|⟦", lambda found: found[0] if len(found[0]) > 1 else "⟦U+27E6⟧", text)
+    return text.replace("⟦", TYPED) if not hidden else _FOREIGN.sub(TYPED, text)
 
 
 def visible(text: str) -> str:
@@ -69,6 +70,11 @@ def visible(text: str) -> str:
     spelled = _UNUSUAL.sub(lambda c: c[0] if _shows(text, c.start()) else f"⟦U+{ord(c[0]):04X}⟧", text)
     text = _REPEATED.sub(lambda many: f"{many[1][:-1]}, {len(many[0]) // len(many[1]):,} times⟧", spelled)
     return _EMPTY_LINES.sub(_counted_lines, _BLANKS.sub(_counted_blanks, text))
+
+
+def quoted(text: str, most: int) -> str:
+    """One line of what people, models or tools wrote, as it came: its own marks are told from ours."""
+    return one_line(typed(text), most)
 
 
 def one_line(text: str, most: int) -> str:

@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from agents.demo_model import CONTEXT, DemoModel
 from agents.demo_writer import NOTE, write_mail
 from agents.mail import FORMAT, Mail, parse
+from bot.core.errors import WrongTeam
 
 TASK = "tell the vendor we need 10% off"
 SYSTEM = SystemMessage(content=f"You draft e-mails.\n\n{FORMAT}")
@@ -187,7 +188,7 @@ async def test_all_kinds_of_messages_and_tools_are_counted() -> None:
     ]
     tool = FunctionTool(look, description="Looks.")
     assert model.count_tokens(messages, tools=[tool]) > model.count_tokens(messages) > 2
-    assert str((await model.create(messages, tools=[tool])).content).endswith(NOTE)
+    assert str((await model.create(messages, tools=[tool], tool_choice="none")).content).endswith(NOTE)
 
 
 async def test_it_refuses_what_it_cannot_do() -> None:
@@ -195,11 +196,10 @@ async def test_it_refuses_what_it_cannot_do() -> None:
         words: str
 
     model = DemoModel()
-    assert not model.model_info["function_calling"]
-    with pytest.raises(ValueError, match="writes no JSON"):
+    with pytest.raises(WrongTeam, match="No model is configured"):
         await model.create(talk(TASK), json_output=Answer)
-    with pytest.raises(ValueError, match="calls no tools"):
-        await model.create(talk(TASK), tools=[{"name": "look"}], tool_choice="required")
+    with pytest.raises(WrongTeam, match="No model is configured"):
+        await model.create(talk(TASK), tools=[{"name": "look"}])
 
 
 async def test_a_cancelled_call_ends_as_cancelled() -> None:

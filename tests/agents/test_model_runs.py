@@ -1,7 +1,7 @@
 """Whole runs with models over real HTTP: what they take, what is shown of them, and what bad models do to a run."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from autogen_agentchat.agents import AssistantAgent, UserProxyAgent
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import MaxMessageTermination
-from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_agentchat.teams import RoundRobinGroupChat, Swarm
 from autogen_core.models import ChatCompletionClient
 from pydantic import BaseModel
 
@@ -50,8 +50,20 @@ def work(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([clerk], termination_condition=MaxMessageTermination(2))
 
 
+def tell(run: RunContext) -> AutoGenTeam:
+    """A writer who needs words and nothing else."""
+    writer = AssistantAgent("writer", model_client=run.model("writer"))
+    return RoundRobinGroupChat([writer], termination_condition=MaxMessageTermination(2))
+
+
+class Verdict(BaseModel):
+    """What the judge is to write."""
+
+    fine: bool
+
+
 TALK, WORK = Team("talk", "talks", talk), Team("work", "works", work)
-TEAMS = Teams({"talk": TALK, "work": WORK}, {})
+TEAMS = Teams({"talk": TALK, "work": WORK, "tell": Team("tell", "tells", tell)}, {})
 
 
 @asynccontextmanager
@@ -144,9 +156,38 @@ async def test_the_same_task_again_is_answered_from_the_cache_without_a_request(
 
 
 async def test_a_team_without_a_model_configured_says_so_in_what_it_took(house: House) -> None:
-    run = await ended(house, DemoModel(), "work")
+    run = await ended(house, DemoModel(), "tell")
     assert run.usage is not None
     assert run.usage.models == (("DemoModel", 1),)
+
+
+def hand_over(run: RunContext) -> AutoGenTeam:
+    """Agents who hand over to each other."""
+    clerk = AssistantAgent("clerk", model_client=run.model("clerk"), handoffs=["other"])
+    other = AssistantAgent("other", model_client=run.model("other"))
+    return Swarm([clerk, other], termination_condition=MaxMessageTermination(3))
+
+
+def judge(run: RunContext) -> AutoGenTeam:
+    """An agent who writes data."""
+    agent = AssistantAgent("judge", model_client=run.model("judge"), output_content_type=Verdict)
+    return RoundRobinGroupChat([agent], custom_message_types=[], termination_condition=MaxMessageTermination(2))
+
+
+@pytest.mark.parametrize("build", [work, hand_over, judge], ids=["tools", "handoffs", "data"])
+async def test_a_team_that_needs_a_model_says_that_none_is_configured(
+    house: House, build: Callable[[RunContext], AutoGenTeam]
+) -> None:
+    """Who started it reads what to do, and neither AutoGen's words nor an answer that nobody wrote."""
+    await house.start(team="t")
+    async with house.worker(found=Teams({"t": Team("t", "", build)}, {}), model=DemoModel()) as worker:
+        worker.advance()
+        run = await house.over()
+    assert run.status is Status.FAILED
+    assert run.result == (
+        "No model is configured, and the team has no script that plays one, so the run has ended. Set MODEL_CONFIG for "
+        "the worker (docs/models.md), or give the team a `demo=` script (docs/your-team.md); then start the task anew."
+    )
 
 
 @pytest.mark.filterwarnings("ignore:No text content")
@@ -162,20 +203,10 @@ async def test_a_model_that_answers_nothing_is_shown_as_that_and_the_run_goes_on
     assert request.question.content == "(The model answered nothing.)"
 
 
-class Verdict(BaseModel):
-    """What the judge is to write."""
-
-    fine: bool
-
-
 @pytest.mark.filterwarnings("ignore:No text content")
 async def test_a_model_that_answers_nothing_where_data_is_needed_ends_the_run_and_says_so(
     house: House, openai: OpenAIServer
 ) -> None:
-    def judge(run: RunContext) -> AutoGenTeam:
-        agent = AssistantAgent("judge", model_client=run.model("judge"), output_content_type=Verdict)
-        return RoundRobinGroupChat([agent], custom_message_types=[], termination_condition=MaxMessageTermination(2))
-
     openai.will("first", Says(""))
     openai.will("second", Says(""))
     await house.start(team="judge")

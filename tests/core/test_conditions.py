@@ -1,7 +1,6 @@
 """Conditions on the arguments of a call, as a policy writes them."""
 
 import contextlib
-import time
 
 import pytest
 from hypothesis import given
@@ -89,7 +88,8 @@ def test_a_condition_that_cannot_be_judged_says_so_and_does_not_guess(text: str)
         ("eur", "x == 'EUR'"),
         (" EUR", "x == 'EUR'"),
         ("ＥＵＲ", "x == 'EUR'"),
-        ("E\u200bUR", "x == 'EUR'"),
+        *((f"E{unseen}UR", "x == 'EUR'") for unseen in "\u200b\u034f\u180b\ufe0f\U000e0100\u115f\u3164\u2800\x00\x7f"),
+        ("https://evil\u3002com/", "x contains '//evil.com'"),
         ("٤٧١١", "x == '4711'"),
         ("straße", "x in ['STRASSE']"),
         ("eur", "x in ['EUR', 'USD']"),
@@ -98,6 +98,7 @@ def test_a_condition_that_cannot_be_judged_says_so_and_does_not_guess(text: str)
         ({"Production": True}, "x contains 'production'"),
         ([["EUR"]], "x == [['eur']]"),
         ("x", "x > 5"),
+        *((float("nan"), f"x {how} 5") for how in ("<=", ">", "==")),
     ],
 )
 def test_what_a_tool_may_take_for_the_same_is_neither_the_same_nor_different(
@@ -152,12 +153,10 @@ def test_no_text_makes_reading_fail_in_another_way(text: str) -> None:
         parse(text).holds(CALL)
 
 
-def test_a_hostile_pattern_is_as_quick_as_a_friendly_one() -> None:
-    """The limit is 500 characters and one look over the text for each piece."""
+def test_a_hostile_pattern_ends() -> None:
+    """The limit is 500 characters and one look over the text for each piece; with backtracking it takes years."""
     condition = parse('query like "' + "*a" * 240 + '*b"')
-    begun = time.process_time()
     assert condition.holds({"query": "a" * 100_000}) is False
-    assert time.process_time() - begun < 1
 
 
 def test_names_are_meant_by_patterns() -> None:

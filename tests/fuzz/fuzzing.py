@@ -6,8 +6,9 @@ import json
 import logging
 import time
 import traceback
+import warnings
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -99,7 +100,7 @@ class Fuzz:
             raw = unpack(REQUESTS.dump(replace(forged, id=name, digest=digest(forged.question))))
         except CountersignError:
             pass
-        if name in {one.id for one in self.it.pending}:
+        if await web.request(name) is not None:  # it is one that was really asked
             return
         stored = b"%d 2\n" % self.random.choice((1, 1, 5, 10**9, 10**20)) + self.random.choice((raw, pack(raw)))
         if self.random.random() < 0.2:
@@ -147,9 +148,7 @@ class Fuzz:
                 kind = self.random.choice(list(EventType))
                 event = Event(kind, run.now, run=RUN, workspace=run.value.workspace, data={"outcome": "approved"})
                 told = json.dumps(mutated(json.loads(EVENTS.dump(event)), self.random)).encode()
-                await agents.xadd(
-                    keys.reports, {"event": told if self.random.random() < 0.8 else spoiled(told, self.random)}
-                )
+                await agents.rpush(keys.reports, told if self.random.random() < 0.8 else spoiled(told, self.random))
                 await self._read(lambda: web.commit(Change()))
                 for entry, fields in await web.client.xrange(keys.events):
                     await self._read(lambda e=entry, f=fields: _followed(web, f, e))  # type: ignore[misc]
@@ -185,32 +184,48 @@ async def fuzz(it: Town, count: int, seed: int, say: Callable[[str], None] = lam
     memory, told, began = 0, 0, time.monotonic()
     left = _Left(run.found)
     logging.getLogger().addHandler(left)
-    for number in range(count):
-        way = run.random.choices(list(ways), weights=list(ways.values()))[0]
-        run.found.sent[way] += 1
-        try:
-            await getattr(run, way)()
-        except Exception:
-            run.found.problems.append(f"number {number}, {way}: {traceback.format_exc()}")
-        if number % 200 == 199 or number == count - 1:
-            await it.forget()
-            if (after := await it.standing()) != before:
-                run.found.problems.append(f"by {number} something was decided: {before} became {after}")
-                before = after
-        if number == count // 4:
-            memory = resident()
-        while told < len(run.found.problems):
-            say(run.found.problems[told])
-            told += 1
-        if number % 5000 == 4999:
-            took = time.monotonic() - began
-            say(f"{number + 1:,} in {took:.0f} s, {resident() >> 20} MiB, {len(run.found.problems)} wrong")
+    with _warned(run.found):
+        for number in range(count):
+            way = run.random.choices(list(ways), weights=list(ways.values()))[0]
+            run.found.sent[way] += 1
+            try:
+                await getattr(run, way)()
+            except Exception:
+                run.found.problems.append(f"number {number}, {way}: {traceback.format_exc()}")
+            if number % 200 == 199 or number == count - 1:
+                await it.forget()
+                if (after := await it.standing()) != before:
+                    run.found.problems.append(f"by {number} something was decided: {before} became {after}")
+                    before = after
+            if number == count // 4:
+                memory = resident()
+            while told < len(run.found.problems):
+                say(run.found.problems[told])
+                told += 1
+            if number % 5000 == 4999:
+                took = time.monotonic() - began
+                say(f"{number + 1:,} in {took:.0f} s, {resident() >> 20} MiB, {len(run.found.problems)} wrong")
+        gc.collect()
     logging.getLogger().removeHandler(left)
     run.found.grown = resident() - memory
     if run.found.grown > FLAT:
         run.found.problems.append(f"memory grew by {run.found.grown >> 20} MiB since a quarter of the way")
     say(f"{dict(run.found.sent)}; memory grew by {run.found.grown >> 20} MiB; {len(run.found.problems)} wrong")
     return run.found
+
+
+@contextlib.contextmanager
+def _warned(found: Found) -> Iterator[None]:
+    """Notes coroutines that nobody awaited, and whatever else Python warns of as it runs."""
+
+    def note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+        if issubclass(category, RuntimeWarning):
+            found.problems.append(f"{category.__name__}: {message} ({filename}:{lineno})")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = note  # type: ignore[assignment]  # the rest of what it is told is of no use here
+        yield
 
 
 class _Left(logging.Handler):

@@ -1,6 +1,7 @@
 """Payloads made wrong: a part of one exchanged, removed, doubled, made longer, deeper, or another's."""
 
 import json
+from copy import deepcopy
 from random import Random
 from typing import Any, Final
 
@@ -40,15 +41,15 @@ def spoiled(raw: bytes, random: Random) -> bytes:
 
 
 def _once(value: Any, random: Random) -> Any:
-    places = list(_places(value))
+    places = _places(value)
     if not places:
-        return random.choice(ODD)
+        return _odd(random)
     holder, name = random.choice(places)
     match random.randrange(8):
         case 0 if isinstance(holder, dict):
             del holder[name]
         case 1:
-            holder[name] = [holder[name]] * random.choice((1, 2, 200))
+            holder[name] = [deepcopy(holder[name]) for _ in range(random.choice((1, 2, 200)))]
         case 2 if isinstance(holder[name], str):
             holder[name] = holder[name] * random.choice((2, 100)) or "x" * 50_000
         case 3:
@@ -62,7 +63,7 @@ def _once(value: Any, random: Random) -> Any:
         case 6 if isinstance(holder, dict):
             holder[str(random.choice(ODD))] = holder.pop(name)
         case _:
-            holder[name] = random.choice(ODD)
+            holder[name] = _odd(random)
     return value
 
 
@@ -72,9 +73,19 @@ def _deep(levels: int, inner: Any) -> Any:
     return inner
 
 
-def _places(value: Any) -> Any:
+def _places(value: Any) -> list[tuple[Any, Any]]:
     """Every place in it: what holds it, and its name there."""
-    if isinstance(value, dict | list):
-        for name, part in list(value.items() if isinstance(value, dict) else enumerate(value)):
-            yield value, name
-            yield from _places(part)
+    found: list[tuple[Any, Any]] = []
+    holders = [value]
+    while holders:
+        holder = holders.pop()
+        if isinstance(holder, dict | list):
+            names = list(holder) if isinstance(holder, dict) else range(len(holder))
+            found += [(holder, name) for name in names]
+            holders += [holder[name] for name in names]
+    return found
+
+
+def _odd(random: Random) -> Any:
+    """A value of its own each time: one that is in a payload twice would be changed in both places, or hold itself."""
+    return deepcopy(random.choice(ODD))

@@ -2,15 +2,22 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agents.showing import shown
+from bot.core.calls import Call, canonical
+from bot.core.ports import TeamInfo
+from bot.core.requests import Kind
+from bot.core.runs import Progress, Writing
+from bot.slack import cards, modals
 from bot.slack.cards import card
 from bot.slack.lookalikes import mark, odd_words
 from bot.slack.text import one_line, typed, visible
-from tests.making import question, request
+from tests.making import GENERAL, question, request
 from tests.slack.test_cards import run
 
 
@@ -79,6 +86,29 @@ def test_a_mark_that_the_text_brings_itself_is_no_mark() -> None:
     drawn = json.dumps(card(asked, run=run(), run_link=None).blocks, ensure_ascii=False)
     assert drawn.count("⟦U+27E6⟧") > 10
     assert not re.search(r"p⟦U\+0430⟧|⟦9,998|⟦U\+202E⟧", drawn)
+
+
+FAKE = "⟦hidden: 4 characters⟧"
+
+
+def test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands() -> None:
+    """R15, R30: whoever types that something is hidden does not hide it behind our name."""
+    its = replace(run(), task=FAKE, result=FAKE, words=FAKE, writing=Writing(FAKE, 22, FAKE))
+    its = replace(its, progress=(Progress(its.created_at, FAKE, FAKE),))
+    message = request(asked=question(FAKE, title=FAKE, notes=(FAKE,), options=(FAKE,)))
+    arguments = canonical({"note": FAKE, FAKE: 1, "pin": "8642"})
+    content, _ = shown(arguments, ("pin",), None)
+    of = Call(FAKE, arguments, hidden=("pin",))
+    tool = request(asked=question(content, kind=Kind.TOOL, title=FAKE, call=of))
+    drawings: list[cards.Drawing] = [cards.run_message(its), cards.progress_note(its), cards.outcome_note(its)]
+    for one in (message, tool):
+        drawings += [card(one, run=its, run_link=None), cards.waiting_note(one, None)]
+    views = [modals.full(message), modals.full(tool), modals.start([TeamInfo("a", FAKE)], GENERAL)]
+    for seen in (*([drawing.text, drawing.blocks] for drawing in drawings), *views):
+        everything = json.dumps(seen, ensure_ascii=False)
+        assert "⟦U+27E6⟧hidden: 4" in everything
+        assert everything.count(FAKE) == everything.count(rf"pin\": \"{FAKE}")
+    assert json.dumps(modals.full(tool), ensure_ascii=False).count(FAKE) == 2
 
 
 def test_the_words_are_named_each_once() -> None:
