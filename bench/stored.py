@@ -111,7 +111,7 @@ async def _drawn(store: Store, runs: int) -> None:
         while True:
             parked = await store.client.zcard(store.keys.parked)
             # In the order of their way: what leaves the one while it is looked at is in the next.
-            going = [await store.client.xlen(stream) for stream in (store.keys.reports, store.keys.events)]
+            going = [await store.client.llen(store.keys.reports), await store.client.xlen(store.keys.events)]
             if parked == runs and not any(going):
                 return
             await asyncio.sleep(0.1)

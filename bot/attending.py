@@ -31,30 +31,42 @@ async def snooze(store: Store, request: RequestId, actor: Actor, how: Snooze, at
     return await _attend(store, request, attempt, lambda seen: attending.snooze(seen.value, actor, how, seen.now))
 
 
-async def leave(store: Store, actor: Actor, stand_in: Actor, until: datetime) -> Absence:
-    """Somebody is away until then, and the other decides in their place. InvalidInput, with nothing changed, if not."""
+async def leave(
+    store: Store, actor: Actor, stand_in: Actor, until: datetime, attempt: AttemptId | None = None
+) -> Absence:
+    """Somebody is away until then, and the other decides in their place. InvalidInput, with nothing changed, if not, or
+    if they came back since this `attempt` was made."""
     for _ in range(_TRIES):
         seen = await store.absences()
         if (why_not := absence.why_not(actor, stand_in, until, seen.now)) is not None:
             raise InvalidInput(f"{why_not} Nothing was changed.")
         known, event = absence.leave(seen.value, actor, stand_in, until, seen.now)
-        change = Change(absences=Put(known, seen.version), events=await _told(store, actor, event))
-        if await store.commit(change) is Committed.DONE:
-            return known.people[-1]
+        events = await _told(store, actor, event)
+        match await store.commit(Change(absences=Put(known, seen.version), events=events, once=attempt)):
+            case Committed.DONE:
+                return known.people[-1]
+            case Committed.REPEATED:
+                if (still := seen.value.of(actor.workspace, actor.user, seen.now)) is not None:
+                    return still
+                raise InvalidInput("You came back since then. Nothing was changed.")
     raise _too_many_tries()
 
 
-async def come_back(store: Store, actor: Actor) -> bool:
-    """Somebody is here again, and nobody stands in for them any more; False if they were here all the time."""
+async def come_back(store: Store, actor: Actor, attempt: AttemptId | None = None) -> bool:
+    """Somebody is here again, and nobody stands in for them any more; False if they were here all the time, or left
+    since this `attempt` was made."""
     for _ in range(_TRIES):
         seen = await store.absences()
         changed = absence.come_back(seen.value, actor, seen.now)
         if changed is None:
             return False
         known, event = changed
-        change = Change(absences=Put(known, seen.version), events=await _told(store, actor, event))
-        if await store.commit(change) is Committed.DONE:
-            return True
+        events = await _told(store, actor, event)
+        match await store.commit(Change(absences=Put(known, seen.version), events=events, once=attempt)):
+            case Committed.DONE:
+                return True
+            case Committed.REPEATED:
+                return False
     raise _too_many_tries()
 
 

@@ -16,6 +16,8 @@ import regex  # type: ignore[import-untyped]
 Schema = Mapping[str, Any]
 _PATTERN_SECONDS: Final = 0.2
 _LONGEST_PATTERN: Final = 1000
+_END: Final = regex.compile(r"(\\.|\[\^?\]?(?:\\.|[^\]\\])*\])|\$", regex.DOTALL)
+"""A `$` that is neither escaped nor in brackets, behind whatever else there is."""
 _STEPS: Final = 20_000
 _STEPS_OF_ALL: Final = 200_000
 _DEEPEST: Final = 40
@@ -110,6 +112,11 @@ def unnamed(value: Any, schema: Any, root: Schema, at: str = "") -> list[str]:
     return found + [path for name, one in inside for path in unnamed(one, known[name], root, f"{at}{name}.")]
 
 
+def _as_python(pattern: str) -> str:
+    """In JavaScript, whose patterns these are, `$` is the end and not also the place before a last newline."""
+    return str(_END.sub(lambda found: found[1] or r"\Z", pattern))
+
+
 def _named(schema: Schema, root: Schema) -> dict[str, Any]:
     """What the schema of an object says of its parts, also where it says so of one kind of object among several."""
     kinds = [part for word in ("anyOf", "oneOf", "allOf") for part in schema.get(word) or ()]
@@ -166,7 +173,7 @@ class _Check:
             return None
         began = monotonic()
         try:
-            fits = self._seconds > 0 and regex.search(pattern, value, timeout=self._seconds) is not None
+            fits = self._seconds > 0 and regex.search(_as_python(pattern), value, timeout=self._seconds) is not None
         except regex.error:
             return None
         except TimeoutError:

@@ -21,6 +21,14 @@ BOUNDING: Final = (
         ("tests/fuzz/test_fuzz.py::test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits",),
     ),
     Bug(
+        "what is no index of workers keeps them all from saying what they run",
+        "R4",
+        "bot/store/store.py",
+        'not in (b"zset", b"none"):',
+        'in (b"nothing",):',
+        (_STRAYS + "test_what_is_no_index_of_workers_is_begun_anew_by_the_next_that_says_its_teams",),
+    ),
+    Bug(
         "an error is kept for each item of a record",
         "R29",
         "bot/store/codec.py",

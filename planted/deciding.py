@@ -18,6 +18,7 @@ _SCRIBE = "tests/slack/test_scribe.py::"
 _FORGED_RULES = "tests/store/test_forged_rules.py::"
 _FORGERY = "tests/store/test_forgery.py::"
 _REVIEWING = "tests/slack/test_reviewing.py::"
+_TWO = "tests/slack/test_two_people.py::"
 
 DECIDING: Final = (
     Bug(
@@ -72,9 +73,57 @@ DECIDING: Final = (
         "a proposal holds whatever was changed since",
         "R33",
         "bot/core/loosening.py",
-        "if (version, print_of(before)) != (proposal.version, proposal.rules):",
+        "if (version, print_of(effect)) != (proposal.version, proposal.rules):",
         "if False:",
         ("tests/slack/test_configuring.py::test_rules_get_milder_by_two_and_all_are_told",),
+    ),
+    Bug(
+        "what gets milder where it is inherited takes one",
+        "R33",
+        "bot/core/loosening.py",
+        "others = loosened(effect.inherited_before, effect.inherited_after)",
+        "others: tuple[str, ...] = ()",
+        (_TWO + "test_what_gets_milder_only_where_it_is_inherited_takes_two_as_well",),
+    ),
+    Bug(
+        "silence approves after a time that another channel sets",
+        "R33",
+        "bot/flows/ruling.py",
+        "            wanted = replace(wanted, timeout=after.timeout)",
+        "            pass",
+        (_TWO + "test_silence_approves_after_the_time_with_which_that_was_allowed",),
+    ),
+    Bug(
+        "a proposal is bound to the rules before it alone",
+        "R33",
+        "bot/core/loosening.py",
+        "digest_of(*map(_print_of, effect))",
+        "_print_of(effect.before)",
+        (_TWO + "test_a_proposal_ends_with_what_it_was_made_of",),
+    ),
+    Bug(
+        "a proposal outlives the rights of who made it",
+        "R33",
+        "bot/core/loosening.py",
+        "if proposer is None or why_not_configure(proposer, effect.before, admins) is not None:",
+        "if False:",
+        (_TWO + "test_a_proposal_ends_with_what_it_was_made_of",),
+    ),
+    Bug(
+        "a change of settings that comes again is made again",
+        "R8",
+        "bot/flows/ruling.py",
+        "events=(event,), once=attempt)\n        match",
+        "events=(event,))\n        match",
+        (_TWO + "test_a_command_that_comes_again_undoes_nothing",),
+    ),
+    Bug(
+        "who is added to many reviewers is not named",
+        "R33",
+        "bot/slack/settings_changes.py",
+        "        *_unnamed(before, after),\n",
+        "",
+        (_TWO + "test_everybody_who_comes_or_goes_is_named",),
     ),
     Bug(
         "who is in an organisation is in each workspace",

@@ -141,6 +141,14 @@ POLICY: Final = (
         (_CONDITIONS + "test_what_a_tool_may_take_for_the_same_is_neither_the_same_nor_different",),
     ),
     Bug(
+        "a character that nobody sees passes a condition by",
+        "R28",
+        "bot/core/comparisons.py",
+        "    return char in EMPTY or _SELECTS.match(char) is not None\n",
+        "    return False\n",
+        (_CONDITIONS + "test_what_a_tool_may_take_for_the_same_is_neither_the_same_nor_different",),
+    ),
+    Bug(
         "another JSON type passes a condition by",
         "R28",
         "bot/core/comparisons.py",

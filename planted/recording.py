@@ -66,6 +66,14 @@ RECORDING: Final = (
         (_SECRETS + "test_only_what_is_secret_is_hidden_below_a_secret_name",),
     ),
     Bug(
+        "a list keeps what is in it from being hidden",
+        "R15",
+        "bot/core/secrets.py",
+        "places = on | places if name.isdecimal() else on",
+        "places = on",
+        (_SECRETS + "test_what_a_path_names_is_hidden_also_in_lists_and_under_any_name",),
+    ),
+    Bug(
         "what our guess hides is approved by one click",
         "R30",
         "bot/slack/content.py",

@@ -46,8 +46,9 @@ async def wakeups(store: Store) -> AsyncIterator[Wakeups]:
 
 async def lists_follow(store: Store) -> None:
     """As the outbox has them do: the lists know of all that happened so far."""
-    told = [entry for key in (store.keys.events, store.keys.reports) for entry in await store.client.xrange(key)]
-    await Lists(store).follow(read_event(fields, entry) for entry, fields in told)
+    told = [(fields, entry) for entry, fields in await store.client.xrange(store.keys.events)]
+    told += [({b"event": report}, b"0-0") for report in await store.client.lrange(store.keys.reports, 0, -1)]
+    await Lists(store).follow(read_event(*pair) for pair in told)
 
 
 async def configured(store: Store, **changes: Any) -> None:

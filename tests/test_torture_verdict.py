@@ -120,6 +120,10 @@ def act_unasked(facts: Facts) -> None:
     facts.effects.append({**facts.effects[0], "request": "qother"})
 
 
+def act_for_nobody(facts: Facts) -> None:
+    facts.unheard.add(the_request(facts).id)
+
+
 def approve_unseen(facts: Facts) -> None:
     silent = settling.expire(request(on_timeout=OnTimeout.APPROVE), NOW + timedelta(hours=1)).request
     facts.requests[silent.id] = silent
@@ -162,6 +166,7 @@ def leave_one(facts: Facts) -> None:
         (act_twice, "double actions"),
         (mail_twice, "double actions"),
         (act_unasked, "actions without approval"),
+        (act_for_nobody, "done after its waiter had left"),
         (approve_unseen, "approved without a card"),
         (not_act, "approved actions missing"),
         (show_twice, "surviving duplicate messages"),
@@ -177,10 +182,12 @@ def test_what_is_planted_is_seen(plant: Callable[[Facts], None], figure: str) ->
     assert figure in wrong(facts)
 
 
-def test_an_action_that_people_had_done_again_is_no_double_one() -> None:
+@pytest.mark.parametrize("of_another", [False, True])
+def test_only_an_action_that_people_had_done_again_is_no_double_one(of_another: bool) -> None:
     facts = a_good_end()
     act_twice(facts)
-    question = replace(the_request(facts).question, kind=requests.Kind.IN_DOUBT)
+    about = "qother" if of_another else the_request(facts).id
+    question = replace(the_request(facts).question, kind=requests.Kind.IN_DOUBT, content=f"act\n{about}")
     doubt = replace(the_request(facts), id=RequestId("qdoubt"), question=question)
     facts.requests[doubt.id] = doubt
-    assert "double actions" not in wrong(facts)
+    assert ("double actions" in wrong(facts)) is of_another

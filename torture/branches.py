@@ -14,9 +14,11 @@ from autogen_agentchat.teams import DiGraphBuilder, GraphFlow
 from autogen_core import CancellationToken
 from autogen_core.models import CreateResult, LLMMessage
 
+from agents.answers import decided
 from agents.context import RunContext
 from agents.policies import Tier
 from agents.wrapped_model import WrappedModel
+from torture.acting import act, hear
 from torture.agents import Asker, Doer
 
 _LONGEST = 0.05
@@ -92,10 +94,11 @@ class Forbidden(Speaker):
 
 
 class Impatient(Speaker):
-    """Asks people, and goes on without them after a moment."""
+    """Asks people and goes on without them after a moment; what they approve until then is done."""
 
     def __init__(self, run: RunContext) -> None:
         super().__init__("impatient")
+        self._run = run
         self._people = run.human("passer-by", title="Quick, is this right?")
 
     async def say(self, last: BaseChatMessage) -> str:
@@ -105,7 +108,9 @@ class Impatient(Speaker):
                 request = await desk.ask(self._people, last, None)
         except TimeoutError:
             return "Nobody had time."
-        return f"They say: {request.status}"
+        decision = decided(request)
+        hear(self._run, decision)
+        return f"They say: {request.status}, {await act(self._run, decision)}"
 
 
 def beside(run: RunContext, agent: BaseChatAgent) -> AutoGenTeam:

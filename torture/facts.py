@@ -10,16 +10,19 @@ from typing import Any, Final
 
 import redis.asyncio
 
+from agents.entries import Entry
 from bot.core.chain import START, Kept, Verifier
 from bot.core.errors import StoreUnavailable
 from bot.core.events import Event, EventType
-from bot.core.ids import RequestId, RunId
+from bot.core.ids import RequestId, RunId, digest_of
 from bot.core.ports import Message
 from bot.core.requests import Request
 from bot.core.runs import Run
 from bot.store.clock import from_ms
 from bot.store.connecting import connect
+from bot.store.journal import RedisJournal
 from bot.store.ledger import Ledger
+from bot.store.records import EVENTS
 from bot.store.sides import RUNS, read_message
 from bot.store.store import Store
 from localslack.workspace import Message as SlackMessage
@@ -32,10 +35,11 @@ _INDEXES: Final = ("pending", "active", "parked", "undelivered")
 
 @dataclass(slots=True)
 class Facts:
-    """`events`, as the record tells of them, with when they were stored, by the server's clock.
+    """`events`, as the record tells of them, and those that it has not got yet, with when they were stored, by the
+    server's clock.
 
     `shown`: Slack's messages by the name that we gave them; `left`: members of indexes that should be empty.
-    `flaws`: what `verify` says of the record."""
+    `unheard`: requests that their run had gone on without. `flaws`: what `verify` says of the record."""
 
     given: list[Given]
     runs: dict[RunId, Run]
@@ -49,6 +53,7 @@ class Facts:
     mails: list[str]
     tracebacks: dict[str, list[str]]
     flaws: list[str] = field(default_factory=list)
+    unheard: set[RequestId] = field(default_factory=set)
 
 
 class Eye:
@@ -72,7 +77,7 @@ class Eye:
 
     async def drawn(self) -> bool:
         """Whether everything is drawn and recorded, and has left therefore."""
-        if await self._client.xlen(self.store.keys.reports) or await self._client.zcard(self.store.keys.second_look):
+        if await self._client.llen(self.store.keys.reports) or await self._client.zcard(self.store.keys.second_look):
             return False
         return not await self._client.xlen(self.store.keys.events)
 
@@ -97,14 +102,19 @@ class Eye:
         undrawn = await self._client.xrange(self.store.keys.events)
         left["events that were not drawn and recorded"] = [entry.decode() for entry, _ in undrawn]
         ledger = Ledger(self.store)
-        verifier, record = Verifier(START, [(await ledger.position()).head]), []
+        verifier, record, recorded = Verifier(START, [(await ledger.position()).head]), [], set()
         async for n, kept in ledger.all():
             verifier.take(kept, n)
             record.append(_told(kept))
+            recorded.add(kept.fields()["event"])
+        for entry, fields in undrawn:
+            if entry.decode() not in recorded:
+                record.append((from_ms(int(entry.split(b"-")[0])), EVENTS.load(fields[b"event"])))
+        requests = {r.id: r for r in await self._requests()}
         return Facts(
             given=given,
             runs={r.id: r for r in await self._records("run", RUNS)},
-            requests={r.id: r for r in await self._requests()},
+            requests=requests,
             events=record,
             messages={m.name: m for m in await self._messages()},
             shown=_shown(town),
@@ -114,7 +124,14 @@ class Eye:
             mails=list(town.sink.names),
             tracebacks={p.name: _tracebacks(p.log.read_text(errors="replace")) for p in town.processes},
             flaws=[str(problem) for problem in verifier.end()],
+            unheard={name for name, request in requests.items() if await self._unheard(request)},
         )
+
+    async def _unheard(self, request: Request) -> bool:
+        """Whether the journal says that nobody waited for the answer any more."""
+        found = await RedisJournal(self.store).entries(request.run)
+        entry = found.get(f"human/{request.question.agent}/{digest_of(request.id)[:32]}/0")
+        return entry is not None and Entry.load(entry).left
 
     async def _requests(self) -> list[Request]:
         names = set()

@@ -43,6 +43,7 @@ class Torturer:
         self._random = Random(f"restarts {seed}")
         self._armed: list[tuple[str, Fault, int]] = []
         self._lost = 0
+        self._ending: set[Process] = set()
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def deal(self, blows: list[Blow]) -> None:
@@ -57,10 +58,14 @@ class Torturer:
 
     async def rest(self) -> None:
         """Everything is mended when this returns; counts what Slack's faults hit."""
-        while self._under_way:
-            await asyncio.gather(*self._under_way)
+        await self.finished()
         self._count()
         await self._town.mend()
+
+    async def finished(self) -> None:
+        """Every blow that was begun is over."""
+        while self._under_way:
+            await asyncio.gather(*self._under_way)
 
     async def stop(self) -> None:
         """Nothing more is done to anybody, so that nothing is started behind the town's end."""
@@ -80,7 +85,7 @@ class Torturer:
         what, _, victim = blow.kind.partition(" ")
         slack = self._town.slack
         if victim in ("worker", "web"):
-            free = [p for p in self._town.of(victim) if p.running and not p.frozen]
+            free = [p for p in self._town.of(victim) if p.running and not p.frozen and p not in self._ending]
             # One of each kind is left alone, or there would be nobody to torture.
             if len(free) > 1:
                 await self._hurt(what, _pick(free, blow), blow)
@@ -129,7 +134,8 @@ class Torturer:
                 if away in slack.faults.active:
                     slack.faults.active.remove(away)
             case "tear Redis' file":
-                self._town.tear_redis_file()
+                if not await self._town.tear_redis_file():
+                    return
             case "Redis out of memory":
                 await self._town.redis_memory("1mb")
                 await asyncio.sleep(4 * blow.seconds)
@@ -151,9 +157,12 @@ class Torturer:
             await asyncio.sleep(LEASE + 4 * blow.seconds)
             process.send(signal.SIGCONT)
             return
+        # Two blows at once would start it twice, and the first of the two would be nobody's.
+        self._ending.add(process)
         await process.end(signal.SIGTERM if what == "end" else signal.SIGKILL)
         await asyncio.sleep(3 * blow.seconds)
         await self.start(process)
+        self._ending.discard(process)
 
     def _arm(self, blow: Blow, fault: Fault) -> None:
         self._armed.append((blow.kind, fault, fault.times or 0))

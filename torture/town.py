@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import sys
-import time
 from asyncio.subprocess import Process as Subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,10 +27,22 @@ LEASE: Final = 5.0
 """Seconds, the shortest that the settings allow; a worker that is frozen longer loses its runs."""
 RATES: Final = {"chat.postMessage": 40.0, "chat.update": 30.0, "conversations.*": 5.0, "files.*": 5.0}
 """Calls a second that Slack takes: more than come on average, and less than what comes at once after an outage."""
+_BEGUN: Final = b"*3\r\n$3\r\nSET\r\n$9\r\nhalf-"
 DISTANCE: Final = 0.001
 """Seconds to Redis, one way, for those who are far from it."""
+MINUTES: Final = 300.0
+"""Seconds to wait for what comes in a moment unless the machine is busy."""
 _FAR: Final = ("web2", "worker3")
 _READY: Final = {"web": r"port \d+\.$", "worker": r"is ready"}
+
+
+def tear(folder: Path) -> None:
+    """Begin a command at the end of the append-only file, the last of several; a torn one, which the next server has
+    not mended yet, has no other end: two of them would be damage that no power cut does."""
+    last = max(folder.glob("*.incr.aof"), key=lambda file: int(file.name.split(".")[-3]), default=None)
+    if last is not None and not last.read_bytes().endswith(_BEGUN):
+        with last.open("ab") as end:
+            end.write(_BEGUN)
 
 
 class Process:
@@ -62,13 +73,14 @@ class Process:
     def _says_ready(self) -> bool:
         return re.search(_READY[self.kind], self.log.read_text(errors="replace"), re.M) is not None
 
-    async def ready(self, within: float = 30) -> None:
-        """AssertionError with its last words if it does not say so."""
+    async def ready(self, within: float = MINUTES) -> None:
+        """AssertionError with its last words if it ends, or does not say so."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
-                while not self._says_ready():  # noqa: ASYNC110
+                while self.running:
+                    if self._says_ready():
+                        return
                     await asyncio.sleep(0.1)
-                return
         raise AssertionError(f"{self.name} is not ready:\n{self.log.read_text(errors='replace')[-3000:]}")
 
     def send(self, number: signal.Signals) -> None:
@@ -109,17 +121,18 @@ class Town:
         with contextlib.suppress(OSError, ValueError):
             os.kill(int((self.redis.folder / "server.pid").read_text()), number)
 
-    def tear_redis_file(self) -> None:
-        """As a power cut leaves it: the last command is only begun. The server is ended before it writes another; one
-        that does not stand still in time is only ended."""
+    async def tear_redis_file(self) -> bool:
+        """As a power cut leaves it: the last command is only begun. The server is ended before it writes another; False
+        if it does not stand still, because somebody else ended it or let it go on."""
         self.signal_redis(signal.SIGSTOP)
-        stops_by = time.monotonic() + 0.05
-        while not (still := self._redis_stands_still()) and time.monotonic() < stops_by:
-            pass
-        for file in [] if not still else (self.redis.folder / "appendonlydir").glob("*.incr.aof"):
-            with file.open("ab") as end:
-                end.write(b"*3\r\n$3\r\nSET\r\n$9\r\nhalf-")
-        self.signal_redis(signal.SIGKILL)
+        for _ in range(1000):
+            if self._redis_stands_still():
+                tear(self.redis.folder / "appendonlydir")
+                self.signal_redis(signal.SIGKILL)
+                return True
+            await asyncio.sleep(0.002)
+        self.signal_redis(signal.SIGCONT)
+        return False
 
     def _redis_stands_still(self) -> bool:
         with contextlib.suppress(OSError, ValueError):
@@ -132,6 +145,13 @@ class Town:
         async with redis.asyncio.Redis.from_url(self.redis.url, socket_timeout=2) as admin:
             with contextlib.suppress(redis.RedisError, OSError):
                 await admin.config_set("maxmemory", limit)
+
+    async def stop(self) -> None:
+        """Our processes end; Redis and Slack stay as they are."""
+        for process in self.processes:
+            process.send(signal.SIGCONT)
+        self.signal_redis(signal.SIGCONT)
+        await asyncio.gather(*(process.end(signal.SIGTERM) for process in self.processes))
 
     async def mend(self) -> None:
         """Everything runs and nothing is in the way."""
@@ -162,12 +182,12 @@ async def town(folder: Path, *, http: bool) -> AsyncIterator[Town]:
                 slack.events_urls.append(f"http://127.0.0.1:{process.env['PORT']}/slack/events")
         for name in ("worker1", "worker2", "worker3"):
             await _process(stack, it, name, "worker", "torture.worker", _worker(it))
-        stack.push_async_callback(_end, it)
+        stack.push_async_callback(it.stop)
         for process in it.processes:
             await process.start()
         await asyncio.gather(*(process.ready() for process in it.processes))
         if not http:
-            await slack.wait_connected(4, timeout=20)
+            await slack.wait_connected(4, timeout=MINUTES)
         yield it
 
 
@@ -209,10 +229,3 @@ def _worker(it: Town) -> dict[str, str]:
         "MAIL_FROM": "countersign@example.com",
         "LEASE": f"{LEASE:.0f}s",
     }
-
-
-async def _end(it: Town) -> None:
-    for process in it.processes:
-        process.send(signal.SIGCONT)
-    it.signal_redis(signal.SIGCONT)
-    await asyncio.gather(*(process.end(signal.SIGTERM) for process in it.processes))

@@ -56,6 +56,9 @@ class Verdict:
             "agents that got another decision": self._wrongly_heard(),
             "double actions": self._double_actions(),
             "actions without approval": self._unapproved(),
+            "done after its waiter had left": [
+                Case("done", run, request) for run, request in self._done() if RequestId(request) in facts.unheard
+            ],
             "approved without a card": self._unseen(),
             "approved actions missing": self._missing_actions(),
             "surviving duplicate messages": self._duplicates(),
@@ -148,12 +151,22 @@ class Verdict:
         return done
 
     def _double_actions(self) -> list[Case]:
-        again = Counter(d.run for d in self.doubts if d.status is Status.APPROVED)
         return [
             Case(f"done {count} times", run, request)
             for (run, request), count in self._done().items()
-            if count > 1 + again[RunId(run)]
+            if count > 1 + self._wanted_again(run, request)
         ]
+
+    def _wanted_again(self, run: str, name: str) -> int:
+        """How often people had this done again when nobody knew whether it had happened."""
+        request = self.facts.requests.get(RequestId(name))
+        call = request and request.question.call
+        words = json.loads(call.arguments)["part"] if call else name
+        mailed = any(f"{name}.{run}@" in mail for mail in self.facts.mails)  # of which a run sends one
+        return sum(
+            d.run == run and d.status is Status.APPROVED and (mailed or words in d.question.content)
+            for d in self.doubts
+        )
 
     def _unapproved(self) -> list[Case]:
         cases = []
@@ -182,7 +195,9 @@ class Verdict:
         return [
             Case("heard as approved in a finished run, and not done", run, request)
             for run, request in heard
-            if self.facts.runs[RunId(run)].status is RunStatus.FINISHED and not done[run, request]
+            if self.facts.runs[RunId(run)].status is RunStatus.FINISHED
+            and not done[run, request]
+            and request not in self.facts.unheard
         ]
 
     def _duplicates(self) -> list[Case]:

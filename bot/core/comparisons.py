@@ -5,12 +5,18 @@ width, blanks around them, characters that nobody sees), are neither the same no
 make them one.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
-from typing import Any
+from math import isnan
+from typing import Any, Final
 
 from bot.core.errors import CannotTell, NotRecorded
+from bot.core.legible import EMPTY
+
+_SELECTS: Final = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_FULL_STOP: Final = "\u3002"
 
 
 class Unrecorded:
@@ -68,6 +74,8 @@ def kind(value: Any) -> str:
             return "none"
         case bool():
             return "true or false"
+        case float() if isnan(value):
+            return "no number"
         case int() | float():
             return "a number"
         case str():
@@ -82,20 +90,22 @@ def kind(value: Any) -> str:
 @lru_cache(maxsize=32)
 def _folded(text: str) -> str:
     """Equal for texts that somebody, or some tool, may take for the same."""
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return text.lower().strip()
     shown = (_digit(char) for char in unicodedata.normalize("NFKC", text) if not _unseen(char))
     return unicodedata.normalize("NFKC", "".join(shown).casefold()).strip()
 
 
 def _digit(char: str) -> str:
-    """Digits of other scripts as ours: Python's `int` reads them all."""
-    return str(unicodedata.decimal(char, char))
+    """Digits of other scripts as ours, which `int` reads too, and the full stop that parts names of hosts as well."""
+    return "." if char == _FULL_STOP else str(unicodedata.decimal(char, char))
 
 
 def _unseen(char: str) -> bool:
-    """Format characters and variation selectors."""
-    return unicodedata.category(char) == "Cf" or "\ufe00" <= char <= "\ufe0f"
+    """What shows nothing: control and format characters, variation selectors, and letters without a shape."""
+    if unicodedata.category(char) in ("Cc", "Cf"):
+        return not char.isspace()
+    return char in EMPTY or _SELECTS.match(char) is not None
 
 
 def within(part: Any, whole: Any) -> bool:
@@ -132,8 +142,8 @@ def _fits(text: str, pattern: str) -> bool:
 
 def ordered(left: Any, right: Any) -> bool:
     """Whether one of the two can be less than the other."""
-    numbers = all(isinstance(side, int | float) and not isinstance(side, bool) for side in (left, right))
-    return numbers or (isinstance(left, str) and isinstance(right, str))
+    kinds = {kind(left), kind(right)}
+    return kinds in ({"a number"}, {"a text"})
 
 
 def matches(name: str, pattern: str, *, exactly: bool = False) -> bool:

@@ -2,18 +2,28 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from bot.core.errors import CountersignError
 from bot.core.ids import ChannelId, Digest, UserId, digest_of
 from bot.core.people import Actor, Reviewers
-from bot.core.policy import ChannelSettings, OnTimeout, Rules
+from bot.core.policy import ChannelSettings, OnTimeout, Rules, why_not_configure
+
+
+class Configured(NamedTuple):
+    """The rules before and after a change: the channel's own, and what channels inherit whose cards go there."""
+
+    before: Rules
+    after: Rules
+    inherited_before: Rules
+    inherited_after: Rules
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A change of a channel's settings that somebody may not make alone.
 
-    It is bound to what it would change: the settings' version, and a digest of the rules in force.
+    It is bound to what was shown of it: the settings' version, and a digest of the rules before and after.
     """
 
     channel: ChannelId
@@ -26,9 +36,16 @@ class Proposal:
 class NeedsSecond(CountersignError):
     """Who wants the change may not make it alone; nothing was changed. `again`: it was wanted already."""
 
-    def __init__(self, proposal: Proposal, before: Rules, after: Rules, again: bool) -> None:
-        self.proposal, self.before, self.after, self.again = proposal, before, after, again
+    def __init__(self, proposal: Proposal, effect: Configured, again: bool) -> None:
+        self.proposal, self.effect, self.again = proposal, effect, again
         super().__init__("This makes the rules milder, so it takes an admin or a second reviewer. Nothing was changed.")
+
+
+def loosened_by(effect: Configured) -> tuple[str, ...]:
+    """What is milder afterwards, here or where it is inherited, in a few words each; empty if nothing is."""
+    here = loosened(effect.before, effect.after)
+    others = loosened(effect.inherited_before, effect.inherited_after)
+    return (*here, *(f"for channels whose cards go here: {what}" for what in others if what not in here))
 
 
 def loosened(before: Rules, after: Rules) -> tuple[str, ...]:
@@ -75,18 +92,32 @@ def may_alone(actor: Actor, admins: frozenset[UserId]) -> bool:
 
 
 def why_not_second(
-    proposal: Proposal, actor: Actor, admins: frozenset[UserId], version: int, before: Rules
+    proposal: Proposal,
+    actor: Actor,
+    proposer: Actor | None,
+    admins: frozenset[UserId],
+    version: int,
+    effect: Configured,
 ) -> str | None:
-    """Why this actor, who may change the settings, does not confirm the proposal; None if they do."""
-    if (version, print_of(before)) != (proposal.version, proposal.rules):
+    """Why this actor, who may change the settings, does not confirm the proposal; None if they do. `proposer` is as
+    Slack describes them now: the second person of two is none if the first may not change the settings any more."""
+    if (version, print_of(effect)) != (proposal.version, proposal.rules):
         return "The settings were changed since this was asked for, so it holds no more."
-    if actor.user == proposal.by and not may_alone(actor, admins):
+    if may_alone(actor, admins):
+        return None
+    if actor.user == proposal.by:
         return "You asked for this yourself; it takes an admin or another reviewer."
+    if proposer is None or why_not_configure(proposer, effect.before, admins) is not None:
+        return "Who asked for this may not change the settings by now, so it takes an admin."
     return None
 
 
-def print_of(rules: Rules) -> Digest:
-    """The same for the same rules."""
+def print_of(effect: Configured) -> Digest:
+    """The same for the same effect."""
+    return digest_of(*map(_print_of, effect))
+
+
+def _print_of(rules: Rules) -> Digest:
     people = [rules.reviewers, *(step.reviewers for step in rules.escalation)]
     names = [str((sorted(one.users), sorted(one.groups), one.members)) for one in people]
     others = (rules.approvals_channel, rules.timeout, rules.on_timeout, rules.quorum, rules.own_requests)

@@ -12,7 +12,7 @@ twice more than a constant number of times.
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from bot.core.acting import could_act
@@ -38,8 +38,8 @@ def hide(text: str) -> tuple[str, int]:
 def hide_in(value: Any, paths: Collection[str] = ()) -> tuple[Any, tuple[str, ...]]:
     """A copy of a JSON value without secrets, and the paths (`password`, `headers.token`, `rows.0.key`) of all hidden.
 
-    Secret is what stands at or below one of `paths`, where `*` is any one name or number; and by our guess what looks
-    like a key, and a text under a name like `password` or `api_key` that could not act.
+    Secret is what stands at or below one of `paths`, where `*` is any one name or number, and numbers of lists may be
+    left out; and by our guess what looks like a key, and a text under a name like `password` that could not act.
     """
     copy = _Copy(paths)
     return copy.of(value, (), "", False), tuple(copy.found)
@@ -56,14 +56,14 @@ class _Copy:
     """One copy in the making."""
 
     def __init__(self, paths: Collection[str]) -> None:
-        self._named = re.compile("|".join(_path_pattern(path) for path in paths) or r"(?!)")
+        self._paths = [path.split(".") for path in paths]
         self.found: list[str] = []
         self.guessed = 0
 
     def of(self, inner: Any, path: tuple[str, ...], name: str, own: bool) -> Any:
         """`name` is the secret one that this is the value of; what is deeper below it is not, but is looked at."""
         at = ".".join(path)
-        own = own or bool(path and self._named.fullmatch(at))
+        own = own or any(_leads(named, names) for named in self._paths for names in (path, at.split(".")))
         if isinstance(inner, dict | list) and len(path) >= _DEEPEST:
             inner = json.dumps(inner, ensure_ascii=False)
         if isinstance(inner, dict):
@@ -118,8 +118,13 @@ def _mark(length: int) -> str:
     return f"⟦hidden: {length:,} character{'' if length == 1 else 's'}⟧"
 
 
-def _path_pattern(path: str) -> str:
-    return r"\.".join("[^.]*" if part == "*" else re.escape(part) for part in path.split("."))
+def _leads(named: Sequence[str], path: Sequence[str]) -> bool:
+    """Whether a team's path leads there; whether it names the numbers of lists on its way or not."""
+    places = {0}
+    for name in path:
+        on = {place + 1 for place in places if place < len(named) and named[place] in ("*", name)}
+        places = on | places if name.isdecimal() else on
+    return len(named) in places
 
 
 _WORDS: Final = (

@@ -8,13 +8,12 @@ from bot.flows.admitting import admit, admitted
 from bot.flows.asking import ask, take_back
 from bot.flows.ending import finish, stop
 from bot.flows.refusing import settings_refused, start_refused, unknown_request
-from bot.flows.ruling import Configured, configure, judge, rules_for, rules_of
+from bot.flows.ruling import configure, judge, rules_for, rules_of
 from bot.flows.running import advance, answered, begin, judged, park, progressed, rests, still_ours, writing
 from bot.flows.settling import decide, due, expire, stands, stored, turn_down, withdraw
 from bot.flows.starting import start, start_by_script
 
 __all__ = [
-    "Configured",
     "admit",
     "admitted",
     "advance",

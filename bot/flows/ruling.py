@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from bot.core import loosening, policy, rulebook
 from bot.core.askers import asker
@@ -11,9 +10,9 @@ from bot.core.calls import Call
 from bot.core.errors import InvalidInput, NotFound, Refused
 from bot.core.events import Event, EventType
 from bot.core.ids import AttemptId, ChannelId, UserId
-from bot.core.loosening import NeedsSecond, Proposal
+from bot.core.loosening import Configured, NeedsSecond, Proposal
 from bot.core.people import Actor
-from bot.core.policy import ChannelSettings, Rules
+from bot.core.policy import ChannelSettings, OnTimeout, Rules
 from bot.core.ports import Change, Committed, Put, Store
 from bot.core.recording import plain
 from bot.core.refusals import Refusal
@@ -93,13 +92,6 @@ def _refused(refusal: Refusal, what: str) -> Refused:
     return Refused(refusal, refusal.value.format(what=what))
 
 
-class Configured(NamedTuple):
-    """The rules that were in force, and those that are."""
-
-    before: Rules
-    after: Rules
-
-
 async def configure(
     store: Store,
     channel: ChannelId,
@@ -109,8 +101,9 @@ async def configure(
     check: Callable[[Rules], Awaitable[list[str]]],
     attempt: AttemptId | None = None,
     confirms: Proposal | None = None,
+    proposer: Actor | None = None,
 ) -> Configured:
-    """Change a channel's settings, or make the change that somebody else proposed (`confirms`).
+    """Change a channel's settings, or make the change that somebody else, the `proposer`, proposed (`confirms`).
 
     InvalidInput, with nothing changed but an event, once for each `attempt`, if the actor may not, or nobody could
     decide afterwards. `check` finds what only Slack knows (an empty group, a channel without the bot). NeedsSecond,
@@ -121,11 +114,15 @@ async def configure(
         before = await rules_of(store, channel)
         wanted = change(seen.value)
         after = await _rules_with(store, channel, wanted)
+        if wanted.on_timeout is OnTimeout.APPROVE:  # after the time that was agreed on, whatever changes elsewhere
+            wanted = replace(wanted, timeout=after.timeout)
+        inherited = [await _inherited(store, channel, one) for one in (seen.value, wanted)]
+        effect = Configured(before, after, *inherited)
         why_not = policy.why_not_configure(actor, before, admins)
         if why_not is None and confirms is not None:
-            why_not = loosening.why_not_second(confirms, actor, admins, seen.version, before)
+            why_not = loosening.why_not_second(confirms, actor, proposer, admins, seen.version, effect)
         problems = [why_not] if why_not is not None else policy.problems_of(after) or await check(after)
-        milder = () if problems or confirms is not None else loosening.loosened(before, after)
+        milder = () if problems or confirms is not None else loosening.loosened_by(effect)
         alone = bool(milder) and not loosening.may_alone(actor, admins)
         kind = EventType.SETTINGS_PROPOSED if alone else EventType.SETTINGS_CHANGED
         event = Event(
@@ -141,12 +138,15 @@ async def configure(
             await store.commit(Change(events=(event,), once=attempt))
             raise InvalidInput(" ".join(problems) + " Nothing was changed.")
         if alone:
-            proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(before))
+            proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(effect))
             again = await store.commit(Change(events=(event,), once=attempt)) is Committed.REPEATED
-            raise NeedsSecond(proposal, before, after, again)
-        done = await store.commit(Change(settings={channel: Put(wanted, seen.version)}, events=(event,)))
-        if done is Committed.DONE:
-            return Configured(before, after)
+            raise NeedsSecond(proposal, effect, again)
+        change_it = Change(settings={channel: Put(wanted, seen.version)}, events=(event,), once=attempt)
+        match await store.commit(change_it):
+            case Committed.DONE:
+                return effect
+            case Committed.REPEATED:  # whatever was changed since stays
+                return Configured(before, before, inherited[0], inherited[0])
     raise too_many_tries()
 
 
@@ -155,6 +155,13 @@ def _differences(before: Rules, after: Rules) -> dict[str, str]:
     old, new = plain(before), plain(after)
     names = [name for name in old if old[name] != new[name]]
     return {"before": json.dumps({n: old[n] for n in names}), "after": json.dumps({n: new[n] for n in names})}
+
+
+async def _inherited(store: Store, channel: ChannelId, own: ChannelSettings) -> Rules:
+    """What a channel without settings of its own has from this one if its cards go there."""
+    defaults = await store.defaults()
+    assert defaults is not None, "the rules in force were found with them"
+    return policy.resolve(defaults, own, ChannelSettings(approvals_channel=channel))
 
 
 async def _rules_with(store: Store, channel: ChannelId, own: ChannelSettings) -> Rules:

@@ -7,6 +7,7 @@ from typing import Final
 
 from bot import attending
 from bot.core.errors import InvalidInput
+from bot.core.ids import AttemptId
 from bot.core.marks import mention
 from bot.core.moments import when
 from bot.core.people import Reviewers
@@ -24,7 +25,7 @@ _ANY: Final = timedelta(days=3650)
 _HOW: Final = "Write it like `/approvals away @standin until 2026-12-24`, or `… for 3d`."
 
 
-async def _away(desk: Desk, at: Who, rest: str) -> Said:
+async def _away(desk: Desk, at: Who, rest: str, attempt: AttemptId) -> Said:
     named, span = (*rest.split(maxsplit=1), "", "")[:2]
     people = people_named([named])
     if len(people.users) != 1 or people != Reviewers(people.users):
@@ -32,15 +33,16 @@ async def _away(desk: Desk, at: Who, rest: str) -> Said:
     (stand_in,) = people.users
     until = await _until(desk, at, span.strip())
     actor = await desk.directory.actor(at.workspace, at.user)
-    absence = await attending.leave(desk.store, actor, await desk.directory.actor(at.workspace, stand_in), until)
+    other = await desk.directory.actor(at.workspace, stand_in)
+    absence = await attending.leave(desk.store, actor, other, until, attempt)
     return Said(
         f"Until {when(absence.until)} {mention(stand_in)} may decide in your place, and cards say so. "
         "You may decide too, each place counts once. `/approvals back` ends it."
     )
 
 
-async def _back(desk: Desk, at: Who, rest: str) -> Said:
-    if await attending.come_back(desk.store, await desk.directory.actor(at.workspace, at.user)):
+async def _back(desk: Desk, at: Who, rest: str, attempt: AttemptId) -> Said:
+    if await attending.come_back(desk.store, await desk.directory.actor(at.workspace, at.user), attempt):
         return Said("You are back; nobody decides in your place any more.")
     return Said("You were not away; nothing was changed.")
 
@@ -65,4 +67,4 @@ async def _until(desk: Desk, at: Who, words: str) -> datetime:
         raise InvalidInput(f"“{words[:40]}” is neither a date nor a span; nothing was changed. {_HOW}") from None
 
 
-COMMANDS: Final[dict[str, Callable[[Desk, Who, str], Awaitable[Said]]]] = {"away": _away, "back": _back}
+COMMANDS: Final[dict[str, Callable[[Desk, Who, str, AttemptId], Awaitable[Said]]]] = {"away": _away, "back": _back}

@@ -87,7 +87,7 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
         return await listing.WORDS[word](desk, at, rest)
     async with _on_record(desk, body, at.here, words):
         if word in absences.COMMANDS:
-            return await absences.COMMANDS[word](desk, at, rest)
+            return await absences.COMMANDS[word](desk, at, rest, delivered(body))
         if word not in _WORDS:
             raise InvalidInput(f"There is no setting “{word[:40]}”; nothing was changed.\n{HELP}")
         if not rest:

@@ -1,7 +1,7 @@
 """How people are told what became of a request: on its card, and in its run's thread."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from bot.core.absence import Absence
@@ -24,8 +24,9 @@ _CHOSEN: Final = Room(800, 1200, 20)
 _TOOL: Final = 300
 """Characters of a tool's name where it is what is allowed: its end may tell what it does."""
 _STAND_INS: Final = 3
-_NAMED: Final = 12
+NAMED: Final = 12
 """How many people a message names; the others are counted."""
+_NONE: Final[Mapping[UserId, Absence]] = {}
 
 
 def votes(request: Request) -> Block:
@@ -123,11 +124,16 @@ def sentence(request: Request, decision: Decision) -> str:
             return f"{wording.of(request.question.kind).outcomes[outcome]} by {by} {at}"
 
 
-def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = _NAMED) -> str:
+def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = NAMED) -> str:
     """`away`: who of them is not here now, and who stands in; told of a few. `most`: so many are named."""
     gone = dict([(absence.user, absence) for absence in away if absence.user in reviewers.users][:_STAND_INS])
+    return _listed(mentioned(reviewers, gone), most) or "nobody"
+
+
+def mentioned(reviewers: Reviewers, gone: Mapping[UserId, Absence] = _NONE) -> list[str]:
+    """Each of them."""
     names = [_with_stand_in(u, gone.get(u)) for u in sorted(reviewers.users)]
-    return _listed(names + [those_of(group) for group in sorted(reviewers.groups)], most) or "nobody"
+    return names + [those_of(group) for group in sorted(reviewers.groups)]
 
 
 def _with_stand_in(user: UserId, away: Absence | None) -> str:
@@ -144,6 +150,6 @@ def people(users: Iterable[UserId]) -> str:
     return _listed([mention(u) for u in users])
 
 
-def _listed(names: list[str], most: int = _NAMED) -> str:
+def _listed(names: list[str], most: int = NAMED) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,6 +1,7 @@
 -- One step: checks everything, then changes everything. Nothing is written unless all checks pass.
 -- KEYS: all keys that it may write, which the server checks; ARGV[1]: the plan (JSON, indexes point into KEYS; what is
 -- only read, or only added to, goes by name); ARGV[2..]: the values, in the plan's order.
+cjson.decode_max_depth(1000)  -- any user's script may have set it otherwise, for all scripts
 local plan = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -20,13 +21,16 @@ for _, list in ipairs({plan.records, plan.unchanged}) do
   end
 end
 if plan.before and now >= plan.before then return 'late' end
--- What goes by name may have moved to another node of a Cluster. That is found out before anything is written: by an id
--- that adds nothing to the log, and by taking the reports first.
+-- What goes by name may have moved to another node of a Cluster. That is found out before anything is written: by the
+-- length of the reports, by an id that adds nothing to the log, and by taking the reports first.
 local reports = {}
-if plan.reports and plan.reports ~= cjson.null then
-  reports = redis.call('XRANGE', plan.reports, '-', '+', 'COUNT', 500)
+if plan.reporting then
+  local answer = redis.pcall('LLEN', plan.log)
+  if type(answer) == 'table' then return answer end
+else
+  reports = redis.call('LRANGE', plan.reports, 0, 499)
 end
-if plan.events + #reports > 0 then
+if not plan.reporting and plan.events + #reports > 0 then
   local answer = redis.pcall('XADD', plan.log, '0-0', 'event', '')
   if not string.find(answer.err, 'greater than 0-0', 1, true) then return answer end
 end
@@ -79,15 +83,18 @@ if plan.release then
 end
 if plan.once then redis.call('SET', KEYS[plan.once], '1', 'PX', plan.once_ttl) end
 -- What workers reported before this comes before it.
-local taken = {}
-for place, report in ipairs(reports) do
-  local told = report[2][2] or ''
+for _, told in ipairs(reports) do
   if #told > 1048576 then told = '' end  -- no report is so large; this one counts as one that nobody can read
   redis.call('XADD', plan.log, '*', 'event', told, 'by', 'agents')
-  taken[place] = report[1]
 end
-if #taken > 0 then redis.call('XDEL', plan.reports, unpack(taken)) end
-for _ = 1, plan.events do redis.call('XADD', plan.log, '*', 'event', next_value()) end
+if #reports > 0 then redis.call('LTRIM', plan.reports, #reports, -1) end
+for _ = 1, plan.events do
+  if plan.reporting then
+    redis.call('RPUSH', plan.log, next_value())
+  else
+    redis.call('XADD', plan.log, '*', 'event', next_value())
+  end
+end
 for _, hint in ipairs(plan.wake) do
   redis.call('PUBLISH', plan.channel, hint.value and hint.name .. '\n' .. ARGV[hint.value] or hint.name)
 end

@@ -40,7 +40,7 @@
 | `{ns}:second_look` | sorted set | messages that may get a second copy, by when to look again (ms) | never | web |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
 | `{ns}:events` | stream | what happened and is not drawn and recorded yet; older ones for KEEP_EVENTS | never | web |
-| `{ns}:reports` | stream | what the workers report, until web takes it over into the events | never | worker |
+| `{ns}:reports` | list | what the workers report, until web takes it over into the events | never | worker |
 | `{ns}:audit` | stream | the record's newest entries: n under the id `n-0`, with its hash | when sealed | web |
 | `{ns}:audit:pages` | sorted set | all before them, sealed: a page by the number of its last | after KEEP_AUDIT | web |
 | `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |

@@ -1,5 +1,6 @@
 -- Puts requests into the lists in which people find them again, and takes them out of others. KEYS: the lists; ARGV[1]:
 -- the plan (JSON, indexes point into KEYS). Doing it again changes nothing.
+cjson.decode_max_depth(1000)  -- any user's script may have set it otherwise, for all scripts
 local plan = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -41,7 +41,8 @@ class Plan:
             "settled": [],
             "events": 0,
             "log": names.reports if self.agents else names.events,
-            "reports": None if self.agents else names.reports,
+            "reports": names.reports,
+            "reporting": self.agents,
             "wake": [],
             "channel": names.hints if self.agents else names.wake,
         }

@@ -6,7 +6,7 @@ nothing to commit.
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Final
 
 from bot.core import reporting
 from bot.core.errors import StoreUnavailable, UnknownSchema
@@ -16,7 +16,8 @@ from bot.store.clock import from_ms
 from bot.store.records import EVENTS
 from bot.store.store import Store, reaching
 
-_BLOCK: Final = 1000
+_BLOCK: Final = 1
+"""Seconds."""
 _log = logging.getLogger(__name__)
 
 
@@ -25,7 +26,8 @@ async def take_over(store: Store) -> None:
     while True:
         try:
             async with reaching():
-                waiting: Any = await store.client.xread({store.keys.reports: "0"}, count=1, block=_BLOCK)
+                # Moves the first one to where it is: the only way to wait for it and leave it there.
+                waiting = await store.client.blmove(store.keys.reports, store.keys.reports, _BLOCK, "LEFT", "LEFT")
             if waiting:
                 await store.commit(Change())
             await store.put_away(1000)

@@ -417,6 +417,8 @@ class Store:
         now = await self.now()
         async with reaching():
             await self.client.set(self.keys.team(worker), TEAMS.dump(teams), px=ttl)
+            if await self.client.type(self.keys.workers) not in (b"zset", b"none"):  # begun anew, as commit.lua does
+                await self.client.delete(self.keys.workers)
             await self.client.zremrangebyscore(self.keys.workers, "-inf", ms(now))
             await self.client.zadd(self.keys.workers, {worker: ms(now + ttl)})
         await self._swept(self.keys.workers, WorkerId, lambda name: (self.keys.team(name),))

@@ -560,3 +560,12 @@ async def test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model(house: H
     assert "“all”, quoted:" in reads[2] and "> Nobody pays alone." in reads[2]
     assert "rule “no cash”. Use the till" in ended.result
     assert ended.words == "That is all."
+
+
+@pytest.mark.parametrize(("pattern", "fits"), [("^a+$", "aa"), (r"^(x|[$\]a]+$)", "a$]"), (r"^a\$$", "a$")])
+def test_a_pattern_that_names_the_end_lets_no_newline_behind_it(pattern: str, fits: str) -> None:
+    """R28: a tool in another language reads the same pattern, and would be given what it does not take."""
+    schema = {"type": "object", "properties": {"it": {"type": "string", "pattern": pattern}}}
+    assert by_schema(schema, {"it": fits}) == {"it": fits}
+    with pytest.raises(ValueError, match="must match the pattern"):
+        by_schema(schema, {"it": f"{fits}\n"})

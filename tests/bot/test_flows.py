@@ -287,7 +287,7 @@ async def none_wrong(_: object) -> list[str]:
 async def test_settings_are_changed_by_those_who_may_and_others_change_nothing(store: Store) -> None:
     """R9, R10, R25: refused attempts are in the record."""
     who = Actor(HERE, BOB)
-    _, after = await flows.configure(
+    _, after, *_ = await flows.configure(
         store, GENERAL, who, frozenset({BOB}), lambda s: replace(s, on_timeout=OnTimeout.APPROVE), none_wrong
     )
     assert after.on_timeout is OnTimeout.APPROVE

@@ -88,7 +88,8 @@ def test_a_condition_that_cannot_be_judged_says_so_and_does_not_guess(text: str)
         ("eur", "x == 'EUR'"),
         (" EUR", "x == 'EUR'"),
         ("ＥＵＲ", "x == 'EUR'"),
-        ("E\u200bUR", "x == 'EUR'"),
+        *((f"E{unseen}UR", "x == 'EUR'") for unseen in "\u200b\u034f\u180b\ufe0f\U000e0100\u115f\u3164\u2800\x00\x7f"),
+        ("https://evil\u3002com/", "x contains '//evil.com'"),
         ("٤٧١١", "x == '4711'"),
         ("straße", "x in ['STRASSE']"),
         ("eur", "x in ['EUR', 'USD']"),
@@ -97,6 +98,7 @@ def test_a_condition_that_cannot_be_judged_says_so_and_does_not_guess(text: str)
         ({"Production": True}, "x contains 'production'"),
         ([["EUR"]], "x == [['eur']]"),
         ("x", "x > 5"),
+        *((float("nan"), f"x {how} 5") for how in ("<=", ">", "==")),
     ],
 )
 def test_what_a_tool_may_take_for_the_same_is_neither_the_same_nor_different(

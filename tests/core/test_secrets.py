@@ -215,6 +215,23 @@ def test_in_arguments_secrets_are_hidden_by_name_by_look_and_by_path() -> None:
     assert hide_in(shown, ("rows.*.iban", "user")) == (shown, ())
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"card": {"number": "4111"}},
+        {"card": [{"number": "4111"}]},
+        {"card": [[{"number": {"of": ["4111"]}}]]},
+        {"card.number": "4111"},
+        {"cards": {"a.b": {"number": "4111"}}},
+        {"cards": [{"x": {"number": "4111"}}]},
+    ],
+)
+def test_what_a_path_names_is_hidden_also_in_lists_and_under_any_name(given: dict[str, Any]) -> None:
+    """R15: a model chooses whether it writes one thing or a list of things, and how it names what it lists."""
+    shown, paths = hide_in(given, ("card.number", "cards.*.number"))
+    assert "4111" not in json.dumps(shown) and len(paths) == 1
+
+
 def test_what_is_nested_without_end_is_hidden_too() -> None:
     deep: Any = {"password": "hunter22"}
     for _ in range(400):

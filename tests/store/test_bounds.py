@@ -184,7 +184,7 @@ async def test_a_question_that_nobody_could_be_shown_ends_its_run_with_a_sentenc
 async def test_a_report_larger_than_any_is_recorded_as_one_that_cannot_be_read(sides: Sides) -> None:
     """R29, R25: it is taken over, and what came after it too."""
     for report in (b"x" * (2**20 + 1), EVENTS.dump(Event(EventType.RUN_STARTED, await sides.web.now()))):
-        await sides.agents.client.xadd(sides.agents.keys.reports, {"event": report})
+        await sides.agents.client.rpush(sides.agents.keys.reports, report)
     await sides.web.commit(Change())
     entries = await sides.web.client.xrange(sides.web.keys.events)
     assert sum(len(fields[b"event"]) for _, fields in entries) < 1000

@@ -74,7 +74,7 @@ async def test_a_report_of_what_is_no_id_is_on_record_as_refused(sides: Sides) -
     for false in (FALSE, "U0ALICE|bob", ""):
         for field in ("user", "workspace", "run", "request"):
             event = {"type": "run_queued", "at": "2026-03-06T17:00:00Z", "data": {"team": "email"}, field: false}
-            await sides.agents.client.xadd(sides.agents.keys.reports, {"event": str(event).replace("'", '"')})
+            await sides.agents.client.rpush(sides.agents.keys.reports, str(event).replace("'", '"'))
     await sides.web.commit(Change())
     outbox = Outbox(sides.web)
     await outbox.open()

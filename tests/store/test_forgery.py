@@ -22,12 +22,13 @@ from bot.core.standing import Scope, Standing
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
 from bot.store.records import EVENTS
+from bot.store.reports import read_event
 from bot.store.sides import REQUESTS
 from bot.store.wakeups import Wakeups
 from tests.making import BOB, HERE, attempt, call, question, request
 from tests.patience import PATIENCE
-from tests.store.two_users import Sides, start
-from tests.storing import NoQueue, card_stands, configured
+from tests.store.two_users import Sides, denied, start
+from tests.storing import NoQueue, card_stands, configured, lists_follow
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
@@ -170,8 +171,8 @@ async def test_a_report_comes_before_what_web_does_after_it_and_a_forged_one_cou
     ]
     true = Event(EventType.REQUEST_DECIDED, now, data={"outcome": "expired", "how": "timeout"})
     for told in (*forged, true):
-        await sides.agents.client.xadd(sides.agents.keys.reports, {"event": EVENTS.dump(told)})
-    await sides.agents.client.xadd(sides.agents.keys.reports, {"event": "no event", "by": "web"})
+        await sides.agents.client.rpush(sides.agents.keys.reports, EVENTS.dump(told))
+    await sides.agents.client.rpush(sides.agents.keys.reports, "no event")
     mine = Event(EventType.VOTE_CAST, now, user=BOB)
     await sides.web.commit(Change(events=(mine,)))
     outbox = Outbox(sides.web)
@@ -183,7 +184,7 @@ async def test_a_report_comes_before_what_web_does_after_it_and_a_forged_one_cou
     assert events[5].type is EventType.REPORT_REFUSED
     assert events[6] == mine
     assert not any(event.user for event in events[:6])
-    assert await sides.admin.xlen(sides.web.keys.reports) == 0
+    assert await sides.admin.llen(sides.web.keys.reports) == 0
     await Auditor(sides.web, "web").catch_up()
     chained = [kept.fields() async for _, kept in Ledger(sides.web).all()]
     assert [entry["outcome"] for entry in chained[:4]] == ["refused"] * 4
@@ -194,7 +195,7 @@ async def test_a_report_comes_before_what_web_does_after_it_and_a_forged_one_cou
 async def test_what_a_worker_says_came_of_something_is_the_outcome_of_nothing_else(sides: Sides) -> None:
     """R25"""
     passed = Event(EventType.CALL_PASSED, await sides.agents.now(), data={"outcome": "approved"})
-    await sides.agents.client.xadd(sides.agents.keys.reports, {"event": EVENTS.dump(passed)})
+    await sides.agents.client.rpush(sides.agents.keys.reports, EVENTS.dump(passed))
     await sides.web.commit(Change())
     await Auditor(sides.web, "web").catch_up()
     assert [kept.fields()["outcome"] async for _, kept in Ledger(sides.web).all()] == ["passed"]
@@ -221,7 +222,7 @@ rules:
     ]
     for report in reports:
         passed = Event(EventType.CALL_PASSED, await sides.agents.now(), run=made.run, data={**told, **report})
-        await sides.agents.client.xadd(sides.agents.keys.reports, {"event": EVENTS.dump(passed)})
+        await sides.agents.client.rpush(sides.agents.keys.reports, EVENTS.dump(passed))
     await sides.web.commit(Change())
     await Auditor(sides.web, "web").catch_up()
     chained = [kept.fields() async for _, kept in Ledger(sides.web).all()]
@@ -345,3 +346,25 @@ async def test_names_in_the_index_that_nothing_is_due_to_keep_nobody_from_a_dead
             await asyncio.sleep(0.05)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_no_report_goes_away_and_none_is_shut_out_by_a_worker(sides: Sides) -> None:
+    """R3, R4: who adds to a stream may cut it in the same command, or use up its ids, so that nobody reports again."""
+    made = await asked(sides)
+    told = [Event(EventType.RUN_PROGRESSED, made.created_at, run=made.run, data={"words": word}) for word in "ab"]
+    await sides.agents.commit(Change(events=(told[0],)))
+    for cuts in (("MAXLEN", 0, "*"), ("18446744073709551615-18446744073709551615",)):
+        await denied(sides.agents, "XADD", sides.agents.keys.reports, *cuts, "event", "x")
+    await sides.agents.commit(Change(events=(told[1],)))
+    await sides.web.commit(Change())
+    entries = await sides.web.client.xrange(sides.web.keys.events)
+    assert [read_event(fields, entry) for entry, fields in entries][-2:] == told
+
+
+async def test_what_a_workers_script_sets_for_all_scripts_keeps_nobody_from_deciding(sides: Sides) -> None:
+    """R4: the server's reader of JSON is one for all users, and keeps what a script sets until the server ends."""
+    made = await asked(sides)
+    for setting in ("decode_max_depth(1)", "decode_invalid_numbers(false)", "encode_max_depth(1)"):
+        await sides.agents.client.eval(f"return cjson.{setting} and 1", 1, sides.agents.keys.pending)
+    assert (await flows.decide(sides.web, NoQueue(), made.id, attempt(made))).status is Status.APPROVED
+    await lists_follow(sides.web)

@@ -151,3 +151,11 @@ async def test_names_of_no_worker_hide_no_team(sides: Sides) -> None:
     assert await sides.web.teams() == []
     await sides.agents.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
     assert [team.name for team in await sides.web.teams()] == ["email"]
+
+
+async def test_what_is_no_index_of_workers_is_begun_anew_by_the_next_that_says_its_teams(sides: Sides) -> None:
+    """R4: no worker could say any more what it runs, and nothing could be started."""
+    await sides.agents.client.delete(sides.agents.keys.workers)
+    await sides.agents.client.set(sides.agents.keys.workers, "no index", px=60_000)
+    await sides.agents.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+    assert [team.name for team in await sides.web.teams()] == ["email"]

@@ -65,12 +65,12 @@ def key_of(names: Keys, kind: str, ids: list[str]) -> str:
 
 
 def writers(text: str, key: str) -> set[str]:
-    """The users whose patterns let them write this key, or add to this stream."""
+    """The users whose patterns let them write this key, or add to this list."""
     lines = [line.split() for line in text.splitlines() if line.startswith(("user web ", "user worker "))]
     found = set()
     for _, user, *rules in lines:
-        # In parentheses stand rules for single commands; of these only an added entry is written.
-        line = re.sub(r"\((?!\+xadd)[^)]*\)", "", " ".join(rules)).replace("(", "").replace(")", "")
+        # In parentheses stand rules for single commands; of these only an added report is written.
+        line = re.sub(r"\((?!\+rpush)[^)]*\)", "", " ".join(rules)).replace("(", "").replace(")", "")
         patterns = [rule[1:] for rule in line.split() if rule.startswith("~")]
         if any(fnmatchcase(key, pattern) for pattern in patterns):
             found.add(user)
@@ -149,8 +149,11 @@ async def test_the_server_does_not_start_while_a_placeholder_is_left(left: str, 
 
 
 async def test_a_worker_hears_nothing_of_other_namespaces(sides: Sides) -> None:
-    """Their hints carry decided requests, with all that was asked."""
+    """Their hints carry decided requests, with all that was asked, and the names of their keys the ids of people."""
     other = Keys("other").prefix
+    for command in ("SCAN 0", "RANDOMKEY", "DBSIZE", "PUBSUB CHANNELS", "CLIENT TRACKING ON BCAST"):
+        await denied(sides.agents, *command.split())
+        await denied(sides.web, *command.split())
     for pattern in ("*", f"{other}*", f"{other}jobs:cancel:*", f"{sides.agents.keys.prefix}*"):
         await denied(sides.agents, "PSUBSCRIBE", pattern)
     await denied(sides.agents, "SUBSCRIBE", f"{other}wake")

@@ -1,0 +1,122 @@
+"""What two people agree on is what they saw, and nothing else (R33)."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot import flows
+from bot.core.events import EventType
+from bot.core.ids import ChannelId, GroupId, UserId
+from bot.core.people import Reviewers
+from bot.core.policy import OnTimeout
+from bot.core.ports import Change, Put
+from bot.slack.answering import Desk
+from bot.store.store import Store
+from localslack import LocalSlack
+from localslack.workspace import Message
+from tests.making import APPROVALS, BOB, CAROL, GENERAL, HERE
+from tests.slack.botting import events
+
+CARDS = ChannelId("C0CARDS")
+
+
+async def set_of(store: Store, channel: ChannelId, **changes: Any) -> None:
+    seen = await store.settings(channel)
+    await store.commit(Change(settings={channel: Put(replace(seen.value, **changes), seen.version)}))
+
+
+def room(slack: LocalSlack) -> None:
+    """#cards, where Alice, Bob, Carol and the app are."""
+    slack.add_channel("cards", ("alice", "bob", "carol"))
+    slack.invite("U0BOT", "#cards")
+
+
+async def proposal(slack: LocalSlack) -> Message:
+    return await slack.wait_message("#approvals", lambda m: "wants to make the rules" in m.text)
+
+
+async def test_what_gets_milder_only_where_it_is_inherited_takes_two_as_well(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R33: cards of #general go to #cards, whose own go to #approvals, where requesters decide themselves."""
+    room(slack)
+    await set_of(store, APPROVALS, own_requests=True)
+    await set_of(store, GENERAL, approvals_channel=CARDS)
+    told = await slack.user("bob").command("/approvals own-requests yes", "#cards")
+    assert "takes an admin or a second reviewer" in told.text
+    asked = await proposal(slack)
+    for part in ("Channels whose cards go here", "requesters may not decide", "requesters may decide"):
+        assert part in str(asked.blocks)
+    assert (await flows.rules_of(store, GENERAL)).own_requests is False
+    await slack.user("carol").click(asked, "Confirm")
+    await slack.user("carol").wait_ephemeral("Saved.")
+    assert (await flows.rules_of(store, GENERAL)).own_requests is True
+    assert await slack.wait_message("#approvals", lambda m: "as <@U0BOB> had asked for" in m.text)
+
+
+async def test_silence_approves_after_the_time_with_which_that_was_allowed(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R33, R23: whoever changes how long requests wait where its cards go does not change it here."""
+    await slack.user("alice").command("/approvals on-timeout approve")
+    assert (await slack.user("bob").command("/approvals timeout 5s", "#approvals")).text.startswith("Saved.")
+    rules = await flows.rules_of(store, GENERAL)
+    assert (rules.on_timeout, rules.timeout) == (OnTimeout.APPROVE, timedelta(hours=1))
+
+
+@pytest.mark.parametrize("what", ["the other channel", "an account", "a group"])
+async def test_a_proposal_ends_with_what_it_was_made_of(slack: LocalSlack, store: Store, bot: Desk, what: str) -> None:
+    """R33, R13: what was shown, by somebody who may change the settings still."""
+    room(slack)
+    await set_of(store, APPROVALS, quorum=2)
+    await set_of(store, GENERAL, reviewers=Reviewers(groups=frozenset({GroupId("S0REVIEWERS")})))
+    await slack.user("bob").command("/approvals channel #cards")
+    asked = await proposal(slack)
+    if what == "the other channel":
+        await set_of(store, CARDS, own_requests=True)
+    elif what == "an account":
+        slack.workspace.users["U0BOB"].deleted = True
+    else:
+        slack.workspace.groups["S0REVIEWERS"].users.remove("U0BOB")
+    bot.directory._answers.clear()  # as after a minute
+    await slack.user("carol").click(asked, "Confirm")
+    changed = what == "the other channel"
+    await slack.user("carol").wait_ephemeral(
+        "settings were changed since" if changed else "may not change the settings"
+    )
+    assert (await flows.rules_of(store, GENERAL)).approvals_channel == APPROVALS
+    if not changed:  # an admin needs nobody
+        await slack.user("alice").click(asked, "Confirm")
+        await slack.user("alice").wait_ephemeral("Saved.")
+
+
+async def test_everybody_who_comes_or_goes_is_named(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R33, R13: one of seventeen is changed for another, and a line names twelve."""
+    names = [f"m{number}" for number in range(10, 24)]
+    for name in (*names, "zed", "zoe"):
+        slack.add_user(name)
+    many = frozenset({BOB, CAROL, UserId("U0ZOE"), *(UserId(f"U0{name.upper()}") for name in names)})
+    await set_of(store, GENERAL, reviewers=Reviewers(many))
+    await slack.user("bob").command(f"/approvals reviewers @bob @carol @zed {' '.join(f'@{name}' for name in names)}")
+    asked = await proposal(slack)
+    assert "Added: <@U0ZED>" in str(asked.blocks) and "Removed: <@U0ZOE>" in str(asked.blocks)
+    await slack.user("carol").click(asked, "Confirm")
+    assert await slack.wait_message("#approvals", lambda m: "had asked for" in m.text and "U0ZED" in str(m.blocks))
+
+
+async def test_a_command_that_comes_again_undoes_nothing(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R8: Slack delivers again what was not acknowledged in time, whatever others did meanwhile."""
+    await slack.user("alice").command("/approvals quorum 1")
+    await slack.user("bob").command("/approvals away @dave for 2d")
+    late = [payload for kind, payload in slack.deliveries if kind == "slash_commands"]
+    await slack.user("bob").command("/approvals quorum 2")
+    await slack.user("bob").command("/approvals back")
+    for payload in late:
+        await slack.platform.interact(payload, "slash_commands")
+    await bot.drain()
+    assert (await flows.rules_of(store, GENERAL)).quorum == 2
+    assert (await store.absences()).value.of(HERE, BOB, await store.now()) is None
+    kinds = [event.type for event in await events(store)]
+    assert kinds.count(EventType.SETTINGS_CHANGED) == 2 and kinds.count(EventType.STAND_IN_NAMED) == 1
