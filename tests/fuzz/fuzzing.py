@@ -231,7 +231,7 @@ def warned(found: Found) -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = note  # type: ignore[assignment]  # the rest of what it is told is of no use here
+        warnings.showwarning = note
         yield
 
 
