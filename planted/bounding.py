@@ -10,6 +10,17 @@ _HTTP = "tests/slack/test_http_bounds.py::"
 
 BOUNDING: Final = (
     Bug(
+        "a window that names no channel leaves work that nobody awaits",
+        "R29",
+        "bot/slack/permitting.py",
+        '    handle, channel = Handle.read(view["private_metadata"]), modals.channel_of(view)\n'
+        '    work = said(clicks.count(desk, body, handle, attempt, Verb.APPROVE, "", wish=wish), "approval")\n',
+        '    handle = Handle.read(view["private_metadata"])\n'
+        '    work = said(clicks.count(desk, body, handle, attempt, Verb.APPROVE, "", wish=wish), "approval")\n'
+        "    channel = modals.channel_of(view)\n",
+        ("tests/fuzz/test_fuzz.py::test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits",),
+    ),
+    Bug(
         "what is no index of workers keeps them all from saying what they run",
         "R4",
         "bot/store/store.py",

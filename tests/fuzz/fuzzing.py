@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from agents.entries import Entry
 from agents.journal import RunJournal
@@ -184,7 +184,7 @@ async def fuzz(it: Town, count: int, seed: int, say: Callable[[str], None] = lam
     memory, told, began = 0, 0, time.monotonic()
     left = _Left(run.found)
     logging.getLogger().addHandler(left)
-    with _warned(run.found):
+    with warned(run.found):
         for number in range(count):
             way = run.random.choices(list(ways), weights=list(ways.values()))[0]
             run.found.sent[way] += 1
@@ -215,16 +215,23 @@ async def fuzz(it: Town, count: int, seed: int, say: Callable[[str], None] = lam
 
 
 @contextlib.contextmanager
-def _warned(found: Found) -> Iterator[None]:
+def warned(found: Found) -> Iterator[None]:
     """Notes coroutines that nobody awaited, and whatever else Python warns of as it runs."""
 
-    def note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    def note(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, RuntimeWarning):
             found.problems.append(f"{category.__name__}: {message} ({filename}:{lineno})")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = note  # type: ignore[assignment]  # the rest of what it is told is of no use here
+        warnings.showwarning = note
         yield
 
 

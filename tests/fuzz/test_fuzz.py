@@ -1,9 +1,13 @@
 """Payloads made wrong, of every kind, through the real app and the real store (R29)."""
 
+import gc
+import json
+import logging
+
 import pytest
 
-from tests.fuzz.fuzzing import fuzz
-from tests.fuzz.town import town
+from tests.fuzz.fuzzing import Found, fuzz, warned
+from tests.fuzz.town import encoded, town
 from tests.redis_server import url_of
 
 
@@ -31,3 +35,28 @@ async def test_the_fuzz_notices_a_decision(redis_url: str, namespace: str) -> No
         it.seeds[:] = [("interactive", payload) for payload in clicks]
         found = await fuzz(it, 100, seed=1)
     assert any("something was decided" in problem for problem in found.problems)
+
+
+@pytest.mark.slow
+async def test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R29: ids are read before there is anything to await."""
+    found = Found()
+    # pytest keeps what is logged, with the frames of its exceptions, and so the coroutine in them.
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+    async with town(url_of("web", redis_url, namespace), url_of("worker", redis_url, namespace), namespace) as it:
+        windows = [payload for _, payload in it.seeds if payload.get("type") == "view_submission"]
+        with warned(found):
+            for payload in windows:
+                view = payload["view"]
+                held = json.loads(view["private_metadata"] or "{}")
+                view["private_metadata"] = json.dumps(held | {"channel": "nowhere"})
+                await it.post(*encoded("interactive", payload))
+            gc.collect()
+    assert {payload["view"]["callback_id"] for payload in windows} == {
+        "edit_request",
+        "permit_request",
+        "reject_request",
+    }
+    assert found.problems == []
