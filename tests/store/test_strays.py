@@ -38,7 +38,9 @@ async def keeping(store: Store) -> AsyncIterator[Wakeups]:
 
 
 async def fill(store: Store, index: str, score: float) -> None:
-    await store.client.zadd(index, {f"junk{number}\n": score for number in range(JUNK)})
+    """With what is no id at all, and with ids of requests and of runs that there are not."""
+    names = ["junk{}\n", "qjunk{}", "rjunk{}"]
+    await store.client.zadd(index, {names[number % 3].format(number): score for number in range(JUNK)})
 
 
 async def no_junk(sides: Sides, index: str) -> None:
