@@ -340,13 +340,16 @@ class Store:
         """Requests to which something is due without the first `start`, when the next thing is after those (or in a
         day, if that is later), and the server's clock."""
         now = await self.now()
-        names, first = list[RequestId](), [(b"", 0.0)]
-        while len(names) < len(first):  # what is no id has left the index
+        first: list[tuple[bytes, float]] = [(b"", 0.0)]
+        ids: set[RequestId] = set()
+        while first and not ids:  # what is no id has left the index
             async with reaching():
                 first = await self.client.zrange(self.keys.pending, start, start + limit, withscores=True)
-                names = await self._ids(RequestId, self.keys.pending, [member for member, _ in first])
+                ids = set(await self._ids(RequestId, self.keys.pending, [member for member, _ in first]))
         due, following = [], None
-        for name, (_, score) in zip(names, first, strict=True):
+        for member, score in first:
+            if (name := RequestId.named(member)) is None:
+                continue
             if score == float("inf"):
                 break
             if score > ms(now):
