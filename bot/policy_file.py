@@ -20,8 +20,8 @@ from bot.core.errors import InvalidInput, WrongSettings
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId
 from bot.core.people import MEMBERS, Reviewers, reviewers_named
-from bot.core.policy import OnTimeout, Risk, parse_duration
-from bot.core.rulebook import Clause, Effect, Rulebook, Terms
+from bot.core.policy import ChannelSettings, OnTimeout, Risk, parse_duration
+from bot.core.rulebook import Clause, Effect, Rulebook
 
 LARGEST: Final = 1_000_000
 """Bytes of a policy file."""
@@ -173,16 +173,16 @@ def _clause(rule: RuleInFile, line: int) -> Clause:
         frozenset(ChannelId(channel) for channel in rule.channels),
         rule.risk,
         parse(rule.condition) if rule.condition is not None else None,
-        Terms(
-            None if people is None else reviewers_named(people),
-            rule.quorum,
-            rule.own_requests,
-            None if rule.timeout is None else parse_duration(rule.timeout),
-            rule.on_timeout,
-            None if rule.send_to is None else ChannelId(rule.send_to),
-            None if rule.remind is None else _reminder(rule.remind),
-            _steps(rule),
-            rule.break_glass,
+        ChannelSettings(
+            approvals_channel=None if rule.send_to is None else ChannelId(rule.send_to),
+            reviewers=None if people is None else reviewers_named(people),
+            timeout=None if rule.timeout is None else parse_duration(rule.timeout),
+            on_timeout=rule.on_timeout,
+            quorum=rule.quorum,
+            own_requests=rule.own_requests,
+            remind_after=None if rule.remind is None else _reminder(rule.remind),
+            escalation=_steps(rule),
+            break_glass=rule.break_glass,
         ),
         rule.why,
     )

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import Final
 
 from bot.core import escalation
 from bot.core.errors import InvalidInput
@@ -59,25 +60,28 @@ class Rules:
     quiet: Quiet = NEVER
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSettings:
-    """What one channel set for itself; None means "as elsewhere"."""
+    """What one channel, or one rule of the policy, sets for itself; None means "as elsewhere"."""
 
-    approvals_channel: ChannelId | None = None
     reviewers: Reviewers | None = None
-    timeout: timedelta | None = None
-    on_timeout: OnTimeout | None = None
     quorum: int | None = None
     own_requests: bool | None = None
+    break_glass: bool | None = None
+    timeout: timedelta | None = None
+    on_timeout: OnTimeout | None = None
+    approvals_channel: ChannelId | None = None
     remind_after: timedelta | None = None
     escalation: tuple[Escalation, ...] | None = None
     quiet: Quiet | None = None
-    break_glass: bool | None = None
 
     def over(self, rules: Rules) -> Rules:
         """The rules with this channel's own settings laid over them."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         return replace(rules, **own)
+
+
+AS_ELSEWHERE: Final = ChannelSettings()
 
 
 def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSettings) -> Rules:

@@ -7,7 +7,6 @@ and nothing that it says makes these milder, but who is asked and how long.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -16,8 +15,7 @@ from bot.core.conditions import Condition
 from bot.core.errors import CannotTell
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId
-from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout, Risk, Rules, in_force
+from bot.core.policy import AS_ELSEWHERE, ChannelSettings, OnTimeout, Risk, Rules, in_force
 
 
 class Effect(StrEnum):
@@ -30,22 +28,6 @@ class Effect(StrEnum):
 
 _STRICTNESS: Final = {effect: at for at, effect in enumerate(Effect)}
 _HARM: Final = {risk: at for at, risk in enumerate(Risk)}
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How people are asked; None is as in the channel's settings."""
-
-    reviewers: Reviewers | None = None
-    quorum: int | None = None
-    own_requests: bool | None = None
-    timeout: timedelta | None = None
-    on_timeout: OnTimeout | None = None
-    approvals_channel: ChannelId | None = None
-    remind_after: timedelta | None = None
-    escalation: tuple[Escalation, ...] | None = None
-    """Whom a rule asks are not joined by those whom the channel would ask next, unless the rule says so."""
-    break_glass: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +44,8 @@ class Clause:
     risk: Risk | None = None
     """At least so much."""
     condition: Condition | None = None
-    terms: Terms = Terms()
+    terms: ChannelSettings = AS_ELSEWHERE
+    """How people are asked; what is None is as in the channel."""
     why: str = ""
 
 
@@ -99,7 +82,7 @@ class Judgement:
     risk: Risk
     clause: str = ""
     why: str = ""
-    terms: Terms = Terms()
+    terms: ChannelSettings = AS_ELSEWHERE
     trail: tuple[str, ...] = ()
 
 
@@ -176,7 +159,8 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
     return in_force(asked)
 
 
-def _escalation(terms: Terms, rules: Rules) -> tuple[Escalation, ...]:
+def _escalation(terms: ChannelSettings, rules: Rules) -> tuple[Escalation, ...]:
+    """Whom a rule asks are not joined by those whom the channel would ask next, unless the rule says so."""
     if terms.escalation is not None:
         return terms.escalation
     return rules.escalation if terms.reviewers is None else ()
