@@ -1,12 +1,13 @@
 """A channel's settings: how long requests wait, what a timeout means, who decides, where cards go."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from bot.core import escalation
+from bot.core import escalation, quiet
 from bot.core.errors import InvalidInput
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId, UserId
@@ -84,6 +85,43 @@ class ChannelSettings:
 AS_ELSEWHERE: Final = ChannelSettings()
 
 
+class InRules(NamedTuple):
+    """One setting as a rule of the policy makes it: `key` in the file, what it means, and its `label` for people.
+
+    `join`: what holds, of the rule's value and the channel's; left out: the rule's.
+    """
+
+    key: str
+    about: str
+    label: str
+    join: Callable[[Any, Any], Any] = lambda ours, _: ours
+
+
+def _silence(ours: OnTimeout, channels: OnTimeout) -> OnTimeout:
+    return channels if ours is OnTimeout.APPROVE else ours
+
+
+IN_RULES: Final = {
+    "reviewers": InRules(
+        "reviewers",
+        "users (U…) and user groups (S…) by id; members: everybody where the card goes",
+        "reviewers",
+        lambda ours, channels: ours or channels,
+    ),
+    "quorum": InRules("quorum", "how many different people must approve", "quorum", max),
+    "own_requests": InRules("own_requests", "false: who started the run may not decide", "own requests", min),
+    "break_glass": InRules(
+        "break_glass", "false: no requester decides alone, not even in an emergency", "break-glass", min
+    ),
+    "timeout": InRules("timeout", "how long people have: 15m, 4h, 2d", "timeout"),
+    "on_timeout": InRules("on_timeout", "what it means that nobody decided in time", "on timeout", _silence),
+    "approvals_channel": InRules("send_to", "the channel where the card appears, by id", "card in"),
+    "remind_after": InRules("remind", "reminded after so long, then in growing gaps; off: never", "reminds after"),
+    "escalation": InRules("escalate", "who is asked next; []: nobody, whatever the channel says", "goes to others"),
+}
+"""By the names of the settings; a rule says nothing of what is not here."""
+
+
 def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSettings) -> Rules:
     """The rules in force: a channel's own settings, else those of its approvals channel, else the defaults.
 
@@ -135,6 +173,25 @@ def say_duration(span: timedelta) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts) or "0 s"
+
+
+def say_value(value: Any) -> str:
+    """A setting in a few words, the same for the same setting."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case timedelta():
+            return say_duration(value) if value else "never"
+        case Reviewers(users=users, groups=groups, members=members):
+            everybody = ["everybody where the card goes"] if members else []
+            return ", ".join([*sorted(users), *sorted(groups), *everybody]) or "nobody"
+        case Escalation(after=after, reviewers=reviewers, channel=channel):
+            return f"after {say_duration(after)} to {say_value(reviewers)}" + (f" in {channel}" if channel else "")
+        case tuple():
+            return ", then ".join(map(say_value, value)) or "never"
+        case Quiet():
+            return quiet.say(value)
+    return str(value)
 
 
 def problems_of(rules: Rules) -> list[str]:

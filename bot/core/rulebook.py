@@ -13,9 +13,8 @@ from typing import Any, Final
 from bot.core.comparisons import Unrecorded, matches
 from bot.core.conditions import Condition
 from bot.core.errors import CannotTell
-from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId
-from bot.core.policy import AS_ELSEWHERE, ChannelSettings, OnTimeout, Risk, Rules, in_force
+from bot.core.policy import AS_ELSEWHERE, IN_RULES, ChannelSettings, OnTimeout, Risk, Rules, in_force
 
 
 class Effect(StrEnum):
@@ -136,34 +135,17 @@ def weigh(
 def apply(judgement: Judgement, rules: Rules) -> Rules:
     """The rules of a request that is asked under this judgement: the channel's, made stricter by the policy's."""
     terms = judgement.terms
-    on_timeout = terms.on_timeout or rules.on_timeout
-    if rules.on_timeout is not OnTimeout.APPROVE and on_timeout is OnTimeout.APPROVE:
-        on_timeout = rules.on_timeout
-    if judgement.risk is Risk.HIGH and on_timeout is OnTimeout.APPROVE:
-        on_timeout = OnTimeout.REJECT
-    asked = replace(
-        rules,
-        reviewers=terms.reviewers or rules.reviewers,
-        quorum=max(terms.quorum or 1, rules.quorum),
-        own_requests=rules.own_requests and terms.own_requests is not False,
-        break_glass=rules.break_glass and terms.break_glass is not False,
-        timeout=terms.timeout or rules.timeout,
-        on_timeout=on_timeout,
-        approvals_channel=terms.approvals_channel or rules.approvals_channel,
-        risk=judgement.risk,
-        clause=judgement.clause,
-        why=judgement.why,
-        remind_after=rules.remind_after if terms.remind_after is None else terms.remind_after,
-        escalation=_escalation(terms, rules),
-    )
+    joined = {
+        name: setting.join(own, getattr(rules, name))
+        for name, setting in IN_RULES.items()
+        if (own := getattr(terms, name)) is not None
+    }
+    if terms.reviewers is not None:  # not joined by those whom the channel would ask next, unless the rule says so
+        joined.setdefault("escalation", ())
+    asked = replace(rules, **joined, risk=judgement.risk, clause=judgement.clause, why=judgement.why)
+    if asked.risk is Risk.HIGH and asked.on_timeout is OnTimeout.APPROVE:
+        asked = replace(asked, on_timeout=OnTimeout.REJECT)
     return in_force(asked)
-
-
-def _escalation(terms: ChannelSettings, rules: Rules) -> tuple[Escalation, ...]:
-    """Whom a rule asks are not joined by those whom the channel would ask next, unless the rule says so."""
-    if terms.escalation is not None:
-        return terms.escalation
-    return rules.escalation if terms.reviewers is None else ()
 
 
 def why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:
