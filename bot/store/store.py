@@ -32,7 +32,7 @@ from bot.store.connecting import ClusterClient
 from bot.store.keys import KEPT, KEPT_CHANNELS, KEPT_LEASE, Keys
 from bot.store.packing import LARGEST
 from bot.store.plan import Plan
-from bot.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS
+from bot.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS, rulebook_in
 from bot.store.sides import Side, claim_of, read_message, read_permission, read_request, read_run
 from bot.store.together import Together
 
@@ -248,7 +248,7 @@ class Store:
         """The workspace's policy; one without rules if none was set."""
         async with reaching():
             raw = await self.client.get(self.keys.rulebook)
-        return RULEBOOK.read(raw)[0] if raw else Rulebook()
+        return rulebook_in(raw) if raw else Rulebook()
 
     async def set_rulebook(self, book: Rulebook) -> None:
         async with reaching():
