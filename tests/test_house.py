@@ -108,6 +108,12 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def test_scripts_are_called_in_one_place() -> None:
+    """A server forgets scripts; what to do then stands there."""
+    called = {path.name for _, path in modules() if re.search(r"register_script|evalsha", path.read_text(), re.I)}
+    assert called == {"scripts.py"}
+
+
 def room_of(module: str) -> str | None:
     return max((room for room in MAY_IMPORT if module == room or module.startswith(room + ".")), key=len, default=None)
 

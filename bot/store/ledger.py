@@ -18,6 +18,7 @@ from bot.store.packing import ENTRY, pack, unpack
 from bot.store.pages import Pages, standing
 from bot.store.records import EVENTS
 from bot.store.reports import read_event
+from bot.store.scripts import Script
 from bot.store.store import Store, reaching
 
 KEPT_HEAD: Final = timedelta(days=30)
@@ -42,8 +43,8 @@ class Ledger:
         self._client = store.client
         self._keys = store.keys
         self._append = store.writing((_HERE / "audit.lua").read_text())
-        self._trim = store.client.register_script((_HERE / "trim.lua").read_text())
-        self._lease = store.client.register_script((_HERE / "lease.lua").read_text())
+        self._trim = Script(store.client, (_HERE / "trim.lua").read_text())
+        self._lease = Script(store.client, (_HERE / "lease.lua").read_text())
         self._three = [store.keys.audit, store.keys.audit_head, store.keys.events]
         self._pages = Pages(store)
 

@@ -33,6 +33,7 @@ from bot.store.keys import KEPT, KEPT_CHANNELS, KEPT_LEASE, Keys
 from bot.store.packing import LARGEST
 from bot.store.plan import Plan
 from bot.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS
+from bot.store.scripts import Script
 from bot.store.sides import Side, claim_of, read_message, read_permission, read_request, read_run
 from bot.store.together import Together
 
@@ -123,11 +124,11 @@ class Store:
         self._together = Together(client, in_order=side is not Side.WEB)
         self._bearing = Bearing()
         self._commit = self.writing(_COMMIT)
-        self._lease = client.register_script(_LEASE)
-        self._unheld = client.register_script(_UNHELD)
-        self._get = client.register_script(_GET)
-        self._clock = client.register_script(_TIME)
-        self._gone = client.register_script(_GONE)
+        self._lease = Script(client, _LEASE)
+        self._unheld = Script(client, _UNHELD)
+        self._get = Script(client, _GET)
+        self._clock = Script(client, _TIME)
+        self._gone = Script(client, _GONE)
 
     def writing(self, text: str) -> WritingScript:
         """A script that changes something, and answers when the replicas have it."""
