@@ -85,7 +85,7 @@ class Overview:
         async with reaching():
             total = await self._client.zcard(key)
         runs = await self._store.readable_runs(RunId.among([name for name, _ in ids]))
-        return [run for run in runs.values() if run is not None and not run.over], total
+        return [run for run in runs.values() if run and not run.over and run.requester == requester], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
         """Those of these messages that stand in Slack, by name; that of a row, and what is named below it, is of the

@@ -34,7 +34,7 @@ from bot.store.packing import LARGEST
 from bot.store.plan import Plan
 from bot.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS
 from bot.store.scripts import Script
-from bot.store.sides import Side, claim_of, read_message, read_permission, read_request, read_run
+from bot.store.sides import ORIGINS, Origin, Side, claim_of, read_message, read_permission, read_request, read_run
 from bot.store.together import Together
 
 T = TypeVar("T")
@@ -275,6 +275,12 @@ class Store:
         """Many runs at once, likewise."""
         reads = {name: partial(read_run, name, *raw) for name, raw in await self._started(ids)}
         return {name: pair[0] if pair else None for name, pair in self._bearing.each("Run", reads).items()}
+
+    async def origins(self, ids: Sequence[RunId]) -> dict[RunId, Origin]:
+        """What web wrote down itself of those of these runs that it started, whatever workers made of their records."""
+        found, _ = await self._values(*(self.keys.origin(run) for run in ids)) if ids else ([], None)
+        reads = {run: partial(ORIGINS.read, raw) for run, raw in zip(ids, found, strict=True) if raw is not None}
+        return {run: origin for run, (origin, _) in self._bearing.each("Origin", reads).items()}
 
     async def active_runs(self, limit: int) -> list[Run]:
         """The newest runs that have not ended."""
