@@ -129,6 +129,7 @@ class Gate:
             digest=digest_of(self._run.salt, wanted.same),
             why=entry["why"],
             clause=entry.get("clause", ""),
+            version=entry.get("policy", 0),
             team_says=entry.get("says", ""),
             once=AttemptId(digest_of(self._run.id, key)[:32]),
         )
@@ -145,7 +146,8 @@ class Gate:
         if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
             verdict = Verdict(said.effect, f"The workspace's policy, rule “{said.clause}”. {said.why}".strip())
         why = verdict.why if verdict.tier is said.effect else ""
-        return {"tier": said.effect, "why": why, "says": says or "nothing", "clause": said.clause}
+        by = {"clause": said.clause, "policy": said.version}
+        return {"tier": said.effect, "why": why, "says": says or "nothing", **by}
 
     async def _stored(self, verb: Callable[..., Awaitable[T]], *what: Any, **more: Any) -> T:
         try:

@@ -24,6 +24,9 @@ from bot.store.store import Store, reaching
 
 KEPT_HEAD: Final = timedelta(days=30)
 """How long it is known which head was the first of a day."""
+COUNTED: Final = timedelta(days=7)
+"""How long a call that the policy did not let pass is counted."""
+MOST_COUNTED: Final = 1000
 _PAGE: Final = 500
 _HERE = Path(__file__).parent
 
@@ -125,6 +128,14 @@ class Ledger:
         """Drop the entries up to that number, but never the last; what is left is verified from a checkpoint."""
         dropped = await self._pages.cut(upto)
         return await self._drop("record", str(upto)) if dropped is None else dropped
+
+    async def contradicted(self, event: str) -> None:
+        """Count a call that the policy did not let pass; each event once, and at most so many."""
+        key, at = self._keys.audit_contradicted, int(event.split("-")[0])
+        async with reaching():
+            await self._client.zadd(key, {event: at})
+            await self._client.zremrangebyrank(key, 0, -MOST_COUNTED - 1)
+            await self._client.pexpire(key, ms(COUNTED))
 
     async def seal(self) -> bool:
         """Put the oldest entries of the stream into a page, if there are enough of them; whether that was done."""

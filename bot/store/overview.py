@@ -14,6 +14,7 @@ from bot.core.requests import Request, Status
 from bot.core.runs import Run
 from bot.store.clock import ms
 from bot.store.indexes import Name
+from bot.store.ledger import COUNTED
 from bot.store.store import Store, reaching
 
 _PAGE: Final = 30
@@ -96,6 +97,12 @@ class Overview:
         cards = await self._store.messages(list(set(moved.values())))
         messages |= {name: cards[card] for name, card in moved.items() if card in cards}
         return {name: message for name, message in messages.items() if message.ts}
+
+    async def contradicted(self) -> int:
+        """How many calls passed at a worker in the last seven days that the policy does not let pass; at most 1,000."""
+        since = await self._store.now() - COUNTED
+        async with reaching():
+            return int(await self._client.zcount(self._keys.audit_contradicted, ms(since), "+inf"))
 
     async def watch(self, user: UserId, span: timedelta) -> None:
         """This person's Home stays live for `span`."""

@@ -1,9 +1,11 @@
 """The store: reads records with the server's clock, and commits a change in one step or not at all."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,11 +16,12 @@ import redis.exceptions
 
 from bot import metrics
 from bot.core.absence import Absences
-from bot.core.errors import StoreFull, StoreUnavailable, StoreUnsafe
+from bot.core.errors import StoreFull, StoreUnavailable, StoreUnsafe, UnknownSchema
 from bot.core.ids import ChannelId, Id, PermissionId, RequestId, RunId, WorkerId, WorkspaceId
 from bot.core.permissions import Permission
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Message, Put, Seen, TeamInfo
+from bot.core.reporting import KEPT_POLICIES
 from bot.core.requests import Request
 from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
@@ -252,8 +255,27 @@ class Store:
         return RULEBOOK.read(raw)[0] if raw else Rulebook()
 
     async def set_rulebook(self, book: Rulebook) -> None:
+        """From now on this policy is in force; by a new number, unless it is in force already."""
+        with contextlib.suppress(UnknownSchema):
+            if (before := await self.rulebook()).version and before == book:
+                return
+        now = await self.now()
         async with reaching():
-            await self.client.set(self.keys.rulebook, RULEBOOK.write(book, 1))
+            number = int(await self.client.incr(self.keys.audit_policy))
+            raw = RULEBOOK.write(replace(book, version=number), number)
+            await self.client.zadd(self.keys.audit_policies, {raw: ms(now)})
+            await self.client.zremrangebyrank(self.keys.audit_policies, 0, -KEPT_POLICIES - 1)
+            await self.client.set(self.keys.rulebook, raw)
+
+    async def policies(self) -> list[tuple[datetime, Rulebook]]:
+        """The last ones, the one in force last, and since when each was."""
+        async with reaching():
+            found = await self.client.zrange(self.keys.audit_policies, 0, -1, withscores=True)
+        read: list[tuple[datetime, Rulebook]] = []
+        for raw, since in found:
+            with contextlib.suppress(UnknownSchema):  # of a newer version: whoever named it is not judged by it
+                read.append((from_ms(since), RULEBOOK.read(raw)[0]))
+        return read or [(from_ms(0), await self.rulebook())]
 
     async def requests(self, ids: list[RequestId]) -> list[Request | None]:
         """Many requests at once, in the order asked; None for those that do not exist. UnknownSchema if one of them

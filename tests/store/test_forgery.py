@@ -17,7 +17,7 @@ from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import Change, Put
 from bot.core.quiet import Quiet
 from bot.core.requests import Decision, How, Request, Status, Verb, Vote
-from bot.core.rulebook import Rulebook
+from bot.core.rulebook import Clause, Effect, Rulebook
 from bot.core.standing import Scope, Standing
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
@@ -26,10 +26,10 @@ from bot.store.records import EVENTS
 from bot.store.reports import read_event
 from bot.store.sides import REQUESTS
 from bot.store.wakeups import Wakeups
-from tests.making import ALICE, BOB, GENERAL, HERE, attempt, call, question, request
+from tests.making import ALICE, BOB, GENERAL, HERE, NOW, attempt, call, question, request
 from tests.patience import PATIENCE
 from tests.store.two_users import Sides, denied, start
-from tests.storing import NoQueue, card_stands, configured, lists_follow
+from tests.storing import NoQueue, card_stands, configured, lists_follow, started
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
@@ -236,6 +236,45 @@ rules:
         ("contradicted", "ask", ""),
         ("passed", None, None),
     ]
+
+
+async def test_a_call_is_judged_by_the_policy_under_which_it_passed_if_the_run_was_there_then(sides: Sides) -> None:
+    """R25: nobody is accused because the policy changed before web read the report; an older policy helps no liar."""
+    await sides.web.set_rulebook(Rulebook((Clause("looks", Effect.PASS, 3, tool="look"),)))
+    first = (await sides.agents.rulebook()).version
+    made = await asked(sides)
+    while await sides.web.now() <= made.created_at:
+        pass
+    never = Rulebook((Clause("never", Effect.REFUSE, 3, tool="look"),))
+    for _ in range(2):
+        await sides.web.set_rulebook(never)
+    late = await started(sides.web, "rlate")
+    reports = [(made.run, first), (made.run, first + 1), (made.run, first + 2), (made.run, ""), (late.id, first)]
+    for run, version in reports:
+        data = {"agent": "clerk", "tool": "look", "arguments": "{}", "policy": str(version)}
+        passed = Event(EventType.CALL_PASSED, await sides.agents.now(), run=run, data=data)
+        await sides.agents.client.rpush(sides.agents.keys.reports, EVENTS.dump(passed))
+    await sides.web.commit(Change())
+    for _ in range(2):
+        await Auditor(sides.web, "web").catch_up()
+    chained = [kept.fields() async for _, kept in Ledger(sides.web).all()]
+    entries = [entry for entry in chained if entry["type"] == "call_passed"]
+    lie = ("contradicted", "refuse", "never", first + 1)
+    assert [(e["outcome"], *(e["judged"][of] for of in ("effect", "rule", "policy"))) for e in entries] == [
+        ("passed", "pass", "looks", first),
+        *[lie] * 4,
+    ]
+    assert await Overview(sides.web).contradicted() == 4
+
+
+def test_under_a_policy_that_is_not_kept_any_more_nobody_can_tell() -> None:
+    """R25: only so many are kept; who names one of before them is no liar for that."""
+    kept = [(NOW + timedelta(hours=n), Rulebook(version=n + 7)) for n in range(reporting.KEPT_POLICIES)]
+    begun = NOW - timedelta(minutes=1)
+    assert reporting.policy_of({"policy": "6"}, kept, begun) is None
+    assert reporting.policy_of({"policy": "6"}, kept, NOW) is kept[-1][1]
+    assert reporting.policy_of({"policy": "6"}, kept[1:], begun) is kept[-1][1]
+    assert reporting.policy_of({"policy": "9"}, kept, begun) is kept[2][1]
 
 
 @pytest.mark.parametrize("record", ["as web wrote it", "gone"])
