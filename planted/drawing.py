@@ -15,6 +15,7 @@ _OVERTAKEN = "tests/slack/test_overtaken.py::"
 _COMMANDS = "tests/slack/test_commands.py::"
 _OUTAGE = "tests/slack/test_after_an_outage.py::"
 _FILES = "tests/slack/test_files.py::"
+_NOTICES = "tests/slack/test_notices.py::"
 
 DRAWING: Final = (
     Bug(
@@ -67,6 +68,33 @@ DRAWING: Final = (
         "{_nothing(request.question)}",
         "not approved; ",
         (_CARDS + "test_a_card_says_not_approved_only_where_something_can_be",),
+    ),
+    Bug(
+        "a change of settings is told to nobody",
+        "R33",
+        "bot/slack/scribe.py",
+        "subject = event.run or notices.concerns(event)",
+        "subject = event.run",
+        (
+            _NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a crash]",
+            "tests/slack/test_configuring.py::test_rules_get_milder_by_two_and_all_are_told",
+        ),
+    ),
+    Bug(
+        "a change of settings is told under a name that is another one each time",
+        "R6, R33",
+        "bot/slack/notices.py",
+        'f"settings/{entry}/{place}"',
+        'f"settings/{id(drawing)}/{place}"',
+        (_NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a kill after the post]",),
+    ),
+    Bug(
+        "a channel that takes no message keeps a change of settings from the others",
+        "R21, R33",
+        "bot/slack/notices.py",
+        "        except CannotPost as refused:\n",
+        "        except CannotPost as refused:\n            raise\n",
+        (_NOTICES + "test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_hold_nobody_up",),
     ),
     Bug(
         "after a lost reply the card is posted without a look",
