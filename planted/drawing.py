@@ -205,9 +205,9 @@ DRAWING: Final = (
         "an event is ticked off before it is drawn",
         "R5",
         "bot/slack/scribe.py",
-        "                    files = await self._until_drawn(run, [event for _, event in entries])\n",
+        "                    files = await self._until_drawn(subject, entries)\n",
         "                    [await self._outbox.done(entry) for entry, _ in entries]\n"
-        "                    files = await self._until_drawn(run, [event for _, event in entries])\n",
+        "                    files = await self._until_drawn(subject, entries)\n",
         (_SCRIBE + "test_another_process_draws_on_when_the_scribe_is_gone",),
     ),
     Bug(
@@ -246,7 +246,7 @@ DRAWING: Final = (
         "an old picture is drawn over a newer one",
         "R6, R20",
         "bot/slack/scribe.py",
-        "                    if await self._state(run, events) == before:\n",
+        "                    if await self._state(subject, events) == before:\n",
         "                    if before is not None:\n",
         (_OVERTAKEN + "test_a_scribe_that_draws_over_something_newer_draws_that_again",),
     ),
