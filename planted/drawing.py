@@ -75,10 +75,7 @@ DRAWING: Final = (
         "bot/slack/scribe.py",
         "subject = event.run or notices.concerns(event)",
         "subject = event.run",
-        (
-            _NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a crash]",
-            "tests/slack/test_configuring.py::test_rules_get_milder_by_two_and_all_are_told",
-        ),
+        (_NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a crash]",),
     ),
     Bug(
         "a change of settings is told under a name that is another one each time",
