@@ -31,7 +31,8 @@ async def told(slack: LocalSlack, words: str, which: int = 0) -> str:
     """All replies in a run's thread, once they say the words."""
 
     def thread() -> str:
-        roots = [m for m in slack.channel("#general").messages if m.user == "U0BOT"]
+        ours = [m for m in slack.channel("#general").messages if m.user == "U0BOT"]
+        roots = [m for m in ours if "changed the settings" not in m.text]
         if len(roots) <= which:
             return ""
         text = " ".join(text_of(m) for m in slack.channel("#general").thread(roots[which].ts)[1:])
