@@ -24,6 +24,48 @@ WAITING: Final = (
         ),
     ),
     Bug(
+        "silence approves what somebody took away",
+        "R32",
+        "bot/flows/settling.py",
+        "    if not there:\n",
+        "    if False:\n",
+        (
+            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted]",
+            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[its channel archived]",
+            _SILENCE + "test_what_slack_does_not_say_is_asked_again_and_not_for_ever[None-expired]",
+        ),
+    ),
+    Bug(
+        "whatever stands next to a deleted card is taken for it",
+        "R32",
+        "bot/slack/directory.py",
+        'any(m["ts"] == card.ts and name_of(m) == card.name for m in found["messages"])',
+        'bool(found["messages"])',
+        (
+            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted]",
+            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted, and had replies]",
+        ),
+    ),
+    Bug(
+        "what Slack did not say about a card is asked for ever",
+        "R32",
+        "bot/deadlines.py",
+        "if there is None and (more := left.get(card.name, looks) - 1):",
+        "if there is None and (more := looks):",
+        (_SILENCE + "test_what_slack_does_not_say_is_asked_again_and_not_for_ever[None-expired]",),
+    ),
+    Bug(
+        "a click that comes too late approves what nobody looked for",
+        "R32",
+        "bot/flows/settling.py",
+        "    if there is None:\n        return Ruling(requests.Step(seen.value))\n",
+        "    if there is None:\n        return Ruling(step)\n",
+        (
+            _SILENCE + "test_a_click_that_comes_too_late_approves_nothing_unlooked_at",
+            _SILENCE + "test_what_slack_does_not_say_is_asked_again_and_not_for_ever",
+        ),
+    ),
+    Bug(
         "the card is not looked at in the step that settles",
         "R32",
         "bot/flows/settling.py",
