@@ -26,8 +26,9 @@ _AT_WORK: Final = timedelta(minutes=1)
 """What was settled so long after a look was not settled by it."""
 UNREADABLE_AGAIN: Final = timedelta(minutes=5)
 """Until then a request that cannot be read is left alone: a newer `web` reads it, and it is late by no more."""
-LOOKS: Final = 60
-"""So often Slack is asked, once a second at most, whether the card stands of what silence would approve."""
+LOOKS: Final = 120
+"""So often Slack is asked whether the card stands of what silence would approve. That takes two to five minutes if it
+does not say."""
 _log = logging.getLogger(__name__)
 
 

@@ -171,10 +171,16 @@ async def deleted_with_its_thread(slack: LocalSlack, card: Message) -> None:
     slack.user("alice").delete(card)
 
 
+def archived_in_private(slack: LocalSlack, card: Message) -> None:
+    slack.channel("#approvals").is_private = True
+    slack.user("alice").archive("#approvals")
+
+
 TAKEN_AWAY: dict[str, Callable[[LocalSlack, Message], object]] = {
     "deleted": lambda slack, card: slack.user("alice").delete(card),
     "deleted, and had replies": deleted_with_its_thread,
     "its channel archived": lambda slack, card: slack.user("alice").archive("#approvals"),
+    "its private channel archived": archived_in_private,
     "archived, and the app may read": lambda slack, card: setattr(slack.channel("#approvals"), "is_archived", True),
     "the app removed": lambda slack, card: slack.channel("#approvals").members.remove("U0BOT"),
 }
@@ -184,7 +190,7 @@ TAKEN_AWAY: dict[str, Callable[[LocalSlack, Message], object]] = {
 async def test_silence_does_not_approve_what_somebody_took_away(
     slack: LocalSlack, store: Store, lease: Lease, wakeups: Wakeups, directory: Directory, meanwhile: str
 ) -> None:
-    """R32: the card is looked for in Slack just before; the record and the run's thread say why."""
+    """R32: the card is looked for in Slack just before; the record and the run's thread say why, not that it waits."""
     asked, card = await stood_for_an_hour(slack, store, lease)
     if meanwhile in TAKEN_AWAY:
         done = TAKEN_AWAY[meanwhile](slack, card)
@@ -202,6 +208,7 @@ async def test_silence_does_not_approve_what_somebody_took_away(
     if meanwhile in TAKEN_AWAY:
         assert (settled.status, settled.decision.words) == (Status.EXPIRED, settling.UNSEEN)
         assert settling.UNSEEN in thread and "Approved" not in thread
+        assert "is kept and waits" not in thread
     else:
         assert settled.status is Status.APPROVED
         assert "Approved by timeout" in thread
