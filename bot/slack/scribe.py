@@ -417,7 +417,8 @@ class Scribe:
         except CannotPost as refused:
             card, problem = None, str(refused)
             first = sheet.rows[0]
-            await self._note(f"unposted/{first.id}", root, cards.not_posted_note(first, problem))
+            unposted = cards.not_posted_note(first, problem)
+            await self._note(f"unposted/{first.id}", root, unposted, post=sheet.pending)
             await nudging.record_unposted(self._store, request, problem, request.rules.approvals_channel)
         if card is not None and card.stands_since is not None:
             await flows.stands(self._store, request.id, card.stands_since)

@@ -84,6 +84,21 @@ async def test_nobody_answers_in_time(there: Town, slack: LocalSlack) -> None:
     assert mails(there) == []
 
 
+async def test_silence_approves_where_the_channel_says_so_and_the_card_stands(there: Town, slack: LocalSlack) -> None:
+    """R23, R32: `web` looks for the card in Slack, finds it, and the mail is sent."""
+    await asyncio.gather(there.web(), there.worker())
+    alice = slack.user("alice")
+    for words in ("timeout 5s", "on-timeout approve"):
+        assert (await alice.command(f"/approvals {words}", channel="#general")).ok
+    await alice.command(ASK, channel="#general")
+    asked = await card(slack)
+    assert "Approved by timeout" in text_of(await settled(slack, asked.ts))
+    await told(slack, "Finished")
+    looks = [c.args for c in slack.calls if c.method == "conversations.history" and c.args.get("latest") == asked.ts]
+    assert len(looks) == 1
+    assert len(mails(there)) == 1
+
+
 async def test_rejected_is_not_sent_and_the_reason_is_told(there: Town, slack: LocalSlack) -> None:
     await asyncio.gather(there.web(), there.worker())
     alice, bob = slack.user("alice"), slack.user("bob")
