@@ -58,7 +58,7 @@ REPLAYING: Final = (
         "a model's error is not recorded",
         "R4",
         "agents/journaled_model.py",
-        '                            await self._journal.result(key, Entry("failed", recorded_errors.dump(error)))\n',
+        '                            await self._journal.result(key, Entry("failed", dump_error(error)))\n',
         "                            pass\n",
         (_SHAPES + "[retrying-near]",),
     ),

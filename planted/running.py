@@ -140,8 +140,8 @@ RUNNING: Final = (
         "a model's call does not end with its run",
         "R4",
         "agents/journaled_model.py",
-        "            token.link_future(call)\n",
-        "",
+        "await token.link_future(asyncio.ensure_future(anext(pieces, None)))",
+        "await anext(pieces, None)",
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
     ),
     Bug(
