@@ -1,9 +1,10 @@
 """What comes to the gate and what leaves it: something wanted, a permit for exactly one action, or a denial."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from agents.entries import Judged
 from agents.policies import Ask
 from agents.showing import Renderer
 from bot.core.calls import canonical
@@ -41,13 +42,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The right to do one thing once. Where a policy let it pass `request` is None, and `entry` is what was noted."""
+    """The right to do one thing once: people decided the `request`, or a policy `judged` it to pass."""
 
     wanted: Wanted
     key: str
     arguments: str
     request: Request | None = None
-    entry: Mapping[str, Any] = field(default_factory=dict)
+    judged: Judged | None = None
 
     def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
         """At the door, right before it is done: ActionFailed unless this is byte for byte what was judged (R13)."""
