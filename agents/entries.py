@@ -130,3 +130,12 @@ def _unknown(what: str) -> UnknownSchema:
         f"{what} was written by another version of the worker, so the run cannot be rebuilt by this one. Nothing was "
         "repeated; please start the task anew."
     )
+
+
+def whole(text: str) -> str:
+    """The text with `?` for each half of a surrogate pair, for which UTF-8 has no form.
+
+    Models that stream cut pairs in two, and names of files may hold halves: such a text could be neither recorded nor
+    put to a model.
+    """
+    return text.encode("utf-8", "replace").decode()

@@ -15,15 +15,13 @@ from typing import Any, Final, TypeVar
 
 from agents import answers
 from agents.arguments import unspoken
-from agents.entries import Entry, Judged, Numbered
+from agents.entries import Entry, Judged, Numbered, whole
 from agents.human import Desk, Transcript
 from agents.journal import RunJournal
 from agents.outcomes import CALL, Became, Outcome, outcome_of
 from agents.patience import patiently
-from agents.permits import Denial, Permit, Wanted
+from agents.permits import Denial, Permit, Wanted, shown
 from agents.policies import Proposal, Tier, Verdict, judge
-from agents.showing import shown
-from agents.texts import whole
 from agents.twins import Twins
 from bot import flows
 from bot.core.calls import Call

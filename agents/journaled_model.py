@@ -14,9 +14,8 @@ from autogen_core import CancellationToken, FunctionCall
 from autogen_core.models import ChatCompletionClient, CreateResult
 from pydantic import BaseModel
 
-from agents.entries import Entry
+from agents.entries import Entry, whole
 from agents.journal import RunJournal
-from agents.texts import whole
 from agents.usage import MODEL, Budget
 from agents.wrapped_model import Answer, ModelRequest, Pieces, WrappedModel
 from bot.core.errors import CountersignError, NoAnswer
