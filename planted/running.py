@@ -278,8 +278,8 @@ RUNNING: Final = (
     Bug(
         "a run that waits never leaves memory",
         "R22",
-        "agents/runner.py",
-        "if await patiently(lambda: flows.park(self._store, lease, context.activity.asked)):",
+        "agents/driver.py",
+        "if await patiently(lambda: flows.park(self._store, self._lease, activity.asked)):",
         "if False:",
         ("tests/agents/test_parked_runs.py::test_a_run_leaves_memory_for_every_question_and_repeats_nothing",),
     ),
