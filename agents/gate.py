@@ -141,11 +141,11 @@ class Gate:
             say = partial(unspoken, arguments=json.loads(wanted.arguments), hide=wanted.hide)
             verdict = await judge(wanted.ask, proposal, wanted.tools, say)
             says = None if wanted.ask is None else verdict.tier
-            said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
-        if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
-            verdict = Verdict(said.effect, f"The workspace's policy, rule “{said.clause}”. {said.why}".strip())
-        why = verdict.why if verdict.tier is said.effect else ""
-        return Judged(said.effect, whole(why), says or "nothing", said.clause)
+            ruling = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
+        if ruling.clause and ruling.effect is not Tier.ASK:  # the card of a question names the rule by itself
+            verdict = Verdict(ruling.effect, f"The workspace's policy, rule “{ruling.clause}”. {ruling.why}".strip())
+        why = verdict.why if verdict.tier is ruling.effect else ""
+        return Judged(ruling.effect, whole(why), says or "nothing", ruling.clause)
 
     async def _stored(self, verb: Callable[..., Awaitable[T]], *what: Any, **more: Any) -> T:
         try:
@@ -170,8 +170,8 @@ class Gate:
         question = self._question(wanted, judged, noted)
         try:
             request = await self._desk.put(question, team_says=judged.says)
-        except Refused as since_then:  # by another policy than that of the verdict; it is on record
-            refused = replace(judged, tier=Tier.REFUSE, why=str(since_then), question=None, recorded=True)
+        except Refused as refusal:  # by another policy than that of the verdict; it is on record
+            refused = replace(judged, tier=Tier.REFUSE, why=str(refusal), question=None, recorded=True)
             await self._placed(key, refused)
             return self._refuse(wanted, refused.why)
         twins.settled.append(request)
@@ -211,13 +211,13 @@ class Gate:
         return Denial(text)
 
     def done(self, permit: Permit, result: str, *, failed: bool = False) -> str:
-        """Takes down that it was done; returns what the model is told before the result, if it was changed (R18)."""
-        request, told = permit.request, ""
+        """Note that it was done; return what the model reads before the result of a changed call (R18)."""
+        request, words = permit.request, ""
         if request is not None and request.status is Status.EDITED:
-            told = f"{answers.answer(request)}\nThe result of the changed call:"
+            words = f"{answers.answer(request)}\nThe result of the changed call:"
         outcome = self._outcome(permit.wanted, Became.FAILED if failed else Became.DONE, request)
-        self.outcomes.add(replace(outcome, result=result), told and f"{told}\n{result}")
-        return told
+        self.outcomes.add(replace(outcome, result=result), words and f"{words}\n{result}")
+        return words
 
     def _outcome(self, wanted: Wanted, became: Became | None, request: Request | None) -> Outcome:
         return outcome_of(wanted.kind, wanted.agent, request, became, (wanted.tool, wanted.call or CALL.get()[1]))
