@@ -141,8 +141,8 @@ RUNNING: Final = (
         "a model's call does not end with its run",
         "R4",
         "agents/journaled_model.py",
-        "            token.link_future(call)\n",
-        "",
+        "await token.link_future(asyncio.ensure_future(anext(pieces, None)))",
+        "await anext(pieces, None)",
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
     ),
     Bug(
@@ -279,8 +279,8 @@ RUNNING: Final = (
     Bug(
         "a run that waits never leaves memory",
         "R22",
-        "agents/runner.py",
-        "if await patiently(lambda: flows.park(self._store, lease, context.activity.asked)):",
+        "agents/driver.py",
+        "if await patiently(lambda: flows.park(self._store, self._lease, activity.asked)):",
         "if False:",
         ("tests/agents/test_parked_runs.py::test_a_run_leaves_memory_for_every_question_and_repeats_nothing",),
     ),
