@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "bot.memory": set(),
     "bot.metrics": {"bot.core", "prometheus_client"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
-    "bot.schemas": {"regex"},
+    "bot.schemas": {"jsonschema", "referencing", "regex"},
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
     "bot.acl_cli": {"bot.store.users"},
     "bot.proposals": {"bot.core", "pydantic"},
