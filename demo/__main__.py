@@ -73,7 +73,10 @@ async def answers(url: str, running: asyncio.subprocess.Process) -> None:
 
 
 async def run(data: Path, port: int, stop: asyncio.Event) -> None:
-    """The demo, until `stop` is set or one of its processes ends. Uses five ports from `port` on."""
+    """The demo, until `stop` is set or one of its processes ends. Uses five ports from `port` on.
+
+    All start at once, because most of the time goes into importing: `web` and the worker wait for what is not there yet.
+    """
     slack_port, mail_port, smtp_port, web_port, redis_port = range(port, port + 5)
     _all_free(slack_port, mail_port, smtp_port, web_port)
     bot_token, app_token = f"xoxb-{secrets.token_hex(12)}", f"xapp-{secrets.token_hex(12)}"
@@ -85,7 +88,6 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             return started
 
         processes: dict[str, asyncio.subprocess.Process] = {}
-        redis = await _redis(stack, data / "redis", redis_port)
         slack = await start(
             "slack",
             *("localslack", "--port", str(slack_port), "--bot-token", bot_token, "--app-token", app_token),
@@ -96,8 +98,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             *("demo.mailbox", "--smtp-port", str(smtp_port), "--http-port", str(mail_port)),
             *("--maildir", str(data / "mailbox")),
         )
-        await answers(f"http://{LOOPBACK}:{slack_port}/", slack)
-        await answers(f"http://{LOOPBACK}:{mail_port}/", mail)
+        redis = await _redis(stack, data / "redis", redis_port)
         common = {"LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING")}
         web = await start(
             "web",
@@ -118,8 +119,10 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             SMTP_URL=os.environ.get("SMTP_URL", f"smtp://{LOOPBACK}:{smtp_port}"),
             DATA_DIR=str(data),
         )
-        await answers(f"http://{LOOPBACK}:{web_port}/healthz", web)
         pages = {"slack": f"http://{LOOPBACK}:{slack_port}/", "mail": f"http://{LOOPBACK}:{mail_port}/"}
+        await answers(pages["slack"], slack)
+        await answers(pages["mail"], mail)
+        await answers(f"http://{LOOPBACK}:{web_port}/healthz", web)
         print(_WELCOME.format(**pages), flush=True)
         waits = [asyncio.create_task(p.wait(), name=name) for name, p in processes.items()]
         stopped = asyncio.create_task(stop.wait(), name="stop")
