@@ -1,7 +1,7 @@
-"""From a clone to the demo's page: `python bench/first_page.py`, about a minute; wants Python, make, git and a network.
+"""From a clone to the demo's page: `python bench/first_page.py`, about a minute; wants Python, make, git, a network.
 
-Clones what is committed here into a fresh folder, calls `make setup` and `make demo`, and waits until the page is served:
-first with empty package caches, then with what that brought, which says how much of it was downloading and unpacking.
+Clones what is committed here into a fresh folder, calls `make setup` and `make demo`, and waits until the page is
+served: first with empty package caches, then with what that brought, which tells the network's part.
 """
 
 import argparse
@@ -52,7 +52,13 @@ def demo(folder: Path, make: list[str], env: Mapping[str, str]) -> Iterator[str]
     """The demo of the folder, and the address of its page, as soon as it says it."""
     command = [*make, "demo", f"PORT={five_free_ports()}"]
     with subprocess.Popen(
-        command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        cwd=folder,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     ) as running:
         assert running.stdout is not None
         lines: list[str] = []

@@ -75,7 +75,7 @@ async def answers(url: str, running: asyncio.subprocess.Process) -> None:
 async def run(data: Path, port: int, stop: asyncio.Event) -> None:
     """The demo, until `stop` is set or one of its processes ends. Uses five ports from `port` on.
 
-    All start at once, because most of the time goes into importing: `web` and the worker wait for what is not there yet.
+    All start at once, because most of the time goes into imports: `web` and the worker wait for what is not there yet.
     """
     slack_port, mail_port, smtp_port, web_port, redis_port = range(port, port + 5)
     _all_free(slack_port, mail_port, smtp_port, web_port)
