@@ -21,19 +21,24 @@ import aiohttp
 
 from bot.store.embedded import EmbeddedRedis, EmbeddedRedisError
 
-HERE: Final = Path(__file__).resolve().parent.parent
+BESIDE: Final = __package__.removesuffix("demo")
+"""What the other packages are in: nothing in a checkout, `countersign.` where it is installed."""
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = None if BESIDE else HERE.parent
+MANIFEST: Final = (ROOT or HERE) / "manifest.yml"
 READY_WITHIN: Final = 60.0
 LOOPBACK: Final = "127.0.0.1"
 
 
 @asynccontextmanager
-async def process(name: str, *args: str, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(name: str, module: str, *args: str, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """`python -m …` as a process of its own, its words with its name before them; ended politely, then not."""
     running = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
+        f"{BESIDE}{module}",
         *args,
-        cwd=HERE,
+        cwd=ROOT,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -82,8 +87,8 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
     bot_token, app_token = f"xoxb-{secrets.token_hex(12)}", f"xapp-{secrets.token_hex(12)}"
     async with AsyncExitStack() as stack:
 
-        async def start(name: str, *args: str, **env: str) -> asyncio.subprocess.Process:
-            started = await stack.enter_async_context(process(name, *args, **env))
+        async def start(name: str, module: str, *args: str, **env: str) -> asyncio.subprocess.Process:
+            started = await stack.enter_async_context(process(name, module, *args, **env))
             processes[name] = started
             return started
 
@@ -91,7 +96,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
         slack = await start(
             "slack",
             *("localslack", "--port", str(slack_port), "--bot-token", bot_token, "--app-token", app_token),
-            *("--manifest", "manifest.yml"),
+            *("--manifest", str(MANIFEST)),
         )
         mail = await start(
             "mail",
@@ -170,7 +175,7 @@ async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, st
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--data", type=Path, default=HERE / ".data" / "demo", help="folder that keeps what is stored")
+    parser.add_argument("--data", type=Path, default=Path(".data/demo"), help="folder that keeps what is stored")
     parser.add_argument("--port", type=int, default=4000, help="the first of five ports")
     given = parser.parse_args()
 
@@ -178,7 +183,7 @@ def main() -> int:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await run(given.data, given.port, stop)
+        await run(given.data.resolve(), given.port, stop)
 
     given.data.mkdir(parents=True, exist_ok=True)
     try:
