@@ -65,7 +65,6 @@ class DemoModel(ModelClient, Component[DemoModelConfig]):
 
     component_type = "model"
     component_config_schema = DemoModelConfig
-    component_provider_override = "agents.demo_model.DemoModel"
 
     def __init__(self) -> None:
         self._play: tuple[str, Script] | None = None
