@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from localslack import interactions
-from localslack.acks import Ack
-from localslack.errors import CannotDo, Json, SlackError
-from localslack.inputs import FIELDS, Values, merged, refusals, state_of
-from localslack.limits import check_errors, check_message_blocks
-from localslack.modals import View
-from localslack.platform import Platform
-from localslack.text import text_of, typed
-from localslack.workspace import Channel, Message, User, speaks
+from . import interactions
+from .acks import Ack
+from .errors import CannotDo, Json, SlackError
+from .inputs import FIELDS, Values, merged, refusals, state_of
+from .limits import check_errors, check_message_blocks
+from .modals import View
+from .platform import Platform
+from .text import text_of, typed
+from .workspace import Channel, Message, User, speaks
 
 TROUBLE = "We had some trouble connecting. Try again?"
 _WORDS = {
@@ -55,6 +55,24 @@ class Acting:
         message = self.workspace.post(channel, user.id, text=typed(text, self.workspace), thread_ts=thread_ts)
         self._said(user, channel, message)
         return Reply(message.text, in_channel=True)
+
+    def delete(self, user: User, channel: Channel, ts: str) -> None:
+        """Takes a message away for everybody: who wrote it may, and an admin."""
+        message = channel.posts.get(ts)
+        if message is None or message.subtype == "tombstone":
+            raise CannotDo("That message is not there any more.")
+        self._member(user, channel)
+        if user.id != message.user and not (user.is_admin or user.is_owner):
+            raise CannotDo(f"{user.real_name} may delete only their own messages.")
+        channel.remove(message)
+        self.workspace.rang()
+
+    def archive(self, user: User, channel: Channel) -> None:
+        """Closes a channel; Slack puts its apps out then: github.com/elastic/connectors/issues/1972."""
+        self._member(user, channel)
+        channel.is_archived = True
+        channel.members.discard(self.workspace.bot_user)
+        self.workspace.rang()
 
     async def command(self, user: User, channel: Channel, text: str) -> Reply:
         """A slash command as typed. Raises CannotDo for a command that no app registered."""

@@ -1,11 +1,11 @@
 """chat.*, reactions.add and response URLs: messages written by the app."""
 
-from localslack.args import Args
-from localslack.errors import Json, RateLimited, SlackError
-from localslack.limits import MESSAGE_TEXT, check_message_blocks, check_metadata
-from localslack.platform import Platform
-from localslack.tickets import ResponseUrl
-from localslack.workspace import TS, Channel, Message
+from .args import Args
+from .errors import Json, RateLimited, SlackError
+from .limits import MESSAGE_TEXT, check_message_blocks, check_metadata
+from .platform import Platform
+from .tickets import ResponseUrl
+from .workspace import TS, Channel, Message
 
 
 def room(platform: Platform, ref: str, *, member: bool = True) -> Channel:
@@ -97,7 +97,7 @@ def _pace(platform: Platform, channel: Channel) -> None:
 def _own(platform: Platform, args: Args, refusal: str) -> tuple[Channel, Message]:
     channel = room(platform, args.needed("channel", "channel_not_found"))
     message = channel.posts.get(args.needed("ts"))
-    if message is None:
+    if message is None or message.subtype == "tombstone":
         raise SlackError("message_not_found")
     if not message.from_app:
         raise SlackError(refusal)

@@ -7,17 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from localslack.acks import Ack
-from localslack.acting import Acting, Reply
-from localslack.changes import PATIENCE
-from localslack.errors import CannotDo, Json
-from localslack.inputs import Values, filled
-from localslack.modals import View
-from localslack.text import text_of
-from localslack.workspace import Message, User, Workspace, elements_of
+from .acks import Ack
+from .acting import Acting, Reply
+from .changes import PATIENCE
+from .errors import CannotDo, Json
+from .inputs import Values, filled
+from .modals import View
+from .text import text_of
+from .workspace import Message, User, Workspace, elements_of
 
 if TYPE_CHECKING:
-    from localslack.driver import LocalSlack
+    from .driver import LocalSlack
 
 
 class Person:
@@ -60,6 +60,14 @@ class Person:
     async def say(self, text: str, channel: str = "#general", thread: str | None = None) -> Reply:
         """Types a message, into a thread if one is named."""
         return await self._acting.post(self.user, self.slack.channel(channel), text, thread)
+
+    def delete(self, message: Message) -> None:
+        """Deletes a message: their own, or as an admin anybody's."""
+        self._acting.delete(self.user, self.slack.channel(message.channel), message.ts)
+
+    def archive(self, channel: str) -> None:
+        """Archives a channel."""
+        self._acting.archive(self.user, self.slack.channel(channel))
 
     async def click(
         self, target: Message | View, what: str, *, choose: Any = None, stale: bool = False, block: str = ""

@@ -132,7 +132,7 @@ BOUNDING: Final = (
         "jobs are unpickled",
         "R29",
         "bot/store/queue.py",
-        "        jobs.unpickle_nothing()\n",
+        "        jobs.mend_docket()\n",
         "",
         ("tests/store/test_queue.py::test_no_job_runs_code_in_a_worker_and_the_next_one_is_advanced",),
     ),

@@ -6,7 +6,7 @@ and nothing that it says makes these milder, but who is asked and how long.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -50,10 +50,12 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """A workspace's policy. `risks` are patterns of tools' names; the highest that fits counts, else low."""
+    """A workspace's policy. `risks` are patterns of tools' names; the highest that fits counts, else low. `version` is
+    the number that web gave it when it came into force."""
 
     clauses: tuple[Clause, ...] = ()
     risks: tuple[tuple[str, Risk], ...] = ()
+    version: int = field(default=0, compare=False)
 
     def risk_of(self, tool: str) -> Risk:
         """How much harm this tool may do."""
@@ -75,7 +77,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the policy says. `clause` is the name of the rule that counts, and `trail` a line for each rule."""
+    """What the policy says. `clause` is the name of the rule that counts, `version` that policy's; `trail` has a line
+    for each rule."""
 
     effect: Effect
     risk: Risk
@@ -83,6 +86,7 @@ class Judgement:
     why: str = ""
     terms: ChannelSettings = AS_ELSEWHERE
     trail: tuple[str, ...] = ()
+    version: int = 0
 
 
 def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Judgement:
@@ -98,7 +102,7 @@ def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Ju
         trail.append(f"line {clause.line}, {clause.name} ({clause.effect}): {unfit or doubt or 'fits'}")
         if not unfit:
             fitting.append(clause)
-    return weigh(fitting, risk, team_says, tuple(trail))
+    return replace(weigh(fitting, risk, team_says, tuple(trail)), version=book.version)
 
 
 def judge_doubt(

@@ -14,7 +14,7 @@ from autogen_core.tools import StaticWorkbench
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.context import RunContext
-from agents.teams import Team, Teams
+from agents.team import Team, Teams
 from bot.core.ids import RunId
 from bot.core.requests import Verb
 from bot.core.runs import Status
@@ -55,7 +55,7 @@ async def test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once(
 
     No other model call is made twice.
     """
-    monkeypatch.setattr("agents.runner.GRACE", timedelta(hours=1))
+    monkeypatch.setattr("agents.driver.GRACE", timedelta(hours=1))
     world, model = World(), Thinking(number, structured=structured)
     it = team(magentic_one, world)
     teams = Teams({it.name: it}, {})

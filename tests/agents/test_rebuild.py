@@ -14,7 +14,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from agents.context import RunContext
 from agents.entries import Entry
 from agents.runner import Runner
-from agents.teams import Teams
+from agents.team import Teams
 from bot.core.errors import Refused
 from bot.core.ids import RunId
 from bot.core.ports import Lease
@@ -204,7 +204,7 @@ async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, build: Callable[[World, RunContext], AutoGenTeam], early: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same transcript, and no model, tool or person asked twice."""
-    monkeypatch.setattr("agents.runner.GRACE", timedelta(hours=1))  # every team ends by its token, at once
+    monkeypatch.setattr("agents.driver.GRACE", timedelta(hours=1))  # every team ends by its token, at once
     whole = await live(house, build, "r0")
     print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")
     # Right before it is the same loss as with the one before, but for what was under way.
