@@ -16,6 +16,7 @@ from bot.core.chain import Damaged, Kept, read_head
 from bot.core.errors import UnknownSchema
 from bot.store.packing import unpack
 from bot.store.page import Numbered, read_page, write_page
+from bot.store.scripts import Script
 from bot.store.store import Store, reaching
 
 PAGE: Final = 128
@@ -34,8 +35,8 @@ class Pages:
     def __init__(self, store: Store) -> None:
         self._client = store.client
         self._keys = store.keys
-        self._seal = store.client.register_script((_HERE / "seal.lua").read_text())
-        self._cut = store.client.register_script((_HERE / "cut.lua").read_text())
+        self._seal = Script(store.client, (_HERE / "seal.lua").read_text())
+        self._cut = Script(store.client, (_HERE / "cut.lua").read_text())
 
     async def read(self, after: int) -> list[Numbered]:
         """What follows number `after` in the page that holds it, or one `Damaged` instead; empty if no page does."""

@@ -38,7 +38,7 @@ async def test_a_sealed_record_is_trimmed_to_the_entry(store: Store, recorded: l
 async def test_a_cut_whose_end_nobody_knows_is_done_once(store: Store, recorded: list[Numbered], after: bool) -> None:
     await seal_all(store)
     dying = Ledger(store)
-    dying._pages._cut = losing(dying._pages._cut, after=after)
+    dying._pages._cut = losing(dying._pages._cut, after=after)  # type: ignore[assignment]
     with pytest.raises(StoreUnavailable):
         await dying.trim(10)
     assert await everything(store) == (recorded[10:] if after else recorded)
@@ -57,7 +57,7 @@ async def test_of_two_that_cut_the_same_page_the_slower_changes_nothing(store: S
         assert await Ledger(store).trim(12) == 12
         return await script(**words)
 
-    slow._pages._cut = later
+    slow._pages._cut = later  # type: ignore[assignment]
     assert await slow.trim(10) == 0
     assert await everything(store) == recorded[12:]
     assert await problems(store) == []

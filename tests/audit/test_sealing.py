@@ -98,7 +98,7 @@ async def test_entries_that_are_long_make_a_shorter_page(
 async def test_a_seal_whose_end_nobody_knows_is_done_once(store: Store, recorded: list[Numbered], after: bool) -> None:
     """R4: killed or cut off at either side of the script."""
     dying = Ledger(store)
-    dying._pages._seal = losing(dying._pages._seal, after=after)
+    dying._pages._seal = losing(dying._pages._seal, after=after)  # type: ignore[assignment]
     with pytest.raises(StoreUnavailable):
         await dying.seal()
     assert await sealed(store) == ([PAGE] if after else [])
@@ -118,7 +118,7 @@ async def test_the_same_seal_again_changes_nothing(store: Store, recorded: list[
         assert await script(**words) == 0
         return 1
 
-    ledger._pages._seal = twice
+    ledger._pages._seal = twice  # type: ignore[assignment]
     assert await ledger.seal()
     assert await sealed(store) == [PAGE]
     assert await everything(store) == recorded
@@ -148,7 +148,7 @@ async def test_what_is_no_more_as_it_was_read_is_not_sealed(
         return await script(**words)
 
     now: list[Numbered] = []
-    ledger._pages._seal = later
+    ledger._pages._seal = later  # type: ignore[assignment]
     assert not await ledger.seal()
     assert await everything(store) == now
     assert len(await sealed(store)) == (change == "sealed")
