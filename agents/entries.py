@@ -36,7 +36,8 @@ class Entry:
 
     def dump(self) -> bytes:
         """JSON with its schema number; what is empty is left out."""
-        return json.dumps({"schema": SCHEMA, **{name: value for name, value in asdict(self).items() if value}}).encode()
+        filled = {name: value for name, value in asdict(self).items() if value}
+        return json.dumps({"schema": SCHEMA, **filled}, separators=(",", ":")).encode()
 
     @classmethod
     def load(cls, raw: bytes) -> Self:

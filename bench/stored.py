@@ -101,7 +101,6 @@ async def measure(url: str, data: Path, count: int) -> Stored:
             await _drawn(store, runs)
             before, after = (await _bytes(store), before)
         kinds = {kind: (before[kind] - after[kind]) / count for kind in dict.fromkeys(KINDS.values())}
-        kinds[RECORD] = await _recorded(store) / (_FEW + count)
         return Stored(count, kinds, await _words(store))
 
 
@@ -129,15 +128,6 @@ async def _bytes(store: Store) -> dict[str, float]:
             # None: it ended meanwhile.
             found[KINDS[family]] += await store.client.memory_usage(key, samples=0) or 0
     return {kind: float(found[kind]) for kind in KINDS.values()}
-
-
-async def _recorded(store: Store) -> float:
-    """Bytes that all entries of the record take once their page is sealed; as they stand, if there is no page yet."""
-    entries = int(await store.client.hget(store.keys.audit_head, "n"))
-    unsealed = await store.client.xlen(store.keys.audit)
-    key = store.keys.audit_pages if unsealed < entries else store.keys.audit
-    taken = await store.client.memory_usage(key, samples=0)
-    return float(taken * entries / ((entries - unsealed) or entries))
 
 
 async def _words(store: Store) -> float:

@@ -50,10 +50,10 @@ BOUNDING: Final = (
     Bug(
         "a few packed bytes may be very many",
         "R29",
-        "bot/store/packing.py",
+        "bot/store/compression.py",
         "return min(LARGEST, max(ROOM, TIMES * len(packed)))",
         "return 2**40",
-        ("tests/store/test_packing.py::test_a_few_bytes_do_not_fill_the_memory",),
+        ("tests/store/test_compression.py::test_a_few_bytes_do_not_fill_the_memory",),
     ),
     Bug(
         "what could not be read is tried again each time",

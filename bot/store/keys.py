@@ -1,7 +1,7 @@
 """The names of everything in Redis. All share one hash tag, so that one script may touch them on a Cluster.
 
 "Written by" is what `users.acl` lets the process write; both may read what they need. See bot.store.sides. Records are
-`version schema`, newline, JSON (packed).
+`version schema`, newline, JSON (zlib where that is shorter).
 
 | key | type | holds | ends | written by |
 |---|---|---|---|---|
@@ -41,8 +41,7 @@
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
 | `{ns}:events` | stream | what happened and is not drawn and recorded yet; older ones for KEEP_EVENTS | never | web |
 | `{ns}:reports` | list | what the workers report, until web takes it over into the events | never | worker |
-| `{ns}:audit` | stream | the record's newest entries: n under the id `n-0`, with its hash | when sealed | web |
-| `{ns}:audit:pages` | sorted set | all before them, sealed: a page by the number of its last | after KEEP_AUDIT | web |
+| `{ns}:audit` | stream | the record: entry n under the id `n-0`, with its hash | after KEEP_AUDIT | web |
 | `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
 | `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days | web |
 | `{ns}:audit:lease` | hash | lease of the auditor, as for a run | likewise | web |
@@ -107,8 +106,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "reports": "one key; empties as web takes them over",
     "ended:*": "one key a side; empties as the other side comes to it",
     "events": "the outbox; what is drawn and chained leaves at once, or after KEEP_EVENTS",
-    "audit": "the record's newest entries; the oldest of them are sealed into pages",
-    "audit:pages": "the record; trimmed after KEEP_AUDIT, and by default never",
+    "audit": "the record; trimmed after KEEP_AUDIT, and by default never",
     "audit:head": "one key; what the next entry follows",
 }
 """Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
@@ -146,7 +144,6 @@ class Keys:
         self.events: Final = self.prefix + "events"
         self.reports: Final = self.prefix + "reports"
         self.audit: Final = self.prefix + "audit"
-        self.audit_pages: Final = self.prefix + "audit:pages"
         self.audit_head: Final = self.prefix + "audit:head"
         self.auditor: Final = self.prefix + "audit:lease"
         self.scribe: Final = self.prefix + "scribe"

@@ -19,8 +19,8 @@ from agents.entries import SCHEMA
 from agents.teams import Teams
 from bot.core.ids import RequestId, RunId
 from bot.core.policy import OnTimeout
+from bot.store.compression import decompress
 from bot.store.embedded import EmbeddedRedis
-from bot.store.packing import unpack
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.agents.house import RULES, House
@@ -40,14 +40,14 @@ async def dump(store: Store, run: str, requests: list[RequestId]) -> dict[str, o
     return {
         "run": plain(await store.client.get(store.keys.run(RunId(run)))),
         "requests": {name: plain(await store.client.get(store.keys.request(name))) for name in requests},
-        "journal": {key.decode(): unpack(value).decode() for key, value in journal.items()},
+        "journal": {key.decode(): decompress(value).decode() for key, value in journal.items()},
     }
 
 
 def plain(record: bytes) -> str:
     """The record with its JSON as it is before it is packed."""
     head, _, body = record.partition(b"\n")
-    return f"{head.decode()}\n{unpack(body).decode()}"
+    return f"{head.decode()}\n{decompress(body).decode()}"
 
 
 async def write(house: House, build: Callable[[World, RunContext], AutoGenTeam], waiting: bool) -> None:
