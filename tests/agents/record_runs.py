@@ -54,7 +54,7 @@ async def write(house: House, build: Callable[[World, RunContext], AutoGenTeam],
     path = RUNS / f"journal{SCHEMA}-{build.__name__}.json"
     if path.exists():
         return
-    whole = await live(house, build, "whole")
+    whole = await live(house, build, "rwhole")
     name = f"stored-{build.__name__}"
     world = World()
     it = team(build, world)
