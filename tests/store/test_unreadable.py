@@ -178,5 +178,5 @@ async def test_a_permission_for_a_run_that_cannot_be_read_is_shown_as_in_force(s
 
 async def test_teams_are_known_without_a_worker_that_announces_what_nobody_reads(sides: Sides) -> None:
     await sides.agents.announce("broken", [TeamInfo("other", "line")], timedelta(minutes=1))
-    await sides.agents.client.set(sides.agents.keys.team("broken"), b"\x03 no record", px=60_000)
+    await sides.agents.client.set(sides.agents.keys.team("broken"), b"\x01 no record", px=60_000)
     assert [team.name for team in await sides.web.teams()] == ["email"]
