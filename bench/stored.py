@@ -2,15 +2,14 @@
 
 Counted is what MEMORY USAGE says of every key of the namespace whose family stands in `KINDS`, keys and Redis's own
 overhead too: the run, the request, its journal, the entries of the audit record, the messages in Slack and the indexes.
-What is there once falls out, because a few runs before those that count are subtracted. Entries of the record count as
-they are once sealed: its newest, 128 to 255 however many runs wait, are not yet. What leaves by itself within a day,
-however long the run waits, is told and not counted: its last lease, the job engine's keys of the job that began it, and
-the key by which the same task, sent again at once, starts no second run.
+What is there once falls out, because a few runs before those that count are subtracted. What leaves by itself within a
+day, however long the run waits, is told and not counted: its last lease, the job engine's keys of the job that began
+it, and the key by which the same task, sent again at once, starts no second run.
 
 Events are gone by then: those that are drawn and recorded leave. A key of a family that stands neither in `KINDS` nor
 in `ONCE` ends the benchmark, so no new one is forgotten.
 
-Subtracted are the run's own words, each once and unpacked: the task, the question, the progress line and what the
+Subtracted are the run's own words, each once and as they are: the task, the question, the progress line and what the
 journal recorded. The same words stand also in the record, where they count as beyond.
 """
 
@@ -29,8 +28,8 @@ from bot.store.store import Store
 from localslack import LocalSlack
 from tests.processes import town
 
-AIM: Final = 1500
-"""Bytes (issue 3)."""
+AIM: Final = 3000
+"""Bytes, with its part of the record."""
 RECORD: Final = "the audit record"
 LEAVING: Final = "what leaves within a day, not counted"
 KINDS: Final = {

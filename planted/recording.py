@@ -85,8 +85,8 @@ RECORDING: Final = (
         "the record takes a worker's word for what only people do",
         "R9, R25",
         "bot/store/ledger.py",
-        "stored = EVENTS.dump(read_event(fields, entry)) if by_agents else",
-        'stored = fields[b"event"] if by_agents else',
+        "return EVENTS.dump(read_event(fields, entry)) if by_agents else",
+        'return fields[b"event"] if by_agents else',
         (_FORGERY + "test_a_report_comes_before_what_web_does_after_it_and_a_forged_one_counts_as_refused",),
     ),
     Bug(

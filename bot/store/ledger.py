@@ -155,13 +155,9 @@ def _standing(entry: bytes, fields: dict[bytes, bytes]) -> tuple[int, Kept]:
 
 
 def _told(entry: bytes, fields: dict[bytes, bytes]) -> bytes:
-    """An event's JSON as it counts; as it stands there if it is ours and nobody can read it."""
+    """An event's JSON as it counts; as it stands there if it is ours."""
     by_agents = fields.get(b"by") == b"agents"
-    stored = EVENTS.dump(read_event(fields, entry)) if by_agents else fields.get(b"event", b"")
-    try:
-        return decompress(stored)
-    except UnknownSchema:
-        return stored
+    return EVENTS.dump(read_event(fields, entry)) if by_agents else fields.get(b"event", b"")
 
 
 def _stored_before(kept: Kept, moment: datetime) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from bot.audit.auditor import Auditor, Keep
 from bot.audit.sql import TABLE, OtherChain, SqlSink
-from bot.core.errors import StoreUnavailable, UnknownSchema, WrongSettings
+from bot.core.errors import StoreUnavailable, WrongSettings
 from bot.core.events import Event, EventType
 from bot.core.ports import Change
 from bot.store.ledger import Ledger
