@@ -45,7 +45,7 @@ async def dump(store: Store, run: str, requests: list[RequestId]) -> dict[str, o
 
 
 def plain(record: bytes) -> str:
-    """The record with its JSON as it is before it is packed."""
+    """The record with its JSON as it is before it is compressed."""
     head, _, body = record.partition(b"\n")
     return f"{head.decode()}\n{decompress(body).decode()}"
 

@@ -56,14 +56,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["votes", "junk"])
-@pytest.mark.parametrize(("item", "packed"), [(0, True), ("", False), ({}, False)])
+@pytest.mark.parametrize(("item", "compressed"), [(0, True), ("", False), ({}, False)])
 def test_a_record_of_eight_hundred_thousand_items_is_refused_at_once(
-    name: str, item: object, packed: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, item: object, compressed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R29: 2 kB took ten seconds and more than a gigabyte, for an error was kept for each item."""
     record = {**plain(request()), name: [item] * 800_000}
-    stored = squeezed(record) if packed else b"1 2\n" + json.dumps(record).encode()
-    assert (len(stored) < 8000) is packed
+    stored = squeezed(record) if compressed else b"1 2\n" + json.dumps(record).encode()
+    assert (len(stored) < 8000) is compressed
     errors = counted(monkeypatch)
     tracemalloc.start()
     try:
