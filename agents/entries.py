@@ -36,8 +36,7 @@ class Entry:
 
     def dump(self) -> bytes:
         """JSON with its schema number; what is empty is left out."""
-        filled = {name: value for name, value in asdict(self).items() if value}
-        return json.dumps({"schema": SCHEMA, **filled}, separators=(",", ":")).encode()
+        return json.dumps({"schema": SCHEMA, **{name: value for name, value in asdict(self).items() if value}}).encode()
 
     @classmethod
     def load(cls, raw: bytes) -> Self:
