@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Final
 
 import agents
-from agents import teams
+from agents import registry
 from agents.delivery import parse_smtp_url
 from agents.mail import is_address
 from agents.models import load_model
 from agents.runner import Runner
+from agents.team import Teams
 from bot import deadlines, metrics
 from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from bot.core.ids import worker_id
@@ -40,14 +41,14 @@ BEYOND_THE_LEASE: Final = timedelta(seconds=2)
 """A lost worker's job comes again this long after its lease has ended, so that it is not refused."""
 
 
-async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = teams.HERE) -> None:
+async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = registry.HERE) -> None:
     """Advance runs until `stop` is set; then let all of them go. WrongSettings, StoreUnsafe: nothing was started."""
     _check(settings)
     if settings.model_config_file is None:
         log.warning("MODEL_CONFIG is not set: the offline demo model writes, by fixed rules.")
     if settings.smtp_url is None:
         log.warning("SMTP_URL is not set: mails go into the folder %s and to nobody.", settings.data_dir / "mail")
-    found = teams.find(folder)
+    found = registry.find(folder)
     url = settings.redis_url.get_secret_value()
     owner = worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4))
     async with connect(url) as client:
@@ -117,7 +118,7 @@ async def _reached(store: Store, stop: asyncio.Event) -> bool:
     return False
 
 
-async def _announce(store: Store, owner: str, found: teams.Teams, stop: asyncio.Event) -> None:
+async def _announce(store: Store, owner: str, found: Teams, stop: asyncio.Event) -> None:
     ready = False
     while not stop.is_set():
         try:

@@ -1,7 +1,7 @@
 """A model client without a model: the demo and the tests run offline and come out the same every time.
 
-It writes from the task and the feedback by fixed rules (`agents.demo_writer`) and says in every message what it is,
-so nobody mistakes its words for a model's.
+It plays a team's script, or repeats what it is asked, and says in every message what it is, so nobody mistakes its
+words for a model's.
 """
 
 import asyncio
@@ -20,18 +20,17 @@ from autogen_core.models import (
     ModelFamily,
     ModelInfo,
     RequestUsage,
-    SystemMessage,
     UserMessage,
 )
 from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel
 
-from agents.demo_writer import NOTE, write_mail
-from agents.mail import FORMAT
 from bot.core.errors import WrongTeam
 
 CONTEXT = 128_000
 """Words that a conversation may have; only there so that `remaining_tokens` has something to count down from."""
+NOTE = "[Written by the offline demo model, which follows fixed rules. Set MODEL_CONFIG to use a real model.]"
+"""Last line of every answer of the demo model."""
 NO_MODEL: Final = (
     "No model is configured, and the team has no script that plays one, so the run has ended. Set MODEL_CONFIG for the "
     "worker (docs/models.md), or give the team a `demo=` script (docs/your-team.md); then start the task anew."
@@ -175,11 +174,7 @@ class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
 
 
 def _answer(messages: Sequence[LLMMessage]) -> str:
-    system = "\n".join(message.content for message in messages if isinstance(message, SystemMessage))
     said = [_text(message) for message in messages if isinstance(message, UserMessage)]
-    task, feedback = (said[0], said[1:]) if said else ("", [])
-    if FORMAT in system:
-        return write_mail(task, feedback)
     last = said[-1] if said else "nothing"
     return f"Answer {turns(messages) + 1} to: {' '.join(last.split())[:500]}\n\n{NOTE}"
 

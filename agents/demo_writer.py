@@ -8,10 +8,8 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
+from agents.demo_model import NOTE
 from agents.mail import MAX_RECIPIENTS, is_address
-
-NOTE = "[Written by the offline demo model, which follows fixed rules. Set MODEL_CONFIG to use a real model.]"
-"""Last line of every answer of the demo model."""
 
 SUBJECT_LENGTH = 60
 """Characters; a whole task is no subject."""

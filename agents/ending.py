@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from agents.context import RunContext
-from agents.teams import Conclusion
+from agents.team import Conclusion
 from agents.telling import LINE
 
 

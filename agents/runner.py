@@ -23,7 +23,7 @@ from agents.ending import end_team, failure
 from agents.journal import RunJournal
 from agents.patience import ended, patiently
 from agents.repairs import ask_again, ask_for_forgotten
-from agents.teams import Conclusion, Team, Teams
+from agents.team import Conclusion, Team, Teams
 from agents.telling import Pace, Teller
 from agents.turn_ends import in_order
 from agents.usage import add_up

@@ -26,7 +26,7 @@ from autogen_core.models import ChatCompletionClient
 from agents.context import RunContext
 from agents.models import load_model
 from agents.runner import Runner
-from agents.teams import Conclusion, Team, Teams, last_words
+from agents.team import Conclusion, Team, Teams, last_words
 from bot import flows
 from bot.core.errors import LeaseLost, NotFound
 from bot.core.ids import ChannelId, RequestId, RunId, TeamName, UserId, worker_id

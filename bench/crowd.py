@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from agents import teams
+from agents import registry
 from agents.demo_model import DemoModel
 from agents.runner import Runner
 from bot.core.ids import RequestId, RunId
@@ -63,7 +63,7 @@ async def main(settings: WorkerSettings, crowd: int) -> None:
                 queue=NoQueue(),
                 wakeups=wakeups,
                 journal=RedisJournal(store),
-                teams=teams.find(Path(__file__).parent / "teams"),
+                teams=registry.find(Path(__file__).parent / "teams"),
                 model=DemoModel(),
                 settings=settings,
                 stop=stop,

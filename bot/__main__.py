@@ -97,7 +97,9 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         await stack.enter_async_context(_at_work("homes", homes.run()))
         await stack.enter_async_context(_at_work("scribe", scribe.run()))
         await stack.enter_async_context(_at_work("reports", take_over(store)))
-        await stack.enter_async_context(_at_work("deadlines", deadlines.keep(store, queue, wakeups)))
+        await stack.enter_async_context(
+            _at_work("deadlines", deadlines.keep(store, queue, wakeups, directory.still_there))
+        )
         await rooms.note(store, directory)
         await stack.enter_async_context(_at_work("rooms", rooms.keep(store, directory)))
         await stack.enter_async_context(_at_work("deserted", deserted.keep(store, directory, poster)))

@@ -15,7 +15,8 @@ from bot import flows
 from bot.core import schedule
 from bot.core.errors import CountersignError, StoreUnavailable, UnknownSchema
 from bot.core.ids import RequestId
-from bot.core.ports import Queue, Store
+from bot.core.ports import Message, Queue, Store
+from bot.flows.settling import StillThere
 
 _BATCH: Final = 100
 LATE: Final = timedelta(seconds=5)
@@ -25,6 +26,9 @@ _AT_WORK: Final = timedelta(minutes=1)
 """What was settled so long after a look was not settled by it."""
 UNREADABLE_AGAIN: Final = timedelta(minutes=5)
 """Until then a request that cannot be read is left alone: a newer `web` reads it, and it is late by no more."""
+LOOKS: Final = 120
+"""So often Slack is asked whether the card stands of what silence would approve. That takes two to five minutes if it
+does not say."""
 _log = logging.getLogger(__name__)
 
 
@@ -42,15 +46,16 @@ class _Look:
     again: datetime | None = None
 
 
-async def keep(store: Store, queue: Queue, hints: Hints) -> None:
-    """Do what is due to requests as its time comes, until cancelled."""
+async def keep(store: Store, queue: Queue, hints: Hints, still_there: StillThere | None = None) -> None:
+    """Do what is due to requests as its time comes, until cancelled. Without `still_there` silence approves nothing."""
+    look = still_there and bounded(still_there)
     start = 0
     while True:
         hints.due.clear()
         try:
             due, following, now = await store.due(_BATCH, start)
             # At once: each waits for Redis a few times, and one after another they would be late together.
-            looks = await asyncio.gather(*(_do(store, queue, r, now) for r in due), return_exceptions=True)
+            looks = await asyncio.gather(*(_do(store, queue, r, now, look) for r in due), return_exceptions=True)
             for problem in looks:
                 if isinstance(problem, BaseException):
                     raise problem
@@ -99,10 +104,31 @@ async def _tidy(store: Store, seen: Mapping[RequestId, _Look], now: datetime) ->
     return those("left")
 
 
-async def _do(store: Store, queue: Queue, request: RequestId, now: datetime) -> _Look:
+def bounded(still_there: StillThere, looks: int = LOOKS) -> StillThere:
+    """As `still_there`; a card of which Slack did not say it so many times is taken for gone (R32)."""
+    left: dict[str, int] = {}
+
+    async def look(card: Message) -> bool | None:
+        there = await still_there(card)
+        if there is None and (more := left.get(card.name, looks) - 1):
+            left[card.name] = more
+            return None
+        left.pop(card.name, None)
+        if there is None:
+            _log.warning(
+                "Slack did not say whether %s stands, asked %d times: silence does not approve it.", card.name, looks
+            )
+        return bool(there)
+
+    return look
+
+
+async def _do(
+    store: Store, queue: Queue, request: RequestId, now: datetime, still_there: StillThere | None = None
+) -> _Look:
     """Do what is due to it, if anything is."""
     try:
-        after = await flows.due(store, queue, request)
+        after = await flows.due(store, queue, request, still_there)
         if after is None:
             return _Look("unknown")
         if after.decision is not None and not now <= after.decision.at < now + _AT_WORK:

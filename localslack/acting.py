@@ -56,6 +56,24 @@ class Acting:
         self._said(user, channel, message)
         return Reply(message.text, in_channel=True)
 
+    def delete(self, user: User, channel: Channel, ts: str) -> None:
+        """Takes a message away for everybody: who wrote it may, and an admin."""
+        message = channel.posts.get(ts)
+        if message is None or message.subtype == "tombstone":
+            raise CannotDo("That message is not there any more.")
+        self._member(user, channel)
+        if user.id != message.user and not (user.is_admin or user.is_owner):
+            raise CannotDo(f"{user.real_name} may delete only their own messages.")
+        channel.remove(message)
+        self.workspace.rang()
+
+    def archive(self, user: User, channel: Channel) -> None:
+        """Closes a channel; Slack puts its apps out then: github.com/elastic/connectors/issues/1972."""
+        self._member(user, channel)
+        channel.is_archived = True
+        channel.members.discard(self.workspace.bot_user)
+        self.workspace.rang()
+
     async def command(self, user: User, channel: Channel, text: str) -> Reply:
         """A slash command as typed. Raises CannotDo for a command that no app registered."""
         self._member(user, channel)

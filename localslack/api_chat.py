@@ -97,7 +97,7 @@ def _pace(platform: Platform, channel: Channel) -> None:
 def _own(platform: Platform, args: Args, refusal: str) -> tuple[Channel, Message]:
     channel = room(platform, args.needed("channel", "channel_not_found"))
     message = channel.posts.get(args.needed("ts"))
-    if message is None:
+    if message is None or message.subtype == "tombstone":
         raise SlackError("message_not_found")
     if not message.from_app:
         raise SlackError(refusal)

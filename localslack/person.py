@@ -61,6 +61,14 @@ class Person:
         """Types a message, into a thread if one is named."""
         return await self._acting.post(self.user, self.slack.channel(channel), text, thread)
 
+    def delete(self, message: Message) -> None:
+        """Deletes a message: their own, or as an admin anybody's."""
+        self._acting.delete(self.user, self.slack.channel(message.channel), message.ts)
+
+    def archive(self, channel: str) -> None:
+        """Archives a channel."""
+        self._acting.archive(self.user, self.slack.channel(channel))
+
     async def click(
         self, target: Message | View, what: str, *, choose: Any = None, stale: bool = False, block: str = ""
     ) -> Ack:

@@ -125,6 +125,11 @@ class Channel:
             self.replies.setdefault(message.thread_ts, []).append(message.ts)
 
     def remove(self, message: Message) -> None:
+        """Takes a message away; what had replies leaves a tombstone, as in Slack."""
+        if self.replies.get(message.ts):
+            left = Message(self.id, message.ts, "USLACKBOT", "This message was deleted.", thread_ts=message.ts)
+            self.posts[message.ts] = replace(left, subtype="tombstone")
+            return
         del self.posts[message.ts]
         if message.is_reply and message.thread_ts:
             self.replies[message.thread_ts].remove(message.ts)

@@ -15,6 +15,7 @@ _OVERTAKEN = "tests/slack/test_overtaken.py::"
 _COMMANDS = "tests/slack/test_commands.py::"
 _OUTAGE = "tests/slack/test_after_an_outage.py::"
 _FILES = "tests/slack/test_files.py::"
+_NOTICES = "tests/slack/test_notices.py::"
 
 DRAWING: Final = (
     Bug(
@@ -67,6 +68,30 @@ DRAWING: Final = (
         "{_nothing(request.question)}",
         "not approved; ",
         (_CARDS + "test_a_card_says_not_approved_only_where_something_can_be",),
+    ),
+    Bug(
+        "a change of settings is told to nobody",
+        "R33",
+        "bot/slack/scribe.py",
+        "subject = event.run or notices.concerns(event)",
+        "subject = event.run",
+        (_NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a crash]",),
+    ),
+    Bug(
+        "a change of settings is told under a name that is another one each time",
+        "R6, R33",
+        "bot/slack/notices.py",
+        'f"settings/{entry}/{place}"',
+        'f"settings/{id(drawing)}/{place}"',
+        (_NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a kill after the post]",),
+    ),
+    Bug(
+        "a channel that takes no message keeps a change of settings from the others",
+        "R21, R33",
+        "bot/slack/notices.py",
+        "        except CannotPost as refused:\n",
+        "        except CannotPost as refused:\n            raise\n",
+        (_NOTICES + "test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_hold_nobody_up",),
     ),
     Bug(
         "after a lost reply the card is posted without a look",
@@ -177,9 +202,9 @@ DRAWING: Final = (
         "an event is ticked off before it is drawn",
         "R5",
         "bot/slack/scribe.py",
-        "                    files = await self._until_drawn(run, [event for _, event in entries])\n",
+        "                    files = await self._until_drawn(subject, entries)\n",
         "                    [await self._outbox.done(entry) for entry, _ in entries]\n"
-        "                    files = await self._until_drawn(run, [event for _, event in entries])\n",
+        "                    files = await self._until_drawn(subject, entries)\n",
         (_SCRIBE + "test_another_process_draws_on_when_the_scribe_is_gone",),
     ),
     Bug(
@@ -218,7 +243,7 @@ DRAWING: Final = (
         "an old picture is drawn over a newer one",
         "R6, R20",
         "bot/slack/scribe.py",
-        "                    if await self._state(run, events) == before:\n",
+        "                    if await self._state(subject, events) == before:\n",
         "                    if before is not None:\n",
         (_OVERTAKEN + "test_a_scribe_that_draws_over_something_newer_draws_that_again",),
     ),

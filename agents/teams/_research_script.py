@@ -7,8 +7,7 @@ from typing import Final
 from autogen_core.models import LLMMessage, UserMessage
 
 from agents.context import current_run
-from agents.demo_model import Use, turns
-from agents.demo_writer import NOTE
+from agents.demo_model import NOTE, Use, turns
 from agents.outcomes import Became
 from bot.core.requests import Kind
 

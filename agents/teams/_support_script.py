@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from autogen_core.models import LLMMessage, UserMessage
 
 from agents.context import current_run
-from agents.demo_model import Use
-from agents.demo_writer import NOTE
+from agents.demo_model import NOTE, Use
 from agents.outcomes import Became, Outcomes
 
 

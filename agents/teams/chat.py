@@ -13,9 +13,9 @@ from autogen_core.models import AssistantMessage, LLMMessage, UserMessage
 
 from agents.context import RunContext
 from agents.conversation import GO_ON, ConversationOver, Over, turn_in
-from agents.demo_writer import NOTE
+from agents.demo_model import NOTE
 from agents.modes import Mode, Policy, any_of, every, last_line, when_said
-from agents.teams import Conclusion, Team, last_words
+from agents.team import Conclusion, Team, last_words
 from bot.core.options import Option
 
 DONE: Final = "TERMINATE"

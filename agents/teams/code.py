@@ -15,7 +15,7 @@ from agents.code_agent import CodeAgent
 from agents.context import RunContext
 from agents.executors import code_executor
 from agents.outcomes import Became
-from agents.teams import Conclusion, Team, last_words
+from agents.team import Conclusion, Team, last_words
 from agents.teams._code_script import FENCE, play
 from bot.core.options import Option
 from bot.core.requests import Kind

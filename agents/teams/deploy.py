@@ -24,7 +24,7 @@ from agents.context import RunContext
 from agents.outcomes import Became, Outcome, Outcomes
 from agents.policies import Policy, Proposal, Tier, Verdict
 from agents.steps import ONLY, STEPS, Step, Steps
-from agents.teams import Conclusion, Team, last_words
+from agents.team import Conclusion, Team, last_words
 from agents.teams._deploy_script import CARRY_OUT, play
 from bot.core.options import Option
 

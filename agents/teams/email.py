@@ -14,7 +14,7 @@ from agents.answers import DecisionTermination, decision_in
 from agents.context import RunContext
 from agents.delivery import deliver
 from agents.mail import FORMAT, MailProblem, parse, to_message
-from agents.teams import Conclusion, Team
+from agents.team import Conclusion, Team
 from agents.teams._email_script import play
 from bot.core.errors import ActionFailed
 from bot.core.requests import Request, Status, digest

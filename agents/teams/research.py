@@ -17,7 +17,7 @@ from agents.answers import DecisionTermination, decision_in
 from agents.context import RunContext
 from agents.modes import Mode, last_line
 from agents.notes import Notes
-from agents.teams import Conclusion, Team
+from agents.team import Conclusion, Team
 from agents.teams._research_script import ENOUGH, FINE, play
 from bot.core.errors import ActionFailed
 from bot.core.options import Option

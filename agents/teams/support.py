@@ -16,7 +16,7 @@ from agents.counter import Counter
 from agents.outcomes import Became
 from agents.policies import Policy, Proposal, Tier, Verdict
 from agents.shop import Shop, euros
-from agents.teams import Conclusion, Team, last_words
+from agents.team import Conclusion, Team, last_words
 from agents.teams._support_script import play
 from bot.core.options import Option
 

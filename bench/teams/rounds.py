@@ -13,7 +13,7 @@ from autogen_core import CancellationToken
 
 from agents.context import RunContext
 from agents.human import Human
-from agents.teams import Team
+from agents.team import Team
 
 _DRAFT = "To: vendor@example.com\nSubject: Our contract\n\nWe have been with you for years. Ten percent off, please."
 

@@ -13,7 +13,7 @@ from autogen_core.models import ChatCompletionClient
 
 from agents.context import RunContext
 from agents.human import Human
-from agents.teams import Team
+from agents.team import Team
 
 Models = Callable[[str], ChatCompletionClient]
 """The model of the agent of that name."""

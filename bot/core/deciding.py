@@ -16,7 +16,7 @@ from bot.core.permissions import Permission
 from bot.core.policy import Risk
 from bot.core.refusals import Refusal
 from bot.core.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event
-from bot.core.settling import settle
+from bot.core.settling import approved_by_timeout, settle
 from bot.core.standing import Standing, Wish
 from bot.core.votes import alike, people, recount, voided
 
@@ -252,7 +252,7 @@ def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
 
 def sentence(refusal: Refusal, request: Request) -> str:
     """The refusal as the person reads it, with Slack's mentions and dates in it."""
-    decision, reviewers = request.decision, seats.deciders(request)
+    decision, question, reviewers = request.decision, request.question, seats.deciders(request)
     by = " and ".join(mention(u) for u in decision.by) if decision else ""
     if decision is not None and not decision.by:
         by = "nobody (timeout)" if decision.how is How.TIMEOUT else "a rule, before anybody did"
@@ -269,13 +269,13 @@ def sentence(refusal: Refusal, request: Request) -> str:
         case Refusal.NOT_TYPED:
             what = high_risk.word(request)
         case Refusal.NO_CHOICE:
-            what = "one or more" if request.question.several else "one"
+            what = "one or more" if question.several else "one"
         case Refusal.TIME_RAN_OUT if request.status is Status.APPROVED:
             what = "it counts as approved by timeout, as this channel asked for"
-        case Refusal.TIME_RAN_OUT if request.question.kind in ABOUT_THE_RUN:
-            what = "the run ends"
+        case Refusal.TIME_RAN_OUT if request.status is Status.PENDING and approved_by_timeout(request):
+            what = "it counts as approved by timeout if its card stood in its channel until then"
         case Refusal.TIME_RAN_OUT:
-            what = "the agent is told that nobody answered"
+            what = "the run ends" if question.kind in ABOUT_THE_RUN else "the agent is told that nobody answered"
     at = decision.at if decision else request.deadline
     return refusal.value.format(by=by, at=when(at) if at else "", what=what)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bot.core import loosening, policy, rulebook
 from bot.core.askers import asker
@@ -131,7 +132,7 @@ async def configure(
             workspace=actor.workspace,
             user=actor.user,
             data={"channel": channel, "problems": " ".join(problems), "settings": repr(wanted)}
-            | ({} if problems else {**_differences(before, after), "milder": "; ".join(milder)})
+            | ({} if problems else {**_recorded(effect), "milder": "; ".join(milder)})
             | ({} if confirms is None else {"proposed_by": confirms.by}),
         )
         if problems:
@@ -150,11 +151,26 @@ async def configure(
     raise too_many_tries()
 
 
-def _differences(before: Rules, after: Rules) -> dict[str, str]:
-    """What was before and after, as JSON: only what differs."""
+def _recorded(effect: Configured) -> dict[str, str]:
+    """The effect as JSON: all of the rules afterwards, and what of them was otherwise before. Its way back is
+    `bot.proposals.effect_of`."""
+    before, after = _differences(effect.before, effect.after)
+    inherited_before, _ = _differences(effect.inherited_before, effect.inherited_after)
+    texts = {
+        "before": before,
+        "after": after,
+        "rules": plain(effect.after),
+        "inherited_before": inherited_before,
+        "inherited": plain(effect.inherited_after),
+    }
+    return {name: json.dumps(value) for name, value in texts.items()}
+
+
+def _differences(before: Rules, after: Rules) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What differs, as it was and as it is."""
     old, new = plain(before), plain(after)
     names = [name for name in old if old[name] != new[name]]
-    return {"before": json.dumps({n: old[n] for n in names}), "after": json.dumps({n: new[n] for n in names})}
+    return {name: old[name] for name in names}, {name: new[name] for name in names}
 
 
 async def _inherited(store: Store, channel: ChannelId, own: ChannelSettings) -> Rules:

@@ -24,6 +24,8 @@ from bot.flows.ruling import judge, rules_for, rules_of
 
 Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
 """Those who voted on a request, as Slack describes them now."""
+StillThere = Callable[[Message], Awaitable[bool | None]]
+"""Whether people can see a card at this moment; None if Slack does not say."""
 _log = logging.getLogger(__name__)
 
 
@@ -93,17 +95,19 @@ async def _outgrown(store: Store, seen: Seen[Request], attempt: Attempt) -> bool
     return rules.quorum > 1 or not alone
 
 
-async def expire(store: Store, queue: Queue, request: RequestId) -> Request | None:
+async def expire(
+    store: Store, queue: Queue, request: RequestId, still_there: StillThere | None = None
+) -> Request | None:
     """Settle a request whose deadline has passed; returns it as it is then, None if there is none.
 
     Silence approves only where the channel's settings and the workspace's policy, which no worker can write, say so now
-    too (R23), never what is of high risk, and only what stood in its channel all the time (R32); only web may write
-    that, so a worker gets such a request back as it is.
+    too (R23), never what is of high risk, and only what stood in its channel all the time and is `still_there` (R32).
+    Only web may write that and can look: who cannot, or gets no answer, gets such a request back as it is.
     """
-    return await _settle(store, queue, request, lambda seen: _expired(store, seen))
+    return await _settle(store, queue, request, lambda seen: _expired(store, seen, still_there))
 
 
-async def due(store: Store, queue: Queue, request: RequestId) -> Request | None:
+async def due(store: Store, queue: Queue, request: RequestId, still_there: StillThere | None = None) -> Request | None:
     """Do what is due: settle it, or tell the next people, or remind; returns the request as it is then.
 
     A worker only settles; it gets what else is due back as it is, because only web may write that.
@@ -111,7 +115,9 @@ async def due(store: Store, queue: Queue, request: RequestId) -> Request | None:
 
     async def rule(seen: Seen[Request]) -> Ruling:
         over = seen.value.deadline is not None and seen.now >= seen.value.deadline
-        return await _expired(store, seen) if over or not store.decides else Ruling(schedule.due(seen.value, seen.now))
+        if over or not store.decides:
+            return await _expired(store, seen, still_there)
+        return Ruling(schedule.due(seen.value, seen.now))
 
     return await _settle(store, queue, request, rule)
 
@@ -128,7 +134,7 @@ async def stands(store: Store, request: RequestId, since: datetime) -> None:
     raise too_many_tries()
 
 
-async def _expired(store: Store, seen: Seen[Request]) -> Ruling:
+async def _expired(store: Store, seen: Seen[Request], still_there: StillThere | None) -> Ruling:
     step = settling.expire(seen.value, seen.now)
     if not step.changes or step.request.status is not requests.Status.APPROVED:
         return Ruling(step)
@@ -139,6 +145,11 @@ async def _expired(store: Store, seen: Seen[Request]) -> Ruling:
     card = await store.message(f"card/{seen.value.id}")
     since = card.value.stands_since if card is not None and card.value.ts else None
     if card is None or not settling.seen_long_enough(seen.value, since, seen.now):
+        return Ruling(settling.expire(seen.value, seen.now, unless=settling.UNSEEN))
+    there = None if still_there is None else await still_there(card.value)
+    if there is None:
+        return Ruling(requests.Step(seen.value))
+    if not there:
         return Ruling(settling.expire(seen.value, seen.now, unless=settling.UNSEEN))
     return Ruling(step, Put(card.value, card.version))
 

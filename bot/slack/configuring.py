@@ -17,8 +17,8 @@ from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration
 from bot.slack import absences, listing, modals, permitting, settings_changes, settings_window, timing
 from bot.slack.answering import Desk, Said, answer_command, delivered, in_time, said, tell, who, without_marks
 from bot.slack.mentions import channel_named, people_named
+from bot.slack.notices import say
 from bot.slack.opening import open_modal
-from bot.slack.settings_changes import say
 from bot.slack.vetting import Found, problems
 
 HELP: Final = (
@@ -128,7 +128,6 @@ async def _configure(desk: Desk, body: dict[str, Any], channel: ChannelId, edit:
     except InvalidInput as wrong:
         block = settings_window.block_of(*reversed(found[0])) if found else settings_window.block_of(str(wrong))
         raise settings_window.Problem(block, str(wrong)) from None
-    settings_changes.tell_all(desk, channel, done, at.user)
     return Said(f"Saved. {say(channel, done.after)}")
 
 

@@ -16,6 +16,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.ids import ChannelId, GroupId, UserId, WorkspaceId
 from bot.core.people import Actor, is_channel
+from bot.core.ports import Message
+from bot.slack.lookups import name_of
 
 PATIENCE: Final = 1.5
 """Seconds that one look-up may keep a person waiting."""
@@ -24,6 +26,7 @@ FRESH: Final = 60.0
 _NOBODY: Final = frozenset({"user_not_found", "user_not_visible"})
 _NO_GROUP: Final = frozenset({"no_such_subteam", "subteam_not_found"})
 _NO_CHANNEL: Final = frozenset({"channel_not_found"})
+_SHUT_OUT: Final = _NO_CHANNEL | {"not_in_channel"}
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -177,6 +180,24 @@ class Directory:
                     return found
 
         return await self._ask("rooms", ask)
+
+    async def still_there(self, card: Message) -> bool | None:
+        """Whether people can see the message now. Slack puts apps out of a channel that is archived, and leaves a
+        tombstone in the place of what had replies."""
+
+        async def ask() -> bool:
+            one: dict[str, Any] = {"channel": card.channel, "latest": card.ts, "inclusive": True, "limit": 1}
+            try:
+                room = _room((await self._client.conversations_info(channel=card.channel))["channel"])
+                found = await self._client.conversations_history(**one, include_all_metadata=True)
+            except SlackApiError as refused:
+                if _code(refused) in _SHUT_OUT:
+                    return False
+                raise
+            stands = any(m["ts"] == card.ts and name_of(m) == card.name for m in found["messages"])
+            return stands and not room.is_archived
+
+        return await self._ask(("message", card.channel, card.ts), ask)
 
     async def room_named(self, name: str) -> ChannelId | None:
         """The channel of this name (with or without `#`) that the app is in; None if there is none, or no answer."""

@@ -14,6 +14,8 @@ from bot.slack.calling import Calls
 
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
 """Slack's and the store's, at most: so long before a message was meant it is looked for."""
+EVENT_TYPE: Final = "countersign"
+"""Of the metadata in which a message of ours carries its name."""
 _PAGE: Final = 200
 Place = tuple[str, str]
 """A channel, and a thread in it or ""."""
@@ -88,3 +90,11 @@ class _LookUp:
         self.oldest = oldest
         self.waiting = 0
         self.task: asyncio.Task[list[dict[str, Any]]] | None = None
+
+
+def name_of(message: dict[str, Any]) -> str | None:
+    """The name that we gave a message as Slack shows it; None if it carries none, or is what a deleted one left."""
+    metadata = message.get("metadata") or {}
+    if metadata.get("event_type") != EVENT_TYPE:
+        return None
+    return str((metadata.get("event_payload") or {}).get("name"))

@@ -20,9 +20,8 @@ from bot.core.ports import Change, Committed, Message, Put, Seen, Store
 from bot.metrics import Repair
 from bot.slack.calling import PAUSE, Calls, CannotPost, still_good
 from bot.slack.cards import Drawing
-from bot.slack.lookups import CLOCKS_DIFFER, Lookups
+from bot.slack.lookups import CLOCKS_DIFFER, EVENT_TYPE, Lookups, name_of
 
-EVENT_TYPE: Final = "countersign"
 SECOND_LOOK: Final = timedelta(seconds=20)
 """After a message was posted that another process, frozen or cut off, may be about to post too."""
 _LONGEST_POST: Final = timedelta(hours=1)
@@ -213,7 +212,7 @@ class Poster:
 
     async def _find(self, message: Message) -> tuple[str, str] | None:
         """The message of this name that stands in Slack; all copies of it but the known or else first are deleted."""
-        found = [m for m in await self._since(message) if _name_of(m) == message.name]
+        found = [m for m in await self._since(message) if name_of(m) == message.name]
         found.sort(key=lambda m: (m["ts"] != message.ts, float(m["ts"])))
         for copy in found[1:]:
             _log.warning("Deleting a second copy of %s.", message.name)
@@ -236,10 +235,3 @@ def _oldest(message: Message) -> float:
     if message.posting_since is not None:
         return (message.posting_since - CLOCKS_DIFFER).timestamp()
     return float(message.ts) - _LONGEST_POST.total_seconds()
-
-
-def _name_of(message: dict[str, Any]) -> str | None:
-    metadata = message.get("metadata") or {}
-    if metadata.get("event_type") != EVENT_TYPE:
-        return None
-    return str((metadata.get("event_payload") or {}).get("name"))

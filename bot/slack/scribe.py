@@ -1,7 +1,8 @@
 """Keeps Slack equal to the events: reads them in order, draws from the store, and only then ticks them off (R6).
 
 What an event says is only that something changed; what is drawn is the store's state at that moment, so drawing
-twice, late, or after a crash ends in the same picture. One process at a time does it; runs do not wait for each other.
+twice, late, or after a crash ends in the same picture. Only a notice of changed settings is drawn from its event.
+One process at a time does it; runs, and channels whose settings changed, do not wait for each other.
 """
 
 import asyncio
@@ -12,14 +13,14 @@ from datetime import timedelta
 from typing import Any, Final
 
 from bot import flows, metrics
-from bot.core.errors import CountersignError, NewerSchema, StoreUnavailable
+from bot.core.errors import CountersignError, InvalidInput, NewerSchema, StoreUnavailable
 from bot.core.events import REQUEST_CHANGED, Event, EventType
-from bot.core.ids import RequestId, RunId
+from bot.core.ids import ChannelId, RequestId, RunId
 from bot.core.ports import Message, Store
 from bot.core.requests import How, Request, Status
 from bot.core.runs import Run
 from bot.metrics import Repair
-from bot.slack import cards, content, nudging, rows, seating, standing
+from bot.slack import cards, content, notices, nudging, rows, seating, standing
 from bot.slack.calling import CannotPost, Outdated, good_until
 from bot.slack.files import File, Files
 from bot.slack.poster import Place, Poster
@@ -41,6 +42,8 @@ is the only one to know. Counted, not measured, because a process that was froze
 _LATE: Final = timedelta(seconds=10)
 """A card that was settled so long ago shows nothing to click on, unless who drew it last was killed as it woke up."""
 _IN_HAND: Final = 5000
+Subject = RunId | ChannelId
+"""What is drawn in its own order: a run, or what changed in a channel's settings."""
 _log = logging.getLogger(__name__)
 
 
@@ -58,7 +61,7 @@ class Scribe:
         overlooked: timedelta = OVERLOOKED,
         allow: Callable[[RequestId], Awaitable[None]] | None = None,
     ) -> None:
-        """`drawn` is told of each event; if it is of a run, once Slack shows the run. `allow` may answer a new request
+        """`drawn` is told of each event, once Slack shows what it changed there. `allow` may answer a new request
         before anything is drawn of it."""
         self._store = store
         self._outbox = outbox
@@ -68,8 +71,8 @@ class Scribe:
         self._drawn = drawn
         self._overlooked = overlooked
         self._allow = allow
-        self._waiting: dict[RunId, list[tuple[str, Event]]] = {}
-        self._drawing: dict[RunId, asyncio.Task[None]] = {}
+        self._waiting: dict[Subject, list[tuple[str, Event]]] = {}
+        self._drawing: dict[Subject, asyncio.Task[None]] = {}
         self._attaching: dict[asyncio.Task[None], list[str]] = {}
         self._at_rest: set[asyncio.Task[Any]] = set()
         self._in_hand: set[str] = set()
@@ -145,19 +148,20 @@ class Scribe:
                 entries += await self._left_over()
                 look_at = loop.time() + self._overlooked.total_seconds()
             for entry, event in entries:
-                if event.run is None:
+                subject = event.run or notices.concerns(event)
+                if subject is None:
                     await self._outbox.done(entry)
                     metrics.happened(event)
                     self._drawn(event)
                     continue
                 await self._room.acquire()
                 self._in_hand.add(entry)
-                self._ask_for(event.run, [(entry, event)])
+                self._ask_for(subject, [(entry, event)])
 
-    def _ask_for(self, run: RunId, entries: list[tuple[str, Event]]) -> None:
-        self._waiting.setdefault(run, []).extend(entries)
-        if run not in self._drawing:
-            self._drawing[run] = asyncio.create_task(self._draw(run), name=f"draw {run}")
+    def _ask_for(self, subject: Subject, entries: list[tuple[str, Event]]) -> None:
+        self._waiting.setdefault(subject, []).extend(entries)
+        if subject not in self._drawing:
+            self._drawing[subject] = asyncio.create_task(self._draw(subject), name=f"draw {subject}")
 
     async def _left_over(self) -> list[tuple[str, Event]]:
         found = await self._outbox.overlooked(self._overlooked, 100)
@@ -167,45 +171,49 @@ class Scribe:
             metrics.repaired(Repair.EVENT_OVERLOOKED, len(left))
         return left
 
-    async def _draw(self, run: RunId) -> None:
-        """Draw what changed in one run until nothing is left to draw."""
+    async def _draw(self, subject: Subject) -> None:
+        """Draw what changed in one run, or in one channel's settings, until nothing is left to draw."""
         try:
-            while run in self._waiting:
+            while subject in self._waiting:
                 await asyncio.sleep(BREATH.total_seconds())
-                entries = self._waiting.pop(run, [])
+                entries = self._waiting.pop(subject, [])
                 if not entries:
                     return  # put down meanwhile
                 kept = False
                 try:
-                    files = await self._until_drawn(run, [event for _, event in entries])
+                    files = await self._until_drawn(subject, entries)
                     if kept := bool(files):
-                        task = asyncio.create_task(self._attach(run, files, entries), name=f"attach files of {run}")
+                        task = asyncio.create_task(
+                            self._attach(subject, files, entries), name=f"attach files of {subject}"
+                        )
                         self._attaching[task] = [file.name for file in files]
                         task.add_done_callback(self._attaching.pop)
                     else:
                         await self._tick_off(entries)
                 except StoreUnavailable as away:
-                    _log.warning("%s Run %s is drawn and not ticked off; it is looked at again.", away, run)
+                    _log.warning(
+                        "%s What is new of %s is drawn and not ticked off; it is looked at again.", away, subject
+                    )
                 finally:
                     if not kept:
                         self._let_go(entries)
         finally:
-            self._drawing.pop(run, None)
+            self._drawing.pop(subject, None)
 
-    async def _attach(self, run: RunId, files: list[File], entries: list[tuple[str, Event]]) -> None:
+    async def _attach(self, subject: Subject, files: list[File], entries: list[tuple[str, Event]]) -> None:
         """Last, and beside all that is drawn meanwhile: a file may take minutes, and no decision waits for it (R36).
         Then the run is drawn once more, for what could not be uploaded is said where it is missed."""
         try:
             for file in files:
                 await self._files.attach(file)
         except CountersignError as wrong:
-            _log.warning("Files of run %s are uploaded later. %s", run, wrong)
+            _log.warning("Files of %s are uploaded later. %s", subject, wrong)
             self._let_go(entries)
         except BaseException:
             self._let_go(entries)
             raise
         else:
-            self._ask_for(run, entries)
+            self._ask_for(subject, entries)
 
     async def _tick_off(self, entries: list[tuple[str, Event]]) -> None:
         for entry, event in entries:
@@ -218,37 +226,40 @@ class Scribe:
             self._in_hand.discard(entry)
             self._room.release()
 
-    async def _until_drawn(self, run: RunId, events: list[Event]) -> list[File]:
+    async def _until_drawn(self, subject: Subject, entries: list[tuple[str, Event]]) -> list[File]:
         """Returns the files that are still to be uploaded."""
-        pause = 0.5
+        pause, events = 0.5, [event for _, event in entries]
         while True:
             try:
+                if isinstance(subject, ChannelId):
+                    await self._tell(entries)
+                    return []
                 if self._allow is not None:
                     for asked in [e.request for e in events if e.type is EventType.REQUEST_ASKED and e.request]:
                         await self._allow(asked)
                 while True:
-                    before = await self._state(run, events)
-                    files = await self._draw_once(run, events)
-                    if await self._state(run, events) == before:
+                    before = await self._state(subject, events)
+                    files = await self._draw_once(subject, events)
+                    if await self._state(subject, events) == before:
                         return files
             except Outdated as outdated:
                 _log.info("%s", outdated)
                 continue
             except StoreUnavailable as away:
-                _log.warning("%s Drawing run %s goes on when it is back.", away, run)
+                _log.warning("%s Drawing %s goes on when it is back.", away, subject)
             except CannotPost as refused:
-                _log.error("Slack refuses what run %s should show (%s).", run, refused)
-                if await self._over(run):
+                _log.error("Slack refuses what %s should show (%s).", subject, refused)
+                if isinstance(subject, ChannelId) or await self._over(subject):
                     return []
                 pause = TRY_AGAIN.total_seconds()
             except NewerSchema as newer:
-                _log.error("Run %s is left for a scribe that can draw it. %s", run, newer)
+                _log.error("%s is left for a scribe that can draw it. %s", subject, newer)
                 pause = TRY_AGAIN.total_seconds()
             except CountersignError as wrong:
-                _log.error("Run %s cannot be drawn: %s", run, wrong)
+                _log.error("%s cannot be drawn: %s", subject, wrong)
                 return []
             except Exception:
-                _log.exception("Run %s could not be drawn; trying again.", run)
+                _log.exception("%s could not be drawn; trying again.", subject)
             with self._resting():
                 await asyncio.sleep(pause)
             pause = min(pause * 2, TRY_AGAIN.total_seconds())
@@ -278,8 +289,21 @@ class Scribe:
         seen = await self._store.run(run)
         return seen is None or seen.value.over
 
-    async def _draw_once(self, run_id: RunId, events: list[Event]) -> list[File]:
+    async def _tell(self, entries: list[tuple[str, Event]]) -> None:
+        """The notices of changed settings, in their order."""
+        for entry, event in entries:
+            self._begin()
+            try:
+                await notices.show(self._poster, entry, event)
+            except InvalidInput as wrong:
+                _log.error("Nobody is told of the change in event %s. %s", entry, wrong)
+
+    def _begin(self) -> None:
+        """What is read from now on may be drawn for a while."""
         good_until.set(asyncio.get_running_loop().time() + FRESH.total_seconds())
+
+    async def _draw_once(self, run_id: RunId, events: list[Event]) -> list[File]:
+        self._begin()
         seen = await self._store.run(run_id)
         if seen is None:
             _log.warning("Events tell of run %s, which is not known any more.", run_id)
@@ -393,7 +417,8 @@ class Scribe:
         except CannotPost as refused:
             card, problem = None, str(refused)
             first = sheet.rows[0]
-            await self._note(f"unposted/{first.id}", root, cards.not_posted_note(first, problem))
+            unposted = cards.not_posted_note(first, problem)
+            await self._note(f"unposted/{first.id}", root, unposted, post=sheet.pending)
             await nudging.record_unposted(self._store, request, problem, request.rules.approvals_channel)
         if card is not None and card.stands_since is not None:
             await flows.stands(self._store, request.id, card.stands_since)

@@ -13,7 +13,7 @@
 | `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
 | `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
-| `{ns}:message:<id>` | hash | our messages about a run, request or day, by kind | 400 days after one | web |
+| `{ns}:message:<id>` | hash | our messages about a run, request, event or day, by kind | 400 days after one | web |
 | `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests of that hour's messages, by ts | 400 days after one | web |
 | `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day | web |
 | `{ns}:noted:<attempt>` | string | likewise, of what a worker recorded | 1 day | worker |
@@ -114,7 +114,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
 
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _ABOUT: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
-"""What a message is about: the id of a run, a request or a channel, or a day."""
+"""What a message is about: the id of a run, a request, a channel or an event, or a day."""
 
 
 class Keys:

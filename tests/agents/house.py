@@ -13,11 +13,11 @@ from typing import Any, Self, TypeVar
 from autogen_core.models import ChatCompletionClient
 from pydantic import SecretStr
 
-from agents import teams
+from agents import registry
 from agents.demo_model import DemoModel
 from agents.patience import patiently
 from agents.runner import Runner
-from agents.teams import Teams
+from agents.team import Teams
 from bot import flows
 from bot.core import high_risk
 from bot.core.deciding import Attempt
@@ -126,7 +126,7 @@ class House:
             queue=queue,
             wakeups=self.wakeups,
             journal=journal or RedisJournal(self.store),
-            teams=found or teams.find(),
+            teams=found or registry.find(),
             model=model or DemoModel(),
             settings=self.settings(),
             stop=stop,
@@ -223,7 +223,7 @@ class Worker:
 class Process:
     """A worker process of its own: `async with Process(house) as worker`; it is killed at the end if it still runs."""
 
-    def __init__(self, house: House, folder: Path = teams.HERE) -> None:
+    def __init__(self, house: House, folder: Path = registry.HERE) -> None:
         self._house = house
         self._folder = folder
 

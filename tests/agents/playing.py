@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from agents import teams
+from agents import registry
 from bot.core.calls import canonical
 from bot.core.requests import Request, Verb
 from bot.core.runs import Run, Status
@@ -77,7 +77,7 @@ class Playing:
 @asynccontextmanager
 async def playing(house: House, team: str, task: str, **options: str) -> AsyncIterator[Playing]:
     """The run, at work."""
-    await house.start(team=team, task=task, found=teams.find(), **options)
+    await house.start(team=team, task=task, found=registry.find(), **options)
     async with house.worker() as worker:
         worker.advance()
         yield Playing(house, [])

@@ -32,7 +32,7 @@ from agents.answers import decision_in
 from agents.code_agent import CodeAgent
 from agents.context import RunContext
 from agents.demo_model import DemoModel
-from agents.teams import Conclusion, Team
+from agents.team import Conclusion, Team
 from bot.core.requests import Status
 
 SCRIPT: dict[str, list[str | list[tuple[str, dict[str, Any]]]]] = {

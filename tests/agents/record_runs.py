@@ -16,7 +16,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 
 from agents.context import RunContext
 from agents.entries import SCHEMA
-from agents.teams import Teams
+from agents.team import Teams
 from bot.core.ids import RequestId, RunId
 from bot.core.policy import OnTimeout
 from bot.store.compression import decompress

@@ -12,7 +12,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.behind import Behind
 from agents.context import RunContext
-from agents.teams import Team, Teams
+from agents.team import Team, Teams
 from bot.core.errors import LeaseLost
 from bot.core.ports import Change, Committed
 from bot.core.requests import Verb

@@ -3,9 +3,9 @@
 import pytest
 from autogen_core.models import AssistantMessage, LLMMessage, SystemMessage, UserMessage
 
-from agents import teams
+from agents import registry
 from agents.conversation import GO_ON
-from agents.demo_writer import NOTE
+from agents.demo_model import NOTE
 from agents.modes import Mode
 from agents.teams import chat
 from bot.core.errors import InvalidInput
@@ -49,7 +49,7 @@ def test_any_task_comes_to_an_end(task: str) -> None:
 def test_every_mode_of_0_2_can_be_chosen() -> None:
     mode = next(option for option in chat.TEAM.options if option.name == "mode")
     assert set(mode.choices) == {*Mode, "adaptive"}
-    assert {info.name: len(info.options) for info in teams.find().infos()}["chat"] == 2
+    assert {info.name: len(info.options) for info in registry.find().infos()}["chat"] == 2
 
 
 async def test_a_choice_that_is_gone_ends_the_run_by_name(house: House) -> None:

@@ -19,7 +19,7 @@ from agents.context import RunContext
 from agents.entries import Entry
 from agents.gated import gated
 from agents.models import load_model
-from agents.teams import Conclusion, Team, Teams
+from agents.team import Conclusion, Team, Teams
 from bot.core.errors import ActionFailed
 from bot.core.ids import RunId
 from bot.core.requests import Kind, Verb

@@ -1,6 +1,7 @@
 """The offline demo model: deterministic, works the feedback in, and says in every message what it is."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent
@@ -21,8 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 from pydantic import BaseModel
 
-from agents.demo_model import CONTEXT, DemoModel
-from agents.demo_writer import NOTE, write_mail
+from agents.demo_model import CONTEXT, NOTE, DemoModel
+from agents.demo_writer import write_mail
 from agents.mail import FORMAT, Mail, parse
 from bot.core.errors import WrongTeam
 
@@ -40,9 +41,7 @@ def talk(*said: str) -> list[LLMMessage]:
 
 
 async def draft(*said: str) -> Mail:
-    result = await DemoModel().create(talk(*said))
-    assert isinstance(result.content, str)
-    mail = parse(result.content)
+    mail = parse(write_mail(said[0], list(said[1:])))
     assert isinstance(mail, Mail), mail
     assert mail.body.endswith(NOTE)
     return mail
@@ -216,7 +215,12 @@ async def test_it_is_a_component_and_can_be_dumped_and_loaded() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_autogen_agent_drafts_and_takes_feedback(stream: bool) -> None:
-    agent = AssistantAgent("drafter", DemoModel(), system_message=SYSTEM.content, model_client_stream=stream)
+    def play(agent: str, messages: Sequence[LLMMessage]) -> str:
+        said = [str(message.content) for message in messages if isinstance(message, UserMessage)]
+        return write_mail(said[0], said[1:])
+
+    model = DemoModel().playing("drafter", play)
+    agent = AssistantAgent("drafter", model, system_message=SYSTEM.content, model_client_stream=stream)
     first = await agent.run(task=TASK)
     second = await agent.run(task="make it shorter")
     texts = [result.messages[-1].to_text() for result in (first, second)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.demo_writer import NOTE
+from agents.demo_model import NOTE
 from agents.steps import STEPS
 from agents.teams.deploy import step_drawn
 from bot.core.requests import Kind, Verb

@@ -42,7 +42,7 @@ from agents.doors import look_through
 from agents.executors import WITHIN, approved_by_the_executor
 from agents.gated import gated
 from agents.local_executor import LocalExecutor
-from agents.teams import Team, Teams
+from agents.team import Team, Teams
 from bot.core.requests import Verb
 from bot.core.runs import Status
 from tests.agents.house import House

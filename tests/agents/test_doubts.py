@@ -15,7 +15,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.answers import DecisionTermination
 from agents.context import RunContext
-from agents.teams import Conclusion, Team, Teams
+from agents.team import Conclusion, Team, Teams
 from bot.core.errors import OutcomeUnknown
 from bot.core.ids import RequestId, RunId
 from bot.core.policy import OnTimeout

@@ -22,7 +22,7 @@ from agents.code_agent import CodeAgent
 from agents.context import RunContext
 from agents.executors import approved_by_the_executor, code_executor
 from agents.gated import gated
-from agents.teams import Team, Teams
+from agents.team import Team, Teams
 from bot.core.calls import canonical
 from bot.core.errors import ActionFailed
 from bot.core.requests import Kind, Request, Verb

@@ -14,7 +14,7 @@ from autogen_core.tools import StaticWorkbench
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.context import RunContext
-from agents.teams import Team, Teams
+from agents.team import Team, Teams
 from bot.core.ids import RunId
 from bot.core.requests import Verb
 from bot.core.runs import Status

@@ -18,7 +18,7 @@ from agents import journaled_model, telling
 from agents.context import RunContext
 from agents.demo_model import DemoModel
 from agents.models import load_model
-from agents.teams import Team, Teams
+from agents.team import Team, Teams
 from bot.core.requests import Verb
 from bot.core.runs import Run, Status, Usage, Writing
 from bot.store.answers import RedisAnswers

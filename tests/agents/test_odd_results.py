@@ -24,7 +24,7 @@ from agents.context import RunContext
 from agents.local_executor import LocalExecutor
 from agents.outcomes import Became
 from agents.policies import Proposal
-from agents.teams import Conclusion, Team, Teams
+from agents.team import Conclusion, Team, Teams
 from bot.core.errors import ActionFailed, OutcomeUnknown
 from bot.core.requests import Verb
 from bot.core.runs import Status

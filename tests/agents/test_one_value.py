@@ -24,7 +24,7 @@ from agents.demo_model import Use, turns
 from agents.gated import gated
 from agents.policies import Proposal, Tier, Verdict
 from agents.showing import written
-from agents.teams import Team, Teams
+from agents.team import Team, Teams
 from bot import policy_file
 from bot.audit import entries
 from bot.core.calls import canonical

@@ -14,7 +14,7 @@ from agents.context import RunContext
 from agents.demo_model import Use, turns
 from agents.gated import gated
 from agents.outcomes import Became, Outcome, Outcomes
-from agents.teams import Team, Teams
+from agents.team import Team, Teams
 from bot.core.errors import ActionFailed
 from bot.core.requests import Kind, Request, Verb
 from bot.core.runs import Run, Status

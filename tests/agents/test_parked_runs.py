@@ -15,7 +15,7 @@ from autogen_core import CancellationToken
 from agents import runner
 from agents.activity import SETTLING
 from agents.context import RunContext
-from agents.teams import Team, Teams
+from agents.team import Team, Teams
 from bot import flows
 from bot.core.ids import RunId
 from bot.core.policy import Rules

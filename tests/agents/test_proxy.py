@@ -22,7 +22,7 @@ from agents.context import RunContext
 from agents.conversation import BY_RULE, METADATA, SENTENCES, ConversationOver, Over, over_in, turn_in
 from agents.demo_model import turns
 from agents.modes import IsTermination, Mode, Policy, every, last_line, when_from
-from agents.teams import Conclusion, Team, Teams
+from agents.team import Conclusion, Team, Teams
 from bot.core.policy import OnTimeout
 from bot.core.requests import Kind, Request, Verb
 from bot.core.runs import Run, Status

@@ -9,7 +9,7 @@ import pytest
 from autogen_agentchat.base import Team as AutoGenTeam
 
 from agents.context import RunContext
-from agents.teams import Teams
+from agents.team import Teams
 from bot.core.requests import Kind, Verb
 from bot.core.runs import Status
 from tests.agents.house import House

@@ -14,7 +14,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from agents.context import RunContext
 from agents.entries import Entry
 from agents.runner import Runner
-from agents.teams import Teams
+from agents.team import Teams
 from bot.core.errors import Refused
 from bot.core.ids import RunId
 from bot.core.ports import Lease

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents import runner, teams
+from agents import registry, runner
 from agents.demo_model import DemoModel
 from agents.runner import Runner
 from bot import flows
@@ -42,7 +42,7 @@ async def test_what_cannot_be_repaired_of_one_run_keeps_nobody_from_the_others(
             queue=queue,
             wakeups=wakeups,
             journal=RedisJournal(sides.agents),
-            teams=teams.find(),
+            teams=registry.find(),
             model=DemoModel(),
             settings=WorkerSettings.model_construct(),
             stop=asyncio.Event(),

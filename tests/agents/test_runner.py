@@ -25,8 +25,9 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 from agents.answers import DecisionTermination
 from agents.context import RunContext
 from agents.demo_model import DemoModel
+from agents.registry import find
 from agents.runner import Runner
-from agents.teams import Conclusion, Team, Teams, find
+from agents.team import Conclusion, Team, Teams
 from bot import flows
 from bot.core.askers import asker
 from bot.core.errors import StoreUnavailable

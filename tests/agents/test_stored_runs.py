@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agents.entries import SCHEMA, Entry
-from agents.teams import Teams
+from agents.team import Teams
 from bot.core.errors import NewerSchema, UnknownSchema
 from bot.core.ids import RequestId, RunId
 from bot.core.runs import Status

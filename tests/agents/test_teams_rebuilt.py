@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from agents import teams
+from agents import registry
 from bot.core.requests import Kind, Request, Verb
 from bot.core.runs import Status
 from tests.agents.house import House
@@ -31,7 +31,7 @@ async def test_a_team_that_is_rebuilt_after_every_question_does_nothing_twice(
 ) -> None:
     """R4, R22: the second question is answered in words, so that there is a further one."""
     house.park_after = timedelta(0)
-    await house.start(team=team, task=task, found=teams.find())
+    await house.start(team=team, task=task, found=registry.find())
     asked: list[Request] = []
     answered = kinds[0] is Kind.CHOICE
     for number in range(len(kinds) + 1):

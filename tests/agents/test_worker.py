@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import agents
-from agents import teams
+from agents import registry
 from agents.__main__ import _ours, serve
 from bot.core.errors import WrongSettings
 from bot.core.requests import Verb
@@ -83,7 +83,7 @@ def test_team_files_without_a_team_or_with_a_name_twice_are_told(tmp_path: Path)
     (tmp_path / "_d.py").write_text("raise SystemExit")
     (tmp_path / "e.py").write_text("import sys; sys.exit('no warehouse')")
     (tmp_path / "f.py").write_text("def build(:")
-    found = teams.find(tmp_path)
+    found = registry.find(tmp_path)
     assert list(found.working) == ["hold"]
     assert found.broken == {
         "b": "its file b.py names itself “hold”, as another file does.",
@@ -94,8 +94,8 @@ def test_team_files_without_a_team_or_with_a_name_twice_are_told(tmp_path: Path)
 
 
 def test_our_own_teams_load() -> None:
-    assert "email" in teams.find().working
-    assert teams.find().broken == {}
+    assert "email" in registry.find().working
+    assert registry.find().broken == {}
 
 
 async def test_a_worker_with_wrong_settings_says_all_of_them_and_starts_nothing(house: House) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from agents import teams
+from agents import registry
 from agents.context import RunContext
 from agents.policies import Tier
+from agents.team import Teams
 from bot.core.requests import Verb
 from tests.agents.house import House
 
@@ -16,16 +17,16 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "your-team.md").read_text
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> teams.Teams:
+def found(tmp_path: Path) -> Teams:
     """The teams of a folder that holds the page's file."""
     [code] = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     folder = tmp_path / "teams"
     folder.mkdir()
     (folder / "stock.py").write_text(code)
-    return teams.find(folder)
+    return registry.find(folder)
 
 
-async def test_the_team_of_the_page_loads_and_asks_before_it_orders(house: House, found: teams.Teams) -> None:
+async def test_the_team_of_the_page_loads_and_asks_before_it_orders(house: House, found: Teams) -> None:
     assert found.broken == {}
     [info] = found.infos()
     assert (info.name, [str(option) for option in info.options]) == ("stock", ["care=usual|special"])
@@ -46,5 +47,5 @@ def test_everything_that_the_page_names_exists() -> None:
     for name in re.findall(r"\brun\.(\w+)", PAGE):
         assert hasattr(RunContext, name) or name in ("run", "task", "options", "outcomes"), name
     for path in re.findall(r"`(agents/\w+/\w+\.py)`", PAGE):
-        assert path == "agents/teams/stock.py" or (Path(teams.HERE).parents[1] / path).exists(), path
+        assert path == "agents/teams/stock.py" or (Path(registry.HERE).parents[1] / path).exists(), path
     assert {tier for tier in Tier if f"Tier.{tier.name}" in PAGE} == set(Tier)

@@ -20,7 +20,7 @@ from bot.core.rulebook import Effect, Rulebook
 from bot.store.store import Store
 from tests.bot.test_flows import kinds
 from tests.making import ALICE, BOB, CAROL, DAVE, attempt, call, question, rules
-from tests.storing import NoQueue
+from tests.storing import NoQueue, card_stands, it_stands
 
 POLICY = """\
 version: 1
@@ -109,7 +109,8 @@ async def test_silence_approves_only_where_that_is_still_so_when_time_runs_out(
         await store.set_defaults(rules())
     else:
         await store.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
-    settled = await flows.expire(store, NoQueue(), asked.id)
+    await card_stands(store, asked)
+    settled = await flows.expire(store, NoQueue(), asked.id, it_stands)
     assert settled is not None and settled.status is Status.EXPIRED
 
 

@@ -13,7 +13,7 @@ from autogen_agentchat.messages import BaseChatMessage, ToolCallExecutionEvent
 from autogen_core.models import FunctionExecutionResultMessage, LLMMessage, UserMessage
 
 from agents.context import RunContext
-from agents.teams import Conclusion, Team, last_words
+from agents.team import Conclusion, Team, last_words
 
 
 def heard(messages: Sequence[LLMMessage]) -> str:

@@ -31,7 +31,8 @@ async def told(slack: LocalSlack, words: str, which: int = 0) -> str:
     """All replies in a run's thread, once they say the words."""
 
     def thread() -> str:
-        roots = [m for m in slack.channel("#general").messages if m.user == "U0BOT"]
+        ours = [m for m in slack.channel("#general").messages if m.user == "U0BOT"]
+        roots = [m for m in ours if "changed the settings" not in m.text]
         if len(roots) <= which:
             return ""
         text = " ".join(text_of(m) for m in slack.channel("#general").thread(roots[which].ts)[1:])
@@ -81,6 +82,21 @@ async def test_nobody_answers_in_time(there: Town, slack: LocalSlack) -> None:
     await bob.click(asked, "Approve", stale=True)
     assert await bob.wait_ephemeral("Time ran out")
     assert mails(there) == []
+
+
+async def test_silence_approves_where_the_channel_says_so_and_the_card_stands(there: Town, slack: LocalSlack) -> None:
+    """R23, R32: `web` looks for the card in Slack, finds it, and the mail is sent."""
+    await asyncio.gather(there.web(), there.worker())
+    alice = slack.user("alice")
+    for words in ("timeout 5s", "on-timeout approve"):
+        assert (await alice.command(f"/approvals {words}", channel="#general")).ok
+    await alice.command(ASK, channel="#general")
+    asked = await card(slack)
+    assert "Approved by timeout" in text_of(await settled(slack, asked.ts))
+    await told(slack, "Finished")
+    looks = [c.args for c in slack.calls if c.method == "conversations.history" and c.args.get("latest") == asked.ts]
+    assert len(looks) == 1
+    assert len(mails(there)) == 1
 
 
 async def test_rejected_is_not_sent_and_the_reason_is_told(there: Town, slack: LocalSlack) -> None:

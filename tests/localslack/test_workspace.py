@@ -9,6 +9,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack, text_of
+from localslack.errors import CannotDo
 from localslack.text import typed
 from tests.localslack.slack_cases import CARD, Connect, Json, actions, button, client_of, section
 
@@ -47,6 +48,31 @@ async def test_history_goes_back_by_pages_and_threads_stay_apart(slack: LocalSla
     assert [m.text for m in slack.channel("#general").thread(stamps[0])] == ["0", "b"]
     link = await client.chat_getPermalink(channel="C0GENERAL", message_ts=stamps[0])
     assert link["permalink"].endswith(f"/archives/C0GENERAL/p{stamps[0].replace('.', '')}")
+
+
+async def test_people_delete_messages_and_archive_channels(slack: LocalSlack, client: AsyncWebClient) -> None:
+    """What had replies leaves a tombstone; an archived channel puts its apps out."""
+    alice, bob = slack.user("alice"), slack.user("bob")
+    metadata = {"event_type": "request", "event_payload": {"id": "r-1"}}
+    for text in ("alone", "with a reply"):
+        await client.chat_postMessage(channel="C0GENERAL", text=text, metadata=metadata)
+    alone, parent = slack.channel("#general").messages
+    await bob.say("why?", channel="#general", thread=parent.ts)
+    with pytest.raises(CannotDo, match="only their own"):
+        bob.delete(alone)
+    alice.delete(alone)
+    alice.delete(parent)
+    (left,) = (await client.conversations_history(channel="C0GENERAL", include_all_metadata=True))["messages"]
+    assert (left["ts"], left["subtype"], left["user"]) == (parent.ts, "tombstone", "USLACKBOT")
+    assert "metadata" not in left and "bot_id" not in left
+    with pytest.raises(SlackApiError, match="message_not_found"):
+        await client.chat_update(channel="C0GENERAL", ts=parent.ts, text="settled")
+    with pytest.raises(CannotDo, match="not there any more"):
+        alice.delete(parent)
+    alice.archive("#general")
+    assert (await client.conversations_info(channel="C0GENERAL"))["channel"]["is_archived"]
+    with pytest.raises(SlackApiError, match="not_in_channel"):
+        await client.conversations_history(channel="C0GENERAL")
 
 
 async def test_timestamps_are_unique_in_a_channel_and_only_there(session: aiohttp.ClientSession) -> None:

@@ -16,6 +16,7 @@ from localslack import LocalSlack
 from localslack.workspace import Message, User, UserGroup
 from tests.making import BOB, DAVE, GENERAL
 from tests.slack.botting import events
+from tests.slack.test_scribe import drawing
 
 
 async def rules(store: Store) -> Rules:
@@ -56,10 +57,11 @@ async def test_rules_get_milder_by_two_and_all_are_told(slack: LocalSlack, store
     await carol.click(anew, "Confirm")
     await carol.wait_ephemeral("Saved.")
     assert (await rules(store)).own_requests is True
-    await posted(slack, "<@U0CAROL> changed the settings of <#C0GENERAL>, as <@U0BOB> had asked for", "Before: ")
     await slack.wait_message("#approvals", lambda m: m.ts == anew.ts and not m.buttons)
     await bob.command("/approvals quorum 2")  # stricter: nobody else is needed
-    await posted(slack, "<@U0BOB> changed the settings of <#C0GENERAL>", "2 approvals by different people")
+    async with drawing(slack, store):
+        await posted(slack, "<@U0CAROL> changed the settings of <#C0GENERAL>, as <@U0BOB> had asked for", "Before: ")
+        await posted(slack, "<@U0BOB> changed the settings of <#C0GENERAL>", "2 approvals by different people")
     kinds = [e.type for e in await events(store) if e.type.startswith("settings")]
     proposed, refused, changed = EventType.SETTINGS_PROPOSED, EventType.SETTINGS_REFUSED, EventType.SETTINGS_CHANGED
     assert kinds == [proposed, refused, changed, refused, refused, proposed, changed, changed]

@@ -6,7 +6,8 @@ from datetime import timedelta
 from bot.core.ids import RequestId
 from bot.core.ports import Change, Put
 from bot.slack.files import File, Files
-from bot.slack.poster import EVENT_TYPE, Place
+from bot.slack.lookups import EVENT_TYPE
+from bot.slack.poster import Place
 from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.workspace import File as LocalFile

@@ -18,6 +18,7 @@ from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.making import APPROVALS, BOB, CAROL, GENERAL, HERE
 from tests.slack.botting import events
+from tests.slack.test_scribe import drawing
 
 CARDS = ChannelId("C0CARDS")
 
@@ -53,7 +54,8 @@ async def test_what_gets_milder_only_where_it_is_inherited_takes_two_as_well(
     await slack.user("carol").click(asked, "Confirm")
     await slack.user("carol").wait_ephemeral("Saved.")
     assert (await flows.rules_of(store, GENERAL)).own_requests is True
-    assert await slack.wait_message("#approvals", lambda m: "as <@U0BOB> had asked for" in m.text)
+    async with drawing(slack, store):
+        assert await slack.wait_message("#approvals", lambda m: "as <@U0BOB> had asked for" in m.text)
 
 
 async def test_silence_approves_after_the_time_with_which_that_was_allowed(
@@ -103,7 +105,9 @@ async def test_everybody_who_comes_or_goes_is_named(slack: LocalSlack, store: St
     asked = await proposal(slack)
     assert "Added: <@U0ZED>" in str(asked.blocks) and "Removed: <@U0ZOE>" in str(asked.blocks)
     await slack.user("carol").click(asked, "Confirm")
-    assert await slack.wait_message("#approvals", lambda m: "had asked for" in m.text and "U0ZED" in str(m.blocks))
+    await slack.user("carol").wait_ephemeral("Saved.")
+    async with drawing(slack, store):
+        assert await slack.wait_message("#approvals", lambda m: "had asked for" in m.text and "U0ZED" in str(m.blocks))
 
 
 async def test_a_command_that_comes_again_undoes_nothing(slack: LocalSlack, store: Store, bot: Desk) -> None:

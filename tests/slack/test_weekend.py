@@ -22,7 +22,7 @@ from tests.making import DAVE, GENERAL, question, rules
 from tests.slack.botting import events
 from tests.slack.test_meanwhile import drawn, thread
 from tests.slack.test_scribe import all_drawn, card_of
-from tests.storing import NoQueue, configured
+from tests.storing import NoQueue, configured, it_stands
 
 __all__ = ["drawn"]
 
@@ -51,7 +51,7 @@ class MovedStore(Store):
         while self.at < berlin(words):
             self.at += HOUR
             for request in (await self.due(10))[0]:
-                await flows.due(self, NoQueue(), request)
+                await flows.due(self, NoQueue(), request, it_stands)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from bot.store.wakeups import Wakeups
 from tests.making import BOB, HERE, attempt, call, question, request
 from tests.patience import PATIENCE
 from tests.store.two_users import Sides, denied, start
-from tests.storing import NoQueue, card_stands, configured, lists_follow
+from tests.storing import NoQueue, card_stands, configured, it_stands, lists_follow
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
@@ -127,7 +127,8 @@ async def test_a_wake_up_from_a_worker_wakes_nobody_with_an_approval(sides: Side
 async def test_silence_approves_only_where_the_channels_settings_say_so(sides: Sides) -> None:
     """R23: a worker asks with rules of its own making; the channel's settings are not its to write."""
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
-    settled = await flows.expire(sides.web, NoQueue(), made.id)
+    await card_stands(sides.web, made)
+    settled = await flows.expire(sides.web, NoQueue(), made.id, it_stands)
     assert settled is not None
     assert settled.status is Status.EXPIRED
 
@@ -137,11 +138,11 @@ async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) 
     await silence_approves(sides)
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
     await card_stands(sides.web, made)
-    left = await flows.expire(sides.agents, NoQueue(), made.id)
+    left = await flows.expire(sides.agents, NoQueue(), made.id, it_stands)
     assert left is not None
     assert left.status is Status.PENDING
     assert (await deadlines._do(sides.agents, NoQueue(), made.id, await sides.web.now())).became == "left"
-    settled = await flows.expire(sides.web, NoQueue(), made.id)
+    settled = await flows.expire(sides.web, NoQueue(), made.id, it_stands)
     assert settled is not None
     assert settled.status is Status.APPROVED
     assert (await read(sides, made)).decision == settled.decision
@@ -155,7 +156,8 @@ async def test_silence_never_approves_what_is_of_high_risk_whatever_channel_and_
     await silence_approves(sides)
     await sides.web.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
     made = await asked(sides, timedelta(hours=2), asked=call(), on_timeout=OnTimeout.APPROVE, risk=risk)
-    settled = await flows.expire(sides.web, NoQueue(), made.id)
+    await card_stands(sides.web, made)
+    settled = await flows.expire(sides.web, NoQueue(), made.id, it_stands)
     assert settled is not None
     assert settled.status is Status.EXPIRED
 

@@ -32,7 +32,7 @@ from bot.store.records import EVENTS
 from bot.store.store import Store
 from tests.longer import longer, times
 from tests.making import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
-from tests.storing import NoQueue, lists_follow, started
+from tests.storing import NoQueue, it_stands, lists_follow, started
 
 SOON = timedelta(milliseconds=25)
 LEASE = timedelta(minutes=1)
@@ -197,7 +197,7 @@ class Life(RuleBasedStateMachine):
         async def sweep() -> None:
             due, _, now = await self.store.due(100)
             for name in due:
-                settled = await flows.expire(self.store, NoQueue(), name)
+                settled = await flows.expire(self.store, NoQueue(), name, it_stands)
                 assert settled is not None
                 assert settled.deadline is not None
                 assert settled.deadline <= now
@@ -342,7 +342,7 @@ class Life(RuleBasedStateMachine):
                     while await store.now() < seen.value.deadline:
                         pass
                 case "expire":
-                    await flows.expire(store, NoQueue(), name)
+                    await flows.expire(store, NoQueue(), name, it_stands)
                 case "withdraw":
                     await flows.withdraw(store, NoQueue(), name, "not wanted")
                 case "stop" if number % 4 == 0:

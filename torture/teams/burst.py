@@ -4,7 +4,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 
 from agents.context import RunContext
-from agents.teams import Team
+from agents.team import Team
 from torture.agents import Caller
 
 

@@ -5,7 +5,7 @@ from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 
 from agents.context import RunContext
-from agents.teams import Team
+from agents.team import Team
 from torture.agents import Asker, Doer
 
 

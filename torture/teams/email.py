@@ -4,7 +4,8 @@ from autogen_agentchat.base import TaskResult
 
 from agents.answers import decision_in
 from agents.context import RunContext
-from agents.teams import Conclusion, Team, email
+from agents.team import Conclusion, Team
+from agents.teams import email
 from torture.acting import hear
 
 

@@ -7,7 +7,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 
 from agents.answers import DecisionTermination
 from agents.context import RunContext
-from agents.teams import Team
+from agents.team import Team
 from bot.core.requests import Status
 from torture.agents import Doer
 

@@ -7,7 +7,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 
 from agents.answers import DecisionTermination, decision_in
 from agents.context import RunContext
-from agents.teams import Conclusion, Team
+from agents.team import Conclusion, Team
 from bot.core.requests import Status
 from torture.acting import act, hear
 

@@ -3,7 +3,7 @@
 from autogen_agentchat.base import Team as AutoGenTeam
 
 from agents.context import RunContext
-from agents.teams import Team
+from agents.team import Team
 from torture.branches import Thinker, beside, script
 
 

@@ -9,7 +9,7 @@ from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 
 from agents.context import RunContext
-from agents.teams import Conclusion, Team
+from agents.team import Conclusion, Team
 
 
 def build(run: RunContext) -> AutoGenTeam:

@@ -11,7 +11,7 @@ from autogen_core.models import LLMMessage
 from agents.context import RunContext, current_run
 from agents.demo_model import turns
 from agents.outcomes import Became
-from agents.teams import Team
+from agents.team import Team
 from tests.e2e.playing import conclude, name
 
 

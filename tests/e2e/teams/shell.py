@@ -9,7 +9,7 @@ from autogen_core.models import LLMMessage
 
 from agents.context import RunContext
 from agents.demo_model import Use, turns
-from agents.teams import Team
+from agents.team import Team
 from tests.e2e.playing import conclude, done, name
 
 RM = "rm -rf /"
