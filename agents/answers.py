@@ -6,15 +6,16 @@ texts themselves stand in `agents.wording`.
 """
 
 import json
-from collections.abc import Collection
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
+from autogen_agentchat.base import TerminatedException, TerminationCondition
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage
 
 from agents import wording
-from agents.terminations import MetadataTermination
 from bot.core.differences import changed_fields
 from bot.core.ids import Digest, RequestId, UserId
 from bot.core.requests import How, Request, Status
@@ -157,6 +158,37 @@ def _fill(facts: str, request: Request, decision: Decided) -> str:
     if decision.how is How.TIMEOUT:
         at = request.deadline
     return facts.format(by=decision.who(), at=f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "now")
+
+
+class MetadataTermination(TerminationCondition):
+    """Ends a team at the first message of which `why` says so, by its metadata: words of an agent end nothing (R12).
+
+    `sources` are the agents that count, None means all.
+    """
+
+    def __init__(self, sources: Collection[str] | None = None) -> None:
+        self._sources = None if sources is None else frozenset(sources)
+        self._terminated = False
+
+    @abstractmethod
+    def why(self, message: BaseAgentEvent | BaseChatMessage) -> str:
+        """In a sentence, by the message's metadata alone; "" if the team goes on."""
+
+    @property
+    def terminated(self) -> bool:
+        return self._terminated
+
+    async def __call__(self, messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> StopMessage | None:
+        if self._terminated:
+            raise TerminatedException("Termination condition has already been reached")
+        for message in messages:
+            if (self._sources is None or message.source in self._sources) and (why := self.why(message)):
+                self._terminated = True
+                return StopMessage(content=why, source=type(self).__name__)
+        return None
+
+    async def reset(self) -> None:
+        self._terminated = False
 
 
 class DecisionTermination(MetadataTermination):

@@ -18,7 +18,7 @@ from autogen_core.tools import ToolResult
 from pydantic import AliasChoices, BaseModel, RootModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from agents.showing import written
+from agents.permits import written
 from agents.toolbox import ARGUMENT, error_result
 from bot.core.secrets import MARK, hide_in
 from bot.schemas import why_not

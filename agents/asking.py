@@ -1,6 +1,5 @@
 """`ask_human`: a tool by which a model asks people itself, in words or with options."""
 
-import json
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
@@ -9,7 +8,7 @@ from autogen_core.tools import BaseTool
 from pydantic import BaseModel, Field
 
 from agents.answers import answer
-from agents.entries import Entry
+from agents.entries import Entry, Numbered
 from agents.gate import Gate
 from agents.human import Desk
 from agents.journal import RunJournal
@@ -63,13 +62,13 @@ class AskHuman(BaseTool[Asked, Any], AsksItself):
             )
         several = args.several and len(options) > 1
         content = digest_of(question, str(several), *options)
-        key = self._journal.key("asks", self._agent, content)
+        key = self._journal.key(Numbered.KIND, self._agent, content)
         found = self._journal.found(key)
         if found is None:
             number = self._open[content] if content in self._open else self._gate.number()
             self._open[content] = number
-            found = await self._journal.record(key, Entry("done", json.dumps({"asked": number, "about": content})))
-        number = self._open[content] = json.loads(found.value)["asked"]
+            found = await self._journal.record(key, Entry("done", Numbered(number, content).dump()))
+        number = self._open[content] = Numbered.load(found.value).number
         try:
             return answer(await self._desk.put(self._question(number, question, options, several), cancellation_token))
         except CountersignError as error:

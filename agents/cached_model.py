@@ -6,18 +6,13 @@ given the answer of one that must not.
 """
 
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any, Literal
 
-from autogen_core import CancellationToken
-from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage
-from autogen_core.tools import Tool, ToolSchema
-from pydantic import BaseModel, ValidationError
+from autogen_core.models import ChatCompletionClient, CreateResult
+from pydantic import ValidationError
 
-from agents.usage import Answer
-from agents.wrapped_model import WrappedModel, asked
+from agents.wrapped_model import Answer, ModelRequest, Pieces, WrappedModel
 from bot.core.errors import StoreUnavailable
 from bot.core.ids import Digest, digest_of
 from bot.core.ports import Answers
@@ -37,59 +32,15 @@ class CachedModel(WrappedModel):
         self._kept = kept
         self._identity = identity
 
-    async def create(
-        self,
-        messages: Sequence[LLMMessage],
-        *,
-        tools: Sequence[Tool | ToolSchema] = (),
-        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
-        json_output: bool | type[BaseModel] | None = None,
-        extra_create_args: Mapping[str, Any] | None = None,
-        cancellation_token: CancellationToken | None = None,
-    ) -> CreateResult:
-        extra = dict(extra_create_args or {})
-        key = digest_of(self._identity, *asked(messages, tools, tool_choice, json_output, extra))
+    async def answer(self, request: ModelRequest) -> Pieces:
+        """Live as the model streams, or the kept answer."""
+        key = digest_of(self._identity, *request.content())
         if (kept := await self._found(key)) is not None:
-            return kept
-        result = await self._model.create(
-            messages,
-            tools=tools,
-            tool_choice=tool_choice,
-            json_output=json_output,
-            extra_create_args=extra,
-            cancellation_token=cancellation_token,
-        )
-        await self._keep(key, result)
-        return result
-
-    async def create_stream(
-        self,
-        messages: Sequence[LLMMessage],
-        *,
-        tools: Sequence[Tool | ToolSchema] = (),
-        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
-        json_output: bool | type[BaseModel] | None = None,
-        extra_create_args: Mapping[str, Any] | None = None,
-        cancellation_token: CancellationToken | None = None,
-    ) -> AsyncGenerator[str | CreateResult, None]:
-        """Live as the model streams; a kept answer's whole text at once, then the result."""
-        extra = dict(extra_create_args or {})
-        key = digest_of(self._identity, *asked(messages, tools, tool_choice, json_output, extra))
-        if (kept := await self._found(key)) is not None:
-            if isinstance(kept.content, str):
-                yield kept.content
-            yield kept
+            for piece in kept.pieces():
+                yield piece
             return
-        stream = self._model.create_stream(
-            messages,
-            tools=tools,
-            tool_choice=tool_choice,
-            json_output=json_output,
-            extra_create_args=extra,
-            cancellation_token=cancellation_token,
-        )
-        async with aclosing(stream):
-            async for piece in stream:
+        async with aclosing(request.put_to(self._model)) as pieces:
+            async for piece in pieces:
                 if isinstance(piece, CreateResult):
                     await self._keep(key, piece)
                 yield piece

@@ -27,9 +27,9 @@ from agents.journal import RunJournal
 from agents.journaled_model import JournaledModel
 from agents.modes import IsTermination, Mode, Policy, marks_of, says_terminate
 from agents.patience import patiently, within
+from agents.permits import Renderer
 from agents.policies import Ask
 from agents.proxy import REPLIES, HumanProxy
-from agents.showing import Renderer
 from agents.toolbox import Offered
 from agents.tools import JournaledTools, Rules
 from agents.usage import Budget

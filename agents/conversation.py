@@ -10,9 +10,8 @@ from typing import Final
 
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
-from agents.answers import decided, decision_in, quoted
+from agents.answers import MetadataTermination, decided, decision_in, quoted
 from agents.outcomes import Outcomes
-from agents.terminations import MetadataTermination
 from bot.core.ids import RequestId, UserId
 from bot.core.requests import How, Request, Status
 

@@ -62,6 +62,7 @@ async def _publish(runtime: SingleThreadedAgentRuntime, envelope: PublishMessage
     if _read(runtime):
         await _with_words(runtime, envelope)
         return
+    queue = runtime._message_queue  # a runtime that is stopped meanwhile gets another one
     try:
         recipients = await runtime._subscription_manager.get_subscribed_recipients(envelope.topic_id)
         note, context = _NOTES.get(type(envelope.message)), _context(envelope)
@@ -79,7 +80,7 @@ async def _publish(runtime: SingleThreadedAgentRuntime, envelope: PublishMessage
         if not runtime._ignore_unhandled_handler_exceptions:
             runtime._background_exception = error
     finally:
-        runtime._message_queue.task_done()
+        queue.task_done()
 
 
 async def _subscribe(manager: SubscriptionManager, subscription: Subscription) -> None:

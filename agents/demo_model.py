@@ -7,14 +7,13 @@ words for a model's.
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
-from autogen_core import CancellationToken, Component, FunctionCall
+from autogen_core import Component, FunctionCall
 from autogen_core.models import (
     AssistantMessage,
-    ChatCompletionClient,
     CreateResult,
     LLMMessage,
     ModelFamily,
@@ -25,6 +24,7 @@ from autogen_core.models import (
 from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel
 
+from agents.wrapped_model import ModelClient, ModelRequest, Pieces
 from bot.core.errors import WrongTeam
 
 CONTEXT = 128_000
@@ -60,12 +60,11 @@ class DemoModelConfig(BaseModel):
     """The demo model has no settings."""
 
 
-class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
+class DemoModel(ModelClient, Component[DemoModelConfig]):
     """Deterministic: the same messages give the same answer. A token is a word."""
 
     component_type = "model"
     component_config_schema = DemoModelConfig
-    component_provider_override = "agents.demo_model.DemoModel"
 
     def __init__(self) -> None:
         self._play: tuple[str, Script] | None = None
@@ -78,20 +77,12 @@ class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
         player._play = agent, script
         return player
 
-    async def create(
-        self,
-        messages: Sequence[LLMMessage],
-        *,
-        tools: Sequence[Tool | ToolSchema] = (),
-        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
-        json_output: bool | type[BaseModel] | None = None,
-        extra_create_args: Mapping[str, Any] | None = None,
-        cancellation_token: CancellationToken | None = None,
-    ) -> CreateResult:
-        """Answer at once. WrongTeam when asked for what only a model or a script can do: calls of tools, or JSON."""
-        if self._play is None and (json_output or (tools and tool_choice != "none")):
+    async def answer(self, request: ModelRequest) -> Pieces:
+        """Answer at once, word by word. WrongTeam for calls of tools, or JSON, without a script."""
+        messages, tools = request.messages, request.tools
+        if self._play is None and (request.json_output or (tools and request.tool_choice != "none")):
             raise WrongTeam(NO_MODEL)
-        if cancellation_token is not None and cancellation_token.is_cancelled():
+        if request.token is not None and request.token.is_cancelled():
             raise asyncio.CancelledError
         answer = _answer(messages) if self._play is None else self._play[1](self._play[0], messages)
         words = answer if isinstance(answer, str) else json.dumps(answer)
@@ -101,35 +92,15 @@ class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
             self._total.completion_tokens + self._last.completion_tokens,
         )
         if isinstance(answer, str):
-            return CreateResult(finish_reason="stop", content=answer, usage=self._last, cached=False)
+            for piece in re.findall(r"\s*\S+\s*?(?=\s|$)|\s+", answer) if request.streamed else ():
+                yield piece
+            yield CreateResult(finish_reason="stop", content=answer, usage=self._last, cached=False)
+            return
         calls = [
             FunctionCall(f"demo-{turns(messages)}-{number}", json.dumps(use.arguments), use.tool)
             for number, use in enumerate(answer)
         ]
-        return CreateResult(finish_reason="function_calls", content=calls, usage=self._last, cached=False)
-
-    async def create_stream(
-        self,
-        messages: Sequence[LLMMessage],
-        *,
-        tools: Sequence[Tool | ToolSchema] = (),
-        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
-        json_output: bool | type[BaseModel] | None = None,
-        extra_create_args: Mapping[str, Any] | None = None,
-        cancellation_token: CancellationToken | None = None,
-    ) -> AsyncGenerator[str | CreateResult, None]:
-        """The same answer word by word, then the result."""
-        result = await self.create(
-            messages,
-            tools=tools,
-            tool_choice=tool_choice,
-            json_output=json_output,
-            cancellation_token=cancellation_token,
-        )
-        words = result.content if isinstance(result.content, str) else ""
-        for piece in re.findall(r"\s*\S+\s*?(?=\s|$)|\s+", words):
-            yield piece
-        yield result
+        yield CreateResult(finish_reason="function_calls", content=calls, usage=self._last, cached=False)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -159,11 +130,6 @@ class DemoModel(ChatCompletionClient, Component[DemoModelConfig]):
             structured_output=False,
             multiple_system_messages=True,
         )
-
-    @property
-    def capabilities(self) -> ModelInfo:
-        """What the old name of `model_info` still asks for."""
-        return self.model_info
 
     def _to_config(self) -> DemoModelConfig:
         return DemoModelConfig()

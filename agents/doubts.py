@@ -5,7 +5,6 @@ approves it, whatever the channel says.
 """
 
 import asyncio
-import json
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -13,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from agents.answers import decided
-from agents.entries import Entry
+from agents.entries import Aside, Entry
 from agents.human import Desk
 from agents.journal import RunJournal
 from agents.patience import ended
@@ -24,8 +23,6 @@ from bot.core.requests import Kind, Question, Request, Status, Verb
 
 _EFFECTS: Final = {"model": "a new answer of its model", "tool": "another call of a tool", "step": "another action"}
 """Kinds of entries that must not be repeated silently, and what asking for a new one is."""
-_ASIDE: Final = "aside/"
-"""Begins the keys of entries that hold which others were set aside."""
 
 
 class Doubts:
@@ -40,8 +37,8 @@ class Doubts:
         self._before: Counter[str] = Counter()
         """How often the run diverged at an agent and went on."""
         journal.before_live, journal.order.stuck = self.before_live, self._stuck
-        for key in journal.unused():
-            if key.startswith(_ASIDE) and (entry := journal.found(key)) is not None:
+        for key in journal.of_kind(Aside.KIND):
+            if (entry := journal.found(key)) is not None:
                 self._go_on(key, entry)
 
     async def once(self, name: str, shown: str, key: str, attempt: Callable[[str], Awaitable[str]]) -> str:
@@ -157,14 +154,14 @@ class Doubts:
             return
         # What came later may come from it: people are asked once for a change, not again for each agent behind it.
         keys, turns = self._journal.unused_since({*self._unused(who), missing})
-        aside = {"keys": keys, "turns": turns}
-        key = f"{_ASIDE}{who}/{self._before[who]}"
-        self._go_on(key, await self._journal.record(key, Entry("done", json.dumps(aside))))
+        aside = Aside(tuple(keys), tuple(turns))
+        key = f"{Aside.KIND}/{who}/{self._before[who]}"
+        self._go_on(key, await self._journal.record(key, Entry("done", aside.dump())))
 
     def _go_on(self, key: str, entry: Entry) -> None:
-        aside = json.loads(entry.value)
-        self._before[key.removeprefix(_ASIDE).rpartition("/")[0]] += 1
-        self._journal.set_aside(aside["keys"], aside["turns"])
+        aside = Aside.load(entry.value)
+        self._before[key.removeprefix(f"{Aside.KIND}/").rpartition("/")[0]] += 1
+        self._journal.set_aside(aside.keys, aside.turns)
 
     def _ended(self, sentence: str, request: Request) -> GivenUp:
         decision = decided(request)

@@ -13,14 +13,12 @@ from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
-from agents.entries import Entry
+from agents.entries import Entry, whole
 from agents.gate import Gate
 from agents.journal import RunJournal
 from agents.local_executor import LocalExecutor
-from agents.permits import Denial, Permit, Wanted
+from agents.permits import Denial, Permit, Wanted, written
 from agents.policies import Ask
-from agents.showing import written
-from agents.texts import whole
 from agents.toolbox import mark_asking
 from agents.tools import Once
 from bot.core.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown

@@ -3,26 +3,28 @@
 Whatever a client raises, a time-out and an answer with nothing in it count as no answer. A request that one model
 refuses is put to the next too, which may have the longer context. A model that failed rests, which means that it is
 asked after the others, not that it is never asked: a run fails only when every model has.
+
+What went wrong is told in words for people, never the provider's own, which may quote a key. Providers have no
+exceptions in common, so `failure_of` reads what they do have: names of classes, `status_code`, `code`.
 """
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final, Literal
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
 
 from autogen_core import CancellationToken
-from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, RequestUsage, UserMessage
-from autogen_core.tools import Tool, ToolSchema
-from pydantic import BaseModel
+from autogen_core.models import ChatCompletionClient, CreateResult, RequestUsage, UserMessage
 
-from agents.model_failures import Failure, failure_of
-from agents.usage import Answer
-from agents.wrapped_model import WrappedModel
+from agents.wrapped_model import Answer, ModelRequest, Pieces, WrappedModel
 from bot.core.errors import NoAnswer
+from bot.core.policy import say_duration
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,15 @@ class Choice:
     streaming: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`sentence` follows the model's name. `rests`: it would fail again, for as long as `rest` if it said so."""
+
+    sentence: str
+    rests: bool = False
+    rest: timedelta | None = None
+
+
 class FallbackModel(WrappedModel):
     """Asks its models in order until one answers; the answer is an `Answer`. NoAnswer if none does.
 
@@ -63,88 +74,33 @@ class FallbackModel(WrappedModel):
         self._clock = clock
         self._rests: dict[str, float] = {}
 
-    async def create(
-        self,
-        messages: Sequence[LLMMessage],
-        *,
-        tools: Sequence[Tool | ToolSchema] = (),
-        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
-        json_output: bool | type[BaseModel] | None = None,
-        extra_create_args: Mapping[str, Any] | None = None,
-        cancellation_token: CancellationToken | None = None,
-    ) -> CreateResult:
-        attempts = _Attempts()
-        for choice in self._in_order(attempts, messages, tools, json_output):
-            _unless_cancelled(cancellation_token)
-            try:
-                async with asyncio.timeout(choice.timeout.total_seconds()):
-                    result = await choice.client.create(
-                        messages,
-                        tools=tools,
-                        tool_choice=tool_choice,
-                        json_output=json_output,
-                        extra_create_args=dict(extra_create_args or {}),
-                        cancellation_token=cancellation_token,
-                    )
-            except Exception as error:
-                _unless_cancelled(cancellation_token)
-                self._failed(attempts, choice, failure_of(error, choice.timeout), error)
-                continue
-            if (answer := self._taken(attempts, choice, result)) is not None:
-                return answer
-        return attempts.at_last()
-
-    async def create_stream(
-        self,
-        messages: Sequence[LLMMessage],
-        *,
-        tools: Sequence[Tool | ToolSchema] = (),
-        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
-        json_output: bool | type[BaseModel] | None = None,
-        extra_create_args: Mapping[str, Any] | None = None,
-        cancellation_token: CancellationToken | None = None,
-    ) -> AsyncGenerator[str | CreateResult, None]:
+    async def answer(self, request: ModelRequest) -> Pieces:
         """A model that breaks off after its first piece is followed by the next, which starts over: a piece says so."""
         attempts, shown = _Attempts(), False
-        for choice in self._in_order(attempts, messages, tools, json_output):
-            _unless_cancelled(cancellation_token)
+        for choice in self._in_order(attempts, request):
+            _unless_cancelled(request.token)
             if shown:
                 yield f"\n— {attempts.last} broke off; {choice.name} starts over —\n"
                 shown = False
-            stream = choice.client.create_stream(
-                messages,
-                tools=tools,
-                tool_choice=tool_choice,
-                json_output=json_output,
-                extra_create_args=dict(extra_create_args or {}),
-                cancellation_token=cancellation_token,
-                **choice.streaming,
-            )
-            async with aclosing(stream):
-                while isinstance(piece := await _piece(stream, choice), str):
+            async with aclosing(request.put_to(choice.client, **choice.streaming)) as pieces:
+                while isinstance(piece := await _piece(pieces, choice), str):
                     shown = True
                     yield piece
-            _unless_cancelled(cancellation_token)
+            _unless_cancelled(request.token)
             if isinstance(piece, Exception):
                 self._failed(attempts, choice, failure_of(piece, choice.timeout), piece)
-            elif piece is None or _broken_off(piece):
+            elif piece is None or (request.streamed and _broken_off(piece)):
                 self._failed(attempts, choice, Failure("broke off in the middle of its answer"))
             elif (answer := self._taken(attempts, choice, piece)) is not None:
                 yield answer
                 return
         yield attempts.at_last()
 
-    def _in_order(
-        self,
-        attempts: "_Attempts",
-        messages: Sequence[LLMMessage],
-        tools: Sequence[Tool | ToolSchema],
-        json_output: bool | type[BaseModel] | None,
-    ) -> list[Choice]:
+    def _in_order(self, attempts: "_Attempts", request: ModelRequest) -> list[Choice]:
         now = self._clock()
         fit = []
         for choice in self._choices:
-            missing = _missing(choice.client, messages, tools, json_output)
+            missing = _missing(choice.client, request)
             if missing:
                 attempts.reasons.append(f"{choice.name} {missing}")
             else:
@@ -201,13 +157,11 @@ class _Attempts:
         )
 
 
-async def _piece(
-    stream: AsyncGenerator[str | CreateResult, None], choice: Choice
-) -> str | CreateResult | Exception | None:
+async def _piece(pieces: Pieces, choice: Choice) -> str | CreateResult | Exception | None:
     """The next piece, or why there is none; None if the stream ended before its result."""
     try:
         async with asyncio.timeout(choice.timeout.total_seconds()):
-            return await anext(stream, None)
+            return await anext(pieces, None)
     except Exception as error:
         return error
 
@@ -217,20 +171,16 @@ def _broken_off(result: CreateResult) -> bool:
     return result.finish_reason == "unknown" and not result.usage.completion_tokens
 
 
-def _missing(
-    client: ChatCompletionClient,
-    messages: Sequence[LLMMessage],
-    tools: Sequence[Tool | ToolSchema],
-    json_output: bool | type[BaseModel] | None,
-) -> str:
-    able = client.model_info
-    if tools and not able["function_calling"]:
+def _missing(client: ChatCompletionClient, request: ModelRequest) -> str:
+    able, output = client.model_info, request.json_output
+    if request.tools and not able["function_calling"]:
         return "cannot call tools and was not asked"
-    if json_output is True and not able["json_output"]:
+    if output is True and not able["json_output"]:
         return "cannot be held to JSON and was not asked"
-    if isinstance(json_output, type) and not able.get("structured_output", False):
+    if isinstance(output, type) and not able.get("structured_output", False):
         return "cannot be held to a schema and was not asked"
-    images = any(isinstance(message, UserMessage) and not isinstance(message.content, str) for message in messages)
+    users = [message for message in request.messages if isinstance(message, UserMessage)]
+    images = any(not isinstance(message.content, str) for message in users)
     return "sees no images and was not asked" if images and not able["vision"] else ""
 
 
@@ -241,3 +191,48 @@ def _unless_cancelled(token: CancellationToken | None) -> None:
 
 def _sum(usages: Sequence[RequestUsage]) -> RequestUsage:
     return RequestUsage(sum(u.prompt_tokens for u in usages), sum(u.completion_tokens for u in usages))
+
+
+def failure_of(error: Exception, timeout: timedelta) -> Failure:
+    """What this exception of a model client means."""
+    status = getattr(error, "status_code", None)
+    names = " ".join(kind.__name__ for kind in type(error).__mro__)
+    if isinstance(status, int):
+        return _by_status(status, error)
+    if "Timeout" in names:
+        return Failure(f"did not answer within {say_duration(timeout)}", rests=True)
+    if re.search("Protocol|ReadError|IncompleteRead|PayloadError", names):
+        return Failure("broke off in the middle of its answer", rests=True)
+    if "Connect" in names:
+        return Failure("could not be reached", rests=True)
+    if "RateLimit" in names:
+        return Failure("has no room for more requests now", rests=True)
+    return Failure(f"gave an answer that cannot be used ({type(error).__name__})", rests=True)
+
+
+def _by_status(status: int, error: Exception) -> Failure:
+    code = getattr(error, "code", None)
+    why = f", {code}" if isinstance(code, str) and re.fullmatch(r"[a-z][a-z_]{2,40}", code) else ""
+    http = f"(HTTP {status}{why})"
+    if status == 429:
+        return Failure(f"has no room for more requests now {http}", rests=True, rest=_retry_after(error))
+    if status in (401, 403):
+        return Failure(f"refused our key {http}", rests=True)
+    if status == 404:
+        return Failure(f"is not known at its address {http}", rests=True)
+    if status == 408 or status >= 500:
+        return Failure(f"failed {http}", rests=True, rest=_retry_after(error))
+    # This request alone was refused, for its length or content.
+    return Failure(f"refused the request {http}")
+
+
+def _retry_after(error: Exception) -> timedelta | None:
+    """RFC 9110, 10.2.3: seconds, or a date."""
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    value = str(headers.get("retry-after") or "")
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+        return timedelta(seconds=float(value))
+    try:
+        return max(parsedate_to_datetime(value) - datetime.now(UTC), timedelta(0))
+    except (ValueError, TypeError):
+        return None

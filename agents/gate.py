@@ -7,7 +7,7 @@ so a rebuilt run goes through the gate the same way (R12–R14, R19, R26).
 
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,14 +15,13 @@ from typing import Any, Final, TypeVar
 
 from agents import answers
 from agents.arguments import unspoken
-from agents.entries import Entry
+from agents.entries import Entry, Judged, Numbered, whole
 from agents.human import Desk, Transcript
 from agents.journal import RunJournal
 from agents.outcomes import CALL, Became, Outcome, outcome_of
 from agents.patience import patiently
-from agents.permits import Denial, Permit, Wanted
+from agents.permits import Denial, Permit, Wanted, shown
 from agents.policies import Proposal, Tier, Verdict, judge
-from agents.showing import shown
 from agents.twins import Twins
 from bot import flows
 from bot.core.calls import Call
@@ -61,13 +60,15 @@ class Gate:
         self._give_up = give_up
         self._twins: dict[Digest, Twins] = {}
         self._refused: dict[tuple[str, str], str] = {}
-        self._asked_before: defaultdict[Digest, dict[int, str]] = defaultdict(dict)
+        self._asked_before: defaultdict[str, dict[int, str]] = defaultdict(dict)
         self._numbers = 0
-        for key, noted in (*journal.of_kind("gate").items(), *journal.of_kind("asks").items()):
-            entry = json.loads(noted.value or "{}")
-            if "asked" in entry:
-                self._numbers = max(self._numbers, entry["asked"] + 1)
-                self._asked_before[entry["about"]][entry["asked"]] = key
+        questions = {key: Numbered.load(entry.value) for key, entry in journal.of_kind(Numbered.KIND).items()}
+        for key, entry in journal.of_kind(Judged.KIND).items():
+            if entry.value and (question := Judged.load(entry.value).question) is not None:
+                questions[key] = question
+        for key, question in questions.items():
+            self._numbers = max(self._numbers, question.number + 1)
+            self._asked_before[question.about][question.number] = key
 
     @property
     def transcript(self) -> Transcript:
@@ -82,58 +83,58 @@ class Gate:
     @asynccontextmanager
     async def judged(self, wanted: Wanted) -> AsyncIterator[Permit | Denial]:
         """The permit or denial. The action belongs into the block: the same one waits behind it, with its own card."""
-        key = self._journal.key("gate", wanted.agent, wanted.kind, wanted.tool, wanted.arguments, wanted.call)
-        found = await self._journal.again(key)
-        entry: dict[str, Any] = await self._verdict(wanted) if found is None else json.loads(found.value)
-        tier = Tier(entry["tier"])
-        if found is None and tier is not Tier.ASK:
-            entry = await self._note(key, entry)
-        if tier is Tier.PASS:
+        key = self._journal.key(Judged.KIND, wanted.agent, wanted.kind, wanted.tool, wanted.arguments, wanted.call)
+        entry = await self._journal.again(key)
+        judged = await self._verdict(wanted) if entry is None else Judged.load(entry.value)
+        if entry is None and judged.tier is not Tier.ASK:
+            judged = await self._note(key, judged)
+        if judged.tier is Tier.PASS:
             self._journal.order.answered(key)
-            yield Permit(wanted, key, wanted.arguments, entry=entry)
-        elif tier is Tier.REFUSE:
-            if "recorded" not in entry:
-                await self._refusal(wanted, key, entry)
-            yield self._refuse(wanted, entry["why"])
-        elif "same" in entry:
-            before = await self._find(RequestId(entry["same"]))
+            yield Permit(wanted, key, wanted.arguments, judged=judged)
+        elif judged.tier is Tier.REFUSE:
+            yield await self._refusal(wanted, key, judged)
+        elif judged.same is not None:
+            before = await self._find(judged.same)
             yield self._denied(wanted, answers.again(before), before)
         else:
             twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same], self._journal))
             since = len(twins.settled)
-            async with twins.turn(entry.get("asked"), key):
-                yield await self._asked(wanted, key, entry, twins, since)
+            async with twins.turn(None if judged.question is None else judged.question.number, key):
+                yield await self._asked(wanted, key, judged, twins, since)
 
     async def passed(self, permit: Permit) -> None:
         """Put it on record, once, that nobody was asked about this; nothing if somebody was."""
-        if permit.request is None:
-            await self._tell(permit.wanted, permit.key, permit.entry)
+        if permit.judged is not None:
+            await self._tell(permit.wanted, permit.key, permit.judged)
 
-    async def _refusal(self, wanted: Wanted, key: str, entry: Mapping[str, Any]) -> None:
-        """Put on record, once, and in its place in the run's order."""
-        await self._tell(wanted, key, entry)
-        await self._placed(key, {**entry, "recorded": True})
+    async def _refusal(self, wanted: Wanted, key: str, judged: Judged) -> Denial:
+        """The denial; the refusal is put on record, once, and in its place in the run's order."""
+        if not judged.recorded:
+            await self._tell(wanted, key, judged)
+            await self._placed(key, replace(judged, recorded=True))
+        return self._refuse(wanted, judged.why)
 
-    async def _placed(self, key: str, entry: Mapping[str, Any]) -> None:
+    async def _placed(self, key: str, judged: Judged) -> None:
         with self._journal.activity.working():
-            await self._journal.result(key, Entry("done", json.dumps(entry)), replace=True)
+            await self._journal.result(key, Entry("done", judged.dump()), replace=True)
 
-    async def _tell(self, wanted: Wanted, key: str, entry: Mapping[str, Any]) -> None:
+    async def _tell(self, wanted: Wanted, key: str, judged: Judged) -> None:
         await self._stored(
             flows.judged,
             self._lease,
             wanted.agent,
             wanted.tool,
-            passed=Tier(entry["tier"]) is Tier.PASS,
+            passed=judged.tier is Tier.PASS,
             arguments=shortened(without_secrets(wanted.arguments, wanted.hide)),
             digest=digest_of(self._run.salt, wanted.same),
-            why=entry["why"],
-            clause=entry.get("clause", ""),
-            team_says=entry.get("says", ""),
+            why=judged.why,
+            clause=judged.clause,
+            version=judged.policy,
+            team_says=judged.says,
             once=AttemptId(digest_of(self._run.id, key)[:32]),
         )
 
-    async def _verdict(self, wanted: Wanted) -> dict[str, Any]:
+    async def _verdict(self, wanted: Wanted) -> Judged:
         run = self._run
         arguments = json.loads(wanted.arguments)
         with self._journal.activity.working():
@@ -141,11 +142,11 @@ class Gate:
             say = partial(unspoken, arguments=json.loads(wanted.arguments), hide=wanted.hide)
             verdict = await judge(wanted.ask, proposal, wanted.tools, say)
             says = None if wanted.ask is None else verdict.tier
-            said = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
-        if said.clause and said.effect is not Tier.ASK:  # the card of a question names the rule by itself
-            verdict = Verdict(said.effect, f"The workspace's policy, rule “{said.clause}”. {said.why}".strip())
-        why = verdict.why if verdict.tier is said.effect else ""
-        return {"tier": said.effect, "why": why, "says": says or "nothing", "clause": said.clause}
+            ruling = await self._stored(flows.judge, run, wanted.agent, _call(wanted), says)
+        if ruling.clause and ruling.effect is not Tier.ASK:  # the card of a question names the rule by itself
+            verdict = Verdict(ruling.effect, f"The workspace's policy, rule “{ruling.clause}”. {ruling.why}".strip())
+        why = verdict.why if verdict.tier is ruling.effect else ""
+        return Judged(ruling.effect, whole(why), says or "nothing", ruling.clause, ruling.version)
 
     async def _stored(self, verb: Callable[..., Awaitable[T]], *what: Any, **more: Any) -> T:
         try:
@@ -155,30 +156,25 @@ class Gate:
             self._give_up(error)
             raise
 
-    async def _note(self, key: str, entry: dict[str, Any]) -> dict[str, Any]:
+    async def _note(self, key: str, judged: Judged) -> Judged:
         with self._journal.activity.working():
-            stands = await self._journal.record(key, Entry("done", json.dumps(entry)))
-        noted: dict[str, Any] = json.loads(stands.value)
-        return noted
+            return Judged.load((await self._journal.record(key, Entry("done", judged.dump()))).value)
 
-    async def _asked(
-        self, wanted: Wanted, key: str, entry: dict[str, Any], twins: Twins, since: int
-    ) -> Permit | Denial:
-        known = "asked" in entry
-        unasked = {name: value for name, value in entry.items() if name not in ("asked", "about")}
-        before = twins.refused(since)
-        if before is not None and not (known and await self._was_asked(self._question(wanted, entry))):
-            await self._placed(key, {**unasked, "same": before.id})
+    async def _asked(self, wanted: Wanted, key: str, judged: Judged, twins: Twins, since: int) -> Permit | Denial:
+        before, noted = twins.refused(since), judged.question
+        if before is not None and not (noted and await self._was_asked(self._question(wanted, judged, noted))):
+            await self._placed(key, replace(judged, question=None, same=before.id))
             return self._denied(wanted, answers.again(before), before)
-        if not known:
-            entry = await self._note(key, {**entry, "asked": self.number(), "about": wanted.same})
-        question = self._question(wanted, entry)
+        if noted is None:
+            noted = Numbered(self.number(), wanted.same)
+            judged = await self._note(key, replace(judged, question=noted))
+        question = self._question(wanted, judged, noted)
         try:
-            request = await self._desk.put(question, team_says=entry.get("says", ""))
-        except Refused as since_then:  # by another policy than that of the verdict; it is on record
-            why = str(since_then)
-            await self._placed(key, {**unasked, "tier": Tier.REFUSE, "why": why, "recorded": True})
-            return self._refuse(wanted, why)
+            request = await self._desk.put(question, team_says=judged.says)
+        except Refused as refusal:  # by another policy than that of the verdict; it is on record
+            refused = replace(judged, tier=Tier.REFUSE, why=str(refusal), question=None, recorded=True)
+            await self._placed(key, refused)
+            return self._refuse(wanted, refused.why)
         twins.settled.append(request)
         place = (wanted.agent, wanted.tool)
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
@@ -193,14 +189,10 @@ class Gate:
 
     async def _refused_as_changed(self, changed: Wanted, key: str) -> Denial | None:
         """What a reviewer made of a call passes the gate too: nobody edits it past a policy (R19)."""
-        found = await self._journal.again(key)
-        entry = await self._note(key, await self._verdict(changed)) if found is None else json.loads(found.value)
+        entry = await self._journal.again(key)
+        judged = await self._note(key, await self._verdict(changed)) if entry is None else Judged.load(entry.value)
         self._journal.order.answered(key)
-        if Tier(entry["tier"]) is not Tier.REFUSE:
-            return None
-        if "recorded" not in entry:
-            await self._refusal(changed, key, entry)
-        return self._refuse(changed, entry["why"])
+        return await self._refusal(changed, key, judged) if judged.tier is Tier.REFUSE else None
 
     async def _was_asked(self, question: Question) -> bool:
         try:
@@ -220,28 +212,28 @@ class Gate:
         return Denial(text)
 
     def done(self, permit: Permit, result: str, *, failed: bool = False) -> str:
-        """Takes down that it was done; returns what the model is told before the result, if it was changed (R18)."""
-        request, told = permit.request, ""
+        """Note that it was done; return what the model reads before the result of a changed call (R18)."""
+        request, words = permit.request, ""
         if request is not None and request.status is Status.EDITED:
-            told = f"{answers.answer(request)}\nThe result of the changed call:"
+            words = f"{answers.answer(request)}\nThe result of the changed call:"
         outcome = self._outcome(permit.wanted, Became.FAILED if failed else Became.DONE, request)
-        self.outcomes.add(replace(outcome, result=result), told and f"{told}\n{result}")
-        return told
+        self.outcomes.add(replace(outcome, result=result), words and f"{words}\n{result}")
+        return words
 
     def _outcome(self, wanted: Wanted, became: Became | None, request: Request | None) -> Outcome:
         return outcome_of(wanted.kind, wanted.agent, request, became, (wanted.tool, wanted.call or CALL.get()[1]))
 
-    def _question(self, wanted: Wanted, entry: dict[str, Any]) -> Question:
+    def _question(self, wanted: Wanted, judged: Judged, noted: Numbered) -> Question:
         content, problem = shown(wanted.arguments, wanted.hide, wanted.show)
         return Question(
             wanted.agent,
-            entry["asked"],
+            noted.number,
             wanted.kind,
             "run code" if wanted.kind is Kind.CODE else f"call {wanted.tool}",
             content,
             _OFFERS if wanted.schema else tuple(verb for verb in _OFFERS if verb is not Verb.EDIT),
             _call(wanted),
-            notes=tuple(note for note in (*wanted.notes, entry["why"], problem) if note),
+            notes=tuple(note for note in (*wanted.notes, judged.why, problem) if note),
             before=self._refused.get((wanted.agent, wanted.tool), ""),
         )
 

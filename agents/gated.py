@@ -12,8 +12,8 @@ from autogen_core.tools import FunctionTool
 
 from agents.arguments import by_model, plain
 from agents.context import current_run
+from agents.permits import Renderer
 from agents.policies import Ask
-from agents.showing import Renderer
 from agents.toolbox import mark_asking
 from agents.tools import Rules
 from bot.core.errors import ActionFailed

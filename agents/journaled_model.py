@@ -1,29 +1,31 @@
 """A model client that asks the model once: in a rebuilt run the recorded answer is given."""
 
 import asyncio
+import json
+import sys
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Final
 
 from autogen_core import CancellationToken, FunctionCall
-from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage
-from autogen_core.tools import Tool, ToolSchema
+from autogen_core.models import ChatCompletionClient, CreateResult
 from pydantic import BaseModel
 
-from agents import recorded_errors
-from agents.entries import Entry
+from agents.entries import Entry, whole
 from agents.journal import RunJournal
-from agents.texts import whole
-from agents.usage import MODEL, Answer, Budget
-from agents.wrapped_model import WrappedModel, asked
+from agents.usage import MODEL, Budget
+from agents.wrapped_model import Answer, ModelRequest, Pieces, WrappedModel
 from bot.core.errors import CountersignError, NoAnswer
+from bot.core.secrets import hide
 
 PIECES_EVERY: Final = timedelta(milliseconds=250)
 """What a model streams within this time is handed on in one piece: each piece costs AutoGen a message."""
 NOTHING: Final = "(The model answered nothing.)"
 """Takes the place of an answer with nothing in it, so that agents and people do not judge an empty text."""
+_PLAIN: Final = (str, int, float, bool, type(None))
 
 
 class JournaledModel(WrappedModel):
@@ -51,77 +53,18 @@ class JournaledModel(WrappedModel):
         self._budget = budget
         self._token = token or CancellationToken()
 
-    async def create(
-        self,
-        messages: Sequence[LLMMessage],
-        *,
-        tools: Sequence[Tool | ToolSchema] = (),
-        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
-        json_output: bool | type[BaseModel] | None = None,
-        extra_create_args: Mapping[str, Any] | None = None,
-        cancellation_token: CancellationToken | None = None,
-    ) -> CreateResult:
-        extra = dict(extra_create_args or {})
-        key = self._key(messages, tools, tool_choice, json_output, extra)
-        recorded = await self._recorded(key)
-        if recorded is not None:
-            return recorded
-        token = _for_one_call(self._token, cancellation_token)
-        async with self._asking(key):
-            call = asyncio.ensure_future(
-                self._model.create(
-                    messages,
-                    tools=tools,
-                    tool_choice=tool_choice,
-                    json_output=json_output,
-                    extra_create_args=extra,
-                    cancellation_token=token,
-                )
-            )
-            token.link_future(call)
-            return await self._record(key, await call, json_output)
-
-    async def create_stream(
-        self,
-        messages: Sequence[LLMMessage],
-        *,
-        tools: Sequence[Tool | ToolSchema] = (),
-        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
-        json_output: bool | type[BaseModel] | None = None,
-        extra_create_args: Mapping[str, Any] | None = None,
-        cancellation_token: CancellationToken | None = None,
-    ) -> AsyncGenerator[str | CreateResult, None]:
-        """Live as the model streams; from the journal the whole text at once, then the result."""
-        extra = dict(extra_create_args or {})
-        key = self._key(messages, tools, tool_choice, json_output, extra)
-        recorded = await self._recorded(key)
-        if recorded is not None:
-            if isinstance(recorded.content, str):
-                yield recorded.content
-            yield recorded
+    async def answer(self, request: ModelRequest) -> Pieces:
+        """Live as the model streams, or the recorded answer."""
+        key = self._journal.key(MODEL, self._agent, *request.content())
+        if (recorded := await self._recorded(key)) is not None:
+            for piece in recorded.pieces():
+                yield piece
             return
-        token = _for_one_call(self._token, cancellation_token)
-        stream = self._model.create_stream(
-            messages,
-            tools=tools,
-            tool_choice=tool_choice,
-            json_output=json_output,
-            extra_create_args=extra,
-            cancellation_token=token,
-        )
-        async with self._asking(key), aclosing(stream), aclosing(_together(stream)) as pieces:
+        token = _for_one_call(self._token, request.token)
+        live = _together(replace(request, token=token).put_to(self._model))
+        async with self._asking(key), aclosing(live) as pieces:
             while (piece := await token.link_future(asyncio.ensure_future(anext(pieces, None)))) is not None:
-                yield piece if isinstance(piece, str) else await self._record(key, piece, json_output)
-
-    def _key(
-        self,
-        messages: Sequence[LLMMessage],
-        tools: Sequence[Tool | ToolSchema],
-        tool_choice: Tool | str,
-        json_output: bool | type[BaseModel] | None,
-        extra: dict[str, Any],
-    ) -> str:
-        return self._journal.key(MODEL, self._agent, *asked(messages, tools, tool_choice, json_output, extra))
+                yield piece if isinstance(piece, str) else await self._record(key, piece, request.json_output)
 
     @asynccontextmanager
     async def _asking(self, key: str) -> AsyncIterator[None]:
@@ -135,7 +78,7 @@ class JournaledModel(WrappedModel):
                     except Exception as error:
                         if not isinstance(error, CountersignError) and not self._token.is_cancelled():
                             # The team's own client may ask again.
-                            await self._journal.result(key, Entry("failed", recorded_errors.dump(error)))
+                            await self._journal.result(key, Entry("failed", dump_error(error)))
                         raise
         except Exception as error:
             if isinstance(error, CountersignError):
@@ -144,10 +87,10 @@ class JournaledModel(WrappedModel):
                 raise asyncio.CancelledError from error
             raise
 
-    async def _recorded(self, key: str) -> CreateResult | None:
+    async def _recorded(self, key: str) -> Answer | None:
         entry = await self._journal.again(key)
         if entry is not None and entry.state == "failed":
-            raise recorded_errors.load(entry.value)
+            raise load_error(entry.value)
         return None if entry is None else Answer.model_validate_json(entry.value)
 
     async def _record(self, key: str, result: CreateResult, json_output: bool | type[BaseModel] | None) -> CreateResult:
@@ -194,17 +137,59 @@ def _for_one_call(run: CancellationToken, caller: CancellationToken | None) -> C
     return token
 
 
-async def _together(stream: AsyncGenerator[str | CreateResult, None]) -> AsyncGenerator[str | CreateResult, None]:
+async def _together(live: Pieces) -> Pieces:
     """The same, with pieces that come fast after one another in one."""
     loop = asyncio.get_running_loop()
     held, since = "", loop.time()
-    async for piece in stream:
-        if isinstance(piece, str):
-            held += piece
-            if loop.time() - since < PIECES_EVERY.total_seconds():
-                continue
-        if held:
-            yield held
-            held, since = "", loop.time()
-        if not isinstance(piece, str):
-            yield piece
+    async with aclosing(live):
+        async for piece in live:
+            if isinstance(piece, str):
+                held += piece
+                if loop.time() - since < PIECES_EVERY.total_seconds():
+                    continue
+            if held:
+                yield held
+                held, since = "", loop.time()
+            if not isinstance(piece, str):
+                yield piece
+
+
+class ModelError(Exception):
+    """An error of a model's client of which this process does not know the class."""
+
+
+def dump_error(error: Exception) -> str:
+    """JSON, without secrets, so that the team's own code meets the same error in a rebuilt run."""
+    said = {name: _shown(value) for name, value in vars(error).items() if isinstance(value, _PLAIN)}
+    classes = [(kind.__module__, kind.__qualname__) for kind in type(error).__mro__]
+    return json.dumps({"classes": classes, "words": hide(str(error))[0], "said": said})
+
+
+def load_error(recorded: str) -> Exception:
+    """The error, of the nearest class that is known here.
+
+    A client that asks again decides by the error's class and by what it says of itself (`status_code`, `code`). So the
+    class is looked for among those that this process has loaded, and nothing of it is called.
+    """
+    found = json.loads(recorded)
+    kind = next((known for path in found["classes"] if (known := _loaded(*path)) is not None), ModelError)
+    try:
+        error = kind.__new__(kind, found["words"])
+    except TypeError:  # it cannot be made from outside
+        error = ModelError()
+    error.args = (found["words"],)
+    error.__dict__.update(found["said"])
+    return error
+
+
+def _shown(value: object) -> object:
+    return hide(value)[0] if isinstance(value, str) else value
+
+
+def _loaded(module: str, name: str) -> type[Exception] | None:
+    found: object = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, type) and issubclass(found, Exception) and found is not Exception:
+        return found
+    return None

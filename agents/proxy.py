@@ -35,7 +35,7 @@ from agents.conversation import GO_ON, SENTENCES, Over, Turn, after, by_itself, 
 from agents.human import Human, Reviewer
 from agents.journal import RunJournal
 from agents.modes import IsTermination, Mode, Move, Policy, next_move, says_terminate
-from agents.verdicts import Verdict, verdict
+from agents.policies import Opinion, opinion
 from bot.core.requests import Kind, Request, Verb
 
 REPLIES: Final = 100
@@ -130,13 +130,13 @@ class HumanProxy(Reviewer):
             return _Judged(next_move(self._mode, finished=False, replies=self._replies, limit=self._limit))
         last = next((m for m in reversed(new) if not isinstance(m, HandoffMessage)), new[-1])
         if self._is_termination is says_terminate:
-            said = Verdict(says_terminate(last))
+            said = Opinion(says_terminate(last))
         else:
-            said = await self._verdict("is_termination_msg", lambda: self._is_termination(last), [last], token)
-        wanted, problem = Verdict(False), said.problem
+            said = await self._opinion("is_termination_msg", lambda: self._is_termination(last), [last], token)
+        wanted, problem = Opinion(False), said.problem
         if self._policy is not None and not said.answer:
             policy, since = self._policy, tuple(self._since)
-            wanted = await self._verdict("the policy of this team", lambda: policy(since), since, token)
+            wanted = await self._opinion("the policy of this team", lambda: policy(since), since, token)
             problem = "; ".join(p for p in (problem, wanted.problem) if p)
         move = next_move(
             self._mode,
@@ -147,15 +147,15 @@ class HumanProxy(Reviewer):
         )
         return _Judged(move, bool(said.answer), problem, bool(wanted.answer))
 
-    async def _verdict(
+    async def _opinion(
         self,
         name: str,
         call: Callable[[], bool | Awaitable[bool]],
         about: Sequence[BaseChatMessage],
         token: CancellationToken,
-    ) -> Verdict:
+    ) -> Opinion:
         text = "\n".join(f"{m.source}: {m.to_text()}" for m in about)
-        asking = verdict(call, name=name, agent=self.name, about=text, journal=self._journal)
+        asking = opinion(call, name=name, agent=self.name, about=text, journal=self._journal)
         task = asyncio.ensure_future(asking)
         token.link_future(task)
         return await task

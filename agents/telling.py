@@ -6,10 +6,9 @@ from datetime import timedelta
 from typing import Final
 
 from agents.context import RunContext
-from agents.entries import Entry
+from agents.entries import Entry, whole
 from agents.journal import RunJournal
 from agents.patience import patiently
-from agents.texts import whole
 from bot import flows
 from bot.core.ports import Lease, Store
 from bot.core.runs import Writing

@@ -21,7 +21,7 @@ from autogen_core.tools import (
 )
 from pydantic import BaseModel, ValidationError
 
-from agents.texts import whole
+from agents.entries import whole
 
 ARGUMENT: Final = "idempotency_key"
 """A tool that takes an argument of this name gets its key there; no model sees the argument."""

@@ -23,9 +23,8 @@ from agents.gate import Gate
 from agents.journal import RunJournal
 from agents.outcomes import CALL, Became, Outcome
 from agents.patience import being_cancelled
-from agents.permits import Denial, Permit, Wanted
+from agents.permits import Denial, Permit, Renderer, Wanted, written
 from agents.policies import Ask, Tier, named
-from agents.showing import Renderer, written
 from agents.toolbox import (
     ARGUMENT,
     AsksItself,

@@ -5,31 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from autogen_core.models import CreateResult
-from pydantic import Field
-
 from agents.journal import RunJournal
+from agents.wrapped_model import Answer
 from bot.core.errors import GivenUp
 from bot.core.runs import Usage
 
 MODEL: Final = "model"
 """The kind of the journal's entries that hold answers of models."""
-
-
-class Answer(CreateResult):
-    """A model's answer with what our clients know of it; recorded like this, and AutoGen takes it as its own.
-
-    `by` is the name of the model that gave it, `instead_of` says of each model that was asked before it why it did
-    not answer.
-    """
-
-    by: str = ""
-    instead_of: list[str] = Field(default_factory=list)
-
-    @classmethod
-    def of(cls, result: CreateResult, **known: object) -> "Answer":
-        """The same answer, and what else is known of it."""
-        return cls.model_construct(**{**dict(result), **known})
 
 
 class Budget:

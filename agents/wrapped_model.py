@@ -1,21 +1,140 @@
-"""What all our model clients around other model clients share."""
+"""The base of our model clients: `create` and `create_stream` over one generator that a client overrides."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
-from autogen_core.models import ChatCompletionClient, LLMMessage, ModelInfo, RequestUsage
+from autogen_core import CancellationToken
+from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, ModelInfo, RequestUsage
 from autogen_core.tools import Tool, ToolSchema
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 _MESSAGES: Final[TypeAdapter[list[LLMMessage]]] = TypeAdapter(list[LLMMessage])
 
+Pieces = AsyncGenerator[str | CreateResult, None]
+"""The answer of a model: pieces of text while it is streamed, and the result at the end."""
 
-class WrappedModel(ChatCompletionClient):
-    """Says of itself what the model inside says of itself."""
+
+class Answer(CreateResult):
+    """A model's answer with what our clients know of it; recorded like this, and AutoGen takes it as its own.
+
+    `by` is the name of the model that gave it, `instead_of` says of each model that was asked before it why it did
+    not answer.
+    """
+
+    by: str = ""
+    instead_of: list[str] = Field(default_factory=list)
+
+    @classmethod
+    def of(cls, result: CreateResult, **known: object) -> "Answer":
+        """The same answer, and what else is known of it."""
+        return cls.model_construct(**{**dict(result), **known})
+
+    def pieces(self) -> Iterator[str | CreateResult]:
+        """The answer as a stream brings it: the whole text at once, then the result."""
+        if isinstance(self.content, str):
+            yield self.content
+        yield self
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One call of a model. `streamed`: by `create_stream`."""
+
+    messages: Sequence[LLMMessage]
+    tools: Sequence[Tool | ToolSchema]
+    tool_choice: Tool | Literal["auto", "required", "none"]
+    json_output: bool | type[BaseModel] | None
+    extra: Mapping[str, Any]
+    token: CancellationToken | None
+    streamed: bool
+
+    def content(self) -> tuple[bytes, str]:
+        """Everything that a model is asked with, as JSON: the messages, and the rest.
+
+        Both are for digests: of a long conversation each is megabytes, so it is not made a text on the way.
+        """
+        output = self.json_output
+        rest = {
+            "tools": [tool.schema if isinstance(tool, Tool) else tool for tool in self.tools],
+            "tool_choice": self.tool_choice if isinstance(self.tool_choice, str) else self.tool_choice.name,
+            "json_output": output if isinstance(output, bool | None) else output.model_json_schema(),
+            "extra": dict(self.extra),
+        }
+        return _MESSAGES.dump_json(list(self.messages)), json.dumps(rest, sort_keys=True, default=str)
+
+    async def put_to(self, model: ChatCompletionClient, **streaming: Any) -> Pieces:
+        """Ask the model. `streaming` are more arguments for one that streams."""
+        call: dict[str, Any] = {
+            "tools": self.tools,
+            "tool_choice": self.tool_choice,
+            "json_output": self.json_output,
+            "extra_create_args": self.extra,
+            "cancellation_token": self.token,
+        }
+        if not self.streamed:
+            yield await model.create(self.messages, **call)
+            return
+        async with aclosing(model.create_stream(self.messages, **call, **streaming)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+class ModelClient(ChatCompletionClient):
+    """A model client of which only `answer` differs; `create` is its result alone."""
+
+    def answer(self, request: ModelRequest) -> Pieces:
+        """The answer to the request; the result is the last piece, and the only one that `create` looks at."""
+        raise NotImplementedError
+
+    async def create(
+        self,
+        messages: Sequence[LLMMessage],
+        *,
+        tools: Sequence[Tool | ToolSchema] = (),
+        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
+        json_output: bool | type[BaseModel] | None = None,
+        extra_create_args: Mapping[str, Any] | None = None,
+        cancellation_token: CancellationToken | None = None,
+    ) -> CreateResult:
+        extra = dict(extra_create_args or {})
+        request = ModelRequest(messages, tools, tool_choice, json_output, extra, cancellation_token, streamed=False)
+        async with aclosing(self.answer(request)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, CreateResult):
+                    return piece
+        raise RuntimeError(f"{type(self).__name__} ended without a result.")
+
+    def create_stream(
+        self,
+        messages: Sequence[LLMMessage],
+        *,
+        tools: Sequence[Tool | ToolSchema] = (),
+        tool_choice: Tool | Literal["auto", "required", "none"] = "auto",
+        json_output: bool | type[BaseModel] | None = None,
+        extra_create_args: Mapping[str, Any] | None = None,
+        cancellation_token: CancellationToken | None = None,
+    ) -> Pieces:
+        extra = dict(extra_create_args or {})
+        request = ModelRequest(messages, tools, tool_choice, json_output, extra, cancellation_token, streamed=True)
+        return self.answer(request)
+
+    @property
+    def capabilities(self) -> ModelInfo:
+        """The old name of `model_info`, which AutoGen still asks for."""
+        return self.model_info
+
+
+class WrappedModel(ModelClient):
+    """A client around another, which says of itself what the one inside says of itself."""
 
     def __init__(self, model: ChatCompletionClient) -> None:
         self._model = model
+
+    def answer(self, request: ModelRequest) -> Pieces:
+        return request.put_to(self._model)
 
     async def close(self) -> None:
         await self._model.close()
@@ -33,29 +152,5 @@ class WrappedModel(ChatCompletionClient):
         return self._model.remaining_tokens(messages, tools=tools)
 
     @property
-    def capabilities(self) -> ModelInfo:
-        """What the old name of `model_info` still asks for."""
-        return self.model_info
-
-    @property
     def model_info(self) -> ModelInfo:
         return self._model.model_info
-
-
-def asked(
-    messages: Sequence[LLMMessage],
-    tools: Sequence[Tool | ToolSchema],
-    tool_choice: Tool | str,
-    json_output: bool | type[BaseModel] | None,
-    extra: Mapping[str, Any],
-) -> tuple[bytes, str]:
-    """Everything that a model is asked with, as JSON: the messages, and the rest. Both are for digests: of a long
-    conversation each is megabytes, so it is not made a text on the way."""
-    output = json_output if isinstance(json_output, bool | None) else json_output.model_json_schema()
-    rest = {
-        "tools": [tool.schema if isinstance(tool, Tool) else tool for tool in tools],
-        "tool_choice": tool_choice if isinstance(tool_choice, str) else tool_choice.name,
-        "json_output": output,
-        "extra": dict(extra),
-    }
-    return _MESSAGES.dump_json(list(messages)), json.dumps(rest, sort_keys=True, default=str)

@@ -10,8 +10,7 @@ from typing import Any
 from bot import policy_file
 from bot.core.errors import InvalidInput, WrongSettings
 from bot.core.ids import ChannelId
-from bot.core.people import Reviewers
-from bot.core.policy import say_duration
+from bot.core.policy import IN_RULES, say_value
 from bot.core.rulebook import Action, Effect, Judgement, judge
 
 
@@ -45,7 +44,6 @@ def _channel(name: str) -> ChannelId | None:
 
 
 def _lines(said: Judgement) -> list[str]:
-    terms = said.terms
     because = (
         f"“{said.clause}”"
         if said.clause
@@ -54,31 +52,9 @@ def _lines(said: Judgement) -> list[str]:
     lines = [f"{said.effect}: {because}", f"  risk: {said.risk}"]
     if said.why:
         lines.append(f"  why: {said.why}")
-    if terms.reviewers is not None:
-        lines.append(f"  reviewers: {_people(terms.reviewers)}")
-    if terms.quorum is not None:
-        lines.append(f"  quorum: {terms.quorum}")
-    if terms.own_requests is not None:
-        lines.append(f"  own requests: {'yes' if terms.own_requests else 'no'}")
-    if terms.break_glass is not None:
-        lines.append(f"  break-glass: {'yes' if terms.break_glass else 'no'}")
-    if terms.timeout is not None:
-        lines.append(f"  timeout: {say_duration(terms.timeout)}")
-    if terms.on_timeout is not None:
-        lines.append(f"  on timeout: {terms.on_timeout}")
-    if terms.approvals_channel is not None:
-        lines.append(f"  card in: {terms.approvals_channel}")
-    if terms.remind_after is not None:
-        lines.append(f"  reminds: {say_duration(terms.remind_after) if terms.remind_after else 'never'}")
-    for step in terms.escalation or ():
-        where = f" in {step.channel}" if step.channel else ""
-        lines.append(f"  goes to others: after {say_duration(step.after)} to {_people(step.reviewers)}{where}")
+    told = {setting.label: getattr(said.terms, name) for name, setting in IN_RULES.items()}
+    lines += [f"  {label}: {say_value(value)}" for label, value in told.items() if value is not None]
     return [*lines, *(f"  {line}" for line in said.trail)]
-
-
-def _people(reviewers: Reviewers) -> str:
-    everybody = ["everybody where the card goes"] if reviewers.members else []
-    return ", ".join([*sorted(reviewers.users), *sorted(reviewers.groups), *everybody])
 
 
 def _arguments(text: str) -> dict[str, Any]:

@@ -5,23 +5,23 @@ Its JSON schema is `docs/approvals.schema.json` (`python -m bot policy schema`),
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast, get_args, get_type_hints
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from bot.core import escalation
-from bot.core.conditions import parse
+from bot.core.conditions import Condition, parse
 from bot.core.errors import InvalidInput, WrongSettings
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId
 from bot.core.people import MEMBERS, Reviewers, reviewers_named
-from bot.core.policy import OnTimeout, Risk, parse_duration
-from bot.core.rulebook import Clause, Effect, Rulebook, Terms
+from bot.core.policy import IN_RULES, ChannelSettings, OnTimeout, Risk, parse_duration
+from bot.core.rulebook import Clause, Effect, Rulebook
 
 LARGEST: Final = 1_000_000
 """Bytes of a policy file."""
@@ -29,18 +29,16 @@ Problem = tuple[int, str]
 """The line, from 1, and a sentence."""
 
 
-def _readable(read: Any) -> BeforeValidator:
-    """Checks a text with a function that raises InvalidInput; the text itself is kept, for the schema's sake."""
+def _as(read: Callable[[Any], Any]) -> AfterValidator:
+    """What a function makes of a value that the schema lets in; its InvalidInput is a problem of the file."""
 
-    def check(value: Any) -> Any:
-        if isinstance(value, str):
-            try:
-                read(value)
-            except InvalidInput as wrong:
-                raise ValueError(str(wrong).replace("; nothing was changed", "")) from None
-        return value
+    def value(text: Any) -> Any:
+        try:
+            return read(text)
+        except InvalidInput as wrong:
+            raise ValueError(str(wrong).replace("; nothing was changed", "")) from None
 
-    return BeforeValidator(check)
+    return AfterValidator(value)
 
 
 def _reminder(words: str) -> timedelta:
@@ -48,10 +46,12 @@ def _reminder(words: str) -> timedelta:
 
 
 Names = Annotated[str, Field(min_length=1, max_length=100)]
-Duration = Annotated[str, _readable(parse_duration), Field(examples=["15m", "4h", "2d"])]
-Reminder = Annotated[str, _readable(_reminder), Field(examples=["15m", "off"])]
+Duration = Annotated[str, _as(parse_duration), Field(examples=["15m", "4h", "2d"])]
+Reminder = Annotated[str, _as(_reminder), Field(examples=["15m", "off"])]
 Person = Annotated[str, Field(pattern=rf"^([UWS][A-Z0-9]+|{MEMBERS})$")]
-Channel = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]+$")]
+People = Annotated[list[Person], Field(min_length=1), _as(reviewers_named)]
+Channel = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]+$"), _as(ChannelId)]
+"""What stands in the file; what is held is what is made of it."""
 
 
 class _Strict(BaseModel):
@@ -62,12 +62,16 @@ class StepInFile(_Strict):
     """One step of an escalation."""
 
     after: Duration = Field(description="so long after the question: 30m, 4h")
-    reviewers: list[Person] = Field(min_length=1, description="who may decide then too, by id")
+    reviewers: People = Field(description="who may decide then too, by id")
     send_to: Channel | None = Field(None, description="the channel where they are told; left out: where the card is")
 
 
-class RuleInFile(_Strict):
-    """One rule. What is left out fits everything."""
+def _step(step: Any) -> Escalation:
+    return Escalation(step.after, step.reviewers, step.send_to)
+
+
+class Selection(_Strict):
+    """What a rule fits, and what becomes of it."""
 
     name: str = Field(min_length=1, max_length=80, description="what people read when this rule counts")
     then: Effect = Field(description="pass: nobody is asked; ask: people decide; refuse: it is never done")
@@ -76,23 +80,41 @@ class RuleInFile(_Strict):
     tool: Names = Field("*", description="of the tool's name")
     channels: list[Channel] = Field([], description="only runs started in these channels, by id")
     risk: Risk | None = Field(None, description="only tools of at least this risk")
-    condition: Annotated[str, _readable(parse)] | None = Field(
+    condition: Annotated[str, _as(parse)] | None = Field(
         None, alias="if", description="of the call's arguments, like: amount > 500 and currency == 'EUR'"
     )
     why: str = Field("", max_length=300, description="the reason, for those who read of a refusal or a question")
-    reviewers: list[Person] | None = Field(
-        None, min_length=1, description="users (U…) and user groups (S…) by id; members: everybody where the card goes"
-    )
-    quorum: int | None = Field(None, ge=1, le=20, description="how many different people must approve")
-    own_requests: bool | None = Field(None, description="false: who started the run may not decide")
-    break_glass: bool | None = Field(None, description="false: no requester decides alone, not even in an emergency")
-    timeout: Duration | None = Field(None, description="how long people have: 15m, 4h, 2d")
-    on_timeout: OnTimeout | None = Field(None, description="what it means that nobody decided in time")
-    send_to: Channel | None = Field(None, description="the channel where the card appears, by id")
-    remind: Reminder | None = Field(None, description="reminded after so long, then in growing gaps; off: never")
-    escalate: list[StepInFile] | None = Field(
-        None, max_length=5, description="who is asked next; []: nobody, whatever the channel says"
-    )
+
+    @property
+    def terms(self) -> ChannelSettings:
+        """What the rule sets instead of the channel."""
+        return ChannelSettings(**{name: getattr(self, setting.key) for name, setting in IN_RULES.items()})
+
+
+_WRITTEN: Final[Mapping[Any, Any]] = {
+    Reviewers: People,
+    timedelta: Duration,
+    "remind_after": Reminder,
+    int: Annotated[int, Field(ge=1, le=20)],
+    ChannelId: Channel,
+    tuple[Escalation, ...]: Annotated[
+        list[Annotated[StepInFile, AfterValidator(_step)]], Field(max_length=5), AfterValidator(tuple)
+    ],
+}
+"""How a setting stands in the file, by its name or its type; left out: as it is."""
+
+
+def _written(name: str) -> Any:
+    kind = get_args(get_type_hints(ChannelSettings)[name])[0]
+    return _WRITTEN.get(name) or _WRITTEN.get(kind, kind)
+
+
+_SETTINGS: Final[dict[str, Any]] = {
+    setting.key: (_written(name) | None, Field(None, description=setting.about)) for name, setting in IN_RULES.items()
+}
+RuleInFile = create_model(
+    "RuleInFile", __base__=Selection, __doc__="One rule. What is left out fits everything.", **_SETTINGS
+)
 
 
 class PolicyInFile(_Strict):
@@ -100,20 +122,9 @@ class PolicyInFile(_Strict):
 
     version: Literal[1]
     risks: dict[Names, Risk] = Field({}, description="patterns of tools' names, and how much harm they may do")
-    rules: list[RuleInFile] = Field([], max_length=500)
+    rules: list[RuleInFile] = Field([], max_length=500)  # type: ignore[valid-type]
 
 
-_ASKING: Final = (
-    "reviewers",
-    "quorum",
-    "own_requests",
-    "break_glass",
-    "timeout",
-    "on_timeout",
-    "send_to",
-    "remind",
-    "escalate",
-)
 _SELECTING: Final = ("team", "agent", "tool", "channels", "risk", "condition")
 
 
@@ -151,18 +162,18 @@ def understand(text: str) -> Rulebook:
     except ValidationError as wrong:
         problems += [_say(tree, error) for error in wrong.errors(include_url=False)]
         raise _all(problems) from None
-    lines = [_line(tree, ("rules", at)) for at in range(len(policy.rules))]
-    problems += _contradictions(policy, lines)
+    rules: list[Selection] = policy.rules
+    lines = [_line(tree, ("rules", at)) for at in range(len(rules))]
+    problems += _contradictions(rules, lines)
     if problems:
         raise _all(problems)
     return Rulebook(
-        tuple(_clause(rule, line) for rule, line in zip(policy.rules, lines, strict=True)),
+        tuple(_clause(rule, line) for rule, line in zip(rules, lines, strict=True)),
         tuple(policy.risks.items()),
     )
 
 
-def _clause(rule: RuleInFile, line: int) -> Clause:
-    people = rule.reviewers
+def _clause(rule: Selection, line: int) -> Clause:
     return Clause(
         rule.name,
         rule.then,
@@ -172,59 +183,36 @@ def _clause(rule: RuleInFile, line: int) -> Clause:
         rule.tool,
         frozenset(ChannelId(channel) for channel in rule.channels),
         rule.risk,
-        parse(rule.condition) if rule.condition is not None else None,
-        Terms(
-            None if people is None else reviewers_named(people),
-            rule.quorum,
-            rule.own_requests,
-            None if rule.timeout is None else parse_duration(rule.timeout),
-            rule.on_timeout,
-            None if rule.send_to is None else ChannelId(rule.send_to),
-            None if rule.remind is None else _reminder(rule.remind),
-            _steps(rule),
-            rule.break_glass,
-        ),
+        cast("Condition | None", rule.condition),
+        rule.terms,
         rule.why,
     )
 
 
-def _steps(rule: RuleInFile) -> tuple[Escalation, ...] | None:
-    return (
-        None
-        if rule.escalate is None
-        else tuple(
-            Escalation(
-                parse_duration(step.after),
-                reviewers_named(step.reviewers),
-                None if step.send_to is None else ChannelId(step.send_to),
-            )
-            for step in rule.escalate
-        )
-    )
-
-
-def _circles(rule: RuleInFile) -> list[str]:
+def _circles(terms: ChannelSettings) -> list[str]:
     """What cannot be in its escalation; what it leaves to the channel is not known here."""
-    people = Reviewers() if rule.reviewers is None else reviewers_named(rule.reviewers)
-    waits = rule.timeout is not None and rule.on_timeout is not OnTimeout.WAIT
-    limit = parse_duration(rule.timeout) if rule.timeout is not None and waits else None
-    return escalation.problems(_steps(rule) or (), people, ChannelId(rule.send_to) if rule.send_to else None, limit)
+    limit = None if terms.on_timeout is OnTimeout.WAIT else terms.timeout
+    return escalation.problems(terms.escalation or (), terms.reviewers or Reviewers(), terms.approvals_channel, limit)
 
 
-def _contradictions(policy: PolicyInFile, lines: list[int]) -> Iterator[Problem]:
+def _contradictions(rules: list[Selection], lines: list[int]) -> Iterator[Problem]:
     """What each rule by itself allows, and all of them together make no sense."""
-    names = Counter(rule.name for rule in policy.rules)
-    seen: dict[str, tuple[RuleInFile, int]] = {}
-    for rule, line in zip(policy.rules, lines, strict=True):
+    names = Counter(rule.name for rule in rules)
+    seen: dict[str, tuple[Selection, int]] = {}
+    for rule, line in zip(rules, lines, strict=True):
         if names[rule.name] > 1:
             yield line, f"another rule is called “{rule.name}” too; people could not tell which of them counted."
-        if rule.then is not Effect.ASK and (idle := [f for f in _ASKING if getattr(rule, f) is not None]):
+        terms = rule.terms
+        idle = [setting.key for name, setting in IN_RULES.items() if getattr(terms, name) is not None]
+        if rule.then is not Effect.ASK and idle:
             yield line, f"“{rule.name}” asks nobody, so {', '.join(idle)} would mean nothing."
-        if rule.reviewers and all(i.startswith(("U", "W")) for i in rule.reviewers):
-            people = len(set(rule.reviewers))
-            if (rule.quorum or 1) > people:
-                yield line, f"“{rule.name}” needs {rule.quorum} approvals, but only {people} may approve."
-        for problem in _circles(rule):
+        people = terms.reviewers
+        if people and not people.groups and not people.members and (terms.quorum or 1) > len(people.users):
+            yield (
+                line,
+                f"“{rule.name}” needs {terms.quorum} approvals, but only {len(people.users)} may approve.",
+            )
+        for problem in _circles(terms):
             yield line, f"“{rule.name}”: {problem}"
         selects = repr([getattr(rule, field) for field in _SELECTING])
         if (before := seen.get(selects)) is None:

@@ -1,26 +1,36 @@
-"""Whether a value is what a tool's JSON schema says, with a sentence if it is not.
+"""JSON Schema for tools' arguments: whether a value fits, and a sentence for people if it does not.
 
-The part of https://json-schema.org/draft/2020-12 that tools use; what is not known here is left to the tool, which
-checks its arguments itself. The form in which people change a call and the gate before a call both judge by it. A
-pattern is a program that runs on what people and models write: it gets a fifth of a second for everything in a call,
-because some patterns take for ever on some texts.
+A thin guard around the library `jsonschema` (draft 2020-12). The form in which people change a call and the gate before
+a call both judge by it. Schemas come from tools, values from people and models, so neither may cost much: steps and
+depth are bounded, nothing is fetched, formats are not judged, and a pattern, which is a program that may run for ever,
+gets a fifth of a second for everything in a call. What the library cannot read is left to the tool, which checks its
+arguments itself.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
 from time import monotonic
 from typing import Any, Final
 
 import regex  # type: ignore[import-untyped]
 
 Schema = Mapping[str, Any]
+Errors = Iterator[Any]
+Rule = Callable[[Any, Any, Any, Any], Errors]
+_LEFT_OUT: Final = ("format", "patternProperties", "unevaluatedProperties")
+"""Keywords of which we say nothing."""
 _PATTERN_SECONDS: Final = 0.2
 _LONGEST_PATTERN: Final = 1000
 _END: Final = regex.compile(r"(\\.|\[\^?\]?(?:\\.|[^\]\\])*\])|\$", regex.DOTALL)
 """A `$` that is neither escaped nor in brackets, behind whatever else there is."""
 _STEPS: Final = 20_000
-_STEPS_OF_ALL: Final = 200_000
-_DEEPEST: Final = 40
+_STEPS_OF_ALL: Final = 100_000
+_DEEPEST: Final = 80
+"""Parts of a schema within each other, with each `$ref` as one."""
+_CHARACTERS_OF_A_STEP: Final = 1000
 _NAMED: Final = 8
 _TYPES: Final = {
     "string": "text",
@@ -31,19 +41,73 @@ _TYPES: Final = {
     "object": "a JSON object",
     "null": "null",
 }
+_LATE: Final = "late pattern"
+_SENTENCES: Final[Mapping[str | None, Callable[[Any, Any], str]]] = {
+    None: lambda *_: "is not one of the arguments",
+    "type": lambda kinds, _: (
+        f"must be {' or '.join(_TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))}"
+    ),
+    "required": lambda *_: "is missing",
+    "const": lambda only, _: f"must be {_listed([only])}",
+    "enum": lambda allowed, _: f"must be {_listed(allowed)}",
+    "minLength": lambda least, text: f"must have at least {least:,} characters; it has {len(text):,}",
+    "maxLength": lambda most, text: f"must have at most {most:,} characters; it has {len(text):,}",
+    "pattern": lambda pattern, _: f"must match the pattern {pattern}",
+    _LATE: lambda pattern, _: (
+        f"could not be compared with the pattern {pattern} in time; please write it shorter or otherwise"
+    ),
+    "minimum": lambda limit, _: f"must be at least {limit}",
+    "maximum": lambda limit, _: f"must be at most {limit}",
+    "exclusiveMinimum": lambda limit, _: f"must be more than {limit}",
+    "exclusiveMaximum": lambda limit, _: f"must be less than {limit}",
+    "multipleOf": lambda step, _: f"must be a multiple of {step}",
+    "minItems": lambda least, _: f"must have at least {least:,} entries",
+    "maxItems": lambda most, _: f"must have at most {most:,} entries",
+    "uniqueItems": lambda *_: "must not have the same entry twice",
+    "anyOf": lambda *_: "is none of the kinds that the tool takes",
+    "oneOf": lambda *_: "is not exactly one of the kinds that the tool takes",
+}
+"""Keyword -> what is wrong, of the keyword's value and the value that does not fit, which is not told."""
+
+
+def why_not(value: Any, schema: Any, root: Schema, *, whole: bool = False) -> str | None:
+    """Why the value is not what the schema says, as a sentence; None if it is, or if only the tool can tell.
+
+    The sentence does not tell the value. `whole`: what would take too long to check is not what the schema says.
+    """
+    from referencing import Registry
+
+    if not isinstance(schema, bool | Mapping):
+        return None
+    limits = _Limits(_STEPS_OF_ALL if whole else _STEPS)
+    try:
+        checker = _checker()(root, registry=Registry(), format_checker=(limits, 0))
+        error = next(checker.descend(value, schema), None)
+    except (_TooMuch, RecursionError):
+        return "This is too much, or nested too deep, to be checked." if whole else None
+    return None if error is None else _sentence(error)
+
+
+def is_type(value: Any, kind: str) -> bool:
+    """Whether a JSON value is of this type, as JSON Schema means it: true is no number, 1.0 is a whole one."""
+    return bool(_checker().TYPE_CHECKER.is_type(value, kind))
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are written in the same way: 1 is neither 1.0 nor true."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def resolved(schema: Any, root: Schema) -> Schema:
     """The schema behind `$ref`s within the document and behind an `allOf` of one; {} if it cannot be found."""
     for _ in range(20):
-        if not isinstance(schema, Mapping):
-            return {}
-        if isinstance(inner := schema.get("$ref"), str):
-            schema = {**_found(inner, root), **{key: part for key, part in schema.items() if key != "$ref"}}
-        elif isinstance(parts := schema.get("allOf"), list) and len(parts) == 1 and isinstance(parts[0], Mapping):
-            schema = {**parts[0], **{key: part for key, part in schema.items() if key != "allOf"}}
-        else:
-            return schema
+        match schema:
+            case {"$ref": str(reference), **own}:
+                schema = {**_referred(reference, root), **own}
+            case {"allOf": [{**only}], **own}:
+                schema = {**only, **own}
+            case _:
+                return schema if isinstance(schema, Mapping) else {}
     return {}
 
 
@@ -63,40 +127,6 @@ def without_null(schema: Any, root: Schema) -> tuple[Schema, bool]:
     return schema, False
 
 
-def is_type(value: Any, kind: object) -> bool:
-    """Whether a JSON value is of this type, as JSON schema means it: true is no number, 1.0 is a whole one."""
-    match kind:
-        case "string":
-            return isinstance(value, str)
-        case "integer":
-            whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-            return whole and not isinstance(value, bool)
-        case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case "boolean":
-            return isinstance(value, bool)
-        case "array":
-            return isinstance(value, list)
-        case "object":
-            return isinstance(value, dict)
-        case "null":
-            return value is None
-    return True
-
-
-def is_same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are written in the same way: 1 is neither 1.0 nor true."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-
-
-def why_not(value: Any, schema: Any, root: Schema, *, whole: bool = False) -> str | None:
-    """Why the value is not what the schema says, as a sentence; None if it is, or if only the tool can tell.
-
-    The sentence does not tell the value. `whole`: what would take too long to check is not what the schema says.
-    """
-    return _Check(root, whole).why_not(value, schema, "", 0)
-
-
 def unnamed(value: Any, schema: Any, root: Schema, at: str = "") -> list[str]:
     """The paths in the value of what the schema lets in without saying what it is."""
     schema = resolved(schema, root)
@@ -107,14 +137,9 @@ def unnamed(value: Any, schema: Any, root: Schema, at: str = "") -> list[str]:
     if not isinstance(value, dict) or not known:
         return []
     others = True if "patternProperties" in schema else schema.get("additionalProperties", True)
-    found = [f"{at}{name}" for name in value if name not in known and others in (True, {})]
+    unknown = [f"{at}{name}" for name in value if name not in known and others in (True, {})]
     inside = [(name, one) for name, one in value.items() if name in known]
-    return found + [path for name, one in inside for path in unnamed(one, known[name], root, f"{at}{name}.")]
-
-
-def _as_python(pattern: str) -> str:
-    """In JavaScript, whose patterns these are, `$` is the end and not also the place before a last newline."""
-    return str(_END.sub(lambda found: found[1] or r"\Z", pattern))
+    return unknown + [path for name, one in inside for path in unnamed(one, known[name], root, f"{at}{name}.")]
 
 
 def _named(schema: Schema, root: Schema) -> dict[str, Any]:
@@ -127,142 +152,133 @@ def _named(schema: Schema, root: Schema) -> dict[str, Any]:
     return known
 
 
-class _Check:
-    def __init__(self, root: Schema, whole: bool) -> None:
-        self._root = root
-        self._whole = whole
-        self._steps = _STEPS_OF_ALL if whole else _STEPS
-        self._seconds = _PATTERN_SECONDS
+def _referred(reference: str, root: Schema) -> Schema:
+    from referencing import Registry, Specification
+    from referencing.exceptions import Unresolvable
 
-    def why_not(self, value: Any, schema: Any, at: str, depth: int) -> str | None:
-        self._steps -= 1
-        if self._steps < 0 or depth > _DEEPEST:
-            return _says(at, "is too much, or nested too deep, to be checked") if self._whole else None
-        if schema is False:
-            return _says(at, "is not one of the arguments")
-        schema = resolved(schema, self._root)
-        kinds = schema.get("type", [])
-        kinds = kinds if isinstance(kinds, list) else [kinds]
-        if kinds and not any(is_type(value, kind) for kind in kinds):
-            return _says(at, f"must be {' or '.join(_TYPES.get(str(kind), str(kind)) for kind in kinds)}")
-        allowed = [schema["const"]] if "const" in schema else schema.get("enum")
-        if isinstance(allowed, list) and not any(is_same(value, one) for one in allowed):
-            return _says(at, f"must be {_listed(allowed)}")
-        match value:
-            case bool() | None:
-                found = None
-            case int() | float():
-                found = _number(value, schema)
-            case str():
-                found = self._text(value, schema)
-            case list():
-                return self._list(value, schema, at, depth) or self._combined(value, schema, at, depth)
-            case dict():
-                return self._object(value, schema, at, depth) or self._combined(value, schema, at, depth)
-        return _says(at, found) if found else self._combined(value, schema, at, depth)
+    resolver = Registry().resolver_with_root(Specification.OPAQUE.create_resource(root))
+    try:
+        contents = resolver.lookup(reference).contents
+    except (Unresolvable, TypeError, ValueError):
+        return {}
+    return contents if isinstance(contents, Mapping) else {}
 
-    def _text(self, value: str, schema: Schema) -> str | None:
-        least: Any
-        most: Any
-        least, most, pattern = schema.get("minLength"), schema.get("maxLength"), schema.get("pattern")
-        if _is_count(least) and len(value) < least:
-            return f"must have at least {least:,} characters; it has {len(value):,}"
-        if _is_count(most) and len(value) > most:
-            return f"must have at most {most:,} characters; it has {len(value):,}"
-        if not isinstance(pattern, str) or len(pattern) > _LONGEST_PATTERN:
-            return None
+
+class _TooMuch(Exception):
+    """A value or a schema that would take too long to check."""
+
+
+@dataclass(slots=True)
+class _Limits:
+    """What is left for one check."""
+
+    steps: int
+    seconds: float = _PATTERN_SECONDS
+
+    def spend(self, steps: int = 1) -> None:
+        self.steps -= steps
+        if self.steps < 0:
+            raise _TooMuch
+
+    def finds(self, pattern: str, text: str) -> bool:
+        """Whether the text holds the pattern; TimeoutError if that cannot be said in time."""
+        if self.seconds <= 0:
+            raise TimeoutError
         began = monotonic()
         try:
-            fits = self._seconds > 0 and regex.search(_as_python(pattern), value, timeout=self._seconds) is not None
-        except regex.error:
-            return None
-        except TimeoutError:
-            return f"could not be compared with the pattern {pattern} in time; please write it shorter or otherwise"
+            return regex.search(_as_python(pattern), text, timeout=self.seconds) is not None
         finally:
-            self._seconds -= monotonic() - began
-        return None if fits else f"must match the pattern {pattern}"
-
-    def _list(self, value: list[Any], schema: Schema, at: str, depth: int) -> str | None:
-        least: Any
-        most: Any
-        least, most = schema.get("minItems"), schema.get("maxItems")
-        if _is_count(least) and len(value) < least:
-            return _says(at, f"must have at least {least:,} entries")
-        if _is_count(most) and len(value) > most:
-            return _says(at, f"must have at most {most:,} entries")
-        if schema.get("uniqueItems") is True and len({json.dumps(v, sort_keys=True) for v in value}) < len(value):
-            return _says(at, "must not have the same entry twice")
-        first = schema.get("prefixItems")
-        first = first if isinstance(first, list) else []
-        for number, inner in enumerate(value):
-            rule = first[number] if number < len(first) else schema.get("items", True)
-            if wrong := self.why_not(inner, rule, f"{at}.{number}" if at else str(number), depth + 1):
-                return wrong
-        return None
-
-    def _object(self, value: dict[str, Any], schema: Schema, at: str, depth: int) -> str | None:
-        known, others = schema.get("properties"), schema.get("additionalProperties", True)
-        known = known if isinstance(known, Mapping) else {}
-        for name in schema.get("required") or ():
-            if name not in value:
-                return _says(f"{at}.{name}" if at else str(name), "is missing")
-        if "patternProperties" in schema:
-            others = True
-        for name, inner in value.items():
-            if wrong := self.why_not(inner, known.get(name, others), f"{at}.{name}" if at else name, depth + 1):
-                return wrong
-        return None
-
-    def _combined(self, value: Any, schema: Schema, at: str, depth: int) -> str | None:
-        for part in schema.get("allOf") or ():
-            if wrong := self.why_not(value, part, at, depth + 1):
-                return wrong
-        for word in ("anyOf", "oneOf"):
-            if parts := schema.get(word):
-                found = [self.why_not(value, part, at, depth + 1) for part in parts]
-                if None not in found:
-                    return found[0] if len(found) == 1 else _says(at, "is none of the kinds that the tool takes")
-        return None
+            self.seconds -= monotonic() - began
 
 
-def _number(value: float, schema: Schema) -> str | None:
-    limits: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-        ("minimum", lambda limit: value >= limit, "must be at least"),
-        ("maximum", lambda limit: value <= limit, "must be at most"),
-        ("exclusiveMinimum", lambda limit: value > limit, "must be more than"),
-        ("exclusiveMaximum", lambda limit: value < limit, "must be less than"),
-    )
-    for word, holds, says in limits:
-        limit = schema.get(word)
-        if is_type(limit, "number") and not holds(limit):
-            return f"{says} {limit}"
-    step = schema.get("multipleOf")
-    if isinstance(step, int) and not isinstance(step, bool) and step > 0 and value % step:
-        return f"must be a multiple of {step}"
-    return None
+@cache
+def _checker() -> Any:
+    """The library's validator with our rules; made when it is first needed, for the library is slow to load.
+
+    Its `format_checker`, which the library hands to each part and nothing else uses here, holds the limits and the
+    depth.
+    """
+    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema.validators import create
+
+    def pattern(checker: Any, pattern: Any, value: Any, _: Any) -> Errors:
+        if isinstance(value, str) and len(pattern) <= _LONGEST_PATTERN:
+            try:
+                if not checker.format_checker[0].finds(pattern, value):
+                    yield ValidationError("")
+            except TimeoutError:
+                yield ValidationError("", validator=_LATE)
+
+    def other_properties(checker: Any, others: Any, value: Any, schema: Any) -> Errors:
+        if isinstance(value, dict) and "patternProperties" not in schema:
+            for name in [name for name in value if name not in schema.get("properties", {})]:
+                for error in checker.descend(value[name], others):
+                    error.path.appendleft(name)  # where `others` is False, too
+                    yield error
+
+    def multiple(_checker: Any, step: Any, value: Any, _: Any) -> Errors:
+        if is_type(value, "number") and Fraction(str(value)) % Fraction(str(step)):  # 19.99 is one of 0.01
+            yield ValidationError("")
+
+    def unique(_checker: Any, wanted: Any, value: Any, _: Any) -> Errors:
+        entries = value if wanted is True and isinstance(value, list) else []
+        if len({json.dumps(entry, sort_keys=True) for entry in entries}) < len(entries):
+            yield ValidationError("")
+
+    def evolve(checker: Any, **changes: Any) -> Any:
+        """The validator of a part; this one too where the part names another dialect, whose rules have no guard."""
+        limits, depth = checker.format_checker
+        limits.spend()
+        if depth >= _DEEPEST:
+            raise _TooMuch
+        kept = {"schema": checker.schema, "registry": checker._registry, "_resolver": checker._resolver}
+        return made(**{**kept, "format_checker": (limits, depth + 1), **changes})
+
+    # The library's own would match names of properties with patterns that nobody stops.
+    own = {"pattern": pattern, "additionalProperties": other_properties, "multipleOf": multiple, "uniqueItems": unique}
+    rules = {word: rule for word, rule in Draft202012Validator.VALIDATORS.items() if word not in _LEFT_OUT} | own
+    guarded = {word: _guarded(word, rule) for word, rule in rules.items()}
+    # Without a meta-schema a schema is one plain document, in which no `$id` and no anchor leads anywhere.
+    made: Any = create({}, guarded, type_checker=Draft202012Validator.TYPE_CHECKER)
+    made.evolve = evolve
+    return made
 
 
-def _found(reference: str, root: Schema) -> Schema:
-    if not reference.startswith("#"):
-        return {}
-    found: Any = root
-    for part in reference.removeprefix("#").split("/")[1:]:
-        part = part.replace("~1", "/").replace("~0", "~")
-        if not isinstance(found, Mapping) or part not in found:
-            return {}
-        found = found[part]
-    return found if isinstance(found, Mapping) else {}
+def _guarded(word: str, rule: Rule) -> Rule:
+    """The rule, with the sizes of its errors counted, and silent where it cannot read the schema."""
+
+    def judge(checker: Any, part: Any, value: Any, schema: Any) -> Errors:
+        if isinstance(part, bool) and word.endswith("imum"):
+            return  # of draft 4, where it says how to read another limit
+        try:
+            for error in rule(checker, part, value, schema) or ():
+                checker.format_checker[0].spend(1 + len(error.message) // _CHARACTERS_OF_A_STEP)
+                error.message = ""  # it holds the value
+                yield error
+        except (_TooMuch, RecursionError):
+            raise
+        except Exception:
+            return
+
+    return judge
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _sentence(error: Any) -> str:
+    while len({of.schema_path[0] for of in error.context or ()}) == 1:  # of the only kind
+        error = error.context[0]
+    path, words = [str(step) for step in error.absolute_path], _SENTENCES.get(error.validator)
+    if error.validator == "required":
+        path.append(str(next(name for name in error.validator_value if name not in error.instance)))
+    says = words(error.validator_value, error.instance) if words else f"is not what the tool takes ({error.validator})"
+    return f"{'.'.join(path) or 'This'} {says}."
+
+
+def _as_python(pattern: str) -> str:
+    """In JavaScript, whose patterns these are, `$` is the end and not also the place before a last newline."""
+    return str(_END.sub(lambda found: found[1] or r"\Z", pattern))
 
 
 def _listed(values: list[Any]) -> str:
     names = [value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False) for value in values]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ("one of: " if len(names) > 1 else "") + ", ".join(names[:_NAMED]) + more
-
-
-def _says(at: str, found: str) -> str:
-    return f"{at or 'This'} {found}."

@@ -21,19 +21,24 @@ import aiohttp
 
 from bot.store.embedded import EmbeddedRedis, EmbeddedRedisError
 
-HERE: Final = Path(__file__).resolve().parent.parent
+BESIDE: Final = __package__.removesuffix("demo")
+"""What the other packages are in: nothing in a checkout, `countersign.` where it is installed."""
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = None if BESIDE else HERE.parent
+MANIFEST: Final = (ROOT or HERE) / "manifest.yml"
 READY_WITHIN: Final = 60.0
 LOOPBACK: Final = "127.0.0.1"
 
 
 @asynccontextmanager
-async def process(name: str, *args: str, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(name: str, module: str, *args: str, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """`python -m …` as a process of its own, its words with its name before them; ended politely, then not."""
     running = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
+        f"{BESIDE}{module}",
         *args,
-        cwd=HERE,
+        cwd=ROOT,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -73,31 +78,32 @@ async def answers(url: str, running: asyncio.subprocess.Process) -> None:
 
 
 async def run(data: Path, port: int, stop: asyncio.Event) -> None:
-    """The demo, until `stop` is set or one of its processes ends. Uses five ports from `port` on."""
+    """The demo, until `stop` is set or one of its processes ends. Uses five ports from `port` on.
+
+    All start at once, because most of the time goes into imports: `web` and the worker wait for what is not there yet.
+    """
     slack_port, mail_port, smtp_port, web_port, redis_port = range(port, port + 5)
     _all_free(slack_port, mail_port, smtp_port, web_port)
     bot_token, app_token = f"xoxb-{secrets.token_hex(12)}", f"xapp-{secrets.token_hex(12)}"
     async with AsyncExitStack() as stack:
 
-        async def start(name: str, *args: str, **env: str) -> asyncio.subprocess.Process:
-            started = await stack.enter_async_context(process(name, *args, **env))
+        async def start(name: str, module: str, *args: str, **env: str) -> asyncio.subprocess.Process:
+            started = await stack.enter_async_context(process(name, module, *args, **env))
             processes[name] = started
             return started
 
         processes: dict[str, asyncio.subprocess.Process] = {}
-        redis = await _redis(stack, data / "redis", redis_port)
         slack = await start(
             "slack",
             *("localslack", "--port", str(slack_port), "--bot-token", bot_token, "--app-token", app_token),
-            *("--manifest", "manifest.yml"),
+            *("--manifest", str(MANIFEST)),
         )
         mail = await start(
             "mail",
             *("demo.mailbox", "--smtp-port", str(smtp_port), "--http-port", str(mail_port)),
             *("--maildir", str(data / "mailbox")),
         )
-        await answers(f"http://{LOOPBACK}:{slack_port}/", slack)
-        await answers(f"http://{LOOPBACK}:{mail_port}/", mail)
+        redis = await _redis(stack, data / "redis", redis_port)
         common = {"LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING")}
         web = await start(
             "web",
@@ -118,8 +124,10 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             SMTP_URL=os.environ.get("SMTP_URL", f"smtp://{LOOPBACK}:{smtp_port}"),
             DATA_DIR=str(data),
         )
-        await answers(f"http://{LOOPBACK}:{web_port}/healthz", web)
         pages = {"slack": f"http://{LOOPBACK}:{slack_port}/", "mail": f"http://{LOOPBACK}:{mail_port}/"}
+        await answers(pages["slack"], slack)
+        await answers(pages["mail"], mail)
+        await answers(f"http://{LOOPBACK}:{web_port}/healthz", web)
         print(_WELCOME.format(**pages), flush=True)
         waits = [asyncio.create_task(p.wait(), name=name) for name, p in processes.items()]
         stopped = asyncio.create_task(stop.wait(), name="stop")
@@ -167,7 +175,7 @@ async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, st
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--data", type=Path, default=HERE / ".data" / "demo", help="folder that keeps what is stored")
+    parser.add_argument("--data", type=Path, default=Path(".data/demo"), help="folder that keeps what is stored")
     parser.add_argument("--port", type=int, default=4000, help="the first of five ports")
     given = parser.parse_args()
 
@@ -175,7 +183,7 @@ def main() -> int:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await run(given.data, given.port, stop)
+        await run(given.data.resolve(), given.port, stop)
 
     given.data.mkdir(parents=True, exist_ok=True)
     try:

@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import web
 from aiosmtpd.smtp import SMTP
 
-from demo.mailbox_page import CSP, Letter, list_html, page_html
+from .mailbox_page import CSP, Letter, list_html, page_html
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK = "127.0.0.1"

@@ -4,9 +4,9 @@ It speaks the real protocols (Web API, Socket Mode, signed HTTP), is as strict a
 of the app that it talks to. It keeps its state in memory and listens on loopback only.
 """
 
-from localslack.config import Command, Config
-from localslack.driver import LocalSlack
-from localslack.text import text_of
-from localslack.workspace import Message, User, Workspace
+from .config import Command, Config
+from .driver import LocalSlack
+from .text import text_of
+from .workspace import Message, User, Workspace
 
 __all__ = ["Command", "Config", "LocalSlack", "Message", "User", "Workspace", "text_of"]

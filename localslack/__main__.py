@@ -7,8 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from localslack.config import Config, read_manifest
-from localslack.driver import LocalSlack
+from .config import Config, read_manifest
+from .driver import LocalSlack
 
 
 def _config() -> Config:

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from localslack import interactions
-from localslack.acks import Ack
-from localslack.errors import CannotDo, Json, SlackError
-from localslack.inputs import FIELDS, Values, merged, refusals, state_of
-from localslack.limits import check_errors, check_message_blocks
-from localslack.modals import View
-from localslack.platform import Platform
-from localslack.text import text_of, typed
-from localslack.workspace import Channel, Message, User, speaks
+from . import interactions
+from .acks import Ack
+from .errors import CannotDo, Json, SlackError
+from .inputs import FIELDS, Values, merged, refusals, state_of
+from .limits import check_errors, check_message_blocks
+from .modals import View
+from .platform import Platform
+from .text import text_of, typed
+from .workspace import Channel, Message, User, speaks
 
 TROUBLE = "We had some trouble connecting. Try again?"
 _WORDS = {

@@ -1,11 +1,11 @@
 """chat.*, reactions.add and response URLs: messages written by the app."""
 
-from localslack.args import Args
-from localslack.errors import Json, RateLimited, SlackError
-from localslack.limits import MESSAGE_TEXT, check_message_blocks, check_metadata
-from localslack.platform import Platform
-from localslack.tickets import ResponseUrl
-from localslack.workspace import TS, Channel, Message
+from .args import Args
+from .errors import Json, RateLimited, SlackError
+from .limits import MESSAGE_TEXT, check_message_blocks, check_metadata
+from .platform import Platform
+from .tickets import ResponseUrl
+from .workspace import TS, Channel, Message
 
 
 def room(platform: Platform, ref: str, *, member: bool = True) -> Channel:

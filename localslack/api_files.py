@@ -4,11 +4,11 @@ import mimetypes
 
 from aiohttp import web
 
-from localslack.api_chat import room
-from localslack.args import Args
-from localslack.errors import Json, SlackError
-from localslack.platform import Platform, file_json
-from localslack.workspace import File
+from .api_chat import room
+from .args import Args
+from .errors import Json, SlackError
+from .platform import Platform, file_json
+from .workspace import File
 
 
 def _upload_url(platform: Platform, args: Args) -> Json:

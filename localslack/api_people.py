@@ -1,9 +1,9 @@
 """users.*, usergroups.*, auth.test, apps.connections.open, api.test."""
 
-from localslack.args import Args
-from localslack.errors import Json, SlackError
-from localslack.platform import Platform
-from localslack.workspace import User, UserGroup, page_of
+from .args import Args
+from .errors import Json, SlackError
+from .platform import Platform
+from .workspace import User, UserGroup, page_of
 
 
 def user_json(user: User) -> Json:

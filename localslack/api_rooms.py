@@ -1,10 +1,10 @@
 """conversations.* and users.conversations."""
 
-from localslack.api_chat import room
-from localslack.args import Args
-from localslack.errors import Json, SlackError
-from localslack.platform import Platform
-from localslack.workspace import Channel, Message, page_of
+from .api_chat import room
+from .args import Args
+from .errors import Json, SlackError
+from .platform import Platform
+from .workspace import Channel, Message, page_of
 
 
 def channel_json(platform: Platform, channel: Channel) -> Json:

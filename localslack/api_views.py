@@ -1,9 +1,9 @@
 """views.*: modals and Homes."""
 
-from localslack.args import Args
-from localslack.errors import Json, SlackError
-from localslack.limits import check_view
-from localslack.platform import Platform
+from .args import Args
+from .errors import Json, SlackError
+from .limits import check_view
+from .platform import Platform
 
 
 def _view(args: Args) -> Json:

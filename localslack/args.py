@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from localslack.errors import Json, SlackError
+from .errors import Json, SlackError
 
 
 class Args:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from localslack.shapes import Check, array, boolean, choice, integer, problem, shape, string, variants
+from .shapes import Check, array, boolean, choice, integer, problem, shape, string, variants
 
 ID = string(255)
 _TEXT_OPTIONS: dict[str, Check] = {"emoji": boolean}

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 
-from localslack.errors import RateLimited
+from .errors import RateLimited
 
 
 class Buckets:

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from localslack.acks import Ack
-from localslack.changes import Changes
-from localslack.config import Config
-from localslack.errors import Json
-from localslack.faults import DELIVERY_KINDS, Faults
-from localslack.http_events import HttpEvents
-from localslack.socket_mode import SocketMode
+from .acks import Ack
+from .changes import Changes
+from .config import Config
+from .errors import Json
+from .faults import DELIVERY_KINDS, Faults
+from .http_events import HttpEvents
+from .socket_mode import SocketMode
 
 # So many payloads are kept for a test to look at.
 REMEMBERED = 20_000

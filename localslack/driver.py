@@ -6,15 +6,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from localslack.changes import PATIENCE
-from localslack.config import Config
-from localslack.errors import Json
-from localslack.faults import Faults
-from localslack.person import Person
-from localslack.platform import Call, Platform
-from localslack.server import Server
-from localslack.text import text_of
-from localslack.workspace import Channel, Message, User, Workspace
+from .changes import PATIENCE
+from .config import Config
+from .errors import Json
+from .faults import Faults
+from .person import Person
+from .platform import Call, Platform
+from .server import Server
+from .text import text_of
+from .workspace import Channel, Message, User, Workspace
 
 Found = TypeVar("Found")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any, Literal, get_args
 
-from localslack.errors import Json
+from .errors import Json
 
 ApiKind = Literal["delay", "ratelimited", "server_error", "error", "lost_reply", "lost_request"]
 DeliveryKind = Literal["deliver_delay", "deliver_twice", "deliver_drop"]

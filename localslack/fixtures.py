@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pytest_asyncio
 
-from localslack.changes import PATIENCE
-from localslack.driver import LocalSlack
+from .changes import PATIENCE
+from .driver import LocalSlack
 
 UNHURRIED: Final[dict[str, Any]] = {"ack_seconds": PATIENCE, "trigger_seconds": PATIENCE}
 """Settings of a Slack that waits minutes where the real one waits 3 s: how fast a test's machine is shows nothing."""

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from localslack.acks import Ack
-from localslack.errors import Json
+from .acks import Ack
+from .errors import Json
 
 
 def sign(secret: str, timestamp: int, body: str) -> str:

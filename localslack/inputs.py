@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from localslack.errors import CannotDo, Json
-from localslack.workspace import Workspace, elements_of
+from .errors import CannotDo, Json
+from .workspace import Workspace, elements_of
 
 Values = dict[str, dict[str, Json]]
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from localslack.errors import Json
-from localslack.inputs import FIELDS, Values
-from localslack.modals import View
-from localslack.platform import Platform
-from localslack.workspace import Channel, Message, User
+from .errors import Json
+from .inputs import FIELDS, Values
+from .modals import View
+from .platform import Platform
+from .workspace import Channel, Message, User
 
 
 def _who(user: User) -> Json:

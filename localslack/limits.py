@@ -8,9 +8,9 @@ the strictest way: compact JSON with every character beyond ASCII escaped, six b
 import json
 from typing import Any
 
-from localslack.blocks import BLOCKS, plain
-from localslack.errors import Json, SlackError
-from localslack.shapes import Check, array, boolean, problem, shape, string, variants
+from .blocks import BLOCKS, plain
+from .errors import Json, SlackError
+from .shapes import Check, array, boolean, problem, shape, string, variants
 
 MESSAGE_BLOCKS = 50
 VIEW_BLOCKS = 100

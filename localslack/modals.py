@@ -4,11 +4,11 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from localslack.errors import Json, SlackError
-from localslack.inputs import Values, state_of
-from localslack.limits import check_view
-from localslack.tickets import Trigger
-from localslack.workspace import Workspace
+from .errors import Json, SlackError
+from .inputs import Values, state_of
+from .limits import check_view
+from .tickets import Trigger
+from .workspace import Workspace
 
 DEPTH = 3
 

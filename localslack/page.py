@@ -6,12 +6,12 @@ import json
 
 from aiohttp import WSMsgType, web
 
-from localslack.acting import Acting
-from localslack.errors import CannotDo, Json, SlackError
-from localslack.modals import View
-from localslack.platform import Platform
-from localslack.snapshot import Look, snapshot
-from localslack.workspace import User, elements_of
+from .acting import Acting
+from .errors import CannotDo, Json, SlackError
+from .modals import View
+from .platform import Platform
+from .snapshot import Look, snapshot
+from .workspace import User, elements_of
 
 # At most twenty frames a second: changes in between arrive together in the next one.
 BETWEEN_FRAMES = 0.05

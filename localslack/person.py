@@ -7,17 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from localslack.acks import Ack
-from localslack.acting import Acting, Reply
-from localslack.changes import PATIENCE
-from localslack.errors import CannotDo, Json
-from localslack.inputs import Values, filled
-from localslack.modals import View
-from localslack.text import text_of
-from localslack.workspace import Message, User, Workspace, elements_of
+from .acks import Ack
+from .acting import Acting, Reply
+from .changes import PATIENCE
+from .errors import CannotDo, Json
+from .inputs import Values, filled
+from .modals import View
+from .text import text_of
+from .workspace import Message, User, Workspace, elements_of
 
 if TYPE_CHECKING:
-    from localslack.driver import LocalSlack
+    from .driver import LocalSlack
 
 
 class Person:

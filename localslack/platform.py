@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from localslack.acks import Ack
-from localslack.changes import Changes
-from localslack.config import Config
-from localslack.delivery import Delivery
-from localslack.errors import Json
-from localslack.faults import Faults
-from localslack.http_events import HttpEvents
-from localslack.modals import Modals
-from localslack.seed import seed
-from localslack.socket_mode import SocketMode
-from localslack.tickets import ResponseUrls, Triggers
-from localslack.workspace import Channel, Message, Workspace
+from .acks import Ack
+from .changes import Changes
+from .config import Config
+from .delivery import Delivery
+from .errors import Json
+from .faults import Faults
+from .http_events import HttpEvents
+from .modals import Modals
+from .seed import seed
+from .socket_mode import SocketMode
+from .tickets import ResponseUrls, Triggers
+from .workspace import Channel, Message, Workspace
 
 
 @dataclass(frozen=True)

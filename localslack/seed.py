@@ -1,6 +1,6 @@
 """The workspace that everything starts with: readable ids, people of every kind that a check must tell apart."""
 
-from localslack.workspace import Channel, User, UserGroup, Workspace
+from .workspace import Channel, User, UserGroup, Workspace
 
 
 def seed(workspace: Workspace, app_name: str) -> None:

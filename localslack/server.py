@@ -7,13 +7,13 @@ from typing import Any
 
 from aiohttp import web
 
-from localslack import api_files
-from localslack.acting import Acting
-from localslack.api_chat import respond
-from localslack.errors import Json, SlackError
-from localslack.page import Page
-from localslack.platform import Platform
-from localslack.web_api import WebApi
+from . import api_files
+from .acting import Acting
+from .api_chat import respond
+from .errors import Json, SlackError
+from .page import Page
+from .platform import Platform
+from .web_api import WebApi
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

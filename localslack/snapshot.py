@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from localslack.errors import Json
-from localslack.modals import View
-from localslack.platform import Platform
-from localslack.workspace import Channel, Message, User
+from .errors import Json
+from .modals import View
+from .platform import Platform
+from .workspace import Channel, Message, User
 
 
 @dataclass(frozen=True)

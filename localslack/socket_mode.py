@@ -8,9 +8,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from localslack.acks import Ack
-from localslack.changes import Changes
-from localslack.errors import Json
+from .acks import Ack
+from .changes import Changes
+from .errors import Json
 
 MOST_CONNECTIONS = 10
 # How long a closing connection waits for its other end, which may be a process that hangs.

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from localslack.errors import Json
-from localslack.workspace import Message, Workspace
+from .errors import Json
+from .workspace import Message, Workspace
 
 
 def escape(text: str) -> str:

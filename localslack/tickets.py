@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from localslack.errors import SlackError
+from .errors import SlackError
 
 RESPONSE_URL_USES = 5
 RESPONSE_URL_SECONDS = 30 * 60

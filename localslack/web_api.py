@@ -7,12 +7,12 @@ from typing import Any
 
 from aiohttp import web
 
-from localslack import api_chat, api_files, api_people, api_rooms, api_views
-from localslack.args import Args
-from localslack.buckets import Buckets
-from localslack.errors import Json, RateLimited, SlackError
-from localslack.faults import API_KINDS
-from localslack.platform import Call, Platform
+from . import api_chat, api_files, api_people, api_rooms, api_views
+from .args import Args
+from .buckets import Buckets
+from .errors import Json, RateLimited, SlackError
+from .faults import API_KINDS
+from .platform import Call, Platform
 
 Method = Callable[[Platform, Args], Json]
 

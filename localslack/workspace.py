@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from localslack.errors import Json, SlackError
+from .errors import Json, SlackError
 
 TEAM_ID = "T0LOCAL"
 

@@ -7,6 +7,7 @@ from planted.bug import Bug
 _BOUNDS = "tests/store/test_bounds.py::"
 _STRAYS = "tests/store/test_strays.py::"
 _HTTP = "tests/slack/test_http_bounds.py::"
+_SCHEMAS = "tests/bot/test_schemas.py::"
 
 BOUNDING: Final = (
     Bug(
@@ -27,6 +28,22 @@ BOUNDING: Final = (
         'not in (b"zset", b"none"):',
         'in (b"nothing",):',
         (_STRAYS + "test_what_is_no_index_of_workers_is_begun_anew_by_the_next_that_says_its_teams",),
+    ),
+    Bug(
+        "a part of a tool's schema that names another dialect is judged without a guard",
+        "R29",
+        "bot/schemas.py",
+        "    made.evolve = evolve\n",
+        "",
+        (_SCHEMAS + "test_a_schema_cannot_make_its_check_run_for_ever_or_leave_the_document",),
+    ),
+    Bug(
+        "what costs too much to check passes the gate",
+        "R29",
+        "bot/schemas.py",
+        'nested too deep, to be checked." if whole else None',
+        'nested too deep, to be checked." if not whole else None',
+        (_SCHEMAS + "test_a_schema_cannot_make_its_check_run_for_ever_or_leave_the_document",),
     ),
     Bug(
         "an error is kept for each item of a record",
@@ -123,7 +140,7 @@ BOUNDING: Final = (
         "jobs are unpickled",
         "R29",
         "bot/store/queue.py",
-        "        jobs.unpickle_nothing()\n",
+        "        jobs.mend_docket()\n",
         "",
         ("tests/store/test_queue.py::test_no_job_runs_code_in_a_worker_and_the_next_one_is_advanced",),
     ),

@@ -32,7 +32,7 @@ DRAWING: Final = (
     Bug(
         "a mark of a secret that a call brings itself looks like one of ours",
         "R30",
-        "agents/showing.py",
+        "agents/permits.py",
         "hide_in(told_apart(json.loads(arguments)), hide)[0]",
         "hide_in(json.loads(arguments), hide)[0]",
         (_LOOKALIKES + "test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands",),

@@ -49,16 +49,16 @@ POLICY: Final = (
     Bug(
         "a policy makes the quorum smaller",
         "R11",
-        "bot/core/rulebook.py",
-        "quorum=max(terms.quorum or 1, rules.quorum)",
-        "quorum=terms.quorum or rules.quorum",
+        "bot/core/policy.py",
+        '"quorum", max)',
+        '"quorum")',
         (_RULEBOOK + "test_a_policy_makes_a_channels_settings_stricter_and_never_milder",),
     ),
     Bug(
         "high risk is approved by timeout",
         "R23",
         "bot/core/rulebook.py",
-        "if judgement.risk is Risk.HIGH and on_timeout is OnTimeout.APPROVE:",
+        "if asked.risk is Risk.HIGH and asked.on_timeout is OnTimeout.APPROVE:",
         "if False:",
         (
             _RULEBOOK + "test_high_risk_is_never_approved_by_timeout",

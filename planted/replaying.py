@@ -6,6 +6,7 @@ from planted.bug import Bug
 
 _ORDER: Final = "tests/agents/test_replay_order.py::"
 _DOUBTS: Final = "tests/agents/test_doubts.py::"
+_JOURNAL: Final = "tests/agents/test_journal.py::"
 _SHAPES: Final = (
     "tests/agents/test_rebuild_shapes.py::test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been"
 )
@@ -55,10 +56,18 @@ REPLAYING: Final = (
         (_ORDER + "test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_it",),
     ),
     Bug(
+        "an entry of another version is read as far as it fits",
+        "R29",
+        "agents/entries.py",
+        'ConfigDict(extra="forbid")',
+        'ConfigDict(extra="ignore")',
+        (_JOURNAL + "test_an_entry_that_is_none_is_refused_by_name",),
+    ),
+    Bug(
         "a model's error is not recorded",
         "R4",
         "agents/journaled_model.py",
-        '                            await self._journal.result(key, Entry("failed", recorded_errors.dump(error)))\n',
+        '                            await self._journal.result(key, Entry("failed", dump_error(error)))\n',
         "                            pass\n",
         (_SHAPES + "[retrying-near]",),
     ),

@@ -16,6 +16,7 @@ _TEAM_DOORS = "tests/agents/test_doors.py::"
 _ACTIVITY = "tests/agents/test_activity.py::test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits"
 _EXECUTORS = "tests/agents/test_executors.py::"
 _OUTCOMES = "tests/agents/test_outcomes.py::"
+_FORGOTTEN = "tests/store/test_forgotten_scripts.py::"
 
 RUNNING: Final = (
     Bug(
@@ -140,8 +141,8 @@ RUNNING: Final = (
         "a model's call does not end with its run",
         "R4",
         "agents/journaled_model.py",
-        "            token.link_future(call)\n",
-        "",
+        "await token.link_future(asyncio.ensure_future(anext(pieces, None)))",
+        "await anext(pieces, None)",
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
     ),
     Bug(
@@ -278,8 +279,8 @@ RUNNING: Final = (
     Bug(
         "a run that waits never leaves memory",
         "R22",
-        "agents/runner.py",
-        "if await patiently(lambda: flows.park(self._store, lease, context.activity.asked)):",
+        "agents/driver.py",
+        "if await patiently(lambda: flows.park(self._store, self._lease, activity.asked)):",
         "if False:",
         ("tests/agents/test_parked_runs.py::test_a_run_leaves_memory_for_every_question_and_repeats_nothing",),
     ),
@@ -344,5 +345,51 @@ RUNNING: Final = (
         "            if isinstance(thing, ChatAgent | Team):\n",
         "            if isinstance(thing, ChatAgent):\n",
         ("tests/agents/test_doors.py::test_a_door_past_the_gate_is_refused_before_anything_is_done[a team in a team]",),
+    ),
+    Bug(
+        "a script that the server forgot is called by its hash again",
+        "R4",
+        "bot/store/scripts.py",
+        "            return await self._client.execute_command(*self.whole(keys, args))\n",
+        "            return await self._client.execute_command(*self.known(keys, args))\n",
+        (
+            _FORGOTTEN + "test_every_step_is_done_on_a_server_that_has_just_forgotten_its_scripts",
+            _FORGOTTEN + "test_a_job_is_added_and_done_on_a_server_that_forgets_its_scripts",
+        ),
+    ),
+    Bug(
+        "a script that must be on the disk is called by its hash again",
+        "R4",
+        "bot/store/confirming.py",
+        "self._sent(keys[0], self._script.whole(keys, args), within)",
+        "self._sent(keys[0], self._script.known(keys, args), within)",
+        (_FORGOTTEN + "test_every_step_is_done_on_a_server_that_has_just_forgotten_its_scripts",),
+    ),
+    Bug(
+        "calls that travelled together overtake each other when the server forgot their script",
+        "R26",
+        "bot/store/together.py",
+        "        if unknown:",
+        "        if False:",
+        (_FORGOTTEN + "test_what_is_repeated_in_a_journey_is_done_once_and_in_its_order",),
+    ),
+    Bug(
+        "the job engine calls its scripts itself",
+        "R5",
+        "bot/store/jobs.py",
+        "    RedisScript.__call__ = _call  # type: ignore[method-assign]\n",
+        "",
+        (_FORGOTTEN + "test_a_job_is_added_and_done_on_a_server_that_forgets_its_scripts",),
+    ),
+    Bug(
+        "a delivery is counted in the queue of a runtime that began anew",
+        "R4",
+        "agents/deliveries.py",
+        "        queue.task_done()\n",
+        "        runtime._message_queue.task_done()\n",
+        (
+            "tests/agents/test_deliveries.py::"
+            "test_a_delivery_that_ends_after_its_runtime_was_stopped_is_counted_where_it_began",
+        ),
     ),
 )

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "bot.memory": set(),
     "bot.metrics": {"bot.core", "prometheus_client"},
     "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
-    "bot.schemas": {"regex"},
+    "bot.schemas": {"jsonschema", "referencing", "regex"},
     "bot.policy_file": {"bot.core", "pydantic", "yaml"},
     "bot.acl_cli": {"bot.store.users"},
     "bot.proposals": {"bot.core", "pydantic"},
@@ -103,9 +103,17 @@ def imported(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            around = path.relative_to(HERE).parts[: -node.level] if node.level else ()
+            module = ".".join([*around, *([node.module] if node.module else [])])
+            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
     return names
+
+
+def test_scripts_are_called_in_one_place() -> None:
+    """A server forgets scripts; what to do then stands there."""
+    called = {path.name for _, path in modules() if re.search(r"register_script|evalsha", path.read_text(), re.I)}
+    assert called == {"scripts.py"}
 
 
 def room_of(module: str) -> str | None:

@@ -46,9 +46,6 @@ class Retrying(WrappedModel):
             except ConnectionError:
                 await asyncio.sleep(random.uniform(0, _LONGEST))
 
-    def create_stream(self, *of: Any, **more: Any) -> Any:
-        raise NotImplementedError
-
 
 class Speaker(BaseChatAgent):
     """Says one sentence."""

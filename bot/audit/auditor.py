@@ -6,20 +6,20 @@ nothing that is not in Redis, so it may be killed at any moment.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol, TypeVar
 
-from bot.audit.entries import entry_of, request_of
+from bot.audit.entries import about, entry_of
 from bot.core.chain import Head, Kept, seal
 from bot.core.errors import StoreUnavailable, UnknownSchema
 from bot.core.events import EventType
 from bot.core.ids import RequestId, RunId
-from bot.core.reporting import judged_again
-from bot.core.requests import Request
-from bot.core.rulebook import Effect
-from bot.store.ledger import Ledger, Position
+from bot.core.reporting import judged_again, policy_of
+from bot.core.rulebook import Effect, Rulebook
+from bot.store.ledger import Ledger, Position, Told
+from bot.store.sides import Origin
 from bot.store.store import Store
 
 LEASE: Final = timedelta(seconds=6)
@@ -50,6 +50,8 @@ class Keep:
     entries: timedelta | None = None
 
 
+A = TypeVar("A", RequestId, RunId)
+Policies = list[tuple[datetime, Rulebook]]
 Work = Callable[[], Coroutine[None, None, None]]
 
 
@@ -153,40 +155,53 @@ class Auditor:
         if dropped:
             _log.info("Entries of the record that were kept long enough and are dropped: %d.", dropped)
 
-    async def _made(self, position: Position, events: Sequence[tuple[str, bytes]]) -> list[tuple[str, Kept | None]]:
-        requests = await self._requests(events)
+    async def _made(self, position: Position, events: Sequence[Told]) -> list[tuple[str, Kept | None]]:
+        names = [about(told.raw) for told in events]
+        found = await self._store.readable(_all(request for request, _ in names))  # goes on without the others
+        of = [(found.get(request) if request else None, run) for request, run in names]
+        runs = [request.run if request else run for request, run in of]
+        origins = await self._store.origins(_all(runs))
         made: list[tuple[str, Kept | None]] = []
+        policies: Policies = []
         head = position.head
-        for event, raw in events:
-            fields = entry_of(event, raw, requests.get(request_of(raw) or ""))
+        for told, (request, _), run in zip(events, of, runs, strict=True):
+            origin = origins.get(run) if run else None
+            fields = entry_of(told, request, origin)
             if fields is not None and fields["type"] == EventType.CALL_PASSED:
-                fields |= await self._judged(fields)
+                policies = policies or await self._store.policies()
+                fields |= await self._judged(fields, run, origin, policies)
+                if fields["outcome"] == CONTRADICTED:
+                    await self._ledger.contradicted(told.event)
             kept = seal(head, fields) if fields is not None else None
             if kept is not None:
                 head = Head(head.n + 1, kept.hash)
-            made.append((event, kept))
+            made.append((told.event, kept))
         return made
 
-    async def _judged(self, passed: dict[str, Any]) -> dict[str, Any]:
-        """What the policy that is in force now says of a call that a worker says passed: a worker may lie, or judge by
-        another policy, and then the record says so."""
-        name, data = RunId.named(str(passed.get("run") or "")), passed["data"]
-        run = (await self._store.readable_runs([name])).get(name) if name is not None else None
+    async def _judged(
+        self, passed: dict[str, Any], name: RunId | None, origin: Origin | None, policies: Policies
+    ) -> dict[str, Any]:
+        """What the policy says by which, as a worker says, a call passed: a worker may lie, or name one that was not in
+        force since the run began, and then the record says so."""
+        data = passed["data"]
+        run = origin or ((await self._store.readable_runs([name])).get(name) if name is not None else None)
         if run is None:
             return {"judged": {"why": "There is no such run, or no longer."}}
+        book = policy_of(data, policies, run.created_at)
+        if book is None:
+            return {"judged": {"why": f"Version {data.get('policy', '')} of the policy is not kept any more."}}
         try:
-            said = judged_again(await self._store.rulebook(), data, run.team, run.channel)
+            said = judged_again(book, data, run.team, run.channel)
         except UnknownSchema as newer:  # nothing stops the record
             said = str(newer)
         if isinstance(said, str):
             return {"judged": {"why": said}}
-        judged = {"effect": said.effect.value, "rule": said.clause, "why": said.why}
+        judged = {"effect": said.effect.value, "rule": said.clause, "why": said.why, "policy": book.version}
         if said.effect is Effect.PASS:
             return {"judged": judged}
-        _log.error("Run %s let a call of %s pass, of which the policy says %s.", run.id, data.get("tool"), said.effect)
+        _log.error("Run %s let a call of %s pass, of which the policy says %s.", name, data.get("tool"), said.effect)
         return {"judged": judged, "outcome": CONTRADICTED}
 
-    async def _requests(self, events: Sequence[tuple[str, bytes]]) -> dict[str, Request]:
-        names = list(dict.fromkeys(name for _, raw in events if (name := RequestId.named(request_of(raw) or ""))))
-        found = await self._store.readable(names)  # the record goes on without the others
-        return {request.id: request for request in found.values() if request is not None}
+
+def _all(names: Iterable[A | None]) -> list[A]:
+    return list(dict.fromkeys(name for name in names if name is not None))

@@ -1,7 +1,8 @@
 """What an entry says of an event: time, who, what, by which rules, and what came of it; secrets are hidden (R15, R25).
 
-An entry is made from the event as it was stored and from the request as it stands: its question and its rules never
-change, and its decision is there when an event tells of it. So the same event makes the same entry, whoever makes it.
+An entry is made from the event as it was stored, from the request as it stands (its question and its rules never
+change, and its decision is there when an event tells of it) and from what web knows of the run. So the same event makes
+the same entry, whoever makes it. What a worker reported says so, and says nothing that web knows otherwise.
 """
 
 import json
@@ -11,12 +12,14 @@ from typing import Any, Final
 
 from bot.core.askers import asker
 from bot.core.events import EventType
-from bot.core.ids import digest_of
+from bot.core.ids import RequestId, RunId, digest_of
 from bot.core.people import Reviewers
 from bot.core.policy import Rules
 from bot.core.recording import plain, without_secrets
 from bot.core.requests import Request
 from bot.core.secrets import hide
+from bot.store.ledger import Told
+from bot.store.sides import Origin
 
 UNRECORDED: Final = frozenset({EventType.RUN_PROGRESSED})
 """Events that are no attempt at anything: an agent's line of progress, each second one while it writes."""
@@ -36,37 +39,68 @@ _OUTCOMES: Final = {
 _KNOWN: Final = ("type", "at", "run", "request", "workspace", "user", "data")
 
 
-def entry_of(event: str, raw: bytes, request: Request | None) -> dict[str, Any] | None:
-    """The entry of a stored event; None if it is none for the record. `event` is its id in the stream.
+def entry_of(told: Told, request: Request | None, origin: Origin | None = None) -> dict[str, Any] | None:
+    """The entry of a stored event; None if it is none for the record. `origin` is what web knows of the run.
 
     An event of a later program version is recorded as far as it can be read: nothing stops the record.
     """
-    told = _read(raw)
-    kind = told["type"]
-    if kind in UNRECORDED:
+    said = _read(told.raw)
+    if said["type"] in UNRECORDED:
         return None
-    data = {key: hidden(value) for key, value in told["data"].items() if value is not None}
+    claimed = _corrected(said, request, origin) if told.by_worker else {}
+    if claimed and origin is not None and request is not None:
+        request = replace(request, requester=origin.requester, channel=origin.channel)
+    kind = said["type"]
+    data = {key: hidden(value) for key, value in said["data"].items() if value is not None}
     entry: dict[str, Any] = {
-        "event": event,
-        **{key: told[key] for key in _KNOWN if key not in ("type", "data") and told[key] is not None},
+        "event": told.event,
+        **({"by": "worker"} if told.by_worker else {}),
+        **({"claimed": claimed} if claimed else {}),
+        **{key: said[key] for key in _KNOWN if key not in ("type", "data") and said[key] is not None},
         "type": kind,
         "data": data,
         "outcome": (data.get("outcome") if kind == EventType.REQUEST_DECIDED else None) or _OUTCOMES.get(kind, kind),
     }
-    if request is None and told["request"] is not None:
+    if request is None and said["request"] is not None:
         entry["what"] = {"gone": "the request is not stored any more"}
     if request is not None:
         entry["what"] = _filled(_what(request, whole=kind == EventType.REQUEST_ASKED))
-        entry["rules"] = _filled(plain(_rules_at(request, told["at"])))
+        entry["rules"] = _filled(plain(_rules_at(request, said["at"])))
         if kind == EventType.REQUEST_DECIDED:
             entry["decision"] = _decision(request)
     return entry
 
 
-def request_of(raw: bytes) -> str | None:
-    """The id of the request that a stored event is about."""
-    found = _read(raw)["request"]
-    return found if isinstance(found, str) else None
+def about(raw: bytes) -> tuple[RequestId | None, RunId | None]:
+    """The request and the run that a stored event is about."""
+    said = _read(raw)
+    return RequestId.named(said["request"] or ""), RunId.named(said["run"] or "")
+
+
+def _corrected(said: dict[str, Any], request: Request | None, origin: Origin | None) -> dict[str, str]:
+    """Put what web knows in the place of a worker's word, and answer what the worker said otherwise.
+
+    Of a run that web did not start it knows nothing else; who asked for that is among the data then, for `user` is who
+    web knows to have done something.
+    """
+    if said["user"] is not None:
+        said["data"]["requester"], said["user"] = said["user"], None
+    data, claimed = said["data"], {}
+    if request is not None and said["run"] != request.run:
+        claimed["run"], said["run"] = said["run"] or "", request.run
+    if origin is None:
+        return claimed
+    known = {"requester": origin.requester, "team": origin.team, "channel": origin.channel}
+    asked = {"requester": request.requester, "channel": request.channel} if request is not None else {}
+    claimed |= {name: value for name, value in {**asked, **data}.items() if name in known and value != known[name]}
+    if said["workspace"] not in (None, origin.workspace):
+        claimed["workspace"] = said["workspace"]
+    said["workspace"] = origin.workspace
+    if said["type"] == EventType.RUN_QUEUED:  # web wrote that itself
+        said["type"], said["data"] = EventType.REPORT_REFUSED, {"claimed": EventType.RUN_QUEUED}
+    else:
+        data |= {name: value for name, value in known.items() if name in data}
+    return {name: hidden(value) for name, value in claimed.items()}
 
 
 def _read(raw: bytes) -> dict[str, Any]:

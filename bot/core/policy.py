@@ -1,11 +1,13 @@
 """A channel's settings: how long requests wait, what a timeout means, who decides, where cards go."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any, Final, NamedTuple
 
-from bot.core import escalation
+from bot.core import escalation, quiet
 from bot.core.errors import InvalidInput
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId, UserId
@@ -59,25 +61,65 @@ class Rules:
     quiet: Quiet = NEVER
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSettings:
-    """What one channel set for itself; None means "as elsewhere"."""
+    """What one channel, or one rule of the policy, sets for itself; None means "as elsewhere"."""
 
-    approvals_channel: ChannelId | None = None
     reviewers: Reviewers | None = None
-    timeout: timedelta | None = None
-    on_timeout: OnTimeout | None = None
     quorum: int | None = None
     own_requests: bool | None = None
+    break_glass: bool | None = None
+    timeout: timedelta | None = None
+    on_timeout: OnTimeout | None = None
+    approvals_channel: ChannelId | None = None
     remind_after: timedelta | None = None
     escalation: tuple[Escalation, ...] | None = None
     quiet: Quiet | None = None
-    break_glass: bool | None = None
 
     def over(self, rules: Rules) -> Rules:
         """The rules with this channel's own settings laid over them."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         return replace(rules, **own)
+
+
+AS_ELSEWHERE: Final = ChannelSettings()
+
+
+class InRules(NamedTuple):
+    """One setting as a rule of the policy makes it: `key` in the file, what it means, and its `label` for people.
+
+    `join`: what holds, of the rule's value and the channel's; left out: the rule's.
+    """
+
+    key: str
+    about: str
+    label: str
+    join: Callable[[Any, Any], Any] = lambda ours, _: ours
+
+
+def _silence(ours: OnTimeout, channels: OnTimeout) -> OnTimeout:
+    return channels if ours is OnTimeout.APPROVE else ours
+
+
+IN_RULES: Final = {
+    "reviewers": InRules(
+        "reviewers",
+        "users (U…) and user groups (S…) by id; members: everybody where the card goes",
+        "reviewers",
+        lambda ours, channels: ours or channels,
+    ),
+    "quorum": InRules("quorum", "how many different people must approve", "quorum", max),
+    "own_requests": InRules("own_requests", "false: who started the run may not decide", "own requests", min),
+    "break_glass": InRules(
+        "break_glass", "false: no requester decides alone, not even in an emergency", "break-glass", min
+    ),
+    "timeout": InRules("timeout", "how long people have: 15m, 4h, 2d", "timeout"),
+    "on_timeout": InRules("on_timeout", "what it means that nobody decided in time", "on timeout", _silence),
+    "approvals_channel": InRules("send_to", "the channel where the card appears, by id", "card in"),
+    "remind_after": InRules("remind", "reminded after so long, then in growing gaps; off: never", "reminds after"),
+    "escalation": InRules("escalate", "who is asked next; []: nobody, whatever the channel says", "goes to others"),
+}
+"""By the names of the settings; a rule says nothing of what is not here."""
 
 
 def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSettings) -> Rules:
@@ -131,6 +173,25 @@ def say_duration(span: timedelta) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts) or "0 s"
+
+
+def say_value(value: Any) -> str:
+    """A setting in a few words, the same for the same setting."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case timedelta():
+            return say_duration(value) if value else "never"
+        case Reviewers(users=users, groups=groups, members=members):
+            everybody = ["everybody where the card goes"] if members else []
+            return ", ".join([*sorted(users), *sorted(groups), *everybody]) or "nobody"
+        case Escalation(after=after, reviewers=reviewers, channel=channel):
+            return f"after {say_duration(after)} to {say_value(reviewers)}" + (f" in {channel}" if channel else "")
+        case tuple():
+            return ", then ".join(map(say_value, value)) or "never"
+        case Quiet():
+            return quiet.say(value)
+    return str(value)
 
 
 def problems_of(rules: Rules) -> list[str]:

@@ -6,16 +6,14 @@ either way is told.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from bot.core.comparisons import Unrecorded
 from bot.core.errors import NotRecorded
-from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId, UserId
-from bot.core.people import Reviewers
-from bot.core.policy import Rules, enough_people, say_duration
+from bot.core.policy import Rules, enough_people, say_value
 from bot.core.rulebook import Action, Clause, Effect, Judgement, Rulebook, apply, weigh, why_not
 
 
@@ -169,26 +167,11 @@ def _differences(before: Rules, after: Rules) -> Iterator[str]:
     for one in fields(Rules):
         old, new = getattr(before, one.name), getattr(after, one.name)
         if one.name not in _NAMES and old != new:
-            yield f"{one.name.replace('_', ' ')}: {_words(old)} → {_words(new)}"
+            yield f"{one.name.replace('_', ' ')}: {say_value(old)} → {say_value(new)}"
 
 
 def _said(terms: Any) -> Iterator[str]:
     for one in fields(terms):
         value = getattr(terms, one.name)
         if one.name not in _NAMES and value is not None:
-            yield f"{one.name.replace('_', ' ')}: {_words(value)}"
-
-
-def _words(value: Any) -> str:
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case timedelta():
-            return say_duration(value)
-        case Reviewers(users=users, groups=groups):
-            return ", ".join([*sorted(users), *sorted(groups)]) or "nobody"
-        case Escalation(after=after, reviewers=reviewers):
-            return f"after {say_duration(after)} {_words(reviewers)}"
-        case tuple():
-            return ", then ".join(map(_words, value)) or "none"
-    return str(value)
+            yield f"{one.name.replace('_', ' ')}: {say_value(value)}"

@@ -5,8 +5,9 @@ agents' keys so that nothing in it counts as a vote, an approval or somebody's n
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 from bot.core import schedule
@@ -39,6 +40,8 @@ _REPORTED: Final = frozenset(
 stopped is web's to tell: people do that, and web knows who."""
 _OF_AN_END: Final = frozenset({"outcome", "how", "words", "digest", "waited", "late"})
 """What an event says of such an ending; whatever else it says is not taken over."""
+KEPT_POLICIES: Final = 20
+"""Versions of the workspace's policy by which reports are judged."""
 _SPAN: Final = re.compile(r"-?[0-9]{1,10}\.[0-9]{3}")
 
 
@@ -82,6 +85,21 @@ def as_asked(request: Request) -> Request | None:
 def with_ending(known: Request, asked: Request) -> Request:
     """What people did so far with a request that waits, and its end by the agents' side."""
     return _ended_like(known, asked) if known.id == asked.id else known
+
+
+def policy_of(data: Mapping[str, str], kept: Sequence[tuple[datetime, Rulebook]], begun: datetime) -> Rulebook | None:
+    """By which policy a call that passed is judged: the one that its worker names, if that was in force at any time
+    since the run began, else the last. None if nobody can tell, because what was in force then is not kept any more.
+
+    `kept`: since when each was in force, the last one last.
+    """
+    ends = [since for since, _ in kept[1:]] + [datetime.max.replace(tzinfo=UTC)]
+    for (_, book), end in zip(kept, ends, strict=True):
+        if str(book.version) == data.get("policy") and end > begun:
+            return book
+    if data.get("policy") != str(kept[-1][1].version) and len(kept) >= KEPT_POLICIES and begun < kept[0][0]:
+        return None
+    return kept[-1][1]
 
 
 def judged_again(book: Rulebook, data: Mapping[str, str], team: str, channel: ChannelId) -> Judgement | str:

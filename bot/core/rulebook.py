@@ -6,18 +6,15 @@ and nothing that it says makes these milder, but who is asked and how long.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from bot.core.comparisons import Unrecorded, matches
 from bot.core.conditions import Condition
 from bot.core.errors import CannotTell
-from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId
-from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout, Risk, Rules, in_force
+from bot.core.policy import AS_ELSEWHERE, IN_RULES, ChannelSettings, OnTimeout, Risk, Rules, in_force
 
 
 class Effect(StrEnum):
@@ -30,22 +27,6 @@ class Effect(StrEnum):
 
 _STRICTNESS: Final = {effect: at for at, effect in enumerate(Effect)}
 _HARM: Final = {risk: at for at, risk in enumerate(Risk)}
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How people are asked; None is as in the channel's settings."""
-
-    reviewers: Reviewers | None = None
-    quorum: int | None = None
-    own_requests: bool | None = None
-    timeout: timedelta | None = None
-    on_timeout: OnTimeout | None = None
-    approvals_channel: ChannelId | None = None
-    remind_after: timedelta | None = None
-    escalation: tuple[Escalation, ...] | None = None
-    """Whom a rule asks are not joined by those whom the channel would ask next, unless the rule says so."""
-    break_glass: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +43,19 @@ class Clause:
     risk: Risk | None = None
     """At least so much."""
     condition: Condition | None = None
-    terms: Terms = Terms()
+    terms: ChannelSettings = AS_ELSEWHERE
+    """How people are asked; what is None is as in the channel."""
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """A workspace's policy. `risks` are patterns of tools' names; the highest that fits counts, else low."""
+    """A workspace's policy. `risks` are patterns of tools' names; the highest that fits counts, else low. `version` is
+    the number that web gave it when it came into force."""
 
     clauses: tuple[Clause, ...] = ()
     risks: tuple[tuple[str, Risk], ...] = ()
+    version: int = field(default=0, compare=False)
 
     def risk_of(self, tool: str) -> Risk:
         """How much harm this tool may do."""
@@ -93,14 +77,16 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the policy says. `clause` is the name of the rule that counts, and `trail` a line for each rule."""
+    """What the policy says. `clause` is the name of the rule that counts, `version` that policy's; `trail` has a line
+    for each rule."""
 
     effect: Effect
     risk: Risk
     clause: str = ""
     why: str = ""
-    terms: Terms = Terms()
+    terms: ChannelSettings = AS_ELSEWHERE
     trail: tuple[str, ...] = ()
+    version: int = 0
 
 
 def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Judgement:
@@ -116,7 +102,7 @@ def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Ju
         trail.append(f"line {clause.line}, {clause.name} ({clause.effect}): {unfit or doubt or 'fits'}")
         if not unfit:
             fitting.append(clause)
-    return weigh(fitting, risk, team_says, tuple(trail))
+    return replace(weigh(fitting, risk, team_says, tuple(trail)), version=book.version)
 
 
 def judge_doubt(
@@ -153,33 +139,17 @@ def weigh(
 def apply(judgement: Judgement, rules: Rules) -> Rules:
     """The rules of a request that is asked under this judgement: the channel's, made stricter by the policy's."""
     terms = judgement.terms
-    on_timeout = terms.on_timeout or rules.on_timeout
-    if rules.on_timeout is not OnTimeout.APPROVE and on_timeout is OnTimeout.APPROVE:
-        on_timeout = rules.on_timeout
-    if judgement.risk is Risk.HIGH and on_timeout is OnTimeout.APPROVE:
-        on_timeout = OnTimeout.REJECT
-    asked = replace(
-        rules,
-        reviewers=terms.reviewers or rules.reviewers,
-        quorum=max(terms.quorum or 1, rules.quorum),
-        own_requests=rules.own_requests and terms.own_requests is not False,
-        break_glass=rules.break_glass and terms.break_glass is not False,
-        timeout=terms.timeout or rules.timeout,
-        on_timeout=on_timeout,
-        approvals_channel=terms.approvals_channel or rules.approvals_channel,
-        risk=judgement.risk,
-        clause=judgement.clause,
-        why=judgement.why,
-        remind_after=rules.remind_after if terms.remind_after is None else terms.remind_after,
-        escalation=_escalation(terms, rules),
-    )
+    joined = {
+        name: setting.join(own, getattr(rules, name))
+        for name, setting in IN_RULES.items()
+        if (own := getattr(terms, name)) is not None
+    }
+    if terms.reviewers is not None:  # not joined by those whom the channel would ask next, unless the rule says so
+        joined.setdefault("escalation", ())
+    asked = replace(rules, **joined, risk=judgement.risk, clause=judgement.clause, why=judgement.why)
+    if asked.risk is Risk.HIGH and asked.on_timeout is OnTimeout.APPROVE:
+        asked = replace(asked, on_timeout=OnTimeout.REJECT)
     return in_force(asked)
-
-
-def _escalation(terms: Terms, rules: Rules) -> tuple[Escalation, ...]:
-    if terms.escalation is not None:
-        return terms.escalation
-    return rules.escalation if terms.reviewers is None else ()
 
 
 def why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:

@@ -55,13 +55,15 @@ async def judged(
     digest: Digest,
     why: str,
     clause: str,
+    version: int,
     team_says: str,
     once: AttemptId,
 ) -> None:
     """Record, once, that a policy let a call pass, or refused it, without asking people; a run counts what passed.
 
     `arguments` are as people may see them, `digest` is that of the true ones; `clause` is the rule of the workspace's
-    policy that counted, `team_says` what the team's own code wanted. LeaseLost if the run is no longer ours.
+    policy that counted, `version` that policy's, `team_says` what the team's own code wanted. LeaseLost if the run is
+    no longer ours.
     """
     for _ in range(TRIES):
         seen = await live(store, lease)
@@ -77,6 +79,7 @@ async def judged(
                 "digest": digest,
                 "why": why,
                 "clause": clause,
+                "policy": str(version),
                 "team_says": team_says,
                 "team": seen.value.team,
                 "channel": seen.value.channel,

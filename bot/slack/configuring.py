@@ -16,6 +16,7 @@ from bot.core.loosening import NeedsSecond
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration
 from bot.slack import absences, listing, modals, permitting, settings_changes, settings_window, timing
 from bot.slack.answering import Desk, Said, answer_command, delivered, in_time, said, tell, who, without_marks
+from bot.slack.blocks import context, mrkdwn
 from bot.slack.mentions import channel_named, people_named
 from bot.slack.notices import say
 from bot.slack.opening import open_modal
@@ -76,11 +77,15 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
         if only_look is not None:
             return await open_modal(desk.client, body, settings_window.to_read(say(at.here, rules), only_look))
         window = settings_window.view(at.here, rules, await desk.directory.groups())
+        if told := await listing.contradicted(desk, actor, rules):
+            window["blocks"].insert(0, context(mrkdwn(told)))
         return await open_modal(desk.client, body, window)
     if word == "help":
         return Said(HELP)
     if word == "show":
-        return Said(say(at.here, await flows.rules_of(desk.store, at.here)))
+        rules = await flows.rules_of(desk.store, at.here)
+        actor = await desk.directory.actor(at.workspace, at.user, frozenset())
+        return Said("\n".join(filter(None, (say(at.here, rules), await listing.contradicted(desk, actor, rules)))))
     if word == "permissions":
         return await permitting.permissions_here(desk, at)
     if word in listing.WORDS:

@@ -48,6 +48,10 @@ class Argument:
     required: bool = True
     nullable: bool = False
 
+    @property
+    def is_empty(self) -> bool:
+        return self.value is MISSING or (self.value is None and self.nullable)
+
 
 class Input(NamedTuple):
     """An element of Slack with what it holds at first, its hint, and how what is entered becomes a value.
@@ -74,57 +78,51 @@ def input_of(argument: Argument) -> Input | Kept:
         return Kept.HIDDEN
     if (options := _options(argument)) is not None:
         return _select(argument, options)
-    kind, value = argument.schema.get("type"), argument.value
-    if argument.value is not MISSING and MARK.search(json.dumps(argument.shown, ensure_ascii=False)):
+    kind, shown = str(argument.schema.get("type")), argument.shown
+    marked = shown is not MISSING and MARK.search(json.dumps(shown, ensure_ascii=False))
+    if kind not in _KINDS or marked:
         return _json(argument)
-    empty = value is MISSING or (value is None and argument.nullable)
-    if kind == "string" and (empty or isinstance(value, str)):
-        return _text(argument)
-    if kind in ("integer", "number") and (empty or is_type(value, "number")):
-        return _number(argument, str(kind))
-    if kind == "array" and (empty or isinstance(value, list)):
-        return _lines(argument)
-    return _json(argument)
+    fits = argument.is_empty or is_type(argument.value, "number" if kind == "integer" else kind)
+    return _KINDS[kind](argument) if fits else _json(argument)
 
 
 def _text(argument: Argument) -> Input | Kept:
-    return _typed(argument, "" if _is_empty(argument) else argument.value, lambda text: text)
+    return _typed(argument, "" if argument.is_empty else argument.value, lambda text: text)
 
 
-def _number(argument: Argument, kind: str) -> Input | Kept:
-    initial = "" if _is_empty(argument) else _plain_number(argument.value)
-    decimal = kind == "number"
-    read = entered.number if decimal else entered.whole
-    says = "" if decimal else "A whole number."
+def _number(argument: Argument) -> Input | Kept:
+    decimal = argument.schema["type"] == "number"
+    read, hint = (entered.number, "") if decimal else (entered.whole, "A whole number.")
+    initial = "" if argument.is_empty else _plain_number(argument.value)
     if initial is None or not re.fullmatch(r"(-?\d{1,15}(\.\d{1,15})?)?" if decimal else r"(-?\d{1,15})?", initial):
-        return _typed(argument, json.dumps(argument.value), read, says)
+        return _typed(argument, json.dumps(argument.value), read, hint)
     element: Block = {"type": "number_input", "is_decimal_allowed": decimal}
-    for word, name in (("minimum", "min_value"), ("maximum", "max_value")):
+    for word, name, sign in (("minimum", "min_value", 1), ("maximum", "max_value", -1)):
         limit: Any = argument.schema.get(word)
-        inside = not initial or not is_type(limit, "number") or _within(Decimal(initial), word, limit)
-        fits = is_type(limit, "number" if decimal else "integer") and inside
-        if fits and (text := _plain_number(limit)) and len(text) <= 15:
+        text = _plain_number(limit) if is_type(limit, argument.schema["type"]) else None
+        if text and len(text) <= 15 and (not initial or sign * Decimal(initial) >= sign * Decimal(text)):
             element[name] = text
-    return _filled(argument, element, initial, read, says)
+    return _filled(argument, element, initial, read, hint)
 
 
 def _lines(argument: Argument) -> Input | Kept:
     """A list of texts or numbers, one a line; other lists are JSON."""
-    items = resolved(argument.schema.get("items", {}), argument.root)
-    kind, value = items.get("type"), [] if _is_empty(argument) else argument.value
-    one: dict[object, Callable[[str], Any]] = {"string": str, "integer": entered.whole, "number": entered.number}
-    if kind not in one or "prefixItems" in argument.schema:
-        return _json(argument)
+    kind = str(resolved(argument.schema.get("items", {}), argument.root).get("type"))
+    value = [] if argument.is_empty else argument.value
+    readers: dict[str, Callable[[str], Any]] = {"string": str, "integer": entered.whole, "number": entered.number}
     lines = [item if isinstance(item, str) else json.dumps(item) for item in value]
-    if not all(is_type(item, kind) for item in value) or any(not line or line.split() == [] for line in lines):
-        return _json(argument)
-    if any(line != line.strip() or len(line.splitlines()) != 1 for line in lines):
+    whole = all(line and line == line.strip() and len(line.splitlines()) == 1 for line in lines)
+    if kind not in readers or "prefixItems" in argument.schema or not all(is_type(item, kind) for item in value):
         return _json(argument)
 
     def read(text: str) -> list[Any]:
-        return [one[kind](line.strip()) for line in text.splitlines() if line.strip()]
+        return [readers[kind](line.strip()) for line in text.splitlines() if line.strip()]
 
-    return _typed(argument, "\n".join(lines), read, "One a line.", multiline=True)
+    return _typed(argument, "\n".join(lines), read, "One a line.", multiline=True) if whole else _json(argument)
+
+
+_KINDS: Final = {"string": _text, "integer": _number, "number": _number, "array": _lines}
+"""The type of an argument -> its input; every other is JSON."""
 
 
 def _json(argument: Argument) -> Input | Kept:
@@ -153,7 +151,7 @@ def _select(argument: Argument, options: list[tuple[str, Any]]) -> Input:
             raise WrongValue(_NEEDED)
         return options[int(number)][1]
 
-    return Input(element, _hint(argument, ""), argument.value is MISSING, read)
+    return Input(element, _hint(argument), argument.value is MISSING, read)
 
 
 def _options(argument: Argument) -> list[tuple[str, Any]] | None:
@@ -182,7 +180,7 @@ def _options(argument: Argument) -> list[tuple[str, Any]] | None:
 
 
 def _typed(
-    argument: Argument, initial: str, read: Callable[[str], Any], says: str = "", *, multiline: bool = False
+    argument: Argument, initial: str, read: Callable[[str], Any], hint: str = "", *, multiline: bool = False
 ) -> Input | Kept:
     if len(initial.encode("utf-16-le", "surrogatepass")) // 2 > LONGEST:
         return Kept.LONG
@@ -190,10 +188,10 @@ def _typed(
         return Kept.ODD
     multiline = multiline or "\n" in initial or "\r" in initial or len(initial) > _SHORT
     element: Block = {"type": "plain_text_input", "multiline": multiline, "max_length": LONGEST}
-    return _filled(argument, element, initial, read, says)
+    return _filled(argument, element, initial, read, hint)
 
 
-def _filled(argument: Argument, element: Block, initial: str, read: Callable[[str], Any], says: str) -> Input:
+def _filled(argument: Argument, element: Block, initial: str, read: Callable[[str], Any], hint: str) -> Input:
     """An input that is typed into. Blanks at the ends and kinds of line ends are no change."""
     if initial:
         element["initial_value"] = initial
@@ -212,22 +210,23 @@ def _filled(argument: Argument, element: Block, initial: str, read: Callable[[st
             raise WrongValue(one_line(wrong, 500))
         return found
 
-    return Input(element, _hint(argument, says), argument.nullable or not argument.required or not initial, value)
+    optional = argument.nullable or not argument.required or not initial
+    return Input(element, _hint(argument, hint, _empty_means(argument)), optional, value)
 
 
-def _hint(argument: Argument, says: str) -> str:
+def _hint(argument: Argument, *sentences: str) -> str:
     """What the tool says of the argument, how it is written, and what leaving it empty means."""
-    schema, parts = argument.schema, []
-    if isinstance(about := schema.get("description"), str):
-        parts.append(typed(about.strip()))
-    parts.append(says)
-    if _options(argument) is None:
-        if argument.nullable:
-            parts.append("Empty means null.")
-        elif not argument.required:
-            default = f": the tool then takes {_json_of(schema['default'])}" if "default" in schema else ""
-            parts.append(f"Empty means left out{default}.")
+    about = argument.schema.get("description")
+    parts = [typed(about.strip()) if isinstance(about, str) else "", *sentences]
     return one_line(" ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part), 500)
+
+
+def _empty_means(argument: Argument) -> str:
+    if argument.nullable or argument.required:
+        return "Empty means null." if argument.nullable else ""
+    schema = argument.schema
+    default = f": the tool then takes {_json_of(schema['default'])}" if "default" in schema else ""
+    return f"Empty means left out{default}."
 
 
 def _is_secret(value: Any, shown: Any) -> bool:
@@ -254,14 +253,6 @@ def _plain_number(value: float) -> str | None:
     except InvalidOperation:
         return None
     return text if len(text) <= 31 else None
-
-
-def _within(value: Decimal, word: str, limit: float) -> bool:
-    return value >= Decimal(repr(limit)) if word == "minimum" else value <= Decimal(repr(limit))
-
-
-def _is_empty(argument: Argument) -> bool:
-    return argument.value is MISSING or argument.value is None
 
 
 def _is_same_text(one: str, other: str) -> bool:

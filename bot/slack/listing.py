@@ -4,6 +4,9 @@ import re
 from typing import Final
 
 from bot.core.errors import InvalidInput
+from bot.core.loosening import may_alone
+from bot.core.people import Actor
+from bot.core.policy import Rules, why_not_configure
 from bot.slack import home
 from bot.slack.answering import Desk, Said, Who
 from bot.slack.blocks import Block, context, fitting, mrkdwn
@@ -43,6 +46,18 @@ async def history(desk: Desk, at: Who, rest: str) -> Said:
     head = "The last decision here" if len(found) == 1 else f"The last {len(found)} decisions here"
     entries = [[block] for block in home.outcomes(listed)]
     return Said(head, blocks=_fitting(head, entries, len(entries)))
+
+
+async def contradicted(desk: Desk, actor: Actor, rules: Rules) -> str:
+    """For admins: how many calls passed lately though the policy says otherwise, and where to look; "" if none did."""
+    admin = may_alone(actor, desk.admins) and why_not_configure(actor, rules, desk.admins) is None
+    if not admin or not (count := await desk.homes.overview.contradicted()):
+        return ""
+    what = "1 call" if count == 1 else f"{count:,} calls"
+    return (
+        f":warning: *{what}* passed at a worker in the last 7 days though the policy says otherwise: look for "
+        "`contradicted` in `python -m bot audit export`."
+    )
 
 
 def _fitting(head: str, entries: list[list[Block]], total: int, whole: bool = True) -> list[Block]:

@@ -21,6 +21,7 @@ from redis.asyncio.cluster import PipelineCommand
 
 from bot.core.errors import NotReplicated
 from bot.store.connecting import ClusterClient
+from bot.store.scripts import Script
 from bot.store.together import Together
 
 _TRIES: Final = 4
@@ -51,7 +52,7 @@ class WritingScript:
 
     def __init__(self, client: Any, text: str, replicas: Replicas, mark: str, together: Together) -> None:
         self._client = client
-        self._script = client.register_script(text)
+        self._script = Script(client, text)
         self._replicas = replicas
         self._mark = mark
         self._together = together
@@ -68,16 +69,12 @@ class WritingScript:
             try:
                 answer, _, confirmed, *synced = await self._confirmed(keys, args, within)
                 break
-            except redis.exceptions.NoScriptError:
-                await self._client.script_load(self._script.script)
             except _AGAIN as wrong:
                 if attempt == _TRIES:
                     raise
                 if isinstance(self._client, ClusterClient) and not isinstance(wrong, redis.exceptions.TryAgainError):
                     await self._client.aclose()  # the nodes are looked up anew
                 await asyncio.sleep(_PAUSE)
-        else:
-            raise redis.exceptions.ConnectionError("the script is forgotten as soon as it is loaded")
         if int(confirmed) < self._replicas.wanted:
             raise NotReplicated(
                 f"This is stored, but {confirmed} of {self._replicas.wanted} replicas confirmed it in time, so a "
@@ -89,15 +86,21 @@ class WritingScript:
         return answer
 
     async def _confirmed(self, keys: Sequence[str], args: Sequence[Any], within: timedelta) -> list[Any]:
+        try:
+            return await self._sent(keys[0], self._script.known(keys, args), within)
+        except redis.exceptions.NoScriptError:
+            return await self._sent(keys[0], self._script.whole(keys, args), within)
+
+    async def _sent(self, key: str, call: tuple[Any, ...], within: timedelta) -> list[Any]:
         commands: list[tuple[Any, ...]] = [
-            ("EVALSHA", self._script.sha, len(keys), *keys, *args),
+            call,
             ("SET", self._mark, "1", "PX", _ms(_MARK_KEPT)),
             ("WAIT", self._replicas.wanted, _ms(self._replicas.within) if self._replicas.wanted else 1),
         ]
         if within:
             commands.append(("WAITAOF", 1, 0, _ms(within)))
         if isinstance(self._client, ClusterClient):
-            answers = await self._on_node(keys[0], commands)
+            answers = await self._on_node(key, commands)
         else:
             pipeline = self._client.pipeline(transaction=False)
             for command in commands:

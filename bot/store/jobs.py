@@ -1,7 +1,7 @@
-"""What docket writes into its stream and reads from it: JSON, and the name of a run.
+"""What docket writes into its stream and reads from it, JSON and the name of a run; and how it calls its scripts.
 
-Docket has no hook for how it stores arguments, and takes a job that it cannot read for its own end. So a class and a
-module of its own are exchanged for ours.
+Docket has no hook for how it stores arguments, takes a job that it cannot read for its own end, and fails where the
+server forgets a script that was just loaded. So a class, a module and a method of its own are exchanged for ours.
 """
 
 import contextlib
@@ -10,6 +10,9 @@ import time
 from typing import Any, Final, Self
 
 from docket import Docket, Execution, execution, strikelist, worker
+from docket._lua import RedisScript
+
+from bot.store.scripts import Script
 
 _NUMBERS: Final = (b"attempt", b"generation")
 
@@ -44,8 +47,13 @@ class _Job(Execution):
         return await super().from_message(docket, whole, **how)
 
 
-def unpickle_nothing() -> None:
+async def _call(script: RedisScript[..., Any], client: Any, /, *args: Any, **named: Any) -> Any:
+    return await Script(client, script.lua)(*script._keys_and_argv(args, named))
+
+
+def mend_docket() -> None:
     """From now on, in this process. pydocket is pinned for it, and a test reads its source."""
+    RedisScript.__call__ = _call  # type: ignore[method-assign]
     for module in (execution, strikelist):
         module.cloudpickle = _Plain  # type: ignore[attr-defined]
     worker.Execution = _Job  # type: ignore[attr-defined]

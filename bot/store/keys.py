@@ -42,6 +42,9 @@
 | `{ns}:events` | stream | what happened and is not drawn and recorded yet; older ones for KEEP_EVENTS | never | web |
 | `{ns}:reports` | list | what the workers report, until web takes it over into the events | never | worker |
 | `{ns}:audit` | stream | the record: entry n under the id `n-0`, with its hash | after KEEP_AUDIT | web |
+| `{ns}:audit:policy` | string | the number of the last policy that came into force | never | web |
+| `{ns}:audit:policies` | sorted set | the last 20 policies, by since when (ms) | never | web |
+| `{ns}:audit:contradicted` | sorted set | calls that the policy did not let pass, by when (ms) | after 7 days | web |
 | `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
 | `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days | web |
 | `{ns}:audit:lease` | hash | lease of the auditor, as for a run | likewise | web |
@@ -107,6 +110,8 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "ended:*": "one key a side; empties as the other side comes to it",
     "events": "the outbox; what is drawn and chained leaves at once, or after KEEP_EVENTS",
     "audit": "the record; trimmed after KEEP_AUDIT, and by default never",
+    "audit:policy": "one key; the number of the last policy",
+    "audit:policies": "one key; the last 20 policies, by which reports are judged",
     "audit:head": "one key; what the next entry follows",
 }
 """Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
@@ -144,6 +149,9 @@ class Keys:
         self.events: Final = self.prefix + "events"
         self.reports: Final = self.prefix + "reports"
         self.audit: Final = self.prefix + "audit"
+        self.audit_policy: Final = self.prefix + "audit:policy"
+        self.audit_policies: Final = self.prefix + "audit:policies"
+        self.audit_contradicted: Final = self.prefix + "audit:contradicted"
         self.audit_head: Final = self.prefix + "audit:head"
         self.auditor: Final = self.prefix + "audit:lease"
         self.scribe: Final = self.prefix + "scribe"

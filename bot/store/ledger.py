@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.core.chain import START, Head, Kept, read_head
 from bot.core.errors import UnknownSchema
@@ -18,12 +18,24 @@ from bot.store.compression import compress, decompress
 from bot.store.keys import KEPT_LEASE
 from bot.store.records import EVENTS
 from bot.store.reports import read_event
+from bot.store.scripts import Script
 from bot.store.store import Store, reaching
 
 KEPT_HEAD: Final = timedelta(days=30)
 """How long it is known which head was the first of a day."""
+COUNTED: Final = timedelta(days=7)
+"""How long a call that the policy did not let pass is counted."""
+MOST_COUNTED: Final = 1000
 _PAGE: Final = 500
 _HERE = Path(__file__).parent
+
+
+class Told(NamedTuple):
+    """An event as it counts, by its id in the stream; `by_worker`: web has only a worker's word for it."""
+
+    event: str
+    raw: bytes
+    by_worker: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +54,8 @@ class Ledger:
         self._client = store.client
         self._keys = store.keys
         self._append = store.writing((_HERE / "audit.lua").read_text())
-        self._trim = store.client.register_script((_HERE / "trim.lua").read_text())
-        self._lease = store.client.register_script((_HERE / "lease.lua").read_text())
+        self._trim = Script(store.client, (_HERE / "trim.lua").read_text())
+        self._lease = Script(store.client, (_HERE / "lease.lua").read_text())
         self._three = [store.keys.audit, store.keys.audit_head, store.keys.events]
 
     async def position(self) -> Position:
@@ -54,15 +66,15 @@ class Ledger:
         head = read_head(f"{n}:{digest}") if n or digest else START
         return Position(head, event, read_head(checkpoint) if checkpoint else START)
 
-    async def events(self, after: str, limit: int, wait: timedelta) -> list[tuple[str, bytes]]:
-        """The JSON of the next events with their ids, oldest first; empty if none came while it waited."""
+    async def events(self, after: str, limit: int, wait: timedelta) -> list[Told]:
+        """The next events, oldest first; empty if none came while it waited."""
         async with reaching():
             answer = await self._client.xread({self._keys.events: after or "0"}, limit, round(wait / _MS) or None)
         batches = answer.values() if isinstance(answer, dict) else [batch for _, batch in answer or ()]
         flat = [entry for batch in batches for entry in batch]
         if flat and isinstance(flat[0], list):  # RESP3 has one list more
             flat = [entry for inner in flat for entry in inner]
-        return [(entry.decode(), _told(entry, fields)) for entry, fields in flat]
+        return [_told(entry, fields) for entry, fields in flat]
 
     async def append(self, after: Position, made: Sequence[tuple[str, Kept | None]]) -> str:
         """`done`, or nothing changed: `moved` if the head is another one by now, `gap` if other events follow it."""
@@ -109,6 +121,14 @@ class Ledger:
         """Drop the entries up to that number, but never the last; what is left is verified from a checkpoint."""
         return await self._drop("record", str(upto))
 
+    async def contradicted(self, event: str) -> None:
+        """Count a call that the policy did not let pass; each event once, and at most so many."""
+        key, at = self._keys.audit_contradicted, int(event.split("-")[0])
+        async with reaching():
+            await self._client.zadd(key, {event: at})
+            await self._client.zremrangebyrank(key, 0, -MOST_COUNTED - 1)
+            await self._client.pexpire(key, ms(COUNTED))
+
     async def head_of(self, day: date) -> Head | None:
         """The head that stands for that day: whichever was the head when this was asked first. None without any."""
         head = (await self.position()).head
@@ -154,10 +174,11 @@ def _standing(entry: bytes, fields: dict[bytes, bytes]) -> tuple[int, Kept]:
     return int(entry.split(b"-")[0]), Kept(text.decode("ascii", "replace"), digest.hex())
 
 
-def _told(entry: bytes, fields: dict[bytes, bytes]) -> bytes:
-    """An event's JSON as it counts; as it stands there if it is ours."""
+def _told(entry: bytes, fields: dict[bytes, bytes]) -> Told:
+    """As it stands there if it is ours."""
     by_agents = fields.get(b"by") == b"agents"
-    return EVENTS.dump(read_event(fields, entry)) if by_agents else fields.get(b"event", b"")
+    stored = EVENTS.dump(read_event(fields, entry)) if by_agents else fields.get(b"event", b"")
+    return Told(entry.decode(), stored, by_agents)
 
 
 def _stored_before(kept: Kept, moment: datetime) -> bool:

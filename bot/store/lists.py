@@ -16,6 +16,7 @@ from bot.core.requests import Request, Status
 from bot.store import indexes
 from bot.store.clock import ms
 from bot.store.keys import KEPT, Keys
+from bot.store.scripts import Script
 from bot.store.store import Store, reaching
 
 _LISTS = (Path(__file__).parent / "lists.lua").read_text()
@@ -26,7 +27,7 @@ class Lists:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._script = store.client.register_script(_LISTS)
+        self._script = Script(store.client, _LISTS)
 
     async def follow(self, events: Iterable[Event]) -> None:
         """Put all requests of which these events tell where they belong now; one that nobody can read is in no list."""

@@ -14,6 +14,7 @@ from bot.core.requests import Request, Status
 from bot.core.runs import Run
 from bot.store.clock import ms
 from bot.store.indexes import Name
+from bot.store.ledger import COUNTED
 from bot.store.store import Store, reaching
 
 _PAGE: Final = 30
@@ -85,7 +86,7 @@ class Overview:
         async with reaching():
             total = await self._client.zcard(key)
         runs = await self._store.readable_runs(RunId.among([name for name, _ in ids]))
-        return [run for run in runs.values() if run is not None and not run.over], total
+        return [run for run in runs.values() if run and not run.over and run.requester == requester], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
         """Those of these messages that stand in Slack, by name; that of a row, and what is named below it, is of the
@@ -96,6 +97,12 @@ class Overview:
         cards = await self._store.messages(list(set(moved.values())))
         messages |= {name: cards[card] for name, card in moved.items() if card in cards}
         return {name: message for name, message in messages.items() if message.ts}
+
+    async def contradicted(self) -> int:
+        """How many calls passed at a worker in the last seven days that the policy does not let pass; at most 1,000."""
+        since = await self._store.now() - COUNTED
+        async with reaching():
+            return int(await self._client.zcount(self._keys.audit_contradicted, ms(since), "+inf"))
 
     async def watch(self, user: UserId, span: timedelta) -> None:
         """This person's Home stays live for `span`."""

@@ -127,7 +127,7 @@ class Plan:
             self.plan["wake"].append({"name": f"run {run.id}"})
             return
         if version == 0 and not self.agents and not run.by_script:
-            origin = Origin(run.workspace, run.channel, run.requester, run.team)
+            origin = Origin(run.workspace, run.channel, run.requester, run.team, run.created_at)
             self._record(self.names.origin(run.id), ORIGINS.write(origin, 1), 0)
         stands, other = self.names.active, self.names.parked
         if run.status is RunStatus.PARKED:

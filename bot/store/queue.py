@@ -65,7 +65,7 @@ class Queue:
 
     async def __aenter__(self) -> Self:
         _calm_the_engine()
-        jobs.unpickle_nothing()
+        jobs.mend_docket()
         await self._docket.__aenter__()
         return self
 

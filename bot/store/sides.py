@@ -9,6 +9,7 @@ import hashlib
 import logging
 import re
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -36,6 +37,7 @@ class Origin:
     channel: ChannelId
     requester: UserId
     team: str
+    created_at: datetime
 
 
 class Side(StrEnum):

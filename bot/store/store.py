@@ -1,9 +1,11 @@
 """The store: reads records with the server's clock, and commits a change in one step or not at all."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,11 +16,12 @@ import redis.exceptions
 
 from bot import metrics
 from bot.core.absence import Absences
-from bot.core.errors import StoreFull, StoreUnavailable, StoreUnsafe
+from bot.core.errors import StoreFull, StoreUnavailable, StoreUnsafe, UnknownSchema
 from bot.core.ids import ChannelId, Id, PermissionId, RequestId, RunId, WorkerId, WorkspaceId
 from bot.core.permissions import Permission
 from bot.core.policy import ChannelSettings, Rules
 from bot.core.ports import Change, Committed, Lease, Message, Put, Seen, TeamInfo
+from bot.core.reporting import KEPT_POLICIES
 from bot.core.requests import Request
 from bot.core.rulebook import Rulebook
 from bot.core.runs import Run
@@ -33,7 +36,8 @@ from bot.store.connecting import ClusterClient
 from bot.store.keys import KEPT, KEPT_CHANNELS, KEPT_LEASE, Keys
 from bot.store.plan import Plan
 from bot.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS
-from bot.store.sides import Side, claim_of, read_message, read_permission, read_request, read_run
+from bot.store.scripts import Script
+from bot.store.sides import ORIGINS, Origin, Side, claim_of, read_message, read_permission, read_request, read_run
 from bot.store.together import Together
 
 T = TypeVar("T")
@@ -123,11 +127,11 @@ class Store:
         self._together = Together(client, in_order=side is not Side.WEB)
         self._bearing = Bearing()
         self._commit = self.writing(_COMMIT)
-        self._lease = client.register_script(_LEASE)
-        self._unheld = client.register_script(_UNHELD)
-        self._get = client.register_script(_GET)
-        self._clock = client.register_script(_TIME)
-        self._gone = client.register_script(_GONE)
+        self._lease = Script(client, _LEASE)
+        self._unheld = Script(client, _UNHELD)
+        self._get = Script(client, _GET)
+        self._clock = Script(client, _TIME)
+        self._gone = Script(client, _GONE)
 
     def writing(self, text: str) -> WritingScript:
         """A script that changes something, and answers when the replicas have it."""
@@ -251,8 +255,27 @@ class Store:
         return RULEBOOK.read(raw)[0] if raw else Rulebook()
 
     async def set_rulebook(self, book: Rulebook) -> None:
+        """From now on this policy is in force; by a new number, unless it is in force already."""
+        with contextlib.suppress(UnknownSchema):
+            if (before := await self.rulebook()).version and before == book:
+                return
+        now = await self.now()
         async with reaching():
-            await self.client.set(self.keys.rulebook, RULEBOOK.write(book, 1))
+            number = int(await self.client.incr(self.keys.audit_policy))
+            raw = RULEBOOK.write(replace(book, version=number), number)
+            await self.client.zadd(self.keys.audit_policies, {raw: ms(now)})
+            await self.client.zremrangebyrank(self.keys.audit_policies, 0, -KEPT_POLICIES - 1)
+            await self.client.set(self.keys.rulebook, raw)
+
+    async def policies(self) -> list[tuple[datetime, Rulebook]]:
+        """The last ones, the one in force last, and since when each was."""
+        async with reaching():
+            found = await self.client.zrange(self.keys.audit_policies, 0, -1, withscores=True)
+        read: list[tuple[datetime, Rulebook]] = []
+        for raw, since in found:
+            with contextlib.suppress(UnknownSchema):  # of a newer version: whoever named it is not judged by it
+                read.append((from_ms(since), RULEBOOK.read(raw)[0]))
+        return read or [(from_ms(0), await self.rulebook())]
 
     async def requests(self, ids: list[RequestId]) -> list[Request | None]:
         """Many requests at once, in the order asked; None for those that do not exist. UnknownSchema if one of them
@@ -274,6 +297,12 @@ class Store:
         """Many runs at once, likewise."""
         reads = {name: partial(read_run, name, *raw) for name, raw in await self._started(ids)}
         return {name: pair[0] if pair else None for name, pair in self._bearing.each("Run", reads).items()}
+
+    async def origins(self, ids: Sequence[RunId]) -> dict[RunId, Origin]:
+        """What web wrote down itself of those of these runs that it started, whatever workers made of their records."""
+        found, _ = await self._values(*(self.keys.origin(run) for run in ids)) if ids else ([], None)
+        reads = {run: partial(ORIGINS.read, raw) for run, raw in zip(ids, found, strict=True) if raw is not None}
+        return {run: origin for run, (origin, _) in self._bearing.each("Origin", reads).items()}
 
     async def active_runs(self, limit: int) -> list[Run]:
         """The newest runs that have not ended."""

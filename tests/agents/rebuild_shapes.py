@@ -83,9 +83,6 @@ class Retrying(WrappedModel):
                     raise
         raise AssertionError("The model is busy for ever.")
 
-    def create_stream(self, *of: Any, **more: Any) -> Any:
-        raise NotImplementedError
-
 
 class BusyError(Exception):
     """Of a provider."""

@@ -6,7 +6,7 @@ The recorded runs in `tests/data` were made by these teams; a team that changes 
 import asyncio
 import json
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ from agents.code_agent import CodeAgent
 from agents.context import RunContext
 from agents.demo_model import DemoModel
 from agents.team import Conclusion, Team
+from agents.wrapped_model import ModelRequest, Pieces
 from bot.core.requests import Status
 
 SCRIPT: dict[str, list[str | list[tuple[str, dict[str, Any]]]]] = {
@@ -67,9 +68,9 @@ class Scripted(DemoModel):
         """What each agent's model does before it answers: waits, or fails."""
         self.after: dict[str, Callable[[], None]] = {}
 
-    async def create(self, messages: Sequence[LLMMessage], **more: Any) -> CreateResult:
-        token = more.get("cancellation_token")
-        if token is not None and token.is_cancelled():
+    async def answer(self, request: ModelRequest) -> Pieces:
+        messages = request.messages
+        if request.token is not None and request.token.is_cancelled():
             raise asyncio.CancelledError
         self.asked += 1
         agent, answer = _script(messages)
@@ -80,22 +81,16 @@ class Scripted(DemoModel):
             self.after[agent]()
         usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
         if isinstance(answer, str):
-            return CreateResult(finish_reason="stop", content=answer, usage=usage, cached=False)
+            for word in answer.split(" "):
+                yield word
+            yield CreateResult(finish_reason="stop", content=answer, usage=usage, cached=False)
+            return
         turn = sum(isinstance(message, AssistantMessage) for message in messages)
         calls = [
             FunctionCall(id=f"{agent}-{turn}-{number}", name=name, arguments=json.dumps(arguments))
             for number, (name, arguments) in enumerate(answer)
         ]
-        return CreateResult(finish_reason="function_calls", content=calls, usage=usage, cached=False)
-
-    async def create_stream(
-        self, messages: Sequence[LLMMessage], **more: Any
-    ) -> AsyncGenerator[str | CreateResult, None]:
-        result = await self.create(messages, **more)
-        if isinstance(result.content, str):
-            for word in result.content.split(" "):
-                yield word
-        yield result
+        yield CreateResult(finish_reason="function_calls", content=calls, usage=usage, cached=False)
 
     @property
     def model_info(self) -> ModelInfo:

@@ -213,7 +213,7 @@ class Deaf(ReplayChatCompletionClient):
 async def test_a_worker_told_to_stop_does_not_wait_for_a_stream_that_does_not_listen(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.runner.GRACE", timedelta(hours=1))
+    monkeypatch.setattr("agents.driver.GRACE", timedelta(hours=1))
     await house.start(team="t")
     model = Deaf()
     async with house.worker(found=Teams({"t": Team("t", "", talk)}, {}), model=model) as worker:

@@ -1,5 +1,6 @@
 """Deliveries inside AutoGen cost less, and do the same."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from autogen_core import (
     MessageContext,
     RoutedAgent,
     SingleThreadedAgentRuntime,
+    TopicId,
     TypePrefixSubscription,
     TypeSubscription,
     event,
@@ -88,6 +90,29 @@ async def test_who_listens_to_autogens_events_hears_them_all(caplog: pytest.LogC
     delivered = [r for r in caplog.records if "DeliveryStage.DELIVER" in r.getMessage()]
     assert len(delivered) > 3 * len(SAID)
     assert any("user ann ben" in r.getMessage() for r in delivered)
+
+
+async def test_a_delivery_that_ends_after_its_runtime_was_stopped_is_counted_where_it_began() -> None:
+    """A stopped runtime has a new queue, which knows nothing of it."""
+    entered, released = asyncio.Event(), asyncio.Event()
+
+    class Slow(RoutedAgent):
+        @event
+        async def on_text(self, message: TextMessage, ctx: MessageContext) -> None:
+            entered.set()
+            await released.wait()
+
+    runtime = SingleThreadedAgentRuntime(ignore_unhandled_exceptions=False)
+    await Slow.register(runtime, "slow", lambda: Slow("waits"))
+    await runtime.add_subscription(TypeSubscription("topic", "slow"))
+    runtime.start()
+    await runtime.publish_message(TextMessage(content="go", source="user"), TopicId("topic", "one"))
+    await entered.wait()
+    deliveries = list(runtime._background_tasks)
+    await runtime.stop()
+    released.set()
+    assert await asyncio.gather(*deliveries) == [None] * len(deliveries)
+    assert deliveries
 
 
 class Watching(TracerProvider):

@@ -337,7 +337,7 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
     house: House, ask: Any, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R19: closed, and the other runs go on meanwhile."""
-    monkeypatch.setattr("agents.verdicts.WITHIN", timedelta(milliseconds=50) if ask in (slow, stuck) else HOUR)
+    monkeypatch.setattr("agents.policies.WITHIN", timedelta(milliseconds=50) if ask in (slow, stuck) else HOUR)
     await house.start()
     STUCK.clear()
     async with life(house) as run:

@@ -15,7 +15,7 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from autogen_agentchat.teams import MagenticOneGroupChat, RoundRobinGroupChat, Swarm
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import FunctionCall
-from autogen_core.models import AssistantMessage, CreateResult, LLMMessage, RequestUsage
+from autogen_core.models import AssistantMessage, CreateResult, RequestUsage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolResult
 
 from agents.code_agent import CodeAgent
@@ -23,6 +23,7 @@ from agents.context import RunContext
 from agents.executors import approved_by_the_executor, code_executor
 from agents.gated import gated
 from agents.team import Team, Teams
+from agents.wrapped_model import ModelRequest, Pieces
 from bot.core.calls import canonical
 from bot.core.errors import ActionFailed
 from bot.core.requests import Kind, Request, Verb
@@ -65,7 +66,8 @@ class Model(Scripted):
     def __post_init__(self) -> None:
         super().__init__()
 
-    async def create(self, messages: Sequence[LLMMessage], **more: Any) -> CreateResult:
+    async def answer(self, request: ModelRequest) -> Pieces:
+        messages = request.messages
         HEARD.append("\n".join(str(message.content) for message in messages))
         turn = sum(isinstance(message, AssistantMessage) for message in messages)
         lines = self.lines.get(str(messages[0].content).removeprefix("You are "), ["done"])
@@ -74,9 +76,10 @@ class Model(Scripted):
             said = ledger(["clerk", "coder"][turn - 1 : turn])
         usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
         if isinstance(said, str):
-            return CreateResult(finish_reason="stop", content=said, usage=usage, cached=False)
+            yield CreateResult(finish_reason="stop", content=said, usage=usage, cached=False)
+            return
         calls = [FunctionCall(id=f"{turn}-{n}", name=k, arguments=json.dumps(v)) for n, (k, v) in enumerate(said)]
-        return CreateResult(finish_reason="function_calls", content=calls, usage=usage, cached=False)
+        yield CreateResult(finish_reason="function_calls", content=calls, usage=usage, cached=False)
 
 
 def agent(run: RunContext, name: str, **more: Any) -> AssistantAgent:

@@ -39,6 +39,7 @@ async def test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule(ho
         assert await asking(run, till, ask=ask) == ("paid 20", False)
     (passed,) = [event for event in await house.events() if event["type"] == "call_passed"]
     assert "rule “refunds”. Because." in passed["why"]
+    assert passed["policy"] == str((await house.store.rulebook()).version) == "1"
 
 
 async def test_a_run_counts_what_passed_and_a_rebuilt_one_counts_it_once(house: House) -> None:

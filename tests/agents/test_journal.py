@@ -18,6 +18,7 @@ from bot.core.ids import RunId
 from bot.core.ports import Lease
 from bot.store.journal import RedisJournal
 from tests.agents.house import LEASE, House
+from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -211,7 +212,11 @@ async def test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text(ho
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"[]", b"7", b"\xff", b"[" * 100_000, b'{"schema": 2}', b'{"schema": [], "state": "done"}']
+    "raw",
+    [
+        *(b"", b"[]", b"7", b"\xff", b"[" * 100_000, b'{"schema": 2}', b'{"schema": [], "state": "done"}'),
+        b'{"schema": 2, "state": "done", "of_another_version": 1}',
+    ],
 )
 def test_an_entry_that_is_none_is_refused_by_name(raw: bytes) -> None:
     """R29: and so is one whose fields are of another kind; a real one is read."""
@@ -220,3 +225,26 @@ def test_an_entry_that_is_none_is_refused_by_name(raw: bytes) -> None:
         with pytest.raises(UnknownSchema):
             Entry.load(wrong)
     assert Entry.load(whole.dump()) == whole
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("gate", "7"),
+        ("gate", '{"tier": "perhaps"}'),
+        ("gate", '{"tier": "ask", "of_another_version": 1}'),
+        ("gate", '{"tier": "ask", "question": {"number": "first", "about": "x"}}'),
+        ("asks", '{"number": -1, "about": "x"}'),
+        ("aside", '{"keys": ["k"], "turns": [{}]}'),
+    ],
+)
+async def test_a_note_that_is_none_ends_the_run_by_name(house: House, kind: str, value: str) -> None:
+    """R29: what the gate and the doubts have noted is read whole, or not at all."""
+    await house.start()
+    lease = await claimed(house)
+    await RedisJournal(house.store).record(lease, f"{kind}/clerk/{'0' * 32}/0", Entry("done", value).dump())
+    await house.store.release(lease)
+    async with house.worker() as worker:
+        await asyncio.wait_for(worker.advance(), PATIENCE)
+    assert f"What this run has recorded as “{kind}” was written by another version" in (await house.run()).result
+    assert worker.queue.asked == []

@@ -55,7 +55,7 @@ async def test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once(
 
     No other model call is made twice.
     """
-    monkeypatch.setattr("agents.runner.GRACE", timedelta(hours=1))
+    monkeypatch.setattr("agents.driver.GRACE", timedelta(hours=1))
     world, model = World(), Thinking(number, structured=structured)
     it = team(magentic_one, world)
     teams = Teams({it.name: it}, {})

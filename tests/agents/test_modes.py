@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.modes import Mode, Move, Policy, any_of, every, last_line, next_move, says_terminate, when_from, when_said
-from agents.verdicts import Verdict, verdict
+from agents.policies import Opinion, opinion
 from tests.patience import PATIENCE
 
 
@@ -100,8 +100,8 @@ async def test_any_of_asks_when_one_does_whether_they_are_async_or_not() -> None
     assert any_of(every(9), every(8))(said("a")) is False
 
 
-async def judged(policy: Policy, *texts: str, within: float = PATIENCE) -> Verdict:
-    return await verdict(
+async def judged(policy: Policy, *texts: str, within: float = PATIENCE) -> Opinion:
+    return await opinion(
         lambda: policy(said(*texts)),
         name="the policy",
         agent="p",
@@ -121,10 +121,10 @@ async def test_a_callable_that_fails_or_says_nothing_has_not_answered() -> None:
         raise ValueError
 
     nothing: Policy = lambda messages: None  # type: ignore[assignment,return-value]  # noqa: E731
-    assert await judged(fails) == Verdict(None, "the policy failed (KeyError)")
-    assert await judged(fails_later) == Verdict(None, "the policy failed (ValueError)")
-    assert await judged(nothing) == Verdict(None, "the policy answered neither yes nor no")
-    assert await judged(any_of(every(2), nothing), "a") == Verdict(None, "the policy failed (TypeError)")
+    assert await judged(fails) == Opinion(None, "the policy failed (KeyError)")
+    assert await judged(fails_later) == Opinion(None, "the policy failed (ValueError)")
+    assert await judged(nothing) == Opinion(None, "the policy answered neither yes nor no")
+    assert await judged(any_of(every(2), nothing), "a") == Opinion(None, "the policy failed (TypeError)")
 
 
 async def test_a_callable_that_blocks_holds_up_nothing_and_is_not_waited_for() -> None:
@@ -146,7 +146,7 @@ async def test_a_callable_that_blocks_holds_up_nothing_and_is_not_waited_for() -
     finally:
         free.set()
         ticking.cancel()
-    assert late == Verdict(None, "the policy gave no answer within 0.05 seconds")
+    assert late == Opinion(None, "the policy gave no answer within 0.05 seconds")
     assert ticks > 10
 
 

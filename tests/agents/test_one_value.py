@@ -22,8 +22,8 @@ from agents.arguments import by_model, by_schema
 from agents.context import RunContext
 from agents.demo_model import Use, turns
 from agents.gated import gated
+from agents.permits import written
 from agents.policies import Proposal, Tier, Verdict
-from agents.showing import written
 from agents.team import Team, Teams
 from bot import policy_file
 from bot.audit import entries

@@ -16,7 +16,7 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat, SelectorGroupChat
 from autogen_core.models import LLMMessage
 
-from agents import verdicts
+from agents import policies
 from agents.answers import decision_in
 from agents.context import RunContext
 from agents.conversation import BY_RULE, METADATA, SENTENCES, ConversationOver, Over, over_in, turn_in
@@ -192,7 +192,7 @@ async def test_a_policy_that_does_not_answer_asks_and_the_card_says_why(
     house: House, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """S4: fails closed."""
-    monkeypatch.setattr(verdicts, "WITHIN", timedelta(milliseconds=50))
+    monkeypatch.setattr(policies, "WITHIN", timedelta(milliseconds=50))
 
     async def policy(messages: Sequence[BaseChatMessage]) -> bool:
         if how == "raises":

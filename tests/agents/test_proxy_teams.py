@@ -30,7 +30,7 @@ async def test_a_conversation_lost_at_any_entry_ends_as_if_nothing_had_been(
 ) -> None:
     """R4: the same words, the same questions; the count of replies and a policy's verdicts come back."""
     # AutoGen does not end every team by its token.
-    monkeypatch.setattr("agents.runner.GRACE", timedelta(milliseconds=20))
+    monkeypatch.setattr("agents.driver.GRACE", timedelta(milliseconds=20))
     whole = await live(house, build, "r0", changes=True)
     print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")
     assert whole.questions >= (1 if build in (selector, agent_tool, magentic_one) else 2)
@@ -46,7 +46,7 @@ async def test_a_conversation_that_waits_leaves_memory_at_once(
     house: House, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R22: also where the human is asked inside a tool; AutoGen would leave the agent there behind for ever."""
-    monkeypatch.setattr("agents.runner.GRACE", timedelta(hours=1))  # nobody is ended by force
+    monkeypatch.setattr("agents.driver.GRACE", timedelta(hours=1))  # nobody is ended by force
     house.park_after = timedelta(0)
     world = World(model=Scripted())
     it = team(build, world)

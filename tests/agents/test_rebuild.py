@@ -204,7 +204,7 @@ async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, build: Callable[[World, RunContext], AutoGenTeam], early: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same transcript, and no model, tool or person asked twice."""
-    monkeypatch.setattr("agents.runner.GRACE", timedelta(hours=1))  # every team ends by its token, at once
+    monkeypatch.setattr("agents.driver.GRACE", timedelta(hours=1))  # every team ends by its token, at once
     whole = await live(house, build, "r0")
     print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")
     # Right before it is the same loss as with the one before, but for what was under way.

@@ -19,7 +19,6 @@ from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
-from autogen_core.models import CreateResult, LLMMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.answers import DecisionTermination
@@ -28,6 +27,7 @@ from agents.demo_model import DemoModel
 from agents.registry import find
 from agents.runner import Runner
 from agents.team import Conclusion, Team, Teams
+from agents.wrapped_model import ModelRequest, Pieces
 from bot import flows
 from bot.core.askers import asker
 from bot.core.errors import StoreUnavailable
@@ -376,9 +376,9 @@ class Counting(DemoModel):
     def asked(self) -> int:
         return len(self._answers)
 
-    async def create(self, messages: Sequence[LLMMessage], **more: Any) -> CreateResult:
+    def answer(self, request: ModelRequest) -> Pieces:
         self._answers.append(None)
-        return await super().create(messages, **more)
+        return super().answer(request)
 
 
 async def test_a_run_let_go_after_each_of_its_effects_repeats_none(house: House) -> None:

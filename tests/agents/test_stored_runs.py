@@ -63,7 +63,7 @@ async def test_a_stored_run_is_rebuilt_and_goes_on_where_it_was(house: House, pa
     run, _ = RUNS.read(stored["run"].encode())
     store, world = house.store, World()
     await store.client.set(store.keys.run(run.id), stored["run"])
-    origin = Origin(run.workspace, run.channel, run.requester, run.team)
+    origin = Origin(run.workspace, run.channel, run.requester, run.team, run.created_at)
     await store.client.set(store.keys.origin(run.id), ORIGINS.write(origin, 1))
     for name, raw in stored["requests"].items():
         await store.client.set(store.keys.request(RequestId(name)), raw)

@@ -15,6 +15,7 @@ from bot.core.chain import SCHEMA
 from bot.core.events import Event, EventType
 from bot.core.ports import Change, Lease
 from bot.store.ledger import Ledger
+from bot.store.records import EVENTS
 from bot.store.store import Store
 from tests.making import BOB, attempt, question
 from tests.storing import NoQueue
@@ -68,6 +69,8 @@ async def test_the_page_names_every_field_of_an_entry(store: Store, lease: Lease
     asked = await flows.ask(store, lease, question())
     await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
     passed = Event(EventType.CALL_PASSED, await store.now(), workspace=asked.workspace, data={"tool": "look"})
+    claim = Event(EventType.RUN_STARTED, await store.now(), run=asked.run, data={"team": "other"})
+    await store.client.rpush(store.keys.reports, EVENTS.dump(claim))
     await store.commit(Change(events=(passed,)))
     await Auditor(store, "web").catch_up()
     fields = {name async for _, kept in Ledger(store).all() for name in kept.fields()}

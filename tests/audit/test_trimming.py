@@ -58,7 +58,7 @@ async def test_a_record_is_trimmed_to_the_entry_and_once(store: Store, upto: int
     recorded, last = await everything(store), min(upto, COUNT - 1)
     if lost != "no reply":
         dying, after = Ledger(store), lost == "the reply after"
-        dying._trim = losing(dying._trim, after=after)
+        dying._trim = losing(dying._trim, after=after)  # type: ignore[assignment]
         with pytest.raises(StoreUnavailable):
             await dying.trim(upto)
         assert await everything(store) == (recorded[last:] if after else recorded)

@@ -41,7 +41,9 @@ def test_the_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_everybody_in_the_channel_that_cards_go_to_may_be_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """R10: how many these are, Slack says when a run starts."""
     given(monkeypatch, REVIEWERS="members U0BOB", QUORUM="2")
-    rules = resolve(read(WebSettings).rules(ChannelId("C1")), ChannelSettings(), ChannelSettings(ChannelId("C2")))
+    rules = resolve(
+        read(WebSettings).rules(ChannelId("C1")), ChannelSettings(), ChannelSettings(approvals_channel=ChannelId("C2"))
+    )
     assert rules.reviewers == Reviewers(frozenset({UserId("U0BOB")}), frozenset({GroupId("C2")}))
 
 

@@ -9,12 +9,14 @@ from bot.core.conditions import parse
 from bot.core.escalation import Escalation
 from bot.core.ids import ChannelId, GroupId
 from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout, Risk
-from bot.core.rulebook import Action, Clause, Effect, Rulebook, Terms, apply, judge
+from bot.core.policy import ChannelSettings, OnTimeout, Risk
+from bot.core.rulebook import Action, Clause, Effect, Rulebook, apply, judge
 from tests.making import CAROL, DAVE, GENERAL, rules
 
 SMALL = Clause("small refunds", Effect.PASS, 3, tool="refund", condition=parse("amount <= 20"))
-BIG = Clause("big refunds", Effect.ASK, 7, tool="refund", condition=parse("amount > 500"), terms=Terms(quorum=2))
+BIG = Clause(
+    "big refunds", Effect.ASK, 7, tool="refund", condition=parse("amount > 500"), terms=ChannelSettings(quorum=2)
+)
 FROZEN = Clause("no refunds in the sandbox", Effect.REFUSE, 12, team="sandbox*", tool="refund", why="Use staging.")
 BOOK = Rulebook((SMALL, BIG, FROZEN), (("refund", Risk.MEDIUM), ("drop_*", Risk.HIGH)))
 
@@ -52,10 +54,10 @@ def test_the_strictest_that_fits_wins_and_in_doubt_people_are_asked(
 
 
 def test_of_equally_strict_rules_the_first_counts() -> None:
-    first = Clause("first", Effect.ASK, 1, terms=Terms(timeout=timedelta(hours=4)))
-    second = Clause("second", Effect.ASK, 2, terms=Terms(timeout=timedelta(hours=1)))
+    first = Clause("first", Effect.ASK, 1, terms=ChannelSettings(timeout=timedelta(hours=4)))
+    second = Clause("second", Effect.ASK, 2, terms=ChannelSettings(timeout=timedelta(hours=1)))
     assert judge(Rulebook((first, second)), refund(1)).clause == "first"
-    more = Clause("two people", Effect.ASK, 3, terms=Terms(quorum=2))
+    more = Clause("two people", Effect.ASK, 3, terms=ChannelSettings(quorum=2))
     assert judge(Rulebook((first, second, more)), refund(1)).clause == "two people"
 
 
@@ -84,7 +86,14 @@ def test_a_rule_may_be_for_some_channels_or_for_some_risk_only() -> None:
 
 def test_a_policy_makes_a_channels_settings_stricter_and_never_milder() -> None:
     """R10, R23: but whom it asks and how long they have is the policy's to say."""
-    mild = Terms(Reviewers(frozenset({CAROL})), 1, True, timedelta(hours=4), OnTimeout.APPROVE, ChannelId("C0MONEY"))
+    mild = ChannelSettings(
+        reviewers=Reviewers(frozenset({CAROL})),
+        quorum=1,
+        own_requests=True,
+        timeout=timedelta(hours=4),
+        on_timeout=OnTimeout.APPROVE,
+        approvals_channel=ChannelId("C0MONEY"),
+    )
     book = Rulebook((Clause("mild", Effect.ASK, 1, terms=mild),))
     under = apply(judge(book, refund(1)), rules(quorum=2))
     assert under == rules(
@@ -94,7 +103,7 @@ def test_a_policy_makes_a_channels_settings_stricter_and_never_milder() -> None:
         approvals_channel=ChannelId("C0MONEY"),
         clause="mild",
     )
-    strict = Rulebook((Clause("strict", Effect.ASK, 1, terms=Terms(quorum=3, own_requests=False)),))
+    strict = Rulebook((Clause("strict", Effect.ASK, 1, terms=ChannelSettings(quorum=3, own_requests=False)),))
     under = apply(judge(strict, refund(1)), rules(own_requests=True, on_timeout=OnTimeout.APPROVE))
     assert (under.quorum, under.own_requests, under.on_timeout) == (3, False, OnTimeout.APPROVE)
 
@@ -102,7 +111,7 @@ def test_a_policy_makes_a_channels_settings_stricter_and_never_milder() -> None:
 def test_the_members_that_a_policy_asks_are_those_where_the_policy_sends_the_card() -> None:
     """R9"""
     finance = ChannelId("C0FINANCE")
-    terms = Terms(reviewers=Reviewers(members=True), approvals_channel=finance)
+    terms = ChannelSettings(reviewers=Reviewers(members=True), approvals_channel=finance)
     book = Rulebook((Clause("money", Effect.ASK, 1, terms=terms),))
     assert apply(judge(book, refund(1)), rules()).reviewers == Reviewers(groups=frozenset({GroupId(finance)}))
 
@@ -117,14 +126,14 @@ def test_whom_a_rule_asks_are_not_joined_by_whom_the_channel_would_ask_next() ->
     """R9: a policy that names finance is not made milder by a channel that escalates to somebody else."""
     leads = (Escalation(timedelta(minutes=30), Reviewers(frozenset({CAROL}))),)
     channel = rules(escalation=leads, remind_after=timedelta(minutes=5))
-    finance = Terms(reviewers=Reviewers(frozenset({DAVE})))
+    finance = ChannelSettings(reviewers=Reviewers(frozenset({DAVE})))
     named = Rulebook((Clause("finance", Effect.ASK, 1, terms=finance),))
     assert apply(judge(named, refund(1)), channel).escalation == ()
     own = replace(finance, escalation=(*leads,), remind_after=timedelta(0))
     told = Rulebook((Clause("finance", Effect.ASK, 1, terms=own),))
     assert apply(judge(told, refund(1)), channel).escalation == leads
     assert apply(judge(told, refund(1)), channel).remind_after == timedelta(0)
-    silent = Rulebook((Clause("two", Effect.ASK, 1, terms=Terms(quorum=2)),))
+    silent = Rulebook((Clause("two", Effect.ASK, 1, terms=ChannelSettings(quorum=2)),))
     assert apply(judge(silent, refund(1)), channel).escalation == leads
-    none = Rulebook((Clause("none", Effect.ASK, 1, terms=Terms(escalation=())),))
+    none = Rulebook((Clause("none", Effect.ASK, 1, terms=ChannelSettings(escalation=())),))
     assert apply(judge(none, refund(1)), channel).escalation == ()

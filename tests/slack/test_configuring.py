@@ -11,6 +11,7 @@ from bot.core.ids import GroupId
 from bot.core.people import Reviewers
 from bot.core.policy import OnTimeout, Rules
 from bot.slack.answering import Desk
+from bot.store.ledger import Ledger
 from bot.store.store import Store
 from localslack import LocalSlack
 from localslack.workspace import Message, User, UserGroup
@@ -179,6 +180,25 @@ async def test_only_admins_and_reviewers_may_configure(slack: LocalSlack, store:
     refused = [e for e in await events(store) if e.type is EventType.SETTINGS_REFUSED]
     assert [e.user for e in refused] == ["U0GRETA", "U0SAM", "U0CAROL"]
     assert (await rules(store)).timeout == timedelta(minutes=15)
+
+
+async def test_admins_are_told_of_calls_that_passed_though_the_policy_says_otherwise(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R25: in the window and in words, those of the last week, and nobody else."""
+    now, line = await store.now(), "passed at a worker in the last 7 days though the policy says otherwise"
+    dave = slack.user("dave")
+    ago = int((now - timedelta(days=8)).timestamp() * 1000)
+    await Ledger(store).contradicted(f"{ago}-0")
+    assert line not in (await dave.command("/approvals show")).text
+    for number in (0, 0, 1):
+        await Ledger(store).contradicted(f"{int(now.timestamp() * 1000)}-{number}")
+    assert f"*2 calls* {line}" in (await dave.command("/approvals show")).text
+    assert line not in (await slack.user("bob").command("/approvals show")).text
+    await dave.command("/approvals")
+    assert line in str((await dave.wait_modal("Approval settings")).json)
+    await slack.user("bob").command("/approvals")
+    assert line not in str((await slack.user("bob").wait_modal("Approval settings")).json)
 
 
 async def test_who_may_only_look_is_told_when_the_window_opens(slack: LocalSlack, store: Store, bot: Desk) -> None:

@@ -157,6 +157,7 @@ TEXT = {"type": "string"}
         ({"type": "array", "items": {"type": "integer"}}, [1, 2], "plain_text_input", "1\n3", [1, 3]),
         ({"type": "array", "items": TEXT}, ["a\nb"], "plain_text_input", '["c"]', ["c"]),
         ({"type": "array"}, [[1]], "plain_text_input", "[[2]]", [[2]]),
+        ({"type": "array", "items": {"type": ["string", "null"]}}, ["a"], "plain_text_input", "[null]", [None]),
         ({"type": "object"}, {"a": 1}, "plain_text_input", '{"a": 2}', {"a": 2}),
         ({"type": ["string", "null"]}, "red", "plain_text_input", "", None),
         ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, None, "number_input", "7", 7),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agents.showing import shown
+from agents.permits import shown
 from bot.core.calls import Call, canonical
 from bot.core.ports import TeamInfo
 from bot.core.requests import Kind

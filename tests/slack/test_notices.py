@@ -108,7 +108,16 @@ async def test_what_an_event_says_of_a_change_is_all_of_it(store: Store) -> None
     await change(store, lambda own: replace(own, reviewers=people, quorum=3, approvals_channel=CARDS))
     quiet = Quiet("Europe/Berlin", time(19), time(8), frozenset({5, 6}))
     other = ChannelSettings(
-        APPROVALS, people, timedelta(hours=2), OnTimeout.APPROVE, 1, True, timedelta(minutes=5), steps, quiet, True
+        approvals_channel=APPROVALS,
+        reviewers=people,
+        timeout=timedelta(hours=2),
+        on_timeout=OnTimeout.APPROVE,
+        quorum=1,
+        own_requests=True,
+        remind_after=timedelta(minutes=5),
+        escalation=steps,
+        quiet=quiet,
+        break_glass=True,
     )
     effect = await change(store, lambda own: other)
     assert proposals.effect_of((await changes(store))[-1].data) == effect

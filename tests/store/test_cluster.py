@@ -24,6 +24,7 @@ from bot.store.queue import Queue, work
 from bot.store.sides import Side
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
+from tests.forgetting import Forgetting
 from tests.making import BOB, CAROL, DAVE, attempt, question, rules
 from tests.patience import PATIENCE
 from tests.servers import SLOTS, Server, a_cluster
@@ -91,6 +92,21 @@ async def test_a_request_is_asked_decided_delivered_and_recorded_on_a_cluster(
     assert await outbox.overlooked(timedelta(0), 10) == []
     assert [team.name for team in await store.teams()] == ["email"]
     assert [run.id for run in await store.active_runs(10)] == [lease.run]
+
+
+async def test_a_node_that_forgets_its_scripts_costs_no_step(on_cluster: tuple[Store, str]) -> None:
+    """R4: a node that took over for another has never seen them."""
+    store, _ = on_cluster
+    await store.client.initialize()
+    for node in store.client.get_nodes():
+        node.connection_class = Forgetting
+        await node.disconnect()
+        node._connections.clear()
+        node._free.clear()
+    lease = await new_run(store)
+    asked = await flows.ask(store, lease, question())
+    assert (await flows.decide(store, NoQueue(), asked.id, attempt(asked))).status is Status.APPROVED
+    assert await RedisJournal(store).record(lease, "step/a", b"one", on_disk=True) == b"one"
 
 
 @pytest.mark.parametrize("on_cluster", [1], indirect=True)

@@ -12,23 +12,24 @@ from bot.audit.auditor import Auditor
 from bot.core import reporting
 from bot.core.errors import UnknownSchema
 from bot.core.events import Event, EventType
-from bot.core.ids import PermissionId, RequestId
+from bot.core.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
 from bot.core.policy import OnTimeout, Risk
 from bot.core.ports import Change, Put
 from bot.core.quiet import Quiet
 from bot.core.requests import Decision, How, Request, Status, Verb, Vote
-from bot.core.rulebook import Rulebook
+from bot.core.rulebook import Clause, Effect, Rulebook
 from bot.core.standing import Scope, Standing
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
+from bot.store.overview import Overview
 from bot.store.records import EVENTS
 from bot.store.reports import read_event
 from bot.store.sides import REQUESTS
 from bot.store.wakeups import Wakeups
-from tests.making import BOB, HERE, attempt, call, question, request
+from tests.making import ALICE, BOB, GENERAL, HERE, NOW, attempt, call, question, request
 from tests.patience import PATIENCE
 from tests.store.two_users import Sides, denied, start
-from tests.storing import NoQueue, card_stands, configured, it_stands, lists_follow
+from tests.storing import NoQueue, card_stands, configured, it_stands, lists_follow, started
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
@@ -237,6 +238,90 @@ rules:
         ("contradicted", "ask", ""),
         ("passed", None, None),
     ]
+
+
+async def test_a_call_is_judged_by_the_policy_under_which_it_passed_if_the_run_was_there_then(sides: Sides) -> None:
+    """R25: nobody is accused because the policy changed before web read the report; an older policy helps no liar."""
+    await sides.web.set_rulebook(Rulebook((Clause("looks", Effect.PASS, 3, tool="look"),)))
+    first = (await sides.agents.rulebook()).version
+    made = await asked(sides)
+    while await sides.web.now() <= made.created_at:
+        pass
+    never = Rulebook((Clause("never", Effect.REFUSE, 3, tool="look"),))
+    for _ in range(2):
+        await sides.web.set_rulebook(never)
+    late = await started(sides.web, "rlate")
+    reports = [(made.run, first), (made.run, first + 1), (made.run, first + 2), (made.run, ""), (late.id, first)]
+    for run, version in reports:
+        data = {"agent": "clerk", "tool": "look", "arguments": "{}", "policy": str(version)}
+        passed = Event(EventType.CALL_PASSED, await sides.agents.now(), run=run, data=data)
+        await sides.agents.client.rpush(sides.agents.keys.reports, EVENTS.dump(passed))
+    await sides.web.commit(Change())
+    for _ in range(2):
+        await Auditor(sides.web, "web").catch_up()
+    chained = [kept.fields() async for _, kept in Ledger(sides.web).all()]
+    entries = [entry for entry in chained if entry["type"] == "call_passed"]
+    lie = ("contradicted", "refuse", "never", first + 1)
+    assert [(e["outcome"], *(e["judged"][of] for of in ("effect", "rule", "policy"))) for e in entries] == [
+        ("passed", "pass", "looks", first),
+        *[lie] * 4,
+    ]
+    assert await Overview(sides.web).contradicted() == 4
+
+
+def test_under_a_policy_that_is_not_kept_any_more_nobody_can_tell() -> None:
+    """R25: only so many are kept; who names one of before them is no liar for that."""
+    kept = [(NOW + timedelta(hours=n), Rulebook(version=n + 7)) for n in range(reporting.KEPT_POLICIES)]
+    begun = NOW - timedelta(minutes=1)
+    assert reporting.policy_of({"policy": "6"}, kept, begun) is None
+    assert reporting.policy_of({"policy": "6"}, kept, NOW) is kept[-1][1]
+    assert reporting.policy_of({"policy": "6"}, kept[1:], begun) is kept[-1][1]
+    assert reporting.policy_of({"policy": "9"}, kept, begun) is kept[2][1]
+
+
+@pytest.mark.parametrize("record", ["as web wrote it", "gone"])
+async def test_what_a_worker_says_of_a_run_that_web_started_is_on_record_as_its_word(sides: Sides, record: str) -> None:
+    """R25: whose a run is, where and of which team is web's to say; what a worker says otherwise is told as a claim."""
+    await start(sides)
+    now, eve, others = await sides.agents.now(), ChannelId("C0EVE"), RunId("sown")
+    made = replace(request(now), channel=eve, requester=BOB)
+    await write(sides, made, 1)
+    data = {"team": "other", "channel": eve, "agent": "clerk", "tool": "look", "arguments": "{}", "team_says": "pass"}
+    for told in (
+        Event(EventType.RUN_QUEUED, now, run=made.run, workspace=HERE, user=BOB, data={"team": "other"}),
+        Event(EventType.REQUEST_ASKED, now, run=others, request=made.id, workspace=WorkspaceId("T0EVE")),
+        Event(EventType.CALL_PASSED, now, run=made.run, workspace=HERE, data=data),
+        Event(EventType.RUN_STARTED, now, run=made.run, workspace=HERE, data={"owner": "w"}),
+        Event(EventType.RUN_QUEUED, now, run=others, workspace=HERE, user=BOB, data={"team": "own"}),
+    ):
+        await sides.agents.client.rpush(sides.agents.keys.reports, EVENTS.dump(told))
+    if record == "gone":
+        await sides.agents.client.delete(sides.agents.keys.run(made.run))
+    await sides.web.commit(Change())
+    await Auditor(sides.web, "web").catch_up()
+    started, first, asked, passed, begun, own = [kept.fields() async for _, kept in Ledger(sides.web).all()]
+    assert (started["type"], started["user"], started.get("by")) == ("run_queued", ALICE, None)
+    for entry in (first, asked, passed, begun, own):
+        assert (entry["by"], entry.get("user")) == ("worker", None)
+    assert (first["type"], first["outcome"], first["run"]) == ("report_refused", "refused", made.run)
+    assert first["claimed"] == {"requester": BOB, "team": "other"}
+    assert (asked["run"], asked["workspace"]) == (made.run, HERE)
+    assert (asked["what"]["requester"], asked["what"]["channel"]) == (ALICE, GENERAL)
+    assert asked["claimed"] == {"run": others, "requester": BOB, "channel": eve, "workspace": "T0EVE"}
+    assert (passed["data"]["team"], passed["data"]["channel"]) == ("email", GENERAL)
+    assert passed["claimed"] == {"team": "other", "channel": eve}
+    assert passed["judged"]["effect"] == "pass"
+    assert "claimed" not in begun
+    assert (own["type"], own["data"]) == ("run_queued", {"requester": BOB, "team": "own"})
+
+
+async def test_nobody_is_shown_a_run_of_another_that_a_worker_lists_as_theirs(sides: Sides) -> None:
+    """R25: whose a run is stands where web wrote it."""
+    await start(sides)
+    for name in (ALICE, BOB):
+        await sides.agents.client.zadd(sides.agents.keys.runs(name), {"rtest": 1})
+    assert [run.id for run in (await Overview(sides.web).runs(ALICE, 5))[0]] == ["rtest"]
+    assert (await Overview(sides.web).runs(BOB, 5))[0] == []
 
 
 async def test_an_ending_by_the_agents_names_nobody_and_nothing_that_was_allowed(sides: Sides) -> None:

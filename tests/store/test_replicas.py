@@ -17,6 +17,7 @@ from bot.store.confirming import Replicas
 from bot.store.connecting import connect
 from bot.store.journal import RedisJournal
 from bot.store.store import Store
+from tests.forgetting import Forgetting
 from tests.making import attempt, question, rules
 from tests.servers import Server, a_pair
 from tests.storing import NoQueue, new_run
@@ -113,5 +114,7 @@ async def test_a_claim_that_a_failover_forgot_does_not_share_its_fence_with_the_
 async def test_a_script_that_the_server_forgot_is_loaded_again(safe: Store) -> None:
     """R4: a restarted primary knows no scripts."""
     [asked] = await many(safe, 1)
-    await safe.client.script_flush()
+    safe.client.connection_pool.connection_class = Forgetting
+    await safe.client.connection_pool.disconnect()
+    safe.client.connection_pool.reset()
     assert (await flows.decide(safe, NoQueue(), asked.id, attempt(asked))).status is Status.APPROVED

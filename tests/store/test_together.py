@@ -9,6 +9,7 @@ import redis.asyncio
 import redis.exceptions
 
 from bot.store.connecting import connect
+from bot.store.scripts import Script
 from bot.store.together import Together
 from torture.proxy import Wire
 
@@ -35,7 +36,7 @@ async def connections(client: redis.asyncio.Redis, name: str) -> int:
 async def test_calls_of_the_same_moment_travel_together_and_each_gets_its_own_answer(
     client: redis.asyncio.Redis, namespace: str, in_order: bool
 ) -> None:
-    together, echo = Together(client, in_order=in_order), client.register_script(ECHO)
+    together, echo = Together(client, in_order=in_order), Script(client, ECHO)
     for _ in range(2):  # the first time the server does not know the script
         answers = await asyncio.gather(*(together.call(echo, [f"k{n}"], [n]) for n in range(30)))
         assert answers == [[b"k%d" % n, b"%d" % n] for n in range(30)]
@@ -46,7 +47,7 @@ async def test_calls_of_the_same_moment_travel_together_and_each_gets_its_own_an
 
 async def test_a_crowd_travels_in_several_journeys(client: redis.asyncio.Redis, namespace: str, in_order: bool) -> None:
     """Else this process would stand still while Redis works for all of them."""
-    together, echo = Together(client, in_order=in_order), client.register_script(ECHO)
+    together, echo = Together(client, in_order=in_order), Script(client, ECHO)
     for _ in range(2):
         answers = await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(40)))
         assert answers == [[b"k", b"%d" % n] for n in range(40)]
@@ -57,7 +58,7 @@ async def test_a_crowd_travels_in_several_journeys(client: redis.asyncio.Redis, 
 
 async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis, in_order: bool) -> None:
     together = Together(client, in_order=in_order)
-    echo, fail = client.register_script(ECHO), client.register_script(FAIL)
+    echo, fail = Script(client, ECHO), Script(client, FAIL)
     for first, second in ((echo, fail), (fail, echo)):
         calls = (together.call(first, ["k"], ["a"]), together.call(second, ["k"], ["a"]))
         answers = await asyncio.gather(*calls, return_exceptions=True)
@@ -67,7 +68,7 @@ async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis, in_order:
 
 
 async def test_one_that_is_cancelled_takes_nobody_along(client: redis.asyncio.Redis, in_order: bool) -> None:
-    together, echo = Together(client, in_order=in_order), client.register_script(ECHO)
+    together, echo = Together(client, in_order=in_order), Script(client, ECHO)
     for cancelled in range(3):
         # Connections stand: redis-py leaves one open that is cancelled while it is made.
         await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(3)))
@@ -87,7 +88,7 @@ async def test_one_that_is_cancelled_on_the_way_makes_no_other_call_go_twice(
 ) -> None:
     """R8: an event that was only counted would be counted twice."""
     together = Together(client, in_order=in_order)
-    count = client.register_script("return redis.call('HINCRBY', KEYS[1], ARGV[1], 1)")
+    count = Script(client, "return redis.call('HINCRBY', KEYS[1], ARGV[1], 1)")
     for turns in range(25):
         # Connections stand, as above.
         await asyncio.gather(*(together.call(count, [namespace], [f"before {turns} {n}"]) for n in range(4)))
@@ -106,7 +107,7 @@ async def test_what_agents_do_at_the_same_moment_reaches_redis_in_its_order(
     client: redis.asyncio.Redis, namespace: str
 ) -> None:
     """R26: calls of one answer of a model are judged, numbered and asked about as the model put them."""
-    together, push = Together(client, in_order=True), client.register_script("redis.call('RPUSH', KEYS[1], ARGV[1])")
+    together, push = Together(client, in_order=True), Script(client, "redis.call('RPUSH', KEYS[1], ARGV[1])")
     for turn in range(20):
         if turn % 2:
             await client.connection_pool.disconnect()
@@ -122,7 +123,7 @@ async def test_a_reply_that_is_lost_on_the_way_loses_no_answer(redis_url: str, i
     async with Wire("store", port) as wire:
         url = redis_url.replace(f":{port}", f":{wire.port}")
         async with connect(url) as client:
-            together, echo = Together(client, in_order=in_order), client.register_script(ECHO)
+            together, echo = Together(client, in_order=in_order), Script(client, ECHO)
             await together.call(echo, ["k"], [0])
             wire.lose(2, b"EVALSHA")  # of the first, and of the others
             answers = await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(5)))

@@ -1,0 +1,105 @@
+"""From a clone to the demo's page: `python bench/first_page.py`, about a minute; wants Python, make, git, a network.
+
+Clones what is committed here into a fresh folder, calls `make setup` and `make demo`, and waits until the page is
+served: first with empty package caches, then with what that brought, which tells the network's part.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+HERE: Final = Path(__file__).resolve().parent.parent
+AIM: Final = 20.0
+ENDS_WITHIN: Final = 30.0
+
+
+class Way(NamedTuple):
+    """Seconds of each part of the way to the page."""
+
+    clone: float
+    setup: float
+    start: float
+
+    def __str__(self) -> str:
+        return f"{self.clone:8.1f}{self.setup:8.1f}{self.start:8.1f}{sum(self):10.1f} s"
+
+
+def walk(folder: Path, make: list[str], env: Mapping[str, str]) -> Way:
+    """Clone into the folder and go to the page. CalledProcessError, RuntimeError: it is not reached; why is printed."""
+    begun = time.perf_counter()
+    subprocess.run(["git", "clone", "--quiet", str(HERE), str(folder)], check=True)
+    cloned = time.perf_counter()
+    subprocess.run([*make, "setup"], cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+    ready = time.perf_counter()
+    with demo(folder, make, env) as page, urllib.request.urlopen(page) as answer:
+        answer.read()
+        return Way(cloned - begun, ready - cloned, time.perf_counter() - ready)
+
+
+@contextmanager
+def demo(folder: Path, make: list[str], env: Mapping[str, str]) -> Iterator[str]:
+    """The demo of the folder, and the address of its page, as soon as it says it."""
+    command = [*make, "demo", f"PORT={five_free_ports()}"]
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as running:
+        assert running.stdout is not None
+        lines: list[str] = []
+        try:
+            for line in running.stdout:
+                lines.append(line)
+                if page := re.search(r"Slack +(http\S+) +open this", line):
+                    yield page[1]
+                    break
+            else:
+                raise RuntimeError("The demo ended before its page was there:\n" + "".join(lines))
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGINT)
+            running.communicate(timeout=ENDS_WITHIN)
+
+
+def five_free_ports() -> int:
+    """The first of five free ports in a row."""
+    for first in range(20_000 + os.getpid() % 10_000, 32_000, 5):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + 5):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+    raise RuntimeError("There are no five free ports in a row.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--uv", help="the uv to use: `.venv/bin/uv` is the one that pip brings; default: as make does")
+    given = parser.parse_args()
+    make = ["make", *([f"UV={given.uv}"] if given.uv else [])]
+    with tempfile.TemporaryDirectory(prefix="countersign-first-page-") as name:
+        folder = Path(name)
+        caches = {"UV_CACHE_DIR": str(folder / "uv"), "PIP_CACHE_DIR": str(folder / "pip")}
+        print(f"{'':14}{'clone':>8}{'setup':>8}{'start':>8}{'page':>10}")
+        empty = walk(folder / "first", make, os.environ | caches)
+        print(f"{'empty caches':14}{empty}   aim {AIM:g} s: {'met' if sum(empty) <= AIM else 'missed'}", flush=True)
+        kept = walk(folder / "second", make, os.environ | caches)
+        print(f"{'full caches':14}{kept}   so downloads took about {max(0.0, empty.setup - kept.setup):.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""A server that forgets its scripts, as by a restart or a failover, costs no step: none reaches people as an outage."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+import redis.asyncio
+
+from bot import flows
+from bot.core.ids import RequestId, RunId
+from bot.core.requests import Status
+from bot.store.connecting import connect
+from bot.store.journal import RedisJournal
+from bot.store.ledger import Ledger
+from bot.store.lists import Lists
+from bot.store.queue import Queue, work
+from bot.store.scripts import Script
+from bot.store.sides import Side
+from bot.store.store import Store
+from bot.store.together import Together
+from tests.audit.test_trimming import COUNT, happen, problems
+from tests.forgetting import Forgetting
+from tests.making import attempt, question
+from tests.patience import PATIENCE
+from tests.storing import NoQueue, new_run
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    async with connect(redis_url) as client:
+        client.connection_pool.connection_class = Forgetting
+        yield client
+
+
+async def test_every_step_is_done_on_a_server_that_has_just_forgotten_its_scripts(
+    client: redis.asyncio.Redis, store: Store, namespace: str
+) -> None:
+    """R4: alone and beside others, for each script of the store; a call that was not known was not done."""
+    forgetting, web = Store(client, namespace), Store(client, namespace, side=Side.WEB)
+    lease = await new_run(store, worker=forgetting)
+    asked = await asyncio.gather(*(flows.ask(forgetting, lease, question(f"{n}", agent=f"a{n}")) for n in range(5)))
+    journal = RedisJournal(forgetting)
+    written = (journal.record(lease, f"step/{n}", b"once", on_disk=n % 2 == 0) for n in range(4))
+    assert await asyncio.gather(*written) == [b"once"] * 4
+    decided = await asyncio.gather(*(flows.decide(web, NoQueue(), r.id, attempt(r)) for r in asked))
+    assert {request.status for request in decided} == {Status.APPROVED}
+    await Lists(forgetting).keep(decided)
+    assert await forgetting.renew(lease, MINUTE)
+    await forgetting.release(lease)
+    assert await forgetting.unheld(10, timedelta(0)) == [lease.run]
+    nobodys = RequestId("q" + "0" * 24)
+    assert await forgetting.gone([nobodys, asked[0].id]) == [nobodys]
+    ledger = Ledger(forgetting)
+    assert await ledger.claim("web", MINUTE)
+    assert await ledger.renew("web", MINUTE)
+    await happen(forgetting, COUNT)
+    assert await ledger.trim_events() > 0
+    assert await ledger.trim(5) == 5
+    assert await problems(forgetting) == []
+    await ledger.release("web")
+
+
+async def test_what_is_repeated_in_a_journey_is_done_once_and_in_its_order(
+    client: redis.asyncio.Redis, redis_url: str, namespace: str
+) -> None:
+    """R26: calls that travel together are repeated together; alone they would overtake each other."""
+    push = Script(client, "redis.call('RPUSH', KEYS[1], ARGV[1]); return ARGV[1]")
+    together = Together(client, in_order=True)
+    for _ in range(10):
+        answers = await asyncio.gather(*(together.call(push, [namespace], [n]) for n in range(16)))
+        assert answers == [b"%d" % n for n in range(16)]
+        assert await client.lrange(namespace, 0, -1) == answers
+        await client.delete(namespace)
+
+
+async def test_a_job_is_added_and_done_on_a_server_that_forgets_its_scripts(
+    redis_url: str, namespace: str, client: redis.asyncio.Redis
+) -> None:
+    """R5: the scripts of the job engine go the same way."""
+    stop = asyncio.Event()
+    done: list[RunId] = []
+
+    async def advance(run: RunId) -> None:
+        done.append(run)
+        stop.set()
+
+    async with Queue(redis_url, namespace) as queue:
+        async with queue._docket.redis() as engine:
+            engine.connection_pool.connection_class = Forgetting
+            await engine.connection_pool.disconnect()
+            engine.connection_pool.reset()
+        await queue.advance(RunId("r1"))
+        async with asyncio.timeout(PATIENCE):
+            await work(queue, advance, concurrency=1, redelivery=MINUTE, stop=stop)
+    assert done == [RunId("r1")]
