@@ -117,7 +117,7 @@ async def _crowd(store: Store, count: int) -> None:
 
 async def _drawn(store: Store, asked: Seen[Request]) -> Seen[Request]:
     """The request once its card stands, for whose rules web vouches therefore."""
-    card = Message(name_of(asked.value.id), _WORKSPACE, _RULES.approvals_channel, vouches=asked.claim)
+    card = Message(_WORKSPACE, _RULES.approvals_channel, name_of(asked.value.id), vouches=asked.claim)
     await store.commit(Change(messages=(Put(card, 0),)))
     seen = await store.request(asked.value.id)
     assert seen is not None and not seen.claim

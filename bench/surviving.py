@@ -58,8 +58,8 @@ def show_stored(seen: stored.Stored) -> None:
         print(f"  {kind:<50}{count:>8.0f}")
     print(
         f"  {'all that is counted':<50}{seen.beyond + seen.words:>8.0f}, its own words {seen.words:.0f}\n"
-        f"  beyond its own words {bare:.0f}, limit {stored.AIM}: {verdict(bare <= stored.AIM)}; with its part of the "
-        f"audit record,\n  which stays when it has ended, {seen.beyond:.0f}: {verdict(seen.beyond <= stored.AIM)}"
+        f"  beyond its own words {bare:.0f}; with its part of the audit record, which stays when it has ended,\n"
+        f"  {seen.beyond:.0f}, limit {stored.AIM}: {verdict(seen.beyond <= stored.AIM)}"
     )
 
 

@@ -65,12 +65,20 @@ BOUNDING: Final = (
         (_BOUNDS + "test_a_record_of_eight_hundred_thousand_items_is_refused_at_once",),
     ),
     Bug(
-        "a few packed bytes may be very many",
+        "a record of another schema is read as if it were ours",
+        "R4",
+        "bot/store/codec.py",
+        'if schema != b"%d" % self.schema:',
+        'if schema == b"":',
+        ("tests/store/test_compression.py::test_a_record_of_another_schema_is_refused_by_name[1]",),
+    ),
+    Bug(
+        "a few compressed bytes may be very many",
         "R29",
-        "bot/store/packing.py",
+        "bot/store/compression.py",
         "return min(LARGEST, max(ROOM, TIMES * len(packed)))",
         "return 2**40",
-        ("tests/store/test_packing.py::test_a_few_bytes_do_not_fill_the_memory",),
+        ("tests/store/test_compression.py::test_a_few_bytes_do_not_fill_the_memory",),
     ),
     Bug(
         "what could not be read is tried again each time",

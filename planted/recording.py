@@ -7,7 +7,7 @@ from planted.bug import Bug
 _FORGERY = "tests/store/test_forgery.py::"
 _AUDITOR = "tests/audit/test_auditor.py::"
 _LEAVING = "tests/audit/test_leaving.py::"
-_SEALING = "tests/audit/test_sealing.py::"
+_TRIMMING = "tests/audit/test_trimming.py::"
 _AUDIT_CLI = "tests/audit/test_audit_cli.py::"
 _REPLAYING = "tests/core/test_replaying.py::"
 _REPLAYED = "tests/agents/test_replayed.py::"
@@ -188,36 +188,20 @@ RECORDING: Final = (
         (_AUDIT_CLI + "test_a_damaged_entry_is_said_and_is_no_traceback[no fields]",),
     ),
     Bug(
-        "sealing drops one entry too many",
+        "an entry whose hash is damaged becomes what the rest is verified from",
         "R25",
-        "bot/store/seal.lua",
-        "redis.call('XDEL', KEYS[1], unpack(ids))",
-        "redis.call('XDEL', KEYS[1], string.format('%.0f-0', ARGV[3] + 1), unpack(ids))",
-        (_SEALING + "test_sealing_keeps_every_byte",),
+        "bot/store/trim.lua",
+        "if #hash ~= 32 then return 0 end",
+        "if #hash == 0 then return 0 end",
+        (_TRIMMING + "test_an_entry_that_is_damaged_is_never_what_the_rest_is_verified_from",),
     ),
     Bug(
-        "sealing puts back what somebody changed meanwhile",
+        "who trims the record drops one entry too many",
         "R25",
-        "bot/store/seal.lua",
-        "if redis.sha1hex(table.concat(parts)) ~= ARGV[2] then return 0 end",
-        "if #oldest ~= tonumber(ARGV[1]) then return 0 end",
-        (_SEALING + "test_what_is_no_more_as_it_was_read_is_not_sealed[changed]",),
-    ),
-    Bug(
-        "who reads the record while it is sealed misses a page",
-        "R25",
-        "bot/store/ledger.py",
-        "return (await self._pages.read(after))[:limit] or entries",
-        "return entries",
-        (_SEALING + "test_who_reads_while_it_is_sealed_reads_each_entry_once",),
-    ),
-    Bug(
-        "who cuts a page brings back what another dropped",
-        "R3, R25",
-        "bot/store/cut.lua",
-        "if #found ~= 1 or redis.sha1hex(found[1]) ~= ARGV[2] then return 0 end",
-        "if #found ~= 1 then return 0 end",
-        ("tests/audit/test_cutting.py::test_of_two_that_cut_the_same_page_the_slower_changes_nothing",),
+        "bot/store/trim.lua",
+        "redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 1))",
+        "redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 2))",
+        (_TRIMMING + "test_a_record_is_trimmed_to_the_entry_and_once[no reply-20]",),
     ),
     Bug(
         "a start that is refused is not on record",

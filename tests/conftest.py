@@ -9,7 +9,6 @@ pytest_plugins = [
     "tests.redis_server",
     "tests.storing",
     "tests.store.two_users",
-    "tests.audit.sealed",
     "localslack.fixtures",
     "tests.browser",
     "tests.openai_server",

@@ -60,7 +60,7 @@ async def configured(store: Store, **changes: Any) -> None:
 async def card_stands(store: Store, asked: Request, since: datetime | None = None) -> None:
     """Its card is in its channel, since then or since it was asked; nobody draws it."""
     name, channel = f"card/{asked.id}", asked.rules.approvals_channel
-    card = Message(name, asked.workspace, channel, "1.1", request=asked.id, stands_since=since or asked.created_at)
+    card = Message(asked.workspace, channel, name, "1.1", request=asked.id, stands_since=since or asked.created_at)
     seen = await store.message(name)
     await store.commit(Change(messages=(Put(card, seen.version if seen else 0),)))
 

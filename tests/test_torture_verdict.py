@@ -50,7 +50,7 @@ def a_good_end() -> Facts:
         runs={asked.run: over.run},
         requests={asked.id: step.request},
         events=[(e.at, e) for e in (*queued.events, *step.events, *over.events)],
-        messages={name: Message(name, HERE, GENERAL, ts=f"{n}.0") for n, name in enumerate(names)},
+        messages={name: Message(HERE, GENERAL, name, ts=f"{n}.0") for n, name in enumerate(names)},
         shown={
             name: [SlackMessage(GENERAL, f"{n}.0", "U0BOT", drawing.text, [])]
             for n, (name, drawing) in enumerate(names.items())

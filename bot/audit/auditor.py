@@ -1,4 +1,4 @@
-"""The auditor: chains the events, seals what is older, copies it into a database, and drops what was kept long enough.
+"""The auditor: chains the events, copies the record into a database, and drops what was kept long enough.
 
 One process at a time does it, by a lease; should two ever do it, the ledger's script lets one of them win. It knows
 nothing that is not in Redis, so it may be killed at any moment.
@@ -111,11 +111,10 @@ class Auditor:
     async def _chain(self) -> None:
         loop = asyncio.get_running_loop()
         trim_at = drop_at = loop.time()
-        left, sealed = True, False  # events are left, by the auditor before
+        left = True  # events, by the auditor before
         while True:
             try:
-                left = await self.chain(timedelta(0) if sealed else _WAIT) > 0 or left
-                sealed = await self._ledger.seal()
+                left = await self.chain(_WAIT) > 0 or left
                 if left and self._keep.events == AT_ONCE and loop.time() >= drop_at:
                     left = await self._ledger.trim_events() > 0  # if so, they are not drawn or not chained yet
                     drop_at = loop.time() + _WAIT.total_seconds()

@@ -64,8 +64,8 @@ def entry_of(told: Told, request: Request | None, origin: Origin | None = None) 
     if request is None and said["request"] is not None:
         entry["what"] = {"gone": "the request is not stored any more"}
     if request is not None:
-        entry["what"] = _what(request, whole=kind == EventType.REQUEST_ASKED)
-        entry["rules"] = plain(_rules_at(request, said["at"]))
+        entry["what"] = _filled(_what(request, whole=kind == EventType.REQUEST_ASKED))
+        entry["rules"] = _filled(plain(_rules_at(request, said["at"])))
         if kind == EventType.REQUEST_DECIDED:
             entry["decision"] = _decision(request)
     return entry
@@ -148,6 +148,13 @@ def _what(request: Request, whole: bool) -> dict[str, Any]:
         if getattr(question, name):
             what[name] = plain(getattr(question, name))
     return what
+
+
+def _filled(value: Any) -> Any:
+    """The same without what is null, false or empty, at any depth: that is what leaving it out means."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _filled(inner) for name, inner in value.items() if inner not in (None, False, "", [])}
 
 
 def _rules_at(request: Request, at: str | None) -> Rules:

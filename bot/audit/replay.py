@@ -78,7 +78,7 @@ def _team_says(data: dict[str, Any], what: dict[str, Any]) -> tuple[Effect | Non
         return (None,)
     if said:
         return (Effect(said),)
-    # Before it was on record: questions that are no calls can only be asked, of a call it is not known.
+    # A worker may leave it out: a question that is no call can only be asked, of a call it is not known.
     return (Effect.ASK,) if what and "tool" not in what else (None, *Effect)
 
 

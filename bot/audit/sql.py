@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from bot.core.chain import Damaged, Kept
-from bot.core.errors import CountersignError, StoreUnavailable, UnknownSchema, WrongSettings
+from bot.core.chain import Kept
+from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
 from bot.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class SqlSink:
                     away = True
                     await self._sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
-                except (OtherChain, UnknownSchema) as other:
+                except OtherChain as other:
                     _log.error("%s", other)
                     await self._sleep(_LONGEST_PAUSE)
                 except Exception:  # what drivers raise is no list that anybody has
@@ -95,15 +95,12 @@ class SqlSink:
             await self.close()
 
     async def copy(self) -> int:
-        """Add the next entries; answers how many. StoreUnavailable if the database or Redis is away.
-
-        UnknownSchema if they cannot be read: nothing is left out, and Redis drops nothing that is not in the table.
-        """
+        """Add the next entries; answers how many. StoreUnavailable if the database or Redis is away."""
         async with self._reaching(), self._engine.begin() as connection:
             at, digest = await self._last(connection)
             await self._fits(at, digest)
             self._at = at
-            rows = [_row(n, kept) for n, kept in await self._following(at, _BATCH)]
+            rows = [_row(n, kept) for n, kept in await self._ledger.read(at, _BATCH)]
             if rows:
                 await connection.execute(self._table.insert(), rows)
         self._ready = True
@@ -128,12 +125,6 @@ class SqlSink:
         ).first()
         return (int(found[0]), str(found[1])) if found else (0, "")
 
-    async def _following(self, after: int, limit: int) -> list[tuple[int, Kept]]:
-        page = await self._ledger.read(after, limit)
-        if page and isinstance(page[0][1], Damaged):
-            raise UnknownSchema(f"The copy of the record waits: what follows entry {after} {page[0][1].entry}.")
-        return page
-
     async def _fits(self, at: int, digest: str) -> None:
         """OtherChain unless the record goes on where the table ends."""
         position = await self._ledger.position()
@@ -146,7 +137,7 @@ class SqlSink:
         elif at == position.checkpoint.n:
             what = "" if digest == position.checkpoint.hash else "their entries of the same number differ."
         else:
-            kept = await self._following(at - 1, 1)
+            kept = await self._ledger.read(at - 1, 1)
             what = "" if kept and kept[0][0] == at and kept[0][1].hash == digest else f"entry {at} differs."
         if what:
             raise OtherChain(

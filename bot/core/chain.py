@@ -55,12 +55,6 @@ class Kept(NamedTuple):
         return f'{{"entry":{self.entry},"hash":"{self.hash}"}}'
 
 
-class Damaged(Kept):
-    """Stands for all entries up to a number, which cannot be read any more; its `entry` says why, after “it”."""
-
-    __slots__ = ()
-
-
 class Problem(NamedTuple):
     """What is wrong with the entry of that number (0: with the whole)."""
 
@@ -137,14 +131,10 @@ class Verifier:
         try:
             if isinstance(kept, ValueError):
                 raise kept
-            if isinstance(kept, Damaged):
-                raise ValueError(kept.entry)
             fields = _fields(kept)
         except ValueError as wrong:
             self._problems.append(Problem(place, f"was changed: it {wrong}."))
             self._took(place, {real, kept.hash} if isinstance(kept, Kept) else set())
-            if isinstance(kept, Damaged):
-                self._last, self._hashes = at or place, set()
             return
         n = int(fields["n"])
         if real != kept.hash:

@@ -73,9 +73,9 @@ class Message:
     channel, by the store's clock.
     """
 
-    name: str
     workspace: WorkspaceId
     channel: ChannelId | UserId
+    name: str = ""
     ts: str = ""
     thread: str = ""
     drawn: str = ""

@@ -5,14 +5,18 @@ asks the same finds the same request. Salts are in no record, no receipt and no 
 """
 
 from dataclasses import replace
+from typing import Final
 
 from bot.core.ids import Digest, digest_of
 from bot.core.requests import Question, digest, slot_of
 
+_LENGTH: Final = 32
+"""Hex digits of a question's salt: as many as a run's has."""
+
 
 def salted(question: Question, salt: str) -> Question:
     """The question as it is asked in a run of this salt."""
-    return replace(question, salt=digest_of(salt, slot_of(question))) if salt else question
+    return replace(question, salt=digest_of(salt, slot_of(question))[:_LENGTH]) if salt else question
 
 
 def unsalted(question: Question) -> Digest:

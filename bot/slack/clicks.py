@@ -89,7 +89,7 @@ async def _click(desk: Desk, body: dict[str, Any]) -> Said:
 
 async def _approve(desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId) -> Said:
     seen, attempt = await _attempt(desk, body, handle, name, Verb.APPROVE, "")
-    # The card of an older version has a button that would count at once.
+    # Whoever makes up a button of their own gets the window too.
     if not complete(seen.value.question) or is_asked(seen.value, Verb.APPROVE):
         return await _open(desk, body, handle, name, Verb.APPROVE)
     return await decided(desk, seen, attempt)

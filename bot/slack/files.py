@@ -45,7 +45,7 @@ class Files:
         fresh = False
         if seen is None:
             now = await self._store.now()
-            message = Message(file.name, self._poster.workspace, file.place.channel, thread=file.place.thread)
+            message = Message(self._poster.workspace, file.place.channel, file.name, thread=file.place.thread)
             message = replace(message, posting_since=now)
             fresh = await self._store.commit(Change(messages=(Put(message, 0),))) is Committed.DONE
             seen = await self._store.message(file.name)

@@ -144,7 +144,7 @@ class Poster:
     ) -> Seen[Message] | None:
         """The message before its post; None if another process has the same intent, and may have posted already."""
         now, version = await self._store.now(), planned.version if planned else 0
-        message = Message(name, self.workspace, place.channel, "", place.thread, "", request, now, vouches=claim)
+        message = Message(self.workspace, place.channel, name, "", place.thread, "", request, now, vouches=claim)
         if planned is not None:
             message = replace(message, rows=planned.value.rows, vouches=planned.value.vouches)
         if await self._store.commit(Change(messages=(Put(message, version),))) is Committed.DONE:

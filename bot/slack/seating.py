@@ -97,7 +97,7 @@ async def _seated(store: Store, request: Request, beside: Sequence[Request], cla
         return True
     first = new[-1]
     channel, claim = request.rules.approvals_channel, claims[first.id]
-    card_of_first = Message(name_of(first.id), request.workspace, channel, request=first.id, vouches=claim)
+    card_of_first = Message(request.workspace, channel, name_of(first.id), request=first.id, vouches=claim)
     return await _join(store, request, Put(card_of_first, 0), (first.id,), claims)
 
 
@@ -106,7 +106,7 @@ async def _join(
 ) -> bool:
     grown = Put(replace(card.value, rows=(*rows, request.id)), card.version)
     name, channel, claim = name_of(request.id), card.value.channel, claims[request.id]
-    row = Message(name, request.workspace, channel, request=request.id, on=card.value.name, vouches=claim)
+    row = Message(request.workspace, channel, name, request=request.id, on=card.value.name, vouches=claim)
     return await store.commit(Change(messages=(grown, Put(row, 0)))) is Committed.DONE
 
 

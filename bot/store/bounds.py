@@ -8,6 +8,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+LARGEST: Final = 16 * 2**20
+"""Bytes of JSON of one record. Whatever else is larger, as a tool's result may be, is stored as it is."""
 ITEMS: Final = 5000
 """Of one sequence or mapping: no channel has so many reviewers, and no run so many questions at once."""
 TEXT: Final = 4_000_000

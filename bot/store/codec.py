@@ -1,6 +1,6 @@
-"""Records as bytes: `<version> <schema>`, newline, JSON, packed (`bot.store.packing`).
+"""Records as bytes: `<version> <schema>`, newline, JSON, compressed where that is shorter.
 
-What was stored once loads for ever or is refused by name: quickly, and each such record once.
+What this program does not read is refused by name: quickly, and each such record once.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ from pydantic_core import SchemaValidator
 
 from bot import metrics
 from bot.core.errors import InvalidInput, NewerSchema, UnknownSchema
-from bot.store.bounds import crowded, within
-from bot.store.packing import LARGEST, pack, unpack
+from bot.store.bounds import LARGEST, crowded, within
+from bot.store.compression import compress, decompress
 
 T = TypeVar("T")
 _LONGEST_HEAD: Final = 20
@@ -23,15 +23,15 @@ _LONGEST_REASON: Final = 300
 
 
 class Codec(Generic[T]):
-    """Writes and reads one kind of record. `schema` grows when old bytes would be misread; then an upgrade is added.
+    """Writes and reads one kind of record. `schema` grows when old bytes would be misread.
 
-    Schema 1 is plain JSON; of 2 the JSON may be packed. What leaves Redis at once is not worth packing.
+    A field that has its default is left out. What leaves Redis at once is not worth compressing.
     """
 
-    def __init__(self, kind: type[T], schema: int = 2, *, packed: bool = True) -> None:
+    def __init__(self, kind: type[T], schema: int = 2, *, compressed: bool = True) -> None:
         self.name = kind.__name__
         self.schema = schema
-        self._packed = packed
+        self._compressed = compressed
         self.adapter: TypeAdapter[T] = TypeAdapter(kind)
         self._validator = SchemaValidator(within(self.adapter.core_schema))
         self.unreadable: dict[bytes, UnknownSchema] = {}
@@ -46,25 +46,25 @@ class Codec(Generic[T]):
         version, _, schema = head.partition(b" ")
         if not version.isdigit() or len(head) > _LONGEST_HEAD:
             raise UnknownSchema(f"A stored {self.name} has no version that counts. It was left as it is.")
-        if not schema.isdigit() or not 1 <= int(schema) <= self.schema:
+        if schema != b"%d" % self.schema:
             newer = schema.isdigit() and int(schema) > self.schema
             raise (NewerSchema if newer else UnknownSchema)(
-                f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads 1 to "
+                f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads "
                 f"{self.schema}. It was left as it is; start the program version that wrote it, or a newer one."
             )
         return self.load(body), int(version)
 
     def dump(self, value: T) -> bytes:
         """JSON alone. InvalidInput if it is more than is ever read."""
-        plain = self.adapter.dump_json(value)
+        plain = self.adapter.dump_json(value, exclude_defaults=True)
         if len(plain) > LARGEST:
             raise InvalidInput(
                 f"A {self.name} has {len(plain):,} bytes, at most {LARGEST:,} are possible; nothing was stored."
             )
-        return pack(plain) if self._packed else plain
+        return compress(plain) if self._compressed else plain
 
     def load(self, body: bytes) -> T:
-        """From JSON alone, packed or plain. What could not be read before costs no second try."""
+        """From JSON alone, compressed or plain. What could not be read before costs no second try."""
         if not self.unreadable:
             return self._loaded(body)
         digest = _digest(body)
@@ -74,7 +74,7 @@ class Codec(Generic[T]):
 
     def _loaded(self, body: bytes) -> T:
         try:
-            plain = unpack(body)
+            plain = decompress(body)
             if len(plain) > LARGEST or crowded(plain):
                 raise UnknownSchema(f"A stored {self.name} is larger than any is. It was left as it is.")
             loaded: T = self._validator.validate_json(plain)

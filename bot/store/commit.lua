@@ -10,7 +10,7 @@ if plan.once and redis.call('EXISTS', KEYS[plan.once]) == 1 then return 'repeate
 if plan.fence and tonumber(redis.call('HGET', KEYS[plan.lease], 'fence') or 0) ~= plan.fence then return 'fenced' end
 for _, list in ipairs({plan.records, plan.unchanged}) do
   for _, record in ipairs(list) do
-    local version = 0  -- the greatest one, where two sides have a record each, or it stood elsewhere before
+    local version = 0  -- the greatest one, where two sides have a record each
     local function seen(raw) version = math.max(version, tonumber(string.match(raw, '^(%d+) ') or 0)) end
     for _, name in ipairs(record.names) do
       local raw = redis.pcall('GETRANGE', name, 0, 15)

@@ -33,12 +33,8 @@ def waits_not_for(request: Request) -> set[Name]:
 
 
 def was_for(request: Request) -> tuple[set[Name], set[Name]]:
-    """All lists that the request may have been in: of what waits, and of what does not.
-
-    Those of what does not wait held who asked, too, before that was found by their runs.
-    """
-    asker = {request.requester} if request.rules.reviewers.groups else set()
-    return {*_named(request), *_places(request)}, _voters_of_groups(request) | asker
+    """All lists that the request may have been in: of what waits, and of what does not."""
+    return {*_named(request), *_places(request)}, _voters_of_groups(request)
 
 
 def decided_for(request: Request) -> set[Name]:

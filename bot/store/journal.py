@@ -7,7 +7,7 @@ from typing import Final
 from bot.core.errors import LeaseLost
 from bot.core.ids import RunId
 from bot.core.ports import Lease
-from bot.store.packing import pack, unpack
+from bot.store.compression import compress, decompress
 from bot.store.store import Store, reaching
 
 FSYNC: Final = timedelta(seconds=2)
@@ -27,7 +27,7 @@ class RedisJournal:
         """Everything recorded for the run, by key."""
         async with reaching():
             found = await self._store.client.hgetall(self._store.keys.journal(run))
-        return {key.decode(): unpack(value) for key, value in found.items()}
+        return {key.decode(): decompress(value) for key, value in found.items()}
 
     async def record(
         self, lease: Lease, key: str, value: bytes, *, replace: bool = False, on_disk: bool = False
@@ -38,9 +38,9 @@ class RedisJournal:
         async with reaching():
             stands: bytes | None = await self._script(
                 keys=[names.lease(lease.run), names.journal(lease.run)],
-                args=[lease.fence, key, pack(value), int(replace), names.run(lease.run)],
+                args=[lease.fence, key, compress(value), int(replace), names.run(lease.run)],
                 within=self._fsync if on_disk else timedelta(0),
             )
         if stands is None:
             raise LeaseLost(f"Another worker advances run {lease.run}; nothing was recorded.")
-        return unpack(stands)
+        return decompress(stands)

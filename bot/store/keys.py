@@ -1,7 +1,7 @@
 """The names of everything in Redis. All share one hash tag, so that one script may touch them on a Cluster.
 
 "Written by" is what `users.acl` lets the process write; both may read what they need. See bot.store.sides. Records are
-`version schema`, newline, JSON (packed).
+`version schema`, newline, JSON (zlib where that is shorter).
 
 | key | type | holds | ends | written by |
 |---|---|---|---|---|
@@ -41,11 +41,10 @@
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
 | `{ns}:events` | stream | what happened and is not drawn and recorded yet; older ones for KEEP_EVENTS | never | web |
 | `{ns}:reports` | list | what the workers report, until web takes it over into the events | never | worker |
-| `{ns}:audit` | stream | the record's newest entries: n under the id `n-0`, with its hash | when sealed | web |
+| `{ns}:audit` | stream | the record: entry n under the id `n-0`, with its hash | after KEEP_AUDIT | web |
 | `{ns}:audit:policy` | string | the number of the last policy that came into force | never | web |
 | `{ns}:audit:policies` | sorted set | the last 20 policies, by since when (ms) | never | web |
 | `{ns}:audit:contradicted` | sorted set | calls that the policy did not let pass, by when (ms) | after 7 days | web |
-| `{ns}:audit:pages` | sorted set | all before them, sealed: a page by the number of its last | after KEEP_AUDIT | web |
 | `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
 | `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days | web |
 | `{ns}:audit:lease` | hash | lease of the auditor, as for a run | likewise | web |
@@ -110,8 +109,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "reports": "one key; empties as web takes them over",
     "ended:*": "one key a side; empties as the other side comes to it",
     "events": "the outbox; what is drawn and chained leaves at once, or after KEEP_EVENTS",
-    "audit": "the record's newest entries; the oldest of them are sealed into pages",
-    "audit:pages": "the record; trimmed after KEEP_AUDIT, and by default never",
+    "audit": "the record; trimmed after KEEP_AUDIT, and by default never",
     "audit:policy": "one key; the number of the last policy",
     "audit:policies": "one key; the last 20 policies, by which reports are judged",
     "audit:head": "one key; what the next entry follows",
@@ -151,7 +149,6 @@ class Keys:
         self.events: Final = self.prefix + "events"
         self.reports: Final = self.prefix + "reports"
         self.audit: Final = self.prefix + "audit"
-        self.audit_pages: Final = self.prefix + "audit:pages"
         self.audit_policy: Final = self.prefix + "audit:policy"
         self.audit_policies: Final = self.prefix + "audit:policies"
         self.audit_contradicted: Final = self.prefix + "audit:contradicted"

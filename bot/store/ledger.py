@@ -14,9 +14,8 @@ from typing import Final, NamedTuple
 from bot.core.chain import START, Head, Kept, read_head
 from bot.core.errors import UnknownSchema
 from bot.store.clock import from_ms, ms
+from bot.store.compression import compress, decompress
 from bot.store.keys import KEPT_LEASE
-from bot.store.packing import ENTRY, pack, unpack
-from bot.store.pages import Pages, standing
 from bot.store.records import EVENTS
 from bot.store.reports import read_event
 from bot.store.scripts import Script
@@ -58,7 +57,6 @@ class Ledger:
         self._trim = Script(store.client, (_HERE / "trim.lua").read_text())
         self._lease = Script(store.client, (_HERE / "lease.lua").read_text())
         self._three = [store.keys.audit, store.keys.audit_head, store.keys.events]
-        self._pages = Pages(store)
 
     async def position(self) -> Position:
         """How far the record goes. ValueError if its head was damaged."""
@@ -84,21 +82,16 @@ class Ledger:
         args: list[str | bytes] = ["", ""] if first else [str(after.head.n), after.head.hash]
         args += [after.event, next((kept.hash for _, kept in reversed(made) if kept), after.head.hash)]
         for event, kept in made:
-            args += [event, pack(kept.entry.encode(), ENTRY), bytes.fromhex(kept.hash)] if kept else [event, "", ""]
+            args += [event, compress(kept.entry.encode()), bytes.fromhex(kept.hash)] if kept else [event, "", ""]
         async with reaching():
             answer = await self._append(keys=self._three, args=args)
         return str(answer.decode())
 
     async def read(self, after: int, limit: int = _PAGE) -> list[tuple[int, Kept]]:
         """Entries that follow number `after`, with the numbers under which they are kept; empty if none does."""
-        if sealed := await self._pages.read(after):
-            return sealed[:limit]
         async with reaching():
             found = await self._client.xrange(self._keys.audit, f"({after}-18446744073709551615", "+", count=limit)
-        entries = [standing(entry, fields) for entry, fields in found]
-        if entries and entries[0][0] == after + 1:
-            return entries
-        return (await self._pages.read(after))[:limit] or entries  # they may have been sealed in between
+        return [_standing(entry, fields) for entry, fields in found]
 
     async def all(self, after: int = 0) -> AsyncIterator[tuple[int, Kept]]:
         """All entries that follow number `after`."""
@@ -126,8 +119,7 @@ class Ledger:
 
     async def trim(self, upto: int) -> int:
         """Drop the entries up to that number, but never the last; what is left is verified from a checkpoint."""
-        dropped = await self._pages.cut(upto)
-        return await self._drop("record", str(upto)) if dropped is None else dropped
+        return await self._drop("record", str(upto))
 
     async def contradicted(self, event: str) -> None:
         """Count a call that the policy did not let pass; each event once, and at most so many."""
@@ -136,10 +128,6 @@ class Ledger:
             await self._client.zadd(key, {event: at})
             await self._client.zremrangebyrank(key, 0, -MOST_COUNTED - 1)
             await self._client.pexpire(key, ms(COUNTED))
-
-    async def seal(self) -> bool:
-        """Put the oldest entries of the stream into a page, if there are enough of them; whether that was done."""
-        return await self._pages.seal()
 
     async def head_of(self, day: date) -> Head | None:
         """The head that stands for that day: whichever was the head when this was asked first. None without any."""
@@ -166,7 +154,7 @@ class Ledger:
 
     async def _drop(self, what: str, upto: str) -> int:
         async with reaching():
-            return int(await self._trim(keys=[*self._three, self._keys.audit_pages], args=[what, upto]))
+            return int(await self._trim(keys=self._three, args=[what, upto]))
 
     async def _leased(self, verb: str, owner: str, fence: int, ttl: timedelta) -> bool:
         async with reaching():
@@ -178,12 +166,18 @@ class Ledger:
 _MS = timedelta(milliseconds=1)
 
 
+def _standing(entry: bytes, fields: dict[bytes, bytes]) -> tuple[int, Kept]:
+    """An entry with the number under which it stands. What is no text any more is shown, and does not fit its hash."""
+    text, digest = fields.get(b"entry", b""), fields.get(b"hash", b"")
+    with contextlib.suppress(UnknownSchema):
+        text = decompress(text)
+    return int(entry.split(b"-")[0]), Kept(text.decode("ascii", "replace"), digest.hex())
+
+
 def _told(entry: bytes, fields: dict[bytes, bytes]) -> Told:
-    """As it stands there if it is ours and nobody can read it."""
+    """As it stands there if it is ours."""
     by_agents = fields.get(b"by") == b"agents"
     stored = EVENTS.dump(read_event(fields, entry)) if by_agents else fields.get(b"event", b"")
-    with contextlib.suppress(UnknownSchema):
-        stored = unpack(stored)
     return Told(entry.decode(), stored, by_agents)
 
 

@@ -15,7 +15,7 @@ ABSENCES = Codec(Absences)
 PERMISSIONS = Codec(Permission)
 RULES = Codec(Rules)
 RULEBOOK = Codec(Rulebook)
-EVENTS = Codec(Event, packed=False)
+EVENTS = Codec(Event, compressed=False)
 TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
 
 

@@ -28,12 +28,12 @@ from bot.core.runs import Run
 from bot.metrics import Repair
 from bot.store import durability
 from bot.store.bearing import Bearing
+from bot.store.bounds import LARGEST
 from bot.store.clock import from_ms, ms
 from bot.store.codec import Codec
 from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
 from bot.store.keys import KEPT, KEPT_CHANNELS, KEPT_LEASE, Keys
-from bot.store.packing import LARGEST
 from bot.store.plan import Plan
 from bot.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS, rulebook_in
 from bot.store.scripts import Script

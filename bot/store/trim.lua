@@ -1,4 +1,4 @@
--- Drops what nobody needs any more. KEYS: record, head, events, pages; ARGV: what, and up to where.
+-- Drops what nobody needs any more. KEYS: record, head, events; ARGV: what, and up to where.
 -- 'events', id: events before it ('+': of any age), but only those that are drawn and chained; answers how many are left.
 --   What follows one that is in somebody's hand leaves some at a time: one that can never be drawn keeps no other.
 -- 'record', n: entries up to it; the last one dropped is written down as the checkpoint, from which the rest can be
@@ -52,13 +52,12 @@ local n = math.min(tonumber(ARGV[2]), tonumber(head[1] or 0) - 1)
 local id = string.format('%.0f-0', n)
 local last = redis.call('XRANGE', KEYS[1], id, id)
 if #last == 0 then return 0 end
+local hash = ''
 for i = 1, #last[1][2], 2 do
-  if last[1][2][i] == 'hash' then
-    local hash = last[1][2][i + 1]
-    if #hash == 32 then hash = string.gsub(hash, '.', function(byte) return string.format('%02x', byte:byte()) end) end
-    redis.call('HSET', KEYS[2], 'checkpoint', string.format('%.0f:', n) .. hash)
-  end
+  if last[1][2][i] == 'hash' then hash = last[1][2][i + 1] end
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', n)
+if #hash ~= 32 then return 0 end  -- damaged: nothing can be verified from there, so all of it stays
+hash = string.gsub(hash, '.', function(byte) return string.format('%02x', byte:byte()) end)
+redis.call('HSET', KEYS[2], 'checkpoint', string.format('%.0f:', n) .. hash)
 redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 1))
 return n - tonumber(string.match(head[3] or '', '^%d+') or 0)

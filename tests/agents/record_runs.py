@@ -19,8 +19,8 @@ from agents.entries import SCHEMA
 from agents.team import Teams
 from bot.core.ids import RequestId, RunId
 from bot.core.policy import OnTimeout
+from bot.store.compression import decompress
 from bot.store.embedded import EmbeddedRedis
-from bot.store.packing import unpack
 from bot.store.store import Store
 from bot.store.wakeups import Wakeups
 from tests.agents.house import RULES, House
@@ -40,21 +40,21 @@ async def dump(store: Store, run: str, requests: list[RequestId]) -> dict[str, o
     return {
         "run": plain(await store.client.get(store.keys.run(RunId(run)))),
         "requests": {name: plain(await store.client.get(store.keys.request(name))) for name in requests},
-        "journal": {key.decode(): unpack(value).decode() for key, value in journal.items()},
+        "journal": {key.decode(): decompress(value).decode() for key, value in journal.items()},
     }
 
 
 def plain(record: bytes) -> str:
-    """The record with its JSON as it is before it is packed."""
+    """The record with its JSON as it is before it is compressed."""
     head, _, body = record.partition(b"\n")
-    return f"{head.decode()}\n{unpack(body).decode()}"
+    return f"{head.decode()}\n{decompress(body).decode()}"
 
 
 async def write(house: House, build: Callable[[World, RunContext], AutoGenTeam], waiting: bool) -> None:
     path = RUNS / f"journal{SCHEMA}-{build.__name__}.json"
     if path.exists():
         return
-    whole = await live(house, build, "whole")
+    whole = await live(house, build, "rwhole")
     name = f"stored-{build.__name__}"
     world = World()
     it = team(build, world)

@@ -8,7 +8,7 @@ from bot.core.errors import NewerSchema
 from bot.core.ids import RunId
 from bot.core.requests import Request, Verb
 from bot.core.runs import Status
-from bot.store.packing import unpack
+from bot.store.compression import decompress
 from tests.agents.house import House
 from tests.agents.test_runner import Counting
 
@@ -22,7 +22,7 @@ async def of_a_newer_version(house: House, what: str, asked: Request) -> None:
     if what == "journal":
         key = keys.journal(RUN)
         for field, raw in (await client.hgetall(key)).items():
-            entry = json.loads(unpack(raw))
+            entry = json.loads(decompress(raw))
             await client.hset(key, field, json.dumps({**entry, "schema": 101 - entry["schema"]}))
         return
     key = keys.run(RUN) if what == "run" else keys.request(asked.id)

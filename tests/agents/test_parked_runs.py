@@ -153,7 +153,7 @@ async def test_a_decision_is_found_beside_that_of_a_run_whose_record_is_broken(
             await house.start(name, task=f"write to a@example.com about {name}")
             await worker.advance(name)
             await house.decide(await house.asked(name), Verb.APPROVE)
-        await house.store.client.set(house.store.keys.run(RunId("r1")), b"9 2\n\x03 no record", keepttl=True)
+        await house.store.client.set(house.store.keys.run(RunId("r1")), b"9 2\n\x01 no record", keepttl=True)
         await worker.runner.reconcile()
         assert worker.queue.asked == [RunId("r2")]
 

@@ -1,4 +1,4 @@
-"""Runs that were stored by this version and earlier ones load for ever, or are refused by name."""
+"""Runs that were stored under the schema numbers of this version load; others are refused by name."""
 
 import json
 import re

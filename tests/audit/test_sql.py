@@ -12,10 +12,9 @@ import pytest
 
 from bot.audit.auditor import Auditor, Keep
 from bot.audit.sql import TABLE, OtherChain, SqlSink
-from bot.core.errors import StoreUnavailable, UnknownSchema, WrongSettings
+from bot.core.errors import StoreUnavailable, WrongSettings
 from bot.core.events import Event, EventType
 from bot.core.ports import Change
-from bot.store import pages
 from bot.store.ledger import Ledger
 from bot.store.store import Store
 from tests.making import BOB, HERE
@@ -153,62 +152,6 @@ async def test_nothing_is_trimmed_that_the_database_does_not_have(store: Store, 
     await auditor.trim()
     assert [n for n, _, _ in await record(store)] == [10]
     assert [n for n, _, _ in await rows(sqlite)] == list(range(1, 11))
-    await sink.close()
-
-
-async def test_sealed_entries_are_copied_and_a_page_that_cannot_be_read_is_waited_for(
-    store: Store, sqlite: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """R25: nothing is left out of the copy, so nothing is dropped that another version may still read."""
-    monkeypatch.setattr(pages, "PAGE", 8)
-    await tell(store, 27)
-    sink = SqlSink(Ledger(store), sqlite)
-    auditor = Auditor(store, "web", keep=Keep(entries=timedelta(0)), sink=sink)
-    await auditor.catch_up()
-    whole = await record(store)
-    while await Ledger(store).seal():
-        pass
-    key = store.keys.audit_pages
-    (page,) = await store.client.zrangebyscore(key, 16, 16)
-    await store.client.zrem(key, page)
-    await store.client.zadd(key, {b"\x09" + page[1:]: 16})
-    assert await sink.copy() == 8
-    with pytest.raises(UnknownSchema, match="The copy of the record waits: what follows entry 8 stands in a page"):
-        await sink.copy()
-    await auditor.trim()
-    assert [n for n, *_ in await record(store)] == [16, *range(17, 28)]
-    await store.client.zremrangebyscore(key, 16, 16)
-    await store.client.zadd(key, {page: 16})
-    await copied(sink)
-    assert await rows(sqlite) == whole
-    await auditor.trim()
-    assert [n for n, *_ in await record(store)] == [27]
-    await sink.close()
-
-
-async def test_a_table_that_ends_within_a_page_that_cannot_be_read_is_not_called_another_records(
-    store: Store, sqlite: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """R25: whoever put that table away would lose what Redis dropped since."""
-    monkeypatch.setattr(pages, "PAGE", 8)
-    auditor, sink = Auditor(store, "web"), SqlSink(Ledger(store), sqlite)
-    await tell(store, 12)
-    await auditor.catch_up()
-    await copied(sink)
-    await tell(store, 15)
-    await auditor.catch_up()
-    while await Ledger(store).seal():
-        pass
-    key = store.keys.audit_pages
-    (page,) = await store.client.zrangebyscore(key, 16, 16)
-    await store.client.zremrangebyscore(key, 16, 16)
-    await store.client.zadd(key, {b"\x09" + page[1:]: 16})
-    with pytest.raises(UnknownSchema, match="The copy of the record waits: what follows entry 11 stands in a page"):
-        await sink.copy()
-    await store.client.zremrangebyscore(key, 16, 16)
-    await store.client.zadd(key, {page: 16})
-    await copied(sink)
-    assert await rows(sqlite) == await record(store)
     await sink.close()
 
 

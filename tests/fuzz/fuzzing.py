@@ -23,9 +23,9 @@ from bot.core.ids import RequestId, RunId, digest_of
 from bot.core.ports import Change, Lease
 from bot.core.requests import Status, digest, request_id
 from bot.slack.cards import card
+from bot.store.compression import compress, decompress
 from bot.store.lists import Lists
 from bot.store.overview import Overview
-from bot.store.packing import pack, unpack
 from bot.store.records import EVENTS, TEAMS
 from bot.store.reports import read_event
 from bot.store.sides import REQUESTS, RUNS
@@ -91,18 +91,18 @@ class Fuzz:
         run = await self.it.store.run(RUN)
         assert run is not None
         keys, agents, web = self.it.agents.keys, self.it.agents.client, self.it.store
-        told = mutated(json.loads(unpack(REQUESTS.dump(asked))), self.random)
+        told = mutated(json.loads(REQUESTS.adapter.dump_json(asked)), self.random)
         raw = json.dumps(told).encode()
         name = RequestId(asked.id + "x")
         try:  # what can be read gets the id that belongs to its words, so that it goes as far as it can
             forged = REQUESTS.load(raw)
             name = request_id(forged.run, forged.question)
-            raw = unpack(REQUESTS.dump(replace(forged, id=name, digest=digest(forged.question))))
+            raw = REQUESTS.adapter.dump_json(replace(forged, id=name, digest=digest(forged.question)))
         except CountersignError:
             pass
         if await web.request(name) is not None:  # it is one that was really asked
             return
-        stored = b"%d 2\n" % self.random.choice((1, 1, 5, 10**9, 10**20)) + self.random.choice((raw, pack(raw)))
+        stored = b"%d 2\n" % self.random.choice((1, 1, 5, 10**9, 10**20)) + self.random.choice((raw, compress(raw)))
         if self.random.random() < 0.2:
             stored = spoiled(stored, self.random)
         await agents.set(keys.asked(name), stored, px=60_000)
@@ -131,15 +131,15 @@ class Fuzz:
         keys, agents, web = self.it.agents.keys, self.it.agents.client, self.it.store
         match self.random.randrange(3):
             case 0:
-                plain = mutated(json.loads(unpack(RUNS.dump(replace(run.value, id=_OTHER)))), self.random)
-                await agents.set(keys.run(_OTHER), b"1 2\n" + pack(json.dumps(plain).encode()), px=60_000)
+                plain = mutated(json.loads(RUNS.adapter.dump_json(replace(run.value, id=_OTHER))), self.random)
+                await agents.set(keys.run(_OTHER), b"1 2\n" + compress(json.dumps(plain).encode()), px=60_000)
                 await agents.zadd(keys.active, {_OTHER: 1e15})
                 await self._read(lambda: web.active_runs(5))
                 await self._read(lambda: web.run(_OTHER))
                 await agents.zrem(keys.active, _OTHER)
             case 1:
-                teams = mutated(json.loads(unpack(TEAMS.dump(await web.teams()))), self.random)
-                await agents.set(keys.team("other"), pack(json.dumps(teams).encode()), px=60_000)
+                teams = mutated(json.loads(TEAMS.adapter.dump_json(await web.teams())), self.random)
+                await agents.set(keys.team("other"), compress(json.dumps(teams).encode()), px=60_000)
                 await agents.zadd(keys.workers, {"other": 1e15})
                 await self._read(web.teams)
                 await agents.delete(keys.team("other"))
@@ -162,7 +162,7 @@ class Fuzz:
         if self.random.random() < 0.3:
             raw = spoiled(raw, self.random)
         with contextlib.suppress(UnknownSchema):
-            unpack(spoiled(pack(plain), self.random))
+            decompress(spoiled(compress(plain), self.random))
         journal: Any = None
         with contextlib.suppress(UnknownSchema):
             RunJournal(journal, Lease(RUN, 1, "worker"), {f"model/a/{digest_of('x')}/0": raw})

@@ -51,10 +51,10 @@ async def test_a_second_look_reads_from_an_hour_before_the_message(slack: LocalS
     assert await looked_from(slack, store, "note/1") == f"{float(shown.ts) - 3600:.6f}"
 
 
-async def test_a_message_that_was_stored_before_is_looked_for_from_when_it_was_meant(
+async def test_a_message_that_may_still_grow_is_looked_for_from_when_it_was_meant(
     slack: LocalSlack, store: Store
 ) -> None:
-    """Likewise one of which an earlier version stored when it began."""
+    """R6: also where that was long before Slack's own time of it."""
     async with poster(slack, store) as one:
         await one.show("note/1", Place(GENERAL), OLD)
     seen = await store.message("note/1")

@@ -213,7 +213,7 @@ async def test_a_card_that_was_meant_and_never_posted_is_posted_and_counted(
     """R2, R5: the intent was stored, and its process died before the post."""
     asked = await flows.ask(store, lease, question())
     name = f"card/{asked.id}"
-    meant = Message(name, HERE, asked.rules.approvals_channel, request=asked.id, posting_since=await store.now())
+    meant = Message(HERE, asked.rules.approvals_channel, name, request=asked.id, posting_since=await store.now())
     await store.commit(Change(messages=(Put(meant, 0),)))
     with repaired(Repair.NEVER_POSTED, 1):
         async with drawing(slack, store):

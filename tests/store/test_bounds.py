@@ -15,10 +15,10 @@ from bot.core.events import Event, EventType
 from bot.core.ids import RequestId
 from bot.core.ports import Change, Lease, TeamInfo
 from bot.core.requests import Request
-from bot.store import bounds, codec, dictionaries, packing
+from bot.store import bounds, codec
 from bot.store.bearing import REMEMBERED, Bearing
 from bot.store.codec import Codec
-from bot.store.packing import pack, unpack
+from bot.store.compression import compress, decompress
 from bot.store.records import EVENTS, SETTINGS, TEAMS
 from bot.store.reports import read_event
 from bot.store.sides import REQUESTS, RUNS
@@ -32,14 +32,14 @@ MOST = 2**24
 
 
 def plain(asked: Request) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(unpack(REQUESTS.dump(asked)))
+    found: dict[str, Any] = json.loads(decompress(REQUESTS.dump(asked)))
     return found
 
 
 def squeezed(record: object) -> bytes:
     """A record as an attacker packs it: nothing is left out."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -13, 9, zlib.Z_DEFAULT_STRATEGY, dictionaries.RECORDS_3)
-    return b"1 2\n" + packing.RECORD + packer.compress(json.dumps(record).encode()) + packer.flush()
+    packer = zlib.compressobj(9, zlib.DEFLATED, -13, 9)
+    return b"1 2\n\x01" + packer.compress(json.dumps(record).encode()) + packer.flush()
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -56,14 +56,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["votes", "junk"])
-@pytest.mark.parametrize(("item", "packed"), [(0, True), ("", False), ({}, False)])
+@pytest.mark.parametrize(("item", "compressed"), [(0, True), ("", False), ({}, False)])
 def test_a_record_of_eight_hundred_thousand_items_is_refused_at_once(
-    name: str, item: object, packed: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, item: object, compressed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R29: 2 kB took ten seconds and more than a gigabyte, for an error was kept for each item."""
     record = {**plain(request()), name: [item] * 800_000}
-    stored = squeezed(record) if packed else b"1 2\n" + json.dumps(record).encode()
-    assert (len(stored) < 8000) is packed
+    stored = squeezed(record) if compressed else b"1 2\n" + json.dumps(record).encode()
+    assert (len(stored) < 8000) is compressed
     errors = counted(monkeypatch)
     tracemalloc.start()
     try:
@@ -133,14 +133,14 @@ def test_what_cannot_be_read_is_not_tried_again_and_not_all_of_it_is_remembered(
 
     def trying(stored: bytes) -> bytes:
         tried.append(stored)
-        return unpack(stored)
+        return decompress(stored)
 
-    monkeypatch.setattr(codec, "unpack", trying)
+    monkeypatch.setattr(codec, "decompress", trying)
     for _ in range(3):
         with pytest.raises(UnknownSchema, match="id: Field required"):
             kind.load(b'{"junk": 1}')
     assert len(tried) == 1
-    assert kind.load(pack(unpack(REQUESTS.dump(request())))) == request()
+    assert kind.load(compress(decompress(REQUESTS.dump(request())))) == request()
     for number in range(2 * codec.REMEMBERED):
         with pytest.raises(UnknownSchema):
             kind.load(b"%d" % number)
@@ -150,7 +150,7 @@ def test_what_cannot_be_read_is_not_tried_again_and_not_all_of_it_is_remembered(
 def test_what_no_program_reads_is_not_written() -> None:
     """R21: who asks for too much is told, and nothing waits for ever."""
     with pytest.raises(InvalidInput, match="nothing was stored"):
-        TEAMS.write([TeamInfo("x", "y" * (packing.LARGEST + 1))], 1)
+        TEAMS.write([TeamInfo("x", "y" * (bounds.LARGEST + 1))], 1)
 
 
 async def test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_is_away(sides: Sides) -> None:
@@ -160,7 +160,7 @@ async def test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_i
     keys, client = sides.agents.keys, sides.agents.client
     await client.delete(keys.asked(odd.id))
     await client.lpush(keys.asked(odd.id), "x")
-    await client.set(keys.asked(large.id), b"1 2\n" + b" " * (packing.LARGEST + 100), keepttl=True)
+    await client.set(keys.asked(large.id), b"1 2\n" + b" " * (bounds.LARGEST + 100), keepttl=True)
     await client.delete(keys.team("worker"))
     await client.lpush(keys.team("worker"), "x")
     await client.expire(keys.team("worker"), 60)

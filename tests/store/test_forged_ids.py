@@ -16,10 +16,10 @@ from bot.core.permissions import given_with
 from bot.core.ports import Change
 from bot.core.standing import Scope, Span, Wish
 from bot.store.clock import ms
+from bot.store.compression import decompress
 from bot.store.ledger import Ledger
 from bot.store.outbox import Outbox
 from bot.store.overview import Overview
-from bot.store.packing import unpack
 from bot.store.records import PERMISSIONS
 from bot.store.sides import REQUESTS, RUNS
 from bot.store.wakeups import Wakeups
@@ -50,7 +50,7 @@ async def test_a_run_with_what_is_no_id_is_not_read_and_others_are(sides: Sides,
     other = await new_run(sides.web, "rother", worker=sides.agents)
     seen = await sides.agents.run(RunId("rtest"))
     assert seen is not None
-    raw = forged(unpack(RUNS.dump(seen.value)), field, IN_A_RUN[field], false)
+    raw = forged(decompress(RUNS.dump(seen.value)), field, IN_A_RUN[field], false)
     await sides.agents.client.set(sides.agents.keys.run(RunId("rtest")), raw, px=60_000)
     with pytest.raises(UnknownSchema, match="was left as it is"):
         await sides.web.run(RunId("rtest"))
@@ -60,7 +60,7 @@ async def test_a_run_with_what_is_no_id_is_not_read_and_others_are(sides: Sides,
 @pytest.mark.parametrize("field", IN_A_REQUEST)
 async def test_a_request_with_what_is_no_id_is_not_read_and_not_decided(sides: Sides, field: str) -> None:
     made = await asked(sides)
-    raw = forged(unpack(REQUESTS.dump(made)), field, IN_A_REQUEST[field], FALSE)
+    raw = forged(decompress(REQUESTS.dump(made)), field, IN_A_REQUEST[field], FALSE)
     await sides.agents.client.set(sides.agents.keys.asked(made.id), raw, px=60_000)
     with pytest.raises(UnknownSchema, match="was left as it is"):
         await flows.decide(sides.web, NoQueue(), made.id, attempt(made))

@@ -161,7 +161,7 @@ async def test_on_the_usual_way_nothing_is_written_and_what_was_drawn_stays_as_i
     made = await ask(sides)
     first = await seen(sides, made)
     assert first.value == made
-    card = Message(f"card/{made.id}", HERE, made.rules.approvals_channel, vouches=first.claim)
+    card = Message(HERE, made.rules.approvals_channel, f"card/{made.id}", vouches=first.claim)
     await sides.web.commit(Change(messages=(Put(card, 0),)))
     await sides.web.set_defaults(rules(reviewers=Reviewers(frozenset({CAROL}))))
     assert (await seen(sides, made)).value == made
@@ -174,7 +174,7 @@ async def test_on_the_usual_way_nothing_is_written_and_what_was_drawn_stays_as_i
 async def test_what_is_written_after_the_card_was_drawn_is_not_what_the_card_vouches_for(sides: Sides) -> None:
     """R9, R13: the rules on the card are those that count."""
     made = await ask(sides)
-    card = Message(f"card/{made.id}", HERE, made.rules.approvals_channel, vouches=(await seen(sides, made)).claim)
+    card = Message(HERE, made.rules.approvals_channel, f"card/{made.id}", vouches=(await seen(sides, made)).claim)
     await sides.web.commit(Change(messages=(Put(card, 0),)))
     forged = await forge(sides, made, reviewers=Reviewers(frozenset({DAVE})))
     with pytest.raises(Refused) as refused:

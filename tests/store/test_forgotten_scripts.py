@@ -19,7 +19,7 @@ from bot.store.scripts import Script
 from bot.store.sides import Side
 from bot.store.store import Store
 from bot.store.together import Together
-from tests.audit.sealed import THREE, happen, problems
+from tests.audit.test_trimming import COUNT, happen, problems
 from tests.forgetting import Forgetting
 from tests.making import attempt, question
 from tests.patience import PATIENCE
@@ -35,7 +35,6 @@ async def client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
         yield client
 
 
-@pytest.mark.usefixtures("small_pages")
 async def test_every_step_is_done_on_a_server_that_has_just_forgotten_its_scripts(
     client: redis.asyncio.Redis, store: Store, namespace: str
 ) -> None:
@@ -57,9 +56,8 @@ async def test_every_step_is_done_on_a_server_that_has_just_forgotten_its_script
     ledger = Ledger(forgetting)
     assert await ledger.claim("web", MINUTE)
     assert await ledger.renew("web", MINUTE)
-    await happen(forgetting, THREE)
+    await happen(forgetting, COUNT)
     assert await ledger.trim_events() > 0
-    assert await ledger.seal()
     assert await ledger.trim(5) == 5
     assert await problems(forgetting) == []
     await ledger.release("web")

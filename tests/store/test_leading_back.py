@@ -15,7 +15,7 @@ NOON = 1_772_798_400
 
 async def posted(store: Store, ts: str, request: str, channel: ChannelId = APPROVALS) -> str:
     """A message is written down; answers the key of its hour."""
-    message = Message(f"card/{request}/{ts}", HERE, channel, request=RequestId(request), ts=ts)
+    message = Message(HERE, channel, f"card/{request}/{ts}", request=RequestId(request), ts=ts)
     assert (await store.commit(Change(messages=(Put(message, 0),)))).name == "DONE"
     return store.keys.ts(HERE, channel, ts)
 

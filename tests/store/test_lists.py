@@ -3,14 +3,13 @@
 import pytest
 
 from bot import flows
-from bot.core.people import Reviewers
 from bot.core.ports import Lease
 from bot.core.requests import Status
 from bot.store.lists import Lists
 from bot.store.outbox import Outbox
 from bot.store.overview import Overview
 from bot.store.store import Store
-from tests.making import ALICE, BOB, GENERAL, LEADS, attempt, question, rules
+from tests.making import ALICE, BOB, GENERAL, attempt, question
 from tests.storing import NoQueue
 
 
@@ -55,17 +54,6 @@ async def test_an_older_state_that_a_frozen_process_lists_is_found_out_by_whoeve
     await lists.keep([asked])
     assert (await overview.waiting([BOB], BOB, lambda request: True, 9)).total == 0
     assert await store.client.zcard(store.keys.waits(BOB)) == 0
-
-
-async def test_what_was_listed_for_who_asked_before_their_runs_told_it_leaves_with_the_request(
-    store: Store, lease: Lease
-) -> None:
-    """As older versions wrote it: nobody else would ever remove it."""
-    await store.set_defaults(rules(reviewers=Reviewers(frozenset({BOB}), frozenset({LEADS}))))
-    asked = await flows.ask(store, lease, question())
-    await store.client.zadd(store.keys.waits_not(ALICE), {asked.id: 1})
-    await Lists(store).keep([await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))])
-    assert await store.client.exists(store.keys.waits_not(ALICE)) == 0
 
 
 @pytest.mark.parametrize("how", ["gone", "broken"])

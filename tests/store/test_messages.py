@@ -16,7 +16,7 @@ NAMES = ["run/r1", "run/r1/direct", "progress/r1", "card/q1", "card/q1/instead",
 
 
 def message(name: str, ts: str = "") -> Message:
-    return Message(name, HERE, GENERAL, ts=ts, request=RequestId("q1"))
+    return Message(HERE, GENERAL, name, ts=ts, request=RequestId("q1"))
 
 
 async def put(store: Store, one: Message, version: int = 0) -> Committed:

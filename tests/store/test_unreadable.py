@@ -22,7 +22,7 @@ from tests.patience import PATIENCE
 from tests.store.two_users import Sides, start
 from tests.storing import NoQueue
 
-BROKEN = b"9 2\n\x03 no record"
+BROKEN = b"9 2\n\x01 no record"
 RUN = RunId("rtest")
 
 
@@ -80,7 +80,7 @@ async def test_it_is_named_in_the_log_once(sides: Sides, two: list[Request], cap
     for _ in range(3):
         await sides.web.waiting(9)
     (line,) = [r.getMessage() for r in caplog.records if two[0].id in r.getMessage()]
-    assert "left out" in line and "cannot be unpacked" in line
+    assert "left out" in line and "cannot be decompressed" in line
 
 
 async def test_what_decides_something_takes_it_for_neither_gone_nor_there(sides: Sides, two: list[Request]) -> None:
@@ -178,5 +178,5 @@ async def test_a_permission_for_a_run_that_cannot_be_read_is_shown_as_in_force(s
 
 async def test_teams_are_known_without_a_worker_that_announces_what_nobody_reads(sides: Sides) -> None:
     await sides.agents.announce("broken", [TeamInfo("other", "line")], timedelta(minutes=1))
-    await sides.agents.client.set(sides.agents.keys.team("broken"), b"\x03 no record", px=60_000)
+    await sides.agents.client.set(sides.agents.keys.team("broken"), b"\x01 no record", px=60_000)
     assert [team.name for team in await sides.web.teams()] == ["email"]

@@ -1,0 +1,73 @@
+"""What is stored is compressed where that saves bytes, comes out as it went in, and fills no memory."""
+
+import json
+import tracemalloc
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.errors import NewerSchema, UnknownSchema
+from bot.store import compression
+from bot.store.compression import compress, decompress
+from bot.store.records import EVENTS
+from bot.store.sides import REQUESTS
+from tests.making import request
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+def test_any_json_comes_out_as_it_went_in_and_never_takes_more_bytes(value: object) -> None:
+    plain = json.dumps(value).encode()
+    assert decompress(compress(plain)) == plain
+    assert len(compress(plain)) <= len(plain)
+
+
+def test_a_request_takes_less_than_its_json_and_any_zlib_reads_it() -> None:
+    asked = request()
+    stored = REQUESTS.write(asked, 1)
+    body = stored.partition(b"\n")[2]
+    plain = zlib.decompress(body[1:], -15)
+    assert json.loads(plain)["id"] == asked.id
+    assert len(body) < len(plain)
+    assert REQUESTS.read(stored) == (asked, 1)
+
+
+@pytest.mark.parametrize("schema", [0, 1, 3, 99])
+def test_a_record_of_another_schema_is_refused_by_name(schema: int) -> None:
+    """R4: a newer one is left for the program that wrote it."""
+    stored = b"7 %d\n%s" % (schema, decompress(REQUESTS.dump(request())))
+    with pytest.raises(
+        UnknownSchema, match=rf"A stored Request has schema {schema}, this program reads 2\."
+    ) as refused:
+        REQUESTS.read(stored)
+    assert isinstance(refused.value, NewerSchema) is (schema > 2)
+
+
+@pytest.mark.parametrize("stored", [b"\x05abc", b"\x01abc", b"", b"\x01", compress(b'{"a": "aaaaaaaaaaaa"}' * 9)[:-5]])
+def test_what_cannot_be_decompressed_is_refused_by_name(stored: bytes) -> None:
+    with pytest.raises(UnknownSchema):
+        EVENTS.load(stored)
+
+
+def test_a_few_bytes_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R29, R4: 64 kB that a worker writes would be gigabytes here."""
+    monkeypatch.setattr(compression, "LARGEST", 1000)
+    bomb = zlib.compressobj(9, zlib.DEFLATED, -13)
+    packed = b"\x01" + b"".join(bomb.compress(b" " * 2**20) for _ in range(16)) + bomb.flush()
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnknownSchema, match="more than 1,000 bytes"):
+            decompress(packed)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_larger_than_is_ever_decompressed_is_stored_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So nothing that was stored once is lost to the limit."""
+    monkeypatch.setattr(compression, "LARGEST", 1000)
+    for size in (998, 999, 1000):
+        plain = b'"' + b"a" * size + b'"'
+        assert decompress(compress(plain)) == plain
+        assert (len(compress(plain)) < 100) is (len(plain) <= 1000)
