@@ -6,9 +6,11 @@ A method that Slack closes (429, Retry-After) is closed for all who call it: the
 
 import asyncio
 import logging
-import math
 from collections import defaultdict
+from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import aiohttp
@@ -22,8 +24,8 @@ READS: Final = frozenset({"conversations.history", "conversations.replies"})
 _TRANSIENT: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "rate_limited"}
 )
-good_until: Final[ContextVar[float]] = ContextVar("good_until")
-"""Until when what is drawn in this task may be taken for what the store holds, by the loop's clock; unset: for ever."""
+FRESH: Final = timedelta(seconds=3)
+"""A drawing that waited longer for its turn is read anew, once: it may have been overtaken by what came meanwhile."""
 PAUSE: Final = 0.5
 """Seconds after a failure, before anybody looks or tries again."""
 _LONGEST_PAUSE: Final = 30.0
@@ -38,6 +40,19 @@ class CannotPost(CountersignError):
 
 class Outdated(CountersignError):
     """What was to be drawn was read too long ago to be drawn over what stands there now."""
+
+
+@dataclass(slots=True)
+class DrawingTask:
+    """What a task that draws knows of itself: until when nobody else may draw, by the loop's clock; whether it has read
+    anew what it draws."""
+
+    held_until: Callable[[], float]
+    reread: bool = False
+
+
+drawing_task: Final[ContextVar[DrawingTask | None]] = ContextVar("drawing_task", default=None)
+"""Set in tasks that draw from what they have read; others send whatever they have."""
 
 
 class Calls:
@@ -71,12 +86,13 @@ class Calls:
         line = self._lines[method]
         if not line.stands:
             return await self._send(line, method, content)
+        joined = asyncio.get_running_loop().time()
         await line.turn()
         try:
+            if method == "chat.update" and _to_reread(asyncio.get_running_loop().time() - joined):
+                line.keep_place()
+                raise Outdated(f"{method}: what it shows was read too long ago; reading again.")
             return await self._send(line, method, content)
-        except Outdated:
-            line.keep_place()
-            raise
         finally:
             line.next()
 
@@ -147,9 +163,19 @@ class _Line:
 
 
 def still_good(what: str) -> None:
-    """Outdated if this process slept, or waited, so long that another one may have drawn something newer."""
-    if asyncio.get_running_loop().time() > good_until.get(math.inf):
-        raise Outdated(f"{what}: what it shows was read too long ago; reading again.")
+    """Outdated if this process was frozen, or lost the store, for so long that another one may draw by now."""
+    task = drawing_task.get()
+    if task is not None and asyncio.get_running_loop().time() > task.held_until():
+        raise Outdated(f"{what}: another process may draw by now; reading again.")
+
+
+def _to_reread(waited: float) -> bool:
+    """Whether to read anew what has waited so many seconds. Once: in a long line all are late."""
+    task = drawing_task.get()
+    if task is None or task.reread or waited <= FRESH.total_seconds():
+        return False
+    task.reread = True
+    return True
 
 
 def pause_after(refused: SlackApiError) -> float | None:

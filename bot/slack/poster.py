@@ -73,8 +73,8 @@ class Poster:
     ) -> Message | None:
         """Make the message of this name show the drawing; returns it, or None if there is none and `post` is False.
 
-        A new one vouches for `claim`. CannotPost if Slack refuses for good, Outdated past `good_until`. Waits as long
-        as Slack is away or asks to slow down.
+        A new one vouches for `claim`. CannotPost if Slack refuses for good, Outdated if another process may draw.
+        Waits as long as Slack is away or asks to slow down.
         """
         drawn = short_name(drawing.text, repr(drawing.blocks), length=13)
         unclear = looked = False

@@ -7,6 +7,7 @@ One process at a time does it; runs, and channels whose settings changed, do not
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,7 +22,7 @@ from bot.core.requests import How, Request, Status
 from bot.core.runs import Run
 from bot.metrics import Repair
 from bot.slack import cards, content, notices, nudging, rows, seating, standing
-from bot.slack.calling import CannotPost, Outdated, good_until
+from bot.slack.calling import CannotPost, DrawingTask, Outdated, drawing_task
 from bot.slack.files import File, Files
 from bot.slack.poster import Place, Poster
 from bot.slack.seating import Sheet
@@ -34,14 +35,16 @@ BREATH: Final = timedelta(milliseconds=20)
 """Before it draws: what follows at once is drawn with it, and whoever just clicked is answered first."""
 OVERLOOKED: Final = timedelta(seconds=10)
 """Events that were handed out so long ago, and that nobody draws, are read again."""
-FRESH: Final = timedelta(seconds=3)
-"""What was read so long ago is not drawn over something else: nobody takes the lease in less than 4 s."""
+ON_ITS_WAY: Final = timedelta(seconds=1)
+"""So long before its lease may end, a process sends nothing more: what is sent takes a while to reach Slack."""
 GRACE: Final = 16
 """So many half seconds may what is being drawn take to end: who posted a second copy, or drew over something newer,
 is the only one to know. Counted, not measured, because a process that was frozen has no time left on waking."""
 _LATE: Final = timedelta(seconds=10)
 """A card that was settled so long ago shows nothing to click on, unless who drew it last was killed as it woke up."""
 _IN_HAND: Final = 5000
+_UNTIL_HELD: Final = 0.1
+"""Seconds between two looks whether this process holds the lease again."""
 Subject = RunId | ChannelId
 """What is drawn in its own order: a run, or what changed in a channel's settings."""
 _log = logging.getLogger(__name__)
@@ -75,6 +78,7 @@ class Scribe:
         self._drawing: dict[Subject, asyncio.Task[None]] = {}
         self._attaching: dict[asyncio.Task[None], list[str]] = {}
         self._at_rest: set[asyncio.Task[Any]] = set()
+        self._held_until = -math.inf
         self._in_hand: set[str] = set()
         self._room = asyncio.Semaphore(_IN_HAND)
 
@@ -83,7 +87,7 @@ class Scribe:
         try:
             while True:
                 try:
-                    if await self._outbox.claim(self._owner, LEASE):
+                    if await self._holding(self._outbox.claim):
                         await self._as_scribe()
                 except StoreUnavailable as away:
                     _log.warning("%s Drawing goes on when it is back.", away)
@@ -95,6 +99,13 @@ class Scribe:
             except StoreUnavailable:
                 _log.info("The scribe's lease could not be let go; it ends by itself.")
 
+    async def _holding(self, verb: Callable[[str, timedelta], Awaitable[bool]]) -> bool:
+        """Whether this process holds the lease, and until when no other one may draw."""
+        asked = asyncio.get_running_loop().time()
+        holds = await verb(self._owner, LEASE)
+        self._held_until = asked + (LEASE - ON_ITS_WAY).total_seconds() if holds else -math.inf
+        return holds
+
     async def _as_scribe(self) -> None:
         await self._outbox.open()
         reading = asyncio.create_task(self._read(), name="scribe reads")
@@ -102,7 +113,7 @@ class Scribe:
         try:
             while not reading.done():
                 await asyncio.wait({reading}, timeout=LEASE.total_seconds() / 3)
-                if not await self._outbox.renew(self._owner, LEASE):
+                if not await self._holding(self._outbox.renew):
                     _log.warning("Another process draws Slack now.")
                     return
             reading.result()
@@ -228,6 +239,7 @@ class Scribe:
 
     async def _until_drawn(self, subject: Subject, entries: list[tuple[str, Event]]) -> list[File]:
         """Returns the files that are still to be uploaded."""
+        drawing_task.set(DrawingTask(lambda: self._held_until))
         pause, events = 0.5, [event for _, event in entries]
         while True:
             try:
@@ -244,6 +256,9 @@ class Scribe:
                         return files
             except Outdated as outdated:
                 _log.info("%s", outdated)
+                if asyncio.get_running_loop().time() > self._held_until:
+                    with self._resting():
+                        await asyncio.sleep(_UNTIL_HELD)
                 continue
             except StoreUnavailable as away:
                 _log.warning("%s Drawing %s goes on when it is back.", away, subject)
@@ -292,18 +307,12 @@ class Scribe:
     async def _tell(self, entries: list[tuple[str, Event]]) -> None:
         """The notices of changed settings, in their order."""
         for entry, event in entries:
-            self._begin()
             try:
                 await notices.show(self._poster, entry, event)
             except InvalidInput as wrong:
                 _log.error("Nobody is told of the change in event %s. %s", entry, wrong)
 
-    def _begin(self) -> None:
-        """What is read from now on may be drawn for a while."""
-        good_until.set(asyncio.get_running_loop().time() + FRESH.total_seconds())
-
     async def _draw_once(self, run_id: RunId, events: list[Event]) -> list[File]:
-        self._begin()
         seen = await self._store.run(run_id)
         if seen is None:
             _log.warning("Events tell of run %s, which is not known any more.", run_id)

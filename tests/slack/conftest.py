@@ -1,14 +1,13 @@
 """A bot at the local Slack of the test, and the cards that it shows."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import pytest
 
 from bot.core.ids import RunId
 from bot.core.ports import Lease
 from bot.core.requests import Request
-from bot.slack import answering, scribe
+from bot.slack import answering
 from bot.slack.answering import Desk
 from bot.slack.cards import card
 from bot.store.store import Store
@@ -22,7 +21,6 @@ from tests.slack.botting import Show, a_bot, post
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the bot does in time, it does: a test that is about being late says so itself."""
     monkeypatch.setattr(answering, "ACK_WITHIN", PATIENCE)
-    monkeypatch.setattr(scribe, "FRESH", timedelta(hours=1))
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ import pytest
 
 from bot import flows
 from bot.core.ports import Lease
+from bot.slack import calling
 from bot.slack.poster import Place
 from bot.store.store import Store
 from localslack import LocalSlack
 from tests.making import GENERAL, question
 from tests.slack.test_overtaken import NEW, OLD, poster
 from tests.slack.test_scribe import all_drawn, drawing
-from tests.storing import new_run
+from tests.storing import NoQueue, new_run
 
 MANY = 20
 
@@ -23,7 +24,7 @@ async def test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it(
     slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R21, R35: every post was left unclear, and a look-up takes longer than what was read is fresh."""
-    monkeypatch.setattr("bot.slack.scribe.FRESH", timedelta(seconds=0.5))
+    monkeypatch.setattr(calling, "FRESH", timedelta(seconds=0.5))
     slack.faults.add("server_error", on="chat.postMessage", times=MANY)
     slack.faults.add("delay", on="conversations.history", times=None, seconds=0.8)
     for number in range(MANY):
@@ -34,6 +35,22 @@ async def test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it(
     assert len(looked) < MANY
     assert len([m for m in slack.channel("#general").messages if not m.is_reply]) == MANY
     assert len(slack.channel("#approvals").messages) == MANY
+
+
+async def test_what_waited_for_its_turn_is_read_anew_once_and_then_drawn(
+    slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R6, R21: in a long line everything is late, and whoever reads anew is too slow to keep its place."""
+    monkeypatch.setattr(calling, "FRESH", timedelta(0))
+    monkeypatch.setattr(calling, "_KEPT_PLACE", 0.0)
+    asked = [await flows.ask(store, await new_run(store, f"r{number}"), question()) for number in range(MANY)]
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        slack.faults.add("ratelimited", on="chat.update", times=1, retry_after=1)
+        for request in asked:
+            await flows.withdraw(store, NoQueue(), request.id, "not wanted")
+        await all_drawn(slack, store)
+    assert not any("Approve" in repr(message.blocks) for message in slack.channel("#approvals").messages)
 
 
 async def test_what_slack_closes_for_one_is_closed_for_all_and_tried_by_one(

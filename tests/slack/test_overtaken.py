@@ -16,7 +16,7 @@ from bot.core.events import Event
 from bot.core.people import Actor
 from bot.core.ports import Change, Committed, Lease, Message, Put
 from bot.metrics import Repair
-from bot.slack.calling import Outdated, good_until
+from bot.slack.calling import DrawingTask, Outdated, drawing_task
 from bot.slack.cards import Drawing
 from bot.slack.poster import Place, Poster
 from bot.slack.scribe import Scribe
@@ -195,11 +195,12 @@ async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_
         await asyncio.gather(drawing, return_exceptions=True)
 
 
-async def test_what_was_read_too_long_ago_is_not_drawn(slack: LocalSlack, store: Store) -> None:
+async def test_what_another_process_may_have_overtaken_is_not_drawn(slack: LocalSlack, store: Store) -> None:
     """R20: a process that was frozen reads again before it draws over what another one drew meanwhile."""
     async with poster(slack, store) as first:
         await first.show("note/1", Place(GENERAL), NEW)
-        good_until.set(asyncio.get_running_loop().time() - 1)
+        before = asyncio.get_running_loop().time() - 1
+        drawing_task.set(DrawingTask(lambda: before))
         with pytest.raises(Outdated):
             await first.show("note/1", Place(GENERAL), OLD)
         with pytest.raises(Outdated):
