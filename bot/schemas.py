@@ -10,7 +10,6 @@ arguments itself.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 from time import monotonic
 from typing import Any, Final
@@ -198,6 +197,8 @@ def _checker() -> Any:
     Its `format_checker`, which the library hands to each part and nothing else uses here, holds the limits and the
     depth.
     """
+    from fractions import Fraction
+
     from jsonschema import Draft202012Validator, ValidationError
     from jsonschema.validators import create
 

@@ -1,13 +1,13 @@
 """What makes a channel's rules milder: for that it takes an admin, or a second reviewer (R33)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import NamedTuple
 
 from bot.core.errors import CountersignError
 from bot.core.ids import ChannelId, Digest, UserId, digest_of
 from bot.core.people import Actor, Reviewers
-from bot.core.policy import ChannelSettings, OnTimeout, Rules, why_not_configure
+from bot.core.policy import ChannelSettings, OnTimeout, Rules, say_value, why_not_configure
 
 
 class Configured(NamedTuple):
@@ -101,7 +101,7 @@ def why_not_second(
 ) -> str | None:
     """Why this actor, who may change the settings, does not confirm the proposal; None if they do. `proposer` is as
     Slack describes them now: the second person of two is none if the first may not change the settings any more."""
-    if (version, print_of(effect)) != (proposal.version, proposal.rules):
+    if (version, print_of(*effect)) != (proposal.version, proposal.rules):
         return "The settings were changed since this was asked for, so it holds no more."
     if may_alone(actor, admins):
         return None
@@ -112,14 +112,6 @@ def why_not_second(
     return None
 
 
-def print_of(effect: Configured) -> Digest:
-    """The same for the same effect."""
-    return digest_of(*map(_print_of, effect))
-
-
-def _print_of(rules: Rules) -> Digest:
-    people = [rules.reviewers, *(step.reviewers for step in rules.escalation)]
-    names = [str((sorted(one.users), sorted(one.groups), one.members)) for one in people]
-    others = (rules.approvals_channel, rules.timeout, rules.on_timeout, rules.quorum, rules.own_requests)
-    steps = [f"{step.after} {step.channel}" for step in rules.escalation]
-    return digest_of(*map(str, (*others, rules.break_glass, rules.remind_after, rules.quiet)), *names, *steps)
+def print_of(*rules: Rules) -> Digest:
+    """The same for the same settings."""
+    return digest_of(*(say_value(getattr(one, setting.name)) for one in rules for setting in fields(ChannelSettings)))

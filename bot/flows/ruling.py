@@ -139,7 +139,7 @@ async def configure(
             await store.commit(Change(events=(event,), once=attempt))
             raise InvalidInput(" ".join(problems) + " Nothing was changed.")
         if alone:
-            proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(effect))
+            proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(*effect))
             again = await store.commit(Change(events=(event,), once=attempt)) is Committed.REPEATED
             raise NeedsSecond(proposal, effect, again)
         change_it = Change(settings={channel: Put(wanted, seen.version)}, events=(event,), once=attempt)

@@ -10,7 +10,8 @@ from typing import Any, Final
 from bot.core import policy
 from bot.core.errors import InvalidInput
 from bot.core.escalation import MOST, Escalation
-from bot.core.ids import ChannelId, GroupId, UserId, digest_of
+from bot.core.ids import ChannelId, GroupId, UserId
+from bot.core.loosening import print_of
 from bot.core.marks import mention
 from bot.core.people import MEMBERS, Reviewers
 from bot.core.policy import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
@@ -63,7 +64,7 @@ def view(channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None)
         step = rules.escalation[number - 1] if number <= len(rules.escalation) else None
         blocks += _step(number, step, shown)
     return modal(
-        SETTINGS, "Approval settings", blocks, "Save", json.dumps({"channel": channel, "shown": _print_of(rules)})
+        SETTINGS, "Approval settings", blocks, "Save", json.dumps({"channel": channel, "shown": print_of(rules)})
     )
 
 
@@ -79,7 +80,7 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
     Problem for what cannot be used, or if somebody changed the settings while the window was open.
     """
     rules = policy.meant(rules)
-    if json.loads(window["private_metadata"])["shown"] != _print_of(rules):
+    if json.loads(window["private_metadata"])["shown"] != print_of(rules):
         raise Problem(TIMEOUT, "Somebody changed these settings while you had them open. Please open them again.")
     quorum = value(window, QUORUM)
     if not re.fullmatch(r"[0-9]{1,3}", quorum):
@@ -271,15 +272,3 @@ def _channel(name: str, initial: ChannelId | None) -> Block:
     one: Block = {"type": "conversations_select", "action_id": name, "placeholder": plain("Choose a channel")}
     one["filter"] = {"include": ["public", "private"], "exclude_bot_users": True}
     return {**one, "initial_conversation": initial} if initial else one
-
-
-def _print_of(rules: Rules) -> str:
-    """What tells whether the settings are still those that the window showed."""
-    steps = [(step.after, *_names(step.reviewers), step.channel) for step in rules.escalation]
-    others = rules.approvals_channel, rules.timeout, rules.on_timeout, rules.quorum, rules.own_requests
-    lines = (one.show(rules) for one in INPUTS.values())
-    return digest_of(*map(str, (*_names(rules.reviewers), *others, rules.break_glass, *steps, *lines)))
-
-
-def _names(reviewers: Reviewers) -> tuple[list[UserId], list[GroupId], bool]:
-    return sorted(reviewers.users), sorted(reviewers.groups), reviewers.members

@@ -1,5 +1,7 @@
 """What stands under the keys, each kind with its codec. What two sides write of has its own: see `bot.store.sides`."""
 
+from functools import lru_cache
+
 from bot.core.absence import Absences
 from bot.core.events import Event
 from bot.core.permissions import Permission
@@ -15,3 +17,9 @@ RULES = Codec(Rules)
 RULEBOOK = Codec(Rulebook)
 EVENTS = Codec(Event, compressed=False)
 TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
+
+
+@lru_cache(maxsize=4)
+def rulebook_in(raw: bytes) -> Rulebook:
+    """The workspace's policy as it is stored, parsed once for as long as it stays the same."""
+    return RULEBOOK.read(raw)[0]

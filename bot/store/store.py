@@ -35,7 +35,7 @@ from bot.store.confirming import NONE, Replicas, WritingScript
 from bot.store.connecting import ClusterClient
 from bot.store.keys import KEPT, KEPT_CHANNELS, KEPT_LEASE, Keys
 from bot.store.plan import Plan
-from bot.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS
+from bot.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS, rulebook_in
 from bot.store.scripts import Script
 from bot.store.sides import ORIGINS, Origin, Side, claim_of, read_message, read_permission, read_request, read_run
 from bot.store.together import Together
@@ -252,7 +252,7 @@ class Store:
         """The workspace's policy; one without rules if none was set."""
         async with reaching():
             raw = await self.client.get(self.keys.rulebook)
-        return RULEBOOK.read(raw)[0] if raw else Rulebook()
+        return rulebook_in(raw) if raw else Rulebook()
 
     async def set_rulebook(self, book: Rulebook) -> None:
         """From now on this policy is in force; by a new number, unless it is in force already."""
@@ -274,7 +274,7 @@ class Store:
         read: list[tuple[datetime, Rulebook]] = []
         for raw, since in found:
             with contextlib.suppress(UnknownSchema):  # of a newer version: whoever named it is not judged by it
-                read.append((from_ms(since), RULEBOOK.read(raw)[0]))
+                read.append((from_ms(since), rulebook_in(raw)))
         return read or [(from_ms(0), await self.rulebook())]
 
     async def requests(self, ids: list[RequestId]) -> list[Request | None]:
