@@ -85,7 +85,7 @@ RECORDING: Final = (
         "a report does not tell by which policy a call passed",
         "R25",
         "agents/gate.py",
-        """            version=entry.get("policy", 0),\n""",
+        "            version=judged.policy,\n",
         "            version=0,\n",
         ("tests/agents/test_gate_policy.py::test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule",),
     ),

@@ -65,7 +65,8 @@ def entry_of(told: Told, request: Request | None, origin: Origin | None = None) 
         entry["what"] = {"gone": "the request is not stored any more"}
     if request is not None:
         entry["what"] = _filled(_what(request, whole=kind == EventType.REQUEST_ASKED))
-        entry["rules"] = _filled(plain(_rules_at(request, said["at"])))
+        rules = _rules_at(request, said["at"])
+        entry["rules"] = _filled(plain(rules) | ({} if rules.quiet else {"quiet": None}))
         if kind == EventType.REQUEST_DECIDED:
             entry["decision"] = _decision(request)
     return entry

@@ -190,7 +190,7 @@ class Request:
     digest: Digest
     rules: Rules
     created_at: datetime
-    deadline: datetime | None
+    deadline: datetime | None = None
     status: Status = Status.PENDING
     votes: tuple[Vote, ...] = ()
     decision: Decision | None = None
