@@ -13,24 +13,25 @@ from typing import Final
 
 import agents
 from agents import registry
-from agents.delivery import parse_smtp_url
-from agents.mail import is_address
-from agents.models import load_model
-from agents.runner import Runner
-from agents.team import Teams
-from bot import deadlines, metrics
-from bot.core.errors import StoreUnavailable, StoreUnsafe, WrongSettings
-from bot.core.ids import worker_id
-from bot.memory import keep_what_is_loaded
-from bot.settings import WorkerSettings, read
-from bot.store.answers import RedisAnswers
-from bot.store.confirming import Replicas
-from bot.store.connecting import connect
-from bot.store.journal import RedisJournal
-from bot.store.queue import Queue, work
-from bot.store.sides import Side
-from bot.store.store import Store
-from bot.store.wakeups import Wakeups
+from agents.services.delivery import parse_smtp_url
+from agents.services.mail import is_address
+from countersign import metrics
+from countersign.autogen.models.models import load_model
+from countersign.autogen.runner import Runner
+from countersign.autogen.team import Teams
+from countersign.domain.errors import StoreUnavailable, StoreUnsafe, WrongSettings
+from countersign.domain.ids import worker_id
+from countersign.memory import keep_what_is_loaded
+from countersign.settings import WorkerSettings, read
+from countersign.store.answers import RedisAnswers
+from countersign.store.journal import RedisJournal
+from countersign.store.queue import Queue, work
+from countersign.store.redis.confirming import Replicas
+from countersign.store.redis.connecting import connect
+from countersign.store.sides import Side
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases import deadlines
 
 log = logging.getLogger("agents")
 

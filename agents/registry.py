@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Final
 
 from agents import teams
-from agents.team import Team, Teams
-from bot.core.ids import TeamName
+from countersign.autogen.team import Team, Teams
+from countersign.domain.ids import TeamName
 
 log = logging.getLogger(__name__)
 HERE: Final = Path(teams.__path__[0])

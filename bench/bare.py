@@ -13,9 +13,9 @@ import time
 from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.memory import settle_memory
 from bot.slack import web
 from bot.slack.app import slack_clients, socket_mode
+from countersign.memory import settle_memory
 
 
 async def main(way: str, token: str, api_url: str, app_token: str, secret: str) -> None:

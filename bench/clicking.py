@@ -20,16 +20,16 @@ import redis.asyncio
 
 from bench.load import Load, send
 from bench.waking import PORT, environment, payload_of
-from bot import flows
-from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId, WorkspaceId
-from bot.core.people import Reviewers
-from bot.core.policy import Rules
-from bot.core.ports import TeamInfo
-from bot.core.requests import Kind, Question, Request, Status
-from bot.core.runs import Run
-from bot.slack import cards
+from bot.slack.views import cards
 from bot.slack.web import EVENTS_PATH
-from bot.store.store import Store
+from countersign import usecases
+from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId, WorkspaceId
+from countersign.domain.people import Reviewers
+from countersign.domain.policy import Rules
+from countersign.domain.requests import Kind, Question, Request, Status
+from countersign.domain.runs import Run
+from countersign.store.store import Store
+from countersign.usecases.ports import TeamInfo
 from localslack import LocalSlack
 from localslack.http_events import sign
 from tests.processes import Process
@@ -132,7 +132,7 @@ async def _ask(store: Store, count: int) -> list[Request]:
 
 
 async def _run(store: Store, run: RunId) -> list[Request]:
-    await flows.start(
+    await usecases.start(
         store,
         _NoQueue(),
         run=run,
@@ -144,10 +144,10 @@ async def _run(store: Store, run: RunId) -> list[Request]:
     )
     lease = await store.claim(run, "bench", timedelta(minutes=5))
     assert lease is not None, "nobody else works on this run"
-    await flows.begin(store, lease)
+    await usecases.begin(store, lease)
     words = "To: vendor@example.com\n\nWe have been with you for years. Ten percent off, please."
     return [
-        await flows.ask(store, lease, Question("drafter", n, Kind.MESSAGE, "Send this draft?", words))
+        await usecases.ask(store, lease, Question("drafter", n, Kind.MESSAGE, "Send this draft?", words))
         for n in range(_QUESTIONS)
     ]
 

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Final
 
 from agents import registry
-from agents.demo_model import DemoModel
-from agents.runner import Runner
-from bot.core.ids import RequestId, RunId
-from bot.core.requests import Kind, Question, request_id
-from bot.core.salting import salted
-from bot.settings import WorkerSettings, read
-from bot.store.connecting import connect
-from bot.store.journal import RedisJournal
-from bot.store.sides import Side
-from bot.store.store import Store
-from bot.store.wakeups import Wakeups
+from countersign.autogen.models.demo_model import DemoModel
+from countersign.autogen.runner import Runner
+from countersign.domain.ids import RequestId, RunId
+from countersign.domain.requests import Kind, Question, request_id
+from countersign.domain.salting import salted
+from countersign.settings import WorkerSettings, read
+from countersign.store.journal import RedisJournal
+from countersign.store.redis.connecting import connect
+from countersign.store.sides import Side
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
 
 RUN: Final = RunId("rone")
 CROWD: Final = RunId("rcrowd")

@@ -1,7 +1,7 @@
 """What the job engine does when things go wrong, seen with real processes: `python bench/engine.py`, about a minute.
 
 docs/decisions/0001-job-engine.md rests on this table. Everything runs with a redelivery time of 2 s on an
-embedded Valkey behind a password. "docket" is the engine as it comes, "ours" the same through bot.store.queue.
+embedded Valkey behind a password. "docket" is the engine as it comes, "ours" the same through countersign.store.queue.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import redis.asyncio
 from docket import Docket, Worker
 
-from bot.core.ids import RunId
-from bot.store.embedded import EmbeddedRedis
-from bot.store.queue import Queue, work
+from countersign.domain.ids import RunId
+from countersign.store.queue import Queue, work
+from countersign.store.redis.embedded import EmbeddedRedis
 
 REDELIVERY = timedelta(seconds=2)
 Note = tuple[str, str, float, int]

@@ -13,18 +13,18 @@ from typing import Final
 
 from bench.crowd import CROWD, RUN, NoQueue, question
 from bench.waking import floor
-from bot import flows
-from bot.core import requests
-from bot.core.deciding import Attempt
-from bot.core.ids import AttemptId, ChannelId, UserId, WorkspaceId
-from bot.core.people import Actor, Reviewers
-from bot.core.policy import OnTimeout, Rules
-from bot.core.ports import Change, Message, Put, Seen, TeamInfo
-from bot.core.requests import Request
-from bot.slack.seating import name_of
-from bot.store.connecting import connect
-from bot.store.sides import Side
-from bot.store.store import Store
+from bot.slack.projector.seating import name_of
+from countersign import usecases
+from countersign.domain import requests
+from countersign.domain.deciding import Attempt
+from countersign.domain.ids import AttemptId, ChannelId, UserId, WorkspaceId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.policy import OnTimeout, Rules
+from countersign.domain.requests import Request
+from countersign.store.redis.connecting import connect
+from countersign.store.sides import Side
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Message, Put, Seen, TeamInfo
 from tests.processes import Process
 
 AIM: Final = 2.0
@@ -56,7 +56,7 @@ async def measure(redis_url: str, data: Path, rounds: int, waiting: int) -> Woke
         await store.set_defaults(_RULES)
         await agents.announce("bench", [TeamInfo("rounds", "asks")], timedelta(minutes=30))
         await _crowd(agents, waiting - 1)
-        await flows.start(
+        await usecases.start(
             store,
             NoQueue(),
             run=RUN,
@@ -84,7 +84,7 @@ async def measure(redis_url: str, data: Path, rounds: int, waiting: int) -> Woke
                 name = AttemptId(secrets.token_hex(8))
                 attempt = Attempt(name, Actor(_WORKSPACE, _BOB), requests.Verb.APPROVE, seen.value.digest)
                 sent = time.monotonic_ns()
-                await flows.decide(store, NoQueue(), seen.value.id, attempt, seen)
+                await usecases.decide(store, NoQueue(), seen.value.id, attempt, seen)
                 returned = await worker.said(rf"^returned {number} (\d+)")
                 if number >= _WARM:
                     result.ours.append((int(returned[1]) - sent) / 1e6)

@@ -4,11 +4,11 @@ import asyncio
 import os
 import signal
 
-from bot import deadlines
-from bot.store.connecting import connect
-from bot.store.queue import Queue
-from bot.store.store import Store
-from bot.store.wakeups import Wakeups
+from countersign.store.queue import Queue
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases import deadlines
 
 
 async def main(url: str, namespace: str) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from bench.parking import AT_ONCE, RULES, Place, place
-from bot import flows
-from bot.core import requests
-from bot.core.ids import RequestId, RunId
-from bot.core.policy import OnTimeout
-from bot.core.ports import Change, Committed, Put
-from bot.core.requests import Kind, Question, Request
+from countersign import usecases
+from countersign.domain import requests
+from countersign.domain.ids import RequestId, RunId
+from countersign.domain.policy import OnTimeout
+from countersign.domain.requests import Kind, Question, Request
+from countersign.usecases.ports import Change, Committed, Put
 from tests.processes import Process
 
 AIM: Final = 100.0
@@ -64,9 +64,9 @@ async def _parked_run(there: Place, run: RunId) -> Request:
     await there.start([run], "once 1 1")
     lease = await there.store.claim(run, "bench", timedelta(minutes=5))
     assert lease is not None
-    await flows.begin(there.store, lease)
-    request = await flows.ask(there.store, lease, _question(-1))
-    assert await flows.park(there.store, lease, frozenset({request.id}))
+    await usecases.begin(there.store, lease)
+    request = await usecases.ask(there.store, lease, _question(-1))
+    assert await usecases.park(there.store, lease, frozenset({request.id}))
     return request
 
 

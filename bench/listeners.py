@@ -9,17 +9,17 @@ import os
 import signal
 from contextlib import AsyncExitStack
 
-from bot.memory import settle_memory
-from bot.settings import WebSettings, read
 from bot.slack import web
-from bot.slack.answering import Desk
 from bot.slack.app import build, identify, slack_clients
-from bot.slack.directory import Directory
-from bot.slack.homes import Homes
-from bot.store.connecting import connect
-from bot.store.overview import Overview
-from bot.store.queue import Queue
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from bot.slack.people.directory import Directory
+from bot.slack.projector.homes import Homes
+from countersign.memory import settle_memory
+from countersign.settings import WebSettings, read
+from countersign.store.overview import Overview
+from countersign.store.queue import Queue
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
 
 
 async def main(settings: WebSettings) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.parking import Place, place
-from bot.core.ids import RunId
+from countersign.domain.ids import RunId
 from tests.processes import Process
 
 AIM: Final = 20.0

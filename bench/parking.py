@@ -10,16 +10,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from bot import flows
-from bot.core.deciding import Attempt
-from bot.core.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId
-from bot.core.people import Actor, Reviewers
-from bot.core.policy import OnTimeout, Rules
-from bot.core.ports import TeamInfo
-from bot.core.requests import Request, Verb
-from bot.store.connecting import connect
-from bot.store.queue import Queue
-from bot.store.store import Store
+from countersign import usecases
+from countersign.domain.deciding import Attempt
+from countersign.domain.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.policy import OnTimeout, Rules
+from countersign.domain.requests import Request, Verb
+from countersign.store.queue import Queue
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
+from countersign.usecases.ports import TeamInfo
 from tests.processes import Process
 
 RULES: Final = Rules(
@@ -54,7 +54,7 @@ class Place:
             await asyncio.gather(*(self._start(run, task) for run in runs[first : first + AT_ONCE]))
 
     async def _start(self, run: RunId, task: str) -> None:
-        await flows.start(
+        await usecases.start(
             self.store,
             self.queue,
             run=run,
@@ -94,7 +94,7 @@ class Place:
         """The monotonic nanosecond before Bob's click was counted."""
         attempt = Attempt(AttemptId(secrets.token_hex(8)), Actor(_WORKSPACE, _BOB), Verb.APPROVE, request.digest)
         sent = time.monotonic_ns()
-        await flows.decide(self.store, self.queue, request.id, attempt)
+        await usecases.decide(self.store, self.queue, request.id, attempt)
         return sent
 
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agents.entries import Entry
-from bot.core.ids import RequestId, RunId
-from bot.store.connecting import connect
-from bot.store.journal import RedisJournal
-from bot.store.store import Store
+from countersign.domain.ids import RequestId, RunId
+from countersign.replay.entries import Entry
+from countersign.store.journal import RedisJournal
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.processes import town
 

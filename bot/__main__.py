@@ -13,34 +13,38 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from bot import acl_cli, deadlines, policy_cli, policy_file
 from bot.audit import cli as audit_cli
 from bot.audit import receipts
 from bot.audit.auditor import Auditor, Keep
 from bot.audit.sql import SqlSink
-from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
-from bot.core.ids import ChannelId, UserId
-from bot.core.rulebook import Rulebook
-from bot.memory import settle_memory
-from bot.settings import WebSettings, read
-from bot.slack import deserted, heads, health, rooms, web
-from bot.slack.answering import Desk
+from bot.slack import health, web
 from bot.slack.app import build, identify, slack_clients, socket_mode
-from bot.slack.directory import Directory
-from bot.slack.homes import Homes
-from bot.slack.permitting import allowing
-from bot.slack.poster import Poster
-from bot.slack.scribe import Scribe
-from bot.store.confirming import Replicas
-from bot.store.connecting import connect
-from bot.store.ledger import Ledger
-from bot.store.outbox import Outbox
-from bot.store.overview import Overview
-from bot.store.queue import Queue
-from bot.store.reports import take_over
-from bot.store.sides import Side
-from bot.store.store import Store
-from bot.store.wakeups import Wakeups
+from bot.slack.handlers.answering import Desk
+from bot.slack.handlers.permitting import allowing
+from bot.slack.people import rooms
+from bot.slack.people.directory import Directory
+from bot.slack.projector import deserted, heads
+from bot.slack.projector.homes import Homes
+from bot.slack.projector.poster import Poster
+from bot.slack.projector.scribe import Scribe
+from countersign.domain.errors import CountersignError, StoreUnavailable, WrongSettings
+from countersign.domain.ids import ChannelId, UserId
+from countersign.memory import settle_memory
+from countersign.policy import policy_cli, policy_file
+from countersign.policy.rulebook import Rulebook
+from countersign.settings import WebSettings, read
+from countersign.store import acl_cli
+from countersign.store.ledger import Ledger
+from countersign.store.outbox import Outbox
+from countersign.store.overview import Overview
+from countersign.store.queue import Queue
+from countersign.store.redis.confirming import Replicas
+from countersign.store.redis.connecting import connect
+from countersign.store.reports import take_over
+from countersign.store.sides import Side
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases import deadlines
 
 _TRY_AGAIN: Final = 2.0
 _log = logging.getLogger("bot")

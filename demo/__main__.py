@@ -19,7 +19,7 @@ from typing import Final
 
 import aiohttp
 
-from bot.store.embedded import EmbeddedRedis, EmbeddedRedisError
+from countersign.store.redis.embedded import EmbeddedRedis, EmbeddedRedisError
 
 BESIDE: Final = __package__.removesuffix("demo")
 """What the other packages are in: nothing in a checkout, `countersign.` where it is installed."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.memory import settle_memory
+from countersign.memory import settle_memory
 from tests.longer import set_up_hypothesis
 
 pytest_plugins = [

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bot.metrics import REGISTRY, Repair
+from countersign.metrics import REGISTRY, Repair
 
 
 def count(name: str, **labels: str) -> float:

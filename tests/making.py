@@ -5,13 +5,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.core import requests
-from bot.core.calls import Call, canonical
-from bot.core.deciding import Attempt
-from bot.core.ids import AttemptId, ChannelId, GroupId, RunId, UserId, WorkspaceId
-from bot.core.people import Actor, Reviewers
-from bot.core.policy import Rules
-from bot.core.requests import Kind, Question, Request, Verb
+from countersign.domain import requests
+from countersign.domain.calls import Call, canonical
+from countersign.domain.deciding import Attempt
+from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, UserId, WorkspaceId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.policy import Rules
+from countersign.domain.requests import Kind, Question, Request, Verb
 
 NOW = datetime(2026, 3, 6, 17, 0, tzinfo=UTC)
 ALICE, BOB, CAROL, DAVE = (UserId(f"U0{name}") for name in ("ALICE", "BOB", "CAROL", "DAVE"))

@@ -5,13 +5,13 @@ None of them looks through what they share for garbage: that would copy all of i
 
 from importlib import import_module
 
-from bot.memory import keep_what_is_loaded
+from countersign.memory import keep_what_is_loaded
 
 for name in (
     "bot.__main__",
     "agents.__main__",
-    "agents.code_agent",
-    "agents.script",
+    "countersign.autogen.code.code_agent",
+    "countersign.autogen.script",
     "autogen_agentchat.conditions",
     "autogen_agentchat.teams",
     "docket.tasks",

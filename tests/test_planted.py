@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from planted.bug import Bug
-from planted.bugs import BUGS
-from planted.planting import TREE, OutOfDate, copied, plant, planted, tried
+from tests.mutants.bug import Bug
+from tests.mutants.bugs import BUGS
+from tests.mutants.planting import TREE, OutOfDate, copied, plant, planted, tried
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)

@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import redis.asyncio
 
-from bot.store.embedded import EmbeddedRedis
-from torture.faults import Torturer
-from torture.plan import Blow
-from torture.proxy import Wire
-from torture.town import Process, Town, tear
+from countersign.store.redis.embedded import EmbeddedRedis
+from tests.chaos.faults import Torturer
+from tests.chaos.plan import Blow
+from tests.chaos.proxy import Wire
+from tests.chaos.town import Process, Town, tear
 
 
 async def test_a_file_torn_twice_before_the_server_mends_it_is_read_again(tmp_path: Path) -> None:

@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from bot.core import requests, runs, settling
-from bot.core.deciding import decide
-from bot.core.events import Event
-from bot.core.ids import RequestId, UserId
-from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout
-from bot.core.ports import Message
-from bot.core.requests import Request
-from bot.core.runs import Run
-from bot.slack import cards
+from bot.slack.views import cards
+from countersign.domain import requests, runs, settling
+from countersign.domain.deciding import decide
+from countersign.domain.events import Event
+from countersign.domain.ids import RequestId, UserId
+from countersign.domain.people import Reviewers
+from countersign.domain.policy import OnTimeout
+from countersign.domain.requests import Request
+from countersign.domain.runs import Run
+from countersign.usecases.ports import Message
 from localslack.workspace import Message as SlackMessage
+from tests.chaos.facts import Facts
+from tests.chaos.people import Given
+from tests.chaos.plan import Task
+from tests.chaos.verdict import Verdict
 from tests.making import ALICE, GENERAL, HERE, NOW, attempt, request, rules
-from torture.facts import Facts
-from torture.people import Given
-from torture.plan import Task
-from torture.verdict import Verdict
 
 REVIEWER = UserId("U0REV1")
 

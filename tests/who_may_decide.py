@@ -9,17 +9,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bot.core import attending, deciding, permissions, quiet, schedule, settling
-from bot.core.deciding import Attempt
-from bot.core.escalation import Escalation
-from bot.core.ids import AttemptId, Digest, GroupId, UserId, WorkspaceId
-from bot.core.people import Actor, Reviewers
-from bot.core.permissions import Permission
-from bot.core.policy import OnTimeout, Risk
-from bot.core.requests import Kind, Request, Step, Verb
-from bot.core.schedule import Snooze
-from bot.core.standing import Scope, Span, Wish
-from bot.slack.directory import described
+from bot.slack.people.directory import described
+from countersign.domain import attending, deciding, permissions, quiet, schedule, settling
+from countersign.domain.deciding import Attempt
+from countersign.domain.escalation import Escalation
+from countersign.domain.ids import AttemptId, Digest, GroupId, UserId, WorkspaceId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.permissions import Permission
+from countersign.domain.policy import OnTimeout, Risk
+from countersign.domain.requests import Kind, Request, Step, Verb
+from countersign.domain.schedule import Snooze
+from countersign.domain.standing import Scope, Span, Wish
 from tests.making import ALICE, AS_BEFORE, BOB, CAROL, DAVE, HERE, LEADS, NOW, call, choice, question, request
 
 TABLES: Final = Path(__file__).parent / "data" / "who_may_decide.md"

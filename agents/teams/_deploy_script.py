@@ -6,9 +6,9 @@ from typing import Final
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from agents.context import current_run
-from agents.demo_model import NOTE, Use, turns
-from agents.outcomes import Became
+from countersign.autogen.context import current_run
+from countersign.autogen.models.demo_model import NOTE, Use, turns
+from countersign.autogen.outcomes import Became
 
 CARRY_OUT: Final = "carry_out"
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from agents.context import current_run
-from agents.demo_writer import write_mail
+from agents.services.demo_writer import write_mail
+from countersign.autogen.context import current_run
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:

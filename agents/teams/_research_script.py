@@ -6,10 +6,10 @@ from typing import Final
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from agents.context import current_run
-from agents.demo_model import NOTE, Use, turns
-from agents.outcomes import Became
-from bot.core.requests import Kind
+from countersign.autogen.context import current_run
+from countersign.autogen.models.demo_model import NOTE, Use, turns
+from countersign.autogen.outcomes import Became
+from countersign.domain.requests import Kind
 
 ENOUGH: Final = "ENOUGH"
 FINE: Final = "FINE"

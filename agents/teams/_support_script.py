@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from agents.context import current_run
-from agents.demo_model import NOTE, Use
-from agents.outcomes import Became, Outcomes
+from countersign.autogen.context import current_run
+from countersign.autogen.models.demo_model import NOTE, Use
+from countersign.autogen.outcomes import Became, Outcomes
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:

@@ -11,12 +11,12 @@ from autogen_agentchat.messages import BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import AssistantMessage, LLMMessage, UserMessage
 
-from agents.context import RunContext
-from agents.conversation import GO_ON, ConversationOver, Over, turn_in
-from agents.demo_model import NOTE
-from agents.modes import Mode, Policy, any_of, every, last_line, when_said
-from agents.team import Conclusion, Team, last_words
-from bot.core.options import Option
+from countersign.autogen.context import RunContext
+from countersign.autogen.models.demo_model import NOTE
+from countersign.autogen.people.conversation import GO_ON, ConversationOver, Over, turn_in
+from countersign.autogen.people.modes import Mode, Policy, any_of, every, last_line, when_said
+from countersign.autogen.team import Conclusion, Team, last_words
+from countersign.domain.options import Option
 
 DONE: Final = "TERMINATE"
 ADAPTIVE: Final = any_of(when_said("delete", "drop table", "send email", "production"), every(3))

@@ -11,14 +11,14 @@ from autogen_agentchat.conditions import FunctionalTermination, MaxMessageTermin
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from agents.code_agent import CodeAgent
-from agents.context import RunContext
-from agents.executors import code_executor
-from agents.outcomes import Became
-from agents.team import Conclusion, Team, last_words
 from agents.teams._code_script import FENCE, play
-from bot.core.options import Option
-from bot.core.requests import Kind
+from countersign.autogen.code.code_agent import CodeAgent
+from countersign.autogen.code.executors import code_executor
+from countersign.autogen.context import RunContext
+from countersign.autogen.outcomes import Became
+from countersign.autogen.team import Conclusion, Team, last_words
+from countersign.domain.options import Option
+from countersign.domain.requests import Kind
 
 MESSAGES: Final = 40
 """Of the coder and of what the code said, together; then it ends."""

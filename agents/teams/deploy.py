@@ -20,13 +20,13 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_agentchat.tools import TeamTool
 from autogen_core import CancellationToken
 
-from agents.context import RunContext
-from agents.outcomes import Became, Outcome, Outcomes
-from agents.policies import Policy, Proposal, Tier, Verdict
-from agents.steps import ONLY, STEPS, Step, Steps
-from agents.team import Conclusion, Team, last_words
+from agents.services.steps import ONLY, STEPS, Step, Steps
 from agents.teams._deploy_script import CARRY_OUT, play
-from bot.core.options import Option
+from countersign.autogen.context import RunContext
+from countersign.autogen.outcomes import Became, Outcome, Outcomes
+from countersign.autogen.team import Conclusion, Team, last_words
+from countersign.autogen.tools.policies import Policy, Proposal, Tier, Verdict
+from countersign.domain.options import Option
 
 CHANGES: Final = 20
 """How often people are shown a plan, at most."""

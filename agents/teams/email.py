@@ -10,14 +10,14 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, TextMess
 from autogen_agentchat.teams import SelectorGroupChat
 from autogen_core import CancellationToken
 
-from agents.answers import DecisionTermination, decision_in
-from agents.context import RunContext
-from agents.delivery import deliver
-from agents.mail import FORMAT, MailProblem, parse, to_message
-from agents.team import Conclusion, Team
+from agents.services.delivery import deliver
+from agents.services.mail import FORMAT, MailProblem, parse, to_message
 from agents.teams._email_script import play
-from bot.core.errors import ActionFailed
-from bot.core.requests import Request, Status, digest
+from countersign.autogen.context import RunContext
+from countersign.autogen.people.answers import DecisionTermination, decision_in
+from countersign.autogen.team import Conclusion, Team
+from countersign.domain.errors import ActionFailed
+from countersign.domain.requests import Request, Status, digest
 
 CORRECTIONS: Final = 3
 """How often in a row a text that is no mail is handed back to the drafter."""

@@ -13,15 +13,15 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, TextMess
 from autogen_agentchat.teams import SelectorGroupChat
 from autogen_core import CancellationToken
 
-from agents.answers import DecisionTermination, decision_in
-from agents.context import RunContext
-from agents.modes import Mode, last_line
-from agents.notes import Notes
-from agents.team import Conclusion, Team
+from agents.services.notes import Notes
 from agents.teams._research_script import ENOUGH, FINE, play
-from bot.core.errors import ActionFailed
-from bot.core.options import Option
-from bot.core.requests import Request, Status, digest
+from countersign.autogen.context import RunContext
+from countersign.autogen.people.answers import DecisionTermination, decision_in
+from countersign.autogen.people.modes import Mode, last_line
+from countersign.autogen.team import Conclusion, Team
+from countersign.domain.errors import ActionFailed
+from countersign.domain.options import Option
+from countersign.domain.requests import Request, Status, digest
 
 TURNS: Final = 4
 """How often the researcher is sent on, at most."""

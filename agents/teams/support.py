@@ -11,14 +11,14 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from agents.context import RunContext
-from agents.counter import Counter
-from agents.outcomes import Became
-from agents.policies import Policy, Proposal, Tier, Verdict
-from agents.shop import Shop, euros
-from agents.team import Conclusion, Team, last_words
+from agents.services.counter import Counter
+from agents.services.shop import Shop, euros
 from agents.teams._support_script import play
-from bot.core.options import Option
+from countersign.autogen.context import RunContext
+from countersign.autogen.outcomes import Became
+from countersign.autogen.team import Conclusion, Team, last_words
+from countersign.autogen.tools.policies import Policy, Proposal, Tier, Verdict
+from countersign.domain.options import Option
 
 MOST: Final = 50_000
 """Cents; more is not for this team."""

@@ -11,9 +11,9 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 
-from agents.context import RunContext
-from agents.human import Human
-from agents.team import Team
+from countersign.autogen.context import RunContext
+from countersign.autogen.people.human import Human
+from countersign.autogen.team import Team
 
 _DRAFT = "To: vendor@example.com\nSubject: Our contract\n\nWe have been with you for years. Ten percent off, please."
 

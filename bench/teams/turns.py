@@ -11,9 +11,9 @@ from autogen_agentchat.teams import DiGraphBuilder, GraphFlow, RoundRobinGroupCh
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient
 
-from agents.context import RunContext
-from agents.human import Human
-from agents.team import Team
+from countersign.autogen.context import RunContext
+from countersign.autogen.people.human import Human
+from countersign.autogen.team import Team
 
 Models = Callable[[str], ChatCompletionClient]
 """The model of the agent of that name."""

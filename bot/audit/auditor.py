@@ -12,15 +12,15 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 
 from bot.audit.entries import about, entry_of
-from bot.core.chain import Head, Kept, seal
-from bot.core.errors import StoreUnavailable, UnknownSchema
-from bot.core.events import EventType
-from bot.core.ids import RequestId, RunId
-from bot.core.reporting import judged_again, policy_of
-from bot.core.rulebook import Effect, Rulebook
-from bot.store.ledger import Ledger, Position, Told
-from bot.store.sides import Origin
-from bot.store.store import Store
+from countersign.domain.chain import Head, Kept, seal
+from countersign.domain.errors import StoreUnavailable, UnknownSchema
+from countersign.domain.events import EventType
+from countersign.domain.ids import RequestId, RunId
+from countersign.policy.rulebook import Effect, Rulebook
+from countersign.store.ledger import Ledger, Position, Told
+from countersign.store.sides import Origin
+from countersign.store.store import Store
+from countersign.usecases.reporting import judged_again, policy_of
 
 LEASE: Final = timedelta(seconds=6)
 TRIM_EVERY: Final = timedelta(minutes=1)

@@ -9,17 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from bot import policy_file
 from bot.audit import export, receipts, replay
 from bot.audit.links import meant
-from bot.core import replaying
-from bot.core.chain import START, Head, Kept, Problem, Verifier, read_head
-from bot.core.errors import CountersignError, InvalidInput, NotFound, WrongSettings
-from bot.core.ids import RequestId
-from bot.settings import AuditSettings, read
-from bot.store.connecting import connect
-from bot.store.ledger import Ledger
-from bot.store.store import Store
+from countersign.domain.chain import START, Head, Kept, Problem, Verifier, read_head
+from countersign.domain.errors import CountersignError, InvalidInput, NotFound, WrongSettings
+from countersign.domain.ids import RequestId
+from countersign.policy import policy_file, replaying
+from countersign.settings import AuditSettings, read
+from countersign.store.ledger import Ledger
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
 
 _MONTH: Final = timedelta(days=30)
 

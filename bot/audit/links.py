@@ -3,9 +3,9 @@
 import re
 from typing import Final
 
-from bot.core.errors import NotFound
-from bot.core.ids import ChannelId, RequestId
-from bot.store.store import Store
+from countersign.domain.errors import NotFound
+from countersign.domain.ids import ChannelId, RequestId
+from countersign.store.store import Store
 
 _LINK: Final = re.compile(r"https?://[^/\s]+/archives/([A-Z0-9]+)/p([0-9]{10})([0-9]{6})(?:[?#]\S*)?")
 

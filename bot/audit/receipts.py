@@ -19,8 +19,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from bot.core.chain import Head, Kept, hash_of, write
-from bot.core.errors import WrongSettings
+from countersign.domain.chain import Head, Kept, hash_of, write
+from countersign.domain.errors import WrongSettings
 
 SCHEMA: Final = 1
 _log = logging.getLogger(__name__)

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from bot.core.chain import Kept
-from bot.core.errors import UnknownSchema
-from bot.core.events import EventType
-from bot.core.ids import ChannelId, UserId
-from bot.core.policy import Risk, Rules
-from bot.core.recording import plain, read_arguments
-from bot.core.replaying import Outcome, Recorded, Replayed
-from bot.core.requests import ABOUT_THE_RUN
-from bot.core.rulebook import Effect
-from bot.store.records import RULES
+from countersign.domain.chain import Kept
+from countersign.domain.errors import UnknownSchema
+from countersign.domain.events import EventType
+from countersign.domain.ids import ChannelId, UserId
+from countersign.domain.policy import Risk, Rules
+from countersign.domain.recording import plain, read_arguments
+from countersign.domain.requests import ABOUT_THE_RUN
+from countersign.policy.replaying import Outcome, Recorded, Replayed
+from countersign.policy.rulebook import Effect
+from countersign.store.records import RULES
 
 _EFFECTS: Final = {
     EventType.REQUEST_ASKED: Effect.ASK,

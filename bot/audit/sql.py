@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from bot.core.chain import Kept
-from bot.core.errors import CountersignError, StoreUnavailable, WrongSettings
-from bot.store.ledger import Ledger
+from countersign.domain.chain import Kept
+from countersign.domain.errors import CountersignError, StoreUnavailable, WrongSettings
+from countersign.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

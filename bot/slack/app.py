@@ -24,10 +24,10 @@ from slack_sdk.http_retry.builtin_async_handlers import (
 )
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.core.errors import WrongSettings
-from bot.core.ids import UserId, WorkspaceId
-from bot.slack.answering import Desk
-from bot.slack.listeners import register
+from bot.slack.handlers.answering import Desk
+from bot.slack.handlers.listeners import register
+from countersign.domain.errors import WrongSettings
+from countersign.domain.ids import UserId, WorkspaceId
 
 SCOPES: Final = frozenset(
     {

@@ -17,7 +17,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.core.errors import CountersignError
+from countersign.domain.errors import CountersignError
 
 READS: Final = frozenset({"conversations.history", "conversations.replies"})
 """Slack takes no JSON for methods that read: it finds no arguments there. They may be repeated at will."""

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from bot import metrics
-from bot.core.errors import CountersignError, StoreFull
-from bot.core.ports import Store
+from countersign import metrics
+from countersign.domain.errors import CountersignError, StoreFull
+from countersign.usecases.ports import Store
 
 _CLOCKS_APART: Final = timedelta(minutes=4)
 

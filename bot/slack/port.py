@@ -9,7 +9,7 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from bot.core.errors import WrongSettings
+from countersign.domain.errors import WrongSettings
 
 CONNECTIONS: Final = 512
 """At once: Slack opens one for each thing that somebody does, and is answered in milliseconds."""

@@ -17,10 +17,10 @@ from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.signature import SignatureVerifier
 
-from bot import metrics
 from bot.slack import port
 from bot.slack.port import Asgi, Receive, Scope, Send
 from bot.slack.port import serving as serving
+from countersign import metrics
 
 EVENTS_PATH: Final = "/slack/events"
 LARGEST: Final = 4 * 2**20

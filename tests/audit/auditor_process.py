@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from bot.audit.auditor import Auditor
 from bot.audit.sql import SqlSink
-from bot.store.connecting import connect
-from bot.store.ledger import Ledger
-from bot.store.store import Store
+from countersign.store.ledger import Ledger
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
 
 
 async def main() -> None:

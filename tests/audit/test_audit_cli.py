@@ -12,21 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from bot import flows, permitting
 from bot.audit import receipts
 from bot.audit.auditor import Auditor, Keep
-from bot.core.calls import Call, canonical
-from bot.core.events import Event, EventType
-from bot.core.ids import digest_of
-from bot.core.people import Actor
-from bot.core.permissions import Permission
-from bot.core.policy import Rules
-from bot.core.ports import Change, Lease
-from bot.core.requests import Kind, Question, Request, Verb, digest, request_id
-from bot.core.standing import Scope, Span, Wish
-from bot.slack import cards
-from bot.store.ledger import Ledger
-from bot.store.store import Store
+from bot.slack.views import cards
+from countersign import usecases
+from countersign.domain.calls import Call, canonical
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import digest_of
+from countersign.domain.people import Actor
+from countersign.domain.permissions import Permission
+from countersign.domain.policy import Rules
+from countersign.domain.requests import Kind, Question, Request, Verb, digest, request_id
+from countersign.domain.standing import Scope, Span, Wish
+from countersign.store.ledger import Ledger
+from countersign.store.store import Store
+from countersign.usecases import permitting
+from countersign.usecases.ports import Change, Lease
 from tests.audit.conftest import Audit, Said
 from tests.making import BOB, HERE, attempt, call, question
 from tests.storing import NoQueue
@@ -35,8 +36,8 @@ from tests.storing import NoQueue
 @pytest.fixture
 async def decided(store: Store, lease: Lease) -> Request:
     """A run, a request and its decision, recorded."""
-    asked = await flows.ask(store, lease, question("=cmd|' /C calc'!A0"))
-    answer = await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, words="+1 from me"))
+    asked = await usecases.ask(store, lease, question("=cmd|' /C calc'!A0"))
+    answer = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, words="+1 from me"))
     await Auditor(store, "web").catch_up()
     return answer
 
@@ -141,8 +142,8 @@ async def test_an_extract_holds_what_was_asked_for(
 async def test_no_cell_of_csv_is_a_formula(audit: Audit, store: Store, lease: Lease) -> None:
     """R15: what models and people wrote is data, also in a spreadsheet."""
     evil = question("x", title='=HYPERLINK("http://evil.example","ok")')
-    asked = await flows.ask(store, lease, evil)
-    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, words='\uff1d1, "yes"\n@all'))
+    asked = await usecases.ask(store, lease, evil)
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, words='\uff1d1, "yes"\n@all'))
     await Auditor(store, "web").catch_up()
     rows = list(csv.DictReader(io.StringIO((await audit("export", "--format", "csv")).out)))
     assert [row["n"] for row in rows] == ["1", "2", "3", "4"]
@@ -189,14 +190,14 @@ async def test_a_short_secret_is_found_by_no_digest_that_the_record_shows(
         return replace(call(), call=Call("unlock", canonical({"door": "main", "pin": f"{pin:04}"}), hidden=("pin",)))
 
     wish = Wish(Scope.CALL, Span.HOUR)
-    first = await flows.ask(store, lease, asked_with(4711))
-    assert await flows.ask(store, lease, asked_with(4711)) == first
-    await flows.decide(store, NoQueue(), first.id, attempt(first, BOB, wish=wish))
-    second = await flows.ask(store, lease, replace(asked_with(4711), asked=1))
+    first = await usecases.ask(store, lease, asked_with(4711))
+    assert await usecases.ask(store, lease, asked_with(4711)) == first
+    await usecases.decide(store, NoQueue(), first.id, attempt(first, BOB, wish=wish))
+    second = await usecases.ask(store, lease, replace(asked_with(4711), asked=1))
     assert await permitting.allow(store, NoQueue(), second.id, giver) is not None  # the same call, whatever its salt
-    third = await flows.ask(store, lease, replace(asked_with(1234), asked=2))
+    third = await usecases.ask(store, lease, replace(asked_with(1234), asked=2))
     edited = canonical({"door": "main", "pin": "0815"})
-    await flows.decide(store, NoQueue(), third.id, attempt(third, BOB, Verb.EDIT, arguments=edited))
+    await usecases.decide(store, NoQueue(), third.id, attempt(third, BOB, Verb.EDIT, arguments=edited))
     await Auditor(store, "web").catch_up()
     run = await store.run(lease.run)
     assert run is not None
@@ -218,7 +219,7 @@ async def giver(permission: Permission, rules: Rules) -> Actor:
 
 
 async def test_no_receipt_of_what_was_not_decided(audit: Audit, store: Store, lease: Lease) -> None:
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     await Auditor(store, "web").catch_up()
     refused = await audit("receipt", asked.id)
     assert (refused.status, refused.out) == (2, "")

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from cryptography.exceptions import InvalidSignature
 
-from bot import flows
 from bot.audit import cli
 from bot.audit.auditor import Auditor
-from bot.core.chain import SCHEMA
-from bot.core.events import Event, EventType
-from bot.core.ports import Change, Lease
-from bot.store.ledger import Ledger
-from bot.store.records import EVENTS
-from bot.store.store import Store
+from countersign import usecases
+from countersign.domain.chain import SCHEMA
+from countersign.domain.events import Event, EventType
+from countersign.store.ledger import Ledger
+from countersign.store.records import EVENTS
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease
 from tests.making import BOB, attempt, question
 from tests.storing import NoQueue
 
@@ -33,8 +33,8 @@ async def test_every_command_of_the_page_works(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked = await flows.ask(store, lease, question())
-    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    asked = await usecases.ask(store, lease, question())
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
     await Auditor(store, "web").catch_up()
     head = str((await Ledger(store).position()).head)
     monkeypatch.setenv("REDIS_URL", redis_url)
@@ -66,8 +66,8 @@ async def test_every_command_of_the_page_works(
 
 
 async def test_the_page_names_every_field_of_an_entry(store: Store, lease: Lease) -> None:
-    asked = await flows.ask(store, lease, question())
-    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    asked = await usecases.ask(store, lease, question())
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
     passed = Event(EventType.CALL_PASSED, await store.now(), workspace=asked.workspace, data={"tool": "look"})
     claim = Event(EventType.RUN_STARTED, await store.now(), run=asked.run, data={"team": "other"})
     await store.client.rpush(store.keys.reports, EVENTS.dump(claim))

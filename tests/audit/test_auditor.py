@@ -9,30 +9,31 @@ from typing import Any, cast
 
 import pytest
 
-from bot import flows, policy_file
 from bot.audit.auditor import Auditor, Keep
 from bot.audit.replay import recorded
-from bot.core import runs
-from bot.core.chain import START, Kept, Verifier, seal
-from bot.core.errors import InvalidInput, Refused
-from bot.core.escalation import Escalation
-from bot.core.events import Event, EventType
-from bot.core.ids import ChannelId, RequestId
-from bot.core.people import Actor, Reviewers
-from bot.core.ports import Change, Lease
-from bot.core.quiet import Quiet
-from bot.core.requests import Verb
-from bot.core.rulebook import Effect
-from bot.slack import heads
-from bot.slack.poster import Poster
-from bot.store.clock import from_ms
-from bot.store.ledger import Ledger
-from bot.store.outbox import GROUP, Outbox
-from bot.store.store import Store
-from tests.bot.test_attending import asked_before
+from bot.slack.projector import heads
+from bot.slack.projector.poster import Poster
+from countersign import usecases
+from countersign.domain import runs
+from countersign.domain.chain import START, Kept, Verifier, seal
+from countersign.domain.errors import InvalidInput, Refused
+from countersign.domain.escalation import Escalation
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import ChannelId, RequestId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.quiet import Quiet
+from countersign.domain.requests import Verb
+from countersign.policy import policy_file
+from countersign.policy.rulebook import Effect
+from countersign.store.clock import from_ms
+from countersign.store.ledger import Ledger
+from countersign.store.outbox import GROUP, Outbox
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
 from tests.patience import PATIENCE
 from tests.storing import NoQueue, configured, new_run
+from tests.usecases.test_attending import asked_before
 
 SECRET = "xox" + "b-123456789012-123456789012-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8"
 
@@ -72,19 +73,19 @@ async def test_every_attempt_is_recorded_with_who_what_by_which_rules_and_what_c
     store: Store, lease: Lease
 ) -> None:
     """R25: counted, refused and late ones, what passed and what failed."""
-    asked = await flows.ask(store, lease, question(f"Use {SECRET} please"))
+    asked = await usecases.ask(store, lease, question(f"Use {SECRET} please"))
     with pytest.raises(Refused):
-        await flows.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))
-    decided = await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, Verb.REJECT, words=f"no {SECRET}"))
+        await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))
+    decided = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, Verb.REJECT, words=f"no {SECRET}"))
     with pytest.raises(Refused):
-        await flows.decide(store, NoQueue(), asked.id, attempt(asked, CAROL))
+        await usecases.decide(store, NoQueue(), asked.id, attempt(asked, CAROL))
     nobody = Actor(HERE, DAVE)
     with pytest.raises(InvalidInput):
-        await flows.configure(store, GENERAL, nobody, frozenset(), lambda s: replace(s, quorum=2), _no_problem)
+        await usecases.configure(store, GENERAL, nobody, frozenset(), lambda s: replace(s, quorum=2), _no_problem)
     with pytest.raises(InvalidInput):
-        await flows.stop(store, lease.run, nobody, frozenset())
+        await usecases.stop(store, lease.run, nobody, frozenset())
     await tell(store, "search")
-    await flows.finish(store, lease, runs.Verb.FAIL, result="It broke.")
+    await usecases.finish(store, lease, runs.Verb.FAIL, result="It broke.")
     await Auditor(store, "web").catch_up()
     assert await whole(store) == len(await stream(store))
     entries = await record(store)
@@ -118,7 +119,7 @@ async def test_every_attempt_is_recorded_with_who_what_by_which_rules_and_what_c
 async def test_quiet_hours_are_on_record_and_stop_nobody(store: Store, lease: Lease) -> None:
     """R4: the rules of a request are written down whatever they hold."""
     await store.set_defaults(rules(quiet=Quiet("Europe/Berlin", time(19), time(8))))
-    await flows.ask(store, lease, question())
+    await usecases.ask(store, lease, question())
     await Auditor(store, "web").catch_up()
     assert (await record(store))[-1]["rules"]["quiet"]["since"] == "19:00:00"
 
@@ -128,7 +129,7 @@ async def test_what_may_not_be_asked_is_on_record_with_all_that_a_policy_judges(
     text = "version: 1\nrules:\n  - {name: no refunds, tool: refund, then: refuse}\n"
     await store.set_rulebook(policy_file.understand(text))
     with pytest.raises(Refused):
-        await flows.ask(store, lease, call(amount=20, password=SECRET), team_says="nothing")
+        await usecases.ask(store, lease, call(amount=20, password=SECRET), team_says="nothing")
     await Auditor(store, "web").catch_up()
     (entry,) = [entry for entry in await record(store) if entry["type"] == "call_refused"]
     told = {
@@ -158,9 +159,9 @@ async def test_of_a_call_the_secrets_are_hidden_and_the_digest_is_that_of_what_w
 ) -> None:
     """R15, R25: also under a name, and in arguments that a person changed."""
     before, after = {"order": 17, "password": "hunter2"}, {"order": 18, "password": "hunter3"}
-    asked = await flows.ask(store, lease, call(**before))
+    asked = await usecases.ask(store, lease, call(**before))
     edited = attempt(asked, BOB, Verb.EDIT, arguments=json.dumps(after, sort_keys=True, separators=(",", ":")))
-    await flows.decide(store, NoQueue(), asked.id, edited)
+    await usecases.decide(store, NoQueue(), asked.id, edited)
     await Auditor(store, "web").catch_up()
     ask, decision = (e for e in await record(store) if "what" in e)
     assert json.loads(ask["what"]["arguments"]) == {"order": 17, "password": "⟦hidden: 7 characters⟧"}
@@ -171,7 +172,7 @@ async def test_of_a_call_the_secrets_are_hidden_and_the_digest_is_that_of_what_w
 
 
 async def test_lines_of_progress_are_no_entries(store: Store, lease: Lease) -> None:
-    await flows.progressed(store, lease, "writer", "thinking")
+    await usecases.progressed(store, lease, "writer", "thinking")
     await tell(store, "search")
     await Auditor(store, "web").catch_up()
     assert [entry["n"] for entry in await record(store)] == [1, 2, 3]
@@ -209,7 +210,7 @@ async def test_events_that_this_program_does_not_know_are_recorded_as_far_as_the
 
 
 async def test_a_request_that_is_gone_or_cannot_be_read_does_not_stop_the_record(store: Store, lease: Lease) -> None:
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     await store.client.set(store.keys.request(asked.id), b"1 99\n{}", px=60_000)
     gone = Event(EventType.VOTE_CAST, await store.now(), request=RequestId("qgone"), user=BOB)
     await store.commit(Change(events=(gone,)))
@@ -369,7 +370,7 @@ async def test_the_moment_from_which_entries_are_wanted_is_found(store: Store) -
 async def test_runs_of_many_teams_are_in_one_record(store: Store) -> None:
     for n in range(3):
         lease = await new_run(store, f"r{n}")
-        await flows.ask(store, lease, question())
+        await usecases.ask(store, lease, question())
     await Auditor(store, "web").catch_up()
     assert {entry["run"] for entry in await record(store)} == {"r0", "r1", "r2"}
     assert await whole(store) == 9
@@ -379,11 +380,11 @@ async def test_the_rules_of_what_came_before_an_escalation_are_those_of_then(sto
     """R25: also when the record is behind."""
     step = Escalation(timedelta(hours=2), Reviewers(frozenset({DAVE})))
     await configured(store, timeout=timedelta(days=1), escalation=(step,))
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     with pytest.raises(Refused):
-        await flows.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))
+        await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))
     await asked_before(store, asked, timedelta(hours=3))
-    await flows.due(store, NoQueue(), asked.id)
+    await usecases.due(store, NoQueue(), asked.id)
     await Auditor(store, "web").catch_up()
     refused, escalated = (await record(store))[-2:]
     assert (refused["type"], escalated["type"]) == ("attempt_refused", "request_escalated")

@@ -16,12 +16,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from bot.audit.auditor import Auditor, Keep
-from bot.core.chain import START
-from bot.store.connecting import connect
-from bot.store.embedded import EmbeddedRedis
-from bot.store.ledger import Ledger
-from bot.store.outbox import GROUP, Outbox
-from bot.store.store import Store
+from countersign.domain.chain import START
+from countersign.store.ledger import Ledger
+from countersign.store.outbox import GROUP, Outbox
+from countersign.store.redis.connecting import connect
+from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.store import Store
 from tests.audit.test_auditor import record, stream, tell, whole
 from tests.patience import PATIENCE
 

@@ -5,11 +5,11 @@ import json
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import flows
 from bot.audit.auditor import Auditor
-from bot.core.ids import RunId
-from bot.core.ports import Lease
-from bot.store.store import Store
+from countersign import usecases
+from countersign.domain.ids import RunId
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack, Message, text_of
 from tests.audit.conftest import Audit, Said
 from tests.making import HERE, question
@@ -38,8 +38,8 @@ async def test_the_link_of_a_card_or_of_its_note_leads_to_its_entries(
     slack: LocalSlack, store: Store, lease: Lease, audit: Audit
 ) -> None:
     """R2: whichever message of a request it is."""
-    asked = await flows.ask(store, lease, question())
-    await flows.ask(store, await new_run(store, RunId("rother")), question("another"))
+    asked = await usecases.ask(store, lease, question())
+    await usecases.ask(store, await new_run(store, RunId("rother")), question("another"))
     async with drawing(slack, store):
         await all_drawn(slack, store)
     card = next(m for m in slack.channel("#approvals").messages if asked.question.content in text_of(m))

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from bot.audit.auditor import Auditor, Keep
-from bot.core.chain import Verifier
-from bot.core.events import Event, EventType
-from bot.core.ports import Change
-from bot.store.connecting import connect
-from bot.store.ledger import Ledger
-from bot.store.store import Store
+from countersign.domain.chain import Verifier
+from countersign.domain.events import Event, EventType
+from countersign.store.ledger import Ledger
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
+from countersign.usecases.ports import Change
 from tests.making import HERE, NOW
 from tests.servers import a_cluster
 

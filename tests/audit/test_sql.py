@@ -12,11 +12,11 @@ import pytest
 
 from bot.audit.auditor import Auditor, Keep
 from bot.audit.sql import TABLE, OtherChain, SqlSink
-from bot.core.errors import StoreUnavailable, WrongSettings
-from bot.core.events import Event, EventType
-from bot.core.ports import Change
-from bot.store.ledger import Ledger
-from bot.store.store import Store
+from countersign.domain.errors import StoreUnavailable, WrongSettings
+from countersign.domain.events import Event, EventType
+from countersign.store.ledger import Ledger
+from countersign.store.store import Store
+from countersign.usecases.ports import Change
 from tests.making import BOB, HERE
 
 sqlalchemy: Any = pytest.importorskip("sqlalchemy", reason="the extra `sql` is not installed: pip install '.[sql]'")

@@ -8,12 +8,12 @@ import pytest
 import redis.exceptions
 
 from bot.audit.auditor import Auditor
-from bot.core.chain import Kept, Problem, Verifier
-from bot.core.errors import StoreUnavailable
-from bot.core.events import Event, EventType
-from bot.core.ports import Change
-from bot.store.ledger import Ledger
-from bot.store.store import Store
+from countersign.domain.chain import Kept, Problem, Verifier
+from countersign.domain.errors import StoreUnavailable
+from countersign.domain.events import Event, EventType
+from countersign.store.ledger import Ledger
+from countersign.store.store import Store
+from countersign.usecases.ports import Change
 from tests.making import HERE
 
 COUNT = 40

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bot.schemas import why_not
+from countersign.schemas import why_not
 
 Json = Any
 ENDLESS = "^(a|a)+$"

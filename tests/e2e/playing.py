@@ -12,8 +12,8 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage, ToolCallExecutionEvent
 from autogen_core.models import FunctionExecutionResultMessage, LLMMessage, UserMessage
 
-from agents.context import RunContext
-from agents.team import Conclusion, Team, last_words
+from countersign.autogen.context import RunContext
+from countersign.autogen.team import Conclusion, Team, last_words
 
 
 def heard(messages: Sequence[LLMMessage]) -> str:

@@ -4,7 +4,7 @@ import asyncio
 
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
-from tests.agents.asking import component, written
+from tests.autogen.asking import component, written
 from tests.openai_server import Fails, OpenAIServer, Says
 from tests.processes import Town
 

@@ -4,9 +4,9 @@ import asyncio
 import re
 import signal
 
-from bot.core.chain import Verifier
-from bot.store.ledger import Ledger
-from bot.store.store import Store
+from countersign.domain.chain import Verifier
+from countersign.store.ledger import Ledger
+from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.patience import PATIENCE
 from tests.processes import Town

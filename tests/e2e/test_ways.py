@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from bot.core.events import EventType
-from bot.store.connecting import connect
-from bot.store.store import Store
+from countersign.domain.events import EventType
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
-from tests.agents.asking import component, written
+from tests.autogen.asking import component, written
 from tests.openai_server import Fails, OpenAIServer, Says
 from tests.processes import Town
 from tests.slack.botting import events

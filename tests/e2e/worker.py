@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from agents.__main__ import serve
-from bot.settings import WorkerSettings, read
+from countersign.settings import WorkerSettings, read
 
 TEAMS = Path(__file__).parent / "teams"
 

@@ -14,22 +14,22 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, TextIO
 
-from agents.entries import Entry
-from agents.journal import RunJournal
-from bot import flows
-from bot.core.errors import CountersignError, UnknownSchema
-from bot.core.events import Event, EventType
-from bot.core.ids import RequestId, RunId, digest_of
-from bot.core.ports import Change, Lease
-from bot.core.requests import Status, digest, request_id
-from bot.slack.cards import card
-from bot.store.compression import compress, decompress
-from bot.store.lists import Lists
-from bot.store.overview import Overview
-from bot.store.records import EVENTS, TEAMS
-from bot.store.reports import read_event
-from bot.store.sides import REQUESTS, RUNS
-from bot.store.store import Store
+from bot.slack.views.cards import card
+from countersign import usecases
+from countersign.domain.errors import CountersignError, UnknownSchema
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import RequestId, RunId, digest_of
+from countersign.domain.requests import Status, digest, request_id
+from countersign.replay.entries import Entry
+from countersign.replay.journal import RunJournal
+from countersign.store.compression import compress, decompress
+from countersign.store.lists import Lists
+from countersign.store.overview import Overview
+from countersign.store.records import EVENTS, TEAMS
+from countersign.store.reports import read_event
+from countersign.store.sides import REQUESTS, RUNS
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease
 from tests.fuzz.mutating import mutated, spoiled
 from tests.fuzz.town import RUN, Town, encoded
 from tests.making import BOB
@@ -109,7 +109,7 @@ class Fuzz:
         await agents.zadd(keys.pending, {name: self.random.choice((0, 1e300, -1e300, time.time() * 1000))})
         try:
             for read in (
-                lambda: flows.due(web, NoQueue(), name),
+                lambda: usecases.due(web, NoQueue(), name),
                 lambda: web.waiting(50),
                 lambda: web.readable([name]),
                 lambda: Overview(web).waiting([BOB], BOB, lambda one: True, 9),
@@ -258,7 +258,7 @@ def resident() -> int:
 
 
 async def _drawn(web: Store, name: RequestId, run: Any) -> object:
-    seen = await flows.admitted(web, name)
+    seen = await usecases.admitted(web, name)
     return seen and json.dumps(card(seen.value, run=run, run_link=None).blocks)
 
 

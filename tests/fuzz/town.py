@@ -10,22 +10,22 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from bot import flows
-from bot.core.calls import Call, canonical
-from bot.core.ids import RunId
-from bot.core.ports import Change, Put, TeamInfo
-from bot.core.requests import Kind, Question, Request
 from bot.slack import app, health, web
-from bot.slack.answering import Desk
-from bot.slack.cards import card
-from bot.slack.directory import Directory
-from bot.slack.homes import Homes
+from bot.slack.handlers.answering import Desk
+from bot.slack.people.directory import Directory
 from bot.slack.port import Asgi
-from bot.slack.poster import Place, Poster
-from bot.store.connecting import connect
-from bot.store.overview import Overview
-from bot.store.sides import Side
-from bot.store.store import Store
+from bot.slack.projector.homes import Homes
+from bot.slack.projector.poster import Place, Poster
+from bot.slack.views.cards import card
+from countersign import usecases
+from countersign.domain.calls import Call, canonical
+from countersign.domain.ids import RunId
+from countersign.domain.requests import Kind, Question, Request
+from countersign.store.overview import Overview
+from countersign.store.redis.connecting import connect
+from countersign.store.sides import Side
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Put, TeamInfo
 from localslack import LocalSlack
 from localslack.errors import CannotDo
 from localslack.http_events import sign
@@ -190,7 +190,7 @@ def _keep(it: Town, instead: dict[str, str]) -> None:
 async def _asked(it: Town, asked: Question, number: int) -> Request:
     made = request(await it.agents.now(), RUN, replace(asked, asked=number))
     await it.agents.commit(Change(requests=(Put(made, 0),)))
-    seen = await flows.admitted(it.store, made.id)
+    seen = await usecases.admitted(it.store, made.id)
     assert seen is not None
     return seen.value
 

@@ -8,18 +8,18 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from slack_bolt.async_app import AsyncApp
 
-from bot.core.events import Event
-from bot.core.ids import UserId
-from bot.core.requests import Request
 from bot.slack import app
-from bot.slack.answering import Desk
-from bot.slack.cards import Drawing
-from bot.slack.directory import Directory
-from bot.slack.homes import Homes
-from bot.slack.poster import Place, Poster
-from bot.store.overview import Overview
-from bot.store.records import EVENTS
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from bot.slack.people.directory import Directory
+from bot.slack.projector.homes import Homes
+from bot.slack.projector.poster import Place, Poster
+from bot.slack.views.cards import Drawing
+from countersign.domain.events import Event
+from countersign.domain.ids import UserId
+from countersign.domain.requests import Request
+from countersign.store.overview import Overview
+from countersign.store.records import EVENTS
+from countersign.store.store import Store
 from localslack import LocalSlack
 from localslack.person import Person
 from localslack.workspace import Message

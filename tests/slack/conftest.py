@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.core.ids import RunId
-from bot.core.ports import Lease
-from bot.core.requests import Request
-from bot.slack import answering
-from bot.slack.answering import Desk
-from bot.slack.cards import card
-from bot.store.store import Store
+from bot.slack.handlers import answering
+from bot.slack.handlers.answering import Desk
+from bot.slack.views.cards import card
+from countersign.domain.ids import RunId
+from countersign.domain.requests import Request
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.patience import PATIENCE

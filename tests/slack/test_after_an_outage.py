@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
-from bot import flows
-from bot.core.ports import Lease
 from bot.slack import calling
-from bot.slack.poster import Place
-from bot.store.store import Store
+from bot.slack.projector.poster import Place
+from countersign import usecases
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from tests.making import GENERAL, question
 from tests.slack.test_overtaken import NEW, OLD, poster
@@ -28,7 +28,7 @@ async def test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it(
     slack.faults.add("server_error", on="chat.postMessage", times=MANY)
     slack.faults.add("delay", on="conversations.history", times=None, seconds=0.8)
     for number in range(MANY):
-        await flows.ask(store, await new_run(store, f"r{number}"), question())
+        await usecases.ask(store, await new_run(store, f"r{number}"), question())
     async with drawing(slack, store):
         await all_drawn(slack, store)
     looked = [call for call in slack.calls if call.method == "conversations.history"]
@@ -43,12 +43,12 @@ async def test_what_waited_for_its_turn_is_read_anew_once_and_then_drawn(
     """R6, R21: in a long line everything is late, and whoever reads anew is too slow to keep its place."""
     monkeypatch.setattr(calling, "FRESH", timedelta(0))
     monkeypatch.setattr(calling, "_KEPT_PLACE", 0.0)
-    asked = [await flows.ask(store, await new_run(store, f"r{number}"), question()) for number in range(MANY)]
+    asked = [await usecases.ask(store, await new_run(store, f"r{number}"), question()) for number in range(MANY)]
     async with drawing(slack, store):
         await all_drawn(slack, store)
         slack.faults.add("ratelimited", on="chat.update", times=1, retry_after=1)
         for request in asked:
-            await flows.withdraw(store, NoQueue(), request.id, "not wanted")
+            await usecases.withdraw(store, NoQueue(), request.id, "not wanted")
         await all_drawn(slack, store)
     assert not any("Approve" in repr(message.blocks) for message in slack.channel("#approvals").messages)
 

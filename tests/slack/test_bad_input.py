@@ -4,21 +4,22 @@ from datetime import timedelta
 
 import pytest
 
-from bot import flows, policy_file
-from bot.core.escalation import Escalation
-from bot.core.ids import GroupId
-from bot.core.people import Reviewers
-from bot.core.ports import Lease
-from bot.core.requests import Status
-from bot.slack.answering import Desk
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from countersign import usecases
+from countersign.domain.escalation import Escalation
+from countersign.domain.ids import GroupId
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Status
+from countersign.policy import policy_file
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.workspace import User, UserGroup
-from tests.bot.test_attending import as_it_is
 from tests.making import DAVE, GENERAL, call, question
 from tests.slack.test_meanwhile import drawn, due
 from tests.slack.test_scribe import all_drawn, card_of
 from tests.storing import configured
+from tests.usecases.test_attending import as_it_is
 
 __all__ = ["drawn"]
 
@@ -50,10 +51,10 @@ async def test_a_group_that_is_too_small_is_refused_when_it_is_named(
     *before, last = words
     for setting in before:
         assert (await slack.user("alice").command(f"/approvals {setting}")).text.startswith("Saved.")
-    stood = await flows.rules_of(store, GENERAL)
+    stood = await usecases.rules_of(store, GENERAL)
     refused = await slack.user("alice").command(f"/approvals {last}")
     assert sentence in refused.text and "othing was changed" in refused.text
-    assert await flows.rules_of(store, GENERAL) == stood
+    assert await usecases.rules_of(store, GENERAL) == stood
 
 
 async def test_of_five_thousand_members_each_may_decide_and_slack_is_not_asked_about_each(
@@ -65,7 +66,7 @@ async def test_of_five_thousand_members_each_may_decide_and_slack_is_not_asked_a
     group(slack, "crowd", [*crowd])
     assert (await slack.user("alice").command("/approvals reviewers @crowd")).text.startswith("Saved.")
     assert (await slack.user("alice").command("/agent email write to the vendor")).text.startswith("Started")
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     slack.invite("U0N4999", "#approvals")
     await slack.user("bob").click(await card_of(slack), "Approve")
     await slack.user("bob").wait_ephemeral("It is for <!subteam^S0CROWD>")
@@ -81,7 +82,7 @@ async def test_a_group_deleted_while_a_request_waits_leaves_it_to_the_next_peopl
     """R9, R10: nobody decides for a group that is no more; nothing new starts, and what waits is raised as before."""
     step = Escalation(timedelta(hours=2), Reviewers(frozenset({DAVE})))
     await configured(store, timeout=timedelta(days=1), reviewers=REVIEWERS, escalation=(step,))
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
     slack.workspace.groups["S0REVIEWERS"].disabled = True
     await slack.user("bob").click(card, "Approve")
@@ -109,7 +110,7 @@ async def test_of_rules_that_overlap_and_say_different_things_the_strictest_coun
 ) -> None:
     """R11, R19: the card says which, and two must approve; a hostile pattern costs no time."""
     await store.set_rulebook(policy_file.understand(OVERLAPPING))
-    asked = await flows.ask(store, lease, call(order=17, amount=20, note="a" * 3000))
+    asked = await usecases.ask(store, lease, call(order=17, amount=20, note="a" * 3000))
     shown = text_of(await card_of(slack))
     assert "two for much" in shown and "Much money" in shown
     await slack.user("bob").click(await card_of(slack), "Approve")

@@ -3,16 +3,16 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from bot import flows
-from bot.core.ids import RunId
-from bot.core.policy import OnTimeout
-from bot.core.ports import Change, Put
-from bot.slack import deserted
-from bot.slack.answering import Desk
-from bot.slack.cards import Drawing
-from bot.slack.directory import Directory
-from bot.slack.poster import Place, Poster
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from bot.slack.people.directory import Directory
+from bot.slack.projector import deserted
+from bot.slack.projector.poster import Place, Poster
+from bot.slack.views.cards import Drawing
+from countersign import usecases
+from countersign.domain.ids import RunId
+from countersign.domain.policy import OnTimeout
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack, text_of
 from tests.making import GENERAL, HERE, OURS, question, request, rules
 from tests.slack.test_scribe import all_drawn, card_of, drawing
@@ -22,7 +22,7 @@ from tests.storing import new_run
 
 
 async def test_the_scribe_draws_the_others(slack: LocalSlack, store: Store) -> None:
-    both = [await flows.ask(store, await new_run(store, run), question(content=run)) for run in ("rtest", "rother")]
+    both = [await usecases.ask(store, await new_run(store, run), question(content=run)) for run in ("rtest", "rother")]
     await store.client.set(store.keys.request(both[0].id), BROKEN, keepttl=True)
     async with drawing(slack, store):
         card = await card_of(slack)

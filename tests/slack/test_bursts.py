@@ -12,22 +12,22 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from bot import flows
-from bot.core import bursts
-from bot.core.escalation import Escalation
-from bot.core.events import EventType
-from bot.core.ids import ChannelId, RequestId, UserId
-from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout, Risk
-from bot.core.ports import Change, Lease, Put, Seen
-from bot.core.requests import Kind, Question, Request, Status
-from bot.slack import seating
-from bot.slack.answering import Desk
-from bot.slack.homes import with_links
-from bot.slack.scribe import Scribe
-from bot.store.outbox import Outbox
-from bot.store.overview import Overview
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from bot.slack.projector import seating
+from bot.slack.projector.homes import with_links
+from bot.slack.projector.scribe import Scribe
+from countersign import usecases
+from countersign.domain import bursts
+from countersign.domain.escalation import Escalation
+from countersign.domain.events import EventType
+from countersign.domain.ids import ChannelId, RequestId, UserId
+from countersign.domain.people import Reviewers
+from countersign.domain.policy import OnTimeout, Risk
+from countersign.domain.requests import Kind, Question, Request, Status
+from countersign.store.outbox import Outbox
+from countersign.store.overview import Overview
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, Put, Seen
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.browser import OpenPage
@@ -47,7 +47,7 @@ def refund(number: int, content: str = "", **changes: Any) -> Question:
 
 async def ask(store: Store, lease: Lease, *numbers: int) -> list[Request]:
     """All at once, as a model's parallel calls."""
-    return list(await asyncio.gather(*(flows.ask(store, lease, refund(n)) for n in numbers)))
+    return list(await asyncio.gather(*(usecases.ask(store, lease, refund(n)) for n in numbers)))
 
 
 def rows_of(card: Message) -> list[RequestId]:
@@ -102,7 +102,7 @@ async def test_the_first_is_posted_at_once_and_its_card_grows(slack: LocalSlack,
         alone = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
         assert "Edit" in alone.buttons
         more = await ask(store, lease, 1, 2)
-        message = await flows.ask(store, lease, replace(refund(3), kind=Kind.CODE))
+        message = await usecases.ask(store, lease, replace(refund(3), kind=Kind.CODE))
         await all_drawn(slack, store)
         (grown, other) = shown(slack)
         assert (grown.ts, set(rows_of(grown))) == (alone.ts, ids([first, *more]))
@@ -169,12 +169,12 @@ async def test_a_row_whose_time_ran_out_says_so_while_others_wait(
         seen = await store.request(over.id)
         assert seen is not None
         await store.commit(Change(requests=(Put(over, seen.version),)))
-        await flows.due(store, NoQueue(), over.id)
+        await usecases.due(store, NoQueue(), over.id)
         await all_drawn(slack, store)
         (card,) = shown(slack)
         assert set(rows_of(card)) == ids([asked[0], asked[2]]) and "1 expired" in card.text
         await decided(store, asked[0])
-        await flows.withdraw(store, NoQueue(), asked[2].id, "not wanted any more")
+        await usecases.withdraw(store, NoQueue(), asked[2].id, "not wanted any more")
         await all_drawn(slack, store)
     (card,) = shown(slack)
     assert card.buttons.count("View full") == 3 and not rows_of(card)
@@ -287,7 +287,7 @@ async def test_people_are_reminded_of_a_burst_once_and_it_goes_on_as_one_card(
         assert seen is not None
         monkeypatch.setattr(Store, "request", _at(seen.now + timedelta(minutes=1)))
         for request in asked[1:]:
-            await flows.due(store, NoQueue(), request.id)
+            await usecases.due(store, NoQueue(), request.id)
         monkeypatch.undo()
         await all_drawn(slack, store)
         (card,) = shown(slack)
@@ -296,7 +296,7 @@ async def test_people_are_reminded_of_a_burst_once_and_it_goes_on_as_one_card(
         (raised,) = [m for m in slack.channel("#general").messages if rows_of(m)]
         assert set(rows_of(raised)) == ids(asked[1:])
         await decided(store, asked[1])
-        await flows.withdraw(store, NoQueue(), asked[2].id, "not wanted any more")
+        await usecases.withdraw(store, NoQueue(), asked[2].id, "not wanted any more")
         await all_drawn(slack, store)
     for channel in ("#approvals", "#general"):
         assert not [m for m in slack.channel(channel).messages if rows_of(m)]
@@ -317,7 +317,7 @@ async def test_two_people_work_through_a_burst_in_their_browsers(
     """R6, R26: each sees the rows that the other settled, on the one card."""
     long = "Send to customer 21:\n" + "\n".join(f"We are sorry for the delay, line {n}." for n in range(40))
     contents = ["Refund order 17: 20 EUR", "Refund order 18: 5 EUR", long, "Refund order 20: 12.50 EUR"]
-    await asyncio.gather(*(flows.ask(store, lease, refund(n, text)) for n, text in enumerate(contents)))
+    await asyncio.gather(*(usecases.ask(store, lease, refund(n, text)) for n, text in enumerate(contents)))
     where = f"{'on a phone' if phone else 'at a desk'}"
     async with drawing(slack, store):
         await all_drawn(slack, store)
@@ -411,7 +411,7 @@ async def test_each_row_that_goes_to_a_channel_without_the_app_is_on_record(
             seen = await store.request(request.id)
             assert seen is not None
             monkeypatch.setattr(Store, "request", _at(seen.now + timedelta(minutes=1)))
-            await flows.due(store, NoQueue(), request.id)
+            await usecases.due(store, NoQueue(), request.id)
             monkeypatch.undo()
             await all_drawn(slack, store)
     told = [e.request for e in await events(store) if e.type is EventType.CARD_NOT_POSTED]
@@ -427,7 +427,7 @@ async def test_who_changes_a_call_from_its_row_sees_all_of_it(
     whole = refund(1, long)
     assert whole.call is not None
     made = replace(whole, call=replace(whole.call, schema=schema))
-    await asyncio.gather(flows.ask(store, lease, refund(0)), flows.ask(store, lease, made))
+    await asyncio.gather(usecases.ask(store, lease, refund(0)), usecases.ask(store, lease, made))
     async with drawing(slack, store):
         await all_drawn(slack, store)
         (card,) = shown(slack)
@@ -447,7 +447,7 @@ async def test_what_is_chosen_in_the_menu_of_a_row_is_for_that_row_and_says_so(
     """R1, R13, R24: a permission, the requester alone in an emergency, and the file of what is long."""
     await configured(store, break_glass=True)
     long = "\n".join(f"Refund line {n} of the order" for n in range(90))
-    asked = await asyncio.gather(*(flows.ask(store, lease, refund(n, long if n == 2 else "")) for n in range(4)))
+    asked = await asyncio.gather(*(usecases.ask(store, lease, refund(n, long if n == 2 else "")) for n in range(4)))
     bob, alice = slack.user("bob"), slack.user("alice")
     async with drawing(slack, store):
         await all_drawn(slack, store)

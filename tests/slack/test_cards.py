@@ -15,28 +15,29 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.core import attending, permissions, quiet, runs, schedule, settling
-from bot.core.absence import Absence
-from bot.core.askers import asking
-from bot.core.calls import Call, canonical
-from bot.core.deciding import allow, decide, sentence
-from bot.core.escalation import Escalation
-from bot.core.ids import ChannelId, GroupId, RequestId, RunId, UserId
-from bot.core.marks import escape
-from bot.core.options import Option
-from bot.core.people import Actor, Reviewers
-from bot.core.policy import OnTimeout, Risk
-from bot.core.ports import TeamInfo
-from bot.core.refusals import Refusal
-from bot.core.requests import Kind, Question, Request, Status, Verb
-from bot.core.runs import Passed, Run, Usage, Writing
-from bot.core.schedule import Snooze
-from bot.core.standing import Scope, Span, Wish
-from bot.slack import cards, editing, high_risk, meanwhile, menu, modals, nudging, seating, settings_window, standing
-from bot.slack import content as judged
-from bot.slack import rows as burst_rows
-from bot.slack.cards import Drawing
-from bot.slack.text import size_of
+from bot.slack.projector import nudging, seating
+from bot.slack.views import cards, editing, high_risk, meanwhile, menu, modals, settings_window, standing
+from bot.slack.views import content as judged
+from bot.slack.views import rows as burst_rows
+from bot.slack.views.cards import Drawing
+from bot.slack.views.text import size_of
+from countersign.domain import attending, permissions, quiet, runs, schedule, settling
+from countersign.domain.absence import Absence
+from countersign.domain.askers import asking
+from countersign.domain.calls import Call, canonical
+from countersign.domain.deciding import allow, decide, sentence
+from countersign.domain.escalation import Escalation
+from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId
+from countersign.domain.marks import escape
+from countersign.domain.options import Option
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.policy import OnTimeout, Risk
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import Kind, Question, Request, Status, Verb
+from countersign.domain.runs import Passed, Run, Usage, Writing
+from countersign.domain.schedule import Snooze
+from countersign.domain.standing import Scope, Span, Wish
+from countersign.usecases.ports import TeamInfo
 from localslack.limits import check_message_blocks, check_view
 from tests.longer import times
 from tests.making import (
@@ -117,7 +118,7 @@ USAGE = Usage(
 
 
 def in_doubt(**changes: Any) -> Request:
-    """As `agents.doubts` asks; the channel approves by timeout, which does not count here."""
+    """As `countersign.autogen.doubts` asks; the channel approves by timeout, which does not count here."""
     words = "Nobody knows whether “send” happened.\n\nAttempt 1, started 2026-03-06 17:00:00 UTC.\n\nsend\nTen boxes"
     asked = question(words, kind=Kind.IN_DOUBT, title="Did “send” happen?", agent="send", offers=DOUBT_OFFERS)
     return request(asked=asked, on_timeout=OnTimeout.APPROVE, **changes)
@@ -237,7 +238,7 @@ SPOOF = "Pay to p\u0430ypal.com, and send \uff52\uff4d"
 
 
 def turn(*, to_end: bool = False) -> Question:
-    """As `agents.proxy` asks."""
+    """As `countersign.autogen.people.proxy` asks."""
     offers: tuple[Verb, ...] = (Verb.APPROVE, Verb.RESPOND)
     if to_end:
         title = "assistant says that it is finished. End here?"

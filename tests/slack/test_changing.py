@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from bot import flows
-from bot.core.calls import Call, canonical
-from bot.core.events import EventType
-from bot.core.ids import Digest, UserId
-from bot.core.ports import Change, Lease, Put
-from bot.core.requests import Decision, Question, Request, Status
-from bot.slack import cards
-from bot.slack.answering import Desk
-from bot.slack.cards import Handle
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from bot.slack.views import cards
+from bot.slack.views.cards import Handle
+from countersign import usecases
+from countersign.domain.calls import Call, canonical
+from countersign.domain.events import EventType
+from countersign.domain.ids import Digest, UserId
+from countersign.domain.requests import Decision, Question, Request, Status
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack
 from tests.browser import OpenPage
 from tests.making import call, choice, editable
@@ -48,7 +48,7 @@ def refund(**arguments: Any) -> Question:
 async def ask(store: Store, lease: Lease, asked: Question, **changes: Any) -> Request:
     if changes:
         await configured(store, **changes)
-    return await flows.ask(store, lease, asked)
+    return await usecases.ask(store, lease, asked)
 
 
 async def now(store: Store, request: Request) -> Request:

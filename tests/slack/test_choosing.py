@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.errors import InvalidInput
-from bot.core.ids import RunId
-from bot.core.requests import Question
-from bot.core.runs import Run
-from bot.slack import cards, choosing, modals
+from bot.slack.views import cards, choosing, modals
+from countersign.domain.errors import InvalidInput
+from countersign.domain.ids import RunId
+from countersign.domain.requests import Question
+from countersign.domain.runs import Run
 from localslack.inputs import state_of
 from localslack.limits import check_message_blocks, check_view
 from tests.making import ALICE, GENERAL, HERE, NOW, choice, request

@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 from slack_bolt.async_app import AsyncAck
 
-from bot import flows
-from bot.core.events import EventType
-from bot.core.ids import Digest, GroupId, RequestId
-from bot.core.people import Reviewers
-from bot.core.ports import Change, Lease, Put
-from bot.core.requests import Kind, Question, Request, Status, Verb
-from bot.slack import cards, clicks
-from bot.slack.answering import Desk
-from bot.slack.cards import Handle
-from bot.slack.listeners import bound
-from bot.store.store import Store
+from bot.slack.handlers import clicks
+from bot.slack.handlers.answering import Desk
+from bot.slack.handlers.listeners import bound
+from bot.slack.views import cards
+from bot.slack.views.cards import Handle
+from countersign import usecases
+from countersign.domain.events import EventType
+from countersign.domain.ids import Digest, GroupId, RequestId
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Kind, Question, Request, Status, Verb
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack
 from tests.making import ALICE, BOB, CAROL, DAVE, HERE, editable, question, rules
 from tests.slack.botting import Show, a_bot, away, events, post, told
@@ -29,7 +30,7 @@ from tests.storing import NoQueue, configured, new_run
 async def ask(store: Store, lease: Lease, asked: Question | None = None, **settings: Any) -> Request:
     if settings:
         await configured(store, **settings)
-    return await flows.ask(store, lease, asked or question())
+    return await usecases.ask(store, lease, asked or question())
 
 
 async def status(store: Store, request: Request) -> Status:
@@ -436,7 +437,7 @@ async def test_a_withdrawn_request_says_so(slack: LocalSlack, store: Store, leas
     """R7"""
     asked = await ask(store, lease)
     shown = await show(asked)
-    await flows.withdraw(store, NoQueue(), asked.id, "the run was stopped")
+    await usecases.withdraw(store, NoQueue(), asked.id, "the run was stopped")
     await slack.user("bob").click(shown, "Approve")
     await slack.user("bob").wait_ephemeral("it was withdrawn")
 
@@ -468,7 +469,7 @@ async def test_a_slow_store_is_acked_in_time_and_the_answer_comes_later(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7: Slack never shows its own error for a click that counts."""
-    monkeypatch.setattr("bot.slack.answering.ACK_WITHIN", 0.0)
+    monkeypatch.setattr("bot.slack.handlers.answering.ACK_WITHIN", 0.0)
     asked = await ask(store, lease)
     shown = await show(asked)
     await slack.user("bob").click(shown, "Approve")
@@ -540,7 +541,7 @@ async def test_settings_of_the_moment_of_asking_count(
 async def test_two_runs_do_not_share_buttons(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R1: the same question in two runs is two requests."""
     mine = await ask(store, lease)
-    other = await flows.ask(store, await new_run(store, "rother"), question())
+    other = await usecases.ask(store, await new_run(store, "rother"), question())
     assert mine.id != other.id
     await slack.user("bob").click(await show(other), "Approve")
     assert (await status(store, mine), await status(store, other)) == (Status.PENDING, Status.APPROVED)

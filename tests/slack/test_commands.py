@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from bot import flows
-from bot.core.events import Event, EventType
-from bot.core.ids import GroupId, UserId
-from bot.core.options import Option
-from bot.core.people import Actor, Reviewers
-from bot.core.ports import Lease, TeamInfo
-from bot.core.runs import Run, Status
-from bot.slack import modals
-from bot.slack.answering import Desk
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from bot.slack.views import modals
+from countersign import usecases
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import GroupId, UserId
+from countersign.domain.options import Option
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.runs import Run, Status
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease, TeamInfo
 from localslack import LocalSlack
 from tests.making import ALICE, BOB, GENERAL, HERE, question
 from tests.slack.botting import away, events
@@ -99,7 +99,7 @@ async def test_a_start_that_slack_called_failed_and_its_repeat_are_one_run(
     assert await runs(store) == [run]
     assert "Started" in (await alice.command("/agent email twice")).text
     assert len(await runs(store)) == 2
-    await flows.stop(store, run.id, Actor(HERE, ALICE), frozenset())
+    await usecases.stop(store, run.id, Actor(HERE, ALICE), frozenset())
     assert "Started" in (await alice.command("/agent email once")).text, "what is over may be started again"
     assert "Started" in (await slack.user("bob").command("/agent email twice")).text
 
@@ -400,7 +400,7 @@ async def test_status_lists_what_goes_on(slack: LocalSlack, store: Store, lease:
     await bob.command("/agent")
     await bob.wait_modal("Start a task")
     assert await bob.submit({"team": "email", "task": "<!channel> *bold*"}) == {}
-    await flows.ask(store, lease, question())
+    await usecases.ask(store, lease, question())
     reply = await slack.user("alice").command("/agent status")
     assert "2 runs go on" in reply.text
     words = str(reply.blocks)
@@ -427,7 +427,7 @@ async def test_the_requester_stops_a_run_and_strangers_do_not(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:
     """R8, R15, R25: what was refused is on record once, of a run that nobody knows too."""
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     carol, alice = slack.user("carol"), slack.user("alice")
     await configured(store, reviewers=Reviewers(frozenset({BOB})))
     slack.faults.add("deliver_twice", on="slash_commands")

@@ -4,15 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from bot import flows
-from bot.core.escalation import Escalation
-from bot.core.events import EventType
-from bot.core.ids import GroupId
-from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout, Rules
-from bot.slack.answering import Desk
-from bot.store.ledger import Ledger
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from countersign import usecases
+from countersign.domain.escalation import Escalation
+from countersign.domain.events import EventType
+from countersign.domain.ids import GroupId
+from countersign.domain.people import Reviewers
+from countersign.domain.policy import OnTimeout, Rules
+from countersign.store.ledger import Ledger
+from countersign.store.store import Store
 from localslack import LocalSlack
 from localslack.workspace import Message, User, UserGroup
 from tests.making import BOB, DAVE, GENERAL
@@ -21,7 +21,7 @@ from tests.slack.test_scribe import drawing
 
 
 async def rules(store: Store) -> Rules:
-    return await flows.rules_of(store, GENERAL)
+    return await usecases.rules_of(store, GENERAL)
 
 
 async def posted(slack: LocalSlack, *texts: str) -> Message:

@@ -16,14 +16,14 @@ import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import flows, metrics
-from bot.core.errors import WrongSettings
-from bot.core.ports import Lease
-from bot.core.requests import Status
 from bot.slack import app, health, web
-from bot.slack.cards import card
-from bot.store.embedded import _free_port
-from bot.store.store import Store
+from bot.slack.views.cards import card
+from countersign import metrics, usecases
+from countersign.domain.errors import WrongSettings
+from countersign.domain.requests import Status
+from countersign.store.redis.embedded import _free_port
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from localslack.http_events import sign
 from tests.making import question
@@ -76,7 +76,7 @@ async def test_a_clock_that_lets_no_signature_count_is_told(slack: LocalSlack, s
 
 
 async def test_a_click_over_signed_http_counts(slack: LocalSlack, store: Store, lease: Lease) -> None:
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     async with over_http(slack, store) as url, a_desk(slack, store) as (desk, _, _clients):
         run = await store.run(lease.run)
         assert run is not None
@@ -166,7 +166,7 @@ async def test_healthz_says_whether_slack_is_connected(slack: LocalSlack, store:
 
 async def test_metrics_say_what_waits_and_go_on_without_the_store(store: Store, lease: Lease) -> None:
     """R26: what a platform team watches, on the port that it probes anyway."""
-    await flows.ask(store, lease, question())
+    await usecases.ask(store, lease, question())
     nowhere = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
     for of, waiting in ((store, "1.0"), (Store(nowhere, "t"), "NaN")):
         asgi = web.http(None, partial(health.problem_of, of, None), partial(health.measured, of))

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core import deciding
-from bot.core.calls import Call, canonical, is_canonical
-from bot.core.errors import InvalidInput
-from bot.core.refusals import Refusal
-from bot.core.requests import Question, Verb
-from bot.slack import editing, fields
-from bot.slack.editing import WrongFields
+from bot.slack.views import editing, fields
+from bot.slack.views.editing import WrongFields
+from countersign.domain import deciding
+from countersign.domain.calls import Call, canonical, is_canonical
+from countersign.domain.errors import InvalidInput
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import Question, Verb
 from localslack.config import Config
 from localslack.inputs import filled, refusals, state_of
 from localslack.limits import check_view

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from bot import flows
-from bot.core.ports import Lease
-from bot.core.runs import Verb
-from bot.slack import files
-from bot.store.store import Store
+from bot.slack.projector import files
+from countersign import usecases
+from countersign.domain.runs import Verb
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.faults import Kind as Fault
 from tests.making import question
@@ -33,7 +33,7 @@ async def test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so(
     """R36, R14: a few tries, each after a look whether it arrived; then it is missing, and people know."""
     monkeypatch.setattr(files, "PAUSE", timedelta(milliseconds=1))
     slack.faults.add(fault, on=on, times=None, **more)
-    asked = await flows.ask(store, lease, question(LONG))
+    asked = await usecases.ask(store, lease, question(LONG))
     async with drawing(slack, store):
         await card_of(slack)
         await all_drawn(slack, store)
@@ -41,7 +41,7 @@ async def test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so(
         tried = [call for call in slack.calls if call.method == on]
         assert len(tried) == (1 if fault == "error" else files.TRIES)
         await decided(store, asked)
-        await flows.finish(store, lease, Verb.FINISH, result="Done.", words=LONG)
+        await usecases.finish(store, lease, Verb.FINISH, result="Done.", words=LONG)
         await all_drawn(slack, store)
         (root,) = slack.channel("#general").messages
         await slack.wait_message("#general", lambda m: "could not be uploaded" in text_of(m), thread=root.ts)
@@ -56,7 +56,7 @@ async def test_a_decision_does_not_wait_for_a_file_that_is_on_its_way(
 ) -> None:
     """R36, R6: the card is settled while the upload hangs; the file comes afterwards, once."""
     slow = slack.faults.add("delay", on="files.completeUploadExternal", seconds=2.0)
-    asked = await flows.ask(store, lease, question(LONG))
+    asked = await usecases.ask(store, lease, question(LONG))
     async with drawing(slack, store):
         await slack.wait_for(lambda _: slow not in slack.faults.active)
         await decided(store, asked)

@@ -7,14 +7,14 @@ from datetime import timedelta
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.audit.auditor import Auditor
-from bot.core.chain import read_head
-from bot.core.events import Event, EventType
-from bot.core.ids import ChannelId
-from bot.core.ports import Change
-from bot.slack import heads
-from bot.slack.poster import Poster
-from bot.store.ledger import Ledger
-from bot.store.store import Store
+from bot.slack.projector import heads
+from bot.slack.projector.poster import Poster
+from countersign.domain.chain import read_head
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import ChannelId
+from countersign.store.ledger import Ledger
+from countersign.store.store import Store
+from countersign.usecases.ports import Change
 from localslack import LocalSlack
 from tests.making import HERE, NOW, OURS
 from tests.patience import PATIENCE

@@ -5,16 +5,17 @@ from typing import Any
 
 import pytest
 
-from bot import flows
-from bot.core.calls import Call, canonical
-from bot.core.events import EventType
-from bot.core.policy import Risk
-from bot.core.ports import Lease
-from bot.core.requests import Kind, Question, Request, Status
-from bot.core.rulebook import Rulebook
-from bot.slack import answering, cards, high_risk, menu
-from bot.slack.cards import card
-from bot.store.store import Store
+from bot.slack.handlers import answering
+from bot.slack.views import cards, high_risk, menu
+from bot.slack.views.cards import card
+from countersign import usecases
+from countersign.domain.calls import Call, canonical
+from countersign.domain.events import EventType
+from countersign.domain.policy import Risk
+from countersign.domain.requests import Kind, Question, Request, Status
+from countersign.policy.rulebook import Rulebook
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from localslack.modals import View
 from localslack.person import Person
@@ -206,7 +207,7 @@ async def test_who_changes_a_call_reads_all_of_it_and_types_the_word(
 
 async def test_the_window_that_one_process_opened_another_takes(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R4: nothing of it lives in a process."""
-    asked = await flows.ask(store, lease, refund())
+    asked = await usecases.ask(store, lease, refund())
     bob = slack.user("bob")
     async with a_bot(slack, store) as first:
         await bob.click(await _post(slack, store, first, asked), "Review…")

@@ -13,20 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core import runs
-from bot.core.deciding import decide
-from bot.core.ids import GroupId, RequestId, RunId, UserId
-from bot.core.people import Reviewers
-from bot.core.permissions import Permission, given_with
-from bot.core.policy import OnTimeout
-from bot.core.requests import Request
-from bot.core.runs import Run
-from bot.core.settling import expire
-from bot.core.standing import Scope, Span, Wish
-from bot.slack import home
-from bot.slack.blocks import Block, words
-from bot.slack.home import Listed, Running
-from bot.slack.text import size_of
+from bot.slack.views import home
+from bot.slack.views.blocks import Block, words
+from bot.slack.views.home import Listed, Running
+from bot.slack.views.text import size_of
+from countersign.domain import runs
+from countersign.domain.deciding import decide
+from countersign.domain.ids import GroupId, RequestId, RunId, UserId
+from countersign.domain.people import Reviewers
+from countersign.domain.permissions import Permission, given_with
+from countersign.domain.policy import OnTimeout
+from countersign.domain.requests import Request
+from countersign.domain.runs import Run
+from countersign.domain.settling import expire
+from countersign.domain.standing import Scope, Span, Wish
 from localslack.limits import check_view
 from tests.making import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
 

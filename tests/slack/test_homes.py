@@ -15,24 +15,25 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from bot import attending, flows, permitting
 from bot.audit import receipts
 from bot.audit.auditor import Auditor
-from bot.core import runs
-from bot.core.chain import START
-from bot.core.ids import GroupId, UserId
-from bot.core.people import Actor, Reviewers
-from bot.core.ports import Lease
-from bot.core.requests import Question, Request, Verb
-from bot.core.standing import Scope, Span, Wish
-from bot.slack.answering import Desk
-from bot.slack.homes import Homes
-from bot.slack.poster import Poster
-from bot.slack.scribe import Scribe
-from bot.store.ledger import Ledger
-from bot.store.outbox import Outbox
-from bot.store.overview import Overview
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from bot.slack.projector.homes import Homes
+from bot.slack.projector.poster import Poster
+from bot.slack.projector.scribe import Scribe
+from countersign import usecases
+from countersign.domain import runs
+from countersign.domain.chain import START
+from countersign.domain.ids import GroupId, UserId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.requests import Question, Request, Verb
+from countersign.domain.standing import Scope, Span, Wish
+from countersign.store.ledger import Ledger
+from countersign.store.outbox import Outbox
+from countersign.store.overview import Overview
+from countersign.store.store import Store
+from countersign.usecases import attending, permitting
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.person import Person
 from tests.making import ALICE, BOB, CAROL, DAVE, HERE, OURS, attempt, call, choice, question, rules
@@ -75,13 +76,13 @@ def published(slack: LocalSlack) -> list[str]:
 
 async def ask(store: Store, lease: Lease, asked: Question) -> Request:
     """Asked, and in the lists."""
-    request = await flows.ask(store, lease, asked)
+    request = await usecases.ask(store, lease, asked)
     await lists_follow(store)
     return request
 
 
 async def decided(store: Store, request: Request, verb: Verb = Verb.APPROVE) -> Request:
-    return await flows.decide(store, NoQueue(), request.id, attempt(request, BOB, verb, name=request.id))
+    return await usecases.decide(store, NoQueue(), request.id, attempt(request, BOB, verb, name=request.id))
 
 
 async def test_a_home_shows_what_waits_for_whom_with_a_way_to_the_card(
@@ -161,7 +162,7 @@ async def test_after_a_tie_the_homes_of_all_who_chose_say_that_it_waits(
         groups = named.groups or frozenset()
         both = tuple(Actor(HERE, one, groups) for one in (BOB, CAROL))
         one = attempt(asked, user, Verb.CHOOSE, name, chosen=(chosen,), groups=groups, voters=both)
-        await flows.decide(store, NoQueue(), asked.id, one)
+        await usecases.decide(store, NoQueue(), asked.id, one)
         await lists_follow(store)
 
     await choose(BOB, "eu")
@@ -216,7 +217,7 @@ async def test_an_open_home_follows_what_happens_and_others_are_left_alone(
         await decided(store, asked, Verb.REJECT)
         await shown(bob, "Nothing waits for you", "Rejected", "<@U0BOB>")
         await shown(alice, "Rejected", without="Waits:")
-        await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+        await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
         await shown(alice, "None goes on", "|open>")
     assert published(slack).count("U0DAVE") == 1, "nothing of this concerns Dave"
     assert "U0CAROL" not in published(slack), "who has not opened it gets no Home"
@@ -262,7 +263,7 @@ async def test_a_home_lists_what_its_person_allowed_in_advance_until_it_is_revok
             await person.open_home()
             await shown(person, "Recent decisions", without="Not asked again")
         approved = attempt(asked, BOB, wish=Wish(Scope.TOOL, Span.HOUR))
-        await flows.decide(store, NoQueue(), asked.id, approved)
+        await usecases.decide(store, NoQueue(), asked.id, approved)
         await shown(bob, "Not asked again (1)", "*refund* with any arguments in <#C0GENERAL>", "not used yet")
         await shown(alice, "*Approved* by <@U0BOB>", without="Not asked again")
         await all_drawn(slack, store)
@@ -297,7 +298,7 @@ async def test_a_home_that_slack_did_not_take_is_drawn_later(
     slack: LocalSlack, store: Store, bot: Desk, fault: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R21"""
-    monkeypatch.setattr("bot.slack.homes.LATER", timedelta(seconds=0.1))
+    monkeypatch.setattr("bot.slack.projector.homes.LATER", timedelta(seconds=0.1))
     options = {"ratelimited": {"retry_after": 1}, "server_error": {"status": 503}, "lost_request": {}}[fault]
     slack.faults.add(fault, on="views.publish", times=3, **options)
     bob = slack.user("bob")
@@ -346,7 +347,7 @@ async def test_who_no_longer_stands_in_has_nothing_of_the_other_on_their_home(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk, replaced: bool
 ) -> None:
     """R6: also when somebody else stands in from now on."""
-    await flows.ask(store, lease, question())
+    await usecases.ask(store, lease, question())
     bob, dave, alice = [await bot.directory.actor(HERE, name) for name in (BOB, DAVE, ALICE)]
     person, until = slack.user("dave"), await store.now() + timedelta(days=1)
     await attending.leave(store, bob, dave, until)
@@ -383,9 +384,9 @@ async def test_a_permission_for_a_run_is_gone_from_the_lists_when_the_run_has_en
     bob = slack.user("bob")
     async with living(slack, store, bot):
         await bob.open_home()
-        await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, wish=Wish(Scope.TOOL, Span.RUN)))
+        await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, wish=Wish(Scope.TOOL, Span.RUN)))
         await shown(bob, "Not asked again (1)", "in run `rtest`")
         assert "1 standing permission is" in (await bob.command("/approvals permissions")).text
-        await flows.finish(store, lease, runs.Verb.FINISH, result="done")
+        await usecases.finish(store, lease, runs.Verb.FINISH, result="done")
         await shown(bob, "Recent decisions", without="Not asked again")
         assert "No standing permission" in (await bob.command("/approvals permissions")).text

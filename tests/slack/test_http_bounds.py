@@ -11,7 +11,7 @@ import pytest
 
 from bot.slack import port as limits
 from bot.slack import web
-from bot.store.store import Store
+from countersign.store.store import Store
 from localslack import LocalSlack
 from localslack.http_events import sign
 from tests.slack.test_connection import over_http

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from bot import flows
-from bot.core.ports import Lease
-from bot.core.requests import Request, Verb
-from bot.slack.answering import Desk
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from countersign import usecases
+from countersign.domain.requests import Request, Verb
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from tests.making import BOB, CAROL, attempt, question, rules
 from tests.slack.botting import Show
@@ -16,14 +16,14 @@ from tests.storing import NoQueue, lists_follow
 
 
 async def ask(store: Store, lease: Lease, number: int = 0, **changes: str) -> Request:
-    request = await flows.ask(store, lease, question(f"mail {number}", agent=f"agent {number}", **changes))
+    request = await usecases.ask(store, lease, question(f"mail {number}", agent=f"agent {number}", **changes))
     await lists_follow(store)
     return request
 
 
 async def decide(store: Store, request: Request, user: str = BOB, verb: Verb = Verb.APPROVE, words: str = "") -> None:
     name = f"{request.id}-{user}"
-    await flows.decide(store, NoQueue(), request.id, attempt(request, user, verb, name=name, words=words))
+    await usecases.decide(store, NoQueue(), request.id, attempt(request, user, verb, name=name, words=words))
     await lists_follow(store)
 
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agents.permits import shown
-from bot.core.calls import Call, canonical
-from bot.core.ports import TeamInfo
-from bot.core.requests import Kind
-from bot.core.runs import Progress, Writing
-from bot.slack import cards, modals
-from bot.slack.cards import card
-from bot.slack.lookalikes import mark, odd_words
-from bot.slack.text import one_line, typed, visible
+from bot.slack.views import cards, modals
+from bot.slack.views.cards import card
+from bot.slack.views.lookalikes import mark, odd_words
+from bot.slack.views.text import one_line, typed, visible
+from countersign.autogen.tools.permits import shown
+from countersign.domain.calls import Call, canonical
+from countersign.domain.requests import Kind
+from countersign.domain.runs import Progress, Writing
+from countersign.usecases.ports import TeamInfo
 from tests.making import GENERAL, question, request
 from tests.slack.test_cards import run
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from bot.slack import app, listeners, web
+from bot.slack import app, web
+from bot.slack.handlers import listeners
 
 ROOT = Path(__file__).parents[2]
 SCOPES_OF = {

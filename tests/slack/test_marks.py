@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.marks import link, mention
+from countersign.domain.marks import link, mention
 
 HERE = Path(__file__).resolve().parent.parent.parent
 _MARK = re.compile(r"(?<!\(\?)<(?:[@#!{\0]|https?:)")
 WRITERS = sorted(path for path in (HERE / "bot").rglob("*.py") if path.parent.name != "store")
-DRAW = {"bot/core/marks.py", "bot/core/moments.py"}
-READ = {"bot/slack/mentions.py", "bot/slack/text.py"}
+DRAW = {"countersign/domain/marks.py", "countersign/domain/moments.py"}
+READ = {"bot/slack/handlers/mentions.py", "bot/slack/views/text.py"}
 """Those that take apart what Slack sends."""
 
 

@@ -5,24 +5,25 @@ from datetime import timedelta
 
 import pytest
 
-from bot import attending, flows
-from bot.core import quiet
-from bot.core.escalation import Escalation
-from bot.core.events import EventType
-from bot.core.ids import ChannelId, GroupId, RequestId
-from bot.core.people import Actor, Reviewers
-from bot.core.ports import Lease
-from bot.core.requests import Request, Status, Verb
-from bot.slack.answering import Desk
-from bot.store.overview import Overview
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from countersign import usecases
+from countersign.domain import quiet
+from countersign.domain.escalation import Escalation
+from countersign.domain.events import EventType
+from countersign.domain.ids import ChannelId, GroupId, RequestId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.requests import Request, Status, Verb
+from countersign.store.overview import Overview
+from countersign.store.store import Store
+from countersign.usecases import attending
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
-from tests.bot.test_attending import as_it_is, asked_before
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, choice, question
 from tests.slack.botting import events
 from tests.slack.test_scribe import all_drawn, card_of, drawing
 from tests.storing import NoQueue, configured, lists_follow
+from tests.usecases.test_attending import as_it_is, asked_before
 
 HOUR = timedelta(hours=1)
 REVIEWERS = Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))
@@ -40,7 +41,7 @@ async def drawn(slack: LocalSlack, store: Store) -> AsyncIterator[None]:
 
 async def due(store: Store, asked: Request, span: timedelta) -> Request:
     await asked_before(store, asked, span)
-    now = await flows.due(store, NoQueue(), asked.id)
+    now = await usecases.due(store, NoQueue(), asked.id)
     assert now is not None
     return now
 
@@ -54,9 +55,9 @@ async def test_a_reminder_is_a_reply_that_mentions_who_may_decide_and_is_settled
 ) -> None:
     """R2, R6: each reminder once; afterwards it says how it ended."""
     await configured(store, timeout=timedelta(days=2), remind_after=HOUR, quorum=2)
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
-    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
     for number in (1, 2):
         await due(store, asked, timedelta(hours=3))
         await all_drawn(slack, store)
@@ -64,7 +65,7 @@ async def test_a_reminder_is_a_reply_that_mentions_who_may_decide_and_is_settled
     reminder = thread(slack, card)[-1]
     assert "<@U0CAROL>: this still waits" in text_of(reminder) and "<@U0BOB>" not in text_of(reminder)
     assert await store.message_request(HERE, ChannelId("C0APPROVALS"), reminder.ts) == asked.id
-    await flows.decide(store, NoQueue(), asked.id, attempt(asked, CAROL))
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, CAROL))
     await all_drawn(slack, store)
     assert all("Approved" in text_of(m) for m in thread(slack, card))
 
@@ -76,7 +77,7 @@ async def test_who_asked_is_neither_named_nor_called_as_one_who_decides(
     both, leads = Reviewers(frozenset({ALICE, BOB})), Reviewers(frozenset({ALICE, DAVE}))
     steps = (Escalation(2 * HOUR, leads),)
     await configured(store, reviewers=both, timeout=timedelta(days=1), remind_after=HOUR, escalation=steps)
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
     assert "May decide: <@U0BOB>\n" in text_of(card) + "\n"
     await due(store, asked, timedelta(hours=3))
@@ -92,9 +93,9 @@ async def test_those_who_chose_different_things_are_told_so_and_reminded_again(
 ) -> None:
     """R10: the card does not say that enough have chosen, and the reminder leaves nobody out who could end it."""
     await configured(store, timeout=timedelta(days=1), remind_after=HOUR, quorum=2)
-    asked = await flows.ask(store, lease, choice("eu", "us"))
+    asked = await usecases.ask(store, lease, choice("eu", "us"))
     for user, chosen in ((BOB, "eu"), (CAROL, "us")):
-        await flows.decide(store, NoQueue(), asked.id, attempt(asked, user, Verb.CHOOSE, chosen=(chosen,)))
+        await usecases.decide(store, NoQueue(), asked.id, attempt(asked, user, Verb.CHOOSE, chosen=(chosen,)))
     await all_drawn(slack, store)
     (card,) = slack.channel("#approvals").messages
     assert "*1 of 2 who choose the same*: <@U0BOB>, <@U0CAROL>" in text_of(card)
@@ -109,7 +110,7 @@ async def test_who_clicks_in_a_thread_is_answered_there(
     """R7: Slack would put it into the channel, which nobody sees who reads the thread."""
     await all_drawn(slack, store)
     slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=1)
-    await flows.ask(store, lease, question())
+    await usecases.ask(store, lease, question())
     await all_drawn(slack, store)
     (card,) = [m for m in slack.channel("#general").posts.values() if "Approve" in m.buttons]
     await slack.user("dave").click(card, "Approve")
@@ -123,7 +124,7 @@ async def test_an_escalation_puts_the_same_card_into_the_next_channel_and_all_se
 ) -> None:
     """R1, R2, R6, R9: who was asked next decides on either card, and no card keeps a button."""
     await configured(store, timeout=timedelta(days=1), escalation=(GENERAL_TOO,))
-    asked = await flows.ask(store, lease, question("\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))))
+    asked = await usecases.ask(store, lease, question("\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))))
     first = await card_of(slack)
     assert await slack.user("dave").click(first, "Review…") is not None
     await slack.user("dave").wait_ephemeral("not a reviewer")
@@ -147,7 +148,7 @@ async def test_an_escalation_in_the_same_channel_is_a_reply_that_mentions_the_ne
     slack: LocalSlack, store: Store, lease: Lease, drawn: None
 ) -> None:
     await configured(store, timeout=timedelta(days=1), escalation=(Escalation(2 * HOUR, REVIEWERS),), reviewers=None)
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
     await due(store, asked, timedelta(hours=3))
     await all_drawn(slack, store)
@@ -165,7 +166,7 @@ async def test_an_escalation_that_cannot_be_posted_there_is_told_where_the_card_
     """R21: in the record, once; never a silent wait."""
     step = Escalation(2 * HOUR, Reviewers(frozenset({DAVE})), RANDOM)
     await configured(store, timeout=timedelta(days=1), remind_after=HOUR, escalation=(step,))
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
     await due(store, asked, timedelta(hours=3))
     await all_drawn(slack, store)
@@ -181,7 +182,7 @@ async def test_a_lost_reply_makes_no_second_reminder_and_no_second_card(
 ) -> None:
     """R2, R6"""
     await configured(store, timeout=timedelta(days=1), remind_after=HOUR, escalation=(GENERAL_TOO,))
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     async with drawing(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
@@ -189,7 +190,7 @@ async def test_a_lost_reply_makes_no_second_reminder_and_no_second_card(
         await due(store, asked, timedelta(hours=3))
         await all_drawn(slack, store)
     async with drawing(slack, store, "web-2"):
-        await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+        await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
         await all_drawn(slack, store)
     assert len(thread(slack, card)) == 1
     cards = [m for m in slack.channel("#general").messages if "wants" in m.text or "asked:" in m.text]
@@ -201,13 +202,13 @@ async def test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_dr
 ) -> None:
     """R6, R26: drawn late, after an outage of Slack or of web."""
     await configured(store, timeout=timedelta(days=1), remind_after=HOUR, escalation=(GENERAL_TOO,))
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     async with drawing(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
     before = len(slack.channel("#general").messages)
     await due(store, asked, timedelta(hours=3))
-    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
     async with drawing(slack, store, "web-2"):
         await all_drawn(slack, store)
     assert thread(slack, card) == []
@@ -221,7 +222,7 @@ async def test_who_looks_and_who_snoozes_is_on_the_card_and_nobody_is_locked_out
     await configured(
         store, timeout=timedelta(days=2), remind_after=HOUR, quiet=quiet.parse("20:00-08:00 Europe/Berlin")
     )
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
     await all_drawn(slack, store)
     bob, carol, dave = (slack.user(name) for name in ("bob", "carol", "dave"))
@@ -243,7 +244,7 @@ async def test_a_menu_that_carries_nothing_of_ours_does_nothing_and_says_so(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk, drawn: None
 ) -> None:
     """R1, R7"""
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
     await store.client.delete(store.keys.request(RequestId(asked.id)))
     await slack.user("bob").click(card, "more", choose="I'm looking")
@@ -254,7 +255,7 @@ async def test_a_stand_in_decides_while_somebody_is_away_and_the_card_says_so(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk, drawn: None
 ) -> None:
     """R9, R25: a card that waits already is drawn anew; afterwards the card says in whose place."""
-    await flows.ask(store, lease, question())
+    await usecases.ask(store, lease, question())
     card = await card_of(slack)
     bob, dave = slack.user("bob"), slack.user("dave")
     await dave.click(card, "Approve")
@@ -278,13 +279,13 @@ async def test_a_stand_in_of_a_member_of_a_group_decides_and_one_of_somebody_who
     await configured(store, reviewers=REVIEWERS)
     until = await store.now() + timedelta(days=1)
     await attending.leave(store, Actor(HERE, CAROL), Actor(HERE, DAVE), until)
-    first = await flows.ask(store, lease, question(agent="first"))
+    first = await usecases.ask(store, lease, question(agent="first"))
     await slack.user("dave").click(await card_of(slack), "Approve")
     assert (await as_it_is(store, first)).status is Status.APPROVED
     await all_drawn(slack, store)
     slack.workspace.groups["S0REVIEWERS"].users.remove("U0CAROL")
     bot.directory._answers.clear()  # a minute later
-    second = await flows.ask(store, lease, question(agent="second"))
+    second = await usecases.ask(store, lease, question(agent="second"))
     await slack.user("dave").click(await card_of(slack), "Approve")
     await slack.user("dave").wait_ephemeral("not a reviewer")
     assert (await as_it_is(store, second)).status is Status.PENDING
@@ -331,7 +332,7 @@ async def test_the_next_channel_may_be_called_by_the_word_between_two_steps(
     slack.workspace.channels["C0GENERAL"].name = "if-then"
     words = "/approvals escalate 30 min @dave #if-then Then 45m @reviewers"
     assert (await alice.command(words, channel="C0GENERAL")).text.startswith("Saved.")
-    assert [step.channel for step in (await flows.rules_of(store, GENERAL)).escalation] == [GENERAL, None]
+    assert [step.channel for step in (await usecases.rules_of(store, GENERAL)).escalation] == [GENERAL, None]
 
 
 async def test_reminders_escalation_and_quiet_hours_are_set_in_words_and_told(
@@ -344,7 +345,7 @@ async def test_reminders_escalation_and_quiet_hours_are_set_in_words_and_told(
         "quiet 19:00-08:00 weekends Europe/Berlin",
     ):
         assert (await alice.command(f"/approvals {words}")).text.startswith("Saved."), words
-    rules = await flows.rules_of(store, GENERAL)
+    rules = await usecases.rules_of(store, GENERAL)
     assert rules.remind_after == HOUR / 4
     assert [(s.after, s.channel) for s in rules.escalation] == [(HOUR / 2, None), (HOUR * 3 / 4, GENERAL)]
     told = (await alice.command("/approvals show")).text
@@ -353,7 +354,7 @@ async def test_reminders_escalation_and_quiet_hours_are_set_in_words_and_told(
     assert "quiet hours: 19:00-08:00 weekends Europe/Berlin" in told
     for words in ("remind off", "escalate off", "quiet off"):
         assert (await alice.command(f"/approvals {words}")).text.startswith("Saved."), words
-    rules = await flows.rules_of(store, GENERAL)
+    rules = await usecases.rules_of(store, GENERAL)
     assert (rules.remind_after, rules.escalation, bool(rules.quiet)) == (timedelta(0), (), False)
 
 
@@ -375,10 +376,10 @@ async def test_nonsense_about_times_is_refused_with_a_sentence(
     slack: LocalSlack, store: Store, bot: Desk, words: str, sentence: str
 ) -> None:
     """R10, R20"""
-    before = await flows.rules_of(store, GENERAL)
+    before = await usecases.rules_of(store, GENERAL)
     reply = await slack.user("alice").command(f"/approvals {words}")
     assert sentence in reply.text and "othing was changed" in reply.text
-    assert await flows.rules_of(store, GENERAL) == before
+    assert await usecases.rules_of(store, GENERAL) == before
 
 
 async def test_reminders_and_quiet_hours_are_set_in_the_window_and_nonsense_is_told_beside_them(
@@ -397,7 +398,7 @@ async def test_reminders_and_quiet_hours_are_set_in_the_window_and_nonsense_is_t
     await bob.command("/approvals")
     await bob.wait_modal("Approval settings")
     assert await bob.submit({"quiet": "", "timeout": "3h"}) == {}
-    rules = await flows.rules_of(store, GENERAL)
+    rules = await usecases.rules_of(store, GENERAL)
     assert (rules.remind_after, rules.quiet, rules.timeout) == (1.5 * HOUR, quiet.NEVER, 3 * HOUR)
 
 
@@ -406,14 +407,14 @@ async def test_an_escalation_that_slack_refused_once_is_settled_in_the_thread_wh
 ) -> None:
     """R6, R21"""
     await configured(store, timeout=timedelta(days=1), escalation=(GENERAL_TOO,))
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
     await all_drawn(slack, store)
     slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=1)
     await due(store, asked, timedelta(hours=3))
     await all_drawn(slack, store)
     assert thread(slack, card)
-    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
     await all_drawn(slack, store)
     assert all("Approved" in text_of(message) for message in thread(slack, card))
 
@@ -424,11 +425,11 @@ async def test_what_waits_and_was_decided_is_listed_in_the_channel_it_was_escala
     there = ChannelId("C0RANDOM")
     step = Escalation(2 * HOUR, Reviewers(frozenset({DAVE})), there)
     await configured(store, timeout=timedelta(days=1), escalation=(step,))
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     await due(store, asked, timedelta(hours=3))
     await lists_follow(store)
     assert (await Overview(store).waiting([there], None, lambda request: True, 5)).total == 1
-    await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
     await lists_follow(store)
     assert (await Overview(store).waiting([there], None, lambda request: True, 5)).total == 0
     assert len(await Overview(store).decided(there, 5)) == 1

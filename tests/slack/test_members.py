@@ -2,17 +2,17 @@
 
 import pytest
 
-from bot import flows
-from bot.core.ids import GroupId
-from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout
-from bot.core.ports import Lease
-from bot.core.requests import How, Status
-from bot.slack import deserted
-from bot.slack.answering import Desk
-from bot.slack.directory import Directory
-from bot.slack.poster import Poster
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from bot.slack.people.directory import Directory
+from bot.slack.projector import deserted
+from bot.slack.projector.poster import Poster
+from countersign import usecases
+from countersign.domain.ids import GroupId
+from countersign.domain.people import Reviewers
+from countersign.domain.policy import OnTimeout
+from countersign.domain.requests import How, Status
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from tests.making import HERE, OURS, question, rules
 from tests.slack.test_homes import shown
@@ -30,7 +30,7 @@ async def test_what_nobody_could_decide_is_turned_down_before_anybody_is_asked(
     slack.workspace.channels["C0APPROVALS"].members.intersection_update({"U0BOT", "U0ALICE"})
     slack.invite("U0GRETA", "#approvals")
     await store.set_defaults(rules(reviewers=MEMBERS))
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
     settled = await now_is(store, asked)
@@ -48,7 +48,7 @@ async def test_members_are_asked_where_slack_does_not_say_who_they_are(
     """R9, R21: not knowing is no reason to turn anything down."""
     slack.faults.add("error", on="conversations.members", error="fetch_members_failed", times=None)
     await store.set_defaults(rules(reviewers=MEMBERS))
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
     assert (await now_is(store, asked)).status is Status.PENDING
@@ -60,7 +60,7 @@ async def test_a_home_lists_what_waits_for_the_members_of_a_channel(
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk
 ) -> None:
     await store.set_defaults(rules(reviewers=MEMBERS))
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     await lists_follow(store)
     assert asked.rules.reviewers == Reviewers(groups=frozenset({GroupId("C0APPROVALS")}))
     slack.workspace.channels["C0APPROVALS"].members.remove("U0DAVE")
@@ -80,7 +80,7 @@ async def test_what_waits_for_ever_and_for_nobody_is_told_once_to_who_asked(
     await store.set_defaults(
         rules(reviewers=group if gone == "the group" else rules().reviewers, on_timeout=OnTimeout.WAIT)
     )
-    await flows.ask(store, lease, question())
+    await usecases.ask(store, lease, question())
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
     poster = Poster(bot.client, store, HERE, slack.url, OURS)

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from bot import flows
-from bot.core.ports import Lease
-from bot.metrics import Repair
-from bot.slack import scribe
-from bot.store.outbox import GROUP, Outbox
-from bot.store.store import Store
+from bot.slack.projector import scribe
+from countersign import usecases
+from countersign.metrics import Repair
+from countersign.store.outbox import GROUP, Outbox
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from tests.counting import repaired
 from tests.making import question
@@ -51,7 +51,7 @@ async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others
     with repaired(Repair.EVENT_OVERLOOKED, times=0), repaired(Repair.SCRIBE_STOPPED, times=0):
         for content, read in (("one", 2), ("two", 4)):
             async with drawing(slack, store, overlooked=timedelta(seconds=0.1)):
-                await flows.ask(store, await new_run(store, f"r{content}"), question(content))
+                await usecases.ask(store, await new_run(store, f"r{content}"), question(content))
                 await slack.wait_message("#approvals", lambda m: content in text_of(m))  # noqa: B023
                 await is_in_hand(store, [newer])
                 await was_read(store, read)
@@ -65,7 +65,7 @@ async def test_many_events_of_a_newer_version_hide_none_that_was_lost(store: Sto
     await outbox.open()
     for _ in range(150):
         await store.client.xadd(store.keys.events, {"event": NEWER})
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     handed_out = await store.client.xreadgroup(GROUP, "scribe", {store.keys.events: ">"})
     assert handed_out, "and its reply was lost"
     found = [event.request for _, event in await outbox.overlooked(timedelta(0), 100)]
@@ -78,12 +78,12 @@ async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_scribe
 ) -> None:
     """R6, R21: whoever could not draw it does not tick it off."""
     monkeypatch.setattr(scribe, "TRY_AGAIN", timedelta(seconds=0.05))
-    asked = await flows.ask(store, lease, question("one"))
+    asked = await usecases.ask(store, lease, question("one"))
     key = store.keys.request(asked.id)
     readable = await store.client.get(key)
     assert readable is not None and readable.startswith(b"1 2\n")
     await store.client.set(key, readable.replace(b"1 2\n", b"1 99\n", 1), keepttl=True)
-    await flows.ask(store, await new_run(store, "rother"), question("two"))
+    await usecases.ask(store, await new_run(store, "rother"), question("two"))
     async with drawing(slack, store):
         assert "two" in text_of(await card_of(slack))
         await store.client.set(key, readable, keepttl=True)

@@ -7,19 +7,20 @@ from datetime import time, timedelta
 
 import pytest
 
-from bot import flows, proposals
 from bot.audit.auditor import Auditor
-from bot.core.escalation import Escalation
-from bot.core.events import Event, EventType
-from bot.core.ids import ChannelId, GroupId
-from bot.core.loosening import Configured
-from bot.core.people import Actor, Reviewers
-from bot.core.policy import ChannelSettings, OnTimeout
-from bot.core.ports import Change, Lease, Put
-from bot.core.quiet import Quiet
-from bot.slack.answering import Desk
-from bot.store.outbox import GROUP
-from bot.store.store import Store
+from bot.slack.handlers import proposals
+from bot.slack.handlers.answering import Desk
+from countersign import usecases
+from countersign.domain.escalation import Escalation
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import ChannelId, GroupId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.policy import ChannelSettings, OnTimeout
+from countersign.domain.quiet import Quiet
+from countersign.policy.loosening import Configured
+from countersign.store.outbox import GROUP
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.audit.test_auditor import record
@@ -37,7 +38,7 @@ async def none_wrong(_: object) -> list[str]:
 
 async def change(store: Store, edit: Callable[[ChannelSettings], ChannelSettings]) -> Configured:
     """What a listener does before anything can be posted: as if its process ended right after that."""
-    return await flows.configure(store, GENERAL, Actor(HERE, BOB, is_admin=True), frozenset(), edit, none_wrong)
+    return await usecases.configure(store, GENERAL, Actor(HERE, BOB, is_admin=True), frozenset(), edit, none_wrong)
 
 
 async def changes(store: Store) -> list[Event]:
@@ -90,7 +91,7 @@ async def test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_ho
     assert (await slack.user("alice").command("/approvals quorum 2", "#random")).text.startswith("Saved.")
     assert (await slack.user("alice").command("/approvals quorum 2", "#random")).text.startswith("Saved.")
     assert (await slack.user("alice").command("/approvals quorum 1", "#random")).text.startswith("Saved.")
-    await flows.ask(store, lease, question())
+    await usecases.ask(store, lease, question())
     async with drawing(slack, store):
         await card_of(slack)
         await all_drawn(slack, store)

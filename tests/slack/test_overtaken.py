@@ -10,18 +10,18 @@ import aiohttp
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import flows
-from bot.core.errors import Refused, StoreUnavailable
-from bot.core.events import Event
-from bot.core.people import Actor
-from bot.core.ports import Change, Committed, Lease, Message, Put
-from bot.metrics import Repair
 from bot.slack.calling import DrawingTask, Outdated, drawing_task
-from bot.slack.cards import Drawing
-from bot.slack.poster import Place, Poster
-from bot.slack.scribe import Scribe
-from bot.store.outbox import Outbox
-from bot.store.store import Store
+from bot.slack.projector.poster import Place, Poster
+from bot.slack.projector.scribe import Scribe
+from bot.slack.views.cards import Drawing
+from countersign import usecases
+from countersign.domain.errors import Refused, StoreUnavailable
+from countersign.domain.events import Event
+from countersign.domain.people import Actor
+from countersign.metrics import Repair
+from countersign.store.outbox import Outbox
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Committed, Lease, Message, Put
 from localslack import LocalSlack
 from tests.counting import repaired
 from tests.making import ALICE, GENERAL, HERE, OURS, attempt, question
@@ -78,7 +78,7 @@ async def test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a
     slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6: whoever posted instead looked before, and the killed one cannot look afterwards. Torture found it."""
-    monkeypatch.setattr("bot.slack.poster.SECOND_LOOK", timedelta(0))
+    monkeypatch.setattr("bot.slack.projector.poster.SECOND_LOOK", timedelta(0))
     slow = slack.faults.add("delay", on="chat.postMessage", seconds=0.5)
     async with poster(slack, store) as first, poster(slack, store) as second:
         killed = asyncio.create_task(first.show("note/1", Place(GENERAL), NEW))
@@ -154,11 +154,11 @@ async def test_a_scribe_that_draws_over_something_newer_draws_that_again(
         frozen = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
         await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)))
         slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
-        await flows.ask(store, lease, question())
+        await usecases.ask(store, lease, question())
         await under_way(slack, slow)
         await store.client.delete(store.keys.scribe)
         awake = asyncio.create_task(Scribe(store, Outbox(store), second, "web-2").run())
-        await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+        await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
         await slack.wait_for(lambda _: "Stopped" in " ".join(shown(slack)))
         frozen.cancel()
         await asyncio.gather(frozen, return_exceptions=True)
@@ -173,7 +173,7 @@ async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R2, R6: it is not drawn any more, but the message that stands is known."""
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     name = f"waiting/{asked.id}"
 
     async def known() -> Message:
@@ -189,7 +189,7 @@ async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_
         assert seen is not None
         forgotten = replace(before, ts="", drawn="", posting_since=seen.now)
         await store.commit(Change(messages=(Put(forgotten, seen.version),)))
-        await flows.withdraw(store, NoQueue(), asked.id, "not wanted")
+        await usecases.withdraw(store, NoQueue(), asked.id, "not wanted")
         assert (await known()).ts == before.ts
         drawing.cancel()
         await asyncio.gather(drawing, return_exceptions=True)
@@ -245,7 +245,7 @@ async def _draw_what_was_lost(slack: LocalSlack, store: Store, lease: Lease, out
         drawing = asyncio.create_task(scribe.run())
         await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)))
         outbox.lost = 0
-        await flows.ask(store, lease, question())
+        await usecases.ask(store, lease, question())
         await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
         async with asyncio.timeout(PATIENCE):
             while (await store.client.xpending(store.keys.events, "scribe"))["pending"]:  # noqa: ASYNC110
@@ -258,8 +258,8 @@ async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_t
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6, R7: it drew over the settled card as it woke up, and nobody else knows. Torture found it."""
-    monkeypatch.setattr("bot.slack.scribe._LATE", timedelta(0))
-    asked = await flows.ask(store, lease, question())
+    monkeypatch.setattr("bot.slack.projector.scribe._LATE", timedelta(0))
+    asked = await usecases.ask(store, lease, question())
 
     def card() -> str:
         return "".join(message.text for message in slack.channel("#approvals").messages)
@@ -268,7 +268,7 @@ async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_t
         drawing = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
         await slack.wait_for(lambda _: card())
         older, ts = card(), slack.channel("#approvals").messages[0].ts
-        await flows.withdraw(store, NoQueue(), asked.id, "not wanted")
+        await usecases.withdraw(store, NoQueue(), asked.id, "not wanted")
         await slack.wait_for(lambda _: card() != older)
         await all_drawn(slack, store)
         settled = card()
@@ -277,7 +277,7 @@ async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_t
             await killed.chat_update(channel=asked.rules.approvals_channel, ts=ts, text=older, blocks=OLD.blocks)
         assert card() == older
         with pytest.raises(Refused):
-            await flows.decide(store, NoQueue(), asked.id, attempt(asked))
+            await usecases.decide(store, NoQueue(), asked.id, attempt(asked))
         await slack.wait_for(lambda _: card() == settled)
         drawing.cancel()
         await asyncio.gather(drawing, return_exceptions=True)

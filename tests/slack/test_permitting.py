@@ -9,24 +9,26 @@ from datetime import timedelta
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import attending, flows
-from bot.core import deciding, permissions
-from bot.core.calls import Call
-from bot.core.events import EventType
-from bot.core.people import Actor
-from bot.core.permissions import Permission
-from bot.core.ports import Lease
-from bot.core.requests import How, Kind, Question, Request, Status
-from bot.core.standing import Scope, Span, Wish
-from bot.slack import modals, reviewing, standing
-from bot.slack.answering import Desk
-from bot.slack.menu import BREAK_GLASS, MORE, chosen
-from bot.slack.outcomes import allows
-from bot.slack.permitting import allowing
-from bot.slack.poster import Poster
-from bot.slack.scribe import Scribe
-from bot.store.outbox import Outbox
-from bot.store.store import Store
+from bot.slack.handlers import reviewing
+from bot.slack.handlers.answering import Desk
+from bot.slack.handlers.permitting import allowing
+from bot.slack.projector.poster import Poster
+from bot.slack.projector.scribe import Scribe
+from bot.slack.views import modals, standing
+from bot.slack.views.menu import BREAK_GLASS, MORE, chosen
+from bot.slack.views.outcomes import allows
+from countersign import usecases
+from countersign.domain import deciding, permissions
+from countersign.domain.calls import Call
+from countersign.domain.events import EventType
+from countersign.domain.people import Actor
+from countersign.domain.permissions import Permission
+from countersign.domain.requests import How, Kind, Question, Request, Status
+from countersign.domain.standing import Scope, Span, Wish
+from countersign.store.outbox import Outbox
+from countersign.store.store import Store
+from countersign.usecases import attending
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.limits import check_message_blocks
 from localslack.workspace import Message
@@ -47,8 +49,8 @@ async def now_is(store: Store, asked: Request) -> Request:
 
 
 async def given(store: Store, lease: Lease, wish: Wish, asked: Question | None = None) -> Permission:
-    of = await flows.ask(store, lease, asked or call())
-    await flows.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give-{of.id}"))
+    of = await usecases.ask(store, lease, asked or call())
+    await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give-{of.id}"))
     return (await store.permissions())[-1].value
 
 
@@ -77,7 +79,7 @@ async def test_approve_and_dont_ask_again_counts_and_is_listed(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R24: the narrowest is chosen already; what was chosen is what stands."""
-    asked = await flows.ask(store, lease, call())
+    asked = await usecases.ask(store, lease, call())
     bob = slack.user("bob")
     await bob.click(await show(asked), MORE, choose=DONT_ASK)
     view = await bob.wait_modal("Refund order 17: 20 EUR")
@@ -101,7 +103,7 @@ async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
 ) -> None:
     """R6, R24: nobody in #approvals is troubled, and the requester reads by whom it was allowed."""
     permission = await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
-    asked = await flows.ask(store, await new_run(store, "rlater"), call(order=18))
+    asked = await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
     async with drawing(slack, store, bot):
         root = await slack.wait_message("#general", lambda m: "run rlater" in text_of(m))
         allowed = "Allowed in advance"
@@ -115,7 +117,7 @@ async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
 async def test_what_is_not_covered_gets_its_card(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> None:
     """R24"""
     await given(store, lease, Wish(Scope.ARGUMENTS, Span.HOUR))
-    await flows.ask(store, await new_run(store, "rlater"), call(order=18))
+    await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
     async with drawing(slack, store, bot):
         card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
         await all_drawn(slack, store)
@@ -128,7 +130,7 @@ async def test_a_permission_of_somebody_who_left_asks_people(
     """R9, R24: Slack is asked at each use."""
     await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
     slack.workspace.users[BOB].deleted = True
-    await flows.ask(store, await new_run(store, "rlater"), call())
+    await usecases.ask(store, await new_run(store, "rlater"), call())
     async with drawing(slack, store, bot):
         await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
         await all_drawn(slack, store)
@@ -140,19 +142,19 @@ async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
     """R9, R24, R25: by the same rule as their click, at each use; it is told in whose place they gave it."""
     now = await store.now()
     await attending.leave(store, Actor(HERE, BOB), Actor(HERE, DAVE), now + timedelta(days=1))
-    asked, dave = await flows.ask(store, lease, call()), slack.user("dave")
+    asked, dave = await usecases.ask(store, lease, call()), slack.user("dave")
     await dave.click(await show(asked), MORE, choose=DONT_ASK)
     await dave.wait_modal("Refund order 17")
     choices = {standing.SCOPE: "This tool with any arguments", standing.SPAN: "For an hour"}
     assert await dave.submit(choices) == {}
-    allowed = await flows.ask(store, await new_run(store, "rlater"), call(order=18))
+    allowed = await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
     done = await now_is(store, allowed)
     assert done.decision is not None and done.decision.how is How.PERMISSION
     assert (done.decision.by, done.decision.instead_of) == ((DAVE,), (BOB,))
     await attending.come_back(store, Actor(HERE, BOB))
-    later = await flows.ask(store, await new_run(store, "rlast"), call(order=19))
+    later = await usecases.ask(store, await new_run(store, "rlast"), call(order=19))
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
     assert (await now_is(store, later)).status is Status.PENDING
@@ -187,15 +189,15 @@ async def test_the_menu_is_for_calls_that_one_person_may_approve(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R24"""
-    assert menu(await show(await flows.ask(store, lease, question()))) == []
-    assert menu(await show(await flows.ask(store, lease, call()))) == [DONT_ASK]
+    assert menu(await show(await usecases.ask(store, lease, question()))) == []
+    assert menu(await show(await usecases.ask(store, lease, call()))) == [DONT_ASK]
     await configured(store, quorum=2, break_glass=True)
-    assert menu(await show(await flows.ask(store, lease, replace(call(), asked=1)))) == []
+    assert menu(await show(await usecases.ask(store, lease, replace(call(), asked=1)))) == []
 
 
 async def test_who_may_not_decide_gets_no_window(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R7, R9, R24, R25"""
-    asked = await flows.ask(store, lease, call())
+    asked = await usecases.ask(store, lease, call())
     alice = slack.user("alice")
     await alice.click(await show(asked), MORE, choose=DONT_ASK)
     await alice.wait_ephemeral("not a reviewer")
@@ -207,7 +209,7 @@ async def test_too_late_is_said_in_the_window_and_nothing_is_given(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R3, R7, R24"""
-    asked = await flows.ask(store, lease, call())
+    asked = await usecases.ask(store, lease, call())
     shown, bob, carol = await show(asked), slack.user("bob"), slack.user("carol")
     await bob.click(shown, MORE, choose=DONT_ASK)
     await bob.wait_modal("Refund order 17")
@@ -221,7 +223,7 @@ async def test_the_window_shows_all_that_a_card_cannot(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R13"""
-    asked = await flows.ask(store, lease, replace(call(), content=LONG))
+    asked = await usecases.ask(store, lease, replace(call(), content=LONG))
     bob = slack.user("bob")
     await bob.click(await show(asked), MORE, choose=DONT_ASK)
     await bob.wait_modal("0150 echo all is well")
@@ -233,7 +235,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
 ) -> None:
     """R13: nothing is decided before the box is checked; then it counts."""
     await configured(store, break_glass=True)
-    asked = await flows.ask(store, lease, replace(call(), content=LONG * 20))
+    asked = await usecases.ask(store, lease, replace(call(), content=LONG * 20))
     person = slack.user("bob" if window == "permit" else "alice")
     await person.click(await show(asked), MORE, choose=DONT_ASK if window == "permit" else "Break glass…")
     view = await person.wait_modal("This window has no room for all of it")
@@ -252,7 +254,7 @@ async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
 ) -> None:
     """R10, R25: with a reason, marked on the card, in its thread, in the run's thread and in the record."""
     await configured(store, break_glass=True)
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     alice = slack.user("alice")
     async with drawing(slack, store, bot):
         card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
@@ -282,7 +284,7 @@ async def test_only_the_requester_breaks_the_glass(
 ) -> None:
     """R9: the button is seen by all; the click is judged."""
     await configured(store, break_glass=True)
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     person = slack.user(who)
     await person.click(await show(asked), MORE, choose="Break glass…")
     await person.wait_ephemeral("Break-glass is for the one who started the run")
@@ -295,11 +297,11 @@ async def test_break_glass_is_off_until_the_channel_says_so(
 ) -> None:
     """R10: a card from before, or a forged click, finds it off."""
     await configured(store, break_glass=True)
-    open_card = await show(await flows.ask(store, lease, question()))
+    open_card = await show(await usecases.ask(store, lease, question()))
     assert menu(open_card) == ["Break glass…"]
     carol = slack.user("carol")
     assert "break-glass: off" in (await carol.command("/approvals break-glass no")).text
-    asked = await flows.ask(store, lease, question(asked=1))
+    asked = await usecases.ask(store, lease, question(asked=1))
     shown = await show(asked)
     assert menu(shown) == []
     for element in next(b for b in open_card.blocks or [] if b["type"] == "actions")["elements"]:
@@ -315,7 +317,7 @@ async def test_a_menu_of_another_version_is_told_not_ignored(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R7"""
-    shown = await show(await flows.ask(store, lease, call()))
+    shown = await show(await usecases.ask(store, lease, call()))
     for value in ("", "permit", "permit q1", "nothing q1 d1", "a b c d"):
         for element in next(b for b in shown.blocks or [] if b["type"] == "actions")["elements"]:
             for option in element.get("options", ()):

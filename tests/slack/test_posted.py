@@ -3,12 +3,12 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.core.ids import RequestId
-from bot.core.ports import Change, Put
-from bot.slack.files import File, Files
-from bot.slack.lookups import EVENT_TYPE
-from bot.slack.poster import Place
-from bot.store.store import Store
+from bot.slack.projector.files import File, Files
+from bot.slack.projector.lookups import EVENT_TYPE
+from bot.slack.projector.poster import Place
+from countersign.domain.ids import RequestId
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack
 from localslack.workspace import File as LocalFile
 from tests.making import GENERAL

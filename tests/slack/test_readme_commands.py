@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.slack.answering import Desk
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from countersign.store.store import Store
 from localslack import LocalSlack
 
 HERE = Path(__file__).resolve().parent.parent.parent

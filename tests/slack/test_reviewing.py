@@ -6,16 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from bot import flows
-from bot.core.calls import Call, canonical
-from bot.core.escalation import Escalation
-from bot.core.events import EventType
-from bot.core.ids import Digest
-from bot.core.people import Reviewers
-from bot.core.ports import Change, Lease, Put
-from bot.core.requests import Kind, Question, Status
-from bot.slack import cards, content
-from bot.store.store import Store
+from bot.slack.views import cards, content
+from countersign import usecases
+from countersign.domain.calls import Call, canonical
+from countersign.domain.escalation import Escalation
+from countersign.domain.events import EventType
+from countersign.domain.ids import Digest
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Kind, Question, Status
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack
 from localslack.text import text_of
 from tests.making import DAVE, question, rules
@@ -88,7 +88,7 @@ async def test_a_click_that_opens_a_window_never_decides_though_its_person_was_n
     slow = slack.faults.add("delay", on="users.info", seconds=0.5)
     click = asyncio.create_task(slack.user("dave").click(shown, "Review…"))
     await under_way(slack, slow)
-    await flows.due(store, NoQueue(), asked.id)
+    await usecases.due(store, NoQueue(), asked.id)
     await click
     assert await status(store, asked) is Status.PENDING
     await slack.user("dave").wait_ephemeral("not a reviewer")
@@ -225,5 +225,5 @@ async def test_the_raw_arguments_are_one_click_away(slack: LocalSlack, store: St
 
 async def test_no_secret_is_in_an_event_that_we_write(store: Store, lease: Lease) -> None:
     """R15: the title is the model's, and the audit is read by many."""
-    await flows.ask(store, lease, question(title="log in with password=hunter22"))
+    await usecases.ask(store, lease, question(title="log in with password=hunter22"))
     assert "hunter22" not in str(await events(store))

@@ -1,8 +1,8 @@
 """Which channels the app is in is written down for programs that start runs by themselves."""
 
-from bot.slack import rooms
-from bot.slack.answering import Desk
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from bot.slack.people import rooms
+from countersign.store.store import Store
 from localslack import LocalSlack
 
 

@@ -8,19 +8,19 @@ from datetime import timedelta
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import flows
-from bot.core import runs
-from bot.core.errors import Refused
-from bot.core.events import Event, EventType
-from bot.core.ids import ChannelId
-from bot.core.people import Reviewers
-from bot.core.ports import Change, Lease, Message, Put
-from bot.core.requests import Request, Verb
-from bot.metrics import Repair
-from bot.slack.poster import Poster
-from bot.slack.scribe import OVERLOOKED, Scribe
-from bot.store.outbox import GROUP, Outbox
-from bot.store.store import Store
+from bot.slack.projector.poster import Poster
+from bot.slack.projector.scribe import OVERLOOKED, Scribe
+from countersign import usecases
+from countersign.domain import runs
+from countersign.domain.errors import Refused
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import ChannelId
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Request, Verb
+from countersign.metrics import Repair
+from countersign.store.outbox import GROUP, Outbox
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, Message, Put
 from localslack import LocalSlack, text_of
 from localslack.faults import Kind as Fault
 from localslack.workspace import Message as Seen
@@ -63,12 +63,14 @@ async def all_drawn(slack: LocalSlack, store: Store) -> None:
 
 
 async def decided(store: Store, request: Request, verb: Verb = Verb.APPROVE, words: str = "") -> Request:
-    return await flows.decide(store, NoQueue(), request.id, attempt(request, BOB, verb, name=request.id, words=words))
+    return await usecases.decide(
+        store, NoQueue(), request.id, attempt(request, BOB, verb, name=request.id, words=words)
+    )
 
 
 async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R2, R6: stored first, found again by (workspace, channel, ts), settled from the store."""
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     async with drawing(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
@@ -113,7 +115,7 @@ async def test_a_card_shows_the_rules_that_web_finds_and_not_those_of_the_worker
 
 async def test_slack_fetches_no_address_that_a_model_wrote(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R15: an address leaks what it carries as soon as somebody fetches it, so nothing is unfurled."""
-    await flows.ask(store, lease, question("see https://vendor.example.com/?secret=1"))
+    await usecases.ask(store, lease, question("see https://vendor.example.com/?secret=1"))
     async with drawing(slack, store):
         await card_of(slack)
         await all_drawn(slack, store)
@@ -124,7 +126,7 @@ async def test_slack_fetches_no_address_that_a_model_wrote(slack: LocalSlack, st
 
 async def test_a_lost_reply_does_not_make_a_second_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6, R21: after an unclear failure the message is looked up and adopted."""
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     slack.faults.add("lost_reply", on="chat.postMessage", times=3)
     async with drawing(slack, store):
         await card_of(slack)
@@ -138,7 +140,7 @@ async def test_a_lost_reply_does_not_make_a_second_card(slack: LocalSlack, store
 @pytest.mark.parametrize("fault", ["ratelimited", "server_error", "lost_request"])
 async def test_a_card_survives_what_slack_does(slack: LocalSlack, store: Store, lease: Lease, fault: Fault) -> None:
     """R21: tried again on 429, 5xx and cut connections; nothing is lost and nothing is double."""
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     options = {"ratelimited": {"retry_after": 1}, "server_error": {"status": 503}, "lost_request": {}}[fault]
     slack.faults.add(fault, on="chat.*", times=2, **options)
     async with drawing(slack, store):
@@ -154,7 +156,7 @@ async def test_a_card_whose_scribe_died_between_post_and_index_is_adopted(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R4: the message stands in Slack, the store knows only the intent."""
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     async with drawing(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
@@ -176,8 +178,8 @@ async def test_another_process_draws_on_when_the_scribe_is_gone(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4, R5: nothing is ticked off before Slack shows it; what one could not draw is drawn by the next, once."""
-    monkeypatch.setattr("bot.slack.scribe.GRACE", 1)
-    asked = await flows.ask(store, lease, question())
+    monkeypatch.setattr("bot.slack.projector.scribe.GRACE", 1)
+    asked = await usecases.ask(store, lease, question())
     slack.faults.add("server_error", on="chat.postMessage", status=503, times=None)
     async with drawing(slack, store):
         await slack.wait_for(lambda _: any(c.method == "chat.postMessage" for c in slack.calls))
@@ -194,7 +196,7 @@ async def test_what_a_killed_scribe_had_in_hand_is_drawn_by_the_next_at_once(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R4, R5: long before it would be found as overlooked."""
-    await flows.ask(store, lease, question())
+    await usecases.ask(store, lease, question())
     killed = Outbox(store)
     await killed.open()
     while not await killed.read(100):
@@ -211,7 +213,7 @@ async def test_a_card_that_was_meant_and_never_posted_is_posted_and_counted(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R2, R5: the intent was stored, and its process died before the post."""
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     name = f"card/{asked.id}"
     meant = Message(HERE, asked.rules.approvals_channel, name, request=asked.id, posting_since=await store.now())
     await store.commit(Change(messages=(Put(meant, 0),)))
@@ -226,16 +228,16 @@ async def test_what_was_decided_refused_and_ended_is_counted_once_it_is_drawn(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R17: each outcome has a count of its own."""
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     names = {"outcome": "approved", "how": "reviewers"}
     before = count("countersign_requests_decided_total", **names), count("countersign_runs_ended_total", end="finished")
     times = count("countersign_decision_seconds_count", outcome="approved")
     with pytest.raises(Refused):
-        await flows.decide(store, NoQueue(), asked.id, attempt(asked, "U0MALLORY"))
+        await usecases.decide(store, NoQueue(), asked.id, attempt(asked, "U0MALLORY"))
     refused = count("countersign_attempts_refused_total", why="not_a_reviewer")
     await decided(store, asked)
     assert await store.standing() == {"requests": 0, "runs": 1, "parked_runs": 0}
-    await flows.finish(store, lease, runs.Verb.FINISH, result="Done.")
+    await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
     async with drawing(slack, store):
         await all_drawn(slack, store)
     after = count("countersign_requests_decided_total", **names), count("countersign_runs_ended_total", end="finished")
@@ -247,7 +249,7 @@ async def test_what_was_decided_refused_and_ended_is_counted_once_it_is_drawn(
 async def test_two_processes_draw_one_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
     async with drawing(slack, store, "web-1"), drawing(slack, store, "web-2"):
         for number in range(5):
-            await flows.ask(store, lease, question(agent=f"agent{number}"))
+            await usecases.ask(store, lease, question(agent=f"agent{number}"))
         await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 5)
         await all_drawn(slack, store)
     assert len(slack.channel("#approvals").messages) == 5
@@ -258,7 +260,7 @@ async def test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester
 ) -> None:
     """R21: never an approval, never a silent wait; in the record."""
     await configured(store, approvals_channel=ChannelId("C0RANDOM"))
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     async with drawing(slack, store):
         (root,) = await slack.wait_for(lambda _: slack.channel("#general").messages)
         card = await slack.wait_message("#general", lambda m: "Approve" in m.buttons, thread=root.ts)
@@ -277,7 +279,7 @@ async def test_a_long_request_is_in_a_file_in_the_thread_of_its_card(
     """R13, R14: all of it can be seen; too long is a file, never an error; once, also after a lost reply."""
     content = "\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))
     slack.faults.add("lost_reply", on="files.completeUploadExternal", times=1)
-    await flows.ask(store, lease, question(content))
+    await usecases.ask(store, lease, question(content))
     async with drawing(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
@@ -288,14 +290,14 @@ async def test_a_long_request_is_in_a_file_in_the_thread_of_its_card(
 
 async def test_a_deleted_card_that_still_waits_is_posted_again(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6: the store is the truth; somebody deleted its view."""
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     async with drawing(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
         client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url)
         await client.chat_delete(channel="C0APPROVALS", ts=card.ts)
-        await flows.progressed(store, lease, "drafter", "still at it")
-        other = await flows.ask(store, lease, question(agent="second"))
+        await usecases.progressed(store, lease, "drafter", "still at it")
+        other = await usecases.ask(store, lease, question(agent="second"))
         await all_drawn(slack, store)
         await decided(store, asked)
         await decided(store, other)
@@ -305,13 +307,13 @@ async def test_a_deleted_card_that_still_waits_is_posted_again(slack: LocalSlack
 
 async def test_refused_clicks_draw_nothing(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R3: one decision, one card update that counts."""
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     async with drawing(slack, store):
         await card_of(slack)
         await decided(store, asked)
         for number in range(20):
             with pytest.raises(Refused):
-                await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name=f"late{number}"))
+                await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name=f"late{number}"))
         await all_drawn(slack, store)
     updates = [c for c in slack.calls if c.method == "chat.update" and c.args["channel"] == "C0APPROVALS"]
     assert len(updates) == 1
@@ -319,8 +321,8 @@ async def test_refused_clicks_draw_nothing(slack: LocalSlack, store: Store, leas
 
 async def test_runs_do_not_wait_for_each_other(slack: LocalSlack, store: Store, lease: Lease) -> None:
     other = await new_run(store, "rother")
-    await flows.ask(store, lease, question())
-    asked = await flows.ask(store, other, question())
+    await usecases.ask(store, lease, question())
+    asked = await usecases.ask(store, other, question())
     async with drawing(slack, store):
         await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 2)
         await decided(store, asked)
@@ -337,7 +339,7 @@ async def test_a_card_that_slack_refused_once_is_settled_where_it_stands_instead
     async with drawing(slack, store):
         await all_drawn(slack, store)
         slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=1)
-        asked = await flows.ask(store, lease, question())
+        asked = await usecases.ask(store, lease, question())
         await all_drawn(slack, store)
         stands = [m for m in slack.channel("#general").posts.values() if "Approve" in m.buttons]
         assert len(stands) == 1
@@ -357,7 +359,7 @@ async def test_a_report_of_no_time_at_all_stops_nobody(
     before = count("countersign_decision_seconds_count", outcome="withdrawn")
     await store.commit(Change(events=(told,)))
     async with drawing(slack, store):
-        asked = await flows.ask(store, lease, question())
+        asked = await usecases.ask(store, lease, question())
         await card_of(slack)
         await all_drawn(slack, store)
     assert (await store.request(asked.id)) is not None

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.marks import escape
-from bot.slack import text
-from bot.slack.text import Room
+from bot.slack.views import text
+from bot.slack.views.text import Room
+from countersign.domain.marks import escape
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from bot import flows
-from bot.core.events import EventType
-from bot.core.ids import ChannelId, GroupId, UserId
-from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout
-from bot.core.ports import Change, Put
-from bot.slack.answering import Desk
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from countersign import usecases
+from countersign.domain.events import EventType
+from countersign.domain.ids import ChannelId, GroupId, UserId
+from countersign.domain.people import Reviewers
+from countersign.domain.policy import OnTimeout
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.making import APPROVALS, BOB, CAROL, GENERAL, HERE
@@ -50,10 +50,10 @@ async def test_what_gets_milder_only_where_it_is_inherited_takes_two_as_well(
     asked = await proposal(slack)
     for part in ("Channels whose cards go here", "requesters may not decide", "requesters may decide"):
         assert part in str(asked.blocks)
-    assert (await flows.rules_of(store, GENERAL)).own_requests is False
+    assert (await usecases.rules_of(store, GENERAL)).own_requests is False
     await slack.user("carol").click(asked, "Confirm")
     await slack.user("carol").wait_ephemeral("Saved.")
-    assert (await flows.rules_of(store, GENERAL)).own_requests is True
+    assert (await usecases.rules_of(store, GENERAL)).own_requests is True
     async with drawing(slack, store):
         assert await slack.wait_message("#approvals", lambda m: "as <@U0BOB> had asked for" in m.text)
 
@@ -64,7 +64,7 @@ async def test_silence_approves_after_the_time_with_which_that_was_allowed(
     """R33, R23: whoever changes how long requests wait where its cards go does not change it here."""
     await slack.user("alice").command("/approvals on-timeout approve")
     assert (await slack.user("bob").command("/approvals timeout 5s", "#approvals")).text.startswith("Saved.")
-    rules = await flows.rules_of(store, GENERAL)
+    rules = await usecases.rules_of(store, GENERAL)
     assert (rules.on_timeout, rules.timeout) == (OnTimeout.APPROVE, timedelta(hours=1))
 
 
@@ -88,7 +88,7 @@ async def test_a_proposal_ends_with_what_it_was_made_of(slack: LocalSlack, store
     await slack.user("carol").wait_ephemeral(
         "settings were changed since" if changed else "may not change the settings"
     )
-    assert (await flows.rules_of(store, GENERAL)).approvals_channel == APPROVALS
+    assert (await usecases.rules_of(store, GENERAL)).approvals_channel == APPROVALS
     if not changed:  # an admin needs nobody
         await slack.user("alice").click(asked, "Confirm")
         await slack.user("alice").wait_ephemeral("Saved.")
@@ -120,7 +120,7 @@ async def test_a_command_that_comes_again_undoes_nothing(slack: LocalSlack, stor
     for payload in late:
         await slack.platform.interact(payload, "slash_commands")
     await bot.drain()
-    assert (await flows.rules_of(store, GENERAL)).quorum == 2
+    assert (await usecases.rules_of(store, GENERAL)).quorum == 2
     assert (await store.absences()).value.of(HERE, BOB, await store.now()) is None
     kinds = [event.type for event in await events(store)]
     assert kinds.count(EventType.SETTINGS_CHANGED) == 2 and kinds.count(EventType.STAND_IN_NAMED) == 1

@@ -5,24 +5,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import flows
-from bot.core import quiet
-from bot.core.escalation import Escalation
-from bot.core.events import EventType
-from bot.core.people import Reviewers
-from bot.core.policy import OnTimeout
-from bot.core.ports import Lease, TeamInfo
-from bot.core.requests import Request, Status
-from bot.slack.answering import Desk
-from bot.store.connecting import connect
-from bot.store.store import Store
+from bot.slack.handlers.answering import Desk
+from countersign import usecases
+from countersign.domain import quiet
+from countersign.domain.escalation import Escalation
+from countersign.domain.events import EventType
+from countersign.domain.people import Reviewers
+from countersign.domain.policy import OnTimeout
+from countersign.domain.requests import Request, Status
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease, TeamInfo
 from localslack import LocalSlack, text_of
-from tests.bot.test_attending import as_it_is
 from tests.making import DAVE, GENERAL, question, rules
 from tests.slack.botting import events
 from tests.slack.test_meanwhile import drawn, thread
 from tests.slack.test_scribe import all_drawn, card_of
 from tests.storing import NoQueue, configured, it_stands
+from tests.usecases.test_attending import as_it_is
 
 __all__ = ["drawn"]
 
@@ -51,7 +51,7 @@ class MovedStore(Store):
         while self.at < berlin(words):
             self.at += HOUR
             for request in (await self.due(10))[0]:
-                await flows.due(self, NoQueue(), request, it_stands)
+                await usecases.due(self, NoQueue(), request, it_stands)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ async def weekend(slack: LocalSlack, store: MovedStore, lease: Lease, on_timeout
         quiet=HOURS,
         escalation=(Escalation(20 * HOUR, Reviewers(frozenset({DAVE})), GENERAL),),
     )
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
     bob, carol, dave = (slack.user(name) for name in ("bob", "carol", "dave"))
     assert "may decide in your place" in (await bob.command("/approvals away @erin for 5d")).text

@@ -1,22 +1,22 @@
-"""What the server itself refuses to web and to a worker: the users of bot/store/users.acl."""
+"""What the server itself refuses to web and to a worker: the users of countersign/store/users.acl."""
 
 import re
 from datetime import timedelta
 
 import pytest
 
-from bot import flows
 from bot.audit.auditor import Auditor, Keep
-from bot.core.errors import StoreUnavailable
-from bot.core.events import Event, EventType
-from bot.core.people import Actor
-from bot.core.ports import Change, Lease
-from bot.core.requests import Status
-from bot.core.runs import Verb
-from bot.store import keys
-from bot.store.journal import RedisJournal
-from bot.store.ledger import Ledger
-from bot.store.outbox import Outbox
+from countersign import usecases
+from countersign.domain.errors import StoreUnavailable
+from countersign.domain.events import Event, EventType
+from countersign.domain.people import Actor
+from countersign.domain.requests import Status
+from countersign.domain.runs import Verb
+from countersign.store import keys
+from countersign.store.journal import RedisJournal
+from countersign.store.ledger import Ledger
+from countersign.store.outbox import Outbox
+from countersign.usecases.ports import Change, Lease
 from tests.making import ALICE, BOB, CAROL, HERE, NOW, attempt, question, rules
 from tests.redis_server import name_of
 from tests.store.two_users import Sides, denied, start
@@ -113,22 +113,22 @@ async def test_each_side_does_its_part_of_a_request_as_its_own_user(sides: Sides
     """Asked by a worker, voted on in web, taken back by the worker; asked again, decided, delivered; all of it ends."""
     await sides.web.set_defaults(rules(quorum=2))
     lease = await _running(sides)
-    asked = await flows.ask(sides.agents, lease, question())
-    await flows.decide(sides.web, NoQueue(), asked.id, attempt(asked))
-    instead = await flows.ask(sides.agents, lease, question("To: somebody else"))
+    asked = await usecases.ask(sides.agents, lease, question())
+    await usecases.decide(sides.web, NoQueue(), asked.id, attempt(asked))
+    instead = await usecases.ask(sides.agents, lease, question("To: somebody else"))
     withdrawn = await sides.web.request(asked.id)
     assert withdrawn is not None
     assert withdrawn.value.status is Status.WITHDRAWN
     assert [vote.user for vote in withdrawn.value.votes] == [BOB]
     for user in (BOB, CAROL):
-        await flows.decide(sides.web, NoQueue(), instead.id, attempt(instead, user))
+        await usecases.decide(sides.web, NoQueue(), instead.id, attempt(instead, user))
     decided = await sides.agents.request(instead.id)
     assert decided is not None
     assert decided.value.status is Status.APPROVED
-    await flows.answered(sides.agents, lease, decided.value)
+    await usecases.answered(sides.agents, lease, decided.value)
     assert await sides.admin.ttl(sides.web.keys.request(instead.id)) == -1
     await RedisJournal(sides.agents).record(lease, "model 1", b"said")
-    await flows.finish(sides.agents, lease, Verb.FINISH, result="Done.")
+    await usecases.finish(sides.agents, lease, Verb.FINISH, result="Done.")
     assert await sides.web.put_away(100) == 1
     assert await sides.agents.put_away(100) == 0
     for request in (asked, instead):
@@ -139,8 +139,8 @@ async def test_each_side_does_its_part_of_a_request_as_its_own_user(sides: Sides
 async def test_the_journal_of_a_run_that_web_stopped_gets_its_end_from_a_worker(sides: Sides) -> None:
     lease = await _running(sides)
     await RedisJournal(sides.agents).record(lease, "model 1", b"said")
-    await flows.ask(sides.agents, lease, question())
-    await flows.stop(sides.web, lease.run, Actor(HERE, ALICE), frozenset())
+    await usecases.ask(sides.agents, lease, question())
+    await usecases.stop(sides.web, lease.run, Actor(HERE, ALICE), frozenset())
     assert await sides.admin.ttl(sides.web.keys.journal(lease.run)) == -1
     assert await sides.agents.put_away(100) == 1
     assert await sides.admin.ttl(sides.web.keys.journal(lease.run)) > 0

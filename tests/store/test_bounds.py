@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bot import flows
-from bot.core.calls import LONGEST_CONTENT
-from bot.core.errors import GivenUp, InvalidInput, UnknownSchema
-from bot.core.events import Event, EventType
-from bot.core.ids import RequestId
-from bot.core.ports import Change, Lease, TeamInfo
-from bot.core.requests import Request
-from bot.store import bounds, codec
-from bot.store.bearing import REMEMBERED, Bearing
-from bot.store.codec import Codec
-from bot.store.compression import compress, decompress
-from bot.store.records import EVENTS, SETTINGS, TEAMS
-from bot.store.reports import read_event
-from bot.store.sides import REQUESTS, RUNS
-from bot.store.store import Store
+from countersign import usecases
+from countersign.domain.calls import LONGEST_CONTENT
+from countersign.domain.errors import GivenUp, InvalidInput, UnknownSchema
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import RequestId
+from countersign.domain.requests import Request
+from countersign.store import bounds, codec
+from countersign.store.bearing import REMEMBERED, Bearing
+from countersign.store.codec import Codec
+from countersign.store.compression import compress, decompress
+from countersign.store.records import EVENTS, SETTINGS, TEAMS
+from countersign.store.reports import read_event
+from countersign.store.sides import REQUESTS, RUNS
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, TeamInfo
 from tests.making import question, request
 from tests.store.test_unreadable import asked
 from tests.store.two_users import Sides, start
@@ -176,8 +176,8 @@ async def test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_i
 async def test_a_question_that_nobody_could_be_shown_ends_its_run_with_a_sentence(store: Store, lease: Lease) -> None:
     """R14, R21: it is not written where web could not read it."""
     with pytest.raises(GivenUp, match="Nothing was asked"):
-        await flows.ask(store, lease, question("x" * (LONGEST_CONTENT + 1)))
-    asked = await flows.ask(store, lease, question("\x00" * 10 + "x" * (LONGEST_CONTENT - 10)))
+        await usecases.ask(store, lease, question("x" * (LONGEST_CONTENT + 1)))
+    asked = await usecases.ask(store, lease, question("\x00" * 10 + "x" * (LONGEST_CONTENT - 10)))
     assert await store.requests([asked.id]) == [asked]
 
 

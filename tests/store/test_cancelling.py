@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.store.connecting import connect
+from countersign.store.redis.connecting import connect
 from tests.patience import PATIENCE
 
 Asks = Callable[[Any], Awaitable[Any]]

@@ -9,21 +9,22 @@ import pytest
 import pytest_asyncio
 from redis.crc import key_slot
 
-from bot import deadlines, flows
-from bot.core import deciding
-from bot.core.errors import NotReplicated, StoreUnavailable, StoreUnsafe
-from bot.core.ids import RunId
-from bot.core.people import Reviewers
-from bot.core.ports import Change, Committed, Put, TeamInfo
-from bot.core.requests import Status
-from bot.store.confirming import Replicas
-from bot.store.connecting import connect
-from bot.store.journal import RedisJournal
-from bot.store.outbox import Outbox
-from bot.store.queue import Queue, work
-from bot.store.sides import Side
-from bot.store.store import Store
-from bot.store.wakeups import Wakeups
+from countersign import usecases
+from countersign.domain import deciding
+from countersign.domain.errors import NotReplicated, StoreUnavailable, StoreUnsafe
+from countersign.domain.ids import RunId
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Status
+from countersign.store.journal import RedisJournal
+from countersign.store.outbox import Outbox
+from countersign.store.queue import Queue, work
+from countersign.store.redis.confirming import Replicas
+from countersign.store.redis.connecting import connect
+from countersign.store.sides import Side
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases import deadlines
+from countersign.usecases.ports import Change, Committed, Put, TeamInfo
 from tests.forgetting import Forgetting
 from tests.making import BOB, CAROL, DAVE, attempt, question, rules
 from tests.patience import PATIENCE
@@ -66,12 +67,12 @@ async def test_a_request_is_asked_decided_delivered_and_recorded_on_a_cluster(
     lease = await new_run(store)
     async with Wakeups(store) as wakeups:
         await wakeups.listening()
-        asked = await flows.ask(store, lease, question())
+        asked = await usecases.ask(store, lease, question())
         waiting = asyncio.create_task(wakeups.settled(asked.id))
-        await asyncio.gather(*(flows.decide(store, NoQueue(), asked.id, attempt(asked, name="a")) for _ in range(5)))
+        await asyncio.gather(*(usecases.decide(store, NoQueue(), asked.id, attempt(asked, name="a")) for _ in range(5)))
         settled = await asyncio.wait_for(waiting, PATIENCE)
         assert settled.status is Status.APPROVED
-        await flows.answered(store, lease, settled)
+        await usecases.answered(store, lease, settled)
     journal = RedisJournal(store)
     assert await journal.record(lease, "step/a", b"one") == b"one"
     assert await journal.record(lease, "step/a", b"two") == b"one"
@@ -104,8 +105,8 @@ async def test_a_node_that_forgets_its_scripts_costs_no_step(on_cluster: tuple[S
         node._connections.clear()
         node._free.clear()
     lease = await new_run(store)
-    asked = await flows.ask(store, lease, question())
-    assert (await flows.decide(store, NoQueue(), asked.id, attempt(asked))).status is Status.APPROVED
+    asked = await usecases.ask(store, lease, question())
+    assert (await usecases.decide(store, NoQueue(), asked.id, attempt(asked))).status is Status.APPROVED
     assert await RedisJournal(store).record(lease, "step/a", b"one", on_disk=True) == b"one"
 
 
@@ -117,7 +118,7 @@ async def test_deadlines_are_kept_on_a_cluster(on_cluster: tuple[Store, str]) ->
     lease = await new_run(store)
     async with Wakeups(store) as wakeups:
         keeping = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))
-        asked = await flows.ask(store, lease, question())
+        asked = await usecases.ask(store, lease, question())
         settled = await asyncio.wait_for(wakeups.settled(asked.id), PATIENCE)
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
@@ -153,8 +154,8 @@ async def test_a_step_is_whole_or_nothing_while_its_slot_moves(
     both, _ = on_cluster
     web, agents = (Store(both.client, both.keys.prefix.strip("{}:"), side=side) for side in (Side.WEB, Side.AGENTS))
     await web.set_defaults(rules(quorum=3, reviewers=Reviewers(frozenset({BOB, CAROL, DAVE}))))
-    asked = await flows.ask(agents, await new_run(web, worker=agents), question())
-    await flows.decide(web, NoQueue(), asked.id, attempt(asked, BOB))
+    asked = await usecases.ask(agents, await new_run(web, worker=agents), question())
+    await usecases.decide(web, NoQueue(), asked.id, attempt(asked, BOB))
     seen = await web.request(asked.id)
     assert seen is not None
     step = deciding.decide(seen.value, attempt(asked, CAROL), seen.now)
@@ -199,10 +200,10 @@ async def test_a_cluster_that_is_not_there_is_waited_for() -> None:
 async def test_a_decision_waits_for_the_replicas_of_the_node_that_holds_it(on_cluster: tuple[Store, str]) -> None:
     """R4: these nodes have none, so nothing is acknowledged; and it is stored once."""
     store, _ = on_cluster
-    asked = await flows.ask(store, await new_run(store), question())
+    asked = await usecases.ask(store, await new_run(store), question())
     wary = Store(store.client, store.keys.prefix.strip("{}:"), Replicas(1, timedelta(milliseconds=20)))
     for _ in range(2):
         with pytest.raises(NotReplicated, match="0 of 1"):
-            await flows.decide(wary, NoQueue(), asked.id, attempt(asked, name="click"))
+            await usecases.decide(wary, NoQueue(), asked.id, attempt(asked, name="click"))
     seen = await store.request(asked.id)
     assert seen is not None and seen.value.status is Status.APPROVED

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.errors import NewerSchema, UnknownSchema
-from bot.store import compression
-from bot.store.compression import compress, decompress
-from bot.store.records import EVENTS
-from bot.store.sides import REQUESTS
+from countersign.domain.errors import NewerSchema, UnknownSchema
+from countersign.store import compression
+from countersign.store.compression import compress, decompress
+from countersign.store.records import EVENTS
+from countersign.store.sides import REQUESTS
 from tests.making import request
 
 

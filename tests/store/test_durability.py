@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from agents.effects import effect
-from agents.journal import RunJournal
-from bot.core.ports import TeamInfo
-from bot.store.connecting import connect
-from bot.store.embedded import EmbeddedRedis
-from bot.store.journal import RedisJournal
-from bot.store.sides import Side
-from bot.store.store import Store
+from countersign.replay.effects import effect
+from countersign.replay.journal import RunJournal
+from countersign.store.journal import RedisJournal
+from countersign.store.redis.connecting import connect
+from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.sides import Side
+from countersign.store.store import Store
+from countersign.usecases.ports import TeamInfo
 from tests.making import rules
 from tests.storing import new_run
 
@@ -50,7 +50,7 @@ async def test_each_process_says_at_its_start_what_redis_may_lose(
     """R4: as the users that are shipped, which may not read CONFIG."""
     await configured(server, **settings)
     async with connect(server.url_of(user)) as client:
-        with caplog.at_level(logging.WARNING, "bot.store.store"):
+        with caplog.at_level(logging.WARNING, "countersign.store.store"):
             await Store(client, "t", side=side).check()
     assert (said in caplog.text) if said else not caplog.text
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from agents import entries
-from bot.core.events import EventType
-from bot.store import records, sides
-from bot.store.codec import Codec
+from countersign.domain.events import EventType
+from countersign.replay import entries
+from countersign.store import records, sides
+from countersign.store.codec import Codec
 
 GOLDEN = Path(__file__).parent.parent / "data" / "fields.json"
 

@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
-from bot import flows
 from bot.audit.auditor import Auditor
-from bot.core import runs
-from bot.core.errors import InvalidInput, UnknownSchema
-from bot.core.events import EventType
-from bot.core.ids import ChannelId, PermissionId, RequestId, RunId, UserId
-from bot.core.permissions import given_with
-from bot.core.ports import Change
-from bot.core.standing import Scope, Span, Wish
-from bot.store.clock import ms
-from bot.store.compression import decompress
-from bot.store.ledger import Ledger
-from bot.store.outbox import Outbox
-from bot.store.overview import Overview
-from bot.store.records import PERMISSIONS
-from bot.store.sides import REQUESTS, RUNS
-from bot.store.wakeups import Wakeups
+from countersign import usecases
+from countersign.domain import runs
+from countersign.domain.errors import InvalidInput, UnknownSchema
+from countersign.domain.events import EventType
+from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, UserId
+from countersign.domain.permissions import given_with
+from countersign.domain.standing import Scope, Span, Wish
+from countersign.store.clock import ms
+from countersign.store.compression import decompress
+from countersign.store.ledger import Ledger
+from countersign.store.outbox import Outbox
+from countersign.store.overview import Overview
+from countersign.store.records import PERMISSIONS
+from countersign.store.sides import REQUESTS, RUNS
+from countersign.store.wakeups import Wakeups
+from countersign.usecases.ports import Change
 from tests.making import ALICE, BOB, GENERAL, HERE, attempt, call
 from tests.slack.botting import events
 from tests.store.test_forgery import asked
@@ -63,7 +63,7 @@ async def test_a_request_with_what_is_no_id_is_not_read_and_not_decided(sides: S
     raw = forged(decompress(REQUESTS.dump(made)), field, IN_A_REQUEST[field], FALSE)
     await sides.agents.client.set(sides.agents.keys.asked(made.id), raw, px=60_000)
     with pytest.raises(UnknownSchema, match="was left as it is"):
-        await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+        await usecases.decide(sides.web, NoQueue(), made.id, attempt(made))
     assert await sides.web.waiting(9) == []
 
 
@@ -90,7 +90,7 @@ async def test_what_web_wrote_counts_only_under_its_own_name(sides: Sides) -> No
     """R3, R27: each record of web says whose it is, and is nobody else's."""
     made = await asked(sides, asked=call())
     wish = Wish(Scope.TOOL, Span.HOUR)
-    decided = await flows.decide(sides.web, NoQueue(), made.id, attempt(made, wish=wish))
+    decided = await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, wish=wish))
     permission = given_with(decided, "email")
     assert permission is not None
     run = await sides.web.run(made.run)
@@ -149,7 +149,7 @@ async def test_hints_that_name_nothing_are_not_heard_and_the_next_one_is(sides: 
         for junk in (*JUNK, b"rtest"):
             for kind in (b"request ", b"run ", b""):
                 await sides.agents.client.publish(sides.agents.keys.hints, kind + junk)
-        await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+        await usecases.decide(sides.web, NoQueue(), made.id, attempt(made))
         assert (await waiting).id == made.id
 
 
@@ -158,7 +158,7 @@ async def test_a_program_that_says_what_is_no_id_starts_nothing(sides: Sides, cl
     await sides.web.set_workspace(HERE)
     told: dict[str, Any] = {"run": "stest", "channel": GENERAL, "requester": BOB, "team": "script"} | claims
     with pytest.raises(InvalidInput, match="so nothing was done with it"):
-        await flows.start_by_script(
+        await usecases.start_by_script(
             sides.agents,
             run=RunId(told["run"]),
             channel=ChannelId(told["channel"]),
@@ -175,9 +175,9 @@ async def test_a_program_is_told_that_the_app_is_not_in_its_channel(sides: Sides
     program: dict[str, Any] = {"requester": ALICE, "team": "script", "task": "ask"}
     await sides.web.set_channels(frozenset({GENERAL}))
     with pytest.raises(InvalidInput, match="The app is not in the channel C0NOWHERE"):
-        await flows.start_by_script(sides.agents, run=RunId("sone"), channel=ChannelId("C0NOWHERE"), **program)
+        await usecases.start_by_script(sides.agents, run=RunId("sone"), channel=ChannelId("C0NOWHERE"), **program)
     assert await sides.web.active_runs(9) == []
-    started = await flows.start_by_script(sides.agents, run=RunId("stwo"), channel=GENERAL, **program)
+    started = await usecases.start_by_script(sides.agents, run=RunId("stwo"), channel=GENERAL, **program)
     assert await sides.web.active_runs(9) == [started]
 
 
@@ -204,7 +204,7 @@ async def test_what_is_no_list_of_a_run_keeps_no_other_run_from_its_end(sides: S
     names = sides.agents.keys
     await sides.agents.client.set(names.settled(ended[0].run), "no set", px=60_000)
     for lease in ended:
-        await flows.finish(sides.agents, lease, runs.Verb.FINISH, result="Done.")
+        await usecases.finish(sides.agents, lease, runs.Verb.FINISH, result="Done.")
     assert await sides.web.put_away(9) == 2
     for lease in ended:
         assert await sides.admin.ttl(names.origin(lease.run)) > 0

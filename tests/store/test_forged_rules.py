@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from bot import flows
-from bot.core.errors import Refused
-from bot.core.events import EventType
-from bot.core.ids import ChannelId, GroupId, RunId
-from bot.core.people import Reviewers
-from bot.core.policy import ChannelSettings, OnTimeout, Risk
-from bot.core.ports import Change, Message, Put, Seen
-from bot.core.refusals import Refusal
-from bot.core.requests import How, Request, Status
-from bot.core.rulebook import Clause, Effect, Rulebook
-from bot.core.runs import Run
-from bot.store.sides import REQUESTS, RUNS
+from countersign import usecases
+from countersign.domain.errors import Refused
+from countersign.domain.events import EventType
+from countersign.domain.ids import ChannelId, GroupId, RunId
+from countersign.domain.people import Reviewers
+from countersign.domain.policy import ChannelSettings, OnTimeout, Risk
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import How, Request, Status
+from countersign.domain.runs import Run
+from countersign.policy.rulebook import Clause, Effect, Rulebook
+from countersign.store.sides import REQUESTS, RUNS
+from countersign.usecases.ports import Change, Message, Put, Seen
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.slack.botting import events
 from tests.store.two_users import Sides, start
@@ -30,7 +30,7 @@ LAX = ChannelId("C0LAX")
 async def ask(sides: Sides) -> Request:
     """As an honest worker does it, in a run of Alice's that web started."""
     await start(sides)
-    return await flows.ask(sides.agents, await new_run(sides.agents, "rtest"), question())
+    return await usecases.ask(sides.agents, await new_run(sides.agents, "rtest"), question())
 
 
 async def forge(sides: Sides, made: Request, /, **terms: Any) -> Request:
@@ -49,7 +49,7 @@ async def forge_run(sides: Sides, **claims: Any) -> None:
 
 
 async def seen(sides: Sides, made: Request) -> Seen[Request]:
-    found = await flows.admitted(sides.web, made.id)
+    found = await usecases.admitted(sides.web, made.id)
     assert found is not None
     return found
 
@@ -86,7 +86,7 @@ async def test_nothing_is_decided_by_laxer_rules_that_a_worker_wrote(sides: Side
     made = await ask(sides)
     forged = await forge(sides, made, **terms)
     with pytest.raises(Refused) as refused:
-        await flows.decide(sides.web, NoQueue(), made.id, attempt(forged, **tries))
+        await usecases.decide(sides.web, NoQueue(), made.id, attempt(forged, **tries))
     assert refused.value.refusal is refusal
     counted = await seen(sides, made)
     assert counted.value.rules == made.rules
@@ -98,7 +98,7 @@ async def test_a_smaller_quorum_counts_as_the_channels(sides: Sides) -> None:
     """R11"""
     await sides.web.set_defaults(rules(quorum=2))
     forged = await forge(sides, await ask(sides), quorum=1)
-    voted = await flows.decide(sides.web, NoQueue(), forged.id, attempt(forged))
+    voted = await usecases.decide(sides.web, NoQueue(), forged.id, attempt(forged))
     assert (voted.status, len(voted.votes), voted.rules.quorum) == (Status.PENDING, 1, 2)
 
 
@@ -113,7 +113,7 @@ async def test_what_the_policy_refuses_is_asked_by_nobody(sides: Sides) -> None:
     made = await ask(sides)
     await sides.web.set_rulebook(Rulebook((Clause("no mails", Effect.REFUSE, 1),)))
     with pytest.raises(Refused, match="Already decided"):
-        await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+        await usecases.decide(sides.web, NoQueue(), made.id, attempt(made))
     settled = (await seen(sides, made)).value
     assert settled.decision is not None
     assert (settled.status, settled.decision.how, settled.decision.by) == (Status.REJECTED, How.POLICY, ())
@@ -166,7 +166,7 @@ async def test_on_the_usual_way_nothing_is_written_and_what_was_drawn_stays_as_i
     await sides.web.set_defaults(rules(reviewers=Reviewers(frozenset({CAROL}))))
     assert (await seen(sides, made)).value == made
     assert await sides.admin.exists(sides.web.keys.request(made.id)) == 0
-    decided = await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+    decided = await usecases.decide(sides.web, NoQueue(), made.id, attempt(made))
     assert decided.status is Status.APPROVED
     assert EventType.RULES_REPLACED not in await kinds(sides)
 
@@ -178,5 +178,5 @@ async def test_what_is_written_after_the_card_was_drawn_is_not_what_the_card_vou
     await sides.web.commit(Change(messages=(Put(card, 0),)))
     forged = await forge(sides, made, reviewers=Reviewers(frozenset({DAVE})))
     with pytest.raises(Refused) as refused:
-        await flows.decide(sides.web, NoQueue(), made.id, attempt(forged, DAVE))
+        await usecases.decide(sides.web, NoQueue(), made.id, attempt(forged, DAVE))
     assert refused.value.refusal is Refusal.NOT_A_REVIEWER

@@ -7,25 +7,26 @@ from typing import Any
 
 import pytest
 
-from bot import deadlines, flows, policy_file
 from bot.audit.auditor import Auditor
-from bot.core import reporting
-from bot.core.errors import UnknownSchema
-from bot.core.events import Event, EventType
-from bot.core.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
-from bot.core.policy import OnTimeout, Risk
-from bot.core.ports import Change, Put
-from bot.core.quiet import Quiet
-from bot.core.requests import Decision, How, Request, Status, Verb, Vote
-from bot.core.rulebook import Clause, Effect, Rulebook
-from bot.core.standing import Scope, Standing
-from bot.store.ledger import Ledger
-from bot.store.outbox import Outbox
-from bot.store.overview import Overview
-from bot.store.records import EVENTS
-from bot.store.reports import read_event
-from bot.store.sides import REQUESTS
-from bot.store.wakeups import Wakeups
+from countersign import usecases
+from countersign.domain.errors import UnknownSchema
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
+from countersign.domain.policy import OnTimeout, Risk
+from countersign.domain.quiet import Quiet
+from countersign.domain.requests import Decision, How, Request, Status, Verb, Vote
+from countersign.domain.standing import Scope, Standing
+from countersign.policy import policy_file
+from countersign.policy.rulebook import Clause, Effect, Rulebook
+from countersign.store.ledger import Ledger
+from countersign.store.outbox import Outbox
+from countersign.store.overview import Overview
+from countersign.store.records import EVENTS
+from countersign.store.reports import read_event
+from countersign.store.sides import REQUESTS
+from countersign.store.wakeups import Wakeups
+from countersign.usecases import deadlines, reporting
+from countersign.usecases.ports import Change, Put
 from tests.making import ALICE, BOB, GENERAL, HERE, NOW, attempt, call, question, request
 from tests.patience import PATIENCE
 from tests.store.two_users import Sides, denied, start
@@ -71,7 +72,7 @@ async def test_an_approval_in_the_agents_record_is_read_as_undecided_and_people_
     made = await asked(sides)
     await write(sides, approved(made, how), 7)
     assert (await read(sides, made)).status is Status.PENDING
-    decided = await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb=Verb.REJECT))
+    decided = await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, verb=Verb.REJECT))
     assert decided.status is Status.REJECTED
     await write(sides, approved(made), 99)
     assert (await read(sides, made)).status is Status.REJECTED
@@ -83,14 +84,14 @@ async def test_votes_in_the_agents_record_do_not_count(sides: Sides) -> None:
     planted = Vote(HERE, made.requester, made.created_at, attempt(made).id)
     await write(sides, replace(made, votes=(planted,)), 3)
     assert (await read(sides, made)).votes == ()
-    voted = await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+    voted = await usecases.decide(sides.web, NoQueue(), made.id, attempt(made))
     await write(sides, replace(made, votes=(planted,)), 9)
     assert (await read(sides, made)).votes == voted.votes
 
 
 async def test_a_decision_cannot_be_taken_back_by_the_agents(sides: Sides) -> None:
     made = await asked(sides)
-    await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+    await usecases.decide(sides.web, NoQueue(), made.id, attempt(made))
     gone = Decision(Status.WITHDRAWN, How.RUN, made.created_at)
     await write(sides, replace(made, status=Status.WITHDRAWN, decision=gone), 99)
     assert (await read(sides, made)).status is Status.APPROVED
@@ -121,7 +122,7 @@ async def test_a_wake_up_from_a_worker_wakes_nobody_with_an_approval(sides: Side
             await asyncio.sleep(0)
         hint = f"request {made.id}\n".encode() + REQUESTS.write(approved(made), 2)
         await sides.agents.client.publish(sides.agents.keys.hints, hint)
-        await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb=Verb.REJECT))
+        await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, verb=Verb.REJECT))
         assert (await waiting).status is Status.REJECTED
 
 
@@ -129,7 +130,7 @@ async def test_silence_approves_only_where_the_channels_settings_say_so(sides: S
     """R23: a worker asks with rules of its own making; the channel's settings are not its to write."""
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
     await card_stands(sides.web, made)
-    settled = await flows.expire(sides.web, NoQueue(), made.id, it_stands)
+    settled = await usecases.expire(sides.web, NoQueue(), made.id, it_stands)
     assert settled is not None
     assert settled.status is Status.EXPIRED
 
@@ -139,11 +140,11 @@ async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) 
     await silence_approves(sides)
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
     await card_stands(sides.web, made)
-    left = await flows.expire(sides.agents, NoQueue(), made.id, it_stands)
+    left = await usecases.expire(sides.agents, NoQueue(), made.id, it_stands)
     assert left is not None
     assert left.status is Status.PENDING
     assert (await deadlines._do(sides.agents, NoQueue(), made.id, await sides.web.now())).became == "left"
-    settled = await flows.expire(sides.web, NoQueue(), made.id, it_stands)
+    settled = await usecases.expire(sides.web, NoQueue(), made.id, it_stands)
     assert settled is not None
     assert settled.status is Status.APPROVED
     assert (await read(sides, made)).decision == settled.decision
@@ -158,7 +159,7 @@ async def test_silence_never_approves_what_is_of_high_risk_whatever_channel_and_
     await sides.web.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
     made = await asked(sides, timedelta(hours=2), asked=call(), on_timeout=OnTimeout.APPROVE, risk=risk)
     await card_stands(sides.web, made)
-    settled = await flows.expire(sides.web, NoQueue(), made.id, it_stands)
+    settled = await usecases.expire(sides.web, NoQueue(), made.id, it_stands)
     assert settled is not None
     assert settled.status is Status.EXPIRED
 
@@ -386,7 +387,7 @@ async def test_a_record_under_the_name_of_another_request_undoes_no_decision(sid
     """R3, R9: web would settle the other one a second time, and silence approve what people refused."""
     await silence_approves(sides)
     made = await asked(sides, on_timeout=OnTimeout.APPROVE)
-    await flows.decide(sides.web, NoQueue(), made.id, attempt(made, verb=Verb.REJECT))
+    await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, verb=Verb.REJECT))
     seen, name = await sides.web.request(made.id), RequestId("qother")
     assert seen is not None
     over = request(made.created_at - timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
@@ -401,7 +402,7 @@ async def test_a_version_that_cannot_be_counted_further_makes_no_second_decision
     made = await asked(sides)
     await write(sides, made, 10**15 - 1)
     with pytest.raises(UnknownSchema, match="version"):
-        await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+        await usecases.decide(sides.web, NoQueue(), made.id, attempt(made))
 
 
 @pytest.mark.parametrize("version", [b"x", b"", b"9" * 5000])
@@ -453,5 +454,5 @@ async def test_what_a_workers_script_sets_for_all_scripts_keeps_nobody_from_deci
     made = await asked(sides)
     for setting in ("decode_max_depth(1)", "decode_invalid_numbers(false)", "encode_max_depth(1)"):
         await sides.agents.client.eval(f"return cjson.{setting} and 1", 1, sides.agents.keys.pending)
-    assert (await flows.decide(sides.web, NoQueue(), made.id, attempt(made))).status is Status.APPROVED
+    assert (await usecases.decide(sides.web, NoQueue(), made.id, attempt(made))).status is Status.APPROVED
     await lists_follow(sides.web)

@@ -7,18 +7,18 @@ from datetime import timedelta
 import pytest
 import redis.asyncio
 
-from bot import flows
-from bot.core.ids import RequestId, RunId
-from bot.core.requests import Status
-from bot.store.connecting import connect
-from bot.store.journal import RedisJournal
-from bot.store.ledger import Ledger
-from bot.store.lists import Lists
-from bot.store.queue import Queue, work
-from bot.store.scripts import Script
-from bot.store.sides import Side
-from bot.store.store import Store
-from bot.store.together import Together
+from countersign import usecases
+from countersign.domain.ids import RequestId, RunId
+from countersign.domain.requests import Status
+from countersign.store.journal import RedisJournal
+from countersign.store.ledger import Ledger
+from countersign.store.lists import Lists
+from countersign.store.queue import Queue, work
+from countersign.store.redis.connecting import connect
+from countersign.store.redis.scripts import Script
+from countersign.store.redis.together import Together
+from countersign.store.sides import Side
+from countersign.store.store import Store
 from tests.audit.test_trimming import COUNT, happen, problems
 from tests.forgetting import Forgetting
 from tests.making import attempt, question
@@ -41,11 +41,11 @@ async def test_every_step_is_done_on_a_server_that_has_just_forgotten_its_script
     """R4: alone and beside others, for each script of the store; a call that was not known was not done."""
     forgetting, web = Store(client, namespace), Store(client, namespace, side=Side.WEB)
     lease = await new_run(store, worker=forgetting)
-    asked = await asyncio.gather(*(flows.ask(forgetting, lease, question(f"{n}", agent=f"a{n}")) for n in range(5)))
+    asked = await asyncio.gather(*(usecases.ask(forgetting, lease, question(f"{n}", agent=f"a{n}")) for n in range(5)))
     journal = RedisJournal(forgetting)
     written = (journal.record(lease, f"step/{n}", b"once", on_disk=n % 2 == 0) for n in range(4))
     assert await asyncio.gather(*written) == [b"once"] * 4
-    decided = await asyncio.gather(*(flows.decide(web, NoQueue(), r.id, attempt(r)) for r in asked))
+    decided = await asyncio.gather(*(usecases.decide(web, NoQueue(), r.id, attempt(r)) for r in asked))
     assert {request.status for request in decided} == {Status.APPROVED}
     await Lists(forgetting).keep(decided)
     assert await forgetting.renew(lease, MINUTE)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.errors import StoreFull
-from bot.core.ids import WorkspaceId
 from bot.slack import health
-from bot.store.connecting import connect
-from bot.store.embedded import EmbeddedRedis
-from bot.store.sides import Side
-from bot.store.store import Store
+from countersign.domain.errors import StoreFull
+from countersign.domain.ids import WorkspaceId
+from countersign.store.redis.connecting import connect
+from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.sides import Side
+from countersign.store.store import Store
 
 
 async def test_a_redis_out_of_memory_is_told_as_that(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ async def test_a_redis_out_of_memory_is_told_as_that(tmp_path: Path) -> None:
 
 
 async def test_an_embedded_redis_that_cannot_write_says_what_to_do(tmp_path: Path) -> None:
-    command = f"ulimit -f 0; exec {sys.executable} -m bot.store.embedded {tmp_path / 'redis'}"
+    command = f"ulimit -f 0; exec {sys.executable} -m countersign.store.redis.embedded {tmp_path / 'redis'}"
     process = await asyncio.create_subprocess_shell(command, stderr=asyncio.subprocess.PIPE)
     said = (await process.communicate())[1].decode()
     assert process.returncode == 2

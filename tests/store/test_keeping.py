@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from bot import flows
-from bot.core.people import Actor
-from bot.core.ports import Lease
-from bot.core.requests import Request
-from bot.core.runs import Verb as RunVerb
-from bot.store.keys import KEPT
-from bot.store.store import Store
+from countersign import usecases
+from countersign.domain.people import Actor
+from countersign.domain.requests import Request
+from countersign.domain.runs import Verb as RunVerb
+from countersign.store.keys import KEPT
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from tests.making import ALICE, HERE, attempt, question
 from tests.storing import NoQueue, new_run
 
@@ -25,17 +25,17 @@ async def left(store: Store, key: str) -> timedelta | None:
 
 
 async def decided(store: Store, lease: Lease, words: str, asked: int = 0) -> Request:
-    request = await flows.ask(store, lease, question(words, asked=asked))
-    await flows.decide(store, NoQueue(), request.id, attempt(request, name=f"a{asked}{lease.run}"))
-    await flows.answered(store, lease, request)
+    request = await usecases.ask(store, lease, question(words, asked=asked))
+    await usecases.decide(store, NoQueue(), request.id, attempt(request, name=f"a{asked}{lease.run}"))
+    await usecases.answered(store, lease, request)
     return request
 
 
 async def test_what_was_decided_is_kept_as_long_as_its_run_goes_on(store: Store, lease: Lease) -> None:
     """R5: a run that then waits for months for somebody else is rebuilt without asking again."""
     first = await decided(store, lease, "the first")
-    waiting = await flows.ask(store, lease, question("the second", asked=1))
-    assert await flows.park(store, lease, frozenset({waiting.id}))
+    waiting = await usecases.ask(store, lease, question("the second", asked=1))
+    assert await usecases.park(store, lease, frozenset({waiting.id}))
     for request in (first.id, waiting.id):
         assert await left(store, store.keys.request(request)) is None
 
@@ -43,11 +43,11 @@ async def test_what_was_decided_is_kept_as_long_as_its_run_goes_on(store: Store,
 @pytest.mark.parametrize("end", ["finish", "stop"])
 async def test_when_a_run_ends_its_requests_are_kept_as_long_as_it_is(store: Store, lease: Lease, end: str) -> None:
     requests = [await decided(store, lease, "the first"), await decided(store, lease, "the second", 1)]
-    requests.append(await flows.ask(store, lease, question("the third", asked=2)))
+    requests.append(await usecases.ask(store, lease, question("the third", asked=2)))
     if end == "finish":
-        await flows.finish(store, lease, RunVerb.FINISH, result="done")
+        await usecases.finish(store, lease, RunVerb.FINISH, result="done")
     else:
-        await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+        await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
     for request in requests:
         kept = await left(store, store.keys.request(request.id))
         assert kept is not None
@@ -60,5 +60,5 @@ async def test_another_runs_requests_stay_when_a_run_ends(store: Store, lease: L
     other = await new_run(store, "rother")
     stays = await decided(store, other, "of the other run")
     await decided(store, lease, "of the run that ends")
-    await flows.finish(store, lease, RunVerb.FINISH, result="done")
+    await usecases.finish(store, lease, RunVerb.FINISH, result="done")
     assert await left(store, store.keys.request(stays.id)) is None

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from bot.core.ids import ChannelId, RequestId
-from bot.core.ports import Change, Message, Put
-from bot.store.keys import KEPT_MESSAGE
-from bot.store.store import Store
+from countersign.domain.ids import ChannelId, RequestId
+from countersign.store.keys import KEPT_MESSAGE
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Message, Put
 from tests.making import GENERAL, HERE
 
 APPROVALS = ChannelId("C0APPROVALS")

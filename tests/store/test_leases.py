@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from bot import flows
-from bot.core.errors import LeaseLost
-from bot.core.ids import RunId
-from bot.store.clock import ms
-from bot.store.journal import RedisJournal
-from bot.store.keys import KEPT_LEASE
-from bot.store.store import Store
+from countersign import usecases
+from countersign.domain.errors import LeaseLost
+from countersign.domain.ids import RunId
+from countersign.store.clock import ms
+from countersign.store.journal import RedisJournal
+from countersign.store.keys import KEPT_LEASE
+from countersign.store.store import Store
 from tests.making import question
 from tests.storing import new_run
 
@@ -61,8 +61,8 @@ async def test_a_lease_that_nobody_holds_leaves_redis_and_the_next_fence_is_high
     if end == "released":
         await store.release(slept)
     elif end == "parked":
-        asked = await flows.ask(store, slept, question())
-        assert await flows.park(store, slept, frozenset({asked.id}))
+        asked = await usecases.ask(store, slept, question())
+        assert await usecases.park(store, slept, frozenset({asked.id}))
     else:
         assert await store.renew(slept, OVER)
     left = timedelta(milliseconds=await store.client.pttl(key))

@@ -2,13 +2,13 @@
 
 import pytest
 
-from bot import flows
-from bot.core.ports import Lease
-from bot.core.requests import Status
-from bot.store.lists import Lists
-from bot.store.outbox import Outbox
-from bot.store.overview import Overview
-from bot.store.store import Store
+from countersign import usecases
+from countersign.domain.requests import Status
+from countersign.store.lists import Lists
+from countersign.store.outbox import Outbox
+from countersign.store.overview import Overview
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
 from tests.making import ALICE, BOB, GENERAL, attempt, question
 from tests.storing import NoQueue
 
@@ -19,7 +19,7 @@ async def test_an_event_is_handed_out_once_the_lists_know_of_it(store: Store, le
     await outbox.open()
     while await outbox.read(100):
         pass
-    asked = await flows.ask(store, lease, question())
+    asked = await usecases.ask(store, lease, question())
     assert await store.client.zcard(store.keys.waits(BOB)) == 0, "whoever asks or clicks does not wait for the lists"
     await outbox.read(100)
     assert (await overview.waiting([BOB], BOB, lambda request: True, 9)).requests == (asked,)
@@ -34,8 +34,8 @@ async def test_an_event_is_handed_out_once_the_lists_know_of_it(store: Store, le
 async def test_lists_that_follow_twice_or_late_are_the_same(store: Store, lease: Lease) -> None:
     """R6: they are written from the request as it is, not from what the event says."""
     lists, overview = Lists(store), Overview(store)
-    asked = await flows.ask(store, lease, question())
-    settled = await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    asked = await usecases.ask(store, lease, question())
+    settled = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
     assert settled.status is Status.APPROVED
     for _ in range(2):
         await lists.keep([settled])
@@ -48,8 +48,8 @@ async def test_an_older_state_that_a_frozen_process_lists_is_found_out_by_whoeve
 ) -> None:
     """R6"""
     lists, overview = Lists(store), Overview(store)
-    asked = await flows.ask(store, lease, question())
-    settled = await flows.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    asked = await usecases.ask(store, lease, question())
+    settled = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
     await lists.keep([settled])
     await lists.keep([asked])
     assert (await overview.waiting([BOB], BOB, lambda request: True, 9)).total == 0
@@ -62,8 +62,8 @@ async def test_a_request_that_is_gone_or_broken_is_in_no_list_and_the_others_are
 ) -> None:
     """What was kept long enough and dropped, and what somebody wrote who can write to Redis."""
     outbox = Outbox(store)
-    gone = await flows.ask(store, lease, question("a"))
-    here = await flows.ask(store, lease, question("b", agent="other"))
+    gone = await usecases.ask(store, lease, question("a"))
+    here = await usecases.ask(store, lease, question("b", agent="other"))
     await store.client.delete(store.keys.request(gone.id), store.keys.asked(gone.id))
     if how == "broken":
         await store.client.set(store.keys.request(gone.id), "1 2\n{}")

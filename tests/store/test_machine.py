@@ -15,21 +15,21 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from bot import flows
-from bot.core.errors import LeaseLost, Refused
-from bot.core.events import Event, EventType
-from bot.core.ids import RequestId, RunId, UserId
-from bot.core.people import Actor
-from bot.core.policy import OnTimeout
-from bot.core.ports import Change, Committed, Lease, TeamInfo
-from bot.core.refusals import Refusal
-from bot.core.requests import Decision, How, Request, Status, Verb
-from bot.core.runs import Run
-from bot.core.runs import Status as RunStatus
-from bot.core.runs import Verb as RunVerb
-from bot.store.clock import from_ms
-from bot.store.records import EVENTS
-from bot.store.store import Store
+from countersign import usecases
+from countersign.domain.errors import LeaseLost, Refused
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import RequestId, RunId, UserId
+from countersign.domain.people import Actor
+from countersign.domain.policy import OnTimeout
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import Decision, How, Request, Status, Verb
+from countersign.domain.runs import Run
+from countersign.domain.runs import Status as RunStatus
+from countersign.domain.runs import Verb as RunVerb
+from countersign.store.clock import from_ms
+from countersign.store.records import EVENTS
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Committed, Lease, TeamInfo
 from tests.longer import longer, times
 from tests.making import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.storing import NoQueue, it_stands, lists_follow, started
@@ -118,7 +118,7 @@ class Life(RuleBasedStateMachine):
         async def ask() -> None:
             await self.store.set_defaults(rules(quorum=quorum, timeout=timeout, on_timeout=how))
             with contextlib.suppress(LeaseLost):
-                found = await flows.ask(
+                found = await usecases.ask(
                     self.store, self.leases[run % len(self.leases)], question(f"c{content}", agent=agent, asked=asked)
                 )
                 if found.id not in self.asked:
@@ -149,7 +149,7 @@ class Life(RuleBasedStateMachine):
             await self.store.set_defaults(rules(timeout=SOON))
             self.names += 1
             with contextlib.suppress(LeaseLost):
-                asked = await flows.ask(self.store, lease, question(f"last {self.names}", agent="last"))
+                asked = await usecases.ask(self.store, lease, question(f"last {self.names}", agent="last"))
                 self.asked.append(asked.id)
                 self.store.between = self.deed(("late", 0), 0)
                 await self.click(asked.id, who, verb)(self.store)
@@ -182,7 +182,7 @@ class Life(RuleBasedStateMachine):
             request, tried = self.attempts[at % len(self.attempts)]
             before, told = await self.store.request(request), len(await self.events())
             with contextlib.suppress(Refused):
-                await flows.decide(self.store, NoQueue(), request, tried)
+                await usecases.decide(self.store, NoQueue(), request, tried)
             after = await self.store.request(request)
             assert before is not None
             assert after is not None
@@ -197,7 +197,7 @@ class Life(RuleBasedStateMachine):
         async def sweep() -> None:
             due, _, now = await self.store.due(100)
             for name in due:
-                settled = await flows.expire(self.store, NoQueue(), name, it_stands)
+                settled = await usecases.expire(self.store, NoQueue(), name, it_stands)
                 assert settled is not None
                 assert settled.deadline is not None
                 assert settled.deadline <= now
@@ -217,10 +217,10 @@ class Life(RuleBasedStateMachine):
             self.leases[at] = await self.claim(lost.run, secrets.token_hex(3))
             before = await self.version(lost.run)
             for write in (
-                flows.progressed(self.store, lost, "agent", "words"),
-                flows.ask(self.store, lost, question("never", agent="frozen")),
-                flows.finish(self.store, lost, RunVerb.FINISH, result="never"),
-                flows.park(self.store, lost, frozenset(self.asked)),
+                usecases.progressed(self.store, lost, "agent", "words"),
+                usecases.ask(self.store, lost, question("never", agent="frozen")),
+                usecases.finish(self.store, lost, RunVerb.FINISH, result="never"),
+                usecases.park(self.store, lost, frozenset(self.asked)),
             ):
                 with contextlib.suppress(LeaseLost):
                     assert await write is False  # only parking may say that there is nothing to park
@@ -295,7 +295,7 @@ class Life(RuleBasedStateMachine):
         lease = await self.store.claim(run, owner, LEASE)
         assert lease is not None
         with contextlib.suppress(LeaseLost):
-            await flows.begin(self.store, lease)
+            await usecases.begin(self.store, lease)
         return lease
 
     async def version(self, run: RunId) -> int:
@@ -317,7 +317,7 @@ class Life(RuleBasedStateMachine):
             tried = attempt(seen.value, who, verb, name=name, words="words")
             self.attempts.append((request, tried))
             try:
-                after = await flows.decide(store, NoQueue(), request, tried)
+                after = await usecases.decide(store, NoQueue(), request, tried)
             except Refused as refused:
                 assert refused.refusal is not Refusal.UNKNOWN
                 return
@@ -342,24 +342,24 @@ class Life(RuleBasedStateMachine):
                     while await store.now() < seen.value.deadline:
                         pass
                 case "expire":
-                    await flows.expire(store, NoQueue(), name, it_stands)
+                    await usecases.expire(store, NoQueue(), name, it_stands)
                 case "withdraw":
-                    await flows.withdraw(store, NoQueue(), name, "not wanted")
+                    await usecases.withdraw(store, NoQueue(), name, "not wanted")
                 case "stop" if number % 4 == 0:
-                    await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+                    await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
                 case "park":
                     with contextlib.suppress(LeaseLost):
                         waits = await store.run(lease.run)
                         assert waits is not None
-                        if await flows.park(store, lease, frozenset(waits.value.open.values())):
+                        if await usecases.park(store, lease, frozenset(waits.value.open.values())):
                             await self.all_wait(lease.run)
                             self.leases[self.leases.index(lease)] = await self.claim(lease.run, f"w{number}")
                 case "answer" if seen.value.status is not Status.PENDING:
                     with contextlib.suppress(LeaseLost):
-                        await flows.answered(store, lease, seen.value)
+                        await usecases.answered(store, lease, seen.value)
                 case "finish" if number % 4 == 0:
                     with contextlib.suppress(LeaseLost):
-                        await flows.finish(store, lease, ENDS[number % 2], result="ended")
+                        await usecases.finish(store, lease, ENDS[number % 2], result="ended")
 
         return deed
 

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.ids import RequestId
-from bot.core.ports import Change, Committed, Message, Put
-from bot.store.clock import ms
-from bot.store.keys import KEPT_MESSAGE
-from bot.store.store import Store
+from countersign.domain.ids import RequestId
+from countersign.store.clock import ms
+from countersign.store.keys import KEPT_MESSAGE
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Committed, Message, Put
 from tests.making import GENERAL, HERE
 
 NAMES = ["run/r1", "run/r1/direct", "progress/r1", "card/q1", "card/q1/instead", "raised/q1/2", "audit-head/2026-11-22"]

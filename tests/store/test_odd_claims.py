@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import deadlines
-from bot.core.errors import UnknownSchema
-from bot.core.events import Event, EventType
-from bot.core.ports import Change
-from bot.core.requests import Decision, How, Request, Status
-from bot.store.clock import ms
-from bot.store.lists import Lists
-from bot.store.outbox import Outbox
-from bot.store.overview import Overview
-from bot.store.wakeups import Wakeups
+from countersign.domain.errors import UnknownSchema
+from countersign.domain.events import Event, EventType
+from countersign.domain.requests import Decision, How, Request, Status
+from countersign.store.clock import ms
+from countersign.store.lists import Lists
+from countersign.store.outbox import Outbox
+from countersign.store.overview import Overview
+from countersign.store.wakeups import Wakeups
+from countersign.usecases import deadlines
+from countersign.usecases.ports import Change
 from tests.making import GENERAL
 from tests.patience import PATIENCE
 from tests.store.test_forgery import asked, read, write

@@ -6,18 +6,18 @@ from datetime import timedelta
 
 import pytest
 
-from bot import flows
-from bot.core.deciding import Attempt
-from bot.core.events import Event, EventType
-from bot.core.ids import GroupId, RequestId, UserId
-from bot.core.people import Actor, Reviewers
-from bot.core.ports import Change, Lease, Put, Waiting
-from bot.core.requests import Request, Verb
-from bot.core.runs import Verb as RunVerb
-from bot.store.indexes import KEPT_DECIDED, Name
-from bot.store.keys import KEPT
-from bot.store.overview import Overview
-from bot.store.store import Store
+from countersign import usecases
+from countersign.domain.deciding import Attempt
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import GroupId, RequestId, UserId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.requests import Request, Verb
+from countersign.domain.runs import Verb as RunVerb
+from countersign.store.indexes import KEPT_DECIDED, Name
+from countersign.store.keys import KEPT
+from countersign.store.overview import Overview
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, Put, Waiting
 from tests.making import (
     ALICE,
     APPROVALS,
@@ -61,11 +61,11 @@ def overview(store: Store) -> Overview:
 
 async def asked(store: Store, lease: Lease, words: str = "a", **changes: object) -> Request:
     await store.set_defaults(rules(**changes))
-    return await flows.ask(store, lease, question(words, agent=f"agent {words}"))
+    return await usecases.ask(store, lease, question(words, agent=f"agent {words}"))
 
 
 async def decided(store: Store, of: Request, user: UserId = BOB, verb: Verb = Verb.APPROVE) -> Request:
-    return await flows.decide(store, NoQueue(), of.id, _by(of, user, verb))
+    return await usecases.decide(store, NoQueue(), of.id, _by(of, user, verb))
 
 
 def _by(of: Request, user: UserId, verb: Verb) -> Attempt:
@@ -117,7 +117,7 @@ async def test_a_groups_requests_wait_for_its_members_but_not_for_who_asked(
     assert await overview.groups() == [LEADS]
     assert await ids(overview, DAVE, LEADS) == [of_group.id]
     assert await ids(overview, ALICE, LEADS) == []
-    await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+    await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
     assert await overview.groups() == []
     assert await store.client.zcard(store.keys.waits_not(ALICE)) == 0
 
@@ -158,8 +158,8 @@ async def test_more_than_is_shown_is_counted_without_what_does_not_fit(
 async def test_of_a_very_long_list_the_newest_are_shown_and_the_rest_is_more_than_a_number(
     store: Store, lease: Lease, overview: Overview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.store.overview._READ", 4)
-    monkeypatch.setattr("bot.store.overview._PAGE", 2)
+    monkeypatch.setattr("countersign.store.overview._READ", 4)
+    monkeypatch.setattr("countersign.store.overview._PAGE", 2)
     mixed = Reviewers(frozenset({BOB}), frozenset({LEADS}))
     made = [await asked(store, lease, str(number), reviewers=mixed) for number in range(10)]
     newest = await waiting(overview, BOB, LEADS, limit=2)
@@ -174,7 +174,7 @@ async def test_many_that_were_settled_and_are_listed_still_hide_none_that_wait(
     store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6: the lists come after the click; what is left of the newest must not push what is older out of a page."""
-    monkeypatch.setattr("bot.store.overview._READ", 2)
+    monkeypatch.setattr("countersign.store.overview._READ", 2)
     made = [await asked(store, lease, str(number)) for number in range(5)]
     await lists_follow(store)
     for settled in made[2:]:
@@ -215,7 +215,7 @@ async def test_runs_that_go_on_are_listed_for_who_started_them(store: Store, lea
     runs, total = await overview.runs(ALICE, 1)
     assert ([run.id for run in runs], total) == ([other.run], 2)
     assert await overview.runs(BOB, 9) == ([], 0)
-    await flows.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+    await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
     runs, total = await overview.runs(ALICE, 9)
     assert ([run.id for run in runs], total) == ([other.run], 1)
 
@@ -233,13 +233,13 @@ async def test_the_lists_are_right_where_web_and_worker_have_rights_of_their_own
     """Least privilege: a worker's questions and their end, and people's decisions, are in the lists all the same."""
     overview = AfterTheEvents(sides.web)
     lease = await new_run(sides.web, "rsides", worker=sides.agents)
-    first = await flows.ask(sides.agents, lease, question("a"))
-    second = await flows.ask(sides.agents, lease, question("b", agent="other"))
+    first = await usecases.ask(sides.agents, lease, question("a"))
+    second = await usecases.ask(sides.agents, lease, question("b", agent="other"))
     assert await ids(overview, BOB) == [second.id, first.id]
     await decided(sides.web, first)
     assert await ids(overview, BOB) == [second.id]
     assert [r.id for r in await overview.decided(BOB, 9)] == [first.id]
-    await flows.finish(sides.agents, lease, RunVerb.FINISH, result="done")
+    await usecases.finish(sides.agents, lease, RunVerb.FINISH, result="done")
     assert await ids(overview, BOB) == []
     assert [r.id for r in await overview.decided(ALICE, 9)] == [second.id, first.id], "withdrawn by the worker"
     assert await overview.runs(ALICE, 9) == ([], 0)

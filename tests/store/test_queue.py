@@ -18,10 +18,10 @@ import docket
 import pytest
 import redis.asyncio
 
-from bot.core.errors import StoreUnavailable
-from bot.core.ids import RequestId, RunId
-from bot.store.embedded import EmbeddedRedis
-from bot.store.queue import TAKEN_AT_ONCE, Queue, work
+from countersign.domain.errors import StoreUnavailable
+from countersign.domain.ids import RequestId, RunId
+from countersign.store.queue import TAKEN_AT_ONCE, Queue, work
+from countersign.store.redis.embedded import EmbeddedRedis
 from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
@@ -183,7 +183,7 @@ async def test_a_run_that_is_let_go_twice_in_one_second_is_asked_for_twice(
     """R5: the job that brought it to a worker, which is going too, does not stand in the way of the next."""
     second = datetime.now(UTC).replace(microsecond=0)
     moments = iter([second + timedelta(milliseconds=100), second + timedelta(milliseconds=600)])
-    monkeypatch.setattr("bot.store.queue.datetime", SimpleNamespace(now=lambda zone: next(moments)))
+    monkeypatch.setattr("countersign.store.queue.datetime", SimpleNamespace(now=lambda zone: next(moments)))
     recorder = Recorder()
     recorder.open.clear()
     async with working(queue, recorder):
@@ -321,7 +321,7 @@ async def test_hundreds_of_waiting_runs_neither_delay_a_new_one_nor_exhaust_the_
 WORKER = """
 import asyncio, sys
 from datetime import UTC, datetime, timedelta
-from bot.store.queue import TAKEN_AT_ONCE, Queue, work
+from countersign.store.queue import TAKEN_AT_ONCE, Queue, work
 
 async def advance(run):
     print(run, flush=True)

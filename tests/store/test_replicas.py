@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from bot import flows
-from bot.core.errors import NotReplicated, StoreUnavailable
-from bot.core.ids import RunId
-from bot.core.ports import TeamInfo
-from bot.core.requests import Request, Status
-from bot.store.confirming import Replicas
-from bot.store.connecting import connect
-from bot.store.journal import RedisJournal
-from bot.store.store import Store
+from countersign import usecases
+from countersign.domain.errors import NotReplicated, StoreUnavailable
+from countersign.domain.ids import RunId
+from countersign.domain.requests import Request, Status
+from countersign.store.journal import RedisJournal
+from countersign.store.redis.confirming import Replicas
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
+from countersign.usecases.ports import TeamInfo
 from tests.forgetting import Forgetting
 from tests.making import attempt, question, rules
 from tests.servers import Server, a_pair
@@ -42,7 +42,7 @@ async def safe(pair: tuple[Server, Server]) -> AsyncIterator[Store]:
 
 async def many(store: Store, count: int) -> list[Request]:
     lease = await new_run(store)
-    return [await flows.ask(store, lease, question(f"mail {i}", agent=f"a{i}")) for i in range(count)]
+    return [await usecases.ask(store, lease, question(f"mail {i}", agent=f"a{i}")) for i in range(count)]
 
 
 async def test_a_decision_that_no_replica_confirms_is_not_acknowledged_and_its_repeat_counts_once(
@@ -53,9 +53,9 @@ async def test_a_decision_that_no_replica_confirms_is_not_acknowledged_and_its_r
     pair[1].send(signal.SIGSTOP)
     for _ in range(2):
         with pytest.raises(NotReplicated, match="0 of 1 replicas"):
-            await flows.decide(safe, NoQueue(), asked.id, attempt(asked, name="click"))
+            await usecases.decide(safe, NoQueue(), asked.id, attempt(asked, name="click"))
     pair[1].send(signal.SIGCONT)
-    decided = await flows.decide(safe, NoQueue(), asked.id, attempt(asked, name="click"))
+    decided = await usecases.decide(safe, NoQueue(), asked.id, attempt(asked, name="click"))
     assert decided.status is Status.APPROVED and decided.decision is not None
     assert decided.decision.attempt == "click"
 
@@ -88,7 +88,7 @@ async def test_no_acknowledged_decision_is_lost_with_the_primary(pair: tuple[Ser
             if number == 20:
                 await pair[1].say("REPLICAOF", "127.0.0.1", 1)  # cut off, with what it has
             try:
-                await flows.decide(store, NoQueue(), request.id, attempt(request))
+                await usecases.decide(store, NoQueue(), request.id, attempt(request))
                 acknowledged.append(request)
             except StoreUnavailable:
                 break
@@ -117,4 +117,4 @@ async def test_a_script_that_the_server_forgot_is_loaded_again(safe: Store) -> N
     safe.client.connection_pool.connection_class = Forgetting
     await safe.client.connection_pool.disconnect()
     safe.client.connection_pool.reset()
-    assert (await flows.decide(safe, NoQueue(), asked.id, attempt(asked))).status is Status.APPROVED
+    assert (await usecases.decide(safe, NoQueue(), asked.id, attempt(asked))).status is Status.APPROVED

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from bot.core.errors import StoreUnavailable, StoreUnsafe
-from bot.store.connecting import connect
-from bot.store.embedded import EmbeddedRedis
-from bot.store.store import Store
+from countersign.domain.errors import StoreUnavailable, StoreUnsafe
+from countersign.store.redis.connecting import connect
+from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.store import Store
 
 
 async def test_a_redis_that_evicts_is_refused(tmp_path: Path) -> None:

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from agents.patience import patiently
-from bot import flows
-from bot.core.errors import StoreUnavailable
-from bot.core.ids import RunId
-from bot.core.ports import TeamInfo
-from bot.core.requests import Status
-from bot.store.confirming import Replicas
-from bot.store.connecting import connect
-from bot.store.queue import Queue, work
-from bot.store.store import Store
-from bot.store.wakeups import Wakeups
+from countersign import usecases
+from countersign.domain.errors import StoreUnavailable
+from countersign.domain.ids import RunId
+from countersign.domain.requests import Status
+from countersign.replay.patience import patiently
+from countersign.store.queue import Queue, work
+from countersign.store.redis.confirming import Replicas
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases.ports import TeamInfo
 from tests.making import attempt, question, rules
 from tests.patience import PATIENCE
 from tests.servers import Watched, watched
@@ -49,8 +49,8 @@ async def test_after_a_failover_requests_are_decided_and_waiting_futures_woken_o
     lease = await new_run(there)
     async with Wakeups(there) as wakeups:
         await wakeups.listening()
-        asked = await flows.ask(there, lease, question())
-        second = await flows.ask(there, lease, question("another mail", agent="other"))
+        asked = await usecases.ask(there, lease, question())
+        second = await usecases.ask(there, lease, question("another mail", agent="other"))
         waiting = [asyncio.create_task(wakeups.settled(name.id)) for name in (asked, second)]
         site.primary.send(signal.SIGKILL)
         with pytest.raises(StoreUnavailable):
@@ -58,7 +58,7 @@ async def test_after_a_failover_requests_are_decided_and_waiting_futures_woken_o
         await site.failed_over()
         there = Store(there.client, "acme")  # there is no replica any more that could confirm
         for name in (asked, second):
-            await patiently(partial(flows.decide, there, NoQueue(), name.id, attempt(name)))
+            await patiently(partial(usecases.decide, there, NoQueue(), name.id, attempt(name)))
         settled = await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE)
     assert {request.status for request in settled} == {Status.APPROVED}
 

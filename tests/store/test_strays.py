@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from bot import deadlines, flows
-from bot.core.ports import Change, Put, TeamInfo
-from bot.core.requests import Request, Status
-from bot.metrics import Repair
-from bot.store.overview import Overview
-from bot.store.store import Store
-from bot.store.wakeups import Wakeups
+from countersign import usecases
+from countersign.domain.requests import Request, Status
+from countersign.metrics import Repair
+from countersign.store.overview import Overview
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases import deadlines
+from countersign.usecases.ports import Change, Put, TeamInfo
 from tests.counting import repaired
 from tests.making import ALICE, attempt, question, request
 from tests.store.test_unreadable import RUN, asked, break_request
@@ -81,7 +82,7 @@ async def test_what_is_in_the_index_too_early_too_late_or_cannot_be_read_is_look
     """R29, R5: nothing of it is lost, and none of it is looked at each second."""
     await start(sides)
     early, broken, settled = [await asked(sides, number) for number in range(3)]
-    await flows.decide(sides.web, NoQueue(), settled.id, attempt(settled))
+    await usecases.decide(sides.web, NoQueue(), settled.id, attempt(settled))
     await break_request(sides, broken)
     index = sides.web.keys.pending
     await sides.agents.client.zadd(index, {early.id: 1, broken.id: 1, settled.id: 1})
@@ -103,7 +104,7 @@ async def test_an_index_that_a_worker_made_something_else_of_is_begun_anew(sides
     """R4: a commit does all that it does, or nothing; the store is not taken for one that is away."""
     await start(sides)
     made = await asked(sides)
-    assert await flows.decide(sides.web, NoQueue(), made.id, attempt(made, name="one", chosen=())) is not None
+    assert await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, name="one", chosen=())) is not None
     other = await asked(sides, 1)
     await sides.web.commit(Change(requests=(Put(other, 1),)))
     keys = sides.web.keys
@@ -116,7 +117,7 @@ async def test_an_index_that_a_worker_made_something_else_of_is_begun_anew(sides
     await sides.agents.client.delete(key)
     await sides.agents.client.lpush(key, "x")
     await sides.agents.client.pexpire(key, 60_000)
-    decided = await flows.decide(sides.web, NoQueue(), other.id, attempt(other))
+    decided = await usecases.decide(sides.web, NoQueue(), other.id, attempt(other))
     assert decided.status is Status.APPROVED
     assert await sides.web.request(other.id) is not None
     kinds = {"settled": b"set", "asked": b"list", "pending": b"none"}
@@ -139,7 +140,7 @@ async def test_no_list_is_crowded_out_by_names_of_nothing(sides: Sides, look: st
     """R29: each look finds what is there, and leaves fewer of them."""
     await start(sides)
     made = await asked(sides)
-    await flows.decide(sides.web, NoQueue(), made.id, attempt(made))
+    await usecases.decide(sides.web, NoQueue(), made.id, attempt(made))
     index, found = LOOKS[look]
     await fill(sides.agents, index(sides.web), score)
     answer = await found(sides)

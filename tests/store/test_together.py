@@ -8,10 +8,10 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
-from bot.store.connecting import connect
-from bot.store.scripts import Script
-from bot.store.together import Together
-from torture.proxy import Wire
+from countersign.store.redis.connecting import connect
+from countersign.store.redis.scripts import Script
+from countersign.store.redis.together import Together
+from tests.chaos.proxy import Wire
 
 pytest_plugins = ["tests.redis_server"]
 ECHO = "return {KEYS[1], ARGV[1]}"

@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from bot import deadlines, flows, permitting
-from bot.core.errors import UnknownSchema
-from bot.core.ids import RequestId, RunId
-from bot.core.ports import Change, Put, TeamInfo
-from bot.core.requests import Request, Status
-from bot.core.standing import Scope, Span, Wish
-from bot.store.codec import Codec
-from bot.store.lists import Lists
-from bot.store.overview import Overview
-from bot.store.store import Store
-from bot.store.wakeups import Wakeups
+from countersign import usecases
+from countersign.domain.errors import UnknownSchema
+from countersign.domain.ids import RequestId, RunId
+from countersign.domain.requests import Request, Status
+from countersign.domain.standing import Scope, Span, Wish
+from countersign.store.codec import Codec
+from countersign.store.lists import Lists
+from countersign.store.overview import Overview
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases import deadlines, permitting
+from countersign.usecases.ports import Change, Put, TeamInfo
 from tests.making import ALICE, BOB, attempt, call, question, request
 from tests.patience import PATIENCE
 from tests.store.two_users import Sides, start
@@ -94,7 +95,7 @@ async def test_decisions_are_listed_without_it(sides: Sides) -> None:
     await start(sides)
     both = [await asked(sides, number) for number in range(2)]
     for made in both:
-        await flows.decide(sides.web, NoQueue(), made.id, attempt(made, name=f"by-{made.id}"))
+        await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, name=f"by-{made.id}"))
     await lists_know(sides.web, *both)
     await sides.admin.set(sides.web.keys.request(both[0].id), BROKEN, keepttl=True)  # by a newer web
     found = await Overview(sides.web).decided(BOB, 9)
@@ -132,7 +133,7 @@ async def test_who_waits_for_another_hears_of_it_when_a_hint_was_lost(sides: Sid
         await wakeups.listening()
         await sides.agents.client.zrem(sides.agents.keys.pending, both[0].id)
         await break_request(sides, both[0])
-        await flows.decide(sides.web, NoQueue(), both[1].id, attempt(both[1]))
+        await usecases.decide(sides.web, NoQueue(), both[1].id, attempt(both[1]))
         assert (await asyncio.wait_for(waits[1], PATIENCE)).status is Status.APPROVED
         assert await wakeups._requests.look_at_all() == 0
         assert not waits[0].done()
@@ -145,7 +146,7 @@ async def test_runs_are_listed_without_one_that_cannot_be_read(sides: Sides) -> 
     other = RunId("rother")
     seen = await sides.web.run(RUN)
     assert seen is not None
-    await flows.start(
+    await usecases.start(
         sides.web,
         NoQueue(),
         run=other,
@@ -166,7 +167,7 @@ async def test_a_permission_for_a_run_that_cannot_be_read_is_shown_as_in_force(s
     await start(sides)
     made = request(await sides.agents.now(), asked=call())
     await sides.agents.commit(Change(requests=(Put(made, 0),)))
-    await flows.decide(sides.web, NoQueue(), made.id, attempt(made, wish=Wish(Scope.CALL, Span.RUN)))
+    await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, wish=Wish(Scope.CALL, Span.RUN)))
     given = [seen.value for seen in await sides.web.permissions()]
     assert [one.run for one in given] == [RUN]
     assert await permitting.in_force(sides.web) == given

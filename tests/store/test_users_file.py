@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import acl_cli
-from bot.core.errors import InvalidId
-from bot.core.ids import (
+from countersign.domain.errors import InvalidId
+from countersign.domain.ids import (
     AttemptId,
     ChannelId,
     Digest,
@@ -25,9 +24,9 @@ from bot.core.ids import (
     WorkerId,
     WorkspaceId,
 )
-from bot.store import keys, users
-from bot.store.embedded import _binary
-from bot.store.keys import Keys
+from countersign.store import acl_cli, keys, users
+from countersign.store.keys import Keys
+from countersign.store.redis.embedded import _binary
 from tests.store.two_users import Sides, denied
 
 ROWS = re.findall(r"^\| `\{ns\}:(\S+?)` \| [a-z ]+ \|.*\| (web|worker|both) \|$", keys.__doc__ or "", re.M)

@@ -8,10 +8,10 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
-from bot.core.ports import TeamInfo
-from bot.store.connecting import connect
-from bot.store.sides import Side
-from bot.store.store import Store
+from countersign.store.redis.connecting import connect
+from countersign.store.sides import Side
+from countersign.store.store import Store
+from countersign.usecases.ports import TeamInfo
 from tests.making import rules
 from tests.redis_server import url_of
 from tests.storing import started

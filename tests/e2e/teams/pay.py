@@ -8,10 +8,10 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from agents.context import RunContext, current_run
-from agents.demo_model import Use, turns
-from agents.outcomes import Became
-from agents.team import Team
+from countersign.autogen.context import RunContext, current_run
+from countersign.autogen.models.demo_model import Use, turns
+from countersign.autogen.outcomes import Became
+from countersign.autogen.team import Team
 from tests.e2e.playing import conclude, done, heard, name
 
 

@@ -7,9 +7,9 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from agents.context import RunContext
-from agents.demo_model import Use, turns
-from agents.team import Team
+from countersign.autogen.context import RunContext
+from countersign.autogen.models.demo_model import Use, turns
+from countersign.autogen.team import Team
 from tests.e2e.playing import conclude, done, name
 
 RM = "rm -rf /"

@@ -1,0 +1,1 @@
+"""What the example teams work with: mail, a shop, notes, deployments."""

@@ -1,0 +1,1 @@
+"""Who people are and what channels are, asked of Slack."""

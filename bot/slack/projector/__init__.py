@@ -1,0 +1,1 @@
+"""Keeps Slack equal to the events."""

@@ -1,0 +1,1 @@
+"""What Slack shows: pure functions from what is stored to Block Kit."""

@@ -1,0 +1,1 @@
+"""Slack approvals for AutoGen agents."""

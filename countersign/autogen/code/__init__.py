@@ -1,0 +1,1 @@
+"""Code that agents write: approved, then run."""

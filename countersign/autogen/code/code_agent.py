@@ -1,0 +1,28 @@
+"""AutoGen's code executor agent says of code that was not allowed to run that it ran and failed; this one does not."""
+
+from typing import Any, Final
+
+from autogen_agentchat.agents import CodeExecutorAgent
+from autogen_core import CancellationToken
+from autogen_core.code_executor import CodeBlock, CodeResult
+
+from countersign.autogen.code.executors import GatedExecutor, NotRun, approved_by_the_executor
+
+RAN: Final = "Ran to its end."
+"""Begins what is said of code that ended well."""
+
+
+class CodeAgent(CodeExecutorAgent):
+    """`CodeAgent("runner", run.executor("coder", code_executor(folder)))`; people's answers come unchanged (R16)."""
+
+    def __init__(self, name: str, executor: GatedExecutor, **more: Any) -> None:
+        super().__init__(name, executor, approval_func=approved_by_the_executor, **more)
+
+    async def execute_code_block(
+        self, code_blocks: list[CodeBlock], cancellation_token: CancellationToken
+    ) -> CodeResult:
+        result = await self._code_executor.execute_code_blocks(code_blocks, cancellation_token)
+        if not isinstance(result, NotRun):
+            ended = RAN if result.exit_code == 0 else f"Ended with exit code {result.exit_code}."
+            result.output = f"{ended} Output:\n{result.output.strip() or '(nothing)'}"
+        return result

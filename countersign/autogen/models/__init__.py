@@ -1,0 +1,1 @@
+"""Model clients: recorded, cached, with a fallback, or none at all."""

@@ -1,0 +1,1 @@
+"""People as AutoGen agents meet them: reviewers, user proxies, and what they decided."""

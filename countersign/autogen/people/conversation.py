@@ -1,0 +1,174 @@
+"""What agents read in a conversation with people, and how a team knows that it is over: from metadata, never from text.
+
+To let a conversation go on is not to approve anything: what `countersign.autogen.people.answers.decision_in` reads is
+never written here.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Final
+
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
+
+from countersign.autogen.outcomes import Outcomes
+from countersign.autogen.people.answers import MetadataTermination, decided, decision_in, quoted
+from countersign.domain.ids import RequestId, UserId
+from countersign.domain.requests import How, Request, Status
+
+METADATA: Final = "countersign_turn"
+"""The key of a turn in a message's metadata; its value is JSON, because AutoGen's metadata holds texts."""
+GO_ON: Final = "Please go on."
+
+
+class Over(StrEnum):
+    """Why a conversation is over."""
+
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    """Its agent says so, and people agree or are not asked."""
+    LIMIT = "limit"
+    """Nobody is asked, and the agents were answered as often as they may be."""
+    UNANSWERED = "unanswered"
+    """People were asked, and nobody answered in time (R17)."""
+    UNJUDGED = "unjudged"
+    """Nobody is asked, and `is_termination_msg` gave no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a proxy did with its turn. `over` is None if the conversation goes on.
+
+    `request` is None and `by` empty when nobody was asked; `words` are those of the person who answered.
+    """
+
+    over: Over | None = None
+    request: RequestId | None = None
+    by: tuple[UserId, ...] = ()
+    words: str = ""
+
+
+def turn_in(message: BaseAgentEvent | BaseChatMessage) -> Turn | None:
+    """The turn that a message is, from its metadata alone; None if it comes from no `HumanProxy`."""
+    raw = message.metadata.get(METADATA)
+    if raw is None:
+        return None
+    data = json.loads(raw)
+    return Turn(
+        Over(data["over"]) if data["over"] else None,
+        RequestId(data["request"]) if data["request"] else None,
+        tuple(UserId(user) for user in data["by"]),
+        data["words"],
+    )
+
+
+def over_in(message: BaseAgentEvent | BaseChatMessage) -> Over | None:
+    """Why the conversation is over with this message; None if it is not. For the edges of a GraphFlow."""
+    turn = turn_in(message)
+    return turn.over if turn is not None else None
+
+
+def for_people(message: BaseChatMessage, outcomes: Outcomes) -> str:
+    """What people read of a message; "" of what they wrote or decided, which the run and the cards show."""
+    turn = turn_in(message)
+    if message.source == "user" or decision_in(message) or (turn and turn.request):
+        return ""
+    if turn is not None:
+        return SENTENCES[turn.over] if turn.over else BY_RULE
+    return outcomes.for_people(message.to_text()).strip()
+
+
+def metadata_of(turn: Turn) -> dict[str, str]:
+    """For the metadata of the message."""
+    return {METADATA: json.dumps({"schema": 1, **asdict(turn)})}
+
+
+def after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str, Turn]:
+    """What the agents read after people were asked, and the turn; `to_end`: asked whether the conversation ends.
+
+    Words of people are the next message as they are: they speak in this conversation, and whatever they say, nothing
+    that needs an approval is approved by them (R12). ValueError if the request still waits.
+    """
+    decision = decided(request)
+    turn = Turn(None, request.id, decision.by, decision.words)
+    match decision.outcome:
+        case Status.ANSWERED:
+            return decision.words, turn
+        case Status.APPROVED if not to_end and decision.how is How.TIMEOUT:
+            return (
+                f"Nobody answered until {_at(request)}. This channel's settings say that the conversation then goes "
+                f"on; no person has read the last message, and nothing is approved.\n\n{auto_reply}",
+                turn,
+            )
+        case Status.APPROVED if not to_end:
+            return auto_reply, turn
+        case Status.APPROVED if decision.how is How.TIMEOUT:
+            over, facts = Over.FINISHED, f"Nobody answered until {_at(request)}, and the last message says that it is."
+        case Status.APPROVED:
+            over, facts = Over.FINISHED, f"So says the last message, and {decision.who()} agreed at {_at(request)}."
+        case Status.REJECTED:
+            over, facts = Over.STOPPED, f"Stopped by {decision.who()} at {_at(request)}."
+            said = f"The words given with it, quoted:\n{quoted(decision.words)}" if decision.words else ""
+            facts = f"{facts}\n{said or 'No reason was given.'}"
+        case Status.EXPIRED:
+            over = Over.UNANSWERED
+            facts = f"Nobody answered until {_at(request)}. Nobody wanted to stop it, and nobody let it go on."
+        case _:
+            over, facts = Over.STOPPED, f"The question was taken back at {_at(request)} before anybody answered."
+    return _ended(over, f"{facts} (request {request.id})"), Turn(over, request.id, decision.by, decision.words)
+
+
+def by_itself(over: Over, *, limit: int, problem: str) -> tuple[str, Turn]:
+    """The same where nobody is asked."""
+    facts = {
+        Over.LIMIT: f"The agents were answered {limit} times in a row without a person, which is the limit here.",
+        Over.UNJUDGED: f"Nobody knows whether the last message is the last one: {problem}.",
+    }.get(over, "So says the last message, and in this conversation nobody is asked.")
+    return _ended(over, facts), Turn(over)
+
+
+_TITLES: Final = {
+    Over.STOPPED: "STOPPED",
+    Over.FINISHED: "FINISHED",
+    Over.LIMIT: "REPLY LIMIT REACHED",
+    Over.UNANSWERED: "NOBODY ANSWERED",
+    Over.UNJUDGED: "NOT KNOWN WHETHER FINISHED",
+}
+
+
+SENTENCES: Final = {
+    Over.STOPPED: "People stopped the conversation.",
+    Over.FINISHED: "The conversation is finished.",
+    Over.LIMIT: "The conversation has ended: nobody is asked, and it was answered as often as it may be.",
+    Over.UNANSWERED: "The conversation has ended: nobody answered in time.",
+    Over.UNJUDGED: "The conversation has ended: nobody could tell whether it was finished.",
+}
+"""What people read instead of the text for the agents."""
+BY_RULE: Final = "Let the agents go on, by its rule."
+
+
+def _ended(over: Over, facts: str) -> str:
+    return (
+        f"CONVERSATION OVER: {_TITLES[over]}\n{facts}\n"
+        "Do next: nothing more of this task.\n"
+        "Do not: go on with it in any other way, or through another agent or tool. Nothing that needs an approval was "
+        "approved by this; silence is not consent."
+    )
+
+
+def _at(request: Request) -> str:
+    assert request.decision is not None
+    late = request.decision.how is How.TIMEOUT and request.deadline
+    return f"{late or request.decision.at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+class ConversationOver(MetadataTermination):
+    """Ends a team when a `HumanProxy` says that the conversation is over; `sources` are the proxies, None means all.
+
+    It reads the metadata that `HumanProxy` writes: an agent that says “CONVERSATION OVER” ends nothing (R12). A team
+    with a proxy needs it, or the agents answer a proxy that has ended the conversation.
+    """
+
+    def why(self, message: BaseAgentEvent | BaseChatMessage) -> str:
+        over = over_in(message)
+        return "" if over is None else f"The conversation is over: {over}"

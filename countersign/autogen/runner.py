@@ -1,0 +1,182 @@
+"""Advances runs: claims each, has its team driven against the journal, and writes its end or lets it go.
+
+Correctness is the store's: every write of a run is fenced by its lease, so a job that comes twice, a worker that
+slept, or one that is killed at any moment changes nothing twice.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from autogen_core.models import ChatCompletionClient
+
+from countersign import metrics, usecases
+from countersign.autogen import cut_off
+from countersign.autogen.context import RunContext
+from countersign.autogen.deliveries import lighten
+from countersign.autogen.driver import Driver
+from countersign.autogen.models.usage import add_up
+from countersign.autogen.team import Conclusion, Teams
+from countersign.autogen.telling import Pace
+from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
+from countersign.domain.ids import RunId
+from countersign.domain.runs import MOVES, Status, Usage, Verb
+from countersign.metrics import Repair
+from countersign.replay.journal import RunJournal
+from countersign.replay.patience import patiently
+from countersign.settings import WorkerSettings
+from countersign.usecases.ports import Journal, Lease, Queue, Store, Wakeups
+from countersign.usecases.repairs import ask_again, ask_for_forgotten
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SOON: Final = timedelta(milliseconds=100)
+ELSEWHERE: Final = timedelta(seconds=2)
+UNHEARD: Final = timedelta(seconds=5)
+"""A run that nobody held, or a parked one's decision that was not heard of, for so long has lost its job."""
+_FORGOTTEN_EVERY: Final = timedelta(hours=1)
+"""How often all that parked runs wait for is looked for."""
+_AT_REST: Final = frozenset({Status.PARKED, *(status for status, moves in MOVES.items() if not moves)})
+
+
+class Runner:
+    """Advances runs in this process. `stop` set: every run is let go, for another worker to go on with."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        store: Store,
+        queue: Queue,
+        wakeups: Wakeups,
+        journal: Journal,
+        teams: Teams,
+        model: ChatCompletionClient,
+        settings: WorkerSettings,
+        stop: asyncio.Event,
+        script: RunId | None = None,
+    ) -> None:
+        """`script`: of those that scripts advance by themselves, the one that is ours; a worker has none."""
+        self._owner = owner
+        self._store = store
+        self._queue = queue
+        self._wakeups = wakeups
+        self._journal = journal
+        self._teams = teams
+        self._model = model
+        self._settings = settings
+        self._stop = stop
+        self._script = script
+        self._hand: set[RunId] = set()
+        self._pace = Pace()
+        self._forgotten_at = 0.0
+        lighten()
+
+    async def advance(self, run: RunId) -> None:
+        """See the run to its end or until it parks, unless it is another's; StoreUnavailable only when stopping.
+
+        NewerSchema only in a script: what a newer version wrote is left for a newer worker.
+        """
+        if run in self._hand or self._stop.is_set():
+            return
+        self._hand.add(run)
+        cut_off.watch()
+        try:
+            await self._claimed(run)
+        except NewerSchema as newer:
+            log.warning("Run %s is left for a newer worker. %s", run, newer)
+            if self._script is not None:
+                raise
+            await self._queue.advance(run, after=ELSEWHERE)
+        finally:
+            self._hand.discard(run)
+
+    async def reconcile(self, *, starting: bool = False) -> None:
+        """Ask again for runs whose jobs were lost; `starting`: for all that nobody holds now."""
+        await ask_again(self._store, self._queue, self._hand, UNHEARD, starting=starting)
+        loop = asyncio.get_running_loop()
+        if starting or loop.time() >= self._forgotten_at:
+            self._forgotten_at = loop.time() + _FORGOTTEN_EVERY.total_seconds()
+            await ask_for_forgotten(self._store, self._queue)
+
+    async def _claimed(self, run_id: RunId) -> None:
+        lease = await self._claim(run_id)
+        if lease is None:
+            return
+        again = False
+        try:
+            await self._drive(lease)
+        except (LeaseLost, StoreUnavailable) as lost:
+            log.info("Run %s is let go: %s", run_id, lost)
+        except QuestionLost as lost:
+            metrics.repaired(Repair.QUESTION_LOST)
+            log.warning("Run %s: %s", run_id, lost)
+            again = True
+        except NewerSchema:
+            raise
+        except CountersignError as error:
+            await self._end(lease, Verb.FAIL, Conclusion(str(error)))
+        finally:
+            await self._let_go(lease, again)
+
+    async def _claim(self, run_id: RunId) -> Lease | None:
+        """The lease of a run that has something to do here; None of any other."""
+        seen = await self._patiently(lambda: self._store.run(run_id))
+        if seen is None or seen.value.over or await self._patiently(lambda: usecases.rests(self._store, seen.value)):
+            return None
+        if seen.value.by_script and run_id != self._script:
+            return None
+        name = seen.value.team
+        known = name in self._teams.working
+        if not known and any(t.name == name and not t.problem for t in await self._patiently(self._store.teams)):
+            log.info("Run %s: the team “%s” is on another worker.", run_id, name)
+            await self._queue.advance(run_id, after=ELSEWHERE)
+            return None
+        lease = await self._patiently(lambda: self._store.claim(run_id, self._owner, self._settings.lease))
+        if lease is None:
+            metrics.repaired(Repair.JOB_DOUBLED)
+            log.info("Run %s is advanced by another worker.", run_id)
+        return lease
+
+    async def _drive(self, lease: Lease) -> None:
+        run = await self._patiently(lambda: usecases.begin(self._store, lease))
+        team = self._teams.working.get(run.team)
+        if team is None:
+            problem = self._teams.broken.get(run.team, "no worker knows it any more.")
+            await self._end(lease, Verb.FAIL, Conclusion(f"The team “{run.team}” cannot run: {problem}"))
+            return
+        log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
+        journal = await RunJournal.open(self._journal, lease)
+        ports = (self._store, self._queue, self._wakeups)
+        context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
+        driver = Driver(team, context, lease, self._store, self._wakeups, journal, self._pace, self._stop)
+        ending = await driver.drive()
+        if ending is not None:
+            await self._end(lease, *ending, usage=add_up(journal))
+
+    async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion, usage: Usage | None = None) -> None:
+        said = {"result": conclusion.result, "words": conclusion.words}
+        try:
+            await self._patiently(lambda: usecases.finish(self._store, lease, verb, **said, usage=usage))
+            log.info("Run %s: %s.", lease.run, "finished" if verb is Verb.FINISH else "failed")
+        except LeaseLost as lost:
+            log.info("Run %s: its end was not written: %s", lease.run, lost)
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await patiently(call, self._stop)
+
+    async def _let_go(self, lease: Lease, again: bool) -> None:
+        """The lease ends at once; a run that is let go because this process stops, or that is to be rebuilt `again`, is
+        asked for."""
+        try:
+            await self._store.release(lease)
+            seen = await self._store.run(lease.run)
+            if (again or self._stop.is_set()) and seen is not None and seen.value.status not in _AT_REST:
+                # A job for now would be dropped as a double of the one that is just ending.
+                await self._queue.advance(lease.run, after=SOON)
+                log.info("Run %s was let go, for another worker to go on with.", lease.run)
+        except StoreUnavailable as away:
+            log.warning("Run %s: its lease ends by itself: %s", lease.run, away)

@@ -1,0 +1,79 @@
+"""A team of agents as the worker knows it: how it is built, what can be chosen, how it ends."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.messages import BaseChatMessage
+
+from countersign.autogen.context import RunContext
+from countersign.autogen.models.demo_model import Script
+from countersign.autogen.people.answers import decision_in
+from countersign.autogen.people.conversation import turn_in
+from countersign.domain.errors import InvalidInput
+from countersign.domain.ids import TeamName
+from countersign.domain.options import Option
+from countersign.domain.runs import Run
+from countersign.usecases.ports import TeamInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """How a run ended: `result` is a sentence for the requester, `words` are what the agents leave."""
+
+    result: str
+    words: str = ""
+
+
+async def last_words(run: RunContext, result: TaskResult) -> Conclusion:
+    """The usual conclusion: the agents' last message that is not a human's."""
+    said = [m for m in result.messages if isinstance(m, BaseChatMessage) and m.source != "user"]
+    words = next((m.to_text() for m in reversed(said) if decision_in(m) is None and turn_in(m) is None), "")
+    return Conclusion("The team has finished.", words)
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A team of agents. `line` says in a few words what it does.
+
+    `build` makes a fresh AutoGen team for a run, the same one each time: a run that lost its process is rebuilt.
+    `conclude` does what is left to do when the team has ended, and says how the run ended.
+    `options` are what can be chosen at the start; `run.options` has the choices.
+    `demo` is what the agents' models say while MODEL_CONFIG is not set: without it they repeat what they are
+    asked, and an agent that needs tools or data ends the run with that reason.
+    """
+
+    name: str
+    line: str
+    build: Callable[[RunContext], AutoGenTeam]
+    conclude: Callable[[RunContext, TaskResult], Awaitable[Conclusion]] = last_words
+    options: tuple[Option, ...] = ()
+    demo: Script | None = None
+
+    def __post_init__(self) -> None:
+        TeamName(self.name)
+
+    def chosen(self, run: Run) -> Run:
+        """The run with a choice for each option of today; InvalidInput if it was started with one that is gone."""
+        given = {option.name: run.options.get(option.name, option.default) for option in self.options}
+        for option in self.options:
+            if given[option.name] not in option.choices:
+                raise InvalidInput(
+                    f"This run was started with {option.name}={given[option.name]}, which the team “{self.name}” no "
+                    "longer offers. Nothing more was done; please start the task anew."
+                )
+        return replace(run, options=given)
+
+
+@dataclass(frozen=True, slots=True)
+class Teams:
+    """What was found: the teams that work by name, and why others do not, a sentence each."""
+
+    working: dict[str, Team]
+    broken: dict[str, str]
+
+    def infos(self) -> list[TeamInfo]:
+        """For the announcement."""
+        usable = [TeamInfo(team.name, team.line, options=team.options) for team in self.working.values()]
+        return usable + [TeamInfo(name, "", problem) for name, problem in self.broken.items()]

@@ -1,0 +1,127 @@
+"""The ids, each a type of its own with one strict form (R27).
+
+An id is the boundary between `web` and the workers: keys of Redis are made of ids, and the server's ACL tells keys
+apart by their text. So nothing is an id of some kind that does not have its form: not what a worker wrote, nor what a
+program was given, nor what stands in a record. No form holds a `:`, which parts a key, or a sign of Redis' patterns.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+from countersign.domain.errors import InvalidId
+
+
+class Id(str):
+    """A text of one strict form. Making one checks it: InvalidId, which is an InvalidInput, if it has another."""
+
+    __slots__ = ()
+    noun: ClassVar[str]
+    form: ClassVar[re.Pattern[str]]
+
+    def __init_subclass__(cls, *, noun: str, form: str) -> None:
+        cls.noun, cls.form = noun, re.compile(form)
+
+    def __new__(cls, text: str) -> Self:
+        if type(text) is cls:
+            return text
+        if not isinstance(text, str) or cls.form.fullmatch(text) is None:
+            raise InvalidId(f"{ascii(text)[:60]} is not {cls.noun}, so nothing was done with it.")
+        return super().__new__(cls, text)
+
+    @classmethod
+    def named(cls, text: str | bytes) -> Self | None:
+        """The id that this is, None if it is none: of what others wrote, which raises nothing."""
+        try:
+            return cls(text.decode() if isinstance(text, bytes) else text)
+        except (InvalidId, UnicodeDecodeError):
+            return None
+
+    @classmethod
+    def among(cls, members: Iterable[bytes]) -> list[Self]:
+        """The ids among the members of an index. Workers write these too: what is no id names nothing."""
+        return [name for member in members if (name := cls.named(member)) is not None]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> dict[str, Any]:
+        """How pydantic reads one in a record."""
+        function = {"type": "no-info", "function": cls}
+        return {"type": "function-after", "function": function, "schema": {"type": "str", "strict": True}}
+
+
+class WorkspaceId(Id, noun="the id of a workspace", form="[TE][A-Z0-9]{1,30}"):
+    """Slack's team id, `T…`, or an organisation's, `E…`. Called workspace here, because a team is a team of agents."""
+
+
+class UserId(Id, noun="the id of a user", form="[UW][A-Z0-9]{1,30}"):
+    """Slack's user id, `U…` or `W…`; means something only together with its workspace."""
+
+
+class GroupId(Id, noun="the id of a user group or channel", form="[SCGD][A-Z0-9]{1,30}"):
+    """Slack's user group id, `S…`, or a channel's, for those who are in it."""
+
+
+class ChannelId(Id, noun="the id of a channel", form="[CGD][A-Z0-9]{1,30}"):
+    """Slack's id of a channel, `C…` or `G…`, or of a direct message, `D…`."""
+
+
+class RunId(Id, noun="the id of a run", form="[rs][a-z0-9_-]{1,40}"):
+    """`r…` was started in Slack, `s…` by a script."""
+
+    @property
+    def of_script(self) -> bool:
+        """Whether somebody's own program advances it, so that no worker is asked to."""
+        return self.startswith("s")
+
+
+class RequestId(Id, noun="the id of a request", form="q[a-z0-9]{1,40}"):
+    """Made of the run and the question."""
+
+
+class PermissionId(Id, noun="the id of a permission", form="p[a-z0-9]{1,40}"):
+    """Made of the request and the attempt that it was given with."""
+
+
+class AttemptId(Id, noun="the id of an attempt", form="[A-Za-z0-9-]{1,100}"):
+    """One person's one click, whatever number of times it is delivered (R8)."""
+
+
+class WorkerId(Id, noun="the id of a worker", form="[A-Za-z0-9-]{1,100}"):
+    """A worker process: its host, its number there, and digits of chance."""
+
+
+class TeamName(Id, noun="the name of a team", form="[A-Za-z0-9][A-Za-z0-9_.-]{0,59}"):
+    """What a team of agents is called: a word, so that it says nothing and marks nothing where it is shown."""
+
+
+class Digest(Id, noun="the digest of a content", form="[0-9a-f]{64}"):
+    """SHA-256, in hex, of exactly what a request shows."""
+
+
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+
+
+def worker_id(host: str, process: int, chance: str) -> WorkerId:
+    """The id of a worker process on this host; a host's name may hold signs that an id does not."""
+    return WorkerId(f"{re.sub('[^A-Za-z0-9-]', '-', host)[:60]}-{process}-{chance}")
+
+
+def digest_of(*parts: str | bytes) -> Digest:
+    """Digest of the parts; their borders count, so ("ab", "c") and ("a", "bc") differ. A text counts as its UTF-8."""
+    whole = hashlib.sha256()
+    for part in parts:
+        raw = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
+        whole.update(len(raw).to_bytes(8, "big"))
+        whole.update(raw)
+    return Digest(whole.hexdigest())
+
+
+def short_name(*parts: str, length: int) -> str:
+    """A readable name made from the parts: the same parts give the same name, without 0/o, 1/l/i."""
+    number = int(digest_of(*parts), 16)
+    letters = []
+    for _ in range(length):
+        number, at = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[at])
+    return "".join(letters)

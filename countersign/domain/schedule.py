@@ -1,0 +1,162 @@
+"""What happens to a request by itself while nobody decides, and when: reminders, escalation, the deadline.
+
+Reminders and escalations keep out of the channel's quiet hours: they come at their end. The deadline is firm, because
+it is what people and agents were told. What was missed while nobody was there is not made up for: one reminder comes,
+and of several escalations the last, which lets all of their people decide.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from countersign.domain import quiet, settling
+from countersign.domain.events import EventType
+from countersign.domain.ids import ChannelId
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Raised, Request, Status, Step, event
+
+LONGEST_GAP: Final = timedelta(days=30)
+_DOUBLED: Final = 20
+"""So many times a gap doubles: the shortest has passed the longest then."""
+_MORNING: Final = time(9)
+
+
+class What(StrEnum):
+    """What comes next by itself."""
+
+    REMIND = "remind"
+    ESCALATE = "escalate"
+    EXPIRE = "expire"
+
+
+class Next(NamedTuple):
+    """When, and what."""
+
+    at: datetime
+    what: What
+
+
+class Snooze(StrEnum):
+    """For how long reminders are put off."""
+
+    HOUR = "hour"
+    MORNING = "morning"
+    """Until tomorrow at 9:00."""
+
+
+def next_step(request: Request) -> Next | None:
+    """The next thing that happens to it by itself; None if nothing ever will."""
+    if request.status is not Status.PENDING:
+        return None
+    steps = []
+    if request.deadline is not None:
+        steps.append(Next(request.deadline, What.EXPIRE))
+    if (raise_at := next_escalation(request)) is not None:
+        steps.append(Next(raise_at, What.ESCALATE))
+    if (remind_at := next_reminder(request)) is not None:
+        steps.append(Next(remind_at, What.REMIND))
+    return min(steps, key=lambda step: step.at, default=None)
+
+
+def next_reminder(request: Request) -> datetime | None:
+    """When people are reminded next: in growing gaps, or when they said so; None if not before the deadline."""
+    first = request.rules.remind_after
+    if not first:
+        return None
+    gap = min(first * 2 ** min(request.reminded, _DOUBLED), LONGEST_GAP)
+    return _in_time(request, request.snoozed_until or (request.reminded_at or request.created_at) + gap)
+
+
+def next_escalation(request: Request) -> datetime | None:
+    """When it goes to the next people; None if not before the deadline."""
+    number = taken(request)
+    if number >= len(request.rules.escalation):
+        return None
+    return _in_time(request, request.created_at + request.rules.escalation[number].after)
+
+
+def taken(request: Request) -> int:
+    """How many steps of its escalation lie behind it."""
+    return request.raised[-1].number + 1 if request.raised else 0
+
+
+def place_of(request: Request, raised: Raised) -> ChannelId:
+    """The channel in which a step of the escalation is told."""
+    return request.rules.escalation[raised.number].channel or request.rules.approvals_channel
+
+
+def due(request: Request, now: datetime) -> Step:
+    """What is due at this moment, all at once; nothing if nothing is."""
+    step = settling.expire(request, now)
+    if step.changes or request.status is not Status.PENDING:
+        return step
+    coming = next_step(request)
+    if coming is None or now < coming.at:
+        return Step(request)
+    if request.rules.quiet.covers(now):  # it was due before these hours, when nobody was there to do it
+        return Step(replace(request, held_until=request.rules.quiet.end(now)))
+    raised, reminded = _raise(request, now), _remind(request, now)
+    return Step(
+        replace(
+            raised.request,
+            reminded=reminded.request.reminded,
+            reminded_at=reminded.request.reminded_at,
+            snoozed_until=reminded.request.snoozed_until,
+            held_until=None,
+        ),
+        (*raised.events, *reminded.events),
+    )
+
+
+def snooze_end(request: Request, snooze: Snooze, now: datetime) -> datetime:
+    """Until when reminders are put off: never beyond the deadline."""
+    if snooze is Snooze.HOUR:
+        end = now + timedelta(hours=1)
+    else:
+        zone = quiet.zone_of(request.rules.quiet.zone)
+        tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+        end = datetime.combine(tomorrow, _MORNING, zone).astimezone(UTC)
+    return end if request.deadline is None else min(end, request.deadline)
+
+
+def _in_time(request: Request, at: datetime) -> datetime | None:
+    at = request.rules.quiet.end(max(at, request.held_until or at))
+    return at if request.deadline is None or at < request.deadline else None
+
+
+def _raise(request: Request, now: datetime) -> Step:
+    steps = request.rules.escalation
+    last: int | None = None
+    reviewers, after = request.rules.reviewers, request
+    while (at := next_escalation(after)) is not None and at <= now:
+        last = taken(after)
+        more = steps[last].reviewers
+        reviewers = Reviewers(reviewers.users | more.users, reviewers.groups | more.groups)
+        after = replace(after, raised=(*after.raised, Raised(last, now)))
+    if last is None:
+        return Step(request)
+    before = request.rules.reviewers
+    joined = Reviewers(reviewers.users - before.users, reviewers.groups - before.groups)
+    raised = replace(
+        request,
+        rules=replace(request.rules, reviewers=reviewers),
+        raised=(*request.raised, Raised(last, now, joined)),
+    )
+    told = event(
+        EventType.REQUEST_ESCALATED,
+        raised,
+        now,
+        step=str(last + 1),
+        reviewers=" ".join([*sorted(steps[last].reviewers.users), *sorted(steps[last].reviewers.groups)]),
+        channel=place_of(raised, raised.raised[-1]),
+    )
+    return Step(raised, (told,))
+
+
+def _remind(request: Request, now: datetime) -> Step:
+    at = next_reminder(request)
+    if at is None or now < at:
+        return Step(request)
+    reminded = replace(request, reminded=request.reminded + 1, reminded_at=now, snoozed_until=None)
+    return Step(reminded, (event(EventType.REQUEST_REMINDED, reminded, now, number=str(reminded.reminded)),))

@@ -1,0 +1,59 @@
+"""How far the votes on a request are: those on a choice count together only where they are the same.
+
+A vote counts while its voter may decide: all of them are looked at again whenever another one is counted (R9).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import UserId
+from countersign.domain.people import Actor
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import Kind, Request, Vote, event
+
+
+class Recount(NamedTuple):
+    """The votes that still count; of those `untold` Slack did not say; `gone` are no votes any more, and why."""
+
+    kept: tuple[Vote, ...]
+    untold: frozenset[UserId]
+    gone: tuple[tuple[Vote, Refusal], ...]
+
+
+def recount(request: Request, voters: tuple[Actor, ...], why_not: Callable[[Actor], Refusal | None]) -> Recount:
+    """The votes by what is known of their `voters` now; a voter of whom nothing is known is untold."""
+    known = {voter.user: voter for voter in voters}
+    said = [(vote, why_not(known[vote.user]) if vote.user in known else Refusal.NOT_CHECKED) for vote in request.votes]
+    gone = tuple((vote, why) for vote, why in said if why is not None and why is not Refusal.NOT_CHECKED)
+    return Recount(
+        tuple(vote for vote in request.votes if vote not in [one for one, _ in gone]),
+        frozenset(vote.user for vote, why in said if why is Refusal.NOT_CHECKED),
+        gone,
+    )
+
+
+def voided(request: Request, count: Recount, now: datetime) -> tuple[Event, ...]:
+    """The events that tell which votes are none any more."""
+    return tuple(
+        event(EventType.VOTE_VOIDED, request, now, user=vote.user, why=why.name.lower(), attempt=vote.attempt)
+        for vote, why in count.gone
+    )
+
+
+def people(votes: Iterable[Vote]) -> int:
+    """How many people these votes are of, each counted once."""
+    return len({(vote.workspace, vote.user) for vote in votes})
+
+
+def alike(request: Request) -> int:
+    """How many votes count together."""
+    return max(Counter(vote.chosen for vote in request.votes).values(), default=0)
+
+
+def tied(request: Request) -> bool:
+    """Whether enough people have chosen, and different things: then each of them may choose anew, and is asked to."""
+    open_still = request.decision is None and request.question.kind is Kind.CHOICE
+    return open_still and len(request.votes) >= request.rules.quorum

@@ -1,0 +1,131 @@
+"""What a platform team watches, for Prometheus: what was decided, what waits, and what had to be mended.
+
+Requests, attempts and runs are counted from the record, by the one process that draws Slack, when it ticks an event
+off: sum them over all `web` processes. What waits is read from the store when it is asked for. Repairs are counted by
+whoever mends.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from countersign.domain.errors import WrongSettings
+from countersign.domain.events import Event, EventType
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+_WITHIN: Final = 10.0
+"""Seconds for a request to a worker's `/metrics`."""
+LATE: Final = 5.0
+"""Seconds after its deadline from which a request was settled late: nobody was there to do it."""
+
+
+class Repair(StrEnum):
+    """What was found undone, and done: the rows of the table in docs/operations.md."""
+
+    HINT_LOST = "hint_lost"
+    UNDELIVERED = "undelivered"
+    NEVER_POSTED = "never_posted"
+    NEVER_INDEXED = "never_indexed"
+    JOB_LOST = "job_lost"
+    JOB_DOUBLED = "job_doubled"
+    SCRIBE_STOPPED = "scribe_stopped"
+    EVENT_OVERLOOKED = "event_overlooked"
+    DEADLINE_MISSED = "deadline_missed"
+    STRAY = "stray"
+    QUESTION_LOST = "question_lost"
+
+
+REGISTRY: Final = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+_REPAIRS: Final = Counter("countersign_repairs", "Found undone, and done", ["kind"], registry=REGISTRY)
+_REQUESTS: Final = Counter("countersign_requests_decided", "Requests settled", ["outcome", "how"], registry=REGISTRY)
+_REFUSED: Final = Counter("countersign_attempts_refused", "Attempts that did not count", ["why"], registry=REGISTRY)
+_RUNS: Final = Counter("countersign_runs_ended", "Runs that ended", ["end"], registry=REGISTRY)
+_SECONDS: Final = Histogram(
+    "countersign_decision_seconds",
+    "From the question to its end",
+    ["outcome"],
+    buckets=(5, 15, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400),
+    registry=REGISTRY,
+)
+_UNREADABLE: Final = Counter(
+    "countersign_unreadable", "Stored records that could not be read, each once", ["kind"], registry=REGISTRY
+)
+_STANDING: Final = Gauge("countersign_waiting", "What stands in the store now", ["what"], registry=REGISTRY)
+_ENDS: Final = {
+    EventType.RUN_FINISHED: "finished",
+    EventType.RUN_FAILED: "failed",
+    EventType.RUN_STOPPED: "stopped",
+}
+
+for _kind in Repair:
+    _REPAIRS.labels(_kind.value)  # shown as 0 from the start, so that its first growth is seen
+
+
+def repaired(kind: Repair, times: int = 1) -> None:
+    """So many of this kind were found and mended."""
+    _REPAIRS.labels(kind.value).inc(times)
+
+
+def unreadable(kind: str) -> None:
+    """A stored record of this kind could not be read; it is not tried again."""
+    _UNREADABLE.labels(kind).inc()
+
+
+def happened(event: Event) -> None:
+    """Count an event; whoever calls sees to it that each is told once."""
+    if event.type is EventType.REQUEST_DECIDED:
+        outcome = event.data.get("outcome", "")
+        _REQUESTS.labels(outcome, event.data.get("how", "")).inc()
+        if (waited := _seconds(event, "waited")) is not None:
+            _SECONDS.labels(outcome).observe(waited)
+        if (_seconds(event, "late") or 0) > LATE:
+            repaired(Repair.DEADLINE_MISSED)
+    elif event.type is EventType.ATTEMPT_REFUSED:
+        _REFUSED.labels(event.data.get("refusal", "")).inc()
+    elif event.type in _ENDS:
+        _RUNS.labels(_ENDS[event.type]).inc()
+
+
+def _seconds(event: Event, name: str) -> float | None:
+    """What the event says; None if that is no number: workers report some of these."""
+    try:
+        found = float(event.data[name])
+    except (KeyError, ValueError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+@asynccontextmanager
+async def served(host: str, port: int) -> AsyncIterator[int]:
+    """Serves `/metrics` beside the block, for a process that serves nothing else; port 0: not at all.
+
+    Yields the port. WrongSettings if it is taken.
+    """
+    if port == 0:
+        yield 0
+        return
+    try:
+        server, thread = start_http_server(port, host, REGISTRY)
+        server.RequestHandlerClass.timeout = _WITHIN  # type: ignore[attr-defined]  # else a request without end keeps its thread
+    except OSError as wrong:
+        raise WrongSettings([f"HOST, METRICS_PORT: cannot listen on {host}:{port} ({wrong.strerror})."]) from None
+    try:
+        yield port
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        thread.join()
+        server.server_close()
+
+
+def exposition(standing: Mapping[str, int] | None = None) -> bytes:
+    """Everything in Prometheus' text format. `standing`: what waits now; None if the store does not say."""
+    for what in standing or ("requests", "runs", "parked_runs"):
+        _STANDING.labels(what).set(standing[what] if standing is not None else math.nan)
+    return generate_latest(REGISTRY)

@@ -1,0 +1,143 @@
+"""One entry of a run's journal, as it is stored, and what the entries of some kinds hold in their values."""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from countersign.domain.errors import NewerSchema, UnknownSchema
+from countersign.domain.ids import RequestId
+from countersign.policy.rulebook import Effect
+
+SCHEMA: Final = 2
+_STRICT: Final = ConfigDict(extra="forbid")
+_Number = Annotated[int, Field(ge=0, le=2**53)]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recorded effect.
+
+    `value` is the result, or the sentence of a failure; `attempt` tells whose `started` it is, and `at` when that was.
+    `left`: whoever waited for it went on without it. `place` counts what reached the team from 1, 0 is none; `turns`
+    ended before it, `after` is the number of those before them, and `asked` had been asked for by then. `inside`: of an
+    effect that is recorded itself.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    state: Literal["started", "done", "failed", "unknown"]
+    value: str = ""
+    attempt: str = ""
+    at: str = ""
+    place: _Number = 0
+    left: bool = False
+    after: _Number = 0
+    turns: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+    inside: bool = False
+
+    def dump(self) -> bytes:
+        """JSON with its schema number; what is empty is left out."""
+        return _json({"schema": SCHEMA, **asdict(self)}).encode()
+
+    @classmethod
+    def load(cls, raw: bytes) -> Self:
+        """From JSON. NewerSchema if a newer version of this program wrote it, UnknownSchema if another one did."""
+        with suppress(ValueError, TypeError, RecursionError):  # what is no entry at all, or has other fields
+            fields = dict(json.loads(raw))
+            schema = fields.pop("schema", None)
+            if isinstance(schema, int) and schema > SCHEMA:
+                raise NewerSchema(
+                    "A newer version of the worker wrote a step of this run, so it waits for one; nothing was repeated."
+                )
+            if schema == SCHEMA:
+                entry: Self = _ADAPTERS[cls].validate_python(fields)
+                return entry
+        raise _unknown("A recorded step of this run")
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """The value of an entry of the kind `KIND`, as JSON."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    KIND: ClassVar[str]
+
+    def dump(self) -> str:
+        """JSON; what is empty is left out."""
+        return _json(asdict(self))
+
+    @classmethod
+    def load(cls, value: str) -> Self:
+        """From JSON. UnknownSchema, which names the kind, if it is none of ours."""
+        with suppress(ValueError, TypeError, RecursionError):
+            note: Self = _ADAPTERS[cls].validate_python(json.loads(value))
+            return note
+        raise _unknown(f"What this run has recorded as “{cls.KIND}”")
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered(_Note):
+    """A question of the run: its number, and the digest of what it is about."""
+
+    KIND = "asks"
+
+    number: _Number = 0
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged(_Note):
+    """What the gate made of an action: the policies' verdict, and what came of it.
+
+    `says` is what the team's own policy wants, `clause` the rule of the workspace's that counted, `policy` its version.
+    `question` is what people were asked; or `same` is the request that refused the same before. `recorded`: a refusal
+    is on record.
+    """
+
+    KIND = "gate"
+
+    tier: Effect
+    why: str = ""
+    says: str = ""
+    clause: str = ""
+    policy: int = 0
+    question: Numbered | None = None
+    same: RequestId | None = None
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Aside(_Note):
+    """What people let a run with changed code do without: entries by their keys, and ends of turns by their numbers."""
+
+    KIND = "aside"
+
+    keys: tuple[str, ...] = ()
+    turns: tuple[_Number, ...] = ()
+
+
+_ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {kind: TypeAdapter(kind) for kind in (Entry, Numbered, Judged, Aside)}
+
+
+def _json(fields: dict[str, Any]) -> str:
+    return json.dumps({name: value for name, value in fields.items() if value})
+
+
+def _unknown(what: str) -> UnknownSchema:
+    return UnknownSchema(
+        f"{what} was written by another version of the worker, so the run cannot be rebuilt by this one. Nothing was "
+        "repeated; please start the task anew."
+    )
+
+
+def whole(text: str) -> str:
+    """The text with `?` for each half of a surrogate pair, for which UTF-8 has no form.
+
+    Models that stream cut pairs in two, and names of files may hold halves: such a text could be neither recorded nor
+    put to a model.
+    """
+    return text.encode("utf-8", "replace").decode()

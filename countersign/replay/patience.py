@@ -1,0 +1,75 @@
+"""A store that does not answer is waited for: its absence is never a decision and never ends a run.
+
+And a task that is cancelled ends: redis-py 8.1 on Python 3.11 now and then swallows a cancellation that arrives while
+a reply does, and its caller goes on as if nothing had been said.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from countersign.domain.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+FIRST_PAUSE: Final = timedelta(milliseconds=100)
+LONGEST_PAUSE: Final = timedelta(seconds=2)
+CANCELLED_AGAIN_AFTER: Final = timedelta(milliseconds=50)
+
+
+async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None = None) -> T:
+    """What `call` returns, called again after every StoreUnavailable until the store answers.
+
+    A call that changes something must bear being repeated, because its reply may have been what was lost. Ends early
+    only by being cancelled, or with the StoreUnavailable once `stop` is set.
+    """
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            answer = await call()
+        except StoreUnavailable as away:
+            if stop is not None and stop.is_set():
+                raise
+            if pause == FIRST_PAUSE:
+                log.warning("Waiting for the store: %s", away)
+        else:
+            if being_cancelled():
+                raise asyncio.CancelledError
+            return answer
+        await asyncio.sleep(pause.total_seconds())
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def being_cancelled() -> bool:
+    """Whether somebody cancelled the task that this is: CancelledError may also come from what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def within(span: timedelta, call: Awaitable[T]) -> T:
+    """What it returns. TimeoutError after `span`, or if it was cancelled itself; whether it listens to its end or not,
+    nobody waits for it any longer."""
+    task = asyncio.ensure_future(call)
+    task.add_done_callback(lambda late: late.cancelled() or late.exception())
+    try:
+        done, _ = await asyncio.wait({task}, timeout=span.total_seconds())
+    finally:
+        task.cancel()
+    if not done or task.cancelled():
+        raise TimeoutError("it was cut off" if done else f"no end after {span.total_seconds():g} seconds")
+    return task.result()
+
+
+async def ended(*futures: asyncio.Future[Any]) -> None:
+    """Cancel them, as often as it takes, and return when all are done; what they raise does not count any more."""
+    pending = {future for future in futures if not future.done()}
+    while pending:
+        for future in pending:
+            future.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCELLED_AGAIN_AFTER.total_seconds())
+    for future in futures:
+        if not future.cancelled():
+            future.exception()

@@ -1,0 +1,101 @@
+"""Records as bytes: `<version> <schema>`, newline, JSON, compressed where that is shorter.
+
+What this program does not read is refused by name: quickly, and each such record once.
+"""
+
+import hashlib
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
+
+from countersign import metrics
+from countersign.domain.errors import InvalidInput, NewerSchema, UnknownSchema
+from countersign.store.bounds import LARGEST, crowded, within
+from countersign.store.compression import compress, decompress
+
+T = TypeVar("T")
+_LONGEST_HEAD: Final = 20
+"""Bytes; the script that compares versions reads no more of one than 16."""
+REMEMBERED: Final = 1000
+"""Records of a kind that could not be read, and are not tried again; the oldest is forgotten for another."""
+_LONGEST_REASON: Final = 300
+
+
+class Codec(Generic[T]):
+    """Writes and reads one kind of record. `schema` grows when old bytes would be misread.
+
+    A field that has its default is left out. What leaves Redis at once is not worth compressing.
+    """
+
+    def __init__(self, kind: type[T], schema: int = 2, *, compressed: bool = True) -> None:
+        self.name = kind.__name__
+        self.schema = schema
+        self._compressed = compressed
+        self.adapter: TypeAdapter[T] = TypeAdapter(kind)
+        self._validator = SchemaValidator(within(self.adapter.core_schema))
+        self.unreadable: dict[bytes, UnknownSchema] = {}
+        """By the digest of what was stored."""
+
+    def write(self, value: T, version: int) -> bytes:
+        return b"%d %d\n" % (version, self.schema) + self.dump(value)
+
+    def read(self, raw: bytes) -> tuple[T, int]:
+        """The value and its version. UnknownSchema if another program wrote what this one cannot read."""
+        head, _, body = raw.partition(b"\n")
+        version, _, schema = head.partition(b" ")
+        if not version.isdigit() or len(head) > _LONGEST_HEAD:
+            raise UnknownSchema(f"A stored {self.name} has no version that counts. It was left as it is.")
+        if schema != b"%d" % self.schema:
+            newer = schema.isdigit() and int(schema) > self.schema
+            raise (NewerSchema if newer else UnknownSchema)(
+                f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads "
+                f"{self.schema}. It was left as it is; start the program version that wrote it, or a newer one."
+            )
+        return self.load(body), int(version)
+
+    def dump(self, value: T) -> bytes:
+        """JSON alone. InvalidInput if it is more than is ever read."""
+        plain = self.adapter.dump_json(value, exclude_defaults=True)
+        if len(plain) > LARGEST:
+            raise InvalidInput(
+                f"A {self.name} has {len(plain):,} bytes, at most {LARGEST:,} are possible; nothing was stored."
+            )
+        return compress(plain) if self._compressed else plain
+
+    def load(self, body: bytes) -> T:
+        """From JSON alone, compressed or plain. What could not be read before costs no second try."""
+        if not self.unreadable:
+            return self._loaded(body)
+        digest = _digest(body)
+        if (before := self.unreadable.get(digest)) is not None:
+            raise type(before)(str(before))
+        return self._loaded(body)
+
+    def _loaded(self, body: bytes) -> T:
+        try:
+            plain = decompress(body)
+            if len(plain) > LARGEST or crowded(plain):
+                raise UnknownSchema(f"A stored {self.name} is larger than any is. It was left as it is.")
+            loaded: T = self._validator.validate_json(plain)
+        except ValidationError as wrong:
+            unread = UnknownSchema(f"A stored {self.name} cannot be read: {_first(wrong)}. It was left as it is.")
+        except UnknownSchema as wrong:
+            unread = type(wrong)(str(wrong))
+        else:
+            return loaded
+        if len(self.unreadable) >= REMEMBERED:
+            self.unreadable.pop(next(iter(self.unreadable)))
+        self.unreadable[_digest(body)] = unread
+        metrics.unreadable(self.name)
+        raise type(unread)(str(unread))
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()
+
+
+def _first(wrong: ValidationError) -> str:
+    """In one line of a log, whatever names the record has."""
+    error: Any = wrong.errors(include_url=False, include_context=False, include_input=False)[0]
+    return ascii(f"{'.'.join(map(str, error['loc']))}: {error['msg'].rstrip('.')}")[1:-1][:_LONGEST_REASON]

@@ -1,0 +1,59 @@
+"""What docket writes into its stream and reads from it, JSON and the name of a run; and how it calls its scripts.
+
+Docket has no hook for how it stores arguments, takes a job that it cannot read for its own end, and fails where the
+server forgets a script that was just loaded. So a class, a module and a method of its own are exchanged for ours.
+"""
+
+import contextlib
+import json
+import time
+from typing import Any, Final, Self
+
+from docket import Docket, Execution, execution, strikelist, worker
+from docket._lua import RedisScript
+
+from countersign.store.redis.scripts import Script
+
+_NUMBERS: Final = (b"attempt", b"generation")
+
+
+class _Plain:
+    """What docket stores, as JSON. It stands where docket has cloudpickle, whose `loads` runs what it reads."""
+
+    @staticmethod
+    def dumps(value: object) -> bytes:
+        return json.dumps(value).encode()
+
+    @staticmethod
+    def loads(stored: bytes) -> Any:
+        return json.loads(stored)
+
+
+class _Job(Execution):
+    """A job from the stream. What is none of ours becomes one for no run: what is raised here would end the worker."""
+
+    @classmethod
+    async def from_message(cls, docket: Docket, message: dict[bytes, bytes], **how: Any) -> Self:  # type: ignore[override]
+        run = ""
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            [found] = json.loads(message[b"args"])
+            run = found if isinstance(found, str) else ""
+        now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()).encode()
+        ours = {b"args": _Plain.dumps([run]), b"kwargs": b"{}", b"function": b"advance", b"when": now}
+        numbers = {name: value for name, value in message.items() if name in _NUMBERS and value.isdigit()}
+        key = message.get(b"key", b"").decode(errors="replace")
+        others = {name: value for name, value in message.items() if name not in _NUMBERS}
+        whole = {b"attempt": b"1", **others, **ours, **numbers, b"key": key.encode()}
+        return await super().from_message(docket, whole, **how)
+
+
+async def _call(script: RedisScript[..., Any], client: Any, /, *args: Any, **named: Any) -> Any:
+    return await Script(client, script.lua)(*script._keys_and_argv(args, named))
+
+
+def mend_docket() -> None:
+    """From now on, in this process. pydocket is pinned for it, and a test reads its source."""
+    RedisScript.__call__ = _call  # type: ignore[method-assign]
+    for module in (execution, strikelist):
+        module.cloudpickle = _Plain  # type: ignore[attr-defined]
+    worker.Execution = _Job  # type: ignore[attr-defined]

@@ -1,0 +1,46 @@
+"""Recorded effects of runs: one hash a run, each entry written once, only under the run's lease."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from countersign.domain.errors import LeaseLost
+from countersign.domain.ids import RunId
+from countersign.store.compression import compress, decompress
+from countersign.store.store import Store, reaching
+from countersign.usecases.ports import Lease
+
+FSYNC: Final = timedelta(seconds=2)
+_RECORD: Final = (Path(__file__).parent / "record.lua").read_text()
+
+
+class RedisJournal:
+    """Implements `countersign.usecases.ports.Journal`."""
+
+    def __init__(self, store: Store, fsync: timedelta = FSYNC) -> None:
+        """`fsync`: how long the disk may take before what waits for it is tried again; 0: nothing waits for it."""
+        self._store = store
+        self._fsync = fsync
+        self._script = store.writing(_RECORD)
+
+    async def entries(self, run: RunId) -> dict[str, bytes]:
+        """Everything recorded for the run, by key."""
+        async with reaching():
+            found = await self._store.client.hgetall(self._store.keys.journal(run))
+        return {key.decode(): decompress(value) for key, value in found.items()}
+
+    async def record(
+        self, lease: Lease, key: str, value: bytes, *, replace: bool = False, on_disk: bool = False
+    ) -> bytes:
+        """Write the entry unless it exists (or with `replace`); returns what stands there then, `on_disk` once the disk
+        has it. LeaseLost if fenced."""
+        names = self._store.keys
+        async with reaching():
+            stands: bytes | None = await self._script(
+                keys=[names.lease(lease.run), names.journal(lease.run)],
+                args=[lease.fence, key, compress(value), int(replace), names.run(lease.run)],
+                within=self._fsync if on_disk else timedelta(0),
+            )
+        if stands is None:
+            raise LeaseLost(f"Another worker advances run {lease.run}; nothing was recorded.")
+        return decompress(stands)

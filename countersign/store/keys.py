@@ -1,0 +1,236 @@
+"""The names of everything in Redis. All share one hash tag, so that one script may touch them on a Cluster.
+
+"Written by" is what `users.acl` lets the process write; both may read what they need. See countersign.store.sides. Records are
+`version schema`, newline, JSON (zlib where that is shorter).
+
+| key | type | holds | ends | written by |
+|---|---|---|---|---|
+| `{ns}:request:<id>` | string | what people did with a request | 30 days after its run | web |
+| `{ns}:asked:<id>` | string | the same request as the agents asked or ended it | likewise | both |
+| `{ns}:run:<id>` | string | a run | 30 days after it ended | both |
+| `{ns}:origin:<run>` | string | whose run it is, where, and which team's, if web started it | likewise | web |
+| `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | 1 hour after the lease | worker |
+| `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
+| `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
+| `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
+| `{ns}:message:<id>` | hash | our messages about a run, request, event or day, by kind | 400 days after one | web |
+| `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests of that hour's messages, by ts | 400 days after one | web |
+| `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day | web |
+| `{ns}:noted:<attempt>` | string | likewise, of what a worker recorded | 1 day | worker |
+| `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed | worker |
+| `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never | web |
+| `{ns}:absences` | string | who is away until when, and who stands in; likewise versioned | never | web |
+| `{ns}:permission:<id>` | string | a standing permission, likewise | at its end | web |
+| `{ns}:permission:index` | sorted set | permissions that were not revoked, by their end (ms) | never | web |
+| `{ns}:defaults` | string | the default rules, from the environment of `web` | never | web |
+| `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never | web |
+| `{ns}:channels` | string | the channels that the app is in | 10 min, renewed | web |
+| `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never | web |
+| `{ns}:pending` | sorted set | undecided requests by when something is due next (ms; +inf: nothing) | never | both |
+| `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never | both |
+| `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never | both |
+| `{ns}:ended:<side>` | sorted set | runs that this side ended, until the other gave its keys their end | never | both |
+| `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never | both |
+| `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never | web |
+| `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never | web |
+| `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never | web |
+| `{ns}:decided:<name>` | sorted set | newest 100 decisions of a user or channel, by when | 30 days after one | web |
+| `{ns}:runs:<user>` | sorted set | runs of this requester that have not ended, by creation (ms) | never | both |
+| `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never | web |
+| `{ns}:second_look` | sorted set | messages that may get a second copy, by when to look again (ms) | never | web |
+| `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
+| `{ns}:events` | stream | what happened and is not drawn and recorded yet; older ones for KEEP_EVENTS | never | web |
+| `{ns}:reports` | list | what the workers report, until web takes it over into the events | never | worker |
+| `{ns}:audit` | stream | the record: entry n under the id `n-0`, with its hash | after KEEP_AUDIT | web |
+| `{ns}:audit:policy` | string | the number of the last policy that came into force | never | web |
+| `{ns}:audit:policies` | sorted set | the last 20 policies, by since when (ms) | never | web |
+| `{ns}:audit:contradicted` | sorted set | calls that the policy did not let pass, by when (ms) | after 7 days | web |
+| `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
+| `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days | web |
+| `{ns}:audit:lease` | hash | lease of the auditor, as for a run | likewise | web |
+| `{ns}:scribe` | hash | lease of the scribe, as for a run | likewise | web |
+| `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min | both |
+| `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – | web |
+| `{ns}:hints` | channel | the same hints from workers, never with a record | – | worker |
+"""
+
+import re
+from datetime import date, timedelta
+from typing import Final
+
+from countersign.domain.errors import InvalidId
+from countersign.domain.ids import (
+    AttemptId,
+    ChannelId,
+    Digest,
+    GroupId,
+    PermissionId,
+    RequestId,
+    RunId,
+    UserId,
+    WorkerId,
+    WorkspaceId,
+)
+
+KEPT: Final = timedelta(days=30)
+"""How long ended runs and their requests stay readable."""
+KEPT_MESSAGE: Final = timedelta(days=400)
+"""How long we know which Slack messages are ours: longer than any card can wait to be clicked."""
+KEPT_ATTEMPT: Final = timedelta(days=1)
+KEPT_CHANNELS: Final = timedelta(minutes=10)
+KEPT_LEASE: Final = timedelta(hours=1)
+"""How long a lease's key stays after its end. Fences are at least the server's clock in ms, so one that is made without
+it is higher all the same, unless that clock was set back by so much meanwhile."""
+
+WITHOUT_TTL: Final[dict[str, str]] = {
+    "request:*": "until its run ends: however long that waits, a rebuilt run must find what was decided",
+    "asked:*": "likewise",
+    "run:*": "until it ends; ended ones get a TTL",
+    "origin:*": "likewise",
+    "settled:*": "while its run lives; gets its run's TTL at the end",
+    "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
+    "settings:*": "settings stay until somebody changes them",
+    "absences": "one key; those that ended are dropped at each change",
+    "permission:index": "one key; entries that ended are dropped when another is added",
+    "defaults": "one key; rewritten at each start of web",
+    "workspace": "one key; rewritten at each start of web",
+    "rulebook": "one key; rewritten at each start of web",
+    "pending": "one key; empties as requests are settled",
+    "active": "one key; empties as runs end",
+    "parked": "one key; empties as runs go on",
+    "undelivered": "one key; empties as runs take the decisions",
+    "waits:*": "a member for each request that waits; empties as they are settled",
+    "waits_not:*": "likewise",
+    "waiting_groups": "one key; a member for each user group that ever was a reviewer",
+    "runs:*": "a member for each run that goes on; empties as they end",
+    "second_look": "one key; empties as they are looked at",
+    "watching": "one key; whoever opens a Home drops those that ended",
+    "workers": "one key; entries that ended are dropped at each announcement",
+    "reports": "one key; empties as web takes them over",
+    "ended:*": "one key a side; empties as the other side comes to it",
+    "events": "the outbox; what is drawn and chained leaves at once, or after KEEP_EVENTS",
+    "audit": "the record; trimmed after KEEP_AUDIT, and by default never",
+    "audit:policy": "one key; the number of the last policy",
+    "audit:policies": "one key; the last 20 policies, by which reports are judged",
+    "audit:head": "one key; what the next entry follows",
+}
+"""Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
+
+
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_ABOUT: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+"""What a message is about: the id of a run, a request, a channel or an event, or a day."""
+
+
+class Keys:
+    """The keys of one namespace (one workspace's installation).
+
+    Each takes its ids apart from all other text once more: what is no id of its kind gets no key (R27).
+    """
+
+    def __init__(self, namespace: str) -> None:
+        if _NAMESPACE.fullmatch(namespace) is None:
+            raise ValueError(f"{namespace!r} cannot be a namespace: letters, digits, - and _, at most 40.")
+        self.prefix: Final = f"{{{namespace}}}:"
+        self.absences: Final = self.prefix + "absences"
+        self.permissions: Final = self.prefix + "permission:index"
+        self.defaults: Final = self.prefix + "defaults"
+        self.workspace: Final = self.prefix + "workspace"
+        self.channels: Final = self.prefix + "channels"
+        self.rulebook: Final = self.prefix + "rulebook"
+        self.pending: Final = self.prefix + "pending"
+        self.active: Final = self.prefix + "active"
+        self.parked: Final = self.prefix + "parked"
+        self.undelivered: Final = self.prefix + "undelivered"
+        self.workers: Final = self.prefix + "workers"
+        self.waiting_groups: Final = self.prefix + "waiting_groups"
+        self.watching: Final = self.prefix + "watching"
+        self.second_look: Final = self.prefix + "second_look"
+        self.events: Final = self.prefix + "events"
+        self.reports: Final = self.prefix + "reports"
+        self.audit: Final = self.prefix + "audit"
+        self.audit_policy: Final = self.prefix + "audit:policy"
+        self.audit_policies: Final = self.prefix + "audit:policies"
+        self.audit_contradicted: Final = self.prefix + "audit:contradicted"
+        self.audit_head: Final = self.prefix + "audit:head"
+        self.auditor: Final = self.prefix + "audit:lease"
+        self.scribe: Final = self.prefix + "scribe"
+        self.confirmed: Final = self.prefix + "confirmed"
+        self.wake: Final = self.prefix + "wake"
+        self.hints: Final = self.prefix + "hints"
+
+    def request(self, request: RequestId) -> str:
+        return f"{self.prefix}request:{RequestId(request)}"
+
+    def asked(self, request: RequestId) -> str:
+        return f"{self.prefix}asked:{RequestId(request)}"
+
+    def run(self, run: RunId) -> str:
+        return f"{self.prefix}run:{RunId(run)}"
+
+    def origin(self, run: RunId) -> str:
+        return f"{self.prefix}origin:{RunId(run)}"
+
+    def lease(self, run: RunId) -> str:
+        return f"{self.prefix}lease:{RunId(run)}"
+
+    def settled(self, run: RunId) -> str:
+        return f"{self.prefix}settled:{RunId(run)}"
+
+    def journal(self, run: RunId) -> str:
+        return f"{self.prefix}journal:{RunId(run)}"
+
+    def answer(self, question: Digest) -> str:
+        return f"{self.prefix}answer:{Digest(question)}"
+
+    def message(self, name: str) -> tuple[str, str]:
+        """The hash and the field of `kind/id` or `kind/id/more`: those of one id are a small hash."""
+        kind, _, rest = name.partition("/")
+        about, _, more = rest.partition("/")
+        if _ABOUT.fullmatch(about) is None:
+            raise InvalidId(f"{ascii(name)[:80]} is not the name of a message.")
+        return f"{self.prefix}message:{about}", f"{kind}/{more}" if more else kind
+
+    def ts(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> str:
+        """The hash of that timestamp's hour since 1970: an entry in a small hash takes half of what a key takes."""
+        seconds = ts.partition(".")[0]
+        hour = int(seconds) // 3600 if seconds.isdecimal() else 0
+        return f"{self.prefix}ts:{WorkspaceId(workspace)}:{ChannelId(channel)}:{hour}"
+
+    def settings(self, channel: ChannelId) -> str:
+        return f"{self.prefix}settings:{ChannelId(channel)}"
+
+    def waits(self, name: UserId | GroupId | ChannelId) -> str:
+        return f"{self.prefix}waits:{_named(name)}"
+
+    def waits_not(self, user: UserId | GroupId | ChannelId) -> str:
+        return f"{self.prefix}waits_not:{_named(user)}"
+
+    def decided(self, name: UserId | GroupId | ChannelId) -> str:
+        return f"{self.prefix}decided:{_named(name)}"
+
+    def runs(self, requester: UserId) -> str:
+        return f"{self.prefix}runs:{UserId(requester)}"
+
+    def permission(self, permission: PermissionId) -> str:
+        return f"{self.prefix}permission:{PermissionId(permission)}"
+
+    def ended(self, side: str) -> str:
+        return f"{self.prefix}ended:{side}"
+
+    def once(self, attempt: AttemptId) -> str:
+        return f"{self.prefix}once:{AttemptId(attempt)}"
+
+    def noted(self, attempt: AttemptId) -> str:
+        return f"{self.prefix}noted:{AttemptId(attempt)}"
+
+    def audit_day(self, day: date) -> str:
+        return f"{self.prefix}audit:day:{day.isoformat()}"
+
+    def team(self, worker: str) -> str:
+        return f"{self.prefix}team:{WorkerId(worker)}"
+
+
+def _named(name: UserId | GroupId | ChannelId) -> UserId | GroupId | ChannelId:
+    """Whoever has a list: Slack's ids tell by their first letter what they name."""
+    return name if isinstance(name, UserId | ChannelId) else GroupId.named(name) or UserId(name)

@@ -1,0 +1,26 @@
+"""What stands under the keys, each kind with its codec. What two sides write of has its own: see
+`countersign.store.sides`."""
+
+from functools import lru_cache
+
+from countersign.domain.absence import Absences
+from countersign.domain.events import Event
+from countersign.domain.permissions import Permission
+from countersign.domain.policy import ChannelSettings, Rules
+from countersign.policy.rulebook import Rulebook
+from countersign.store.codec import Codec
+from countersign.usecases.ports import TeamInfo
+
+SETTINGS = Codec(ChannelSettings)
+ABSENCES = Codec(Absences)
+PERMISSIONS = Codec(Permission)
+RULES = Codec(Rules)
+RULEBOOK = Codec(Rulebook)
+EVENTS = Codec(Event, compressed=False)
+TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
+
+
+@lru_cache(maxsize=4)
+def rulebook_in(raw: bytes) -> Rulebook:
+    """The workspace's policy as it is stored, parsed once for as long as it stays the same."""
+    return RULEBOOK.read(raw)[0]

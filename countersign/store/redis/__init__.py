@@ -1,0 +1,1 @@
+"""The way to Redis, and what it promises."""

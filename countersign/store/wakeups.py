@@ -1,0 +1,185 @@
+"""The futures of one process, kept in Redis: one subscription for all of them, and the state read back (R5).
+
+A published hint may be lost with its connection, so it is only a hint: everything still waited for is read back on
+each (re)subscription and now and then. Subscribe first, then read.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final, Generic, Self, TypeVar
+
+from countersign import metrics
+from countersign.domain.errors import QuestionLost, StoreUnavailable, UnknownSchema
+from countersign.domain.ids import RequestId, RunId
+from countersign.domain.requests import Request, Status
+from countersign.domain.runs import Run
+from countersign.metrics import Repair
+from countersign.store.sides import REQUESTS
+from countersign.store.store import Store, reaching
+
+READ_BACK: Final = timedelta(seconds=15)
+_BATCH: Final = 2000
+_log = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=str)
+V = TypeVar("V")
+
+
+class _Waiters(Generic[K, V]):
+    """Those who wait for one kind of thing to be final."""
+
+    def __init__(self, read: Callable[[list[K]], Awaitable[Mapping[K, V | None]]], final: Callable[[V], bool]) -> None:
+        self._read = read
+        self._final = final
+        self._futures: dict[K, set[asyncio.Future[V]]] = {}
+
+    async def wait(self, key: K) -> V:
+        future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        self._futures.setdefault(key, set()).add(future)
+        try:
+            try:
+                await self.look([key])
+            except StoreUnavailable:
+                _log.warning("Redis does not answer; still waiting, and reading again when it is back.")
+            return await future
+        finally:
+            waiting = self._futures.get(key, set())
+            waiting.discard(future)
+            if not waiting:
+                self._futures.pop(key, None)
+
+    async def look(self, keys: list[K]) -> int:
+        """Read these and wake those who wait for one that is final; how many of these there are."""
+        woken = 0
+        wanted = [key for key in keys if key in self._futures]
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            for key, value in (await self._read(batch)).items():
+                if value is not None:
+                    woken += self.tell(key, value)
+        return woken
+
+    def waited_for(self, key: K) -> bool:
+        return key in self._futures
+
+    def tell(self, key: K, value: V) -> bool:
+        """Wake those who wait for this one, if it is final."""
+        waiting = [future for future in self._futures.get(key, ()) if self._final(value) and not future.done()]
+        for future in waiting:
+            future.set_result(value)
+        return bool(waiting)
+
+    async def look_at_all(self) -> int:
+        return await self.look(list(self._futures))
+
+    @property
+    def all(self) -> list[K]:
+        """What is waited for."""
+        return list(self._futures)
+
+    def fail(self, key: K, why: Exception) -> None:
+        """Nobody needs to wait for this one any longer."""
+        for future in self._futures.get(key, ()):
+            if not future.done():
+                future.set_exception(why)
+
+
+class Wakeups:
+    """Implements `countersign.usecases.ports.Wakeups`. Use as `async with Wakeups(store) as wakeups`.
+
+    `due` is set whenever a deadline may have come nearer.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._requests = _Waiters[RequestId, Request](self._settled, lambda r: r.status is not Status.PENDING)
+        self._runs = _Waiters[RunId, Run](store.readable_runs, lambda r: r.over)
+        self.due = asyncio.Event()
+        self._listening = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._listen(), name="wakeups")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def settled(self, request: RequestId) -> Request:
+        """Returns when the request is no longer pending, however long that takes and whatever Redis does meanwhile.
+        QuestionLost if Redis does not have it any more."""
+        return await self._requests.wait(request)
+
+    async def ended(self, run: RunId) -> Run:
+        """Returns when the run has ended, likewise."""
+        return await self._runs.wait(run)
+
+    async def _settled(self, asked: list[RequestId]) -> dict[RequestId, Request | None]:
+        """Those that are settled; all others are found out without being read."""
+        async with reaching():
+            pending = await self._store.client.zmscore(self._store.keys.pending, asked)
+        return await self._store.readable([n for n, due in zip(asked, pending, strict=True) if due is None])
+
+    async def listening(self) -> None:
+        """Returns when the subscription stands."""
+        await self._listening.wait()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with reaching(), self._store.client.pubsub() as subscription:
+                    await subscription.subscribe(self._store.keys.wake, self._store.keys.hints)
+                    await self._follow(subscription)
+            except StoreUnavailable as wrong:
+                if self._listening.is_set():
+                    _log.warning("The subscription for wake-ups was lost; subscribing again. %s", wrong)
+                self._listening.clear()
+                await asyncio.sleep(0.2)
+            except UnknownSchema as wrong:
+                _log.error("Somebody waits for a record that cannot be read: %s", wrong)
+                await asyncio.sleep(1)
+
+    async def _follow(self, subscription: Any) -> None:
+        loop = asyncio.get_running_loop()
+        read_back_at = 0.0
+        while True:
+            left = max(0.0, read_back_at - loop.time()) if self._listening.is_set() else None
+            async with reaching():
+                message = await subscription.get_message(timeout=left)
+            if message is not None and message["type"] == "message":
+                await self._hear(message["data"], by_web=message["channel"] == self._store.keys.wake.encode())
+                await asyncio.sleep(0)  # whoever was woken goes on before this looks for the next
+            elif message is not None or loop.time() >= read_back_at:
+                woken = await self._requests.look_at_all() + await self._runs.look_at_all()
+                if woken:
+                    _log.warning("Nobody was heard to settle what was waited for here: %d; read back.", woken)
+                    metrics.repaired(Repair.HINT_LOST, woken)
+                await self._look_for_lost()
+                self.due.set()
+                self._listening.set()
+                read_back_at = loop.time() + READ_BACK.total_seconds()
+
+    async def _look_for_lost(self) -> None:
+        for request in await self._store.gone(self._requests.all):
+            why = (
+                f"Request {request} is gone from Redis, so nobody can decide on it; the run is rebuilt and asks again."
+            )
+            self._requests.fail(request, QuestionLost(why))
+
+    async def _hear(self, hint: bytes, *, by_web: bool) -> None:
+        head, _, record = hint.partition(b"\n")
+        kind, _, name = head.decode(errors="replace").partition(" ")
+        request, run = RequestId.named(name), RunId.named(name)
+        if kind == "request" and request is not None:
+            told = REQUESTS.read(record)[0] if record and by_web and self._requests.waited_for(request) else None
+            if told is not None and told.id == request:
+                self._requests.tell(request, told)
+            else:
+                await self._requests.look([request])
+        elif kind == "run" and run is not None:
+            await self._runs.look([run])
+        self.due.set()

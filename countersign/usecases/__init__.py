@@ -1,0 +1,48 @@
+"""The verbs: start, ask, decide, expire, park, stop, configure …: each reads, lets a pure rule compute, and commits.
+
+A verb whose commit finds that somebody was faster reads again and lets the rule judge anew, so two people, a person
+and the clock, or one person twice never decide the same request twice.
+"""
+
+from countersign.usecases.admitting import admit, admitted
+from countersign.usecases.asking import ask, take_back
+from countersign.usecases.ending import finish, stop
+from countersign.usecases.refusing import settings_refused, start_refused, unknown_request
+from countersign.usecases.ruling import configure, judge, rules_for, rules_of
+from countersign.usecases.running import advance, answered, begin, judged, park, progressed, rests, still_ours, writing
+from countersign.usecases.settling import decide, due, expire, stands, stored, turn_down, withdraw
+from countersign.usecases.starting import start, start_by_script
+
+__all__ = [
+    "admit",
+    "admitted",
+    "advance",
+    "answered",
+    "ask",
+    "begin",
+    "configure",
+    "decide",
+    "due",
+    "expire",
+    "finish",
+    "judge",
+    "judged",
+    "park",
+    "progressed",
+    "rests",
+    "rules_for",
+    "rules_of",
+    "settings_refused",
+    "stands",
+    "start",
+    "start_by_script",
+    "start_refused",
+    "still_ours",
+    "stop",
+    "stored",
+    "take_back",
+    "turn_down",
+    "unknown_request",
+    "withdraw",
+    "writing",
+]

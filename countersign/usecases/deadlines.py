@@ -1,0 +1,152 @@
+"""Keeps deadlines, reminders and escalations to the second: sleeps until the next, does what is due, 100 at once.
+
+Any number of processes may do this at once; the store lets one of them win. A late click is refused by the server's
+clock whether or not anybody got here first.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal, Protocol
+
+from countersign import usecases
+from countersign.domain import schedule
+from countersign.domain.errors import CountersignError, StoreUnavailable, UnknownSchema
+from countersign.domain.ids import RequestId
+from countersign.usecases.ports import Message, Queue, Store
+from countersign.usecases.settling import StillThere
+
+_BATCH: Final = 100
+LATE: Final = timedelta(seconds=5)
+"""A deadline kept so late was passed while nobody was there; countersign.metrics counts it from the record."""
+_LONGEST_SLEEP: Final = timedelta(seconds=15)
+_AT_WORK: Final = timedelta(minutes=1)
+"""What was settled so long after a look was not settled by it."""
+UNREADABLE_AGAIN: Final = timedelta(minutes=5)
+"""Until then a request that cannot be read is left alone: a newer `web` reads it, and it is late by no more."""
+LOOKS: Final = 120
+"""So often Slack is asked whether the card stands of what silence would approve. That takes two to five minutes if it
+does not say."""
+_log = logging.getLogger(__name__)
+
+
+class Hints(Protocol):
+    """Whoever hears of new deadlines, and of other things to come."""
+
+    due: asyncio.Event
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What became of a name in the index. `again`: when it is time for it, which is not now; None is never."""
+
+    became: Literal["done", "left", "settled", "unknown", "unreadable", "early"]
+    again: datetime | None = None
+
+
+async def keep(store: Store, queue: Queue, hints: Hints, still_there: StillThere | None = None) -> None:
+    """Do what is due to requests as its time comes, until cancelled. Without `still_there` silence approves nothing."""
+    look = still_there and bounded(still_there)
+    start = 0
+    while True:
+        hints.due.clear()
+        try:
+            due, following, now = await store.due(_BATCH, start)
+            # At once: each waits for Redis a few times, and one after another they would be late together.
+            looks = await asyncio.gather(*(_do(store, queue, r, now, look) for r in due), return_exceptions=True)
+            for problem in looks:
+                if isinstance(problem, BaseException):
+                    raise problem
+            seen = {name: look for name, look in zip(due, looks, strict=True) if isinstance(look, _Look)}
+            left = [name for name, look in seen.items() if look.became != "done"]
+            if left and store.decides:
+                left = await _tidy(store, seen, now)
+        except StoreUnavailable as away:
+            _log.warning("%s Deadlines are kept again when it is back.", away)
+            await asyncio.sleep(1)
+            continue
+        if len(due) == _BATCH:  # behind those that another process must settle may be some that this one can
+            start += len(left)
+            continue
+        waiting, start = start + len(left), 0
+        if waiting:
+            await asyncio.sleep(1)
+            continue
+        if due:
+            continue
+        sleep = min(_LONGEST_SLEEP, following - now) if following else _LONGEST_SLEEP
+        try:
+            async with asyncio.timeout(sleep.total_seconds()):
+                await hints.due.wait()
+        except TimeoutError:
+            pass
+
+
+async def _tidy(store: Store, seen: Mapping[RequestId, _Look], now: datetime) -> list[RequestId]:
+    """Put the index right, which workers write too; the names that stay and are due all the same."""
+
+    def those(became: str) -> list[RequestId]:
+        return [name for name, look in seen.items() if look.became == became]
+
+    if unreadable := those("unreadable"):
+        shown = ", ".join(ascii(name)[:80] for name in unreadable[:3])
+        _log.error(
+            "Requests that are due and cannot be read: %d (%s …). They were left as they are, and are looked at again "
+            "in %s.",
+            len(unreadable),
+            shown,
+            UNREADABLE_AGAIN,
+        )
+    due = {name: look.again for name, look in seen.items() if look.became == "early"}
+    await store.tidy(due | dict.fromkeys(unreadable, now + UNREADABLE_AGAIN), those("settled"), those("unknown"))
+    return those("left")
+
+
+def bounded(still_there: StillThere, looks: int = LOOKS) -> StillThere:
+    """As `still_there`; a card of which Slack did not say it so many times is taken for gone (R32)."""
+    left: dict[str, int] = {}
+
+    async def look(card: Message) -> bool | None:
+        there = await still_there(card)
+        if there is None and (more := left.get(card.name, looks) - 1):
+            left[card.name] = more
+            return None
+        left.pop(card.name, None)
+        if there is None:
+            _log.warning(
+                "Slack did not say whether %s stands, asked %d times: silence does not approve it.", card.name, looks
+            )
+        return bool(there)
+
+    return look
+
+
+async def _do(
+    store: Store, queue: Queue, request: RequestId, now: datetime, still_there: StillThere | None = None
+) -> _Look:
+    """Do what is due to it, if anything is."""
+    try:
+        after = await usecases.due(store, queue, request, still_there)
+        if after is None:
+            return _Look("unknown")
+        if after.decision is not None and not now <= after.decision.at < now + _AT_WORK:
+            return _Look("settled")  # it stands in the index and should not, or somebody else settled it this moment
+        late = after.decision.at - after.deadline if after.decision and after.deadline else None
+        if late is not None and late > LATE:
+            seconds = late.total_seconds()
+            _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, seconds)
+        if after.decision is not None:
+            return _Look("done")
+        coming = schedule.next_step(after)
+        return _Look("early", coming and coming.at) if coming is None or coming.at > now else _Look("left")
+    except StoreUnavailable:
+        raise
+    except UnknownSchema:
+        return _Look("unreadable")
+    except CountersignError as wrong:
+        _log.error("Request %s is due and cannot be settled: %s", request, wrong)
+    except Exception:
+        _log.exception("Request %s is due and cannot be settled; the others are.", request)
+    return _Look("unreadable")

@@ -1,0 +1,90 @@
+"""Writes the stored runs of `tests/data/runs`: `python -m tests.autogen.record_runs`; existing files stay as they are.
+
+Each holds a run record, its requests and its journal, as they stood in Redis when the run's process was lost.
+"""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import redis.asyncio
+from autogen_agentchat.base import Team as AutoGenTeam
+
+from countersign.autogen.context import RunContext
+from countersign.autogen.team import Teams
+from countersign.domain.ids import RequestId, RunId
+from countersign.domain.policy import OnTimeout
+from countersign.replay.entries import SCHEMA
+from countersign.store.compression import decompress
+from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from tests.autogen.house import RULES, House
+from tests.autogen.rebuild_teams import World, graph_parallel, magentic_one, round_robin, team
+from tests.autogen.test_rebuild import live
+
+RUNS = Path(__file__).parents[1] / "data" / "runs"
+WAITING = (round_robin, magentic_one)
+"""Lost while people are asked."""
+TOLD = (graph_parallel,)
+"""Lost right before the end."""
+
+
+async def dump(store: Store, run: str, requests: list[RequestId]) -> dict[str, object]:
+    """Everything that Redis holds of a run, as text."""
+    journal = await store.client.hgetall(store.keys.journal(RunId(run)))
+    return {
+        "run": plain(await store.client.get(store.keys.run(RunId(run)))),
+        "requests": {name: plain(await store.client.get(store.keys.request(name))) for name in requests},
+        "journal": {key.decode(): decompress(value).decode() for key, value in journal.items()},
+    }
+
+
+def plain(record: bytes) -> str:
+    """The record with its JSON as it is before it is compressed."""
+    head, _, body = record.partition(b"\n")
+    return f"{head.decode()}\n{decompress(body).decode()}"
+
+
+async def write(house: House, build: Callable[[World, RunContext], AutoGenTeam], waiting: bool) -> None:
+    path = RUNS / f"journal{SCHEMA}-{build.__name__}.json"
+    if path.exists():
+        return
+    whole = await live(house, build, "rwhole")
+    name = f"stored-{build.__name__}"
+    world = World()
+    it = team(build, world)
+    if waiting:
+        await house.start(name, it.name, "get pens")
+        async with house.worker(found=Teams({it.name: it}, {}), model=world.model) as worker:
+            worker.advance(name)
+            asked = [(await house.asked(name)).id]
+    else:
+        with suppress(AssertionError):
+            await live(house, build, name, whole.records, lives=1)
+        asked = [
+            RequestId(key.decode().split("request:")[1]) async for key in house.store.client.scan_iter("*request:*")
+        ]
+        asked = [r.id for r in await house.store.requests(asked) if r is not None and r.run == name]
+    stored = {"models": whole.world.model.asked, **await dump(house.store, name, asked)}
+    path.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
+    print(path.name)
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with EmbeddedRedis(Path(folder)) as server, redis.asyncio.Redis.from_url(server.url) as client:
+            for build in (*WAITING, *TOLD):
+                store = Store(client, build.__name__)
+                await store.set_defaults(replace(RULES, on_timeout=OnTimeout.WAIT))
+                async with Wakeups(store) as wakeups:
+                    house = House(server.url, build.__name__, store, wakeups, Path(folder))
+                    await write(house, build, build in WAITING)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,155 @@
+"""The deploy team: a plan that people judge, and another team that carries out what they approved."""
+
+import pytest
+
+from agents.services.steps import STEPS
+from agents.teams.deploy import step_drawn
+from countersign.autogen.models.demo_model import NOTE
+from countersign.domain.requests import Kind, Verb
+from tests.autogen.house import House
+from tests.autogen.playing import playing
+
+pytest_plugins = ["tests.redis_server"]
+TASK = "deploy shop 2.1 to staging"
+WHOLE = ["run_tests shop 2.1", "release shop 2.1 staging", "announce shop 2.1 is on staging"]
+
+
+def log(house: House) -> list[str]:
+    path = house.folder / "deploy" / "log"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+async def test_another_team_carries_out_exactly_the_plan_that_was_approved(house: House) -> None:
+    """R13, S8: PROCEED; releases ask once more, what is safe passes and is recorded."""
+    async with playing(house, "deploy", TASK) as play:
+        plan = await play.asked()
+        assert (plan.question.kind, plan.question.agent) == (Kind.TOOL, "planner")
+        for number, step in enumerate(WHOLE, 1):
+            assert f"{number}. {step}" in plan.question.content
+        assert "Approve: PROCEED" in plan.question.content
+        assert log(house) == []
+        await play.says(Verb.APPROVE)
+        release = await play.asked()
+        assert (release.question.agent, release.question.title) == ("operator", "call release")
+        assert log(house) == WHOLE[:1]
+        await play.says(Verb.APPROVE)
+        run = await play.over()
+        assert log(house) == WHOLE
+        assert release.question.content == "release shop 2.1 staging"
+        assert release.question.notes == ("Only written into deploy/log: there is no program deploy/steps/release.",)
+        assert run.result == (
+            "The plan was carried out. Steps done: run_tests, release, announce. Only written into deploy/log, because "
+            "they have no program in deploy/steps: run_tests, release, announce."
+        )
+        assert NOTE in run.words
+        assert [tool for tool, _ in await play.passed()] == ["run_tests", "announce"]
+
+
+async def test_words_change_the_plan_and_it_is_asked_about_again_with_what_changed(house: House) -> None:
+    """S16, R12: words approve nothing."""
+    async with playing(house, "deploy", TASK) as play:
+        first = await play.asked()
+        await play.says(Verb.RESPOND, "PROCEED without the announcement")
+        second = await play.asked()
+        assert second.question.before == first.question.content
+        assert "announce" not in second.question.content
+        assert log(house) == []
+        await play.says(Verb.APPROVE)
+        await play.asked()
+        await play.says(Verb.APPROVE)
+        await play.over()
+        assert log(house) == WHOLE[:2]
+
+
+async def test_a_plan_that_a_reviewer_changed_is_carried_out_as_changed(house: House) -> None:
+    """R18: the other team never sees the plan as it was."""
+    async with playing(house, "deploy", TASK) as play:
+        await play.asked()
+        await play.says(Verb.EDIT, task="Only tell\n1. announce nothing is deployed today")
+        await play.over()
+        assert log(house) == ["announce nothing is deployed today"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "why", "event"),
+    [
+        (Verb.REJECT, "it was rejected", "rejected"),
+        (Verb.EXPIRE, "nobody answered in time", "expired"),
+    ],
+)
+async def test_cancel_stops_before_anything_is_done(house: House, verb: Verb, why: str, event: str) -> None:
+    """S8, R17: CANCEL, and a silence that is not one."""
+    async with playing(house, "deploy", TASK) as play:
+        await play.asked()
+        await play.says(verb)
+        run = await play.over()
+        assert run.result == f"Cancelled: {why}. Nothing was done."
+        assert event in await play.audit()
+    assert log(house) == []
+
+
+@pytest.mark.parametrize("verb", [Verb.REJECT, Verb.RESPOND, Verb.EXPIRE])
+async def test_the_work_stops_at_the_first_step_that_is_not_approved(house: House, verb: Verb) -> None:
+    """S8: whatever the operator's model would do next."""
+    async with playing(house, "deploy", TASK) as play:
+        await play.asked()
+        await play.says(Verb.APPROVE)
+        await play.asked()
+        await play.says(verb, "not today" if verb is not Verb.EXPIRE else "")
+        run = await play.over()
+        assert run.result.startswith("Stopped at release: ")
+        assert "nothing after it was done. Steps done: run_tests. Only" in run.result
+    assert log(house) == WHOLE[:1]
+
+
+async def test_the_environment_is_asked_for_where_the_task_names_none(house: House) -> None:
+    async with playing(house, "deploy", "deploy shop 2.1", ask="each") as play:
+        where = await play.asked()
+        assert (where.question.kind, where.question.options) == (Kind.CHOICE, ("staging", "production"))
+        await play.says(Verb.CHOOSE, "production")
+        assert "release shop 2.1 production" in (await play.asked()).question.content
+        await play.says(Verb.APPROVE)
+        for tool in ("run_tests", "release", "announce"):
+            assert (await play.asked()).question.title == f"call {tool}"
+            await play.says(Verb.APPROVE)
+        await play.over()
+    assert len(log(house)) == 3
+
+
+async def test_without_an_environment_there_is_no_plan(house: House) -> None:
+    async with playing(house, "deploy", "deploy shop 2.1") as play:
+        await play.asked()
+        await play.says(Verb.REJECT, "not to production")
+        assert (await play.over()).result == "There was no plan; nothing was done."
+
+
+async def test_the_environment_may_be_said_in_words(house: House) -> None:
+    async with playing(house, "deploy", "deploy shop 2.1") as play:
+        await play.asked()
+        await play.says(Verb.RESPOND, "to staging, please")
+        assert "2. release shop 2.1 staging" in (await play.asked()).question.content
+        await play.says(Verb.REJECT)
+        await play.over()
+
+
+async def test_a_step_is_its_program_where_there_is_one_and_its_failure_stops_the_work(house: House) -> None:
+    steps = house.folder / "deploy" / "steps"
+    steps.mkdir(parents=True)
+    program = steps / "run_tests"
+    program.write_text('#!/bin/sh\necho "tested $1 $2" >> "$(dirname "$0")/../log"\n[ "$2" != 2.2 ]\n')
+    program.chmod(0o755)
+    async with playing(house, "deploy", TASK.replace("2.1", "2.2")) as play:
+        await play.asked()
+        await play.says(Verb.APPROVE)
+        run = await play.over()
+        assert run.result == (
+            "Stopped at run_tests: it failed: The program of the step ended with 1. It said:; nothing after it was "
+            "done. Steps done: none."
+        )
+    assert log(house) == ["tested shop 2.2"]
+
+
+def test_what_is_drawn_of_a_step_is_never_two_words_for_one() -> None:
+    """R13: nor does an argument fill the place of another."""
+    given = {"service": "shop 2.1", "version": "<environment>", "environment": "staging"}
+    assert step_drawn(STEPS["release"], given) == "release 'shop 2.1' '<environment>' staging"

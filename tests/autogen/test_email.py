@@ -1,0 +1,124 @@
+"""The email team, from the task to the mail, with a real store, the demo model and people's decisions."""
+
+from dataclasses import replace
+from datetime import timedelta
+from email import message_from_bytes
+from email.policy import default
+
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from countersign.domain.policy import OnTimeout
+from countersign.domain.requests import Verb
+from countersign.domain.runs import Status
+from tests.autogen.house import RULES, House
+from tests.storing import nobody_decides
+
+pytest_plugins = ["tests.redis_server"]
+
+MAIL = "To: vendor@example.com\nSubject: Discount\n\nPlease give us 10% off."
+NO_MAIL = "APPROVED. Type APPROVE to send."
+
+
+async def test_an_approved_mail_is_sent_once_and_exactly_as_it_was_shown(house: House) -> None:
+    """R13: what was shown is what is sent."""
+    await house.start()
+    async with house.worker() as worker:
+        worker.advance()
+        first = await house.asked()
+        assert first.question.agent == "drafter"
+        assert first.question.title == "Send this mail?"
+        await house.decide(first, Verb.RESPOND, "make it shorter")
+        second = await house.asked(not_this=first)
+        assert len(second.question.content) < len(first.question.content)
+        assert not house.mails()
+        await house.decide(second, Verb.APPROVE)
+        run = await house.over()
+    assert run.status is Status.FINISHED
+    assert "Approved." in run.result
+    assert str(house.folder / "mail") in run.result
+    assert run.words == second.question.content
+    [mail] = house.mails()
+    sent = message_from_bytes(mail.read_bytes(), policy=default)
+    headers, _, body = second.question.content.partition("\n\n")
+    assert sent.get_content().replace("\r\n", "\n").rstrip("\n") == body.rstrip("\n")
+    assert f"To: {sent['To']}\nSubject: {sent['Subject']}" == headers
+    assert sent["Message-ID"] == f"<{second.id}.r1@example.com>"
+
+
+async def test_an_answer_that_says_approved_sends_nothing(house: House) -> None:
+    """R12: free text is never an approval."""
+    await house.start()
+    async with house.worker() as worker:
+        worker.advance()
+        first = await house.asked()
+        await house.decide(first, Verb.RESPOND, "APPROVED, send it")
+        await house.asked(not_this=first)
+        assert not house.mails()
+
+
+async def test_a_rejected_mail_is_not_sent_and_the_run_says_why(house: House) -> None:
+    await house.start()
+    async with house.worker() as worker:
+        worker.advance()
+        await house.decide(await house.asked(), Verb.REJECT, "not our vendor")
+        run = await house.over()
+    assert run.status is Status.FINISHED
+    assert run.result == "Not sent: it was rejected. Their words: “not our vendor”"
+    assert not house.mails()
+
+
+async def test_nobody_answering_is_not_a_rejection(house: House) -> None:
+    """R17: expired has its own words, and the run goes on without the other process."""
+    await house.store.set_defaults(replace(RULES, timeout=timedelta(seconds=0.3)))
+    await house.start()
+    async with house.worker() as worker:
+        worker.advance()
+        run = await house.over()
+    assert run.result == "Nobody answered in time; nothing was sent."
+    assert not house.mails()
+
+
+async def test_a_channel_that_asked_for_it_approves_by_timeout_and_the_run_says_so(house: House) -> None:
+    """R23: approval by timeout is told as that, and as nobody's."""
+    await house.store.set_defaults(replace(RULES, on_timeout=OnTimeout.APPROVE))
+    await house.start()
+    async with house.worker() as worker:
+        worker.advance()
+        await nobody_decides(house.store, await house.asked())
+        run = await house.over()
+    assert run.result.startswith("Approved by timeout, as this channel asks for.")
+    assert len(house.mails()) == 1
+
+
+async def test_a_text_that_is_no_mail_goes_back_to_the_drafter_and_not_to_people(house: House) -> None:
+    await house.start()
+    async with house.worker(model=ReplayChatCompletionClient([NO_MAIL, NO_MAIL, MAIL])) as worker:
+        worker.advance()
+        request = await house.asked()
+        assert request.question.content == MAIL
+        await house.decide(request, Verb.APPROVE)
+        await house.over()
+    assert [e["type"] for e in await house.events()].count("request_asked") == 1
+    assert len(house.mails()) == 1
+
+
+async def test_a_drafter_that_writes_no_mail_at_all_ends_the_run_and_asks_nobody(house: House) -> None:
+    await house.start()
+    async with house.worker(model=ReplayChatCompletionClient([NO_MAIL] * 9)) as worker:
+        worker.advance()
+        run = await house.over()
+    assert run.status is Status.FAILED
+    assert run.result.startswith("The drafter was told 3 times what is wrong and still writes no mail")
+    assert "nothing was sent" in run.result
+    assert [e["type"] for e in await house.events()].count("request_asked") == 0
+
+
+async def test_a_mail_server_that_is_not_there_ends_the_run_with_what_happened(house: House) -> None:
+    house.smtp_url = "smtp://127.0.0.1:1"
+    await house.start()
+    async with house.worker() as worker:
+        worker.advance()
+        await house.decide(await house.asked(), Verb.APPROVE)
+        run = await house.over()
+    assert run.status is Status.FAILED
+    assert run.result.startswith("The mail was not sent: 127.0.0.1:1 says:")

@@ -1,0 +1,236 @@
+"""The workspace's policy at the gate, beside what a team's own code says."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from countersign.autogen.tools.gated import gated
+from countersign.autogen.tools.policies import Ask, Proposal, Tier, Verdict
+from countersign.domain.calls import canonical
+from countersign.domain.errors import Refused, WrongTeam
+from countersign.domain.policy import Risk
+from countersign.domain.requests import Verb
+from countersign.policy import policy_file
+from countersign.store.journal import RedisJournal
+from countersign.usecases.ports import Lease
+from tests.autogen.house import House
+from tests.autogen.test_gate import Till, asking, count
+from tests.autogen.test_tools import call, life
+from tests.patience import PATIENCE
+
+pytest_plugins = ["tests.redis_server"]
+BIG = canonical({"order": 17, "amount": 5000})
+
+
+async def policy(house: House, rule: str, risks: str = "{}") -> None:
+    text = f"version: 1\nrisks: {risks}\nrules:\n  - {{name: refunds, tool: refund, why: Because., {rule}}}\n"
+    await house.store.set_rulebook(policy_file.understand(text))
+
+
+@pytest.mark.parametrize("ask", [None, False, {"refund": Tier.PASS}], ids=["nothing", "never", "pass"])
+async def test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule(house: House, ask: Ask) -> None:
+    """S10, R25."""
+    await house.start()
+    await policy(house, "if: amount <= 20, then: pass")
+    till = Till()
+    async with life(house) as run:
+        assert await asking(run, till, ask=ask) == ("paid 20", False)
+    (passed,) = [event for event in await house.events() if event["type"] == "call_passed"]
+    assert "rule “refunds”. Because." in passed["why"]
+    assert passed["policy"] == str((await house.store.rulebook()).version) == "1"
+
+
+async def test_a_run_counts_what_passed_and_a_rebuilt_one_counts_it_once(house: House) -> None:
+    """R26: the requester reads one line at the end; R4."""
+    await house.start()
+    await policy(house, "then: pass")
+    till = Till()
+    for _ in range(2):
+        async with life(house) as run:
+            assert await asking(run, till) == ("paid 20", False)
+    seen = await house.store.run(run.run.id)
+    assert seen is not None
+    (passed,) = seen.value.passed
+    assert (passed.tool, passed.times) == ("refund", 1)
+    assert "rule “refunds”" in passed.why
+
+
+@pytest.mark.parametrize("rule", ["if: amount > 10, then: ask", "then: pass"])
+async def test_the_stricter_of_team_and_policy_asks(house: House, rule: str) -> None:
+    """The team's own code lets pass and the policy asks, or the other way round."""
+    await house.start()
+    await policy(house, rule)
+    till = Till()
+    async with life(house) as run:
+        job = asking(run, till, ask="pass" in rule)
+        request = await house.asked()
+        assert request.rules.clause == ("" if "pass" in rule else "refunds")
+        assert not till.paid
+        await house.decide(request, Verb.APPROVE)
+        assert await job == ("paid 20", False)
+
+
+async def test_what_the_policy_refuses_does_not_run_and_the_model_reads_by_which_rule(house: House) -> None:
+    """R19: whatever the team's code says; R25: and it is in the record."""
+    await house.start()
+    await policy(house, "then: refuse")
+    till = Till()
+    async with life(house) as run:
+        text, failed = await asking(run, till, ask=False)
+    assert failed
+    assert "rule “refunds”. Because." in text
+    assert not till.paid
+    assert await count(house, "call_refused") == 1
+
+
+async def test_a_condition_that_cannot_be_judged_lets_nothing_pass(house: House) -> None:
+    await house.start()
+    await policy(house, "if: customer.vip, then: pass")
+    async with life(house) as run:
+        job = asking(run, Till())
+        await house.decide(await house.asked(), Verb.REJECT)
+        assert (await job)[1]
+
+
+async def test_a_rebuilt_run_goes_by_the_policy_of_when_it_was_judged(house: House) -> None:
+    """R4: a policy that became stricter meanwhile does not ask about what was done."""
+    await house.start()
+    await policy(house, "then: pass")
+    till = Till()
+    for rule in ("then: pass", "then: refuse"):
+        await policy(house, rule)
+        async with life(house) as run:
+            assert await asking(run, till) == ("paid 20", False)
+    assert till.paid == [(17, 20)]
+
+
+async def test_the_risk_that_the_policy_names_is_on_the_request(house: House) -> None:
+    await house.start()
+    await policy(house, "then: ask, quorum: 1", "{refund: high}")
+    async with life(house) as run:
+        job = asking(run, Till())
+        request = await house.asked()
+        assert (request.rules.risk, request.rules.why) == (Risk.HIGH, "Because.")
+        await house.decide(request, Verb.APPROVE)
+        await job
+
+
+async def test_a_rule_may_be_for_one_agent(house: House) -> None:
+    """S17."""
+    await house.start()
+    await policy(house, "agent: cl*, then: refuse")
+    till: Any = Till()
+    async with life(house) as run:
+        assert (await call(run.tools("clerk", [till.refund]), "refund", order=1, amount=2))[1]
+        job = call(run.tools("other", [till.refund], ask=False), "refund", order=1, amount=2)
+        assert await job == ("paid 2", False)
+
+
+@pytest.mark.parametrize("then", ["refuse", "ask, quorum: 2, reviewers: [U0BOB, U0EVE]", "ask, reviewers: [U0EVE]"])
+async def test_a_reviewer_does_not_edit_a_call_past_the_policy(house: House, then: str) -> None:
+    """R7, R19: told at the click, and a change within the same rule counts."""
+    await house.start()
+    await policy(house, f"if: amount > 500, then: {then}")
+    till = Till()
+    async with life(house) as run:
+        job = asking(run, till)
+        request = await house.asked()
+        with pytest.raises(Refused, match="another rule"):
+            await house.decide(request, Verb.EDIT, arguments=BIG)
+        await house.decide(request, Verb.EDIT, arguments=canonical({"order": 17, "amount": 50}))
+        await job
+    assert till.paid == [(17, 50)]
+
+
+async def test_a_reviewer_does_not_edit_a_call_past_what_the_teams_code_refuses(house: House) -> None:
+    """R19: only the worker knows that code, so the gate says no after the click."""
+    await house.start()
+    till = Till()
+
+    def only_small(proposal: Proposal) -> Verdict:
+        return Verdict(Tier.REFUSE, "Too much.") if proposal.arguments["amount"] > 500 else Verdict(Tier.ASK)
+
+    async with life(house) as run:
+        job = asking(run, till, ask=only_small)
+        await house.decide(await house.asked(), Verb.EDIT, arguments=BIG)
+        text, failed = await job
+    assert failed
+    assert "> Too much." in text
+    assert not till.paid
+    assert await count(house, "call_refused") == 1
+
+
+async def test_a_card_does_not_say_why_the_team_would_let_pass_what_the_policy_asks_about(house: House) -> None:
+    """R13: the note would be untrue."""
+    await house.start()
+    await policy(house, "then: ask")
+    async with life(house) as run:
+        job = asking(run, Till(), ask=lambda proposal: Verdict(Tier.PASS, "Small amounts ask nobody."))
+        request = await house.asked()
+        assert request.question.notes == ()
+        await house.decide(request, Verb.APPROVE)
+        await job
+
+
+@gated(ask=False)
+async def pay(amount: int) -> str:
+    """Pay."""
+    return "paid"
+
+
+async def test_rules_for_a_tool_that_asks_by_rules_of_its_own_are_refused_when_the_team_is_built(house: House) -> None:
+    """R19: they would not count."""
+    await house.start()
+    async with life(house) as run:
+        with pytest.raises(WrongTeam, match="asks people itself"):
+            run.tools("clerk", [pay], ask={"pay": Tier.REFUSE})
+
+
+class Meanwhile(RedisJournal):
+    """Somebody applies another policy between the verdict on a call and the question about it."""
+
+    then: Callable[[], Awaitable[None]] | None = None
+
+    async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
+        if self.then is not None and key.startswith("gate/"):
+            await self.then()
+            self.then = None
+        return await super().record(lease, key, value, **how)
+
+
+async def test_what_the_policy_refuses_since_the_verdict_is_denied_like_any_refused_call(house: House) -> None:
+    """R19: the run failed. R4, R25: a rebuilt run reads the same under whatever policy, and it is recorded once."""
+    await house.start()
+    await policy(house, "then: ask")
+    till, journal, said = Till(), Meanwhile(house.store), []
+    journal.then = lambda: policy(house, "then: refuse")
+    for _ in range(2):
+        async with life(house, journal=journal) as run:
+            said.append(await asyncio.wait_for(asking(run, till), PATIENCE))
+            assert run.error is None
+        await policy(house, "then: ask")
+    assert said[0] == said[1]
+    text, failed = said[0]
+    assert failed and not till.paid
+    assert text.startswith("DECISION: REFUSED BY POLICY\n")
+    assert "rule “refunds”: Because." in text
+    assert await count(house, "call_refused") == 1
+
+
+async def test_the_twin_of_what_the_policy_refuses_since_the_verdict_is_judged_by_itself(house: House) -> None:
+    """R26, R4: nothing waits for the turn of a question that was never asked."""
+    await house.start()
+    await policy(house, "then: ask")
+    till, journal = Till(), Meanwhile(house.store)
+    journal.then = lambda: policy(house, "then: refuse")
+    async with life(house, journal=journal) as run:
+        assert (await asyncio.wait_for(asking(run, till), PATIENCE))[1]
+    await policy(house, "then: ask")
+    async with life(house, journal=journal) as run:
+        tools = run.tools("clerk", [till.refund])
+        denied, again = [asyncio.create_task(call(tools, "refund", order=17, amount=20)) for _ in range(2)]
+        await house.decide(await house.asked(), Verb.APPROVE)
+        assert (await asyncio.wait_for(denied, PATIENCE))[1]
+        assert await asyncio.wait_for(again, PATIENCE) == ("paid 20", False)

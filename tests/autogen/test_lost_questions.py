@@ -1,0 +1,68 @@
+"""What Redis lost of a question, its run finds out: it is given up, rebuilt, and asks again."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from countersign.domain.ids import RequestId
+from countersign.domain.requests import Request, Verb
+from countersign.domain.runs import Status
+from countersign.metrics import Repair
+from tests.autogen.house import House, fact
+from tests.autogen.test_parked_runs import parked
+from tests.counting import repaired
+from tests.store.test_forged_rules import ask
+from tests.store.two_users import Sides
+
+
+async def lose(house: House, request: Request) -> None:
+    """As a Redis does that comes back without the last second."""
+    keys = house.store.keys
+    await house.store.client.delete(keys.request(request.id), keys.asked(request.id))
+
+
+@pytest.mark.parametrize("indexed", [False, True], ids=["gone", "gone but for its index"])
+@pytest.mark.parametrize("at_rest", [False, True], ids=["in memory", "parked"])
+async def test_a_run_whose_question_is_gone_asks_again(
+    at_rest: bool, indexed: bool, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R5: nobody could decide on it, and it would wait until the end of days."""
+    monkeypatch.setattr("countersign.store.wakeups.READ_BACK", timedelta(milliseconds=50))
+    house.park_after = timedelta(0) if at_rest else timedelta(hours=1)
+    await house.start()
+    async with house.worker() as worker:
+        first = worker.advance()
+        asked = await house.asked()
+        if at_rest:
+            await first
+            assert await parked(house)
+        with repaired(Repair.QUESTION_LOST, 1):
+            await lose(house, asked)
+            if not indexed:
+                await house.store.client.zrem(house.store.keys.pending, asked.id)
+            if at_rest:
+                await worker.runner.reconcile()
+            await asyncio.wait_for(first, 60)
+        assert worker.queue.asked == [asked.run]
+        second = worker.advance()
+
+        async def again() -> Request | None:
+            seen = await house.store.request(asked.id)
+            return seen.value if seen else None
+
+        found = await fact(again)
+        assert found.question == asked.question
+        await house.decide(found, Verb.APPROVE)
+        if at_rest:
+            await second
+            worker.advance()
+        assert (await house.over()).status is Status.FINISHED
+    assert len(house.mails()) == 1
+
+
+async def test_either_side_may_look_for_what_is_lost(sides: Sides) -> None:
+    """As their own users of Redis."""
+    made = await ask(sides)
+    for store in (sides.agents, sides.web):
+        assert await store.gone([RequestId("qlost"), made.id]) == [RequestId("qlost")]

@@ -1,0 +1,319 @@
+"""Whole runs with models over real HTTP: what they take, what is shown of them, and what bad models do to a run."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from autogen_agentchat.agents import AssistantAgent, UserProxyAgent
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.teams import RoundRobinGroupChat, Swarm
+from autogen_core.models import ChatCompletionClient
+from pydantic import BaseModel
+
+from countersign.autogen import telling
+from countersign.autogen.context import RunContext
+from countersign.autogen.models import journaled_model
+from countersign.autogen.models.demo_model import DemoModel
+from countersign.autogen.models.models import load_model
+from countersign.autogen.team import Team, Teams
+from countersign.domain.requests import Verb
+from countersign.domain.runs import Run, Status, Usage, Writing
+from countersign.store.answers import RedisAnswers
+from tests.autogen.asking import ABLE, KEY, component, written
+from tests.autogen.house import House, fact
+from tests.openai_server import Fails, OpenAIServer, Says
+
+
+def talk(run: RunContext) -> AutoGenTeam:
+    """A writer, who streams, and a person, in turns."""
+    writer = AssistantAgent("writer", model_client=run.model("writer"), model_client_stream=True)
+    human = UserProxyAgent("human", input_func=run.human().input_func)
+    return RoundRobinGroupChat([writer, human], termination_condition=MaxMessageTermination(6))
+
+
+def work(run: RunContext) -> AutoGenTeam:
+    """A clerk with a tool, who calls it as long as the model wants."""
+
+    async def look() -> str:
+        """Look it up."""
+        return "Nothing new."
+
+    clerk = AssistantAgent(
+        "clerk",
+        model_client=run.model("clerk"),
+        workbench=run.tools("clerk", [look], ask=False),
+        max_tool_iterations=100,
+    )
+    return RoundRobinGroupChat([clerk], termination_condition=MaxMessageTermination(2))
+
+
+def tell(run: RunContext) -> AutoGenTeam:
+    """A writer who needs words and nothing else."""
+    writer = AssistantAgent("writer", model_client=run.model("writer"))
+    return RoundRobinGroupChat([writer], termination_condition=MaxMessageTermination(2))
+
+
+class Verdict(BaseModel):
+    """What the judge is to write."""
+
+    fine: bool
+
+
+TALK, WORK = Team("talk", "talks", talk), Team("work", "works", work)
+TEAMS = Teams({"talk": TALK, "work": WORK, "tell": Team("tell", "tells", tell)}, {})
+
+
+@asynccontextmanager
+async def two(openai: OpenAIServer, house: House, **more: Any) -> AsyncIterator[ChatCompletionClient]:
+    able = ABLE | {"structured_output": True}
+    models = [component(openai, name, max_retries=0, model_info=able) for name in ("first", "second")]
+    client = load_model(written(house.folder, models, **more), {}, answers=RedisAnswers(house.store))
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def ended(house: House, model: ChatCompletionClient, team: str, run: str = "r1") -> Run:
+    """A run of the team that asks nobody, at its end."""
+    await house.start(run, team=team)
+    async with house.worker(found=TEAMS, model=model) as worker:
+        worker.advance(run)
+        return await house.over(run)
+
+
+async def rebuilt_at_each_question(house: House, model: ChatCompletionClient) -> Run:
+    """A run of `talk` at its end, taken over by another worker at each question."""
+    await house.start(team="talk")
+    asked = None
+    for life in range(9):
+        async with house.worker(found=TEAMS, model=model, owner=f"w{life}") as worker:
+            worker.advance()
+            if asked is not None:
+                await house.decide(asked, Verb.RESPOND, "again", f"a{life}")
+            asked = await fact(lambda: _asked_or_over(house, asked))  # noqa: B023  # awaited here
+            if isinstance(asked, Run):
+                return asked
+    raise AssertionError("the run does not end")
+
+
+async def _asked_or_over(house: House, before: Any) -> Any:
+    run = await house.run()
+    if run.over:
+        return run
+    for name in run.open.values():
+        seen = await house.store.request(name)
+        if seen is not None and (before is None or name != before.id):
+            return seen.value
+    return None
+
+
+async def test_what_a_run_took_is_in_its_outcome_and_each_call_counts_once_though_it_was_rebuilt(
+    house: House, openai: OpenAIServer
+) -> None:
+    """R4: who is asked twice pays twice, and the sum would be wrong too."""
+    openai.will("first", Says("One."), Fails(500), Fails(500))
+    async with two(openai, house) as model:
+        run = await rebuilt_at_each_question(house, model)
+    assert run.status is Status.FINISHED
+    assert len(openai.asked) == 4
+    assert run.usage == Usage(
+        prompt_tokens=21,
+        completion_tokens=6,
+        calls=3,
+        models=(("first", 1), ("second", 2)),
+        fallbacks=(("first failed (HTTP 500)", 1),),
+    )
+
+
+async def test_a_run_that_fails_says_what_it_took_too(house: House, openai: OpenAIServer) -> None:
+    openai.will("first", Says(tool="look"), Fails(401))
+    openai.will("second", Fails(503))
+    async with two(openai, house) as model:
+        run = await ended(house, model, "work")
+    assert run.status is Status.FAILED
+    assert "first refused our key (HTTP 401); second failed (HTTP 503)" in run.result
+    assert "nothing was repeated" in run.result
+    assert KEY not in run.result
+    assert run.usage is not None
+    assert (run.usage.calls, run.usage.prompt_tokens) == (1, 7)
+
+
+async def test_the_same_task_again_is_answered_from_the_cache_without_a_request(
+    house: House, openai: OpenAIServer
+) -> None:
+    openai.will("first", Says(tool="look"), Says("Done."))
+    async with two(openai, house, cache="1d") as model:
+        before = await ended(house, model, "work", "r1")
+        again = await ended(house, model, "work", "r2")
+    assert before.words == again.words == "Done."
+    assert len(openai.asked) == 2
+    assert before.usage == Usage(14, 4, 2, 0, (("first", 2),))
+    assert again.usage == Usage(0, 0, 2, 2, (("first", 2),))
+
+
+async def test_a_team_without_a_model_configured_says_so_in_what_it_took(house: House) -> None:
+    run = await ended(house, DemoModel(), "tell")
+    assert run.usage is not None
+    assert run.usage.models == (("DemoModel", 1),)
+
+
+def hand_over(run: RunContext) -> AutoGenTeam:
+    """Agents who hand over to each other."""
+    clerk = AssistantAgent("clerk", model_client=run.model("clerk"), handoffs=["other"])
+    other = AssistantAgent("other", model_client=run.model("other"))
+    return Swarm([clerk, other], termination_condition=MaxMessageTermination(3))
+
+
+def judge(run: RunContext) -> AutoGenTeam:
+    """An agent who writes data."""
+    agent = AssistantAgent("judge", model_client=run.model("judge"), output_content_type=Verdict)
+    return RoundRobinGroupChat([agent], custom_message_types=[], termination_condition=MaxMessageTermination(2))
+
+
+@pytest.mark.parametrize("build", [work, hand_over, judge], ids=["tools", "handoffs", "data"])
+async def test_a_team_that_needs_a_model_says_that_none_is_configured(
+    house: House, build: Callable[[RunContext], AutoGenTeam]
+) -> None:
+    """Who started it reads what to do, and neither AutoGen's words nor an answer that nobody wrote."""
+    await house.start(team="t")
+    async with house.worker(found=Teams({"t": Team("t", "", build)}, {}), model=DemoModel()) as worker:
+        worker.advance()
+        run = await house.over()
+    assert run.status is Status.FAILED
+    assert run.result == (
+        "No model is configured, and the team has no script that plays one, so the run has ended. Set MODEL_CONFIG for "
+        "the worker (docs/models.md), or give the team a `demo=` script (docs/your-team.md); then start the task anew."
+    )
+
+
+@pytest.mark.filterwarnings("ignore:No text content")
+async def test_a_model_that_answers_nothing_is_shown_as_that_and_the_run_goes_on(
+    house: House, openai: OpenAIServer
+) -> None:
+    openai.will("first", Says(""))
+    openai.will("second", Says(""))
+    await house.start(team="talk")
+    async with two(openai, house) as model, house.worker(found=TEAMS, model=model) as worker:
+        worker.advance()
+        request = await house.asked()
+    assert request.question.content == "(The model answered nothing.)"
+
+
+@pytest.mark.filterwarnings("ignore:No text content")
+async def test_a_model_that_answers_nothing_where_data_is_needed_ends_the_run_and_says_so(
+    house: House, openai: OpenAIServer
+) -> None:
+    openai.will("first", Says(""))
+    openai.will("second", Says(""))
+    await house.start(team="judge")
+    found = Teams({"judge": Team("judge", "", judge)}, {})
+    async with two(openai, house) as model, house.worker(found=found, model=model) as worker:
+        worker.advance()
+        run = await house.over()
+    assert run.status is Status.FAILED
+    assert "The model first answered nothing where “judge” needs JSON" in run.result
+
+
+async def test_a_tool_that_does_not_exist_is_an_error_for_the_model_and_the_run_goes_on(
+    house: House, openai: OpenAIServer
+) -> None:
+    openai.will("first", Says(tool="launch"), Says("I cannot launch."))
+    async with two(openai, house) as model:
+        run = await ended(house, model, "work")
+    assert (run.status, run.words) == (Status.FINISHED, "I cannot launch.")
+    result = openai.asked[1]["messages"][-1]
+    assert result["role"] == "tool"
+    assert "launch" in result["content"]
+    assert "not found" in result["content"]
+
+
+async def test_a_model_that_calls_tools_for_ever_is_ended_by_the_budget(house: House, openai: OpenAIServer) -> None:
+    openai.will("first", *[Says(tool="look")] * 50)
+    house.model_calls = 5
+    async with two(openai, house) as model:
+        run = await ended(house, model, "work")
+    assert run.status is Status.FAILED
+    assert run.result.startswith("The agents have asked their models 5 times")
+    assert "MODEL_CALLS" in run.result
+    assert len(openai.asked) == 5
+
+
+async def test_a_rebuilt_run_has_no_more_budget_than_another(house: House, openai: OpenAIServer) -> None:
+    house.model_calls = 2
+    async with two(openai, house) as model:
+        run = await rebuilt_at_each_question(house, model)
+    assert run.result.startswith("The agents have asked their models 2 times")
+    assert len(openai.asked) == 2
+
+
+async def test_what_a_model_is_writing_is_shown_and_then_what_it_wrote(
+    house: House, openai: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "PACE", timedelta(milliseconds=50))
+    monkeypatch.setattr(journaled_model, "PIECES_EVERY", timedelta(milliseconds=10))
+    enough = asyncio.Event()
+    openai.will("first", Says("Dear vendor", until=enough))
+    await house.start(team="talk")
+
+    async def long() -> Writing | None:
+        writing = (await house.run()).writing
+        return writing if writing is not None and writing.characters > 100 else None
+
+    async with two(openai, house) as model, house.worker(found=TEAMS, model=model) as worker:
+        worker.advance()
+        writing = await fact(long)
+        assert (writing.agent, writing.done) == ("writer", False)
+        assert len(writing.words) <= telling.LINE
+        assert writing.words.endswith("vendor")
+        enough.set()
+        await house.asked()
+        run = await fact(lambda: _told(house))
+    assert run.writing is None
+    assert [line.agent for line in run.progress] == ["writer"]
+    words = [event["words"] for event in await house.events() if event["type"] == "run_progressed"]
+    assert words[0].startswith("is writing ")
+    assert not any("vendor" in line for line in words[:-1]), "a text that is not finished is in no event"
+
+
+async def _told(house: House) -> Run | None:
+    run = await house.run()
+    return run if run.progress else None
+
+
+async def test_a_long_text_that_comes_quickly_or_again_is_no_flood_of_events(
+    house: House, openai: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R26: one line each, however many pieces it came in, and none more when the run is rebuilt."""
+    monkeypatch.setattr(journaled_model, "PIECES_EVERY", timedelta(0))
+    monkeypatch.setattr(telling, "PACE", timedelta(hours=1))
+    openai.will("first", *[Says("word " * 500)] * 3)
+    async with two(openai, house) as model:
+        await rebuilt_at_each_question(house, model)
+    said = [event["agent"] for event in await house.events() if event["type"] == "run_progressed"]
+    assert said == ["writer", "human", "writer", "human", "writer"]
+
+
+def test_what_is_written_is_shown_now_and_then_by_one_worker_whatever_the_number_of_runs() -> None:
+    """R26: Slack takes 50 changes of messages a minute, and decisions need them."""
+    pace = telling.Pace()
+    shown = sum(pace.due(second / 10) for second in range(600) for _ in range(100))
+    assert shown <= 20
+
+
+async def test_a_text_that_ends_in_a_tool_call_is_not_shown_as_going_on(
+    house: House,
+) -> None:
+    context: Any = None
+    teller = telling.Teller(house.store, context, context, context, telling.Pace())
+    pace = telling.PACE.total_seconds()
+    loop = asyncio.get_running_loop()
+    teller._drafts["clerk"] = telling._Draft(loop.time() - pace)
+    teller.writes("clerk", "I look")
+    teller.wrote("clerk")
+    shown = [teller._lines.get_nowait() for _ in range(2)]
+    assert shown == [Writing("clerk", 6, "I look"), Writing("clerk", 6, "I look", done=True)]

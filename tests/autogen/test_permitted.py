@@ -1,0 +1,66 @@
+"""What was allowed in advance runs without anybody being asked, byte for byte as it was judged."""
+
+import asyncio
+
+import pytest
+
+from countersign import usecases
+from countersign.autogen.people.answers import answer
+from countersign.domain.deciding import Attempt
+from countersign.domain.ids import AttemptId
+from countersign.domain.people import Actor
+from countersign.domain.permissions import Permission
+from countersign.domain.policy import Rules
+from countersign.domain.requests import How, Request, Status, Verb
+from countersign.domain.standing import Scope, Span, Wish
+from countersign.usecases import permitting
+from tests.autogen.house import BOB, WORKSPACE, House, Silent, fact
+from tests.autogen.test_gate import Till
+from tests.autogen.test_tools import call, life
+
+pytest_plugins = ["tests.redis_server"]
+
+
+async def whose(permission: Permission, _: Rules) -> Actor:
+    return Actor(WORKSPACE, permission.by)
+
+
+async def allowed(house: House, asked: Request) -> Request | None:
+    return await permitting.allow(house.store, Silent(), asked.id, whose)
+
+
+@pytest.mark.parametrize(("scope", "covered"), [(Scope.ARGUMENTS, False), (Scope.TOOL, True)])
+async def test_a_call_that_was_allowed_runs_and_another_waits_for_people(
+    house: House, scope: Scope, covered: bool
+) -> None:
+    """R13, R24: the same call in the same run; and one of another amount, which only the wider permission covers."""
+    await house.start()
+    till = Till()
+    async with life(house) as run:
+        tools = run.tools("clerk", [till.refund])
+        job = asyncio.create_task(call(tools, "refund", order=17, amount=20))
+        first = await house.asked()
+        wish = Attempt(AttemptId("a1"), Actor(WORKSPACE, BOB), Verb.APPROVE, first.digest, wish=Wish(scope, Span.RUN))
+        await usecases.decide(house.store, Silent(), first.id, wish)
+        assert await job == ("paid 20", False)
+
+        job = asyncio.create_task(call(tools, "refund", order=17, amount=20))
+        again = await house.asked(not_this=first)
+        done = await allowed(house, again)
+        assert done is not None and done.decision is not None and done.decision.how is How.PERMISSION
+        assert await job == ("paid 20", False)
+        assert answer(done).startswith("DECISION: CALL APPROVED IN ADVANCE (request ")
+        assert "reviewer U0BOB had allowed it for a time" in answer(done)
+
+        other = asyncio.create_task(call(tools, "refund", order=17, amount=500))
+
+        async def third() -> Request | None:
+            found = await house.asked()
+            return found if found.id not in (first.id, again.id) else None
+
+        dearer = await fact(third)
+        assert (await allowed(house, dearer) is not None) is covered
+        if not covered:
+            assert (await house.decide(dearer, Verb.REJECT)).status is Status.REJECTED
+        await other
+    assert till.paid == [(17, 20), (17, 20), *([(17, 500)] if covered else [])]

@@ -1,0 +1,89 @@
+"""A run is lost at each entry, whatever its branches wait for, near Redis and two milliseconds away from it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+
+from countersign.domain.events import EventType
+from countersign.domain.requests import Kind, Request, Status
+from countersign.store.records import EVENTS
+from countersign.store.redis.connecting import connect
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from tests.autogen.house import House
+from tests.autogen.rebuild_shapes import SHAPES
+from tests.autogen.test_rebuild import live
+from tests.far_redis import far_away
+
+pytest_plugins = ["tests.redis_server"]
+
+
+@asynccontextmanager
+async def seen_from(away: str, house: House) -> AsyncIterator[House]:
+    """The same house, or with two milliseconds on the way to Redis and back."""
+    if away == "near":
+        yield house
+        return
+    port = urlsplit(house.url).port
+    assert port is not None
+    async with far_away(port) as here:
+        url = house.url.replace(f":{port}", f":{here}")
+        async with connect(url) as client:
+            store = Store(client, house.namespace)
+            async with Wakeups(store) as wakeups:
+                yield replace(house, url=url, store=store, wakeups=wakeups)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("shape", "away"),
+    [
+        ("refusals", "near"),
+        ("retrying", "near"),
+        *(pytest.param(shape, "near", marks=pytest.mark.slow) for shape in ("local_work", "slow_list", "impatient")),
+        *(pytest.param(shape, "far", marks=pytest.mark.slow) for shape in ("refusals", "impatient")),
+    ],
+)
+async def test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been(
+    house: House, shape: str, away: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4: the same transcript, each action once, and nobody is asked how to go on; nothing here is a matter of time."""
+    monkeypatch.setattr("countersign.autogen.driver.GRACE", timedelta(minutes=5))
+    async with seen_from(away, house) as there:
+        await lost_at_each_entry(there, shape)
+
+
+async def lost_at_each_entry(house: House, shape: str) -> None:
+    build = SHAPES[shape]
+    whole = await live(house, build, "r0")
+    print(shape, whole.records, whole.questions, *whole.transcript, sep="\n   ")
+    usual = whole.questions - len(left(await requests_of(house, "r0")))
+    for dies_at in range(1, whole.records + 1):
+        again = await live(house, build, f"r{dies_at}", dies_at)
+        asked = await requests_of(house, f"r{dies_at}")
+        assert [r.question.content for r in asked if r.question.kind is Kind.DIVERGED] == [], dies_at
+        assert sorted(again.transcript) == sorted(whole.transcript), dies_at
+        assert sorted(again.world.done) == sorted(whole.world.done), dies_at
+        if shape != "retrying":  # its model fails as often as it failed before
+            assert again.world.model.asked == whole.world.model.asked + again.unrecorded, dies_at
+        gold = left(asked)
+        # Approved when nobody waited any more, or not asked in time: it was not done.
+        assert gold in ([], [Status.WITHDRAWN], [Status.APPROVED]), dies_at
+        assert again.questions - len(gold) == usual + again.doubts, dies_at
+
+
+def left(asked: list[Request]) -> list[Status]:
+    """What became of the questions that the team itself leaves."""
+    return [r.status for r in asked if r.question.call is not None and "gold" in r.question.call.arguments]
+
+
+async def requests_of(house: House, run: str) -> list[Request]:
+    """All that the run asked people."""
+    raw = await house.store.client.xrange(house.store.keys.events)
+    events = [EVENTS.load(fields[b"event"]) for _, fields in raw]
+    names = [e.request for e in events if e.run == run and e.type == EventType.REQUEST_ASKED and e.request]
+    return [request for request in await house.store.requests(names) if request is not None]

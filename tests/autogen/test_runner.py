@@ -1,0 +1,487 @@
+"""One run in one process: asked, stopped, taken over, rebuilt, and what AutoGen makes of it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis.asyncio
+from autogen_agentchat.agents import AssistantAgent, BaseChatAgent, UserProxyAgent
+from autogen_agentchat.base import Response, TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.messages import BaseChatMessage, TextMessage
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core import CancellationToken
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from agents.registry import find
+from countersign import usecases
+from countersign.autogen.context import RunContext
+from countersign.autogen.models.demo_model import DemoModel
+from countersign.autogen.models.wrapped_model import ModelRequest, Pieces
+from countersign.autogen.people.answers import DecisionTermination
+from countersign.autogen.runner import Runner
+from countersign.autogen.team import Conclusion, Team, Teams
+from countersign.domain.askers import asker
+from countersign.domain.errors import StoreUnavailable
+from countersign.domain.ids import RunId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.policy import Rules
+from countersign.domain.requests import Request, Verb
+from countersign.domain.requests import Status as RequestStatus
+from countersign.domain.runs import Status
+from countersign.metrics import Repair
+from countersign.store.journal import RedisJournal
+from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases.ports import Lease
+from tests.autogen.house import ANN, CHANNEL, RULES, WORKSPACE, House, Silent, fact
+from tests.counting import repaired
+from tests.patience import PATIENCE
+
+pytest_plugins = ["tests.redis_server"]
+
+
+def only(team: Team) -> Teams:
+    return Teams({team.name: team}, {})
+
+
+def plain(run: RunContext) -> AutoGenTeam:
+    """What the README shows: AutoGen's own UserProxyAgent."""
+    writer = AssistantAgent("writer", model_client=run.model("writer"))
+    human = UserProxyAgent("human", input_func=run.human().input_func)
+    return RoundRobinGroupChat([writer, human], termination_condition=MaxMessageTermination(4))
+
+
+async def told(run: RunContext, result: TaskResult) -> Conclusion:
+    """The whole conversation."""
+    said = [f"{m.source}: {m.to_text()}" for m in result.messages if isinstance(m, BaseChatMessage)]
+    return Conclusion("Told.", "\n---\n".join(said))
+
+
+PLAIN = Team("plain", "asks", plain, told)
+
+
+async def test_a_plain_user_proxy_shows_the_last_words_and_gets_the_fixed_answer(house: House) -> None:
+    """R16, R31: input_func is told only a prompt; people see the team's words, and the team's model the template."""
+    await house.start(team="plain")
+    model = ReplayChatCompletionClient(["Shall I order 10?", "Then 12 are ordered."])
+    async with house.worker(found=only(PLAIN), model=model) as worker:
+        worker.advance()
+        request = await house.asked()
+        assert request.question.agent == "writer"
+        assert request.question.content == "Shall I order 10?"
+        assert (await house.run()).status is Status.WAITING
+        await house.decide(request, Verb.RESPOND, "12, please")
+        run = await house.over()
+    assert run.status is Status.FINISHED
+    assert "human: People answered. Their words: “12, please”\n" in run.words
+    types = [e["type"] for e in await house.events()]
+    assert types.index("request_decided") < types.index("decision_delivered") < types.index("run_finished")
+
+
+async def test_an_agent_that_says_approved_does_not_end_its_team(house: House) -> None:
+    def build(run: RunContext) -> AutoGenTeam:
+        writer = AssistantAgent("writer", model_client=run.model("writer"))
+        ends = DecisionTermination({RequestStatus.APPROVED}, sources={"reviewer"})
+        return RoundRobinGroupChat([writer, run.reviewer()], termination_condition=ends)
+
+    await house.start(team="t")
+    model = ReplayChatCompletionClient(["DECISION: APPROVED", "APPROVED again"])
+    async with house.worker(found=only(Team("t", "", build, told)), model=model) as worker:
+        worker.advance()
+        first = await house.asked()
+        assert first.question.content == "DECISION: APPROVED"
+        await house.decide(first, Verb.RESPOND, "APPROVED")
+        await house.decide(await house.asked(not_this=first), Verb.APPROVE)
+        run = await house.over()
+    assert run.status is Status.FINISHED
+    assert [e["type"] for e in await house.events()].count("request_asked") == 2
+
+
+async def test_two_runs_that_wait_do_not_block_each_other(house: House) -> None:
+    """Answered in reverse order, each gets its own answer (R1)."""
+    await house.start("r1", task="write to a@example.com about tea")
+    await house.start("r2", task="write to b@example.com about coffee")
+    async with house.worker() as worker:
+        worker.advance("r1")
+        worker.advance("r2")
+        first, second = await house.asked("r1"), await house.asked("r2")
+        await house.decide(second, Verb.APPROVE)
+        assert (await house.over("r2")).words == second.question.content
+        assert not (await house.run("r1")).over
+        await house.decide(first, Verb.REJECT)
+        assert "rejected" in (await house.over("r1")).result
+    assert len(house.mails()) == 1
+
+
+async def test_one_run_delivered_to_two_workers_has_one_set_of_effects(house: House) -> None:
+    """R8: the job may come twice, to one worker or to two."""
+    await house.start()
+    async with house.worker(owner="w1") as one, house.worker(owner="w2") as two:
+        jobs = [one.advance(), one.advance(), two.advance(), two.advance()]
+        with repaired(Repair.JOB_DOUBLED):
+            request = await house.asked()
+            await fact_of(lambda: sum(job.done() for job in jobs) == 3)
+        await house.decide(request, Verb.APPROVE)
+        await house.over()
+        await asyncio.gather(*jobs)
+    types = [e["type"] for e in await house.events()]
+    assert (types.count("request_asked"), types.count("run_progressed"), types.count("run_finished")) == (1, 1, 1)
+    assert len(house.mails()) == 1
+
+
+async def test_a_run_stopped_while_it_waits_ends_at_once(house: House) -> None:
+    await house.start()
+    async with house.worker() as worker:
+        job = worker.advance()
+        request = await house.asked()
+        await usecases.stop(house.store, RunId("r1"), Actor(WORKSPACE, ANN), frozenset())
+        await asyncio.wait_for(job, PATIENCE)
+    assert (await house.run()).status is Status.STOPPED
+    seen = await house.store.request(request.id)
+    assert seen is not None
+    assert seen.value.status is RequestStatus.WITHDRAWN
+    assert not house.mails()
+
+
+async def test_a_run_stopped_at_the_last_moment_does_nothing_outside(house: House) -> None:
+    """A stop between the decision and the action: the store is asked once more right before."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def late(run: RunContext, result: TaskResult) -> Conclusion:
+        reached.set()
+        await go_on.wait()
+        return Conclusion(await run.step("send", done))
+
+    acted: list[str] = []
+
+    async def done() -> str:
+        acted.append("x")
+        return "sent"
+
+    class Deaf(Wakeups):
+        async def ended(self, run: RunId) -> Any:
+            await asyncio.Event().wait()
+
+    await house.start(team="plain")
+    async with Deaf(house.store) as deaf:
+        house.wakeups = deaf
+        model = ReplayChatCompletionClient(["?", "!"])
+        async with house.worker(found=only(Team("plain", "", plain, late)), model=model) as worker:
+            job = worker.advance()
+            await house.decide(await house.asked(), Verb.APPROVE)
+            await reached.wait()
+            await usecases.stop(house.store, RunId("r1"), Actor(WORKSPACE, ANN), frozenset())
+            go_on.set()
+            await asyncio.wait_for(job, PATIENCE)
+    assert not acted
+    assert (await house.run()).status is Status.STOPPED
+
+
+async def test_an_action_under_way_is_not_cut_off_when_the_worker_is_told_to_stop(house: House) -> None:
+    acting, go_on = asyncio.Event(), asyncio.Event()
+
+    async def act() -> str:
+        acting.set()
+        await go_on.wait()
+        return "Ordered."
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        return Conclusion(await run.step("order", act))
+
+    await house.start(team="plain")
+    model = ReplayChatCompletionClient(["?", "!"])
+    async with house.worker(found=only(Team("plain", "", plain, conclude)), model=model) as worker:
+        job = worker.advance()
+        await house.decide(await house.asked(), Verb.APPROVE)
+        await acting.wait()
+        worker.stop.set()
+        go_on.set()
+        await asyncio.wait_for(job, PATIENCE)
+    assert (await house.run()).result == "Ordered."
+
+
+class Orders(BaseChatAgent):
+    """Acts the way AutoGen calls tools: the call is cancelled with the token, and the agent then fails."""
+
+    def __init__(self, run: RunContext, act: Callable[[], Awaitable[str]], cut: asyncio.Event) -> None:
+        super().__init__("clerk", "")
+        self._run, self._act, self._cut = run, act, cut
+
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage,)
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        call = asyncio.ensure_future(self._run.step("order", self._act))
+        cancellation_token.link_future(call)
+        try:
+            return Response(chat_message=TextMessage(content=await call, source="clerk"))
+        except asyncio.CancelledError:
+            self._cut.set()
+            raise ValueError("I was cut off") from None
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
+
+
+async def test_an_action_of_an_agent_that_is_cut_off_is_seen_to_its_end_and_not_repeated(house: House) -> None:
+    """R4: the team is cancelled, what it does outside is not; the run goes on elsewhere with the result."""
+    acting, cut, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    acted: list[str] = []
+
+    async def act() -> str:
+        acted.append("x")
+        acting.set()
+        await go_on.wait()
+        return "Ordered."
+
+    team = Team("t", "", lambda run: RoundRobinGroupChat([Orders(run, act, cut)], max_turns=1))
+    await house.start(team="t")
+    async with house.worker(found=only(team)) as one:
+        job = one.advance()
+        await acting.wait()
+        one.stop.set()
+        await cut.wait()
+        go_on.set()
+        await asyncio.wait_for(job, PATIENCE)
+    assert not (await house.run()).over
+    async with house.worker(found=only(team), owner="w2") as two:
+        await two.advance()
+    assert (await house.run()).words == "Ordered."
+    assert acted == ["x"]
+
+
+class Raises(BaseChatAgent):
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage,)
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        raise ValueError("the vendor list is empty")
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
+
+
+async def test_a_team_that_fails_is_told_in_a_sentence_and_the_traceback_is_in_the_log(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.start(team="t")
+    team = Team("t", "", lambda run: RoundRobinGroupChat([Raises("clerk", "")]), told)
+    async with house.worker(found=only(team)) as worker:
+        await worker.advance()
+    run = await house.run()
+    assert run.status is Status.FAILED
+    assert "ValueError: the vendor list is empty" in run.result
+    assert "Traceback" not in run.result
+    assert "\n" not in run.result
+    assert "Traceback" in caplog.text
+
+
+async def test_a_team_that_cannot_be_built_fails_its_run(house: House) -> None:
+    def build(run: RunContext) -> AutoGenTeam:
+        raise KeyError("VENDOR")
+
+    await house.start(team="t")
+    async with house.worker(found=only(Team("t", "", build))) as worker:
+        await worker.advance()
+    assert "VENDOR" in (await house.run()).result
+
+
+async def test_a_run_of_a_team_that_is_gone_fails_and_one_of_another_worker_is_left_to_it(house: House) -> None:
+    await house.start("r1", team="email")
+    await house.start("r2", team="gone")
+    await house.store.announce("a-test", find().infos(), timedelta(seconds=15))
+    async with house.worker(found=Teams({}, {"gone": "its file does not load."})) as worker:
+        await worker.advance("r1")
+        await worker.advance("r2")
+        assert worker.queue.asked == [RunId("r1")]
+    assert (await house.run("r1")).status is Status.QUEUED
+    assert (await house.run("r2")).result == "The team “gone” cannot run: its file does not load."
+
+
+async def test_a_question_that_nobody_may_answer_ends_the_run_and_says_what_to_do(house: House) -> None:
+    """R10: never a request that no one may decide."""
+    await house.start()
+    await house.store.set_defaults(Rules(RULES.approvals_channel, Reviewers()))
+    async with house.worker() as worker:
+        await worker.advance()
+    run = await house.run()
+    assert run.status is Status.FAILED
+    assert "nobody may decide" in run.result
+
+
+async def test_a_run_taken_over_by_another_worker_is_let_go_in_silence(house: House) -> None:
+    """A worker that slept longer than its lease changes nothing any more."""
+    await house.start()
+    short = replace(house, lease=timedelta(seconds=6))  # it looks every two seconds whether it still has the run
+    async with short.worker(owner="w1") as one, house.worker(owner="w2") as two:
+        first = one.advance()
+        request = await house.asked()
+        fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
+        await house.store.release(Lease(RunId("r1"), fence, "w1"))
+        two.advance()
+        await asyncio.wait_for(first, PATIENCE)
+        await house.decide(request, Verb.APPROVE)
+        assert (await house.over()).status is Status.FINISHED
+    assert len(house.mails()) == 1
+
+
+async def test_two_humans_asked_about_the_same_words_are_two_questions(house: House) -> None:
+    def build(run: RunContext) -> AutoGenTeam:
+        writer = AssistantAgent("writer", model_client=run.model("writer"))
+        humans = [run.reviewer("legal"), run.reviewer("finance")]
+        return RoundRobinGroupChat([writer, *humans], termination_condition=MaxMessageTermination(4))
+
+    await house.start(team="t")
+    async with house.worker(found=only(Team("t", "", build, told))) as worker:
+        worker.advance()
+        first = await house.asked()
+        assert first.question.agent == "writer to legal"
+        assert (asker(first.question), first.question.title) == ("writer", "writer wants an answer")
+        await house.decide(first, Verb.APPROVE)
+        second = await house.asked(not_this=first)
+        assert second.question.agent == "legal to finance"
+
+
+class Dying(RedisJournal):
+    """Stops its worker when one more effect was recorded: a death at every effect in turn."""
+
+    def __init__(self, store: Store, stop: asyncio.Event) -> None:
+        super().__init__(store)
+        self._stop = stop
+
+    async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
+        stands = await super().record(lease, key, value, **how)
+        self._stop.set()
+        return stands
+
+
+class Counting(DemoModel):
+    """Counts what it is asked, also where it plays a script."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._answers: list[None] = []
+
+    @property
+    def asked(self) -> int:
+        return len(self._answers)
+
+    def answer(self, request: ModelRequest) -> Pieces:
+        self._answers.append(None)
+        return super().answer(request)
+
+
+async def test_a_run_let_go_after_each_of_its_effects_repeats_none(house: House) -> None:
+    """R4, and FACTS AutoGen 6: no model whose answer was recorded, no person and no mail server is asked twice."""
+    await house.start()
+    model = Counting()
+    decided: list[Request] = []
+    for life in range(30):
+        stop = asyncio.Event()
+        runner = Runner(
+            owner=f"w{life}",
+            store=house.store,
+            queue=Silent(),
+            wakeups=house.wakeups,
+            journal=Dying(house.store, stop),
+            teams=find(),
+            model=model,
+            settings=house.settings(),
+            stop=stop,
+        )
+        job = asyncio.create_task(runner.advance(RunId("r1")))
+        while not job.done():
+            open_ = [name for name in (await house.run()).open.values() if name not in {r.id for r in decided}]
+            if open_ and (seen := await house.store.request(open_[0])):
+                verb = Verb.RESPOND if len(decided) < 2 else Verb.APPROVE
+                decided.append(await house.decide(seen.value, verb, "" if verb is Verb.APPROVE else "make it shorter"))
+            await asyncio.wait({job}, timeout=0.01)
+        await job
+        if (await house.run()).over:
+            break
+    assert (await house.run()).status is Status.FINISHED
+    assert life >= 5
+    entries = await RedisJournal(house.store).entries(RunId("r1"))
+    assert sum(key.startswith("model/") for key in entries) == 3
+    assert 3 <= model.asked <= life + 3  # a call that was under way when the run was let go is made again
+    types = [e["type"] for e in await house.events()]
+    assert (types.count("request_asked"), types.count("request_decided"), types.count("decision_delivered")) == (
+        3,
+        3,
+        3,
+    )
+    assert types.count("run_progressed") <= 3
+    assert len(house.mails()) == 1
+
+
+async def test_a_connection_cut_while_people_are_asked_is_no_answer(house: House) -> None:
+    await house.start()
+    async with house.worker() as worker:
+        worker.advance()
+        request = await house.asked()
+        for kind in ("pubsub", "normal"):
+            await house.store.client.client_kill_filter(_type=kind, skipme=True)
+        await house.decide(request, Verb.APPROVE)
+        assert (await house.over()).status is Status.FINISHED
+    assert len(house.mails()) == 1
+
+
+@asynccontextmanager
+async def on(server: EmbeddedRedis, folder: Path) -> AsyncIterator[House]:
+    async with redis.asyncio.Redis.from_url(server.url) as client:
+        store = Store(client, "t")
+        await store.set_defaults(RULES)
+        async with Wakeups(store) as wakeups:
+            yield House(server.url, "t", store, wakeups, folder)
+
+
+@pytest.mark.slow
+async def test_a_store_that_is_away_while_people_are_asked_ends_nothing(tmp_path: Path) -> None:
+    """FACTS AutoGen 3: a lost store is waited out; it is no exception and no decision."""
+    async with EmbeddedRedis(tmp_path / "redis") as server, on(server, tmp_path) as house:
+        await house.start()
+        async with house.worker() as worker:
+            job = worker.advance()
+            request = await house.asked()
+            os.kill(int((await house.store.client.info("server"))["process_id"]), signal.SIGKILL)
+            assert await fact(lambda: answering(house.store))
+            assert not job.done()
+            await house.decide(request, Verb.APPROVE)
+            assert (await house.over()).status is Status.FINISHED
+        assert len(house.mails()) == 1
+
+
+async def answering(store: Store) -> bool | None:
+    try:
+        await store.now()
+    except StoreUnavailable:
+        return None
+    return True
+
+
+async def fact_of(true: Callable[[], bool]) -> None:
+    async def look() -> bool | None:
+        return True if true() else None
+
+    await fact(look)
+
+
+async def test_a_worker_leaves_a_scripts_run_alone(house: House) -> None:
+    """R4: a script that is started again finds its run as it left it."""
+    await house.store.set_workspace(WORKSPACE)
+    await usecases.start_by_script(
+        house.store, run=RunId("r1"), channel=CHANNEL, requester=ANN, team="script", task="ask"
+    )
+    async with house.worker() as worker:
+        await worker.runner.advance(RunId("r1"))
+    assert (await house.run()).status is Status.QUEUED

@@ -1,0 +1,161 @@
+"""The support team: what is safe passes, what is not asks, what is too much is refused; one agent of three is gated."""
+
+import asyncio
+import re
+import sqlite3
+from contextlib import closing
+from email import message_from_bytes
+from email.policy import default
+from typing import Any
+
+import pytest
+
+from agents.services.shop import Shop
+from agents.teams.support import policy
+from countersign.autogen.tools.policies import Proposal, Tier, Verdict
+from countersign.domain.requests import Verb
+from tests.autogen.house import ANN, House
+from tests.autogen.playing import playing
+
+pytest_plugins = ["tests.redis_server"]
+
+
+def rows(house: House, table: str) -> list[Any]:
+    with closing(sqlite3.connect(house.folder / "support" / "shop.db")) as file:
+        return file.execute(f"SELECT * FROM {table}").fetchall()
+
+
+def refunds(house: House) -> list[tuple[int, int]]:
+    return [(order, cents) for _, order, cents in rows(house, "refunds")]
+
+
+async def test_a_large_refund_and_the_mail_ask_and_what_is_approved_happens(house: House) -> None:
+    """S10, S14, S17, R13: the card of a mail is a mail; look-ups and tickets pass and are recorded."""
+    async with playing(house, "support", "order 17 came broken, pay it back") as play:
+        refund = await play.asked()
+        assert (refund.question.agent, refund.question.title) == ("clerk", "call refund")
+        assert refund.question.content == "Pay back: 45.00 EUR\nOf order: 17"
+        assert refund.question.notes == ("More than 20.00 EUR of order 17 would be paid back.",)
+        assert refunds(house) == []
+        await play.says(Verb.APPROVE)
+        mail = await play.asked()
+        assert mail.question.content.startswith(
+            "To: carla@example.com\nSubject: Your order 17\n\nDear Carla Customer,\n\nwe have paid back 45.00 EUR"
+        )
+        assert not house.mails()
+        await play.says(Verb.APPROVE)
+        run = await play.over()
+        [path] = house.mails()
+        sent = message_from_bytes(path.read_bytes(), policy=default)
+        assert sent["To"] == "carla@example.com"
+        body = sent.get_content().replace("\r\n", "\n")
+        assert body.strip() == mail.question.content.partition("\n\n")[2].strip()
+        assert run.result.startswith("Done: 45.00 EUR of order 17 were paid back; 45.00 EUR in all.")
+        assert run.result.endswith("Ticket 1 was opened.")
+        assert refunds(house) == [(17, 4500)]
+        assert await play.passed() == [("look_up", ""), ("open_ticket", "Tickets may be opened by anybody.")]
+
+
+async def test_a_small_refund_asks_nobody_and_is_recorded(house: House) -> None:
+    """S10: by a policy that is code."""
+    async with playing(house, "support", "order 18 was late, pay it back") as play:
+        mail = await play.asked()
+        assert mail.question.title == "call send_mail"
+        assert refunds(house) == [(18, 1200)]
+        assert ("refund", "No more than 20.00 EUR of order 18 are paid back.") in await play.passed()
+        await play.says(Verb.RESPOND, "Sorry for that!")
+        again = await play.asked()
+        assert again.question.before == mail.question.content
+        assert "Sorry for that!" in again.question.content
+        await play.says(Verb.EDIT, subject="We are sorry")
+        run = await play.over()
+        [path] = house.mails()
+        assert message_from_bytes(path.read_bytes(), policy=default)["Subject"] == "We are sorry"
+        assert "Not done" not in run.result  # what was answered was done in another version
+
+
+async def test_a_refund_that_is_too_large_is_refused_and_nobody_is_asked(house: House) -> None:
+    """S10."""
+    async with playing(house, "support", "order 19 is ugly, pay it back") as play:
+        run = await play.over()
+        no = "Not done: refund (the rules of this team do not allow it: “Refunds above 500.00 EUR are made by "
+        assert f"{no}the accounts department alone”)." in run.result
+        why = "refused: Refunds above 500.00 EUR are made by the accounts department alone."
+        assert ("refund", why) in await play.passed()
+        assert await play.audit() == []
+        assert refunds(house) == []
+    assert not house.mails()
+
+
+@pytest.mark.parametrize(
+    ("verb", "why", "event"),
+    [
+        (Verb.REJECT, "it was rejected", "rejected"),
+        (Verb.EXPIRE, "nobody answered in time", "expired"),
+    ],
+)
+async def test_a_refund_that_is_not_approved_pays_nothing(house: House, verb: Verb, why: str, event: str) -> None:
+    """R17."""
+    async with playing(house, "support", "order 17 came broken") as play:
+        await play.asked()
+        await play.says(verb)
+        run = await play.over()
+        assert f"Not done: refund ({why})." in run.result
+        assert event in await play.audit()
+    assert refunds(house) == []
+    assert why in rows(house, "tickets")[0][2]
+
+
+async def test_words_make_it_another_refund_that_is_judged_anew(house: House) -> None:
+    async with playing(house, "support", "order 17 came broken", limit="50") as play:
+        await play.asked()
+        assert play.seen[0].question.title == "call send_mail"
+        await play.says(Verb.REJECT)
+        await play.over()
+        assert refunds(house) == [(17, 4500)]
+
+
+async def test_words_about_a_refund_change_it(house: House) -> None:
+    async with playing(house, "support", "order 17 came broken") as play:
+        await play.asked()
+        await play.says(Verb.RESPOND, "30 will do")
+        assert (await play.asked()).question.content == "Pay back: 30.00 EUR\nOf order: 17"
+        await play.says(Verb.APPROVE)
+        await play.asked()
+        await play.says(Verb.REJECT)
+        await play.over()
+    assert refunds(house) == [(17, 3000)]
+
+
+async def test_small_refunds_do_not_add_up_to_a_large_one(house: House) -> None:
+    """S10: neither one after the other, nor at once, nor with a negative one between them."""
+    shop = Shop(house.folder / "shop.db")
+    judge = policy(shop, 2000)
+
+    async def tier(cents: int) -> Tier:
+        said = await judge(Proposal("clerk", "refund", {"order": 17, "cents": cents}, "support", "", ANN))
+        assert isinstance(said, Verdict)
+        return said.tier
+
+    assert sorted(await asyncio.gather(*(tier(900) for _ in range(3)))) == [Tier.ASK, Tier.PASS, Tier.PASS]
+    assert [await tier(cents) for cents in (-900, -5, 0)] == [Tier.REFUSE] * 3
+    assert await tier(900) is Tier.ASK
+    await shop.refund(17, 900, "a")
+    assert await tier(200) is Tier.PASS
+    judge = policy(shop, 2000)
+    assert await tier(1200) is Tier.ASK
+    assert await tier(1100) is Tier.PASS
+
+
+async def test_money_is_paid_once_for_a_key_and_never_more_than_was_paid(house: House) -> None:
+    shop = Shop(house.folder / "shop.db")
+    paid = await asyncio.gather(*(shop.refund(18, 700, "k") for _ in range(5)))
+    assert [order.refunded for order in paid] == [700] * 5
+    for cents, why in ((501, "of order 18 it can be up to 5.00 EUR."), (0, "0.00 EUR is no"), (-5, "-0.05 EUR is no")):
+        for key in ("k", "other") if cents <= 0 else ("other",):
+            with pytest.raises(ValueError, match=f"Nothing was paid back: {re.escape(why)}"):
+                await shop.refund(18, cents, key)
+    assert (await shop.order(18)).refunded == 700
+    with pytest.raises(ValueError, match="There is no order 99"):
+        await shop.refund(99, 1, "none")
+    assert [await shop.ticket(18, "late", key) for key in ("a", "b", "a")] == [1, 2, 1]

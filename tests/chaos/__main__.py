@@ -1,0 +1,102 @@
+"""`python -m torture --minutes 5 --seed 1`: hundreds of runs while everything breaks.
+
+Exit status 1 if anything gave way.
+
+The seed gives the same faults, tasks and people's manners again; which of them meet depends on the machine.
+"""
+
+import argparse
+import asyncio
+import logging
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from tests.chaos.facts import Eye, eye
+from tests.chaos.faults import Torturer
+from tests.chaos.people import Crowd
+from tests.chaos.plan import blows, tasks
+from tests.chaos.table import table
+from tests.chaos.town import MINUTES, town
+from tests.chaos.verdict import Verdict
+
+QUIET_WITHIN: Final = 120 + MINUTES
+"""Seconds that everything may take to end when nothing breaks any more: the longest deadline, and minutes for a busy
+machine."""
+
+
+async def torture(folder: Path, *, minutes: float, seed: int, at_once: int, pause: float) -> bool:
+    """Whether everything held; prints the table. `at_once`: runs going on; `pause`: seconds between two tasks."""
+    seconds = minutes * 60
+    patience = min(20.0, seconds / 20)
+    async with town(folder, http=seed % 2 == 0) as it, eye(it) as watching:
+        crowd, torturer = Crowd(it, seed, patience), Torturer(it, seed)
+        await crowd.settle_in()
+        watch = asyncio.create_task(crowd.watch())
+        giving = asyncio.create_task(_give(crowd, watching, seed, patience, at_once, pause))
+        telling = asyncio.create_task(_tell(crowd, torturer, watching, seconds))
+        try:
+            await torturer.deal(blows(seed, seconds))
+            giving.cancel()
+            await torturer.rest()
+            crowd.hurry()
+            took = await watching.quiet(QUIET_WITHIN)
+            if took is None:
+                await it.stop()  # what is read at different moments would contradict itself
+            verdict = Verdict(await watching.facts(it, crowd.given))
+        finally:
+            for task in (watch, giving, telling):
+                task.cancel()
+            ended = await asyncio.gather(watch, giving, telling, return_exceptions=True)
+            await crowd.go_home()
+            await torturer.stop()
+    for wrong in ended:
+        if isinstance(wrong, Exception):
+            raise wrong
+    print(table(verdict, crowd, torturer, seed=seed, minutes=minutes, quiet=took))
+    return took is not None and not any(verdict.figures.values())
+
+
+async def _give(crowd: Crowd, eye: Eye, seed: int, patience: float, at_once: int, pause: float) -> None:
+    for task in tasks(seed, patience):
+        crowd.give(task)
+        await asyncio.sleep(pause)
+        while await eye.going_or(at_once) >= at_once:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
+async def _tell(crowd: Crowd, torturer: Torturer, eye: Eye, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    while True:
+        await asyncio.sleep(min(15.0, seconds / 2))
+        print(
+            f"{loop.time() - begun:4.0f} s: {len(crowd.given)} tasks given, {await eye.going_or(0)} runs going on, "
+            f"{torturer.done.total()} faults",
+            file=sys.stderr,
+        )
+
+
+def main() -> int:
+    """The exit status: 0 if everything held."""
+    given = argparse.ArgumentParser(prog="python -m torture", description="Break everything, and count what gives way.")
+    given.add_argument("--minutes", type=float, default=5)
+    given.add_argument("--seed", type=int, default=1)
+    given.add_argument("--at-once", type=int, default=200, help="runs that go on at the same time")
+    given.add_argument("--pause", type=float, default=0.25, help="seconds between two tasks")
+    given.add_argument("--keep", action="store_true", help="keep logs and data also when everything held")
+    args = given.parse_args()
+    logging.basicConfig(level="ERROR", format="%(asctime)s %(name)s: %(message)s")
+    folder = Path(tempfile.mkdtemp(prefix="torture-"))
+    held = asyncio.run(torture(folder, minutes=args.minutes, seed=args.seed, at_once=args.at_once, pause=args.pause))
+    if held and not args.keep:
+        shutil.rmtree(folder)
+    else:
+        print(f"Logs and data: {folder}")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

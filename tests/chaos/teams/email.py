@@ -1,0 +1,18 @@
+"""The real email team, with an ear beside it."""
+
+from autogen_agentchat.base import TaskResult
+
+from agents.teams import email
+from countersign.autogen.context import RunContext
+from countersign.autogen.people.answers import decision_in
+from countersign.autogen.team import Conclusion, Team
+from tests.chaos.acting import hear
+
+
+async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    if (decision := decision_in(result.messages[-1])) is not None:
+        hear(run, decision)
+    return await email.conclude(run, result)
+
+
+TEAM = Team("email", email.TEAM.line, email.build, conclude)

@@ -1,0 +1,14 @@
+"""A branch that is refused something, beside a model whose client is busy now and then."""
+
+from autogen_agentchat.base import Team as AutoGenTeam
+
+from countersign.autogen.context import RunContext
+from countersign.autogen.team import Team
+from tests.chaos.branches import Forbidden, beside, script
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    return beside(run, Forbidden(run))
+
+
+TEAM = Team("refusing", "is refused something beside a model", build, demo=script)

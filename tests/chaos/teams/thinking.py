@@ -1,0 +1,14 @@
+"""A branch that works, beside a model whose client is busy now and then."""
+
+from autogen_agentchat.base import Team as AutoGenTeam
+
+from countersign.autogen.context import RunContext
+from countersign.autogen.team import Team
+from tests.chaos.branches import Thinker, beside, script
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    return beside(run, Thinker("thinker"))
+
+
+TEAM = Team("thinking", "works beside a model", build, demo=script)

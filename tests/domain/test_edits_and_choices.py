@@ -1,0 +1,134 @@
+"""A call that people change, and a question with options."""
+
+from dataclasses import replace
+
+import pytest
+
+from countersign.domain import deciding, requests
+from countersign.domain.calls import Call, canonical, is_canonical
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import Status, Verb
+from tests.making import BOB, CAROL, NOW, attempt, call, choice, question, request
+
+CHANGED = canonical({"order": 17, "amount": 10})
+
+
+def test_an_edit_approves_the_changed_call_and_nothing_else() -> None:
+    """R13, R18: the decision carries the arguments that run."""
+    asked = request(asked=call())
+    decision = deciding.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW).request.decision
+    assert decision is not None
+    assert (decision.outcome, decision.arguments, decision.by) == (Status.EDITED, CHANGED, (BOB,))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refusal"),
+    [
+        ("", Refusal.NOT_ARGUMENTS),
+        ("[1]", Refusal.NOT_ARGUMENTS),
+        ('{"amount": 10}', Refusal.NOT_ARGUMENTS),
+        ('{"b":1,"a":1}', Refusal.NOT_ARGUMENTS),
+        ('{"amount":NaN}', Refusal.NOT_ARGUMENTS),
+        (canonical({"amount": "9" * 1_000_000}), Refusal.NOT_ARGUMENTS),
+        (canonical({"order": 17, "amount": 20}), Refusal.NOTHING_CHANGED),
+    ],
+)
+def test_an_edit_that_is_no_changed_call_is_refused(arguments: str, refusal: Refusal) -> None:
+    """R13: only canonical JSON runs, so that its digest is that of what was judged."""
+    asked = request(asked=call())
+    assert deciding.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=arguments), NOW).refusal is refusal
+
+
+def test_where_several_must_approve_one_person_cannot_change_the_content() -> None:
+    """R11, R13: the others would have approved something else."""
+    asked = request(asked=call(), quorum=2)
+    step = deciding.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW)
+    assert step.refusal is Refusal.EDIT_NEEDS_ONE
+    assert "2 approvals" in deciding.sentence(step.refusal, asked)
+
+
+def test_only_a_call_can_be_changed() -> None:
+    """R13."""
+    asked = request(asked=question(offers=(Verb.APPROVE, Verb.EDIT)))
+    assert deciding.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW).refusal is Refusal.NOT_OFFERED
+
+
+@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT, Verb.RESPOND])
+def test_other_arguments_do_not_come_along_with_another_verb(verb: Verb) -> None:
+    """R13."""
+    asked = request(asked=call())
+    step = deciding.decide(asked, attempt(asked, verb=verb, words="go", arguments=CHANGED), NOW)
+    assert step.refusal is Refusal.NOT_OFFERED
+
+
+def test_other_arguments_another_tool_another_note_are_other_requests() -> None:
+    """R13: the digest covers what would run."""
+    first = call()
+    assert first.call is not None
+    others = [
+        call(order=17, amount=21),
+        replace(first, call=replace(first.call, tool="wire")),
+        replace(first, notes=("It runs without a sandbox.",)),
+    ]
+    assert len({requests.digest(q) for q in [first, *others]}) == 4
+    hidden = replace(first, call=replace(first.call, hidden=("amount",)), before="Refund order 17: 30 EUR")
+    assert requests.digest(hidden) == requests.digest(first)
+
+
+def test_what_moves_from_one_list_of_a_question_to_another_makes_another_request() -> None:
+    """R13: an option cannot pass for a note, nor a call for options."""
+    plain = choice("eu", "us")
+    alike = [
+        replace(plain, options=("eu", "notes", "us")),
+        replace(plain, options=("eu",), notes=("us",)),
+        replace(plain, options=("eu", "notes"), notes=("us",)),
+        replace(plain, options=(), notes=("one", "eu", "us")),
+        replace(plain, options=("eu",), several=True),
+        replace(plain, options=("several", "eu")),
+        replace(plain, options=(), call=Call("one", "eu")),
+        replace(plain, options=("one", "eu"), call=Call("call", "notes")),
+    ]
+    assert len({requests.digest(q) for q in alike}) == len(alike)
+
+
+def test_a_choice_is_one_of_the_options() -> None:
+    asked = request(asked=choice("eu", "us"))
+    decision = deciding.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=("us",)), NOW).request.decision
+    assert decision is not None
+    assert (decision.outcome, decision.chosen) == (Status.ANSWERED, ("us",))
+
+
+@pytest.mark.parametrize("chosen", [(), ("mars",), ("eu", "us"), ("eu", "eu")])
+def test_a_choice_of_nothing_of_something_else_or_of_too_many_is_refused(chosen: tuple[str, ...]) -> None:
+    asked = request(asked=choice("eu", "us"))
+    step = deciding.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=chosen), NOW)
+    assert step.refusal is Refusal.NO_CHOICE
+    assert "choose one of" in deciding.sentence(step.refusal, asked)
+
+
+def test_several_options_are_kept_in_the_order_of_the_card() -> None:
+    asked = request(asked=choice("eu", "us", "ap", several=True))
+    decision = deciding.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=("ap", "eu")), NOW).request.decision
+    assert decision is not None
+    assert decision.chosen == ("eu", "ap")
+
+
+def test_where_several_must_approve_as_many_must_choose_the_same_and_may_change_their_mind() -> None:
+    """R11: people are counted, each once, and only those who chose the same."""
+    asked = request(asked=choice("eu", "us"), quorum=2)
+    one = deciding.decide(asked, attempt(asked, BOB, Verb.CHOOSE, "1", chosen=("eu",)), NOW).request
+    two = deciding.decide(one, attempt(one, CAROL, Verb.CHOOSE, "2", chosen=("us",)), NOW).request
+    assert (two.status, len(two.votes)) == (Status.PENDING, 2)
+    three = deciding.decide(two, attempt(two, BOB, Verb.CHOOSE, "3", chosen=("us",)), NOW).request
+    assert three.decision is not None
+    assert (three.decision.chosen, set(three.decision.by)) == (("us",), {BOB, CAROL})
+
+
+def test_arguments_are_written_in_one_way() -> None:
+    """R13."""
+    assert canonical({"b": "ä", "a": [1.0, None]}) == '{"a":[1.0,null],"b":"ä"}'
+    assert is_canonical(canonical({"b": "ä", "a": 1}))
+    with pytest.raises(ValueError, match="cannot be written"):
+        canonical({"a": object()})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical({"a": float("inf")})

@@ -1,0 +1,121 @@
+"""Who approves what is of high risk had all of it opened for them, and typed what it is called or is one of several."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from countersign.domain import high_risk
+from countersign.domain.calls import Call, canonical
+from countersign.domain.deciding import decide, sentence
+from countersign.domain.events import EventType
+from countersign.domain.people import Actor
+from countersign.domain.policy import Risk
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import Kind, Question, Request, Status, Verb
+from countersign.domain.standing import Scope, Span, Wish
+from countersign.domain.waiting import waits_for
+from tests.making import ALICE, BOB, CAROL, DAVE, HERE, NOW, attempt, call, choice, question, request
+
+CHANGED = canonical({"order": 17, "amount": 10})
+EDIT: dict[str, Any] = {"verb": Verb.EDIT, "arguments": CHANGED}
+READ: dict[str, Any] = {"opened_for": BOB}
+TYPED = {**READ, "typed": "refund"}
+ATTEMPTS: dict[str, tuple[dict[str, Any], Refusal | None]] = {
+    "a click": ({}, Refusal.NOT_OPENED),
+    "the word without the window": ({"typed": "refund"}, Refusal.NOT_OPENED),
+    "the window of somebody else": ({**TYPED, "opened_for": CAROL}, Refusal.NOT_OPENED),
+    "the window without the word": (READ, Refusal.NOT_TYPED),
+    "another word": ({**READ, "typed": "approve"}, Refusal.NOT_TYPED),
+    "half of the word": ({**READ, "typed": "refun"}, Refusal.NOT_TYPED),
+    "signs only": ({**READ, "typed": " _-. "}, Refusal.NOT_TYPED),
+    "the window and the word": (TYPED, None),
+    "as a phone writes it": ({**READ, "typed": " Refund. "}, None),
+    "an edit": (EDIT, Refusal.NOT_OPENED),
+    "an edit without the word": ({**EDIT, **READ}, Refusal.NOT_TYPED),
+    "an edit with both": ({**EDIT, **TYPED}, None),
+    "with a permission besides": ({**TYPED, "wish": Wish(Scope.CALL, Span.HOUR)}, Refusal.NO_STANDING_AT_HIGH_RISK),
+    "break-glass": ({"user": ALICE, "words": "now", "break_glass": True}, Refusal.NO_BREAK_GLASS),
+    "somebody who may not decide": ({**TYPED, "user": DAVE, "opened_for": DAVE}, Refusal.NOT_A_REVIEWER),
+    "of other content": ({**TYPED, "digest": "0" * 64}, Refusal.OTHER_CONTENT),
+    "a rejection": ({"verb": Verb.REJECT}, None),
+    "an answer": ({"verb": Verb.RESPOND, "words": "refund"}, None),
+}
+
+
+def risky(asked: Question | None = None, **changes: Any) -> Request:
+    return request(asked=asked or call(), **{"risk": Risk.HIGH, "break_glass": True, **changes})
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_what_is_of_high_risk_is_approved_by_who_opened_all_of_it_and_typed_the_word(name: str) -> None:
+    """R7, R9, R13, R25: what does not count changes nothing, is on record, and is told."""
+    changes, refusal = ATTEMPTS[name]
+    asked = risky()
+    step = decide(asked, attempt(asked, **changes), NOW)
+    assert step.refusal is refusal
+    if refusal is None:
+        assert step.request.status is not Status.PENDING
+        return
+    assert step.request == asked
+    assert [(e.type, e.data["refusal"]) for e in step.events] == [(EventType.ATTEMPT_REFUSED, refusal.name.lower())]
+    assert "{" not in sentence(refusal, asked)
+
+
+@pytest.mark.parametrize("risk", [Risk.LOW, Risk.MEDIUM])
+def test_of_less_risk_a_click_is_enough(risk: Risk) -> None:
+    asked = risky(risk=risk)
+    assert decide(asked, attempt(asked), NOW).request.status is Status.APPROVED
+    assert decide(asked, attempt(asked, **EDIT), NOW).request.status is Status.EDITED
+
+
+def test_where_several_approve_nobody_types_and_each_opens_all_of_it() -> None:
+    """R11: the second person is the second look."""
+    asked = risky(quorum=2)
+    assert decide(asked, attempt(asked), NOW).refusal is Refusal.NOT_OPENED
+    voted = decide(asked, attempt(asked, **READ), NOW).request
+    assert len(voted.votes) == 1
+    for unread in ({}, READ):
+        assert decide(voted, attempt(voted, CAROL, **unread), NOW).refusal is Refusal.NOT_OPENED
+    done = decide(voted, attempt(voted, CAROL, opened_for=CAROL), NOW).request
+    assert done.decision is not None and done.decision.by == (BOB, CAROL)
+
+
+def test_who_stands_in_for_a_reviewer_opens_it_themselves() -> None:
+    """R9"""
+    asked = risky()
+    stand_in = Actor(HERE, DAVE, stands_for=(Actor(HERE, BOB),))
+    for whose, refusal in ((BOB, Refusal.NOT_OPENED), (DAVE, None)):
+        tried = replace(attempt(asked, DAVE, **{**TYPED, "opened_for": whose}), actor=stand_in)
+        assert decide(asked, tried, NOW).refusal is refusal
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [
+        (call(), "refund"),
+        (replace(call(), call=Call("drop_table", "{}")), "drop_table"),
+        (replace(call(), call=Call("x" * 33, "{}")), "approve"),
+        (replace(call(), call=Call("dr\u043ep", "{}")), "approve"),
+        (replace(call(), call=Call("", "{}")), "approve"),
+        (question(), "approve"),
+        (question(kind=Kind.IN_DOUBT, agent="refund"), "refund"),
+    ],
+)
+def test_the_word_is_what_the_tool_is_called_if_it_can_be_typed(asked: Question, word: str) -> None:
+    of = risky(asked)
+    assert high_risk.word(of) == word
+    assert f"“{word}”" in sentence(Refusal.NOT_TYPED, of)
+    assert decide(of, attempt(of, opened_for=BOB, typed=word.replace("_", " ").upper()), NOW).refusal is None
+    assert high_risk.word(risky(asked, quorum=2)) == ""
+
+
+def test_a_choice_approves_nothing_and_stays_one_click() -> None:
+    of = risky(choice())
+    assert decide(of, attempt(of, verb=Verb.CHOOSE, chosen=("eu",)), NOW).refusal is None
+
+
+def test_it_waits_for_those_who_have_still_to_open_it() -> None:
+    """R9: lists name it, and reminders do."""
+    assert waits_for(risky(), Actor(HERE, BOB), NOW)
+    assert not waits_for(risky(), Actor(HERE, DAVE), NOW)

@@ -1,0 +1,56 @@
+"""The life of a run."""
+
+import pytest
+
+from countersign.domain import runs
+from countersign.domain.ids import RunId
+from countersign.domain.runs import MOVES, Status, Usage, Verb, Writing
+from tests.making import ALICE, GENERAL, HERE, NOW, later
+
+
+def queued() -> runs.Run:
+    return runs.start(
+        RunId("r1"), workspace=HERE, channel=GENERAL, requester=ALICE, team="email", task="write", now=NOW
+    ).run
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("verb", list(Verb))
+def test_only_the_moves_in_the_table_are_made(status: Status, verb: Verb) -> None:
+    from dataclasses import replace
+
+    run = replace(queued(), status=status)
+    moved = runs.move(run, verb, later(seconds=1))
+    expected = MOVES[status].get(verb)
+    assert (moved.status if moved else None) == expected
+    if moved is not None:
+        assert (moved.ended_at is not None) == moved.over
+
+
+def test_an_ended_run_does_not_end_again() -> None:
+    ended = runs.end(queued(), Verb.STOP, NOW, result="Stopped.", user=ALICE)
+    assert ended.run.status is Status.STOPPED
+    assert len(ended.events) == 1
+    assert runs.end(ended.run, Verb.FAIL, later(seconds=1), result="no").run == ended.run
+
+
+def test_only_the_newest_progress_is_kept_in_the_run_and_all_of_it_in_the_events() -> None:
+    run = queued()
+    for number in range(15):
+        step = runs.note_progress(run, "drafter", f"draft {number}", later(seconds=number))
+        assert step.events[0].data["words"] == f"draft {number}"
+        run = step.run
+    assert [p.words for p in run.progress] == [f"draft {n}" for n in range(5, 15)]
+
+
+def test_a_text_that_is_being_written_is_shown_until_it_is_said_and_is_in_no_event() -> None:
+    step = runs.note_writing(queued(), Writing("drafter", 1240, "Dear vendor, the secret"), NOW)
+    assert step.events[0].data == {"agent": "drafter", "words": "is writing 1,240 characters"}
+    assert step.run.writing is not None
+    assert runs.note_progress(step.run, "drafter", "Dear vendor", NOW).run.writing is None
+    assert runs.end(step.run, Verb.STOP, NOW, result="Stopped.").run.writing is None
+
+
+def test_what_a_run_took_is_kept_with_its_end() -> None:
+    usage = Usage(prompt_tokens=7, completion_tokens=2, calls=1)
+    assert runs.end(queued(), Verb.FAIL, NOW, result="no", usage=usage).run.usage == usage

@@ -1,0 +1,170 @@
+"""Bugs in what happens while nobody decides, and in who stands in."""
+
+from typing import Final
+
+from tests.mutants.bug import Bug
+
+_SCHEDULE = "tests/domain/test_schedule.py::"
+_STANDING_IN = "tests/domain/test_standing_in.py::"
+_ATTENDING = "tests/usecases/test_attending.py::"
+_MEANWHILE = "tests/slack/test_meanwhile.py::"
+_UNREADABLE = "tests/store/test_unreadable.py::"
+_SILENCE = "tests/usecases/test_silence.py::"
+
+WAITING: Final = (
+    Bug(
+        "silence approves what nobody could see",
+        "R32",
+        "countersign/usecases/settling.py",
+        "    if card is None or not settling.seen_long_enough(seen.value, since, seen.now):\n",
+        "    if card is None:\n        return Ruling(step)\n    if False:\n",
+        (
+            _SILENCE + "test_silence_approves_only_what_stood_in_its_channel_for_the_whole_time",
+            _SILENCE + "test_slack_is_away_past_the_deadline_and_nothing_is_approved",
+        ),
+    ),
+    Bug(
+        "silence approves what somebody took away",
+        "R32",
+        "countersign/usecases/settling.py",
+        "    if not there:\n",
+        "    if False:\n",
+        (
+            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted]",
+            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[its channel archived]",
+            _SILENCE + "test_what_slack_does_not_say_is_asked_again_and_not_for_ever[None-expired]",
+        ),
+    ),
+    Bug(
+        "what is settled is said to wait because its card cannot be changed",
+        "R32",
+        "bot/slack/projector/scribe.py",
+        "root, unposted, post=sheet.pending)",
+        "root, unposted)",
+        (_SILENCE + "test_silence_does_not_approve_what_somebody_took_away[its channel archived]",),
+    ),
+    Bug(
+        "whatever stands next to a deleted card is taken for it",
+        "R32",
+        "bot/slack/people/directory.py",
+        'any(m["ts"] == card.ts and name_of(m) == card.name for m in found["messages"])',
+        'bool(found["messages"])',
+        (
+            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted]",
+            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted, and had replies]",
+        ),
+    ),
+    Bug(
+        "what Slack did not say about a card is asked for ever",
+        "R32",
+        "countersign/usecases/deadlines.py",
+        "if there is None and (more := left.get(card.name, looks) - 1):",
+        "if there is None and (more := looks):",
+        (_SILENCE + "test_what_slack_does_not_say_is_asked_again_and_not_for_ever[None-expired]",),
+    ),
+    Bug(
+        "a click that comes too late approves what nobody looked for",
+        "R32",
+        "countersign/usecases/settling.py",
+        "    if there is None:\n        return Ruling(requests.Step(seen.value))\n",
+        "    if there is None:\n        return Ruling(step)\n",
+        (
+            _SILENCE + "test_a_click_that_comes_too_late_approves_nothing_unlooked_at",
+            _SILENCE + "test_what_slack_does_not_say_is_asked_again_and_not_for_ever",
+        ),
+    ),
+    Bug(
+        "the card is not looked at in the step that settles",
+        "R32",
+        "countersign/usecases/settling.py",
+        "            shown=() if card is None else (card,),\n",
+        "",
+        (_SILENCE + "test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing",),
+    ),
+    Bug(
+        "time counts from the question though its card came late",
+        "R32",
+        "bot/slack/projector/scribe.py",
+        "        if card is not None and card.stands_since is not None:\n",
+        "        if False:\n",
+        (_SILENCE + "test_a_card_that_slack_took_late_gives_people_all_of_their_time",),
+    ),
+    Bug(
+        "one record that a worker broke hides from everybody what waits",
+        "R4",
+        "countersign/store/bearing.py",
+        'self._name(f"{kind} {name}", wrong)',
+        "raise",
+        (
+            _UNREADABLE + "test_what_waits_is_listed_without_it",
+            _UNREADABLE + "test_runs_are_listed_without_one_that_cannot_be_read",
+        ),
+    ),
+    Bug(
+        "a request that cannot be read is dropped from the lists as if it were gone",
+        "R5",
+        "countersign/store/bearing.py",
+        'self._name(f"{kind} {name}", wrong)',
+        "found[name] = None  # type: ignore[assignment]",
+        (_UNREADABLE + "test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read",),
+    ),
+    Bug(
+        "people are reminded in quiet hours",
+        "R20",
+        "countersign/domain/schedule.py",
+        "at = request.rules.quiet.end(max(at, request.held_until or at))",
+        "at = max(at, request.held_until or at)",
+        (
+            _SCHEDULE + "test_over_a_weekend_nobody_is_disturbed_and_the_deadline_stays",
+            _SCHEDULE + "test_a_reminder_in_a_night_of_a_changed_clock_comes_at_eight_on_the_wall",
+        ),
+    ),
+    Bug(
+        "what comes next is not moved when something happened",
+        "R20",
+        "countersign/store/plan.py",
+        "else:\n            coming =",
+        "elif version == 0:\n            coming =",
+        (_ATTENDING + "test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_delivered",),
+    ),
+    Bug(
+        "an escalation that circles may be set",
+        "R10",
+        "countersign/domain/escalation.py",
+        "if here in told:",
+        "if False:",
+        (_SCHEDULE + "test_an_escalation_that_circles_or_never_comes_is_refused",),
+    ),
+    Bug(
+        "a channel's escalation joins those whom the policy asks",
+        "R9",
+        "countersign/policy/rulebook.py",
+        "if terms.reviewers is not None:  # not joined",
+        "if False:  # not joined",
+        ("tests/policy/test_rulebook.py::test_whom_a_rule_asks_are_not_joined_by_whom_the_channel_would_ask_next",),
+    ),
+    Bug(
+        "a stand-in decides for a requester who may not",
+        "R10",
+        "countersign/domain/seats.py",
+        "        and (rules.own_requests or away.user != request.requester)\n",
+        "",
+        (_STANDING_IN + "test_nobody_gets_round_own_requests_by_standing_in",),
+    ),
+    Bug(
+        "a reviewer and their stand-in are two of a quorum",
+        "R11",
+        "countersign/domain/seats.py",
+        "vote.seat or vote.user",
+        "vote.user",
+        (_STANDING_IN + "test_a_quorum_counts_a_person_once_and_a_seat_once",),
+    ),
+    Bug(
+        "people are reminded of what is decided",
+        "R6",
+        "bot/slack/projector/nudging.py",
+        "note, request=sheet.rows[0].id, post=sheet.pending)",
+        "note, request=sheet.rows[0].id, post=True)",
+        (_MEANWHILE + "test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_drawn",),
+    ),
+)

@@ -1,0 +1,61 @@
+"""What makes a channel's rules milder, and what does not (R33)."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from countersign.domain.escalation import Escalation
+from countersign.domain.ids import ChannelId, GroupId
+from countersign.domain.people import Reviewers
+from countersign.domain.policy import OnTimeout
+from countersign.policy.loosening import loosened
+from tests.making import BOB, CAROL, DAVE, LEADS, rules
+
+BOTH, THREE = Reviewers(frozenset({BOB, CAROL})), Reviewers(frozenset({BOB, CAROL, DAVE}))
+DAY, SILENCE, ROOM = timedelta(days=1), OnTimeout.APPROVE, ChannelId("C0OTHER")
+LATER, SOONER = (Escalation(timedelta(minutes=minutes), Reviewers(frozenset({DAVE}))) for minutes in (30, 10))
+MILDER: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"quorum": 2}, {"quorum": 1}),
+    ({}, {"reviewers": THREE}),
+    ({}, {"reviewers": Reviewers(frozenset({DAVE}))}),
+    ({}, {"reviewers": replace(BOTH, groups=frozenset({LEADS}))}),
+    ({}, {"reviewers": replace(BOTH, groups=frozenset({GroupId("C0APPROVALS")}))}),
+    ({}, {"reviewers": replace(BOTH, members=True)}),
+    ({}, {"own_requests": True}),
+    ({}, {"break_glass": True}),
+    ({}, {"on_timeout": SILENCE}),
+    ({"on_timeout": OnTimeout.WAIT}, {"on_timeout": SILENCE}),
+    ({"on_timeout": SILENCE}, {"timeout": DAY}),
+    ({"on_timeout": SILENCE}, {"timeout": timedelta(minutes=1)}),
+    ({"on_timeout": SILENCE}, {"approvals_channel": ROOM}),
+    ({}, {"escalation": (LATER,)}),
+    ({"escalation": (LATER,)}, {"escalation": (SOONER,)}),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), MILDER)
+def test_what_lets_more_pass_is_milder(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """R33"""
+    was = rules(**before)
+    assert loosened(was, replace(was, **after))
+    assert loosened(was, was) == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        *((after, before or {name: getattr(rules(), name) for name in after}) for before, after in MILDER[:2]),
+        ({"own_requests": True, "break_glass": True}, {"own_requests": False, "break_glass": False}),
+        ({"on_timeout": SILENCE}, {"on_timeout": OnTimeout.REJECT}),
+        ({"escalation": (SOONER,)}, {"escalation": ()}),
+        ({"escalation": (SOONER,)}, {"escalation": (LATER,)}),
+        ({"reviewers": THREE}, {"reviewers": BOTH, "escalation": (LATER,)}),
+        ({}, {"timeout": DAY, "remind_after": timedelta(minutes=5), "approvals_channel": ROOM, "quorum": 2}),
+    ],
+)
+def test_what_lets_less_pass_or_only_tells_is_not(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """R33: who makes rules stricter needs nobody."""
+    was = rules(**before)
+    assert loosened(was, replace(was, **after)) == ()

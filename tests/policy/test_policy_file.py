@@ -1,0 +1,183 @@
+"""`approvals.yaml`: read whole, or refused with every problem and its line."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from countersign.domain.errors import WrongSettings
+from countersign.domain.ids import ChannelId, GroupId, UserId
+from countersign.domain.people import Reviewers
+from countersign.domain.policy import OnTimeout, Risk
+from countersign.policy import policy_file
+from countersign.policy.rulebook import Effect
+
+GOOD = """\
+version: 1
+risks: {refund: medium, "drop_*": high}
+rules:
+  - name: small refunds
+    team: support
+    tool: refund
+    if: amount <= 20
+    then: pass
+  - name: big refunds
+    tool: refund
+    if: amount > 500
+    then: ask
+    reviewers: [U0BOB, S0FINANCE, members]
+    quorum: 2
+    own_requests: false
+    timeout: 4h
+    on_timeout: reject
+    send_to: C0MONEY
+  - name: never drop
+    tool: "drop_*"
+    then: refuse
+    why: Nobody drops tables by hand.
+"""
+
+
+def test_a_policy_is_read_with_the_lines_of_its_rules() -> None:
+    book = policy_file.understand(GOOD)
+    assert [(c.name, c.effect, c.line) for c in book.clauses] == [
+        ("small refunds", Effect.PASS, 4),
+        ("big refunds", Effect.ASK, 9),
+        ("never drop", Effect.REFUSE, 19),
+    ]
+    terms = book.clauses[1].terms
+    assert terms.reviewers == Reviewers(frozenset({UserId("U0BOB")}), frozenset({GroupId("S0FINANCE")}), members=True)
+    assert (terms.quorum, terms.own_requests, terms.timeout) == (2, False, timedelta(hours=4))
+    assert (terms.on_timeout, terms.approvals_channel) == (OnTimeout.REJECT, ChannelId("C0MONEY"))
+    assert book.risk_of("drop_table") is Risk.HIGH
+
+
+BAD = """\
+version: 1
+risks: {refund: enormous}
+rules:
+  - name: one
+    then: allow
+  - name: two
+    tool: refund
+    if: amount >
+    then: ask
+    timeout: soon
+    reviewers: ["@bob"]
+  - name: three
+    then: pass
+    tols: refund
+  - then: pass
+"""
+
+
+def test_all_problems_are_told_at_once_each_with_its_line() -> None:
+    with pytest.raises(WrongSettings) as wrong:
+        policy_file.understand(BAD)
+    lines = [problem.split(":")[0] for problem in wrong.value.problems]
+    assert lines == ["line 2", "line 5", "line 8", "line 10", "line 11", "line 14", "line 15"]
+    told = str(wrong.value)
+    for part in (
+        "“amount >” is not a condition",
+        "“soon” is not a duration",
+        "there is no “tols”",
+        "“name” is missing",
+    ):
+        assert part in told
+
+
+def policy(*rules: str) -> str:
+    return "version: 1\nrules:\n" + "".join(f"  - {{{rule}}}\n" for rule in rules)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "line 1: this is no policy"),
+        ("- a", "line 1: this is no policy"),
+        ("version: 2", "line 1: version"),
+        ("version: 1\n  rules: {", "line 2: this is not YAML"),
+        ("version: 1\nrules: &a [*a]", "this is not YAML (RecursionError)"),
+        ("version: 1\nrules: [{name: 2024-99-99, then: pass}]", "this is not YAML (ValueError)"),
+        ("version: 1\nrules: []\nrules: []", "line 3: “rules” stands here twice"),
+        (
+            policy("name: a, then: pass, tool: x", "name: b, then: ask, tool: x"),
+            "line 4: “b” says ask of the same actions",
+        ),
+        (policy("name: a, then: pass", "name: a, then: pass, tool: x"), "another rule is called “a” too"),
+        (policy("name: a, then: pass, quorum: 2"), "asks nobody, so quorum would mean nothing"),
+        (policy("name: a, then: ask, quorum: 2, reviewers: [U0BOB]"), "needs 2 approvals, but only 1 may approve"),
+        (policy("name: a, then: ask, reviewers: []"), "reviewers"),
+        (policy("name: a, then: ask, reviewers: [everybody]"), "reviewers"),
+        (policy("name: a, then: ask, quorum: 0"), "quorum"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(WrongSettings) as wrong:
+        policy_file.understand(text)
+    assert problem in str(wrong.value)
+
+
+def test_a_file_that_is_missing_or_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(WrongSettings, match=r"nowhere.yaml: it cannot be read"):
+        policy_file.read(tmp_path / "nowhere.yaml")
+    (tmp_path / "a.yaml").write_bytes(b"version: \xff")
+    with pytest.raises(WrongSettings, match=r"not UTF-8"):
+        policy_file.read(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text("version: 3")
+    with pytest.raises(WrongSettings, match=r"a\.yaml, line 1: version"):
+        policy_file.read(tmp_path / "a.yaml")
+
+
+def test_a_rule_says_when_people_are_reminded_and_who_is_asked_next() -> None:
+    text = """\
+version: 1
+rules:
+  - name: slow
+    then: ask
+    timeout: 4h
+    remind: 20m
+    escalate:
+      - {after: 1h, reviewers: [S0LEADS], send_to: C0LEADS}
+      - {after: 2h, reviewers: [U0BOSS]}
+  - name: quick
+    tool: refund
+    then: ask
+    remind: "off"
+    escalate: []
+"""
+    slow, quick = (clause.terms for clause in policy_file.understand(text).clauses)
+    assert slow.remind_after == timedelta(minutes=20)
+    assert slow.escalation is not None
+    assert [(step.after, step.channel) for step in slow.escalation] == [
+        (timedelta(hours=1), ChannelId("C0LEADS")),
+        (timedelta(hours=2), None),
+    ]
+    assert (quick.remind_after, quick.escalation) == (timedelta(0), ())
+
+
+def test_an_escalation_that_circles_or_comes_too_late_is_told_with_its_line() -> None:
+    """R10"""
+    text = """\
+version: 1
+rules:
+  - name: circle
+    then: ask
+    reviewers: [U0BOB]
+    timeout: 1h
+    escalate:
+      - {after: 10m, reviewers: [U0BOB]}
+      - {after: 5m, reviewers: [U0CAROL]}
+      - {after: 3h, reviewers: [U0DAVE]}
+  - name: idle
+    tool: refund
+    then: refuse
+    remind: soon
+"""
+    with pytest.raises(WrongSettings) as wrong:
+        policy_file.understand(text.replace("    remind: soon\n", "    remind: 5m\n"))
+    problems = "\n".join(wrong.value.problems)
+    for sentence in ("line 3", "circle", "later than", "never would", "asks nobody, so remind would mean nothing"):
+        assert sentence in problems, problems
+    with pytest.raises(WrongSettings, match=r"line 14: rules\.remind"):
+        policy_file.understand(text)

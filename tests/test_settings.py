@@ -1,0 +1,174 @@
+"""The environment: all problems at once, each with what to fix, and no secret in any of them."""
+
+import re
+import traceback
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from countersign.domain.errors import WrongSettings
+from countersign.domain.ids import ChannelId, GroupId, UserId
+from countersign.domain.people import Reviewers
+from countersign.domain.policy import ChannelSettings, OnTimeout, resolve
+from countersign.settings import WebSettings, WorkerSettings, read, variables
+from countersign.store.redis.connecting import connect
+from tests.making import BOB, LEADS
+
+GOOD = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "REVIEWERS": "U0BOB, S0LEADS"}
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*variables(WebSettings), *variables(WorkerSettings)):
+        monkeypatch.delenv(name, raising=False)
+
+
+def given(monkeypatch: pytest.MonkeyPatch, **env: str) -> None:
+    for name, value in {**GOOD, **env}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R23: nothing is approved by timeout, nobody decides on their own request, only loopback is listened on."""
+    given(monkeypatch)
+    settings = read(WebSettings)
+    rules = settings.rules(ChannelId("C1"))
+    assert (rules.on_timeout, rules.own_requests, settings.host) == (OnTimeout.REJECT, False, "127.0.0.1")
+    assert rules.reviewers == Reviewers(frozenset({BOB}), frozenset({LEADS}))
+
+
+def test_everybody_in_the_channel_that_cards_go_to_may_be_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R10: how many these are, Slack says when a run starts."""
+    given(monkeypatch, REVIEWERS="members U0BOB", QUORUM="2")
+    rules = resolve(
+        read(WebSettings).rules(ChannelId("C1")), ChannelSettings(), ChannelSettings(approvals_channel=ChannelId("C2"))
+    )
+    assert rules.reviewers == Reviewers(frozenset({UserId("U0BOB")}), frozenset({GroupId("C2")}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SLACK_BOT_TOKEN", "xoxp-secret", "SLACK_BOT_TOKEN: must begin with xoxb-"),
+        ("SLACK_APP_TOKEN", "secret", "SLACK_APP_TOKEN: must begin with xapp-"),
+        ("REDIS_URL", "http://secret", "REDIS_URL: must begin with redis://"),
+        ("REVIEWERS", "bob U0BOB", "REVIEWERS: neither user ids"),
+        ("REVIEWERS", "C0LEADS", "REVIEWERS: neither user ids"),
+        ("ADMINS", "S0LEADS", "ADMINS: not user ids"),
+        ("APPROVAL_TIMEOUT", "soon", "APPROVAL_TIMEOUT: “soon” is not a duration"),
+        ("APPROVAL_TIMEOUT", "0s", "APPROVAL_TIMEOUT: “0s” is out of range"),
+        ("ON_TIMEOUT", "maybe", "ON_TIMEOUT: "),
+        ("ON_TIMEOUT", "approve", "ON_TIMEOUT: approve cannot be the default of every channel. Set it in each"),  # R23
+        ("PORT", "99999", "PORT: "),
+        ("QUORUM", "0", "QUORUM: "),
+        ("APPROVALS_CHANNEL", "approvals", "APPROVALS_CHANNEL: "),
+        ("NAMESPACE", "a b", "NAMESPACE: "),
+        ("KEEP_EVENTS", "90m", "KEEP_EVENTS: “90m” is none of 0s, 12h, 30d, 8w, 7y and forever"),
+        ("KEEP_AUDIT", "0s", "KEEP_AUDIT: “0s” is none of 12h, 30d, 8w, 7y and forever"),  # R25
+    ],
+)
+def test_each_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    given(monkeypatch, **{name: value})
+    with pytest.raises(WrongSettings) as wrong:
+        read(WebSettings)
+    assert any(problem.startswith(said) for problem in wrong.value.problems), wrong.value.problems
+    assert "secret" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("", timedelta(0)), ("0s", timedelta(0)), ("30d", timedelta(days=30)), ("Forever", None)],
+)
+def test_events_are_kept_as_long_as_somebody_wants_to_look_at_them(
+    monkeypatch: pytest.MonkeyPatch, said: str, meant: timedelta | None
+) -> None:
+    given(monkeypatch, KEEP_EVENTS=said)
+    assert read(WebSettings).keep_events == meant
+
+
+def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, SLACK_BOT_TOKEN="", SLACK_APP_TOKEN="", REDIS_URL="x", REVIEWERS="bob", PORT="x")
+    with pytest.raises(WrongSettings) as wrong:
+        read(WebSettings)
+    told = {problem.split(":")[0].split(" ")[0] for problem in wrong.value.problems}
+    assert told == {"SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "REDIS_URL", "REVIEWERS", "PORT"}
+
+
+def test_a_quorum_that_the_reviewers_cannot_reach_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R10."""
+    given(monkeypatch, REVIEWERS="U0BOB", QUORUM="2")
+    with pytest.raises(WrongSettings, match="REVIEWERS names only 1"):
+        read(WebSettings)
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R15."""
+    given(
+        monkeypatch, SLACK_BOT_TOKEN="xoxb-hidden", REDIS_URL="redis://:hidden@localhost", SMTP_URL="smtp://u:hidden@h"
+    )
+    assert "hidden" not in repr(read(WebSettings)) + repr(read(WorkerSettings))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://web:secr/et@127.0.0.1:6379/0",
+        "redis://web:secr#et@127.0.0.1:6379/0",
+        "redis://web:secr?et@127.0.0.1:6379/0",
+        "redis://web:secr[et@127.0.0.1:6379/0",
+        "redis+cluster://web:secr/et@127.0.0.1:6379",
+        "redis://web:secret@127.0.0.1:99999/0",
+        "redis://web:secret@127.0.0.1:6379/0?socket_timeout=secret",
+        "redis://web:secret@127.0.0.1:6379/0?nothing=secret",
+        "redis+sentinel://:secret@127.0.0.1:x/main",
+    ],
+)
+def test_an_address_that_cannot_be_used_is_told_without_its_password(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R15: the traceback said “Port could not be cast to integer value as 'secr'”."""
+    given(monkeypatch, REDIS_URL=url)
+    with pytest.raises(WrongSettings, match="REDIS_URL") as wrong:
+        connect(read(WebSettings).redis_url.get_secret_value())
+    told = "".join(traceback.format_exception(wrong.value)) + caplog.text
+    assert "secr" not in told.replace("get_secret_value", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("redis+cluster://:secret@one:6379", None),
+        ("rediss+sentinel://:secret@one:26379,two:26379/main/0?sentinel_password=other", None),
+        ("redis+sentinel://one:26379", "redis+sentinel://host:26379/name/0"),
+        ("redis+sentinel://one:26379/main/x", "redis+sentinel://host:26379/name/0"),
+        ("http://one", "must begin with redis://"),
+    ],
+)
+def test_the_address_of_redis_says_what_kind_it_is(
+    url: str, problem: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    if problem is None:
+        assert read(WorkerSettings).redis_url.get_secret_value() == url
+        return
+    with pytest.raises(WrongSettings, match=re.escape(problem)):
+        read(WorkerSettings)
+
+
+@pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
+def test_the_readme_says_what_each_setting_is_when_it_is_not_set(
+    monkeypatch: pytest.MonkeyPatch, kind: type[WebSettings | WorkerSettings]
+) -> None:
+    """Whoever sets every variable to the README's default changes nothing."""
+    given(monkeypatch, REVIEWERS="")
+    unset = read(kind)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for name, field in zip(variables(kind), kind.model_fields, strict=True):
+        cell = re.search(rf"^\| `{name}` \| (.*?) \|", readme, re.M)
+        assert cell, name
+        if cell[1] == "–":
+            assert name in GOOD or not getattr(unset, field), name
+        else:
+            monkeypatch.setenv(name, cell[1].strip("`"))
+    assert read(kind) == unset

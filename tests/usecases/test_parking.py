@@ -1,0 +1,208 @@
+"""Parking on a real store: no decision falls between a run and its way out of memory, or back."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from countersign import usecases
+from countersign.domain import runs
+from countersign.domain.errors import LeaseLost, StoreUnavailable
+from countersign.domain.ids import RequestId, RunId
+from countersign.domain.requests import Request, Status, Verb
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases import deadlines
+from countersign.usecases.ports import Change, Committed, Lease
+from tests.making import ALICE, BOB, CAROL, attempt, question, rules
+from tests.patience import PATIENCE
+from tests.storing import NoQueue, new_run, started
+
+NOW = timedelta(0)
+
+
+class Noting(NoQueue):
+    """A queue that notes which signals it was given."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[RunId, RequestId | None]] = []
+
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
+        self.asked.append((run, signal))
+
+
+class Broken(NoQueue):
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
+        raise StoreUnavailable("the queue is full")
+
+
+async def status(store: Store, lease: Lease) -> runs.Status:
+    seen = await store.run(lease.run)
+    assert seen is not None
+    return seen.value.status
+
+
+async def park(store: Store, lease: Lease, *asked: Request) -> bool:
+    return await usecases.park(store, lease, frozenset(request.id for request in asked))
+
+
+async def undelivered(store: Store) -> list[RequestId]:
+    return [request.id for request in await store.undelivered(10, NOW)]
+
+
+async def test_a_parked_run_has_no_lease_and_its_last_holder_changes_nothing(store: Store, lease: Lease) -> None:
+    asked = await usecases.ask(store, lease, question())
+    assert await park(store, lease, asked)
+    assert await status(store, lease) is runs.Status.PARKED
+    with pytest.raises(LeaseLost):
+        await usecases.progressed(store, lease, "drafter", "one more word")
+    with pytest.raises(LeaseLost):
+        await usecases.answered(store, lease, asked)
+    assert not await store.renew(lease, timedelta(seconds=30))
+    assert await store.claim(lease.run, "another", timedelta(seconds=30)) is not None
+
+
+async def test_a_decision_that_comes_while_a_run_parks_keeps_it_in_memory(store: Store, lease: Lease) -> None:
+    """R5: the step that parks finds it, however late it came."""
+    asked = await usecases.ask(store, lease, question())
+    queue = Noting()
+
+    class Barging(Store):
+        async def commit(self, change: Change) -> Committed:
+            if change.release:
+                await usecases.decide(store, queue, asked.id, attempt(asked))
+            return await super().commit(change)
+
+    assert not await park(Barging(store.client, store.keys.prefix[1:-2]), lease, asked)
+    assert await status(store, lease) is runs.Status.WAITING
+    assert queue.asked == []
+    assert await undelivered(store) == [asked.id]
+    assert (await usecases.answered(store, lease, asked)).status is runs.Status.RUNNING
+    assert await undelivered(store) == []
+
+
+async def test_a_vote_that_decides_nothing_does_not_keep_a_run_in_memory(store: Store, lease: Lease) -> None:
+    await store.set_defaults(rules(quorum=2))
+    asked = await usecases.ask(store, lease, question())
+    votes: list[Request] = []
+
+    class Barging(Store):
+        async def commit(self, change: Change) -> Committed:
+            if change.release and not votes:
+                votes.append(await usecases.decide(store, NoQueue(), asked.id, attempt(asked)))
+            return await super().commit(change)
+
+    assert await park(Barging(store.client, store.keys.prefix[1:-2]), lease, asked)
+    assert len(votes) == 1
+
+
+async def test_a_run_that_asks_nothing_or_has_an_answer_is_not_parked(store: Store, lease: Lease) -> None:
+    assert not await park(store, lease)
+    first = await usecases.ask(store, lease, question())
+    second = await usecases.ask(store, lease, question(asked=1))
+    await usecases.decide(store, NoQueue(), first.id, attempt(first))
+    assert not await park(store, lease, first, second)
+
+
+async def test_a_decision_that_nobody_got_to_again_does_not_keep_a_run_in_memory(store: Store, lease: Lease) -> None:
+    """The code changed: the run asks how to go on, and an answer of before has nobody who waits for it yet."""
+    old, new = [await usecases.ask(store, lease, question(asked=n)) for n in range(2)]
+    await usecases.decide(store, NoQueue(), old.id, attempt(old))
+    assert await park(store, lease, new)
+    assert await undelivered(store) == []
+    seen = await store.run(lease.run)
+    assert seen is not None
+    assert await usecases.rests(store, seen.value)
+    assert (await usecases.ask(store, lease, question(asked=0))).status is Status.APPROVED
+
+
+async def test_a_decision_asks_for_a_parked_run_by_a_signal_of_its_own(store: Store, lease: Lease) -> None:
+    """R5; and R8: the same click again asks again, because the first may have died before it could."""
+    queue = Noting()
+    asked = [await usecases.ask(store, lease, question(asked=n)) for n in range(2)]
+    await park(store, lease, *asked)
+    await usecases.decide(store, queue, asked[0].id, attempt(asked[0], verb=Verb.REJECT))
+    await usecases.decide(store, queue, asked[0].id, attempt(asked[0], verb=Verb.REJECT))
+    await usecases.decide(store, queue, asked[1].id, attempt(asked[1], CAROL))
+    assert queue.asked == [(lease.run, asked[0].id)] * 2 + [(lease.run, asked[1].id)]
+
+
+async def test_a_decision_of_a_run_in_memory_asks_for_nothing(store: Store, lease: Lease) -> None:
+    asked, queue = await usecases.ask(store, lease, question()), Noting()
+    await usecases.decide(store, queue, asked.id, attempt(asked))
+    assert queue.asked == []
+
+
+async def test_a_decision_counts_though_nobody_could_be_asked_to_go_on(store: Store, lease: Lease) -> None:
+    """R5: what was decided and not delivered is found."""
+    asked = await usecases.ask(store, lease, question())
+    await park(store, lease, asked)
+    assert (await usecases.decide(store, Broken(), asked.id, attempt(asked))).status is Status.APPROVED
+    assert await undelivered(store) == [asked.id]
+    assert await store.undelivered(10, timedelta(seconds=30)) == []
+
+
+async def test_a_start_counts_though_no_worker_could_be_asked_to_take_it(store: Store) -> None:
+    """R5: nobody is told to try again, or the task would be done twice; the run that no worker holds is found."""
+    run = await started(store, "rlost", queue=Broken())
+    assert run.status is runs.Status.QUEUED
+    assert run.id in await store.unheld(10, NOW)
+
+
+async def test_a_deadline_brings_a_parked_run_back(store: Store, lease: Lease, wakeups: Wakeups) -> None:
+    """R5, R20."""
+    await store.set_defaults(rules(timeout=timedelta(milliseconds=50)))
+    asked, queue = await usecases.ask(store, lease, question()), Noting()
+    await park(store, lease, asked)
+    keeper = asyncio.create_task(deadlines.keep(store, queue, wakeups))
+    assert (await wakeups.settled(asked.id)).status is Status.EXPIRED
+    async with asyncio.timeout(PATIENCE):
+        while not queue.asked:  # noqa: ASYNC110 -- a fact of another task
+            await asyncio.sleep(0.005)
+    assert queue.asked == [(lease.run, asked.id)]
+    keeper.cancel()
+
+
+async def test_a_run_comes_back_to_wait_for_what_is_still_open(store: Store, lease: Lease) -> None:
+    asked = [await usecases.ask(store, lease, question(asked=n)) for n in range(2)]
+    await park(store, lease, *asked)
+    seen = await store.run(lease.run)
+    assert seen is not None
+    assert await usecases.rests(store, seen.value)
+    await usecases.decide(store, NoQueue(), asked[0].id, attempt(asked[0]))
+    assert not await usecases.rests(store, seen.value)
+    again = await store.claim(lease.run, "another", timedelta(seconds=30))
+    assert again is not None
+    assert (await usecases.begin(store, again)).status is runs.Status.WAITING
+    assert (await usecases.answered(store, again, asked[0])).status is runs.Status.WAITING
+    assert await park(store, again, asked[1])
+
+
+async def test_parked_runs_are_listed_for_people_and_not_for_workers(store: Store, lease: Lease) -> None:
+    """R22: what a worker looks at now and then does not grow with the runs that are parked."""
+    other = await new_run(store, "rother")
+    await park(store, lease, await usecases.ask(store, lease, question()))
+    assert {run.id for run in await store.active_runs(10)} == {lease.run, other.run}
+    await store.release(other)
+    assert await store.unheld(10, timedelta(0)) == [other.run]
+    assert await store.unheld(10, timedelta(minutes=1)) == []
+    back = await store.claim(lease.run, "another", timedelta(seconds=30))
+    assert back is not None
+    await usecases.begin(store, back)
+    await store.release(back)
+    assert set(await store.unheld(10, timedelta(0))) == {lease.run, other.run}
+
+
+@pytest.mark.parametrize("how", ["stopped", "finished", "asked anew"])
+async def test_a_decision_that_nobody_waits_for_any_more_is_not_looked_for(
+    store: Store, lease: Lease, how: str
+) -> None:
+    asked = await usecases.ask(store, lease, question())
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    if how == "stopped":
+        await usecases.stop(store, lease.run, attempt(asked, ALICE).actor, frozenset())
+    elif how == "finished":
+        await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
+    else:
+        await usecases.ask(store, lease, question("other words"))
+    assert await undelivered(store) == []

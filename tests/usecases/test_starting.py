@@ -1,0 +1,43 @@
+"""A start and its repeat, in the same moment: one run."""
+
+import asyncio
+
+from countersign import usecases
+from countersign.domain.ids import RunId
+from countersign.domain.runs import Run
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Committed
+from tests.making import ALICE, GENERAL, HERE
+from tests.storing import NoQueue
+
+
+async def test_two_starts_that_waited_for_the_same_store_are_one_run(store: Store) -> None:
+    """R8: Slack called the first one failed while Redis was away; both go on when it is back."""
+    all_there, stored = asyncio.Barrier(2), store.commit
+    waited: set[object] = set()
+
+    class Slow(Store):
+        async def commit(self, change: Change) -> Committed:
+            if asyncio.current_task() not in waited:
+                waited.add(asyncio.current_task())
+                await all_there.wait()
+            return await stored(change)
+
+    slow = Slow(store.client, store.keys.prefix[1:-2])
+
+    async def start(name: str) -> Run:
+        return await usecases.start(
+            slow,
+            NoQueue(),
+            run=RunId(name),
+            workspace=HERE,
+            channel=GENERAL,
+            requester=ALICE,
+            team="email",
+            task="once",
+            unrepeated=True,
+        )
+
+    first, second = await asyncio.gather(start("rfirst"), start("rsecond"))
+    assert first.id == second.id
+    assert [run.id for run in await store.active_runs(9)] == [first.id]
