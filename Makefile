@@ -1,7 +1,7 @@
 # Every target sets up what it needs: .venv with the locked packages.
 PYTHON ?= python3
 PORT ?= 4000
-TORTURE ?= 5
+CHAOS ?= 5
 FUZZ ?= 100000
 SEED ?= 1
 TIMES ?= 10
@@ -11,7 +11,7 @@ READY := .venv/.ready
 PYTHON_IS_NEW := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
-.PHONY: setup demo test test-all test-again lint format bench torture fuzz plant lock clean
+.PHONY: setup demo test test-all test-again lint format bench chaos fuzz mutants lock clean
 
 setup: $(READY)
 
@@ -59,14 +59,14 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench
 
-torture: $(READY)
-	@$(BIN)/python -m torture --minutes $(TORTURE) --seed $(SEED)
+chaos: $(READY)
+	@$(BIN)/python -m tests.chaos --minutes $(CHAOS) --seed $(SEED)
 
 fuzz: $(READY)
 	@$(BIN)/python -m tests.fuzz --count $(FUZZ) --seed $(SEED)
 
-plant: $(READY)
-	@$(BIN)/python -m planted
+mutants: $(READY)
+	@$(BIN)/python -m tests.mutants
 
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-strip-extras --no-header --quiet -o requirements.lock

@@ -7,31 +7,32 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import agents
-from agents import registry
-from agents.services.delivery import parse_smtp_url
-from agents.services.mail import is_address
 from countersign import metrics
-from countersign.autogen.models.models import load_model
+from countersign.autogen.models.config import load_model
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Teams
 from countersign.domain.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from countersign.domain.ids import worker_id
-from countersign.memory import keep_what_is_loaded
+from countersign.gc_tuning import keep_what_is_loaded
 from countersign.settings import WorkerSettings, read
-from countersign.store.answers import RedisAnswers
+from countersign.store.job_queue import Queue, work
 from countersign.store.journal import RedisJournal
-from countersign.store.queue import Queue, work
-from countersign.store.redis.confirming import Replicas
-from countersign.store.redis.connecting import connect
-from countersign.store.sides import Side
+from countersign.store.model_cache import RedisAnswers
+from countersign.store.ownership import Side
+from countersign.store.redis.connection import connect
+from countersign.store.redis.replication import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
+
+from . import registry
+from .services.mail import is_address
+from .services.mail_delivery import parse_smtp_url
 
 log = logging.getLogger("agents")
 
@@ -159,18 +160,6 @@ async def _pause(stop: asyncio.Event, span: timedelta) -> None:
         return
 
 
-def _ours() -> None:
-    """openai-agents installs a package `agents` over ours: half of this program would be another one."""
-    here = Path(__file__).resolve().parent
-    if Path(agents.__file__ or "").resolve().parent != here:
-        raise WrongSettings(
-            [
-                f"the package “agents” comes from {agents.__file__}, not from {here}; another distribution "
-                "(openai-agents does it) has overwritten it. Uninstall that one, and install this one again."
-            ]
-        )
-
-
 async def _until_told_to_stop(settings: WorkerSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -179,10 +168,9 @@ async def _until_told_to_stop(settings: WorkerSettings) -> None:
     await serve(settings, stop)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """The exit status: 0 when told to stop, 2 when there is something to fix first."""
     try:
-        _ours()
         settings = read(WorkerSettings)
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         for loud in ("autogen_core.events", "autogen_agentchat", "autogen_agentchat.events", "httpx"):

@@ -8,9 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from agents import teams
 from countersign.autogen.team import Team, Teams
 from countersign.domain.ids import TeamName
+
+from . import teams
 
 log = logging.getLogger(__name__)
 HERE: Final = Path(teams.__path__[0])

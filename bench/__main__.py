@@ -13,7 +13,7 @@ from bench.clicking import Round
 from bench.in_memory import Woken
 from bench.telling import percentile, verdict
 from bench.waking import Waking
-from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.redis.embedded_server import EmbeddedRedis
 
 
 def show_waking(seen: Waking) -> None:

@@ -13,9 +13,9 @@ import time
 from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.slack import web
+from bot.slack import http
 from bot.slack.app import slack_clients, socket_mode
-from countersign.memory import settle_memory
+from countersign.gc_tuning import settle_memory
 
 
 async def main(way: str, token: str, api_url: str, app_token: str, secret: str) -> None:
@@ -42,7 +42,7 @@ async def main(way: str, token: str, api_url: str, app_token: str, secret: str) 
                 print(f"port 0 {os.getpid()}", flush=True)
                 await stop.wait()
         else:
-            async with web.serving(AsyncSlackRequestHandler(app, path=web.EVENTS_PATH), "127.0.0.1", 0) as port:
+            async with http.serving(AsyncSlackRequestHandler(app, path=http.EVENTS_PATH), "127.0.0.1", 0) as port:
                 settle_memory()
                 print(f"port {port} {os.getpid()}", flush=True)
                 await stop.wait()

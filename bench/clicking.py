@@ -20,12 +20,12 @@ import redis.asyncio
 
 from bench.load import Load, send
 from bench.waking import PORT, environment, payload_of
+from bot.slack.http import EVENTS_PATH
 from bot.slack.views import cards
-from bot.slack.web import EVENTS_PATH
 from countersign import usecases
+from countersign.domain.channel_settings import Rules
 from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Reviewers
-from countersign.domain.policy import Rules
 from countersign.domain.requests import Kind, Question, Request, Status
 from countersign.domain.runs import Run
 from countersign.store.store import Store

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from agents import registry
-from countersign.autogen.models.demo_model import DemoModel
+from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.runner import Runner
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Kind, Question, request_id
-from countersign.domain.salting import salted
+from countersign.domain.salted_digests import salted
 from countersign.settings import WorkerSettings, read
 from countersign.store.journal import RedisJournal
-from countersign.store.redis.connecting import connect
-from countersign.store.sides import Side
+from countersign.store.ownership import Side
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 

@@ -1,7 +1,8 @@
 """What the job engine does when things go wrong, seen with real processes: `python bench/engine.py`, about a minute.
 
 docs/decisions/0001-job-engine.md rests on this table. Everything runs with a redelivery time of 2 s on an
-embedded Valkey behind a password. "docket" is the engine as it comes, "ours" the same through countersign.store.queue.
+embedded Valkey behind a password. "docket" is the engine as it comes, "ours" the same through
+countersign.store.job_queue.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ import redis.asyncio
 from docket import Docket, Worker
 
 from countersign.domain.ids import RunId
-from countersign.store.queue import Queue, work
-from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.job_queue import Queue, work
+from countersign.store.redis.embedded_server import EmbeddedRedis
 
 REDELIVERY = timedelta(seconds=2)
 Note = tuple[str, str, float, int]

@@ -13,16 +13,16 @@ from typing import Final
 
 from bench.crowd import CROWD, RUN, NoQueue, question
 from bench.waking import floor
-from bot.slack.projector.seating import name_of
+from bot.slack.projector.card_placement import name_of
 from countersign import usecases
 from countersign.domain import requests
-from countersign.domain.deciding import Attempt
+from countersign.domain.channel_settings import OnTimeout, Rules
+from countersign.domain.decision_rules import Attempt
 from countersign.domain.ids import AttemptId, ChannelId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.policy import OnTimeout, Rules
 from countersign.domain.requests import Request
-from countersign.store.redis.connecting import connect
-from countersign.store.sides import Side
+from countersign.store.ownership import Side
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Message, Put, Seen, TeamInfo
 from tests.processes import Process

@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 
-from countersign.store.queue import Queue
-from countersign.store.redis.connecting import connect
+from countersign.store.job_queue import Queue
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines

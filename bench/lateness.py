@@ -16,8 +16,8 @@ from typing import Final
 from bench.parking import AT_ONCE, RULES, Place, place
 from countersign import usecases
 from countersign.domain import requests
+from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RequestId, RunId
-from countersign.domain.policy import OnTimeout
 from countersign.domain.requests import Kind, Question, Request
 from countersign.usecases.ports import Change, Committed, Put
 from tests.processes import Process

@@ -9,16 +9,16 @@ import os
 import signal
 from contextlib import AsyncExitStack
 
-from bot.slack import web
+from bot.slack import http
 from bot.slack.app import build, identify, slack_clients
-from bot.slack.handlers.answering import Desk
+from bot.slack.handlers.responses import Desk
 from bot.slack.people.directory import Directory
-from bot.slack.projector.homes import Homes
-from countersign.memory import settle_memory
+from bot.slack.projector.home_publisher import Homes
+from countersign.gc_tuning import settle_memory
 from countersign.settings import WebSettings, read
-from countersign.store.overview import Overview
-from countersign.store.queue import Queue
-from countersign.store.redis.connecting import connect
+from countersign.store.job_queue import Queue
+from countersign.store.queries import Overview
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 
 
@@ -47,8 +47,8 @@ async def main(settings: WebSettings) -> None:
         desk = Desk(store, queue, directory, clients.reads, frozenset(), lambda message: "", homes)
         secret = settings.slack_signing_secret.get_secret_value()
         app = build(clients, identity, desk, secret)
-        asgi = web.http(app, no_problem, secret=secret)
-        port = await stack.enter_async_context(web.serving(asgi, "127.0.0.1", 0))
+        asgi = http.http(app, no_problem, secret=secret)
+        port = await stack.enter_async_context(http.serving(asgi, "127.0.0.1", 0))
         stack.push_async_callback(desk.drain)
         settle_memory()
         print(f"port {port} {os.getpid()}", flush=True)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from countersign import usecases
-from countersign.domain.deciding import Attempt
+from countersign.domain.channel_settings import OnTimeout, Rules
+from countersign.domain.decision_rules import Attempt
 from countersign.domain.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.policy import OnTimeout, Rules
 from countersign.domain.requests import Request, Verb
-from countersign.store.queue import Queue
-from countersign.store.redis.connecting import connect
+from countersign.store.job_queue import Queue
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
 from tests.processes import Process

@@ -23,7 +23,7 @@ from typing import Final
 from countersign.domain.ids import RequestId, RunId
 from countersign.replay.entries import Entry
 from countersign.store.journal import RedisJournal
-from countersign.store.redis.connecting import connect
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.processes import town

@@ -7,44 +7,43 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from bot.audit import cli as audit_cli
-from bot.audit import receipts
-from bot.audit.auditor import Auditor, Keep
-from bot.audit.sql import SqlSink
-from bot.slack import health, web
-from bot.slack.app import build, identify, slack_clients, socket_mode
-from bot.slack.handlers.answering import Desk
-from bot.slack.handlers.permitting import allowing
-from bot.slack.people import rooms
-from bot.slack.people.directory import Directory
-from bot.slack.projector import deserted, heads
-from bot.slack.projector.homes import Homes
-from bot.slack.projector.poster import Poster
-from bot.slack.projector.scribe import Scribe
 from countersign.domain.errors import CountersignError, StoreUnavailable, WrongSettings
 from countersign.domain.ids import ChannelId, UserId
-from countersign.memory import settle_memory
-from countersign.policy import policy_cli, policy_file
-from countersign.policy.rulebook import Rulebook
+from countersign.gc_tuning import settle_memory
+from countersign.policy import file
+from countersign.policy.evaluation import Rulebook
 from countersign.settings import WebSettings, read
-from countersign.store import acl_cli
-from countersign.store.ledger import Ledger
+from countersign.store.audit_log import Ledger
+from countersign.store.job_queue import Queue
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
-from countersign.store.queue import Queue
-from countersign.store.redis.confirming import Replicas
-from countersign.store.redis.connecting import connect
-from countersign.store.reports import take_over
-from countersign.store.sides import Side
+from countersign.store.ownership import Side
+from countersign.store.queries import Overview
+from countersign.store.redis.connection import connect
+from countersign.store.redis.replication import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
+from countersign.store.worker_reports import take_over
 from countersign.usecases import deadlines
+
+from .audit import receipts
+from .audit.auditor import Auditor, Keep
+from .audit.sql_copy import SqlSink
+from .slack import health, http
+from .slack.app import build, identify, slack_clients, socket_mode
+from .slack.handlers.grants import allowing
+from .slack.handlers.responses import Desk
+from .slack.people import channel_membership
+from .slack.people.directory import Directory
+from .slack.projector import audit_checkpoint, unreachable_reviewers
+from .slack.projector.home_publisher import Homes
+from .slack.projector.message_sync import Poster
+from .slack.projector.projector import Scribe
 
 _TRY_AGAIN: Final = 2.0
 _log = logging.getLogger("bot")
@@ -75,7 +74,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         rules = settings.rules(await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory))
         await _patiently(lambda: store.set_defaults(rules))
         await _patiently(lambda: store.set_workspace(identity.workspace))
-        book = Rulebook() if settings.policy is None else policy_file.read(settings.policy)
+        book = Rulebook() if settings.policy is None else file.read(settings.policy)
         await _patiently(lambda: store.set_rulebook(book))
         if not rules.reviewers:
             _log.warning("REVIEWERS names nobody: runs start only in channels that name reviewers themselves.")
@@ -104,9 +103,9 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         await stack.enter_async_context(
             _at_work("deadlines", deadlines.keep(store, queue, wakeups, directory.still_there))
         )
-        await rooms.note(store, directory)
-        await stack.enter_async_context(_at_work("rooms", rooms.keep(store, directory)))
-        await stack.enter_async_context(_at_work("deserted", deserted.keep(store, directory, poster)))
+        await channel_membership.note(store, directory)
+        await stack.enter_async_context(_at_work("rooms", channel_membership.keep(store, directory)))
+        await stack.enter_async_context(_at_work("deserted", unreachable_reviewers.keep(store, directory, poster)))
         await stack.enter_async_context(
             _at_work("auditor", (await _auditor(settings, store, poster, directory, owner)).run())
         )
@@ -114,16 +113,16 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         connected: Callable[[], Awaitable[bool]] | None = None
         if app_token:
             connected = await stack.enter_async_context(socket_mode(app, app_token, clients.reads))
-        asgi = web.http(
+        asgi = http.http(
             None if app_token else app,
             lambda: health.problem_of(store, connected),
             lambda: health.measured(store),
             secret=secret or "",
         )
-        port = await stack.enter_async_context(web.serving(asgi, settings.host, settings.port))
+        port = await stack.enter_async_context(http.serving(asgi, settings.host, settings.port))
         if not app_token and (wrong := health.wrong_clock(await store.now(), datetime.now(UTC))):
             _log.error("%s", wrong)
-        way = "Socket Mode" if app_token else f"signed HTTP at {web.EVENTS_PATH}"
+        way = "Socket Mode" if app_token else f"signed HTTP at {http.EVENTS_PATH}"
         _log.info("Workspace %s, %s, port %d.", identity.workspace, way, port)
         ready(port)
         settle_memory()
@@ -140,7 +139,7 @@ async def _auditor(settings: WebSettings, store: Store, poster: Poster, director
         beside.append(sink.run)
     if settings.audit_channel is not None:
         channel = await _channel("AUDIT_CHANNEL", settings.audit_channel, directory)
-        beside.append(lambda: heads.keep(ledger, store, poster, channel))
+        beside.append(lambda: audit_checkpoint.keep(ledger, store, poster, channel))
     return Auditor(store, owner, keep=Keep(settings.keep_events, settings.keep_audit), sink=sink, beside=beside)
 
 
@@ -200,17 +199,8 @@ async def _until_told_to_stop(settings: WebSettings) -> None:
         raise first
 
 
-def main() -> int:
-    """The exit status: 0 when told to stop, 2 when there is something to fix first.
-
-    `policy …` is a look at a file, `audit …` one at the record, `acl` prints the users of Redis.
-    """
-    if sys.argv[1:2] == ["policy"]:
-        return policy_cli.main(sys.argv[2:])
-    if sys.argv[1:2] == ["acl"]:
-        return acl_cli.main(sys.argv[2:])
-    if sys.argv[1:2] == ["audit"]:
-        return audit_cli.main(sys.argv[2:])
+def main(arguments: Sequence[str] = ()) -> int:
+    """The exit status: 0 when told to stop, 2 when there is something to fix first."""
     try:
         settings = read(WebSettings)
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

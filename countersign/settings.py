@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from countersign.domain.channel_settings import OnTimeout, Rules, parse_duration
 from countersign.domain.errors import InvalidInput, WrongSettings
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, reviewers_named
-from countersign.domain.policy import OnTimeout, Rules, parse_duration
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -104,7 +104,7 @@ class _Common(BaseSettings):
 
 
 class AuditSettings(_Common):
-    """What `python -m bot audit` needs."""
+    """What `countersign audit` needs."""
 
     audit_key: Path = Field(
         Path(".data/audit-key.pem"), description="Ed25519 key that signs receipts, PEM; made if there is none"

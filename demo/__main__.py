@@ -12,14 +12,14 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 
-from countersign.store.redis.embedded import EmbeddedRedis, EmbeddedRedisError
+from countersign.store.redis.embedded_server import EmbeddedRedis, EmbeddedRedisError
 
 BESIDE: Final = __package__.removesuffix("demo")
 """What the other packages are in: nothing in a checkout, `countersign.` where it is installed."""
@@ -173,11 +173,11 @@ async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, st
     return {user: server.url_of(user) for user in ("web", "worker")}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="countersign demo", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(".data/demo"), help="folder that keeps what is stored")
     parser.add_argument("--port", type=int, default=4000, help="the first of five ports")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
 
     async def until_told() -> None:
         stop = asyncio.Event()

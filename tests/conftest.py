@@ -2,7 +2,7 @@
 
 import pytest
 
-from countersign.memory import settle_memory
+from countersign.gc_tuning import settle_memory
 from tests.longer import set_up_hypothesis
 
 pytest_plugins = [
@@ -21,7 +21,7 @@ SLOW = frozenset({"chromium", "there", "postgres", "site", "pair"})
 """Fixtures whose tests are slow, whatever they show: they start Chromium, `web` and `worker` as processes, PostgreSQL,
 a Sentinel, a replica. Other slow tests are marked where they stand."""
 
-LONGEST = ("test_torture.py", "test_bench.py")
+LONGEST = ("test_chaos.py", "test_bench.py")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 from countersign.domain import requests
 from countersign.domain.calls import Call, canonical
-from countersign.domain.deciding import Attempt
+from countersign.domain.channel_settings import Rules
+from countersign.domain.decision_rules import Attempt
 from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.policy import Rules
 from countersign.domain.requests import Kind, Question, Request, Verb
 
 NOW = datetime(2026, 3, 6, 17, 0, tzinfo=UTC)

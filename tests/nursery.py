@@ -5,13 +5,13 @@ None of them looks through what they share for garbage: that would copy all of i
 
 from importlib import import_module
 
-from countersign.memory import keep_what_is_loaded
+from countersign.gc_tuning import keep_what_is_loaded
 
 for name in (
     "bot.__main__",
     "agents.__main__",
-    "countersign.autogen.code.code_agent",
-    "countersign.autogen.script",
+    "countersign.autogen.code.agent",
+    "countersign.autogen.standalone",
     "autogen_agentchat.conditions",
     "autogen_agentchat.teams",
     "docket.tasks",

@@ -2,7 +2,7 @@
 
 `REDIS_URL` or `TEST_REDIS_URL` in the environment names a server to use; otherwise an embedded one is started
 in a temporary folder. A test that leaves a key without an end fails, unless `WITHOUT_TTL` of countersign.store.keys or
-countersign.store.queue names the key's pattern and the reason.
+countersign.store.job_queue names the key's pattern and the reason.
 
 Load with `pytest_plugins = ["tests.redis_server"]` in the top conftest.
 """
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from countersign.store import users
+from countersign.store import acl
 
 
 def url_of(user: str, url: str, namespace: str) -> str:
@@ -27,13 +27,13 @@ def url_of(user: str, url: str, namespace: str) -> str:
     if _given() or "+" in url:
         return url
     own = name_of(user, namespace)
-    (line,) = (line for line in users.acl("", namespace).splitlines() if line.startswith(f"user {user} "))
+    (line,) = (line for line in acl.acl("", namespace).splitlines() if line.startswith(f"user {user} "))
     with redis.Redis.from_url(url) as admin:
         if f"{{{namespace}}}:" in str(admin.execute_command("ACL GETUSER", user)):  # the server's own are for it
-            return users.url_of(user, url)
-        password = users.password_of(own, urlsplit(url).password or "")
+            return acl.url_of(user, url)
+        password = acl.password_of(own, urlsplit(url).password or "")
         admin.execute_command("ACL SETUSER", own, "reset", f">{password}", "on", *line.split()[4:])
-    return users.url_of(own, url)
+    return acl.url_of(own, url)
 
 
 def name_of(user: str, namespace: str) -> str:
@@ -51,7 +51,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given := _given():
         yield given
         return
-    command = [sys.executable, "-m", "countersign.store.redis.embedded", str(tmp_path_factory.mktemp("redis"))]
+    command = [sys.executable, "-m", "countersign.store.redis.embedded_server", str(tmp_path_factory.mktemp("redis"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -80,7 +80,7 @@ def namespace(redis_janitor: "redis.Redis") -> Iterator[str]:
     name = "t" + secrets.token_hex(4)
     yield name
     if not _given():
-        redis_janitor.acl_deluser(*(name_of(user, name) for user in users.USERS))
+        redis_janitor.acl_deluser(*(name_of(user, name) for user in acl.USERS))
     keys = sorted(redis_janitor.scan_iter(f"*{name}*", count=10_000))
     if not keys:
         return
@@ -91,6 +91,6 @@ def namespace(redis_janitor: "redis.Redis") -> Iterator[str]:
 
 
 def _may_stay(key: str) -> bool:
-    from countersign.store import keys, queue
+    from countersign.store import job_queue, keys
 
-    return any(fnmatchcase(key, pattern) for pattern in keys.WITHOUT_TTL | queue.WITHOUT_TTL)
+    return any(fnmatchcase(key, pattern) for pattern in keys.WITHOUT_TTL | job_queue.WITHOUT_TTL)

@@ -11,11 +11,11 @@ from countersign import usecases
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.store.lists import Lists
-from countersign.store.redis.connecting import connect
-from countersign.store.reports import read_event
+from countersign.store.list_updates import Lists
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
+from countersign.store.worker_reports import read_event
 from countersign.usecases.ports import Change, Lease, Message, Put, Queue, TeamInfo
 from tests.making import ALICE, GENERAL, HERE, rules
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from countersign.domain.channel_settings import ChannelSettings, OnTimeout, resolve
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Reviewers
-from countersign.domain.policy import ChannelSettings, OnTimeout, resolve
 from countersign.settings import WebSettings, WorkerSettings, read, variables
-from countersign.store.redis.connecting import connect
+from countersign.store.redis.connection import connect
 from tests.making import BOB, LEADS
 
 GOOD = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "REVIEWERS": "U0BOB, S0LEADS"}
@@ -163,7 +163,7 @@ def test_the_readme_says_what_each_setting_is_when_it_is_not_set(
     """Whoever sets every variable to the README's default changes nothing."""
     given(monkeypatch, REVIEWERS="")
     unset = read(kind)
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
     for name, field in zip(variables(kind), kind.model_fields, strict=True):
         cell = re.search(rf"^\| `{name}` \| (.*?) \|", readme, re.M)
         assert cell, name

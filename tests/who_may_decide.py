@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bot.slack.people.directory import described
-from countersign.domain import attending, deciding, permissions, quiet, schedule, settling
-from countersign.domain.deciding import Attempt
+from countersign.domain import decision_rules, grants, presence, quiet_hours, request_endings, schedule
+from countersign.domain.channel_settings import OnTimeout, Risk
+from countersign.domain.decision_rules import Attempt
 from countersign.domain.escalation import Escalation
+from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, Digest, GroupId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.permissions import Permission
-from countersign.domain.policy import OnTimeout, Risk
 from countersign.domain.requests import Kind, Request, Step, Verb
 from countersign.domain.schedule import Snooze
-from countersign.domain.standing import Scope, Span, Wish
 from tests.making import ALICE, AS_BEFORE, BOB, CAROL, DAVE, HERE, LEADS, NOW, call, choice, question, request
 
 TABLES: Final = Path(__file__).parent / "data" / "who_may_decide.md"
@@ -61,10 +61,10 @@ RULES: Final[dict[str, dict[str, Any]]] = {
     "reminds": {"remind_after": timedelta(minutes=30)},
     "silence approves": {"on_timeout": OnTimeout.APPROVE},
     "waits for ever": {"on_timeout": OnTimeout.WAIT},
-    "quiet nights": {"quiet": quiet.parse("19:00-08:00 UTC"), "timeout": DAY},
+    "quiet nights": {"quiet": quiet_hours.parse("19:00-08:00 UTC"), "timeout": DAY},
 }
 
-LONG: Final = "x" * (deciding.LONGEST_WORDS + 1)
+LONG: Final = "x" * (decision_rules.LONGEST_WORDS + 1)
 CHANGED: Final = {"arguments": '{"amount":21,"order":17}'}
 OTHER: Final = {"digest": Digest("0" * 64)}
 GLASS: Final = {"break_glass": True, "words": "The shop is down."}
@@ -182,7 +182,7 @@ def scene(row: Row, start: datetime = NOW) -> Scene:
         if NOW_IS.fullmatch(what):
             continue
         if what == "the run stopped":
-            asked = settling.withdraw(asked, now, "stopped").request
+            asked = request_endings.withdraw(asked, now, "stopped").request
         elif passed := re.fullmatch(r"(\d+) (min|h|d) pass( unnoticed)?", what):
             now += timedelta(**{PASSED[passed[2]]: int(passed[1])})
             asked = asked if passed[3] else _kept(asked, now)
@@ -217,18 +217,18 @@ def tried(
     """What comes of it when somebody does that."""
     match does:
         case "look":
-            return attending.look(asked, who, now)
+            return presence.look(asked, who, now)
         case "snooze":
-            return attending.snooze(asked, who, Snooze.HOUR, now)
+            return presence.snooze(asked, who, Snooze.HOUR, now)
     made = replace(_attempt(asked, who, does, name), voters=before)
-    return deciding.decide(asked, made, now, outgrown=does == "edit under another rule")
+    return decision_rules.decide(asked, made, now, outgrown=does == "edit under another rule")
 
 
 def permission(by: UserId) -> Permission:
     """What this person allowed, when they approved the same call of the same team, for an hour."""
     of = request(asked=call(), reviewers=Reviewers(frozenset({by})), own_requests=True)
-    allowed = deciding.decide(of, _attempt(of, Actor(HERE, by), "allow the arguments", "allowed"), NOW).request
-    given = permissions.given_with(allowed, TEAM)
+    allowed = decision_rules.decide(of, _attempt(of, Actor(HERE, by), "allow the arguments", "allowed"), NOW).request
+    given = grants.given_with(allowed, TEAM)
     assert given is not None
     return given
 

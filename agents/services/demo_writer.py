@@ -8,8 +8,9 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from agents.services.mail import MAX_RECIPIENTS, is_address
-from countersign.autogen.models.demo_model import NOTE
+from countersign.autogen.models.demo import NOTE
+
+from .mail import MAX_RECIPIENTS, is_address
 
 SUBJECT_LENGTH = 60
 """Characters; a whole task is no subject."""

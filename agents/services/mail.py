@@ -1,7 +1,8 @@
 """A mail as the agents write it, as the reviewer sees it, and as it is sent: one text, read strictly.
 
 The drafter answers in `FORMAT`; `parse` accepts that form and nothing else, so that no header can be smuggled
-past the reviewer and the body that was approved is the body that is sent (R13). `agents.services.delivery` sends it.
+past the reviewer and the body that was approved is the body that is sent (R13). `agents.services.mail_delivery` sends
+it.
 """
 
 import re

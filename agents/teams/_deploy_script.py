@@ -6,9 +6,9 @@ from typing import Final
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign.autogen.context import current_run
-from countersign.autogen.models.demo_model import NOTE, Use, turns
-from countersign.autogen.outcomes import Became
+from countersign.autogen.action_outcomes import Became
+from countersign.autogen.models.demo import NOTE, Use, turns
+from countersign.autogen.run_context import current_run
 
 CARRY_OUT: Final = "carry_out"
 

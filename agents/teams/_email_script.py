@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from agents.services.demo_writer import write_mail
-from countersign.autogen.context import current_run
+from countersign.autogen.run_context import current_run
+
+from ..services.demo_writer import write_mail
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:

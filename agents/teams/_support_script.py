@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign.autogen.context import current_run
-from countersign.autogen.models.demo_model import NOTE, Use
-from countersign.autogen.outcomes import Became, Outcomes
+from countersign.autogen.action_outcomes import Became, Outcomes
+from countersign.autogen.models.demo import NOTE, Use
+from countersign.autogen.run_context import current_run
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:

@@ -11,12 +11,12 @@ from autogen_agentchat.messages import BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import AssistantMessage, LLMMessage, UserMessage
 
-from countersign.autogen.context import RunContext
-from countersign.autogen.models.demo_model import NOTE
+from countersign.autogen.models.demo import NOTE
 from countersign.autogen.people.conversation import GO_ON, ConversationOver, Over, turn_in
-from countersign.autogen.people.modes import Mode, Policy, any_of, every, last_line, when_said
+from countersign.autogen.people.input_modes import Mode, Policy, any_of, every, last_line, when_said
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team, last_words
-from countersign.domain.options import Option
+from countersign.domain.run_options import Option
 
 DONE: Final = "TERMINATE"
 ADAPTIVE: Final = any_of(when_said("delete", "drop table", "send email", "production"), every(3))

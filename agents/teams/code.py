@@ -11,14 +11,15 @@ from autogen_agentchat.conditions import FunctionalTermination, MaxMessageTermin
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from agents.teams._code_script import FENCE, play
-from countersign.autogen.code.code_agent import CodeAgent
+from countersign.autogen.action_outcomes import Became
+from countersign.autogen.code.agent import CodeAgent
 from countersign.autogen.code.executors import code_executor
-from countersign.autogen.context import RunContext
-from countersign.autogen.outcomes import Became
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team, last_words
-from countersign.domain.options import Option
 from countersign.domain.requests import Kind
+from countersign.domain.run_options import Option
+
+from ._code_script import FENCE, play
 
 MESSAGES: Final = 40
 """Of the coder and of what the code said, together; then it ends."""

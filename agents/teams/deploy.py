@@ -20,13 +20,14 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_agentchat.tools import TeamTool
 from autogen_core import CancellationToken
 
-from agents.services.steps import ONLY, STEPS, Step, Steps
-from agents.teams._deploy_script import CARRY_OUT, play
-from countersign.autogen.context import RunContext
-from countersign.autogen.outcomes import Became, Outcome, Outcomes
+from countersign.autogen.action_outcomes import Became, Outcome, Outcomes
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team, last_words
 from countersign.autogen.tools.policies import Policy, Proposal, Tier, Verdict
-from countersign.domain.options import Option
+from countersign.domain.run_options import Option
+
+from ..services.deploy_steps import ONLY, STEPS, Step, Steps
+from ._deploy_script import CARRY_OUT, play
 
 CHANGES: Final = 20
 """How often people are shown a plan, at most."""

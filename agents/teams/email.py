@@ -10,14 +10,15 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, TextMess
 from autogen_agentchat.teams import SelectorGroupChat
 from autogen_core import CancellationToken
 
-from agents.services.delivery import deliver
-from agents.services.mail import FORMAT, MailProblem, parse, to_message
-from agents.teams._email_script import play
-from countersign.autogen.context import RunContext
-from countersign.autogen.people.answers import DecisionTermination, decision_in
+from countersign.autogen.people.decision_messages import DecisionTermination, decision_in
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team
 from countersign.domain.errors import ActionFailed
 from countersign.domain.requests import Request, Status, digest
+
+from ..services.mail import FORMAT, MailProblem, parse, to_message
+from ..services.mail_delivery import deliver
+from ._email_script import play
 
 CORRECTIONS: Final = 3
 """How often in a row a text that is no mail is handed back to the drafter."""

@@ -13,15 +13,16 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, TextMess
 from autogen_agentchat.teams import SelectorGroupChat
 from autogen_core import CancellationToken
 
-from agents.services.notes import Notes
-from agents.teams._research_script import ENOUGH, FINE, play
-from countersign.autogen.context import RunContext
-from countersign.autogen.people.answers import DecisionTermination, decision_in
-from countersign.autogen.people.modes import Mode, last_line
+from countersign.autogen.people.decision_messages import DecisionTermination, decision_in
+from countersign.autogen.people.input_modes import Mode, last_line
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team
 from countersign.domain.errors import ActionFailed
-from countersign.domain.options import Option
 from countersign.domain.requests import Request, Status, digest
+from countersign.domain.run_options import Option
+
+from ..services.notes import Notes
+from ._research_script import ENOUGH, FINE, play
 
 TURNS: Final = 4
 """How often the researcher is sent on, at most."""

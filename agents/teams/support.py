@@ -11,14 +11,15 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from agents.services.counter import Counter
-from agents.services.shop import Shop, euros
-from agents.teams._support_script import play
-from countersign.autogen.context import RunContext
-from countersign.autogen.outcomes import Became
+from countersign.autogen.action_outcomes import Became
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team, last_words
 from countersign.autogen.tools.policies import Policy, Proposal, Tier, Verdict
-from countersign.domain.options import Option
+from countersign.domain.run_options import Option
+
+from ..services.shop import Shop, euros
+from ..services.shop_tools import Counter
+from ._support_script import play
 
 MOST: Final = 50_000
 """Cents; more is not for this team."""

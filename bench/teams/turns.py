@@ -11,8 +11,8 @@ from autogen_agentchat.teams import DiGraphBuilder, GraphFlow, RoundRobinGroupCh
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient
 
-from countersign.autogen.context import RunContext
 from countersign.autogen.people.human import Human
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
 
 Models = Callable[[str], ChatCompletionClient]

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 
-from bot.audit.entries import about, entry_of
-from countersign.domain.chain import Head, Kept, seal
 from countersign.domain.errors import StoreUnavailable, UnknownSchema
 from countersign.domain.events import EventType
+from countersign.domain.hash_chain import Head, Kept, seal
 from countersign.domain.ids import RequestId, RunId
-from countersign.policy.rulebook import Effect, Rulebook
-from countersign.store.ledger import Ledger, Position, Told
-from countersign.store.sides import Origin
+from countersign.policy.evaluation import Effect, Rulebook
+from countersign.store.audit_log import Ledger, Position, Told
+from countersign.store.ownership import Origin
 from countersign.store.store import Store
-from countersign.usecases.reporting import judged_again, policy_of
+from countersign.usecases.worker_claims import judged_again, policy_of
+
+from .entries import about, entry_of
 
 LEASE: Final = timedelta(seconds=6)
 TRIM_EVERY: Final = timedelta(minutes=1)
@@ -122,7 +123,7 @@ class Auditor:
                     await self.trim()
                     trim_at = loop.time() + TRIM_EVERY.total_seconds()
             except ValueError as wrong:  # a damaged head: nothing may be built on it, and nothing is lost by waiting
-                _log.error("The record cannot go on: %s `python -m bot audit verify` says what is wrong.", wrong)
+                _log.error("The record cannot go on: %s `countersign audit verify` says what is wrong.", wrong)
                 await asyncio.sleep(TRIM_EVERY.total_seconds())
 
     async def chain(self, wait: timedelta = timedelta(0)) -> int:

@@ -1,4 +1,4 @@
-"""`python -m bot audit export|verify|receipt|check|key|replay`: the record, looked at from outside."""
+"""`countersign audit export|verify|receipt|check|key|replay`: the record, looked at from outside."""
 
 import argparse
 import asyncio
@@ -9,16 +9,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from bot.audit import export, receipts, replay
-from bot.audit.links import meant
-from countersign.domain.chain import START, Head, Kept, Problem, Verifier, read_head
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, WrongSettings
+from countersign.domain.hash_chain import START, Head, Kept, Problem, Verifier, read_head
 from countersign.domain.ids import RequestId
-from countersign.policy import policy_file, replaying
+from countersign.policy import file, simulation
 from countersign.settings import AuditSettings, read
-from countersign.store.ledger import Ledger
-from countersign.store.redis.connecting import connect
+from countersign.store.audit_log import Ledger
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
+
+from . import export, policy_replay, receipts
+from .card_links import meant
 
 _MONTH: Final = timedelta(days=30)
 
@@ -149,7 +150,7 @@ def _read(n: int, kept: Kept) -> dict[str, Any]:
         return kept.fields()
     except ValueError:
         raise ValueError(
-            f"Entry {n} of the record cannot be read, so nothing was signed. `python -m bot audit verify` says more."
+            f"Entry {n} of the record cannot be read, so nothing was signed. `countersign audit verify` says more."
         ) from None
 
 
@@ -168,22 +169,22 @@ def _check(asked: argparse.Namespace) -> int:
 
 
 async def _replay(asked: argparse.Namespace) -> int:
-    book = policy_file.read(asked.policy)
+    book = file.read(asked.policy)
     since = asked.since or (asked.until or datetime.now(UTC)) - _MONTH
     replayed, unread = [], 0
     async for kept in _entries_of(asked.file, export.Wanted(since, asked.until)):
         try:
-            if (was := replay.recorded(kept)) is not None:
-                replayed.append(replaying.replay(book, was))
+            if (was := policy_replay.recorded(kept)) is not None:
+                replayed.append(simulation.replay(book, was))
         except ValueError:
             unread += 1
     if asked.format == "jsonl":
-        print("".join(replay.line(one) + "\n" for one in replayed), end="")
+        print("".join(policy_replay.line(one) + "\n" for one in replayed), end="")
     else:
         span = f"from {_said(since)} to {_said(asked.until) if asked.until else 'now'}"
         many = f"{len(replayed):,} action{'' if len(replayed) == 1 else 's'}" if replayed else "No action"
         print(f"{many} on record {span}{f', under {asked.policy}:' if replayed else ': nothing to replay.'}")
-        print("".join(line + "\n" for line in replay.table(replayed, everything=asked.all)), end="")
+        print("".join(line + "\n" for line in policy_replay.table(replayed, everything=asked.all)), end="")
     if unread:
         print(f"Entries that cannot be read, left out: {unread:,}. `audit verify` names them.", file=sys.stderr)
     return 2 if unread and not replayed else 0
@@ -229,7 +230,7 @@ def _head(text: str) -> Head:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bot audit", description=__doc__)
+    parser = argparse.ArgumentParser(prog="countersign audit", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     out = verbs.add_parser("export", help="write the record to standard output")
     out.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="jsonl can be verified")

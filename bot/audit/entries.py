@@ -10,16 +10,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from countersign.domain.askers import asker
+from countersign.domain.asker_names import asker
+from countersign.domain.channel_settings import Rules
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId, RunId, digest_of
 from countersign.domain.people import Reviewers
-from countersign.domain.policy import Rules
-from countersign.domain.recording import plain, without_secrets
+from countersign.domain.redaction import plain, without_secrets
 from countersign.domain.requests import Request
 from countersign.domain.secrets import hide
-from countersign.store.ledger import Told
-from countersign.store.sides import Origin
+from countersign.store.audit_log import Told
+from countersign.store.ownership import Origin
 
 UNRECORDED: Final = frozenset({EventType.RUN_PROGRESSED})
 """Events that are no attempt at anything: an agent's line of progress, each second one while it writes."""

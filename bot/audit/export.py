@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from countersign.domain.chain import Kept, read_line
-from countersign.store.ledger import Ledger
+from countersign.domain.hash_chain import Kept, read_line
+from countersign.store.audit_log import Ledger
 
 COLUMNS: Final = (
     *("n", "at", "type", "outcome", "run", "request", "workspace", "user", "by", "how", "refusal", "words"),

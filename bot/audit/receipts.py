@@ -19,8 +19,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from countersign.domain.chain import Head, Kept, hash_of, write
 from countersign.domain.errors import WrongSettings
+from countersign.domain.hash_chain import Head, Kept, hash_of, write
 
 SCHEMA: Final = 1
 _log = logging.getLogger(__name__)

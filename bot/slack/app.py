@@ -24,10 +24,11 @@ from slack_sdk.http_retry.builtin_async_handlers import (
 )
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.handlers.answering import Desk
-from bot.slack.handlers.listeners import register
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import UserId, WorkspaceId
+
+from .handlers.responses import Desk
+from .handlers.routes import register
 
 SCOPES: Final = frozenset(
     {

@@ -13,22 +13,22 @@ from typing import Final, TypeVar
 from autogen_core.models import ChatCompletionClient
 
 from countersign import metrics, usecases
-from countersign.autogen import cut_off
-from countersign.autogen.context import RunContext
+from countersign.autogen import compat
 from countersign.autogen.deliveries import lighten
-from countersign.autogen.driver import Driver
 from countersign.autogen.models.usage import add_up
+from countersign.autogen.progress import Pace
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Teams
-from countersign.autogen.telling import Pace
+from countersign.autogen.team_driver import Driver
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.runs import MOVES, Status, Usage, Verb
 from countersign.metrics import Repair
 from countersign.replay.journal import RunJournal
-from countersign.replay.patience import patiently
+from countersign.replay.store_outages import patiently
 from countersign.settings import WorkerSettings
+from countersign.usecases.lost_jobs import ask_again, ask_for_forgotten
 from countersign.usecases.ports import Journal, Lease, Queue, Store, Wakeups
-from countersign.usecases.repairs import ask_again, ask_for_forgotten
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class Runner:
         if run in self._hand or self._stop.is_set():
             return
         self._hand.add(run)
-        cut_off.watch()
+        compat.watch()
         try:
             await self._claimed(run)
         except NewerSchema as newer:

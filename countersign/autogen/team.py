@@ -7,13 +7,13 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.messages import BaseChatMessage
 
-from countersign.autogen.context import RunContext
-from countersign.autogen.models.demo_model import Script
-from countersign.autogen.people.answers import decision_in
+from countersign.autogen.models.demo import Script
 from countersign.autogen.people.conversation import turn_in
+from countersign.autogen.people.decision_messages import decision_in
+from countersign.autogen.run_context import RunContext
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import TeamName
-from countersign.domain.options import Option
+from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
 from countersign.usecases.ports import TeamInfo
 

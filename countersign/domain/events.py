@@ -43,7 +43,7 @@ class EventType(StrEnum):
     PERMISSION_GIVEN = "permission_given"
     PERMISSION_REVOKED = "permission_revoked"
     REPORT_REFUSED = "report_refused"
-    """A worker reported what only people and web can do; see countersign.usecases.reporting."""
+    """A worker reported what only people and web can do; see countersign.usecases.worker_claims."""
     CARD_NOT_POSTED = "card_not_posted"
     SETTINGS_CHANGED = "settings_changed"
     SETTINGS_PROPOSED = "settings_proposed"

@@ -9,8 +9,8 @@ process can judge what is sent, and who it was opened for is compared here with 
 import re
 from typing import Final
 
+from countersign.domain.channel_settings import Risk
 from countersign.domain.ids import UserId
-from countersign.domain.policy import Risk
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Kind, Request, Verb
 

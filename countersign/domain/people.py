@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
-from countersign.domain.marks import mention
 from countersign.domain.refusals import Refusal
+from countersign.domain.slack_markup import mention
 
 MEMBERS: Final = "members"
 """How people write: everybody in the channel that cards go to."""

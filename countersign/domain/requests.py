@@ -6,7 +6,9 @@ from enum import StrEnum
 from typing import Final
 
 from countersign.domain.calls import Call
+from countersign.domain.channel_settings import OnTimeout, Rules
 from countersign.domain.events import Event, EventType
+from countersign.domain.grant_scopes import Standing
 from countersign.domain.ids import (
     AttemptId,
     ChannelId,
@@ -19,10 +21,8 @@ from countersign.domain.ids import (
     short_name,
 )
 from countersign.domain.people import Reviewers
-from countersign.domain.policy import OnTimeout, Rules
 from countersign.domain.refusals import Refusal
 from countersign.domain.secrets import hide
-from countersign.domain.standing import Standing
 
 
 class Kind(StrEnum):
@@ -155,7 +155,7 @@ class Question:
 
     `content` is what people read; of a call (kinds tool and code) what its renderer made of the arguments. `options`,
     and whether `several` may be chosen, are those of a choice. `notes` are what people must know besides, a sentence
-    each. `before` is the content that was refused last in this place. `salt`: see `countersign.domain.salting`.
+    each. `before` is the content that was refused last in this place. `salt`: see `countersign.domain.salted_digests`.
     """
 
     agent: str

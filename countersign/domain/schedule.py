@@ -10,7 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from countersign.domain import quiet, settling
+from countersign.domain import quiet_hours, request_endings
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import Reviewers
@@ -88,7 +88,7 @@ def place_of(request: Request, raised: Raised) -> ChannelId:
 
 def due(request: Request, now: datetime) -> Step:
     """What is due at this moment, all at once; nothing if nothing is."""
-    step = settling.expire(request, now)
+    step = request_endings.expire(request, now)
     if step.changes or request.status is not Status.PENDING:
         return step
     coming = next_step(request)
@@ -114,7 +114,7 @@ def snooze_end(request: Request, snooze: Snooze, now: datetime) -> datetime:
     if snooze is Snooze.HOUR:
         end = now + timedelta(hours=1)
     else:
-        zone = quiet.zone_of(request.rules.quiet.zone)
+        zone = quiet_hours.zone_of(request.rules.quiet.zone)
         tomorrow = now.astimezone(zone).date() + timedelta(days=1)
         end = datetime.combine(tomorrow, _MORNING, zone).astimezone(UTC)
     return end if request.deadline is None else min(end, request.deadline)

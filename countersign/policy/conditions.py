@@ -7,8 +7,8 @@
 
 A language of its own, read with Python's parser and nothing of Python's behind it: no calls but `len`, no attributes of
 objects, no arithmetic. Every condition ends: its length, its depth and the texts that it looks at are bounded.
-What cannot be compared (`countersign.domain.comparisons`) leaves the condition without an answer, unless the rest of
-it decides.
+What cannot be compared (`countersign.domain.json_comparison`) leaves the condition without an answer, unless the rest
+of it decides.
 """
 
 import ast
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from countersign.domain.comparisons import Unrecorded, decided, kind, like, ordered, same, within
 from countersign.domain.errors import CannotTell, InvalidInput, NotRecorded
+from countersign.domain.json_comparison import Unrecorded, decided, kind, like, ordered, same, within
 
 LONGEST: Final = 500
 """Characters of a condition."""

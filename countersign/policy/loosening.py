@@ -4,10 +4,10 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import NamedTuple
 
+from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules, say_value, why_not_configure
 from countersign.domain.errors import CountersignError
 from countersign.domain.ids import ChannelId, Digest, UserId, digest_of
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.policy import ChannelSettings, OnTimeout, Rules, say_value, why_not_configure
 
 
 class Configured(NamedTuple):

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId
-from countersign.policy.rulebook import Effect
+from countersign.policy.evaluation import Effect
 
 SCHEMA: Final = 2
 _STRICT: Final = ConfigDict(extra="forbid")

@@ -1,11 +1,10 @@
 """What came from outside, recorded as it happens, so that a rebuilt run repeats nothing.
 
 The key of an entry is its kind, the asking agent, the digest of what was asked, and the how-many-eth time this was
-asked. Everything that an agent waits for has its place, and reaches a rebuilt team in that order
-(`countersign.replay.replay_order`, which states the invariant): results, failures, refusals, and that it waited no
-longer. Of a human's answer only the place is recorded, because the request of a question is found again by its id
-(`countersign.domain.requests.request_id`). What is asked inside an effect has no place: recorded, the effect is not
-done again.
+asked. Everything that an agent waits for has its place, and reaches a rebuilt team in that order (`event_order` states
+the invariant): results, failures, refusals, and that it waited no longer. Of a human's answer only the place is
+recorded, because the request of a question is found again by its id. What is asked inside an effect has no place:
+recorded, the effect is not done again.
 """
 
 import asyncio
@@ -19,11 +18,11 @@ from datetime import UTC, datetime
 from typing import Final, Self
 
 from countersign.domain.ids import digest_of
-from countersign.replay.activity import Activity
-from countersign.replay.behind import Behind
 from countersign.replay.entries import Entry
-from countersign.replay.patience import being_cancelled, patiently
-from countersign.replay.replay_order import MARK, Event, Order
+from countersign.replay.event_order import MARK, Event, Order
+from countersign.replay.run_activity import Activity
+from countersign.replay.store_outages import being_cancelled, patiently
+from countersign.replay.write_behind import Behind
 from countersign.usecases import ports
 from countersign.usecases.ports import Lease
 
@@ -43,8 +42,8 @@ class RunJournal:
     """The journal of one run, as this process goes through it: each `key` is given out once.
 
     `before_live` is asked before anything happens that nothing recorded answers; what it raises keeps it from
-    happening (`countersign.autogen.doubts`). `now` is the clock of what is recorded; `let_go` tells whether this
-    process lets go of the run.
+    happening (`countersign.autogen.unknown_outcomes`). `now` is the clock of what is recorded; `let_go` tells whether
+    this process lets go of the run.
     """
 
     def __init__(self, journal: ports.Journal, lease: Lease, entries: Mapping[str, bytes]) -> None:

@@ -14,9 +14,9 @@ from countersign import metrics
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event
 from countersign.metrics import Repair
-from countersign.store.lists import Lists
-from countersign.store.reports import read_event
+from countersign.store.list_updates import Lists
 from countersign.store.store import Store, reaching
+from countersign.store.worker_reports import read_event
 
 GROUP: Final = "scribe"
 _BLOCK: Final = timedelta(seconds=1)

@@ -1,13 +1,13 @@
 """What stands under the keys, each kind with its codec. What two sides write of has its own: see
-`countersign.store.sides`."""
+`countersign.store.ownership`."""
 
 from functools import lru_cache
 
-from countersign.domain.absence import Absences
+from countersign.domain.channel_settings import ChannelSettings, Rules
+from countersign.domain.delegation import Absences
 from countersign.domain.events import Event
-from countersign.domain.permissions import Permission
-from countersign.domain.policy import ChannelSettings, Rules
-from countersign.policy.rulebook import Rulebook
+from countersign.domain.grants import Permission
+from countersign.policy.evaluation import Rulebook
 from countersign.store.codec import Codec
 from countersign.usecases.ports import TeamInfo
 

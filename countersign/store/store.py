@@ -15,28 +15,21 @@ import redis.asyncio
 import redis.exceptions
 
 from countersign import metrics
-from countersign.domain.absence import Absences
+from countersign.domain.channel_settings import ChannelSettings, Rules
+from countersign.domain.delegation import Absences
 from countersign.domain.errors import StoreFull, StoreUnavailable, StoreUnsafe, UnknownSchema
+from countersign.domain.grants import Permission
 from countersign.domain.ids import ChannelId, Id, PermissionId, RequestId, RunId, WorkerId, WorkspaceId
-from countersign.domain.permissions import Permission
-from countersign.domain.policy import ChannelSettings, Rules
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
-from countersign.policy.rulebook import Rulebook
-from countersign.store.bearing import Bearing
+from countersign.policy.evaluation import Rulebook
 from countersign.store.bounds import LARGEST
 from countersign.store.clock import from_ms, ms
 from countersign.store.codec import Codec
+from countersign.store.commit import Plan
 from countersign.store.keys import KEPT, KEPT_CHANNELS, KEPT_LEASE, Keys
-from countersign.store.plan import Plan
-from countersign.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS, rulebook_in
-from countersign.store.redis import durability
-from countersign.store.redis.confirming import NONE, Replicas, WritingScript
-from countersign.store.redis.connecting import ClusterClient
-from countersign.store.redis.scripts import Script
-from countersign.store.redis.together import Together
-from countersign.store.sides import (
+from countersign.store.ownership import (
     ORIGINS,
     Origin,
     Side,
@@ -46,8 +39,15 @@ from countersign.store.sides import (
     read_request,
     read_run,
 )
+from countersign.store.records import ABSENCES, RULEBOOK, RULES, SETTINGS, TEAMS, rulebook_in
+from countersign.store.redis import durability
+from countersign.store.redis.connection import ClusterClient
+from countersign.store.redis.pipelining import Together
+from countersign.store.redis.replication import NONE, Replicas, WritingScript
+from countersign.store.redis.scripts import Script
+from countersign.store.tolerant_reads import Bearing
 from countersign.usecases.ports import Change, Committed, Lease, Message, Put, Seen, TeamInfo
-from countersign.usecases.reporting import KEPT_POLICIES
+from countersign.usecases.worker_claims import KEPT_POLICIES
 
 T = TypeVar("T")
 N = TypeVar("N", RequestId, RunId)

@@ -16,7 +16,7 @@ from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
-from countersign.store.sides import REQUESTS
+from countersign.store.ownership import REQUESTS
 from countersign.store.store import Store, reaching
 
 READ_BACK: Final = timedelta(seconds=15)

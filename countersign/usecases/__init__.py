@@ -4,14 +4,24 @@ A verb whose commit finds that somebody was faster reads again and lets the rule
 and the clock, or one person twice never decide the same request twice.
 """
 
-from countersign.usecases.admitting import admit, admitted
-from countersign.usecases.asking import ask, take_back
-from countersign.usecases.ending import finish, stop
-from countersign.usecases.refusing import settings_refused, start_refused, unknown_request
-from countersign.usecases.ruling import configure, judge, rules_for, rules_of
-from countersign.usecases.running import advance, answered, begin, judged, park, progressed, rests, still_ours, writing
-from countersign.usecases.settling import decide, due, expire, stands, stored, turn_down, withdraw
-from countersign.usecases.starting import start, start_by_script
+from countersign.usecases.decisions import decide, due, expire, stands, stored, turn_down, withdraw
+from countersign.usecases.effective_settings import configure, judge, rules_for, rules_of
+from countersign.usecases.questions import ask, take_back
+from countersign.usecases.rejected_attempts import settings_refused, start_refused, unknown_request
+from countersign.usecases.run_end import finish, stop
+from countersign.usecases.run_progress import (
+    advance,
+    answered,
+    begin,
+    judged,
+    park,
+    progressed,
+    rests,
+    still_ours,
+    writing,
+)
+from countersign.usecases.run_start import start, start_by_script
+from countersign.usecases.worker_requests import admit, admitted
 
 __all__ = [
     "admit",

@@ -15,8 +15,8 @@ from countersign import usecases
 from countersign.domain import schedule
 from countersign.domain.errors import CountersignError, StoreUnavailable, UnknownSchema
 from countersign.domain.ids import RequestId
+from countersign.usecases.decisions import StillThere
 from countersign.usecases.ports import Message, Queue, Store
-from countersign.usecases.settling import StillThere
 
 _BATCH: Final = 100
 LATE: Final = timedelta(seconds=5)

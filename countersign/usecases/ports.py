@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
-from countersign.domain.absence import Absences
+from countersign.domain.channel_settings import ChannelSettings, Rules
+from countersign.domain.delegation import Absences
 from countersign.domain.events import Event
+from countersign.domain.grants import Permission
 from countersign.domain.ids import (
     AttemptId,
     ChannelId,
@@ -20,12 +22,10 @@ from countersign.domain.ids import (
     UserId,
     WorkspaceId,
 )
-from countersign.domain.options import Option
-from countersign.domain.permissions import Permission
-from countersign.domain.policy import ChannelSettings, Rules
 from countersign.domain.requests import Request
+from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
-from countersign.policy.rulebook import Rulebook
+from countersign.policy.evaluation import Rulebook
 
 T = TypeVar("T")
 

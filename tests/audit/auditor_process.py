@@ -7,9 +7,9 @@ import secrets
 from datetime import timedelta
 
 from bot.audit.auditor import Auditor
-from bot.audit.sql import SqlSink
-from countersign.store.ledger import Ledger
-from countersign.store.redis.connecting import connect
+from bot.audit.sql_copy import SqlSink
+from countersign.store.audit_log import Ledger
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 
 

@@ -1,4 +1,4 @@
-"""`python -m bot audit`, as a test calls it."""
+"""`countersign audit`, as a test calls it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

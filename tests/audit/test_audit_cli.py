@@ -1,4 +1,4 @@
-"""`python -m bot audit`: what somebody outside can find out about the record."""
+"""`countersign audit`: what somebody outside can find out about the record."""
 
 import asyncio
 import csv
@@ -17,16 +17,16 @@ from bot.audit.auditor import Auditor, Keep
 from bot.slack.views import cards
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
+from countersign.domain.channel_settings import Rules
 from countersign.domain.events import Event, EventType
+from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grants import Permission
 from countersign.domain.ids import digest_of
 from countersign.domain.people import Actor
-from countersign.domain.permissions import Permission
-from countersign.domain.policy import Rules
 from countersign.domain.requests import Kind, Question, Request, Verb, digest, request_id
-from countersign.domain.standing import Scope, Span, Wish
-from countersign.store.ledger import Ledger
+from countersign.store.audit_log import Ledger
 from countersign.store.store import Store
-from countersign.usecases import permitting
+from countersign.usecases import grant_changes
 from countersign.usecases.ports import Change, Lease
 from tests.audit.conftest import Audit, Said
 from tests.making import BOB, HERE, attempt, call, question
@@ -194,7 +194,7 @@ async def test_a_short_secret_is_found_by_no_digest_that_the_record_shows(
     assert await usecases.ask(store, lease, asked_with(4711)) == first
     await usecases.decide(store, NoQueue(), first.id, attempt(first, BOB, wish=wish))
     second = await usecases.ask(store, lease, replace(asked_with(4711), asked=1))
-    assert await permitting.allow(store, NoQueue(), second.id, giver) is not None  # the same call, whatever its salt
+    assert await grant_changes.allow(store, NoQueue(), second.id, giver) is not None  # the same call, whatever its salt
     third = await usecases.ask(store, lease, replace(asked_with(1234), asked=2))
     edited = canonical({"door": "main", "pin": "0815"})
     await usecases.decide(store, NoQueue(), third.id, attempt(third, BOB, Verb.EDIT, arguments=edited))
@@ -243,7 +243,7 @@ async def test_a_key_that_two_make_at_once_is_one(tmp_path: Path) -> None:
 
 def test_the_command_is_the_services_own_and_needs_no_token_of_slack(redis_url: str, namespace: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bot", "audit", "verify"],
+        [sys.executable, "-m", "countersign", "audit", "verify"],
         env={"REDIS_URL": redis_url, "NAMESPACE": namespace},
         cwd=Path(__file__).parent.parent.parent,
         capture_output=True,

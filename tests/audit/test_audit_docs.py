@@ -11,9 +11,9 @@ from cryptography.exceptions import InvalidSignature
 from bot.audit import cli
 from bot.audit.auditor import Auditor
 from countersign import usecases
-from countersign.domain.chain import SCHEMA
 from countersign.domain.events import Event, EventType
-from countersign.store.ledger import Ledger
+from countersign.domain.hash_chain import SCHEMA
+from countersign.store.audit_log import Ledger
 from countersign.store.records import EVENTS
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease
@@ -41,7 +41,7 @@ async def test_every_command_of_the_page_works(
     monkeypatch.setenv("NAMESPACE", namespace)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "approvals.yaml").write_text("version: 1\nrules:\n  - {name: all, then: pass}\n")
-    commands = re.findall(r"^\$ python -m bot audit (.*)$", DOC, re.M)
+    commands = re.findall(r"^\$ countersign audit (.*)$", DOC, re.M)
     assert len(commands) >= 10
     said = ""
     for command in commands:

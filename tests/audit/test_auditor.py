@@ -10,30 +10,30 @@ from typing import Any, cast
 import pytest
 
 from bot.audit.auditor import Auditor, Keep
-from bot.audit.replay import recorded
-from bot.slack.projector import heads
-from bot.slack.projector.poster import Poster
+from bot.audit.policy_replay import recorded
+from bot.slack.projector import audit_checkpoint
+from bot.slack.projector.message_sync import Poster
 from countersign import usecases
 from countersign.domain import runs
-from countersign.domain.chain import START, Kept, Verifier, seal
 from countersign.domain.errors import InvalidInput, Refused
 from countersign.domain.escalation import Escalation
 from countersign.domain.events import Event, EventType
+from countersign.domain.hash_chain import START, Kept, Verifier, seal
 from countersign.domain.ids import ChannelId, RequestId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.quiet import Quiet
+from countersign.domain.quiet_hours import Quiet
 from countersign.domain.requests import Verb
-from countersign.policy import policy_file
-from countersign.policy.rulebook import Effect
+from countersign.policy import file
+from countersign.policy.evaluation import Effect
+from countersign.store.audit_log import Ledger
 from countersign.store.clock import from_ms
-from countersign.store.ledger import Ledger
 from countersign.store.outbox import GROUP, Outbox
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
 from tests.patience import PATIENCE
 from tests.storing import NoQueue, configured, new_run
-from tests.usecases.test_attending import asked_before
+from tests.usecases.test_presence import asked_before
 
 SECRET = "xox" + "b-123456789012-123456789012-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8"
 
@@ -127,7 +127,7 @@ async def test_quiet_hours_are_on_record_and_stop_nobody(store: Store, lease: Le
 async def test_what_may_not_be_asked_is_on_record_with_all_that_a_policy_judges(store: Store, lease: Lease) -> None:
     """R25: so that another policy can be tried on it."""
     text = "version: 1\nrules:\n  - {name: no refunds, tool: refund, then: refuse}\n"
-    await store.set_rulebook(policy_file.understand(text))
+    await store.set_rulebook(file.understand(text))
     with pytest.raises(Refused):
         await usecases.ask(store, lease, call(amount=20, password=SECRET), team_says="nothing")
     await Auditor(store, "web").catch_up()
@@ -396,7 +396,7 @@ async def test_a_damaged_head_stops_the_record_and_its_daily_post_but_not_web(st
     await store.commit(Change(events=(Event(EventType.CALL_PASSED, await store.now(), workspace=HERE),)))
     await Auditor(store, "web").catch_up()
     await store.client.hset(store.keys.audit_head, "hash", "nonsense")
-    posting = [lambda: heads.keep(Ledger(store), store, cast(Poster, None), ChannelId("C0X"))]
+    posting = [lambda: audit_checkpoint.keep(Ledger(store), store, cast(Poster, None), ChannelId("C0X"))]
     task = asyncio.create_task(Auditor(store, "web", beside=posting, lease=timedelta(seconds=1)).run())
     done, _ = await asyncio.wait({task}, timeout=1)
     task.cancel()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.audit.export import read_lines
-from countersign.domain.chain import START, Head, Kept, Problem, Verifier, hash_of, read_head, seal, write
+from countersign.domain.hash_chain import START, Head, Kept, Problem, Verifier, hash_of, read_head, seal, write
 from tests.longer import times
 
 

@@ -16,11 +16,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from bot.audit.auditor import Auditor, Keep
-from countersign.domain.chain import START
-from countersign.store.ledger import Ledger
+from countersign.domain.hash_chain import START
+from countersign.store.audit_log import Ledger
 from countersign.store.outbox import GROUP, Outbox
-from countersign.store.redis.connecting import connect
-from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.redis.connection import connect
+from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from tests.audit.test_auditor import record, stream, tell, whole
 from tests.patience import PATIENCE

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from bot.audit.auditor import Auditor, Keep
-from countersign.domain.chain import Verifier
 from countersign.domain.events import Event, EventType
-from countersign.store.ledger import Ledger
-from countersign.store.redis.connecting import connect
+from countersign.domain.hash_chain import Verifier
+from countersign.store.audit_log import Ledger
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Change
 from tests.making import HERE, NOW

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from bot.audit.auditor import Auditor, Keep
-from bot.audit.sql import TABLE, OtherChain, SqlSink
+from bot.audit.sql_copy import TABLE, OtherChain, SqlSink
 from countersign.domain.errors import StoreUnavailable, WrongSettings
 from countersign.domain.events import Event, EventType
-from countersign.store.ledger import Ledger
+from countersign.store.audit_log import Ledger
 from countersign.store.store import Store
 from countersign.usecases.ports import Change
 from tests.making import BOB, HERE

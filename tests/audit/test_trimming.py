@@ -8,10 +8,10 @@ import pytest
 import redis.exceptions
 
 from bot.audit.auditor import Auditor
-from countersign.domain.chain import Kept, Problem, Verifier
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.events import Event, EventType
-from countersign.store.ledger import Ledger
+from countersign.domain.hash_chain import Kept, Problem, Verifier
+from countersign.store.audit_log import Ledger
 from countersign.store.store import Store
 from countersign.usecases.ports import Change
 from tests.making import HERE

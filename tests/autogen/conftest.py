@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from countersign.store.redis.connecting import connect
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from tests.autogen.house import RULES, House
+from tests.autogen.harness import RULES, House
 
 
 @pytest.fixture

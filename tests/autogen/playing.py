@@ -10,8 +10,8 @@ from agents import registry
 from countersign.domain.calls import canonical
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run, Status
-from tests.autogen.house import House, fact
-from tests.autogen.test_gate import expire
+from tests.autogen.harness import House, fact
+from tests.autogen.test_approval_gate import expire
 
 
 @dataclass

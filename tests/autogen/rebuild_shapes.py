@@ -14,8 +14,8 @@ from autogen_core import CancellationToken
 from autogen_core.models import CreateResult, LLMMessage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolSchema
 
-from countersign.autogen.context import RunContext
-from countersign.autogen.models.wrapped_model import WrappedModel
+from countersign.autogen.models.wrapper import WrappedModel
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.tools.policies import Tier
 from tests.autogen.rebuild_teams import SCRIPT, SLOW, World
 

@@ -14,16 +14,16 @@ from pathlib import Path
 import redis.asyncio
 from autogen_agentchat.base import Team as AutoGenTeam
 
-from countersign.autogen.context import RunContext
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Teams
+from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RequestId, RunId
-from countersign.domain.policy import OnTimeout
 from countersign.replay.entries import SCHEMA
 from countersign.store.compression import decompress
-from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from tests.autogen.house import RULES, House
+from tests.autogen.harness import RULES, House
 from tests.autogen.rebuild_teams import World, graph_parallel, magentic_one, round_robin, team
 from tests.autogen.test_rebuild import live
 

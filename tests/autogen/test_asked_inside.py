@@ -16,11 +16,11 @@ from autogen_core.models import CreateResult, RequestUsage
 from autogen_core.tools import BaseTool
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.context import RunContext
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
-from tests.autogen.house import House
+from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]
 

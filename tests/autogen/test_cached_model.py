@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from autogen_core.models import ChatCompletionClient
 
-from countersign.autogen.models.models import load_model
+from countersign.autogen.models.config import load_model
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import Digest
-from countersign.store.answers import RedisAnswers
+from countersign.store.model_cache import RedisAnswers
 from countersign.usecases.ports import Answers
 from tests.autogen.asking import MESSAGES, TOOL, answer_of, component, written
-from tests.autogen.house import House
+from tests.autogen.harness import House
 from tests.openai_server import Fails, OpenAIServer, Says
 
 

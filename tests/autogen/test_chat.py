@@ -5,11 +5,11 @@ from autogen_core.models import AssistantMessage, LLMMessage, SystemMessage, Use
 
 from agents import registry
 from agents.teams import chat
-from countersign.autogen.models.demo_model import NOTE
+from countersign.autogen.models.demo import NOTE
 from countersign.autogen.people.conversation import GO_ON
-from countersign.autogen.people.modes import Mode
+from countersign.autogen.people.input_modes import Mode
 from countersign.domain.errors import InvalidInput
-from tests.autogen.house import House
+from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]
 

@@ -7,13 +7,13 @@ from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock
 
 from agents.teams._code_script import FENCE
-from countersign.autogen.code.code_agent import RAN, CodeAgent
+from countersign.autogen.code.agent import RAN, CodeAgent
 from countersign.autogen.code.executors import UNBOXED
 from countersign.autogen.code.local_executor import LocalExecutor
 from countersign.domain.requests import Kind, Verb
-from tests.autogen.house import House
+from tests.autogen.harness import House
 from tests.autogen.playing import playing
-from tests.autogen.test_tools import life
+from tests.autogen.test_gated_tools import life
 
 pytest_plugins = ["tests.redis_server"]
 

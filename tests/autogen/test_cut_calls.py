@@ -15,10 +15,10 @@ from autogen_core import FunctionCall
 from autogen_core.models import CreateResult, LLMMessage, RequestUsage, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.context import RunContext
-from countersign.autogen.models.models import load_model
+from countersign.autogen.models.config import load_model
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team, Teams
-from countersign.autogen.tools.gated import gated
+from countersign.autogen.tools.gated_function import gated
 from countersign.domain.errors import ActionFailed
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Verb
@@ -26,8 +26,8 @@ from countersign.domain.runs import Status
 from countersign.replay.entries import Entry
 from countersign.store.journal import RedisJournal
 from tests.autogen.asking import component, written
-from tests.autogen.house import House
-from tests.autogen.test_tools import life
+from tests.autogen.harness import House
+from tests.autogen.test_gated_tools import life
 from tests.openai_server import OpenAIServer, Says
 from tests.patience import PATIENCE
 
@@ -213,7 +213,7 @@ class Deaf(ReplayChatCompletionClient):
 async def test_a_worker_told_to_stop_does_not_wait_for_a_stream_that_does_not_listen(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("countersign.autogen.driver.GRACE", timedelta(hours=1))
+    monkeypatch.setattr("countersign.autogen.team_driver.GRACE", timedelta(hours=1))
     await house.start(team="t")
     model = Deaf()
     async with house.worker(found=Teams({"t": Team("t", "", talk)}, {}), model=model) as worker:

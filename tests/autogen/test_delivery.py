@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from agents.services.delivery import deliver, parse_smtp_url
 from agents.services.mail import Mail, parse, to_message
+from agents.services.mail_delivery import deliver, parse_smtp_url
 from countersign.domain.errors import ActionFailed, OutcomeUnknown
 
 BODY = "Hello,\n\n.\n..two dots\nFrom here: Grüße 👩\n" + "long " * 300 + "\n\n"

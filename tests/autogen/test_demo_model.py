@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from agents.services.demo_writer import write_mail
 from agents.services.mail import FORMAT, Mail, parse
-from countersign.autogen.models.demo_model import CONTEXT, NOTE, DemoModel
+from countersign.autogen.models.demo import CONTEXT, NOTE, DemoModel
 from countersign.domain.errors import WrongTeam
 
 TASK = "tell the vendor we need 10% off"

@@ -2,11 +2,11 @@
 
 import pytest
 
-from agents.services.steps import STEPS
+from agents.services.deploy_steps import STEPS
 from agents.teams.deploy import step_drawn
-from countersign.autogen.models.demo_model import NOTE
+from countersign.autogen.models.demo import NOTE
 from countersign.domain.requests import Kind, Verb
-from tests.autogen.house import House
+from tests.autogen.harness import House
 from tests.autogen.playing import playing
 
 pytest_plugins = ["tests.redis_server"]

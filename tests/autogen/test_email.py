@@ -7,10 +7,10 @@ from email.policy import default
 
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.domain.policy import OnTimeout
+from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
-from tests.autogen.house import RULES, House
+from tests.autogen.harness import RULES, House
 from tests.storing import nobody_decides
 
 pytest_plugins = ["tests.redis_server"]

@@ -9,8 +9,8 @@ import pytest
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from countersign.store.clock import from_ms
-from countersign.store.queue import Queue
-from tests.autogen.house import House, Process, fact
+from countersign.store.job_queue import Queue
+from tests.autogen.harness import House, Process, fact
 
 pytestmark = pytest.mark.slow
 

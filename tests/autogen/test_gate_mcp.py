@@ -8,10 +8,10 @@ import pytest
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.autogen.context import RunContext
+from countersign.autogen.run_context import RunContext
 from countersign.domain.requests import Request, Verb
-from tests.autogen.house import House
-from tests.autogen.test_gate_doors import agent, running
+from tests.autogen.harness import House
+from tests.autogen.test_gate_bypasses import agent, running
 
 pytest_plugins = ["tests.redis_server"]
 

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from countersign.autogen.tools.gated import gated
+from countersign.autogen.tools.gated_function import gated
 from countersign.autogen.tools.policies import Ask, Proposal, Tier, Verdict
 from countersign.domain.calls import canonical
+from countersign.domain.channel_settings import Risk
 from countersign.domain.errors import Refused, WrongTeam
-from countersign.domain.policy import Risk
 from countersign.domain.requests import Verb
-from countersign.policy import policy_file
+from countersign.policy import file
 from countersign.store.journal import RedisJournal
 from countersign.usecases.ports import Lease
-from tests.autogen.house import House
-from tests.autogen.test_gate import Till, asking, count
-from tests.autogen.test_tools import call, life
+from tests.autogen.harness import House
+from tests.autogen.test_approval_gate import Till, asking, count
+from tests.autogen.test_gated_tools import call, life
 from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
@@ -26,7 +26,7 @@ BIG = canonical({"order": 17, "amount": 5000})
 
 async def policy(house: House, rule: str, risks: str = "{}") -> None:
     text = f"version: 1\nrisks: {risks}\nrules:\n  - {{name: refunds, tool: refund, why: Because., {rule}}}\n"
-    await house.store.set_rulebook(policy_file.understand(text))
+    await house.store.set_rulebook(file.understand(text))
 
 
 @pytest.mark.parametrize("ask", [None, False, {"refund": Tier.PASS}], ids=["nothing", "never", "pass"])

@@ -8,16 +8,16 @@ from autogen_core import CancellationToken
 from autogen_core.models import CreateResult, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.models.journaled_model import JournaledModel
+from countersign.autogen.models.journaled import JournaledModel
 from countersign.autogen.models.usage import Budget
 from countersign.domain.errors import ActionFailed, LeaseLost, NewerSchema, OutcomeUnknown, UnknownSchema
 from countersign.domain.ids import RunId
-from countersign.replay.effects import effect
 from countersign.replay.entries import Entry
 from countersign.replay.journal import RunJournal
+from countersign.replay.side_effects import effect
 from countersign.store.journal import RedisJournal
 from countersign.usecases.ports import Lease
-from tests.autogen.house import LEASE, House
+from tests.autogen.harness import LEASE, House
 from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]

@@ -4,8 +4,8 @@ import asyncio
 
 from countersign.domain.requests import Status
 from countersign.store.journal import RedisJournal
-from tests.autogen.house import House, fact
-from tests.autogen.test_tools import Shop, call, life
+from tests.autogen.harness import House, fact
+from tests.autogen.test_gated_tools import Shop, call, life
 
 pytest_plugins = ["tests.redis_server"]
 

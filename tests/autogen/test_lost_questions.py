@@ -9,7 +9,7 @@ from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
-from tests.autogen.house import House, fact
+from tests.autogen.harness import House, fact
 from tests.autogen.test_parked_runs import parked
 from tests.counting import repaired
 from tests.store.test_forged_rules import ask

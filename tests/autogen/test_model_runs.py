@@ -14,17 +14,17 @@ from autogen_agentchat.teams import RoundRobinGroupChat, Swarm
 from autogen_core.models import ChatCompletionClient
 from pydantic import BaseModel
 
-from countersign.autogen import telling
-from countersign.autogen.context import RunContext
-from countersign.autogen.models import journaled_model
-from countersign.autogen.models.demo_model import DemoModel
-from countersign.autogen.models.models import load_model
+from countersign.autogen import progress
+from countersign.autogen.models import journaled
+from countersign.autogen.models.config import load_model
+from countersign.autogen.models.demo import DemoModel
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Run, Status, Usage, Writing
-from countersign.store.answers import RedisAnswers
+from countersign.store.model_cache import RedisAnswers
 from tests.autogen.asking import ABLE, KEY, component, written
-from tests.autogen.house import House, fact
+from tests.autogen.harness import House, fact
 from tests.openai_server import Fails, OpenAIServer, Says
 
 
@@ -254,8 +254,8 @@ async def test_a_rebuilt_run_has_no_more_budget_than_another(house: House, opena
 async def test_what_a_model_is_writing_is_shown_and_then_what_it_wrote(
     house: House, openai: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telling, "PACE", timedelta(milliseconds=50))
-    monkeypatch.setattr(journaled_model, "PIECES_EVERY", timedelta(milliseconds=10))
+    monkeypatch.setattr(progress, "PACE", timedelta(milliseconds=50))
+    monkeypatch.setattr(journaled, "PIECES_EVERY", timedelta(milliseconds=10))
     enough = asyncio.Event()
     openai.will("first", Says("Dear vendor", until=enough))
     await house.start(team="talk")
@@ -268,7 +268,7 @@ async def test_what_a_model_is_writing_is_shown_and_then_what_it_wrote(
         worker.advance()
         writing = await fact(long)
         assert (writing.agent, writing.done) == ("writer", False)
-        assert len(writing.words) <= telling.LINE
+        assert len(writing.words) <= progress.LINE
         assert writing.words.endswith("vendor")
         enough.set()
         await house.asked()
@@ -289,8 +289,8 @@ async def test_a_long_text_that_comes_quickly_or_again_is_no_flood_of_events(
     house: House, openai: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R26: one line each, however many pieces it came in, and none more when the run is rebuilt."""
-    monkeypatch.setattr(journaled_model, "PIECES_EVERY", timedelta(0))
-    monkeypatch.setattr(telling, "PACE", timedelta(hours=1))
+    monkeypatch.setattr(journaled, "PIECES_EVERY", timedelta(0))
+    monkeypatch.setattr(progress, "PACE", timedelta(hours=1))
     openai.will("first", *[Says("word " * 500)] * 3)
     async with two(openai, house) as model:
         await rebuilt_at_each_question(house, model)
@@ -300,7 +300,7 @@ async def test_a_long_text_that_comes_quickly_or_again_is_no_flood_of_events(
 
 def test_what_is_written_is_shown_now_and_then_by_one_worker_whatever_the_number_of_runs() -> None:
     """R26: Slack takes 50 changes of messages a minute, and decisions need them."""
-    pace = telling.Pace()
+    pace = progress.Pace()
     shown = sum(pace.due(second / 10) for second in range(600) for _ in range(100))
     assert shown <= 20
 
@@ -309,10 +309,10 @@ async def test_a_text_that_ends_in_a_tool_call_is_not_shown_as_going_on(
     house: House,
 ) -> None:
     context: Any = None
-    teller = telling.Teller(house.store, context, context, context, telling.Pace())
-    pace = telling.PACE.total_seconds()
+    teller = progress.Teller(house.store, context, context, context, progress.Pace())
+    pace = progress.PACE.total_seconds()
     loop = asyncio.get_running_loop()
-    teller._drafts["clerk"] = telling._Draft(loop.time() - pace)
+    teller._drafts["clerk"] = progress._Draft(loop.time() - pace)
     teller.writes("clerk", "I look")
     teller.wrote("clerk")
     shown = [teller._lines.get_nowait() for _ in range(2)]

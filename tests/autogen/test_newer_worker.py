@@ -9,7 +9,7 @@ from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Status
 from countersign.store.compression import decompress
-from tests.autogen.house import House
+from tests.autogen.harness import House
 from tests.autogen.test_runner import Counting
 
 pytest_plugins = ["tests.redis_server"]

@@ -19,17 +19,17 @@ from autogen_core.models import CreateResult, RequestUsage
 from autogen_core.tools import Workbench
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
+from countersign.autogen.action_outcomes import Became
 from countersign.autogen.code.local_executor import LocalExecutor
-from countersign.autogen.context import RunContext
-from countersign.autogen.outcomes import Became
-from countersign.autogen.people.answers import CHANGED
+from countersign.autogen.people.decision_messages import CHANGED
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team, Teams
 from countersign.autogen.tools.policies import Proposal
 from countersign.domain.errors import ActionFailed, OutcomeUnknown
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
-from tests.autogen.house import House
-from tests.autogen.test_tools import call, life
+from tests.autogen.harness import House
+from tests.autogen.test_gated_tools import call, life
 from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
@@ -70,7 +70,7 @@ async def test_what_a_tool_gives_back_is_text_that_a_model_can_be_told(
     house: House, tool: Any, gives: tuple[str, bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     """R4: half a pair of surrogates is no UTF-8. That it was done is not in doubt, nobody is asked, no worker ends."""
-    caplog.set_level(logging.ERROR, logger="countersign.autogen.context")  # what pytest captures goes through UTF-8
+    caplog.set_level(logging.ERROR, logger="countersign.autogen.run_context")  # what pytest captures goes through UTF-8
     await house.start()
     for _ in range(2):
         async with life(house) as run:

@@ -19,23 +19,23 @@ from autogen_core.tools import BaseTool, FunctionTool, StaticWorkbench, ToolOver
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, StringConstraints
 
 from bot.audit import entries
-from bot.slack.views.content import in_full, on_card
-from bot.slack.views.outcomes import changes_of
-from countersign.autogen.context import RunContext
-from countersign.autogen.models.demo_model import Use, turns
+from bot.slack.views.card_content import in_full, on_card
+from bot.slack.views.outcome_text import changes_of
+from countersign.autogen.models.demo import Use, turns
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools.arguments import by_model, by_schema
-from countersign.autogen.tools.gated import gated
+from countersign.autogen.tools.gated_function import gated
 from countersign.autogen.tools.permits import written
 from countersign.autogen.tools.policies import Proposal, Tier, Verdict
 from countersign.domain.calls import canonical
 from countersign.domain.errors import ActionFailed
 from countersign.domain.ids import ChannelId, UserId, digest_of
 from countersign.domain.requests import Kind, Verb
-from countersign.policy import policy_file
-from countersign.policy.rulebook import Action, Effect, Rulebook, judge
-from tests.autogen.house import House
-from tests.autogen.test_tools import call, life
+from countersign.policy import file
+from countersign.policy.evaluation import Action, Effect, Rulebook, judge
+from tests.autogen.harness import House
+from tests.autogen.test_gated_tools import call, life
 
 pytest_plugins = ["tests.redis_server"]
 DONE: list["Pay"] = []
@@ -189,12 +189,12 @@ def forbidden(ran: Pay) -> bool:
 
 def refusing(known: Collection[str] = FORBIDDEN) -> Rulebook:
     rules = [f"  - {{name: “{n}”, tool: pay, if: '{FORBIDDEN[n]}', then: refuse}}\n" for n in known]
-    return policy_file.understand(f"version: 1\nrules:\n  - {{name: all, tool: pay, then: pass}}\n{''.join(rules)}")
+    return file.understand(f"version: 1\nrules:\n  - {{name: all, tool: pay, then: pass}}\n{''.join(rules)}")
 
 
 def passing() -> Rulebook:
     text = " or ".join(f"({condition})" for condition in FORBIDDEN.values())
-    return policy_file.understand(f"version: 1\nrules:\n  - {{name: all, tool: pay, if: 'not ({text})', then: pass}}\n")
+    return file.understand(f"version: 1\nrules:\n  - {{name: all, tool: pay, if: 'not ({text})', then: pass}}\n")
 
 
 def team(proposal: Proposal) -> Verdict:
@@ -529,7 +529,7 @@ async def test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model(house: H
     """R16: and why a rule asks by the model; whatever the team's agents say at the end."""
     rule = "{name: no cash, tool: cash, then: refuse, why: Use the till.}"
     asks = "{name: all, then: ask, why: Nobody pays alone.}"
-    await house.store.set_rulebook(policy_file.understand(f"version: 1\nrules:\n  - {rule}\n  - {asks}\n"))
+    await house.store.set_rulebook(file.understand(f"version: 1\nrules:\n  - {rule}\n  - {asks}\n"))
     reads: list[str] = []
 
     async def cash(amount: int) -> str:

@@ -6,8 +6,8 @@ import pytest
 from autogen_agentchat.base import Team as AutoGenTeam
 from pydantic import SecretStr
 
-from countersign.autogen.context import RunContext
-from countersign.autogen.script import run_here
+from countersign.autogen.run_context import RunContext
+from countersign.autogen.standalone import run_here
 from countersign.domain.errors import InvalidInput
 from countersign.settings import WorkerSettings
 

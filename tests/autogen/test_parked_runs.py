@@ -14,17 +14,17 @@ from autogen_core import CancellationToken
 
 from countersign import usecases
 from countersign.autogen import runner
-from countersign.autogen.context import RunContext
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
+from countersign.domain.channel_settings import Rules
 from countersign.domain.ids import RunId
-from countersign.domain.policy import Rules
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
-from countersign.replay.activity import SETTLING
-from countersign.store.queue import Queue
-from tests.autogen.house import RULES, House, Process, fact
+from countersign.replay.run_activity import SETTLING
+from countersign.store.job_queue import Queue
+from tests.autogen.harness import RULES, House, Process, fact
 from tests.autogen.test_runner import Counting
 from tests.counting import repaired
 from tests.patience import PATIENCE

@@ -5,18 +5,18 @@ import asyncio
 import pytest
 
 from countersign import usecases
-from countersign.autogen.people.answers import answer
-from countersign.domain.deciding import Attempt
+from countersign.autogen.people.decision_messages import answer
+from countersign.domain.channel_settings import Rules
+from countersign.domain.decision_rules import Attempt
+from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId
 from countersign.domain.people import Actor
-from countersign.domain.permissions import Permission
-from countersign.domain.policy import Rules
 from countersign.domain.requests import How, Request, Status, Verb
-from countersign.domain.standing import Scope, Span, Wish
-from countersign.usecases import permitting
-from tests.autogen.house import BOB, WORKSPACE, House, Silent, fact
-from tests.autogen.test_gate import Till
-from tests.autogen.test_tools import call, life
+from countersign.usecases import grant_changes
+from tests.autogen.harness import BOB, WORKSPACE, House, Silent, fact
+from tests.autogen.test_approval_gate import Till
+from tests.autogen.test_gated_tools import call, life
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -26,7 +26,7 @@ async def whose(permission: Permission, _: Rules) -> Actor:
 
 
 async def allowed(house: House, asked: Request) -> Request | None:
-    return await permitting.allow(house.store, Silent(), asked.id, whose)
+    return await grant_changes.allow(house.store, Silent(), asked.id, whose)
 
 
 @pytest.mark.parametrize(("scope", "covered"), [(Scope.ARGUMENTS, False), (Scope.TOOL, True)])

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from autogen_agentchat.base import Team as AutoGenTeam
 
-from countersign.autogen.context import RunContext
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Teams
 from countersign.domain.errors import Refused
@@ -23,7 +23,7 @@ from countersign.replay.entries import Entry
 from countersign.store.journal import RedisJournal
 from countersign.store.records import EVENTS
 from countersign.usecases.ports import Lease
-from tests.autogen.house import House, Silent
+from tests.autogen.harness import House, Silent
 from tests.autogen.rebuild_teams import (
     BUILDERS,
     World,
@@ -204,7 +204,9 @@ async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, build: Callable[[World, RunContext], AutoGenTeam], early: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same transcript, and no model, tool or person asked twice."""
-    monkeypatch.setattr("countersign.autogen.driver.GRACE", timedelta(hours=1))  # every team ends by its token, at once
+    monkeypatch.setattr(
+        "countersign.autogen.team_driver.GRACE", timedelta(hours=1)
+    )  # every team ends by its token, at once
     whole = await live(house, build, "r0")
     print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")
     # Right before it is the same loss as with the one before, but for what was under way.

@@ -11,10 +11,10 @@ import pytest
 from countersign.domain.events import EventType
 from countersign.domain.requests import Kind, Request, Status
 from countersign.store.records import EVENTS
-from countersign.store.redis.connecting import connect
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from tests.autogen.house import House
+from tests.autogen.harness import House
 from tests.autogen.rebuild_shapes import SHAPES
 from tests.autogen.test_rebuild import live
 from tests.far_redis import far_away
@@ -52,7 +52,7 @@ async def test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, shape: str, away: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same transcript, each action once, and nobody is asked how to go on; nothing here is a matter of time."""
-    monkeypatch.setattr("countersign.autogen.driver.GRACE", timedelta(minutes=5))
+    monkeypatch.setattr("countersign.autogen.team_driver.GRACE", timedelta(minutes=5))
     async with seen_from(away, house) as there:
         await lost_at_each_entry(there, shape)
 

@@ -1,4 +1,4 @@
-"""`python -m bot audit replay`: what another policy would have done to what really passed the gate and is on record."""
+"""`countersign audit replay`: what another policy would have done to what really passed the gate and is on record."""
 
 import asyncio
 import json
@@ -10,11 +10,11 @@ import pytest
 from bot.audit import cli
 from bot.audit.auditor import Auditor
 from countersign.domain.requests import Verb
-from countersign.store.ledger import Ledger
-from tests.autogen.house import CHANNEL, House
-from tests.autogen.test_gate import Till
+from countersign.store.audit_log import Ledger
+from tests.autogen.harness import CHANNEL, House
+from tests.autogen.test_approval_gate import Till
 from tests.autogen.test_gate_policy import policy
-from tests.autogen.test_tools import call, life
+from tests.autogen.test_gated_tools import call, life
 
 pytest_plugins = ["tests.redis_server"]
 Replay = Callable[..., Awaitable[tuple[int, str, str]]]

@@ -9,7 +9,7 @@ from autogen_agentchat.messages import TextMessage
 from agents.services.notes import Notes
 from agents.teams.research import _next
 from countersign.domain.requests import Kind, Verb
-from tests.autogen.house import House
+from tests.autogen.harness import House
 from tests.autogen.playing import playing
 
 pytest_plugins = ["tests.redis_server"]

@@ -23,27 +23,27 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.registry import find
 from countersign import usecases
-from countersign.autogen.context import RunContext
-from countersign.autogen.models.demo_model import DemoModel
-from countersign.autogen.models.wrapped_model import ModelRequest, Pieces
-from countersign.autogen.people.answers import DecisionTermination
+from countersign.autogen.models.demo import DemoModel
+from countersign.autogen.models.wrapper import ModelRequest, Pieces
+from countersign.autogen.people.decision_messages import DecisionTermination
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Conclusion, Team, Teams
-from countersign.domain.askers import asker
+from countersign.domain.asker_names import asker
+from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.policy import Rules
 from countersign.domain.requests import Request, Verb
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
 from countersign.store.journal import RedisJournal
-from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Lease
-from tests.autogen.house import ANN, CHANNEL, RULES, WORKSPACE, House, Silent, fact
+from tests.autogen.harness import ANN, CHANNEL, RULES, WORKSPACE, House, Silent, fact
 from tests.counting import repaired
 from tests.patience import PATIENCE
 

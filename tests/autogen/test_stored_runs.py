@@ -12,8 +12,8 @@ from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.runs import Status
 from countersign.replay.entries import SCHEMA, Entry
-from countersign.store.sides import ORIGINS, REQUESTS, RUNS, Origin
-from tests.autogen.house import House
+from countersign.store.ownership import ORIGINS, REQUESTS, RUNS, Origin
+from tests.autogen.harness import House
 from tests.autogen.rebuild_teams import BUILDERS, World, team
 from tests.autogen.test_rebuild import People
 

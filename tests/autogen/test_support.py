@@ -14,7 +14,7 @@ from agents.services.shop import Shop
 from agents.teams.support import policy
 from countersign.autogen.tools.policies import Proposal, Tier, Verdict
 from countersign.domain.requests import Verb
-from tests.autogen.house import ANN, House
+from tests.autogen.harness import ANN, House
 from tests.autogen.playing import playing
 
 pytest_plugins = ["tests.redis_server"]

@@ -7,7 +7,7 @@ import pytest
 from agents import registry
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.runs import Status
-from tests.autogen.house import House
+from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]
 

@@ -6,7 +6,7 @@ from countersign.domain.errors import StoreUnavailable
 from countersign.domain.requests import Verb
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed
-from tests.autogen.house import House
+from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]
 

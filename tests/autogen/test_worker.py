@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import agents
 from agents import registry
-from agents.__main__ import _ours, serve
+from agents.__main__ import serve
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
-from tests.autogen.house import HERE, House, Process, fact
+from tests.autogen.harness import HERE, House, Process, fact
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -118,14 +117,6 @@ async def test_the_real_door_says_what_to_fix_and_ends(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert "LEASE: “soon” is not a duration" in said.decode()
     assert "Traceback" not in said.decode()
-
-
-def test_a_foreign_package_named_agents_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """FACTS AutoGen 14: openai-agents overwrites ours."""
-    _ours()
-    monkeypatch.setattr(agents, "__file__", str(tmp_path / "agents" / "__init__.py"))
-    with pytest.raises(WrongSettings, match="openai-agents"):
-        _ours()
 
 
 async def there(path: Path) -> bool | None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from agents import registry
-from countersign.autogen.context import RunContext
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Teams
 from countersign.autogen.tools.policies import Tier
 from countersign.domain.requests import Verb
-from tests.autogen.house import House
+from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "your-team.md").read_text()

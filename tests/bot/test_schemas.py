@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from countersign.schemas import why_not
+from countersign.json_schema import why_not
 
 Json = Any
 ENDLESS = "^(a|a)+$"

@@ -1,4 +1,4 @@
-"""`python -m torture --minutes 5 --seed 1`: hundreds of runs while everything breaks.
+"""`python -m tests.chaos --minutes 5 --seed 1`: hundreds of runs while everything breaks.
 
 Exit status 1 if anything gave way.
 
@@ -14,13 +14,13 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.facts import Eye, eye
+from tests.chaos.cluster import MINUTES, town
 from tests.chaos.faults import Torturer
+from tests.chaos.invariants import Verdict
+from tests.chaos.observations import Eye, eye
 from tests.chaos.people import Crowd
 from tests.chaos.plan import blows, tasks
-from tests.chaos.table import table
-from tests.chaos.town import MINUTES, town
-from tests.chaos.verdict import Verdict
+from tests.chaos.report import table
 
 QUIET_WITHIN: Final = 120 + MINUTES
 """Seconds that everything may take to end when nothing breaks any more: the longest deadline, and minutes for a busy
@@ -81,7 +81,9 @@ async def _tell(crowd: Crowd, torturer: Torturer, eye: Eye, seconds: float) -> N
 
 def main() -> int:
     """The exit status: 0 if everything held."""
-    given = argparse.ArgumentParser(prog="python -m torture", description="Break everything, and count what gives way.")
+    given = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description="Break everything, and count what gives way."
+    )
     given.add_argument("--minutes", type=float, default=5)
     given.add_argument("--seed", type=int, default=1)
     given.add_argument("--at-once", type=int, default=200, help="runs that go on at the same time")
@@ -89,7 +91,7 @@ def main() -> int:
     given.add_argument("--keep", action="store_true", help="keep logs and data also when everything held")
     args = given.parse_args()
     logging.basicConfig(level="ERROR", format="%(asctime)s %(name)s: %(message)s")
-    folder = Path(tempfile.mkdtemp(prefix="torture-"))
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     held = asyncio.run(torture(folder, minutes=args.minutes, seed=args.seed, at_once=args.at_once, pause=args.pause))
     if held and not args.keep:
         shutil.rmtree(folder)

@@ -9,8 +9,8 @@ from random import Random
 from typing import Final, TypeVar
 
 from localslack.faults import Fault
+from tests.chaos.cluster import LEASE, Process, Town
 from tests.chaos.plan import SKEWS, Blow
-from tests.chaos.town import LEASE, Process, Town
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

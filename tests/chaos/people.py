@@ -16,9 +16,9 @@ from localslack import text_of
 from localslack.errors import CannotDo
 from localslack.person import Person
 from localslack.workspace import Message
-from tests.chaos.acting import EFFECTS, read
+from tests.chaos.cluster import Town
 from tests.chaos.plan import CHANNELS, REQUESTERS, REVIEWERS, Manner, Task, manner
-from tests.chaos.town import Town
+from tests.chaos.side_effects import EFFECTS, read
 
 log = logging.getLogger(__name__)
 

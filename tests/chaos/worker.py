@@ -6,9 +6,9 @@ import os
 import signal
 from pathlib import Path
 
-from tests.chaos import skew
+from tests.chaos import clock_skew
 
-skew.shift(float(os.environ.get("SKEW", "0")))
+clock_skew.shift(float(os.environ.get("SKEW", "0")))
 
 from agents.__main__ import serve  # noqa: E402
 from countersign.settings import WorkerSettings, read  # noqa: E402

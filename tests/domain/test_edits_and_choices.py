@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from countersign.domain import deciding, requests
+from countersign.domain import decision_rules, requests
 from countersign.domain.calls import Call, canonical, is_canonical
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Status, Verb
@@ -16,7 +16,7 @@ CHANGED = canonical({"order": 17, "amount": 10})
 def test_an_edit_approves_the_changed_call_and_nothing_else() -> None:
     """R13, R18: the decision carries the arguments that run."""
     asked = request(asked=call())
-    decision = deciding.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW).request.decision
+    decision = decision_rules.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW).request.decision
     assert decision is not None
     assert (decision.outcome, decision.arguments, decision.by) == (Status.EDITED, CHANGED, (BOB,))
 
@@ -36,28 +36,31 @@ def test_an_edit_approves_the_changed_call_and_nothing_else() -> None:
 def test_an_edit_that_is_no_changed_call_is_refused(arguments: str, refusal: Refusal) -> None:
     """R13: only canonical JSON runs, so that its digest is that of what was judged."""
     asked = request(asked=call())
-    assert deciding.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=arguments), NOW).refusal is refusal
+    assert decision_rules.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=arguments), NOW).refusal is refusal
 
 
 def test_where_several_must_approve_one_person_cannot_change_the_content() -> None:
     """R11, R13: the others would have approved something else."""
     asked = request(asked=call(), quorum=2)
-    step = deciding.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW)
+    step = decision_rules.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW)
     assert step.refusal is Refusal.EDIT_NEEDS_ONE
-    assert "2 approvals" in deciding.sentence(step.refusal, asked)
+    assert "2 approvals" in decision_rules.sentence(step.refusal, asked)
 
 
 def test_only_a_call_can_be_changed() -> None:
     """R13."""
     asked = request(asked=question(offers=(Verb.APPROVE, Verb.EDIT)))
-    assert deciding.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW).refusal is Refusal.NOT_OFFERED
+    assert (
+        decision_rules.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW).refusal
+        is Refusal.NOT_OFFERED
+    )
 
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT, Verb.RESPOND])
 def test_other_arguments_do_not_come_along_with_another_verb(verb: Verb) -> None:
     """R13."""
     asked = request(asked=call())
-    step = deciding.decide(asked, attempt(asked, verb=verb, words="go", arguments=CHANGED), NOW)
+    step = decision_rules.decide(asked, attempt(asked, verb=verb, words="go", arguments=CHANGED), NOW)
     assert step.refusal is Refusal.NOT_OFFERED
 
 
@@ -93,7 +96,7 @@ def test_what_moves_from_one_list_of_a_question_to_another_makes_another_request
 
 def test_a_choice_is_one_of_the_options() -> None:
     asked = request(asked=choice("eu", "us"))
-    decision = deciding.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=("us",)), NOW).request.decision
+    decision = decision_rules.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=("us",)), NOW).request.decision
     assert decision is not None
     assert (decision.outcome, decision.chosen) == (Status.ANSWERED, ("us",))
 
@@ -101,14 +104,14 @@ def test_a_choice_is_one_of_the_options() -> None:
 @pytest.mark.parametrize("chosen", [(), ("mars",), ("eu", "us"), ("eu", "eu")])
 def test_a_choice_of_nothing_of_something_else_or_of_too_many_is_refused(chosen: tuple[str, ...]) -> None:
     asked = request(asked=choice("eu", "us"))
-    step = deciding.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=chosen), NOW)
+    step = decision_rules.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=chosen), NOW)
     assert step.refusal is Refusal.NO_CHOICE
-    assert "choose one of" in deciding.sentence(step.refusal, asked)
+    assert "choose one of" in decision_rules.sentence(step.refusal, asked)
 
 
 def test_several_options_are_kept_in_the_order_of_the_card() -> None:
     asked = request(asked=choice("eu", "us", "ap", several=True))
-    decision = deciding.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=("ap", "eu")), NOW).request.decision
+    decision = decision_rules.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=("ap", "eu")), NOW).request.decision
     assert decision is not None
     assert decision.chosen == ("eu", "ap")
 
@@ -116,10 +119,10 @@ def test_several_options_are_kept_in_the_order_of_the_card() -> None:
 def test_where_several_must_approve_as_many_must_choose_the_same_and_may_change_their_mind() -> None:
     """R11: people are counted, each once, and only those who chose the same."""
     asked = request(asked=choice("eu", "us"), quorum=2)
-    one = deciding.decide(asked, attempt(asked, BOB, Verb.CHOOSE, "1", chosen=("eu",)), NOW).request
-    two = deciding.decide(one, attempt(one, CAROL, Verb.CHOOSE, "2", chosen=("us",)), NOW).request
+    one = decision_rules.decide(asked, attempt(asked, BOB, Verb.CHOOSE, "1", chosen=("eu",)), NOW).request
+    two = decision_rules.decide(one, attempt(one, CAROL, Verb.CHOOSE, "2", chosen=("us",)), NOW).request
     assert (two.status, len(two.votes)) == (Status.PENDING, 2)
-    three = deciding.decide(two, attempt(two, BOB, Verb.CHOOSE, "3", chosen=("us",)), NOW).request
+    three = decision_rules.decide(two, attempt(two, BOB, Verb.CHOOSE, "3", chosen=("us",)), NOW).request
     assert three.decision is not None
     assert (three.decision.chosen, set(three.decision.by)) == (("us",), {BOB, CAROL})
 

@@ -7,14 +7,14 @@ import pytest
 
 from countersign.domain import high_risk
 from countersign.domain.calls import Call, canonical
-from countersign.domain.deciding import decide, sentence
+from countersign.domain.channel_settings import Risk
+from countersign.domain.decision_rules import decide, sentence
 from countersign.domain.events import EventType
+from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.pending import waits_for
 from countersign.domain.people import Actor
-from countersign.domain.policy import Risk
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
-from countersign.domain.standing import Scope, Span, Wish
-from countersign.domain.waiting import waits_for
 from tests.making import ALICE, BOB, CAROL, DAVE, HERE, NOW, attempt, call, choice, question, request
 
 CHANGED = canonical({"order": 17, "amount": 10})

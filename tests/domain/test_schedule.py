@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from countersign.domain import attending, escalation, quiet, schedule
+from countersign.domain import escalation, presence, quiet_hours, schedule
+from countersign.domain.channel_settings import OnTimeout, problems_of
 from countersign.domain.escalation import Escalation
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.policy import OnTimeout, problems_of
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Request, Status
 from countersign.domain.schedule import Next, Snooze, What
@@ -58,7 +58,7 @@ def test_a_request_without_a_deadline_is_reminded_of_for_ever_and_at_least_month
 
 def test_over_a_weekend_nobody_is_disturbed_and_the_deadline_stays() -> None:
     """R20: asked on Friday at 18:00 in Berlin; Monday is the first morning on which anybody hears of it."""
-    hours = quiet.parse("19:00-08:00 weekends Europe/Berlin")
+    hours = quiet_hours.parse("19:00-08:00 weekends Europe/Berlin")
     asked = request(timeout=3 * DAY, remind_after=2 * HOUR, escalation=(replace(TO_LEADS, after=DAY),), quiet=hours)
     monday = datetime.fromisoformat("2026-03-09T07:00:00+00:00")
     assert played(asked, later(days=9)) == [
@@ -81,7 +81,7 @@ def test_over_a_weekend_nobody_is_disturbed_and_the_deadline_stays() -> None:
 )
 def test_a_reminder_in_a_night_of_a_changed_clock_comes_at_eight_on_the_wall(asked_at: str, first: str) -> None:
     """R20"""
-    hours = quiet.parse("19:00-08:00 Europe/Berlin")
+    hours = quiet_hours.parse("19:00-08:00 Europe/Berlin")
     asked = request(datetime.fromisoformat(asked_at), timeout=2 * DAY, remind_after=HOUR, quiet=hours)
     assert schedule.next_step(asked) == Next(datetime.fromisoformat(first), What.REMIND)
 
@@ -114,7 +114,7 @@ def test_after_an_outage_the_last_escalation_and_one_reminder_come() -> None:
 
 def test_after_an_outage_that_ends_at_night_people_sleep_on() -> None:
     """R20: it was due before the quiet hours, when nobody was there."""
-    asked = request(timeout=2 * DAY, remind_after=HOUR, quiet=quiet.parse("19:00-08:00 UTC"))
+    asked = request(timeout=2 * DAY, remind_after=HOUR, quiet=quiet_hours.parse("19:00-08:00 UTC"))
     step = schedule.due(asked, later(hours=5))
     assert step.events == ()
     morning = NOW.replace(day=7, hour=8)
@@ -128,32 +128,32 @@ def test_a_snooze_puts_reminders_off_for_everybody_and_nothing_else() -> None:
     """R20: the escalation goes on; nothing is put off beyond the deadline."""
     asked = request(timeout=3 * DAY, remind_after=timedelta(minutes=5), escalation=(TO_LEADS,))
     bob = Actor(HERE, BOB)
-    hour = attending.snooze(asked, bob, Snooze.HOUR, NOW)
+    hour = presence.snooze(asked, bob, Snooze.HOUR, NOW)
     assert hour.request.snoozed_by == BOB
     assert [e.type for e in hour.events] == [EventType.REQUEST_SNOOZED]
     assert schedule.next_step(hour.request) == Next(later(hours=1), What.REMIND)
-    morning = attending.snooze(asked, bob, Snooze.MORNING, NOW).request
+    morning = presence.snooze(asked, bob, Snooze.MORNING, NOW).request
     assert schedule.next_reminder(morning) == NOW.replace(day=7, hour=9)
     assert schedule.next_step(morning) == Next(later(hours=2), What.ESCALATE)
     after = schedule.due(hour.request, later(hours=1)).request
     assert (after.snoozed_until, schedule.next_reminder(after)) == (None, later(hours=1, minutes=10))
-    soon = attending.snooze(request(remind_after=HOUR / 2), bob, Snooze.MORNING, NOW).request
+    soon = presence.snooze(request(remind_after=HOUR / 2), bob, Snooze.MORNING, NOW).request
     assert soon.snoozed_until == soon.deadline
     assert schedule.next_step(soon) == Next(later(hours=1), What.EXPIRE)
 
 
 def test_tomorrow_morning_is_nine_in_the_channels_zone_also_when_the_clock_is_changed() -> None:
     """R20"""
-    asked = request(timeout=30 * DAY, remind_after=HOUR, quiet=quiet.parse("22:00-07:00 Europe/Berlin"))
+    asked = request(timeout=30 * DAY, remind_after=HOUR, quiet=quiet_hours.parse("22:00-07:00 Europe/Berlin"))
     at = datetime.fromisoformat("2026-03-28T20:00:00+00:00")
     assert schedule.snooze_end(asked, Snooze.MORNING, at) == datetime.fromisoformat("2026-03-29T07:00:00+00:00")
 
 
 def test_who_looks_is_told_and_nobody_is_locked_out() -> None:
-    looked = attending.look(request(), Actor(HERE, BOB), NOW)
+    looked = presence.look(request(), Actor(HERE, BOB), NOW)
     assert [(one.user, one.since) for one in looked.request.looking] == [(BOB, NOW)]
-    assert not attending.look(looked.request, Actor(HERE, BOB), later(minutes=1)).changes
-    both = attending.look(looked.request, Actor(HERE, CAROL), later(minutes=1)).request
+    assert not presence.look(looked.request, Actor(HERE, BOB), later(minutes=1)).changes
+    both = presence.look(looked.request, Actor(HERE, CAROL), later(minutes=1)).request
     assert [one.user for one in both.looking] == [BOB, CAROL]
 
 
@@ -161,8 +161,8 @@ def test_who_looks_is_told_and_nobody_is_locked_out() -> None:
 def test_only_those_who_may_decide_snooze_or_look(user: UserId, refusal: Refusal) -> None:
     """R9, R25: refused, and in the record."""
     for step in (
-        attending.look(request(), Actor(HERE, user), NOW),
-        attending.snooze(request(remind_after=HOUR), Actor(HERE, user), Snooze.HOUR, NOW),
+        presence.look(request(), Actor(HERE, user), NOW),
+        presence.snooze(request(remind_after=HOUR), Actor(HERE, user), Snooze.HOUR, NOW),
     ):
         assert step.refusal is refusal
         assert [e.type for e in step.events] == [EventType.ATTEMPT_REFUSED]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from countersign.domain import permissions
-from countersign.domain.deciding import allow
+from countersign.domain import grants
+from countersign.domain.decision_rules import allow
 from countersign.domain.events import EventType
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Step
@@ -26,7 +26,7 @@ from tests.who_may_decide import (
 
 ROWS = rows()
 TOLD_OTHERWISE = {Refusal.BY_POLICY, Refusal.NOBODY_COULD, Refusal.UNKNOWN}
-"""Two are told when it is asked, one is about no request at all (`tests/usecases/test_flows.py`)."""
+"""Two are told when it is asked, one is about no request at all (`tests/usecases/test_usecases.py`)."""
 OUTCOMES = {"approved", "rejected", "answered", "edited"}
 
 
@@ -35,7 +35,7 @@ def test_every_line_of_the_tables_is_what_the_rules_say(row: Row) -> None:
     """R3, R7, R9–R12, R17, R20, R24, R25: counted, or refused with a reason that is on record, and nothing changed."""
     there = scene(row)
     if row.does == "revoke":
-        refusal = permissions.why_not_revoke(permission(BOB), actor(row), there.request.rules, admins(row))
+        refusal = grants.why_not_revoke(permission(BOB), actor(row), there.request.rules, admins(row))
         assert row.answer == (refusal.name.lower() if refusal else "revoked")
         return
     if row.does == "allowed it":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.redis.embedded_server import EmbeddedRedis
 from localslack import LocalSlack, text_of
 from tests.e2e.test_main_job import ASK, card, settled, told
 from tests.processes import Process, Town, town

@@ -4,8 +4,8 @@ import asyncio
 import re
 import signal
 
-from countersign.domain.chain import Verifier
-from countersign.store.ledger import Ledger
+from countersign.domain.hash_chain import Verifier
+from countersign.store.audit_log import Ledger
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.patience import PATIENCE

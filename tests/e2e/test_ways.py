@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from countersign.domain.events import EventType
-from countersign.store.redis.connecting import connect
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message

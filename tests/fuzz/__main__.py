@@ -12,8 +12,8 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from countersign.store.redis.embedded import EmbeddedRedis
-from countersign.store.users import url_of
+from countersign.store.acl import url_of
+from countersign.store.redis.embedded_server import EmbeddedRedis
 from tests.fuzz.fuzzing import fuzz
 from tests.fuzz.town import town
 

@@ -23,12 +23,12 @@ from countersign.domain.requests import Status, digest, request_id
 from countersign.replay.entries import Entry
 from countersign.replay.journal import RunJournal
 from countersign.store.compression import compress, decompress
-from countersign.store.lists import Lists
-from countersign.store.overview import Overview
+from countersign.store.list_updates import Lists
+from countersign.store.ownership import REQUESTS, RUNS
+from countersign.store.queries import Overview
 from countersign.store.records import EVENTS, TEAMS
-from countersign.store.reports import read_event
-from countersign.store.sides import REQUESTS, RUNS
 from countersign.store.store import Store
+from countersign.store.worker_reports import read_event
 from countersign.usecases.ports import Change, Lease
 from tests.fuzz.mutating import mutated, spoiled
 from tests.fuzz.town import RUN, Town, encoded

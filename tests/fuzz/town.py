@@ -10,20 +10,20 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from bot.slack import app, health, web
-from bot.slack.handlers.answering import Desk
+from bot.slack import app, health, http
+from bot.slack.connection_limits import Asgi
+from bot.slack.handlers.responses import Desk
 from bot.slack.people.directory import Directory
-from bot.slack.port import Asgi
-from bot.slack.projector.homes import Homes
-from bot.slack.projector.poster import Place, Poster
+from bot.slack.projector.home_publisher import Homes
+from bot.slack.projector.message_sync import Place, Poster
 from bot.slack.views.cards import card
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Question, Request
-from countersign.store.overview import Overview
-from countersign.store.redis.connecting import connect
-from countersign.store.sides import Side
+from countersign.store.ownership import Side
+from countersign.store.queries import Overview
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put, TeamInfo
 from localslack import LocalSlack
@@ -65,7 +65,7 @@ class Town:
             with contextlib.suppress(UnicodeDecodeError):
                 headers["x-slack-signature"] = sign(self.slack.signing_secret, now, body.decode())
             headers["x-slack-request-timestamp"] = str(now)
-        return await self.http("POST", web.EVENTS_PATH, headers, body)
+        return await self.http("POST", http.EVENTS_PATH, headers, body)
 
     async def http(self, method: str, path: str, headers: dict[str, str], body: bytes) -> int:
         raw = [
@@ -123,12 +123,12 @@ async def town(web_url: str, worker_url: str, namespace: str) -> AsyncIterator[T
         desk = Desk(store, NoQueue(), directory, clients.reads, frozenset(), poster.link, homes)
         stack.push_async_callback(desk.drain)
         bolt = app.build(clients, identity, desk, slack.signing_secret)
-        asgi = web.http(
+        asgi = http.http(
             bolt, lambda: health.problem_of(store, None), lambda: health.measured(store), secret=slack.signing_secret
         )
         it = Town(slack, store, agents, desk, asgi, [], [])
         await new_run(store, RUN, worker=agents)
-        async with web.serving(asgi, "127.0.0.1", 0) as port:
+        async with http.serving(asgi, "127.0.0.1", 0) as port:
             slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
             await _a_day(it, poster)
             slack.events_urls.clear()

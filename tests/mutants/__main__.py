@@ -1,4 +1,4 @@
-"""`python -m planted`: plants each bug of the table in a copy of this tree, and looks whether the tests notice.
+"""`python -m tests.mutants`: plants each bug of the table in a copy of this tree, and looks whether the tests notice.
 
 Exit status 1 if one stays green, if a test is red without any bug, or if the table is out of date. `--only words`
 takes the bugs with these words in their name or rule.
@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tests.mutants.bug import Bug
-from tests.mutants.bugs import BUGS
-from tests.mutants.planting import PATIENCE, OutOfDate, copied, plant, tried
+from tests.mutants.catalog import BUGS
+from tests.mutants.mutant import Bug
+from tests.mutants.worktrees import PATIENCE, OutOfDate, copied, plant, tried
 
 _WIDTH: Final = 75
 
@@ -35,11 +35,11 @@ def noticed(bug: Bug, tree: Path) -> bool:
 
 def main() -> int:
     """The exit status."""
-    arguments = argparse.ArgumentParser(prog="python -m planted", description=__doc__)
+    arguments = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     arguments.add_argument("--only", default="", metavar="WORDS")
     only = arguments.parse_args().only
     bugs = [bug for bug in BUGS if only in f"{bug.name} ({bug.rule})"]
-    with tempfile.TemporaryDirectory(prefix="planted-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         sound = tried([test for bug in bugs for test in bug.tests], copied(Path(folder) / "sound"), 4 * PATIENCE)
         if sound.failed or not sound.ran:
             print(sound.output, "Red without any bug; nothing was planted.", sep="\n")

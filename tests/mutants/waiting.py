@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from tests.mutants.bug import Bug
+from tests.mutants.mutant import Bug
 
 _SCHEDULE = "tests/domain/test_schedule.py::"
-_STANDING_IN = "tests/domain/test_standing_in.py::"
-_ATTENDING = "tests/usecases/test_attending.py::"
-_MEANWHILE = "tests/slack/test_meanwhile.py::"
+_STANDING_IN = "tests/domain/test_delegation.py::"
+_ATTENDING = "tests/usecases/test_presence.py::"
+_MEANWHILE = "tests/slack/test_pending_state.py::"
 _UNREADABLE = "tests/store/test_unreadable.py::"
 _SILENCE = "tests/usecases/test_silence.py::"
 
@@ -15,8 +15,8 @@ WAITING: Final = (
     Bug(
         "silence approves what nobody could see",
         "R32",
-        "countersign/usecases/settling.py",
-        "    if card is None or not settling.seen_long_enough(seen.value, since, seen.now):\n",
+        "countersign/usecases/decisions.py",
+        "    if card is None or not request_endings.seen_long_enough(seen.value, since, seen.now):\n",
         "    if card is None:\n        return Ruling(step)\n    if False:\n",
         (
             _SILENCE + "test_silence_approves_only_what_stood_in_its_channel_for_the_whole_time",
@@ -26,7 +26,7 @@ WAITING: Final = (
     Bug(
         "silence approves what somebody took away",
         "R32",
-        "countersign/usecases/settling.py",
+        "countersign/usecases/decisions.py",
         "    if not there:\n",
         "    if False:\n",
         (
@@ -38,7 +38,7 @@ WAITING: Final = (
     Bug(
         "what is settled is said to wait because its card cannot be changed",
         "R32",
-        "bot/slack/projector/scribe.py",
+        "bot/slack/projector/projector.py",
         "root, unposted, post=sheet.pending)",
         "root, unposted)",
         (_SILENCE + "test_silence_does_not_approve_what_somebody_took_away[its channel archived]",),
@@ -65,7 +65,7 @@ WAITING: Final = (
     Bug(
         "a click that comes too late approves what nobody looked for",
         "R32",
-        "countersign/usecases/settling.py",
+        "countersign/usecases/decisions.py",
         "    if there is None:\n        return Ruling(requests.Step(seen.value))\n",
         "    if there is None:\n        return Ruling(step)\n",
         (
@@ -76,7 +76,7 @@ WAITING: Final = (
     Bug(
         "the card is not looked at in the step that settles",
         "R32",
-        "countersign/usecases/settling.py",
+        "countersign/usecases/decisions.py",
         "            shown=() if card is None else (card,),\n",
         "",
         (_SILENCE + "test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing",),
@@ -84,7 +84,7 @@ WAITING: Final = (
     Bug(
         "time counts from the question though its card came late",
         "R32",
-        "bot/slack/projector/scribe.py",
+        "bot/slack/projector/projector.py",
         "        if card is not None and card.stands_since is not None:\n",
         "        if False:\n",
         (_SILENCE + "test_a_card_that_slack_took_late_gives_people_all_of_their_time",),
@@ -92,7 +92,7 @@ WAITING: Final = (
     Bug(
         "one record that a worker broke hides from everybody what waits",
         "R4",
-        "countersign/store/bearing.py",
+        "countersign/store/tolerant_reads.py",
         'self._name(f"{kind} {name}", wrong)',
         "raise",
         (
@@ -103,7 +103,7 @@ WAITING: Final = (
     Bug(
         "a request that cannot be read is dropped from the lists as if it were gone",
         "R5",
-        "countersign/store/bearing.py",
+        "countersign/store/tolerant_reads.py",
         'self._name(f"{kind} {name}", wrong)',
         "found[name] = None  # type: ignore[assignment]",
         (_UNREADABLE + "test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read",),
@@ -122,7 +122,7 @@ WAITING: Final = (
     Bug(
         "what comes next is not moved when something happened",
         "R20",
-        "countersign/store/plan.py",
+        "countersign/store/commit.py",
         "else:\n            coming =",
         "elif version == 0:\n            coming =",
         (_ATTENDING + "test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_delivered",),
@@ -138,15 +138,15 @@ WAITING: Final = (
     Bug(
         "a channel's escalation joins those whom the policy asks",
         "R9",
-        "countersign/policy/rulebook.py",
+        "countersign/policy/evaluation.py",
         "if terms.reviewers is not None:  # not joined",
         "if False:  # not joined",
-        ("tests/policy/test_rulebook.py::test_whom_a_rule_asks_are_not_joined_by_whom_the_channel_would_ask_next",),
+        ("tests/policy/test_evaluation.py::test_whom_a_rule_asks_are_not_joined_by_whom_the_channel_would_ask_next",),
     ),
     Bug(
         "a stand-in decides for a requester who may not",
         "R10",
-        "countersign/domain/seats.py",
+        "countersign/domain/deputies.py",
         "        and (rules.own_requests or away.user != request.requester)\n",
         "",
         (_STANDING_IN + "test_nobody_gets_round_own_requests_by_standing_in",),
@@ -154,7 +154,7 @@ WAITING: Final = (
     Bug(
         "a reviewer and their stand-in are two of a quorum",
         "R11",
-        "countersign/domain/seats.py",
+        "countersign/domain/deputies.py",
         "vote.seat or vote.user",
         "vote.user",
         (_STANDING_IN + "test_a_quorum_counts_a_person_once_and_a_seat_once",),
@@ -162,7 +162,7 @@ WAITING: Final = (
     Bug(
         "people are reminded of what is decided",
         "R6",
-        "bot/slack/projector/nudging.py",
+        "bot/slack/projector/reminders.py",
         "note, request=sheet.rows[0].id, post=sheet.pending)",
         "note, request=sheet.rows[0].id, post=True)",
         (_MEANWHILE + "test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_drawn",),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from countersign.domain.comparisons import matches
 from countersign.domain.errors import CannotTell, InvalidInput
+from countersign.domain.json_comparison import matches
 from countersign.policy.conditions import parse
 
 CALL = {

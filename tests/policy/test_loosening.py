@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Reviewers
-from countersign.domain.policy import OnTimeout
 from countersign.policy.loosening import loosened
 from tests.making import BOB, CAROL, DAVE, LEADS, rules
 

@@ -1,4 +1,4 @@
-"""`python -m bot policy`: looked at before it is used."""
+"""`countersign policy`: looked at before it is used."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from countersign.policy import policy_cli
+from countersign.policy import cli
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
@@ -29,24 +29,24 @@ def test_the_commands_of_the_page_print_what_the_page_says(example: str, capsys:
     for part in shown[1].split("$ ")[1:]:
         command, _, output = part.partition("\n")
         words = shlex.split(command)
-        assert words[:4] == ["python", "-m", "bot", "policy"]
-        assert policy_cli.main(words[4:]) == 0
+        assert words[:2] == ["countersign", "policy"]
+        assert cli.main(words[2:]) == 0
         assert capsys.readouterr().out == output
 
 
 def test_check_tells_all_problems_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "approvals.yaml"
     file.write_text("version: 1\nrules:\n  - {name: a, then: allow}\n  - {name: b, then: ask, if: 'amount >'}\n")
-    assert policy_cli.main(["check", "--file", str(file)]) == 1
+    assert cli.main(["check", str(file)]) == 1
     told = capsys.readouterr().err.splitlines()
     assert [line.split(": ")[0].rpartition(", ")[2] for line in told] == ["line 3", "line 4"]
 
 
 def test_arguments_that_are_no_json_object_are_refused(example: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert policy_cli.main(["explain", "--team", "support", "--tool", "refund", "--args", "600"]) == 2
+    assert cli.main(["explain", "--team", "support", "--tool", "refund", "--args", "600"]) == 2
     assert "no JSON object" in capsys.readouterr().err
 
 
 def test_the_schema_in_the_documentation_is_that_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
-    assert policy_cli.main(["schema"]) == 0
+    assert cli.main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((DOCS / "approvals.schema.json").read_text())

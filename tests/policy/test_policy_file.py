@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Reviewers
-from countersign.domain.policy import OnTimeout, Risk
-from countersign.policy import policy_file
-from countersign.policy.rulebook import Effect
+from countersign.policy import file
+from countersign.policy.evaluation import Effect
 
 GOOD = """\
 version: 1
@@ -39,7 +39,7 @@ rules:
 
 
 def test_a_policy_is_read_with_the_lines_of_its_rules() -> None:
-    book = policy_file.understand(GOOD)
+    book = file.understand(GOOD)
     assert [(c.name, c.effect, c.line) for c in book.clauses] == [
         ("small refunds", Effect.PASS, 4),
         ("big refunds", Effect.ASK, 9),
@@ -73,7 +73,7 @@ rules:
 
 def test_all_problems_are_told_at_once_each_with_its_line() -> None:
     with pytest.raises(WrongSettings) as wrong:
-        policy_file.understand(BAD)
+        file.understand(BAD)
     lines = [problem.split(":")[0] for problem in wrong.value.problems]
     assert lines == ["line 2", "line 5", "line 8", "line 10", "line 11", "line 14", "line 15"]
     told = str(wrong.value)
@@ -114,19 +114,19 @@ def policy(*rules: str) -> str:
 )
 def test_what_makes_no_sense_is_refused(text: str, problem: str) -> None:
     with pytest.raises(WrongSettings) as wrong:
-        policy_file.understand(text)
+        file.understand(text)
     assert problem in str(wrong.value)
 
 
 def test_a_file_that_is_missing_or_no_text_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(WrongSettings, match=r"nowhere.yaml: it cannot be read"):
-        policy_file.read(tmp_path / "nowhere.yaml")
+        file.read(tmp_path / "nowhere.yaml")
     (tmp_path / "a.yaml").write_bytes(b"version: \xff")
     with pytest.raises(WrongSettings, match=r"not UTF-8"):
-        policy_file.read(tmp_path / "a.yaml")
+        file.read(tmp_path / "a.yaml")
     (tmp_path / "a.yaml").write_text("version: 3")
     with pytest.raises(WrongSettings, match=r"a\.yaml, line 1: version"):
-        policy_file.read(tmp_path / "a.yaml")
+        file.read(tmp_path / "a.yaml")
 
 
 def test_a_rule_says_when_people_are_reminded_and_who_is_asked_next() -> None:
@@ -146,7 +146,7 @@ rules:
     remind: "off"
     escalate: []
 """
-    slow, quick = (clause.terms for clause in policy_file.understand(text).clauses)
+    slow, quick = (clause.terms for clause in file.understand(text).clauses)
     assert slow.remind_after == timedelta(minutes=20)
     assert slow.escalation is not None
     assert [(step.after, step.channel) for step in slow.escalation] == [
@@ -175,9 +175,9 @@ rules:
     remind: soon
 """
     with pytest.raises(WrongSettings) as wrong:
-        policy_file.understand(text.replace("    remind: soon\n", "    remind: 5m\n"))
+        file.understand(text.replace("    remind: soon\n", "    remind: 5m\n"))
     problems = "\n".join(wrong.value.problems)
     for sentence in ("line 3", "circle", "later than", "never would", "asks nobody, so remind would mean nothing"):
         assert sentence in problems, problems
     with pytest.raises(WrongSettings, match=r"line 14: rules\.remind"):
-        policy_file.understand(text)
+        file.understand(text)

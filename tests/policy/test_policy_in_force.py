@@ -6,22 +6,22 @@ from datetime import timedelta
 import pytest
 
 from countersign import usecases
-from countersign.domain.askers import asking
+from countersign.domain.asker_names import asking
 from countersign.domain.calls import canonical
+from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.errors import Refused
 from countersign.domain.events import EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers
-from countersign.domain.policy import OnTimeout, Risk
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Kind, Status, Verb
-from countersign.policy import policy_file
-from countersign.policy.rulebook import Effect, Rulebook
+from countersign.policy import file
+from countersign.policy.evaluation import Effect, Rulebook
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from tests.making import ALICE, BOB, CAROL, DAVE, attempt, call, question, rules
 from tests.storing import NoQueue, card_stands, it_stands
-from tests.usecases.test_flows import kinds
+from tests.usecases.test_usecases import kinds
 
 POLICY = """\
 version: 1
@@ -36,7 +36,7 @@ rules:
 
 @pytest.fixture
 async def policy(store: Store) -> None:
-    await store.set_rulebook(policy_file.understand(POLICY))
+    await store.set_rulebook(file.understand(POLICY))
 
 
 @pytest.mark.usefixtures("policy")
@@ -83,7 +83,7 @@ async def test_a_rule_that_names_an_agent_counts_whichever_of_several_humans_it_
 ) -> None:
     """R19: the rule, the card and the record mean the same agent."""
     rule = "  - {name: twice, agent: writer, then: ask, quorum: 2}"
-    await store.set_rulebook(policy_file.understand(f"version: 1\nrules:\n{rule}\n"))
+    await store.set_rulebook(file.understand(f"version: 1\nrules:\n{rule}\n"))
     for agent in ("writer", asking("writer", "boss")):
         asked = await usecases.ask(store, lease, replace(question(), agent=agent))
         assert (asked.rules.clause, asked.rules.quorum) == ("twice", 2)
@@ -92,7 +92,7 @@ async def test_a_rule_that_names_an_agent_counts_whichever_of_several_humans_it_
 async def test_high_risk_is_not_approved_by_timeout_though_the_channel_says_so(store: Store, lease: Lease) -> None:
     """R23."""
     await store.set_defaults(rules(on_timeout=OnTimeout.APPROVE))
-    await store.set_rulebook(policy_file.understand(POLICY))
+    await store.set_rulebook(file.understand(POLICY))
     asked = call()
     assert asked.call is not None
     risky = await usecases.ask(store, lease, replace(asked, call=replace(asked.call, tool="wire")))
@@ -117,7 +117,7 @@ async def test_silence_approves_only_where_that_is_still_so_when_time_runs_out(
 
 async def test_whether_something_of_high_risk_is_done_again_is_of_high_risk(store: Store, lease: Lease) -> None:
     """R13: of a doubt the agent is what may have happened."""
-    await store.set_rulebook(policy_file.understand(POLICY))
+    await store.set_rulebook(file.understand(POLICY))
     for name, risk in (("wire", Risk.HIGH), ("refund", Risk.LOW)):
         asked = await usecases.ask(store, lease, question(f"Did {name} happen?", kind=Kind.IN_DOUBT, agent=name))
         assert asked.rules.risk is risk
@@ -139,7 +139,7 @@ async def test_whether_it_is_done_again_needs_those_who_may_have_it_done(store: 
 async def test_a_doubt_is_not_for_the_requester_where_a_rule_for_the_tool_says_so(store: Store, lease: Lease) -> None:
     """R10"""
     await store.set_defaults(rules(own_requests=True, reviewers=Reviewers(frozenset({ALICE, BOB, CAROL}))))
-    await store.set_rulebook(policy_file.understand(SMALL))
+    await store.set_rulebook(file.understand(SMALL))
     asked = await usecases.ask(store, lease, question("Did refund happen?", kind=Kind.IN_DOUBT, agent="refund"))
     assert not asked.rules.own_requests
 
@@ -152,7 +152,7 @@ async def test_a_doubt_is_asked_though_one_rule_for_the_tool_leaves_nobody(store
 
 
 async def test_a_doubt_about_the_run_itself_is_asked_whatever_the_policy_says(store: Store, lease: Lease) -> None:
-    await store.set_rulebook(policy_file.understand("version: 1\nrules: [{name: nothing, then: refuse}]"))
+    await store.set_rulebook(file.understand("version: 1\nrules: [{name: nothing, then: refuse}]"))
     assert await usecases.ask(store, lease, question(kind=Kind.IN_DOUBT))
     with pytest.raises(Refused, match="nothing"):
         await usecases.ask(store, lease, question())
@@ -193,7 +193,7 @@ async def test_who_changes_a_call_is_one_who_may_decide_on_the_changed_one(
 ) -> None:
     """R9, R19: else whom a rule names for small things decides on large ones, by an edit."""
     await store.set_defaults(rules(own_requests=True, reviewers=Reviewers(frozenset({ALICE, BOB, CAROL}))))
-    await store.set_rulebook(policy_file.understand(SMALL))
+    await store.set_rulebook(file.understand(SMALL))
     asked = await usecases.ask(store, lease, call(order=17, amount=20))
     edit = attempt(asked, who, Verb.EDIT, arguments=canonical({"order": 17, "amount": amount}))
     if may:

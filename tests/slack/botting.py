@@ -9,15 +9,15 @@ from redis.backoff import NoBackoff
 from slack_bolt.async_app import AsyncApp
 
 from bot.slack import app
-from bot.slack.handlers.answering import Desk
+from bot.slack.handlers.responses import Desk
 from bot.slack.people.directory import Directory
-from bot.slack.projector.homes import Homes
-from bot.slack.projector.poster import Place, Poster
+from bot.slack.projector.home_publisher import Homes
+from bot.slack.projector.message_sync import Place, Poster
 from bot.slack.views.cards import Drawing
 from countersign.domain.events import Event
 from countersign.domain.ids import UserId
 from countersign.domain.requests import Request
-from countersign.store.overview import Overview
+from countersign.store.queries import Overview
 from countersign.store.records import EVENTS
 from countersign.store.store import Store
 from localslack import LocalSlack

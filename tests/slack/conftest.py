@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.slack.handlers import answering
-from bot.slack.handlers.answering import Desk
+from bot.slack.handlers import responses
+from bot.slack.handlers.responses import Desk
 from bot.slack.views.cards import card
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request
@@ -20,7 +20,7 @@ from tests.slack.botting import Show, a_bot, post
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the bot does in time, it does: a test that is about being late says so itself."""
-    monkeypatch.setattr(answering, "ACK_WITHIN", PATIENCE)
+    monkeypatch.setattr(responses, "ACK_WITHIN", PATIENCE)
 
 
 @pytest.fixture

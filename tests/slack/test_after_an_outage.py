@@ -6,15 +6,15 @@ from itertools import pairwise
 
 import pytest
 
-from bot.slack import calling
-from bot.slack.projector.poster import Place
+from bot.slack import slack_calls
+from bot.slack.projector.message_sync import Place
 from countersign import usecases
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from tests.making import GENERAL, question
 from tests.slack.test_overtaken import NEW, OLD, poster
-from tests.slack.test_scribe import all_drawn, drawing
+from tests.slack.test_projector import all_drawn, drawing
 from tests.storing import NoQueue, new_run
 
 MANY = 20
@@ -24,7 +24,7 @@ async def test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it(
     slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R21, R35: every post was left unclear, and a look-up takes longer than what was read is fresh."""
-    monkeypatch.setattr(calling, "FRESH", timedelta(seconds=0.5))
+    monkeypatch.setattr(slack_calls, "FRESH", timedelta(seconds=0.5))
     slack.faults.add("server_error", on="chat.postMessage", times=MANY)
     slack.faults.add("delay", on="conversations.history", times=None, seconds=0.8)
     for number in range(MANY):
@@ -41,8 +41,8 @@ async def test_what_waited_for_its_turn_is_read_anew_once_and_then_drawn(
     slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6, R21: in a long line everything is late, and whoever reads anew is too slow to keep its place."""
-    monkeypatch.setattr(calling, "FRESH", timedelta(0))
-    monkeypatch.setattr(calling, "_KEPT_PLACE", 0.0)
+    monkeypatch.setattr(slack_calls, "FRESH", timedelta(0))
+    monkeypatch.setattr(slack_calls, "_KEPT_PLACE", 0.0)
     asked = [await usecases.ask(store, await new_run(store, f"r{number}"), question()) for number in range(MANY)]
     async with drawing(slack, store):
         await all_drawn(slack, store)

@@ -4,22 +4,22 @@ from datetime import timedelta
 
 import pytest
 
-from bot.slack.handlers.answering import Desk
+from bot.slack.handlers.responses import Desk
 from countersign import usecases
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import GroupId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Status
-from countersign.policy import policy_file
+from countersign.policy import file
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.workspace import User, UserGroup
 from tests.making import DAVE, GENERAL, call, question
-from tests.slack.test_meanwhile import drawn, due
-from tests.slack.test_scribe import all_drawn, card_of
+from tests.slack.test_pending_state import drawn, due
+from tests.slack.test_projector import all_drawn, card_of
 from tests.storing import configured
-from tests.usecases.test_attending import as_it_is
+from tests.usecases.test_presence import as_it_is
 
 __all__ = ["drawn"]
 
@@ -109,7 +109,7 @@ async def test_of_rules_that_overlap_and_say_different_things_the_strictest_coun
     slack: LocalSlack, store: Store, lease: Lease, bot: Desk, drawn: None
 ) -> None:
     """R11, R19: the card says which, and two must approve; a hostile pattern costs no time."""
-    await store.set_rulebook(policy_file.understand(OVERLAPPING))
+    await store.set_rulebook(file.understand(OVERLAPPING))
     asked = await usecases.ask(store, lease, call(order=17, amount=20, note="a" * 3000))
     shown = text_of(await card_of(slack))
     assert "two for much" in shown and "Much money" in shown

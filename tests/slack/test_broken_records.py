@@ -3,19 +3,19 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.slack.handlers.answering import Desk
+from bot.slack.handlers.responses import Desk
 from bot.slack.people.directory import Directory
-from bot.slack.projector import deserted
-from bot.slack.projector.poster import Place, Poster
+from bot.slack.projector import unreachable_reviewers
+from bot.slack.projector.message_sync import Place, Poster
 from bot.slack.views.cards import Drawing
 from countersign import usecases
+from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RunId
-from countersign.domain.policy import OnTimeout
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack, text_of
 from tests.making import GENERAL, HERE, OURS, question, request, rules
-from tests.slack.test_scribe import all_drawn, card_of, drawing
+from tests.slack.test_projector import all_drawn, card_of, drawing
 from tests.store.test_unreadable import BROKEN
 from tests.store.two_users import Sides, start
 from tests.storing import new_run
@@ -50,7 +50,7 @@ async def test_others_are_told_that_nobody_is_left_who_may_decide(slack: LocalSl
     for name in ("U0BOB", "U0CAROL"):
         slack.workspace.users[name].deleted = True
     directory = Directory(bot.client, fresh=0)
-    await deserted.look(sides.web, directory, poster)
+    await unreachable_reviewers.look(sides.web, directory, poster)
     await directory.close()
     root = await sides.web.message(f"run/{second.run}")
     assert root is not None

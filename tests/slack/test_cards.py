@@ -15,28 +15,37 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.slack.projector import nudging, seating
-from bot.slack.views import cards, editing, high_risk, meanwhile, menu, modals, settings_window, standing
-from bot.slack.views import content as judged
-from bot.slack.views import rows as burst_rows
+from bot.slack.projector import card_placement, reminders
+from bot.slack.views import batch_card as burst_rows
+from bot.slack.views import card_content as judged
+from bot.slack.views import (
+    card_menu,
+    cards,
+    edit_modal,
+    grant_modals,
+    high_risk_modal,
+    modals,
+    pending_state,
+    settings_modal,
+)
 from bot.slack.views.cards import Drawing
-from bot.slack.views.text import size_of
-from countersign.domain import attending, permissions, quiet, runs, schedule, settling
-from countersign.domain.absence import Absence
-from countersign.domain.askers import asking
+from bot.slack.views.safe_text import size_of
+from countersign.domain import grants, presence, quiet_hours, request_endings, runs, schedule
+from countersign.domain.asker_names import asking
 from countersign.domain.calls import Call, canonical
-from countersign.domain.deciding import allow, decide, sentence
+from countersign.domain.channel_settings import OnTimeout, Risk
+from countersign.domain.decision_rules import allow, decide, sentence
+from countersign.domain.delegation import Absence
 from countersign.domain.escalation import Escalation
+from countersign.domain.grant_scopes import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId
-from countersign.domain.marks import escape
-from countersign.domain.options import Option
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.policy import OnTimeout, Risk
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
+from countersign.domain.run_options import Option
 from countersign.domain.runs import Passed, Run, Usage, Writing
 from countersign.domain.schedule import Snooze
-from countersign.domain.standing import Scope, Span, Wish
+from countersign.domain.slack_markup import escape
 from countersign.usecases.ports import TeamInfo
 from localslack.limits import check_message_blocks, check_view
 from tests.longer import times
@@ -75,7 +84,7 @@ def decided(verb: Verb, words: str = "", of: Request | None = None) -> Request:
 
 
 def expired(**changes: Any) -> Request:
-    return settling.expire(request(**changes), later(hours=2)).request
+    return request_endings.expire(request(**changes), later(hours=2)).request
 
 
 def voted() -> Request:
@@ -118,7 +127,7 @@ USAGE = Usage(
 
 
 def in_doubt(**changes: Any) -> Request:
-    """As `countersign.autogen.doubts` asks; the channel approves by timeout, which does not count here."""
+    """As `countersign.autogen.unknown_outcomes` asks; the channel approves by timeout, which does not count here."""
     words = "Nobody knows whether “send” happened.\n\nAttempt 1, started 2026-03-06 17:00:00 UTC.\n\nsend\nTen boxes"
     asked = question(words, kind=Kind.IN_DOUBT, title="Did “send” happen?", agent="send", offers=DOUBT_OFFERS)
     return request(asked=asked, on_timeout=OnTimeout.APPROVE, **changes)
@@ -152,7 +161,7 @@ def permitted() -> Request:
 
 
 def in_advance() -> Request:
-    given = permissions.given_with(permitted(), "email")
+    given = grants.given_with(permitted(), "email")
     assert given is not None
     asked = request(later(minutes=6), asked=refund(asked=1))
     return allow(asked, given, Actor(HERE, BOB), "email", later(minutes=6)).request
@@ -182,7 +191,7 @@ LATER: dict[str, Any] = {
         Escalation(timedelta(hours=2), Reviewers(frozenset({DAVE}))),
         Escalation(timedelta(hours=4), Reviewers(groups=frozenset({LEADS})), ChannelId("C0LEADS")),
     ),
-    "quiet": quiet.parse("20:00-08:00 weekends Europe/Berlin"),
+    "quiet": quiet_hours.parse("20:00-08:00 weekends Europe/Berlin"),
 }
 AWAY = [
     Absence(HERE, BOB, UserId("U0ERIN"), later(), later(days=3)),
@@ -197,14 +206,14 @@ def waited() -> Request:
 
 def snoozed() -> Request:
     """Carol put it off, and two look at it."""
-    off = attending.snooze(waited(), Actor(HERE, CAROL), Snooze.HOUR, later(minutes=1)).request
-    looked = attending.look(off, Actor(HERE, BOB), later(minutes=2)).request
-    return attending.look(looked, Actor(HERE, CAROL), later(minutes=3)).request
+    off = presence.snooze(waited(), Actor(HERE, CAROL), Snooze.HOUR, later(minutes=1)).request
+    looked = presence.look(off, Actor(HERE, BOB), later(minutes=2)).request
+    return presence.look(looked, Actor(HERE, CAROL), later(minutes=3)).request
 
 
 def raised() -> Request:
     """It went to the next people, and the first were reminded."""
-    return schedule.due(request(**{**LATER, "quiet": quiet.NEVER}), later(hours=2)).request
+    return schedule.due(request(**{**LATER, "quiet": quiet_hours.NEVER}), later(hours=2)).request
 
 
 def burst(**changes: Any) -> list[Request]:
@@ -222,11 +231,11 @@ def half_settled() -> list[Request]:
     yes = decide(second, attempt(second, CAROL, wish=Wish(Scope.ARGUMENTS, Span.RUN)), later(minutes=1)).request
     less = canonical({"order": 17, "amount": 15, "api_key": "s3cr3t-word"})
     changed = decide(third, attempt(third, BOB, Verb.EDIT, arguments=less), later(minutes=2)).request
-    return [no, yes, changed, *(attending.look(one, Actor(HERE, BOB), later(minutes=3)).request for one in left)]
+    return [no, yes, changed, *(presence.look(one, Actor(HERE, BOB), later(minutes=3)).request for one in left)]
 
 
 def settled_burst() -> list[Request]:
-    return [one if one.decision else settling.expire(one, later(hours=2)).request for one in half_settled()]
+    return [one if one.decision else request_endings.expire(one, later(hours=2)).request for one in half_settled()]
 
 
 def on_one_card(rows: list[Request]) -> Drawing:
@@ -238,7 +247,7 @@ SPOOF = "Pay to p\u0430ypal.com, and send \uff52\uff4d"
 
 
 def turn(*, to_end: bool = False) -> Question:
-    """As `countersign.autogen.people.proxy` asks."""
+    """As `countersign.autogen.people.user_proxy` asks."""
     offers: tuple[Verb, ...] = (Verb.APPROVE, Verb.RESPOND)
     if to_end:
         title = "assistant says that it is finished. End here?"
@@ -279,19 +288,19 @@ DRAWINGS: dict[str, Drawing] = {
     "card_long_rejected": card(decided(Verb.REJECT, "no", request(asked=question(LONG)))),
     "card_expired": card(expired()),
     "card_approved_by_timeout": card(expired(on_timeout=OnTimeout.APPROVE)),
-    "card_withdrawn": card(settling.withdraw(request(), later(minutes=5), "the run was stopped", ALICE).request),
+    "card_withdrawn": card(request_endings.withdraw(request(), later(minutes=5), "the run was stopped", ALICE).request),
     "card_in_doubt": card(in_doubt()),
     "card_in_doubt_answered": card(decided(Verb.RESPOND, "Message 17 is in the log.", in_doubt())),
     "card_in_doubt_approved": card(decided(Verb.APPROVE, of=in_doubt())),
     "card_in_doubt_rejected": card(decided(Verb.REJECT, of=in_doubt())),
-    "card_in_doubt_expired": card(settling.expire(in_doubt(), later(hours=2)).request),
+    "card_in_doubt_expired": card(request_endings.expire(in_doubt(), later(hours=2)).request),
     "card_turn": card(request(asked=turn())),
     "card_turn_approved": card(decided(Verb.APPROVE, of=request(asked=turn()))),
     "card_turn_answered": card(decided(Verb.RESPOND, "Take the train.", request(asked=turn()))),
     "card_turn_rejected": card(decided(Verb.REJECT, "enough", request(asked=turn()))),
     "card_end": card(request(asked=turn(to_end=True))),
     "card_end_approved": card(decided(Verb.APPROVE, of=request(asked=turn(to_end=True)))),
-    "card_end_expired": card(settling.expire(request(asked=turn(to_end=True)), later(hours=2)).request),
+    "card_end_expired": card(request_endings.expire(request(asked=turn(to_end=True)), later(hours=2)).request),
     "card_diverged": card(diverged()),
     "card_diverged_approved": card(decided(Verb.APPROVE, of=diverged())),
     "card_tool": card(request(asked=refund())),
@@ -301,7 +310,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_tool_approved_in_advance": card(in_advance()),
     "card_approved_broken_glass": card(broken()),
     "note_in_advance": cards.decided_note(in_advance()),
-    "note_broken_glass": standing.break_glass_note(broken()),
+    "note_broken_glass": grant_modals.break_glass_note(broken()),
     "card_tool_titled": card(request(asked=refund(title="give back what was paid"))),
     "card_tool_long": card(request(asked=refund(content=LONG))),
     "card_tool_again": card(request(asked=refund(before=BEFORE, notes=("Over the limit of 10 EUR.", "Bob is away.")))),
@@ -323,8 +332,8 @@ DRAWINGS: dict[str, Drawing] = {
     "burst_half_settled": on_one_card(half_settled()),
     "burst_settled": on_one_card(settled_burst()),
     "note_waiting_for_many": cards.waiting_note(burst()[0], LINK, 4),
-    "note_reminder_of_many": nudging.reminder_note(half_settled(), LINK),
-    "note_reminder_of_many_over": nudging.reminder_note(settled_burst(), LINK),
+    "note_reminder_of_many": reminders.reminder_note(half_settled(), LINK),
+    "note_reminder_of_many_over": reminders.reminder_note(settled_burst(), LINK),
     "run_queued": cards.run_message(run()),
     "run_hostile": cards.run_message(run(task=HOSTILE)),
     "run_waiting": cards.run_message(run(status=runs.Status.WAITING)),
@@ -344,9 +353,9 @@ DRAWINGS: dict[str, Drawing] = {
     "note_stopped": cards.outcome_note(
         ended(status=runs.Status.STOPPED, stopped_by=ALICE, result="Stopped.", words="")
     ),
-    "note_reminder": nudging.reminder_note([raised()], LINK, AWAY),
-    "note_reminder_over": nudging.reminder_note([settling.expire(raised(), later(days=2)).request], LINK),
-    "note_raised": nudging.raised_note([raised()], raised().raised[0], LINK),
+    "note_reminder": reminders.reminder_note([raised()], LINK, AWAY),
+    "note_reminder_over": reminders.reminder_note([request_endings.expire(raised(), later(days=2)).request], LINK),
+    "note_raised": reminders.raised_note([raised()], raised().raised[0], LINK),
     "note_not_posted": cards.not_posted_note(request(), "not_in_channel"),
 }
 VIEWS: dict[str, dict[str, Any]] = {
@@ -359,21 +368,21 @@ VIEWS: dict[str, dict[str, Any]] = {
     "modal_full": modals.full(request(asked=question(LONG))),
     "modal_review": modals.review(request(asked=question(LONG)), GENERAL),
     "modal_review_tool": modals.review(request(asked=refund(content=LONG, before=BEFORE, notes=("Mind.",))), GENERAL),
-    "modal_high_risk": high_risk.window(request(asked=refund(), risk=Risk.HIGH), GENERAL, BOB),
-    "modal_high_risk_edit": high_risk.form(editing.edit(request(asked=editable()), GENERAL), request(), BOB),
-    "modal_permit": standing.permit(request(asked=refund()), GENERAL),
-    "modal_permit_code": standing.permit(request(asked=code()), GENERAL),
-    "modal_break_glass": standing.break_glass(request(break_glass=True), GENERAL),
+    "modal_high_risk": high_risk_modal.window(request(asked=refund(), risk=Risk.HIGH), GENERAL, BOB),
+    "modal_high_risk_edit": high_risk_modal.form(edit_modal.edit(request(asked=editable()), GENERAL), request(), BOB),
+    "modal_permit": grant_modals.permit(request(asked=refund()), GENERAL),
+    "modal_permit_code": grant_modals.permit(request(asked=code()), GENERAL),
+    "modal_break_glass": grant_modals.break_glass(request(break_glass=True), GENERAL),
     "modal_full_tool": modals.full(request(asked=refund())),
     "modal_full_edited": modals.full(edited()),
     "modal_review_with_file": modals.review(request(asked=code("語" * 4000 + "x" * 40_000)), GENERAL),
     "modal_not_counted": modals.not_counted("Already decided by <@U0CAROL>."),
-    "modal_edit": editing.edit(request(asked=editable()), GENERAL),
+    "modal_edit": edit_modal.edit(request(asked=editable()), GENERAL),
     "modal_choose": modals.choose(request(asked=choice(*"abcdef")), GENERAL),
     "modal_choose_several": modals.choose(request(asked=choice("eu", "us " * 40, several=True)), GENERAL),
-    "modal_settings": settings_window.view(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
-    "modal_settings_times": settings_window.view(GENERAL, waited().rules, None),
-    "modal_settings_silent": settings_window.view(GENERAL, rules(reviewers=Reviewers(groups=frozenset({LEADS}))), None),
+    "modal_settings": settings_modal.view(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
+    "modal_settings_times": settings_modal.view(GENERAL, waited().rules, None),
+    "modal_settings_silent": settings_modal.view(GENERAL, rules(reviewers=Reviewers(groups=frozenset({LEADS}))), None),
 }
 
 
@@ -441,7 +450,7 @@ def test_an_approval_by_timeout_is_announced_and_told() -> None:
 def test_no_timeout_approves_what_only_people_can_know() -> None:
     """R23: whatever the channel says; a late click is told what happens instead."""
     assert "APPROVED" not in mrkdwn_of(DRAWINGS["card_in_doubt"].blocks)
-    late = settling.expire(in_doubt(), later(hours=2)).request
+    late = request_endings.expire(in_doubt(), later(hours=2)).request
     assert late.status is Status.EXPIRED
     assert "nothing is repeated" in mrkdwn_of(DRAWINGS["card_in_doubt_expired"].blocks)
     assert sentence(Refusal.TIME_RAN_OUT, late).endswith("the run ends.")
@@ -460,12 +469,12 @@ def test_every_button_carries_its_own_request_and_digest() -> None:
     *buttons, more = actions["elements"]
     assert {cards.Handle.read(button["value"]) for button in buttons} == {cards.Handle(asked.id, asked.digest)}
     one, other, *looking = [option["value"] for option in more["options"]]
-    assert menu.chosen(one) == (menu.PERMIT, asked.id, asked.digest)
-    assert menu.chosen(other) == (menu.BREAK_GLASS, asked.id, asked.digest)
-    assert [meanwhile.Chosen.read(value) for value in looking] == [
-        meanwhile.Chosen((asked.id,), snooze) for snooze in (None, *Snooze)
+    assert card_menu.chosen(one) == (card_menu.PERMIT, asked.id, asked.digest)
+    assert card_menu.chosen(other) == (card_menu.BREAK_GLASS, asked.id, asked.digest)
+    assert [pending_state.Chosen.read(value) for value in looking] == [
+        pending_state.Chosen((asked.id,), snooze) for snooze in (None, *Snooze)
     ]
-    assert {meanwhile.Chosen.read(one), meanwhile.Chosen.read(other)} == {None}
+    assert {pending_state.Chosen.read(one), pending_state.Chosen.read(other)} == {None}
 
 
 @pytest.mark.parametrize("name", ["card_hostile", "card_answered", "run_hostile", "note_progress", "note_failed"])
@@ -484,7 +493,7 @@ def test_a_step_that_names_only_who_asked_asks_nobody() -> None:
     """R7, R10: it said "nobody: you may now too"."""
     steps = (Escalation(timedelta(hours=1), Reviewers(frozenset({ALICE}))),)
     asked = schedule.due(request(timeout=timedelta(days=1), escalation=steps), later(hours=2)).request
-    note = mrkdwn_of(nudging.raised_note([asked], asked.raised[0], LINK).blocks)
+    note = mrkdwn_of(reminders.raised_note([asked], asked.raised[0], LINK).blocks)
     assert "you may now too" not in note and "<@U0ALICE>" not in note
     assert "names only who asked" in note
 
@@ -511,7 +520,7 @@ def test_slack_takes_a_card_on_which_as_much_as_can_be_happened() -> None:
     )
     for user in people[0]:
         made = replace(made, rules=replace(made.rules, reviewers=Reviewers(frozenset(people[0]))))
-        made = attending.look(made, Actor(HERE, user), later()).request
+        made = presence.look(made, Actor(HERE, user), later()).request
         made = decide(made, attempt(made, user), later()).request if len(made.votes) < 8 else made
     for minute in range(1, 6):
         made = schedule.due(made, later(minutes=minute)).request
@@ -532,11 +541,11 @@ def test_slack_takes_a_card_of_a_burst_whatever_its_rows_say(text: str) -> None:
             reviewers=Reviewers(people), timeout=timedelta(days=1), escalation=(step,) * 2,
             remind_after=timedelta(minutes=15),
         )
-        for number in range(seating.ROWS)
+        for number in range(card_placement.ROWS)
     ]  # fmt: skip
     for user in sorted(people)[:8]:
         asked = [decide(one, attempt(one, user), later()).request for one in asked]
-    asked = [attending.look(one, Actor(HERE, user), later()).request for one in asked for user in sorted(people)[:1]]
+    asked = [presence.look(one, Actor(HERE, user), later()).request for one in asked for user in sorted(people)[:1]]
     asked = [schedule.due(one, later(hours=2)).request for one in asked]
     check_message_blocks(on_one_card(asked).blocks)
     given = canonical({"order": 17, "amount": text[:2000]})
@@ -566,10 +575,10 @@ def test_every_button_of_a_row_carries_its_own_request(name: str) -> None:
     for row, block in zip(waiting, blocks, strict=True):
         *buttons, more = block["elements"]
         assert {cards.Handle.read(button["value"]) for button in buttons} == {cards.Handle(row.id, row.digest)}
-        found = [menu.chosen(option["value"]) for option in more["options"]]
+        found = [card_menu.chosen(option["value"]) for option in more["options"]]
         assert {one[1] for one in found if one} == {row.id} and None not in found
     last = DRAWINGS[name].blocks[-1]["accessory"]["options"]
-    chosen = [meanwhile.Chosen.read(option["value"]) for option in last]
+    chosen = [pending_state.Chosen.read(option["value"]) for option in last]
     assert {one.requests for one in chosen if one} == {tuple(row.id for row in waiting)} and None not in chosen
 
 
@@ -693,7 +702,7 @@ def test_whatever_is_called_slack_takes_the_card_and_all_can_be_seen(content: st
         check_message_blocks(drawing.blocks)
         assert size_of(drawing.blocks) <= 13_000
     views = (modals.full(of), modals.full(after), modals.review(of, GENERAL))
-    for view in (*views, standing.permit(of, GENERAL), standing.break_glass(of, GENERAL)):
+    for view in (*views, grant_modals.permit(of, GENERAL), grant_modals.break_glass(of, GENERAL)):
         check_view(view, ("modal",))
     shown, in_file = "".join(boxes_of(modals.review(of, GENERAL)["blocks"])), judged.file_of(of)[1].decode()
     it = judged.seen(asked)

@@ -16,12 +16,12 @@ import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack import app, health, web
+from bot.slack import app, health, http
 from bot.slack.views.cards import card
 from countersign import metrics, usecases
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Status
-from countersign.store.redis.embedded import _free_port
+from countersign.store.redis.embedded_server import _free_port
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
@@ -37,8 +37,8 @@ async def over_http(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
     async with a_desk(slack, store) as (desk, _, clients):
         identity = await app.identify(clients.reads)
         bolt = app.build(clients, identity, desk, slack.signing_secret)
-        asgi = web.http(bolt, lambda: health.problem_of(store, None), secret=slack.signing_secret)
-        async with web.serving(asgi, "127.0.0.1", 0) as port:
+        asgi = http.http(bolt, lambda: health.problem_of(store, None), secret=slack.signing_secret)
+        async with http.serving(asgi, "127.0.0.1", 0) as port:
             slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
             try:
                 yield f"http://127.0.0.1:{port}"
@@ -63,7 +63,7 @@ class Elsewhere(Store):
 async def test_a_clock_that_lets_no_signature_count_is_told(slack: LocalSlack, store: Store) -> None:
     """R7: every payload over signed HTTP would be refused as too old, and nobody would know why."""
     there = Elsewhere(store.client, store.keys.prefix[1:-2])
-    async with web.serving(web.http(None, lambda: health.problem_of(there, None)), "127.0.0.1", 0) as port:
+    async with http.serving(http.http(None, lambda: health.problem_of(there, None)), "127.0.0.1", 0) as port:
         for apart, said in (
             (timedelta(minutes=-60), "60 minutes ahead of that of Redis"),
             (timedelta(minutes=6), "6 minutes behind that of Redis"),
@@ -115,7 +115,7 @@ def test_a_click_is_read_from_the_form_as_bolt_reads_it(words: str) -> None:
     """R1, R9: what is judged is what Slack signed, whatever somebody wrote."""
     said = json.dumps({"words": words}, ensure_ascii=len(words) % 2 == 0)
     form = urlencode({"payload": said})
-    assert web.payload(form) == said == dict(parse_qsl(form, keep_blank_values=True))["payload"]
+    assert http.payload(form) == said == dict(parse_qsl(form, keep_blank_values=True))["payload"]
 
 
 @pytest.mark.parametrize(
@@ -134,14 +134,14 @@ def test_a_click_is_read_from_the_form_as_bolt_reads_it(words: str) -> None:
     ],
 )
 def test_a_form_that_slack_does_not_send_is_left_to_bolt(form: str) -> None:
-    assert web.payload(form) is None
+    assert http.payload(form) is None
 
 
 async def test_in_socket_mode_nothing_is_taken_over_http(slack: LocalSlack, store: Store) -> None:
     """R9: without a signing secret a signature would prove nothing."""
-    asgi = web.http(None, lambda: health.problem_of(store, None))
+    asgi = http.http(None, lambda: health.problem_of(store, None))
     async with (
-        web.serving(asgi, "127.0.0.1", 0) as port,
+        http.serving(asgi, "127.0.0.1", 0) as port,
         aiohttp.ClientSession() as session,
         session.post(f"http://127.0.0.1:{port}/slack/events", data="{}") as answer,
     ):
@@ -151,8 +151,8 @@ async def test_in_socket_mode_nothing_is_taken_over_http(slack: LocalSlack, stor
 async def test_healthz_says_whether_slack_is_connected(slack: LocalSlack, store: Store) -> None:
     async with a_desk(slack, store) as (_, bolt, clients):
         async with app.socket_mode(bolt, slack.app_token, clients.reads) as connected:
-            asgi = web.http(None, lambda: health.problem_of(store, connected))
-            async with web.serving(asgi, "127.0.0.1", 0) as port:
+            asgi = http.http(None, lambda: health.problem_of(store, connected))
+            async with http.serving(asgi, "127.0.0.1", 0) as port:
                 await slack.wait_connected(1)
                 await until(connected)
                 assert await get(f"http://127.0.0.1:{port}/healthz") == (200, "ok")
@@ -169,8 +169,8 @@ async def test_metrics_say_what_waits_and_go_on_without_the_store(store: Store, 
     await usecases.ask(store, lease, question())
     nowhere = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
     for of, waiting in ((store, "1.0"), (Store(nowhere, "t"), "NaN")):
-        asgi = web.http(None, partial(health.problem_of, of, None), partial(health.measured, of))
-        async with web.serving(asgi, "127.0.0.1", 0) as port:
+        asgi = http.http(None, partial(health.problem_of, of, None), partial(health.measured, of))
+        async with http.serving(asgi, "127.0.0.1", 0) as port:
             status, text = await get(f"http://127.0.0.1:{port}/metrics")
         assert status == 200
         assert f'countersign_waiting{{what="requests"}} {waiting}' in text
@@ -191,8 +191,8 @@ async def test_a_worker_serves_its_metrics_where_it_is_told_to() -> None:
 
 async def test_healthz_says_whether_the_store_answers() -> None:
     client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
-    asgi = web.http(None, lambda: health.problem_of(Store(client, "t"), None))
-    async with web.serving(asgi, "127.0.0.1", 0) as port:
+    asgi = http.http(None, lambda: health.problem_of(Store(client, "t"), None))
+    async with http.serving(asgi, "127.0.0.1", 0) as port:
         status, text = await get(f"http://127.0.0.1:{port}/healthz")
     await client.aclose()
     assert (status, text) == (503, "The store (Redis) does not answer.")
@@ -284,10 +284,10 @@ async def test_bolt_does_not_turn_oauth_on(slack: LocalSlack, store: Store, monk
 
 
 async def test_a_port_that_is_taken_is_said(store: Store) -> None:
-    asgi = web.http(None, lambda: health.problem_of(store, None))
-    async with web.serving(asgi, "127.0.0.1", 0) as port:
+    asgi = http.http(None, lambda: health.problem_of(store, None))
+    async with http.serving(asgi, "127.0.0.1", 0) as port:
         with pytest.raises(WrongSettings, match="cannot listen on"):
-            async with web.serving(asgi, "127.0.0.1", port):
+            async with http.serving(asgi, "127.0.0.1", port):
                 raise AssertionError("listened twice")
 
 

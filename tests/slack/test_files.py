@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.projector import files
+from bot.slack.projector import file_uploads
 from countersign import usecases
 from countersign.domain.runs import Verb
 from countersign.store.store import Store
@@ -13,7 +13,7 @@ from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.faults import Kind as Fault
 from tests.making import question
-from tests.slack.test_scribe import all_drawn, card_of, decided, drawing
+from tests.slack.test_projector import all_drawn, card_of, decided, drawing
 
 LONG = "\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))
 MISSING = "the file with all of it could not be uploaded"
@@ -31,7 +31,7 @@ async def test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so(
     fault: Fault, on: str, more: dict[str, Any], slack: LocalSlack, store: Store, lease: Lease, monkeypatch: Any
 ) -> None:
     """R36, R14: a few tries, each after a look whether it arrived; then it is missing, and people know."""
-    monkeypatch.setattr(files, "PAUSE", timedelta(milliseconds=1))
+    monkeypatch.setattr(file_uploads, "PAUSE", timedelta(milliseconds=1))
     slack.faults.add(fault, on=on, times=None, **more)
     asked = await usecases.ask(store, lease, question(LONG))
     async with drawing(slack, store):
@@ -39,7 +39,7 @@ async def test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so(
         await all_drawn(slack, store)
         assert MISSING in text_of(await card_of(slack))
         tried = [call for call in slack.calls if call.method == on]
-        assert len(tried) == (1 if fault == "error" else files.TRIES)
+        assert len(tried) == (1 if fault == "error" else file_uploads.TRIES)
         await decided(store, asked)
         await usecases.finish(store, lease, Verb.FINISH, result="Done.", words=LONG)
         await all_drawn(slack, store)

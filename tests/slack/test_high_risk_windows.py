@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from bot.slack.handlers import answering
-from bot.slack.views import cards, high_risk, menu
+from bot.slack.handlers import responses
+from bot.slack.views import card_menu, cards, high_risk_modal
 from bot.slack.views.cards import card
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
+from countersign.domain.channel_settings import Risk
 from countersign.domain.events import EventType
-from countersign.domain.policy import Risk
 from countersign.domain.requests import Kind, Question, Request, Status
-from countersign.policy.rulebook import Rulebook
+from countersign.policy.evaluation import Rulebook
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
@@ -23,11 +23,11 @@ from localslack.text import text_of
 from localslack.workspace import Message
 from tests.making import question
 from tests.slack.botting import Show, a_bot, events, post
-from tests.slack.test_changing import ask, decision, refund
-from tests.slack.test_clicks import status
-from tests.slack.test_reviewing import RM
+from tests.slack.test_actions import status
+from tests.slack.test_edits import ask, decision, refund
+from tests.slack.test_review import RM
 
-WORD = high_risk.WORD
+WORD = high_risk_modal.WORD
 HUGE = "\n".join(f"{n:06} echo all is well" for n in range(8_000)) + f"\n{RM}\n" + "x" * 150_000
 
 
@@ -92,12 +92,12 @@ async def test_nothing_is_allowed_in_advance_by_a_menu_that_was_made_up(
     bob, alice = slack.user("bob"), slack.user("alice")
     shown = await show(asked)
     for person, do, told in (
-        (bob, menu.PERMIT, "looked at each time"),
-        (alice, menu.BREAK_GLASS, "high risk"),
+        (bob, card_menu.PERMIT, "looked at each time"),
+        (alice, card_menu.BREAK_GLASS, "high risk"),
     ):
         made_up = {"text": {"type": "plain_text", "text": "Go"}, "value": f"{do} {asked.id} {asked.digest}"}
-        forged(shown, menu.MORE, options=[made_up])
-        await person.click(shown, menu.MORE, choose="Go", stale=True)
+        forged(shown, card_menu.MORE, options=[made_up])
+        await person.click(shown, card_menu.MORE, choose="Go", stale=True)
         await person.wait_ephemeral(told)
         assert person.modal is None
     assert await status(store, asked) is Status.PENDING
@@ -146,7 +146,7 @@ async def test_all_parts_of_what_is_long_come_before_the_word(
     bob = slack.user("bob")
     await bob.click(await show(asked), "Review…")
     view, read = await bob.wait_modal("part 1 of"), ""
-    while not high_risk.asks_for_word(view.json):
+    while not high_risk_modal.asks_for_word(view.json):
         read += text_of(view.json)
         assert await status(store, asked) is Status.PENDING
         view = await next_part(bob, view)
@@ -182,7 +182,7 @@ async def test_who_waits_too_long_for_the_next_part_is_told_that_nothing_was_dec
     bob = slack.user("bob")
     await bob.click(await show(asked), "Review…")
     await bob.wait_modal("part 1 of")
-    monkeypatch.setattr(answering, "ACK_WITHIN", 0.0)
+    monkeypatch.setattr(responses, "ACK_WITHIN", 0.0)
     assert await bob.submit() == {}
     await bob.wait_ephemeral("Nothing was decided; please open it again")
     assert await status(store, asked) is Status.PENDING

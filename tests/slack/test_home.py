@@ -14,19 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.slack.views import home
-from bot.slack.views.blocks import Block, words
+from bot.slack.views.block_kit import Block, words
 from bot.slack.views.home import Listed, Running
-from bot.slack.views.text import size_of
+from bot.slack.views.safe_text import size_of
 from countersign.domain import runs
-from countersign.domain.deciding import decide
+from countersign.domain.channel_settings import OnTimeout
+from countersign.domain.decision_rules import decide
+from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grants import Permission, given_with
 from countersign.domain.ids import GroupId, RequestId, RunId, UserId
 from countersign.domain.people import Reviewers
-from countersign.domain.permissions import Permission, given_with
-from countersign.domain.policy import OnTimeout
+from countersign.domain.request_endings import expire
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.domain.settling import expire
-from countersign.domain.standing import Scope, Span, Wish
 from localslack.limits import check_view
 from tests.making import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
 

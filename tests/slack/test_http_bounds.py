@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bot.slack import port as limits
-from bot.slack import web
+from bot.slack import connection_limits as limits
+from bot.slack import http
 from countersign.store.store import Store
 from localslack import LocalSlack
 from localslack.http_events import sign
@@ -73,7 +73,7 @@ async def test_of_a_body_without_end_no_more_is_read_than_slack_sends(port: int,
     try:
         told = await answer(port, HEAD + how + b"\r\n", *parts)
         assert told.startswith(b"HTTP/1.1 413") or not declared, "who still sends may not see it"
-        assert tracemalloc.get_traced_memory()[1] < 6 * web.LARGEST
+        assert tracemalloc.get_traced_memory()[1] < 6 * http.LARGEST
     finally:
         tracemalloc.stop()
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
-from bot.slack import app, web
-from bot.slack.handlers import listeners
+from bot.slack import app
+from bot.slack import http as web
+from bot.slack.handlers import routes
 
 ROOT = Path(__file__).parents[2]
 SCOPES_OF = {
@@ -45,7 +46,7 @@ def http_variant() -> Any:
 
 
 def used_methods() -> set[str]:
-    source = "\n".join(path.read_text() for path in (ROOT / "bot" / "slack").glob("*.py"))
+    source = "\n".join(path.read_text() for path in (ROOT / "bot" / "slack").rglob("*.py"))
     called = set(re.findall(r"client\.([a-z]+_[a-zA-Z0-9_]+)\(", source))
     named = {name.replace(".", "_") for name in re.findall(r'"((?:chat|conversations|files|views)\.\w+)"', source)}
     return (called | named) - {"api_call"}
@@ -53,7 +54,7 @@ def used_methods() -> set[str]:
 
 def test_the_commands_are_those_that_somebody_listens_to() -> None:
     commands = manifest()["features"]["slash_commands"]
-    assert {c["command"] for c in commands} == set(listeners.COMMANDS)
+    assert {c["command"] for c in commands} == set(routes.COMMANDS)
     assert all(c["should_escape"] for c in commands)
 
 
@@ -66,8 +67,8 @@ def test_the_scopes_are_those_that_the_methods_need() -> None:
 
 def test_the_events_are_those_that_somebody_listens_to_and_none_carries_a_message() -> None:
     """R12: what people write in channels never reaches the app."""
-    assert set(manifest()["settings"]["event_subscriptions"]["bot_events"]) == set(listeners.EVENTS)
-    assert set(listeners.EVENTS) == {"app_home_opened"}
+    assert set(manifest()["settings"]["event_subscriptions"]["bot_events"]) == set(routes.EVENTS)
+    assert set(routes.EVENTS) == {"app_home_opened"}
 
 
 def test_the_home_is_switched_on_and_the_app_may_write_to_people_directly() -> None:

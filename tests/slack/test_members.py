@@ -2,22 +2,22 @@
 
 import pytest
 
-from bot.slack.handlers.answering import Desk
+from bot.slack.handlers.responses import Desk
 from bot.slack.people.directory import Directory
-from bot.slack.projector import deserted
-from bot.slack.projector.poster import Poster
+from bot.slack.projector import unreachable_reviewers
+from bot.slack.projector.message_sync import Poster
 from countersign import usecases
+from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import GroupId
 from countersign.domain.people import Reviewers
-from countersign.domain.policy import OnTimeout
 from countersign.domain.requests import How, Status
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from tests.making import HERE, OURS, question, rules
-from tests.slack.test_homes import shown
-from tests.slack.test_permitting import drawing, now_is
-from tests.slack.test_scribe import all_drawn
+from tests.slack.test_grant_windows import drawing, now_is
+from tests.slack.test_home_publisher import shown
+from tests.slack.test_projector import all_drawn
 from tests.storing import lists_follow
 
 MEMBERS = Reviewers(members=True)
@@ -87,7 +87,7 @@ async def test_what_waits_for_ever_and_for_nobody_is_told_once_to_who_asked(
     for times in (0, 1, 1):
         # Nothing is remembered of what Slack said before.
         directory = Directory(bot.client, fresh=0)
-        await deserted.look(store, directory, poster)
+        await unreachable_reviewers.look(store, directory, poster)
         await directory.close()
         thread = slack.channel("#general").thread(slack.channel("#general").messages[0].ts)
         assert sum("still waits, but nobody could decide" in text_of(m) for m in thread) == times

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.slack.projector import scribe
+from bot.slack.projector import projector
 from countersign import usecases
 from countersign.metrics import Repair
 from countersign.store.outbox import GROUP, Outbox
@@ -15,7 +15,7 @@ from localslack import LocalSlack, text_of
 from tests.counting import repaired
 from tests.making import question
 from tests.patience import PATIENCE
-from tests.slack.test_scribe import all_drawn, card_of, drawing
+from tests.slack.test_projector import all_drawn, card_of, drawing
 from tests.storing import new_run
 
 NEWER = b'{"type":"moon_rose","at":"2026-03-06T17:00:00Z","run":"rtest"}'
@@ -77,7 +77,7 @@ async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_scribe
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6, R21: whoever could not draw it does not tick it off."""
-    monkeypatch.setattr(scribe, "TRY_AGAIN", timedelta(seconds=0.05))
+    monkeypatch.setattr(projector, "TRY_AGAIN", timedelta(seconds=0.05))
     asked = await usecases.ask(store, lease, question("one"))
     key = store.keys.request(asked.id)
     readable = await store.client.get(key)

@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.calling import DrawingTask, Outdated, drawing_task
-from bot.slack.projector.poster import Place, Poster
-from bot.slack.projector.scribe import Scribe
+from bot.slack.projector.message_sync import Place, Poster
+from bot.slack.projector.projector import Scribe
+from bot.slack.slack_calls import DrawingTask, Outdated, drawing_task
 from bot.slack.views.cards import Drawing
 from countersign import usecases
 from countersign.domain.errors import Refused, StoreUnavailable
@@ -26,7 +26,7 @@ from localslack import LocalSlack
 from tests.counting import repaired
 from tests.making import ALICE, GENERAL, HERE, OURS, attempt, question
 from tests.patience import PATIENCE
-from tests.slack.test_scribe import all_drawn
+from tests.slack.test_projector import all_drawn
 from tests.storing import NoQueue
 
 OLD, NEW = (
@@ -78,7 +78,7 @@ async def test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a
     slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6: whoever posted instead looked before, and the killed one cannot look afterwards. Torture found it."""
-    monkeypatch.setattr("bot.slack.projector.poster.SECOND_LOOK", timedelta(0))
+    monkeypatch.setattr("bot.slack.projector.message_sync.SECOND_LOOK", timedelta(0))
     slow = slack.faults.add("delay", on="chat.postMessage", seconds=0.5)
     async with poster(slack, store) as first, poster(slack, store) as second:
         killed = asyncio.create_task(first.show("note/1", Place(GENERAL), NEW))
@@ -258,7 +258,7 @@ async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_t
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6, R7: it drew over the settled card as it woke up, and nobody else knows. Torture found it."""
-    monkeypatch.setattr("bot.slack.projector.scribe._LATE", timedelta(0))
+    monkeypatch.setattr("bot.slack.projector.projector._LATE", timedelta(0))
     asked = await usecases.ask(store, lease, question())
 
     def card() -> str:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.slack.projector.files import File, Files
-from bot.slack.projector.lookups import EVENT_TYPE
-from bot.slack.projector.poster import Place
+from bot.slack.posted_messages import EVENT_TYPE
+from bot.slack.projector.file_uploads import File, Files
+from bot.slack.projector.message_sync import Place
 from countersign.domain.ids import RequestId
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put

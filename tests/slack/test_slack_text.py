@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.views import text
-from bot.slack.views.text import Room
-from countersign.domain.marks import escape
+from bot.slack.views import safe_text
+from bot.slack.views.safe_text import Room
+from countersign.domain.slack_markup import escape
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,13 @@ from countersign.domain.marks import escape
 )
 def test_what_hides_is_made_visible_and_the_rest_stays(given_text: str, shown: str) -> None:
     """R15"""
-    assert text.visible(given_text) == shown
+    assert safe_text.visible(given_text) == shown
 
 
 @given(st.text())
 def test_nothing_invisible_is_left(given_text: str) -> None:
     """R15: whatever the text, Slack gets no control, bidi or lone surrogate character."""
-    shown = text.visible(given_text)
+    shown = safe_text.visible(given_text)
     shown.encode()
     left = {
         unicodedata.name(c, hex(ord(c))) for c in shown if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -49,7 +49,7 @@ def test_nothing_invisible_is_left(given_text: str) -> None:
 
 @given(st.text(), st.integers(1, 50))
 def test_pieces_joined_are_the_text(given_text: str, most: int) -> None:
-    parts = list(text.pieces(given_text, most))
+    parts = list(safe_text.pieces(given_text, most))
     assert "".join(parts) == given_text
     assert all(0 < len(part) <= most for part in parts)
 
@@ -57,10 +57,10 @@ def test_pieces_joined_are_the_text(given_text: str, most: int) -> None:
 @given(st.text(), st.builds(Room, st.integers(1, 60), st.integers(12, 90), st.integers(1, 9)))
 def test_shortening_counts_what_it_hides(given_text: str, room: Room) -> None:
     """R13: beginning, hidden count and end account for every character."""
-    beginning, hidden, end = text.shorten(given_text, room)
+    beginning, hidden, end = safe_text.shorten(given_text, room)
     assert given_text.startswith(beginning) and given_text.endswith(end)
     assert len(beginning) + hidden + len(end) == len(given_text)
-    assert text.fits(given_text, room) == (hidden == 0)
+    assert safe_text.fits(given_text, room) == (hidden == 0)
     assert len(json.dumps(beginning)) - 2 + len(json.dumps(end)) - 2 <= room.size
     assert (beginning + end).count("\n") <= room.lines
 
@@ -69,7 +69,7 @@ def test_mrkdwn_that_people_wrote_does_nothing() -> None:
     assert escape("<!channel> & <https://evil|Approve here>") == (
         "&lt;!channel&gt; &amp; &lt;https://evil|Approve here&gt;"
     )
-    assert text.unescape(escape("a < b && c > d &lt;")) == "a < b && c > d &lt;"
+    assert safe_text.unescape(escape("a < b && c > d &lt;")) == "a < b && c > d &lt;"
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_mrkdwn_that_people_wrote_does_nothing() -> None:
     ],
 )
 def test_what_slack_made_of_a_command_is_undone(sent: str, was_typed: str) -> None:
-    assert text.unescape(sent) == was_typed
+    assert safe_text.unescape(sent) == was_typed

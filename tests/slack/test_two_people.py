@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from bot.slack.handlers.answering import Desk
+from bot.slack.handlers.responses import Desk
 from countersign import usecases
+from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Reviewers
-from countersign.domain.policy import OnTimeout
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.making import APPROVALS, BOB, CAROL, GENERAL, HERE
 from tests.slack.botting import events
-from tests.slack.test_scribe import drawing
+from tests.slack.test_projector import drawing
 
 CARDS = ChannelId("C0CARDS")
 

@@ -5,34 +5,34 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.slack.handlers.answering import Desk
+from bot.slack.handlers.responses import Desk
 from countersign import usecases
-from countersign.domain import quiet
+from countersign.domain import quiet_hours
+from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.escalation import Escalation
 from countersign.domain.events import EventType
 from countersign.domain.people import Reviewers
-from countersign.domain.policy import OnTimeout
 from countersign.domain.requests import Request, Status
-from countersign.store.redis.connecting import connect
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease, TeamInfo
 from localslack import LocalSlack, text_of
 from tests.making import DAVE, GENERAL, question, rules
 from tests.slack.botting import events
-from tests.slack.test_meanwhile import drawn, thread
-from tests.slack.test_scribe import all_drawn, card_of
+from tests.slack.test_pending_state import drawn, thread
+from tests.slack.test_projector import all_drawn, card_of
 from tests.storing import NoQueue, configured, it_stands
-from tests.usecases.test_attending import as_it_is
+from tests.usecases.test_presence import as_it_is
 
 __all__ = ["drawn"]
 
 HOUR = timedelta(hours=1)
-HOURS = quiet.parse("19:00-08:00 weekends Europe/Berlin")
+HOURS = quiet_hours.parse("19:00-08:00 weekends Europe/Berlin")
 
 
 def berlin(words: str) -> datetime:
     """A moment of March 2050, in which the clock in Berlin jumps on Sunday the 27th from 2:00 to 3:00."""
-    return datetime.strptime(f"2050-03-{words}", "%Y-%m-%d %H:%M").replace(tzinfo=quiet.zone_of(HOURS.zone))
+    return datetime.strptime(f"2050-03-{words}", "%Y-%m-%d %H:%M").replace(tzinfo=quiet_hours.zone_of(HOURS.zone))
 
 
 class MovedStore(Store):
@@ -67,7 +67,7 @@ async def store(redis_url: str, namespace: str) -> AsyncIterator[MovedStore]:
 async def told(store: Store) -> list[tuple[str, str]]:
     """What people heard of by itself, and when on the wall in Berlin."""
     kinds = (EventType.REQUEST_REMINDED, EventType.REQUEST_ESCALATED, EventType.REQUEST_DECIDED)
-    zone = quiet.zone_of(HOURS.zone)
+    zone = quiet_hours.zone_of(HOURS.zone)
     return [
         (f"{e.at.astimezone(zone):%a %H:%M}", e.type.name.lower()[8:]) for e in await events(store) if e.type in kinds
     ]

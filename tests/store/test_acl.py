@@ -13,8 +13,8 @@ from countersign.domain.people import Actor
 from countersign.domain.requests import Status
 from countersign.domain.runs import Verb
 from countersign.store import keys
+from countersign.store.audit_log import Ledger
 from countersign.store.journal import RedisJournal
-from countersign.store.ledger import Ledger
 from countersign.store.outbox import Outbox
 from countersign.usecases.ports import Change, Lease
 from tests.making import ALICE, BOB, CAROL, HERE, NOW, attempt, question, rules

@@ -15,13 +15,13 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request
 from countersign.store import bounds, codec
-from countersign.store.bearing import REMEMBERED, Bearing
 from countersign.store.codec import Codec
 from countersign.store.compression import compress, decompress
+from countersign.store.ownership import REQUESTS, RUNS
 from countersign.store.records import EVENTS, SETTINGS, TEAMS
-from countersign.store.reports import read_event
-from countersign.store.sides import REQUESTS, RUNS
 from countersign.store.store import Store
+from countersign.store.tolerant_reads import REMEMBERED, Bearing
+from countersign.store.worker_reports import read_event
 from countersign.usecases.ports import Change, Lease, TeamInfo
 from tests.making import question, request
 from tests.store.test_unreadable import asked

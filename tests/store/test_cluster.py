@@ -10,17 +10,17 @@ import pytest_asyncio
 from redis.crc import key_slot
 
 from countersign import usecases
-from countersign.domain import deciding
+from countersign.domain import decision_rules
 from countersign.domain.errors import NotReplicated, StoreUnavailable, StoreUnsafe
 from countersign.domain.ids import RunId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Status
+from countersign.store.job_queue import Queue, work
 from countersign.store.journal import RedisJournal
 from countersign.store.outbox import Outbox
-from countersign.store.queue import Queue, work
-from countersign.store.redis.confirming import Replicas
-from countersign.store.redis.connecting import connect
-from countersign.store.sides import Side
+from countersign.store.ownership import Side
+from countersign.store.redis.connection import connect
+from countersign.store.redis.replication import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
@@ -158,7 +158,7 @@ async def test_a_step_is_whole_or_nothing_while_its_slot_moves(
     await usecases.decide(web, NoQueue(), asked.id, attempt(asked, BOB))
     seen = await web.request(asked.id)
     assert seen is not None
-    step = deciding.decide(seen.value, attempt(asked, CAROL), seen.now)
+    step = decision_rules.decide(seen.value, attempt(asked, CAROL), seen.now)
     vote = Change(requests=(Put(step.request, seen.version),), events=step.events)
     slot, (here, there, _) = key_slot(web.keys.events.encode()), nodes
     await there.say("CLUSTER", "SETSLOT", slot, "IMPORTING", await here.say("CLUSTER", "MYID"))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.store import compression
 from countersign.store.compression import compress, decompress
+from countersign.store.ownership import REQUESTS
 from countersign.store.records import EVENTS
-from countersign.store.sides import REQUESTS
 from tests.making import request
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from countersign.replay.effects import effect
 from countersign.replay.journal import RunJournal
+from countersign.replay.side_effects import effect
 from countersign.store.journal import RedisJournal
-from countersign.store.redis.connecting import connect
-from countersign.store.redis.embedded import EmbeddedRedis
-from countersign.store.sides import Side
+from countersign.store.ownership import Side
+from countersign.store.redis.connection import connect
+from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
 from tests.making import rules

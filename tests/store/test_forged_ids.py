@@ -11,16 +11,16 @@ from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.errors import InvalidInput, UnknownSchema
 from countersign.domain.events import EventType
+from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grants import given_with
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, UserId
-from countersign.domain.permissions import given_with
-from countersign.domain.standing import Scope, Span, Wish
+from countersign.store.audit_log import Ledger
 from countersign.store.clock import ms
 from countersign.store.compression import decompress
-from countersign.store.ledger import Ledger
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
+from countersign.store.ownership import REQUESTS, RUNS
+from countersign.store.queries import Overview
 from countersign.store.records import PERMISSIONS
-from countersign.store.sides import REQUESTS, RUNS
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change
 from tests.making import ALICE, BOB, GENERAL, HERE, attempt, call

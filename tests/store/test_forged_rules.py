@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from countersign import usecases
+from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Risk
 from countersign.domain.errors import Refused
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, GroupId, RunId
 from countersign.domain.people import Reviewers
-from countersign.domain.policy import ChannelSettings, OnTimeout, Risk
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import How, Request, Status
 from countersign.domain.runs import Run
-from countersign.policy.rulebook import Clause, Effect, Rulebook
-from countersign.store.sides import REQUESTS, RUNS
+from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.store.ownership import REQUESTS, RUNS
 from countersign.usecases.ports import Change, Message, Put, Seen
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.slack.botting import events

@@ -9,23 +9,23 @@ import pytest
 
 from bot.audit.auditor import Auditor
 from countersign import usecases
+from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event, EventType
+from countersign.domain.grant_scopes import Scope, Standing
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
-from countersign.domain.policy import OnTimeout, Risk
-from countersign.domain.quiet import Quiet
+from countersign.domain.quiet_hours import Quiet
 from countersign.domain.requests import Decision, How, Request, Status, Verb, Vote
-from countersign.domain.standing import Scope, Standing
-from countersign.policy import policy_file
-from countersign.policy.rulebook import Clause, Effect, Rulebook
-from countersign.store.ledger import Ledger
+from countersign.policy import file
+from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.store.audit_log import Ledger
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
+from countersign.store.ownership import REQUESTS
+from countersign.store.queries import Overview
 from countersign.store.records import EVENTS
-from countersign.store.reports import read_event
-from countersign.store.sides import REQUESTS
 from countersign.store.wakeups import Wakeups
-from countersign.usecases import deadlines, reporting
+from countersign.store.worker_reports import read_event
+from countersign.usecases import deadlines, worker_claims
 from countersign.usecases.ports import Change, Put
 from tests.making import ALICE, BOB, GENERAL, HERE, NOW, attempt, call, question, request
 from tests.patience import PATIENCE
@@ -213,7 +213,7 @@ rules:
   - {name: small, tool: refund, if: amount <= 20, then: pass}
   - {name: never, tool: wire, then: refuse, why: not here}
 """
-    await sides.web.set_rulebook(policy_file.understand(rules))
+    await sides.web.set_rulebook(file.understand(rules))
     made = await asked(sides)
     told = {"team": "other", "channel": "C0OTHER", "agent": "clerk", "why": "rule “small”", "clause": "small"}
     reports = [
@@ -272,12 +272,12 @@ async def test_a_call_is_judged_by_the_policy_under_which_it_passed_if_the_run_w
 
 def test_under_a_policy_that_is_not_kept_any_more_nobody_can_tell() -> None:
     """R25: only so many are kept; who names one of before them is no liar for that."""
-    kept = [(NOW + timedelta(hours=n), Rulebook(version=n + 7)) for n in range(reporting.KEPT_POLICIES)]
+    kept = [(NOW + timedelta(hours=n), Rulebook(version=n + 7)) for n in range(worker_claims.KEPT_POLICIES)]
     begun = NOW - timedelta(minutes=1)
-    assert reporting.policy_of({"policy": "6"}, kept, begun) is None
-    assert reporting.policy_of({"policy": "6"}, kept, NOW) is kept[-1][1]
-    assert reporting.policy_of({"policy": "6"}, kept[1:], begun) is kept[-1][1]
-    assert reporting.policy_of({"policy": "9"}, kept, begun) is kept[2][1]
+    assert worker_claims.policy_of({"policy": "6"}, kept, begun) is None
+    assert worker_claims.policy_of({"policy": "6"}, kept, NOW) is kept[-1][1]
+    assert worker_claims.policy_of({"policy": "6"}, kept[1:], begun) is kept[-1][1]
+    assert worker_claims.policy_of({"policy": "9"}, kept, begun) is kept[2][1]
 
 
 @pytest.mark.parametrize("record", ["as web wrote it", "gone"])
@@ -339,8 +339,8 @@ async def test_a_report_of_an_ending_says_what_ended_and_nothing_else(sides: Sid
     now = await sides.agents.now()
     ended = {"outcome": "withdrawn", "how": "run", "words": "", "digest": "d", "waited": "1.250"}
     forged = {"instead_of": str(BOB), "permission": "pforged", "edited": "x", "chosen": "y"}
-    assert reporting.reported(Event(EventType.REQUEST_DECIDED, now, data={**ended, **forged})).data == ended
-    late = reporting.reported(Event(EventType.REQUEST_DECIDED, now, data={**ended, "late": "x"}))
+    assert worker_claims.reported(Event(EventType.REQUEST_DECIDED, now, data={**ended, **forged})).data == ended
+    late = worker_claims.reported(Event(EventType.REQUEST_DECIDED, now, data={**ended, "late": "x"}))
     assert late.type is EventType.REPORT_REFUSED
 
 

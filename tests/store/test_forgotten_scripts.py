@@ -10,14 +10,14 @@ import redis.asyncio
 from countersign import usecases
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Status
+from countersign.store.audit_log import Ledger
+from countersign.store.job_queue import Queue, work
 from countersign.store.journal import RedisJournal
-from countersign.store.ledger import Ledger
-from countersign.store.lists import Lists
-from countersign.store.queue import Queue, work
-from countersign.store.redis.connecting import connect
+from countersign.store.list_updates import Lists
+from countersign.store.ownership import Side
+from countersign.store.redis.connection import connect
+from countersign.store.redis.pipelining import Together
 from countersign.store.redis.scripts import Script
-from countersign.store.redis.together import Together
-from countersign.store.sides import Side
 from countersign.store.store import Store
 from tests.audit.test_trimming import COUNT, happen, problems
 from tests.forgetting import Forgetting

@@ -6,8 +6,8 @@ import pytest
 import redis.asyncio
 
 from countersign.domain.errors import StoreUnavailable, StoreUnsafe
-from countersign.store.redis.connecting import connect
-from countersign.store.redis.embedded import EmbeddedRedis
+from countersign.store.redis.connection import connect
+from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 
 

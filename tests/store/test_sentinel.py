@@ -13,10 +13,10 @@ from countersign import usecases
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Status
-from countersign.replay.patience import patiently
-from countersign.store.queue import Queue, work
-from countersign.store.redis.confirming import Replicas
-from countersign.store.redis.connecting import connect
+from countersign.replay.store_outages import patiently
+from countersign.store.job_queue import Queue, work
+from countersign.store.redis.connection import connect
+from countersign.store.redis.replication import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import TeamInfo

@@ -8,15 +8,15 @@ import pytest
 
 from countersign import usecases
 from countersign.domain.errors import UnknownSchema
+from countersign.domain.grant_scopes import Scope, Span, Wish
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
-from countersign.domain.standing import Scope, Span, Wish
 from countersign.store.codec import Codec
-from countersign.store.lists import Lists
-from countersign.store.overview import Overview
+from countersign.store.list_updates import Lists
+from countersign.store.queries import Overview
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases import deadlines, permitting
+from countersign.usecases import deadlines, grant_changes
 from countersign.usecases.ports import Change, Put, TeamInfo
 from tests.making import ALICE, BOB, attempt, call, question, request
 from tests.patience import PATIENCE
@@ -170,11 +170,11 @@ async def test_a_permission_for_a_run_that_cannot_be_read_is_shown_as_in_force(s
     await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, wish=Wish(Scope.CALL, Span.RUN)))
     given = [seen.value for seen in await sides.web.permissions()]
     assert [one.run for one in given] == [RUN]
-    assert await permitting.in_force(sides.web) == given
+    assert await grant_changes.in_force(sides.web) == given
     await break_run(sides, RUN)
-    assert await permitting.in_force(sides.web) == given
+    assert await grant_changes.in_force(sides.web) == given
     await sides.agents.client.delete(sides.agents.keys.run(RUN))
-    assert await permitting.in_force(sides.web) == []
+    assert await grant_changes.in_force(sides.web) == []
 
 
 async def test_teams_are_known_without_a_worker_that_announces_what_nobody_reads(sides: Sides) -> None:

@@ -8,8 +8,8 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
-from countersign.store.redis.connecting import connect
-from countersign.store.sides import Side
+from countersign.store.ownership import Side
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
 from tests.making import rules

@@ -10,10 +10,10 @@ import pytest
 from bot.slack.app import slack_clients
 from bot.slack.people.directory import Directory
 from countersign import usecases
-from countersign.domain import settling
+from countersign.domain import request_endings
+from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import Refused
 from countersign.domain.events import EventType
-from countersign.domain.policy import OnTimeout
 from countersign.domain.requests import Request, Status
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
@@ -24,7 +24,7 @@ from localslack.workspace import Message
 from tests.making import NOW, attempt, later, question, request, rules
 from tests.patience import PATIENCE
 from tests.slack.botting import events
-from tests.slack.test_scribe import all_drawn, card_of, drawing
+from tests.slack.test_projector import all_drawn, card_of, drawing
 from tests.storing import NoQueue, card_stands, it_stands
 
 HOUR = timedelta(hours=1)
@@ -68,7 +68,7 @@ async def test_silence_approves_only_what_stood_in_its_channel_for_the_whole_tim
     assert settled is not None and settled.decision is not None
     assert settled.status is status
     (told,) = [e for e in await events(store) if e.type is EventType.REQUEST_DECIDED]
-    assert told.data["words"] == settled.decision.words == (settling.UNSEEN if status is Status.EXPIRED else "")
+    assert told.data["words"] == settled.decision.words == (request_endings.UNSEEN if status is Status.EXPIRED else "")
 
 
 async def test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing(
@@ -97,14 +97,14 @@ async def test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing(
 def test_where_silence_approves_time_counts_from_the_card() -> None:
     """R32: people have all of it, however late Slack took the card; nobody's time gets shorter."""
     silent = request(on_timeout=OnTimeout.APPROVE)
-    late = settling.stands(silent, later(minutes=10), later(minutes=11)).request
+    late = request_endings.stands(silent, later(minutes=10), later(minutes=11)).request
     assert late.deadline == later(minutes=70)
-    assert settling.stands(silent, later(seconds=2), later(seconds=2)).request == silent
-    assert settling.stands(silent, later(minutes=10), later(hours=1)).request == silent
-    assert settling.stands(request(), later(minutes=10), later(minutes=11)).request == request()
-    assert settling.expire(late, later(minutes=69)).request == late
-    assert not settling.seen_long_enough(late, later(minutes=10), later(minutes=69))
-    assert settling.seen_long_enough(late, NOW, later(minutes=60))
+    assert request_endings.stands(silent, later(seconds=2), later(seconds=2)).request == silent
+    assert request_endings.stands(silent, later(minutes=10), later(hours=1)).request == silent
+    assert request_endings.stands(request(), later(minutes=10), later(minutes=11)).request == request()
+    assert request_endings.expire(late, later(minutes=69)).request == late
+    assert not request_endings.seen_long_enough(late, later(minutes=10), later(minutes=69))
+    assert request_endings.seen_long_enough(late, NOW, later(minutes=60))
 
 
 async def test_slack_is_away_past_the_deadline_and_nothing_is_approved(
@@ -120,7 +120,7 @@ async def test_slack_is_away_past_the_deadline_and_nothing_is_approved(
         await all_drawn(slack, store)
     (root,) = slack.channel("#general").messages
     thread = " ".join(text_of(m) for m in slack.channel("#general").thread(root.ts))
-    assert settling.UNSEEN in thread and "Approved" not in thread
+    assert request_endings.UNSEEN in thread and "Approved" not in thread
     assert not slack.channel("#approvals").messages
 
 
@@ -207,8 +207,8 @@ async def test_silence_does_not_approve_what_somebody_took_away(
     thread = " ".join(text_of(m) for m in slack.channel("#general").thread(root.ts))
     assert settled.decision is not None
     if meanwhile in TAKEN_AWAY:
-        assert (settled.status, settled.decision.words) == (Status.EXPIRED, settling.UNSEEN)
-        assert settling.UNSEEN in thread and "Approved" not in thread
+        assert (settled.status, settled.decision.words) == (Status.EXPIRED, request_endings.UNSEEN)
+        assert request_endings.UNSEEN in thread and "Approved" not in thread
         assert "is kept and waits" not in thread
     else:
         assert settled.status is Status.APPROVED
@@ -226,7 +226,7 @@ async def test_what_slack_does_not_say_is_asked_again_and_not_for_ever(
     became = [await usecases.due(store, NoQueue(), asked.id, look) for _ in range(3)]
     assert [one and one.status for one in became] == [Status.PENDING, Status.PENDING, status]
     assert became[2] is not None and became[2].decision is not None
-    assert became[2].decision.words == ("" if status is Status.APPROVED else settling.UNSEEN)
+    assert became[2].decision.words == ("" if status is Status.APPROVED else request_endings.UNSEEN)
 
 
 async def test_a_click_that_comes_too_late_approves_nothing_unlooked_at(store: Store, lease: Lease) -> None:

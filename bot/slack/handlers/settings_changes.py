@@ -8,17 +8,18 @@ import aiohttp
 from slack_bolt.async_app import AsyncAck
 from slack_sdk.errors import SlackApiError
 
-from bot.slack.handlers import proposals
-from bot.slack.handlers.answering import Desk, Said, answer_click, delivered, who
-from bot.slack.people.vetting import problems
-from bot.slack.projector.notices import changed_lines, say, shown
-from bot.slack.views.blocks import Block, button, words
 from countersign import usecases
+from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
-from countersign.domain.marks import mention
-from countersign.domain.policy import Rules
+from countersign.domain.slack_markup import mention
 from countersign.policy.loosening import NeedsSecond, loosened_by
+
+from ..people.settings_check import problems
+from ..projector.settings_notices import changed_lines, say, shown
+from ..views.block_kit import Block, button, words
+from . import settings_proposals
+from .responses import Desk, Said, answer_click, delivered, who
 
 CONFIRM: Final = "confirm_settings"
 _LONGEST: Final = 2000
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 async def ask_for_second(desk: Desk, body: dict[str, Any], milder: NeedsSecond) -> Said:
     """Post the proposal with a button for somebody else; says so to who wanted it."""
     proposal, place = milder.proposal, milder.effect.before.approvals_channel
-    value = proposals.written(proposal)
+    value = settings_proposals.written(proposal)
     if len(value) > _LONGEST:
         raise InvalidInput(f"{milder} {_TOO_LONG}")
     if not milder.again:
@@ -51,7 +52,7 @@ async def on_confirm(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 
 
 async def _confirm(desk: Desk, body: dict[str, Any]) -> Said:
-    proposal = proposals.read(str(body["actions"][0].get("value")))
+    proposal = settings_proposals.read(str(body["actions"][0].get("value")))
     at = who(body)
     before = await usecases.rules_of(desk.store, proposal.channel)
     actor, proposer = await asyncio.gather(

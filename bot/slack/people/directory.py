@@ -14,10 +14,11 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.projector.lookups import name_of
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
 from countersign.domain.people import Actor, is_channel
 from countersign.usecases.ports import Message
+
+from ..posted_messages import name_of
 
 PATIENCE: Final = 1.5
 """Seconds that one look-up may keep a person waiting."""
@@ -288,12 +289,8 @@ def _teams(person: dict[str, Any]) -> frozenset[str]:
 
 
 def _room(channel: dict[str, Any]) -> Room:
-    return Room(
-        ChannelId(channel["id"]),
-        channel.get("name", ""),
-        bool(channel.get("is_member")),
-        bool(channel.get("is_archived")),
-    )
+    member, archived = bool(channel.get("is_member")), bool(channel.get("is_archived"))
+    return Room(ChannelId(channel["id"]), channel.get("name", ""), member, archived)
 
 
 def _code(refused: SlackApiError) -> str:

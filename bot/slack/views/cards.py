@@ -9,30 +9,31 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from bot.slack.views import choosing, meanwhile, tally, wording
-from bot.slack.views.blocks import Block, button, context, data, heading, mrkdwn, plain, words
-from bot.slack.views.content import TITLE, TOOL, complete, has_room, on_card
-from bot.slack.views.menu import menu
-from bot.slack.views.outcomes import WORDS, details, named, sentence, votes
-from bot.slack.views.text import Room, fits, one_line, pieces, quoted, shorten, typed, visible
 from countersign.domain import high_risk, runs
-from countersign.domain.absence import Absence
-from countersign.domain.askers import asker
-from countersign.domain.deciding import may_break_glass
+from countersign.domain.asker_names import asker
+from countersign.domain.channel_settings import say_duration
+from countersign.domain.decision_rules import may_break_glass
+from countersign.domain.delegation import Absence
+from countersign.domain.deputies import deciders
 from countersign.domain.ids import Digest, RequestId
-from countersign.domain.marks import escape, link, mention
-from countersign.domain.moments import when
-from countersign.domain.policy import say_duration
+from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, Kind, Question, Request, Verb
 from countersign.domain.runs import Run
-from countersign.domain.seats import deciders
-from countersign.domain.settling import approved_by_timeout
+from countersign.domain.slack_dates import when
+from countersign.domain.slack_markup import escape, link, mention
+
+from . import button_labels, choice_controls, pending_state, run_summary
+from .block_kit import Block, button, context, data, heading, mrkdwn, plain, words
+from .card_content import TITLE, TOOL, complete, has_room, on_card
+from .card_menu import menu
+from .outcome_text import WORDS, details, named, sentence, votes
+from .safe_text import Room, fits, one_line, pieces, quoted, shorten, typed, visible
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
 RESPOND: Final = "decide_respond"
 EDIT: Final = "decide_edit"
-CHOOSE: Final = choosing.CHOOSE
+CHOOSE: Final = choice_controls.CHOOSE
 REVIEW: Final = "review_request"
 VIEW_FULL: Final = "view_full"
 
@@ -92,14 +93,14 @@ def card(
             _settled_text(request, request.decision, team, title), blocks + _outcome(request, request.decision)
         )
     if Verb.APPROVE in question.offers and high_risk.is_asked(request, Verb.APPROVE):
-        blocks.append(words(wording.HIGH_RISK if high_risk.word(request) else wording.HIGH_RISK_OF_SEVERAL))
+        blocks.append(words(button_labels.HIGH_RISK if high_risk.word(request) else button_labels.HIGH_RISK_OF_SEVERAL))
     if request.rules.quorum > 1:
         blocks.append(votes(request))
-    blocks += [_deadline(request), *meanwhile.lines(request)]
+    blocks += [_deadline(request), *pending_state.lines(request)]
     own = " · the requester may decide too" if request.rules.own_requests else ""
     if may_break_glass(request) and Verb.APPROVE in question.offers:
         own += " · in an emergency the requester alone, with a reason that you all read"
-    decides = named(deciders(request), meanwhile.stand_ins(request, away))
+    decides = named(deciders(request), pending_state.stand_ins(request, away))
     blocks.append(context(mrkdwn(f"May decide: {decides}{own}"), *why_me(request)))
     blocks.append({"type": "actions", "block_id": "decide", "elements": [*_buttons(request), menu(request)]})
     wants = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
@@ -173,7 +174,7 @@ def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
         blocks.append(words(f":warning: *{hidden + cut:,} characters are not shown here*; {where}."))
     if end:
         blocks.append(data([end]))
-    blocks += tally.of(run)
+    blocks += run_summary.of(run)
     return Drawing(f"{STATES[run.status]}{by}: {escape(quoted(run.result, 200))} ({mention(run.requester)})", blocks)
 
 
@@ -232,10 +233,10 @@ def asks(question: Question, team: str, title: str) -> tuple[str, str]:
 def _buttons(request: Request) -> list[Block]:
     value, question = Handle(request.id, request.digest).write(), request.question
     buttons: list[Block] = []
-    for verb, label, style in wording.of(question.kind).buttons:
+    for verb, label, style in button_labels.of(question.kind).buttons:
         if verb in question.offers:
             one = button(label, _ACTIONS[verb], value, style)
-            buttons += choosing.buttons(question, one) if verb is Verb.CHOOSE else [one]
+            buttons += choice_controls.buttons(question, one) if verb is Verb.CHOOSE else [one]
     if question.call and has_room(question):
         buttons.append(button("Arguments", VIEW_FULL, value))
     if complete(question) and not high_risk.is_asked(request, Verb.APPROVE):
@@ -268,7 +269,7 @@ def expiry(request: Request) -> str:
     at = f"Expires {when(request.deadline)} (after {say_duration(request.rules.timeout)})"
     if approved_by_timeout(request):
         return f"{at} · then: *it counts as APPROVED if nobody decides*, as this channel's settings say."
-    return f"{at} · then: {_nothing(request.question)}{wording.of(request.question.kind).unanswered}."
+    return f"{at} · then: {_nothing(request.question)}{button_labels.of(request.question.kind).unanswered}."
 
 
 def _nothing(question: Question) -> str:

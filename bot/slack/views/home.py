@@ -7,19 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bot.slack.views.blocks import Block, context, data, heading, mrkdwn, plain, words
-from bot.slack.views.cards import STATES, asks, expiry
-from bot.slack.views.outcomes import named, sentence, so_far
-from bot.slack.views.standing import line
-from bot.slack.views.text import quoted, size_of, typed
-from countersign.domain.askers import asker
+from countersign.domain.asker_names import asker
+from countersign.domain.deputies import deciders
+from countersign.domain.grants import Permission
 from countersign.domain.ids import GroupId, RequestId, RunId
-from countersign.domain.marks import escape, link, mention
 from countersign.domain.people import those_of
-from countersign.domain.permissions import Permission
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.domain.seats import deciders
+from countersign.domain.slack_markup import escape, link, mention
+
+from .block_kit import Block, context, data, heading, mrkdwn, plain, words
+from .cards import STATES, asks, expiry
+from .grant_modals import line
+from .outcome_text import named, sentence, so_far
+from .safe_text import quoted, size_of, typed
 
 MOST_WAITING: Final = 15
 MOST_RUNS: Final = 6
@@ -146,7 +147,7 @@ def receipts(public_key: str) -> list[Block]:
         return []
     how = (
         "Receipts of decisions are signed (Ed25519) with the key of which this is the public half. Who gets one saves "
-        "this as `public.pem` and checks it off-line: `python -m bot audit check receipt.json --key public.pem`"
+        "this as `public.pem` and checks it off-line: `countersign audit check receipt.json --key public.pem`"
     )
     return [_title("Decision receipts"), words(how), data([public_key])]
 

@@ -3,18 +3,19 @@
 import json
 from typing import Any, Final
 
-from bot.slack.views import choosing, wording
-from bot.slack.views.blocks import Block, context, data, heading, mrkdwn, plain, words
-from bot.slack.views.cards import Handle
-from bot.slack.views.content import in_full
-from bot.slack.views.outcomes import changes_of
-from bot.slack.views.text import Room, quoted, shorten, typed
-from countersign.domain.deciding import LONGEST_WORDS
+from countersign.domain.decision_rules import LONGEST_WORDS
 from countersign.domain.ids import ChannelId
-from countersign.domain.marks import mention
-from countersign.domain.options import Option
 from countersign.domain.requests import Request, Status, Verb
+from countersign.domain.run_options import Option
+from countersign.domain.slack_markup import mention
 from countersign.usecases.ports import TeamInfo
+
+from . import button_labels, choice_controls
+from .block_kit import Block, context, data, heading, mrkdwn, plain, words
+from .card_content import in_full
+from .cards import Handle
+from .outcome_text import changes_of
+from .safe_text import Room, quoted, shorten, typed
 
 START: Final = "start_run"
 REJECT: Final = "reject_request"
@@ -65,12 +66,12 @@ def options_of(view: View, team: str) -> dict[str, str]:
 
 def reject(request: Request, channel: ChannelId) -> View:
     """The reason may stay empty."""
-    return _words(request, channel, REJECT, wording.of(request.question.kind).reject, REASON, True)
+    return _words(request, channel, REJECT, button_labels.of(request.question.kind).reject, REASON, True)
 
 
 def respond(request: Request, channel: ChannelId) -> View:
     """Words for the agents; they are never an approval (R12)."""
-    return _words(request, channel, RESPOND, wording.of(request.question.kind).respond, ANSWER, False)
+    return _words(request, channel, RESPOND, button_labels.of(request.question.kind).respond, ANSWER, False)
 
 
 def full(request: Request) -> View:
@@ -84,7 +85,7 @@ def review(request: Request, channel: ChannelId) -> View:
     blocks, is_all = _all_of(request)
     if not is_all:
         blocks.append(read_box("This window has no room for all of it", _READ_FILE))
-    approve = next(b.label for b in wording.of(request.question.kind).buttons if b.verb is Verb.APPROVE)
+    approve = next(b.label for b in button_labels.of(request.question.kind).buttons if b.verb is Verb.APPROVE)
     return modal(APPROVE, "Review", blocks, approve, _carried(request, channel))
 
 
@@ -103,7 +104,7 @@ def has_read(view: View) -> bool:
 def choose(request: Request, channel: ChannelId) -> View:
     """The options to choose from."""
     unread = read_box("This window has no room for all of it", _READ_FILE)
-    return choosing.choose(request, json.loads(_carried(request, channel)), unread)
+    return choice_controls.choose(request, json.loads(_carried(request, channel)), unread)
 
 
 def not_counted(sentence: str) -> View:
@@ -141,7 +142,7 @@ def held(view: View, block: str) -> dict[str, Any]:
 
 
 def _words(
-    request: Request, channel: ChannelId, callback: str, window: wording.Window, block: str, optional: bool
+    request: Request, channel: ChannelId, callback: str, window: button_labels.Window, block: str, optional: bool
 ) -> View:
     asked = heading("About: ", quoted(request.question.title, 150))
     field = {"type": "plain_text_input", "action_id": block, "multiline": True, "max_length": LONGEST_WORDS}

@@ -14,13 +14,13 @@ from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
 from countersign.autogen.code.local_executor import LocalExecutor
-from countersign.autogen.tools.gate import Gate
+from countersign.autogen.tools.approval_gate import Gate
+from countersign.autogen.tools.gated_tools import Once
 from countersign.autogen.tools.permits import Denial, Permit, Wanted, written
 from countersign.autogen.tools.policies import Ask
-from countersign.autogen.tools.toolbox import mark_asking
-from countersign.autogen.tools.tools import Once
+from countersign.autogen.tools.workbenches import mark_asking
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
-from countersign.domain.recording import told_apart
+from countersign.domain.redaction import told_apart
 from countersign.domain.requests import Kind
 from countersign.domain.secrets import hide
 from countersign.replay.entries import Entry, whole

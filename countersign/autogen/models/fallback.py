@@ -22,9 +22,9 @@ from typing import Any, Final
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient, CreateResult, RequestUsage, UserMessage
 
-from countersign.autogen.models.wrapped_model import Answer, ModelRequest, Pieces, WrappedModel
+from countersign.autogen.models.wrapper import Answer, ModelRequest, Pieces, WrappedModel
+from countersign.domain.channel_settings import say_duration
 from countersign.domain.errors import NoAnswer
-from countersign.domain.policy import say_duration
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from countersign.autogen.models.wrapped_model import Answer
+from countersign.autogen.models.wrapper import Answer
 from countersign.domain.errors import GivenUp
 from countersign.domain.runs import Usage
 from countersign.replay.journal import RunJournal

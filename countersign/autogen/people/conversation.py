@@ -1,7 +1,7 @@
 """What agents read in a conversation with people, and how a team knows that it is over: from metadata, never from text.
 
-To let a conversation go on is not to approve anything: what `countersign.autogen.people.answers.decision_in` reads is
-never written here.
+To let a conversation go on is not to approve anything: what
+`countersign.autogen.people.decision_messages.decision_in` reads is never written here.
 """
 
 import json
@@ -11,8 +11,8 @@ from typing import Final
 
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
-from countersign.autogen.outcomes import Outcomes
-from countersign.autogen.people.answers import MetadataTermination, decided, decision_in, quoted
+from countersign.autogen.action_outcomes import Outcomes
+from countersign.autogen.people.decision_messages import MetadataTermination, decided, decision_in, quoted
 from countersign.domain.ids import RequestId, UserId
 from countersign.domain.requests import How, Request, Status
 

@@ -1,7 +1,7 @@
 """The human as AutoGen sees one: an `input_func` or an agent, behind which stand the people in Slack.
 
 A question is asked in the store and waited for in this process; the answer is the fixed text of
-`countersign.autogen.people.answers`.
+`countersign.autogen.people.decision_messages`.
 Nothing but the end of the run, or its loss to another worker, ends a wait early: a lost store is waited out, a
 timeout is an answer.
 """
@@ -26,17 +26,17 @@ from autogen_agentchat.messages import (
 from autogen_core import CancellationToken
 
 from countersign import usecases
-from countersign.autogen.outcomes import Outcomes, outcome_of
-from countersign.autogen.people.answers import answer, decided, metadata_of
-from countersign.domain.askers import asking
+from countersign.autogen.action_outcomes import Outcomes, outcome_of
+from countersign.autogen.people.decision_messages import answer, decided, metadata_of
+from countersign.domain.asker_names import asking
 from countersign.domain.errors import CountersignError, Refused, WrongTeam
 from countersign.domain.ids import RequestId
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
-from countersign.domain.salting import salted
-from countersign.policy.rulebook import Effect
+from countersign.domain.salted_digests import salted
+from countersign.policy.evaluation import Effect
 from countersign.replay.journal import RunJournal
-from countersign.replay.patience import patiently
+from countersign.replay.store_outages import patiently
 from countersign.usecases.ports import Lease, Queue, Store, Wakeups
 
 AT_LEAST: Final = 0.01

@@ -19,9 +19,9 @@ from pydantic import AliasChoices, BaseModel, RootModel, SecretBytes, SecretStr,
 from pydantic.fields import FieldInfo
 
 from countersign.autogen.tools.permits import written
-from countersign.autogen.tools.toolbox import ARGUMENT, error_result
+from countersign.autogen.tools.workbenches import ARGUMENT, error_result
 from countersign.domain.secrets import MARK, hide_in
-from countersign.schemas import why_not
+from countersign.json_schema import why_not
 
 Take = Callable[[Mapping[str, Any]], dict[str, Any]]
 """The arguments as the tool takes them, as JSON; ValueError, with a sentence for the model, if it does not."""

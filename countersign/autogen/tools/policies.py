@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from countersign.domain.ids import UserId
-from countersign.policy.rulebook import Effect
+from countersign.policy.evaluation import Effect
 from countersign.replay.entries import Entry
 from countersign.replay.journal import RunJournal
 

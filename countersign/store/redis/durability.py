@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import redis.exceptions
 
-from countersign.store.redis.connecting import ClusterClient
+from countersign.store.redis.connection import ClusterClient
 
 _PROBES: Final = 3
 """One alone may be made just as the disk is written to anyway."""

@@ -4,9 +4,9 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.autogen.context import RunContext
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
-from tests.chaos.agents import Asker, Doer
+from tests.chaos.chaos_agents import Asker, Doer
 
 
 def build(run: RunContext) -> AutoGenTeam:

@@ -3,10 +3,10 @@
 from autogen_agentchat.base import TaskResult
 
 from agents.teams import email
-from countersign.autogen.context import RunContext
-from countersign.autogen.people.answers import decision_in
+from countersign.autogen.people.decision_messages import decision_in
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team
-from tests.chaos.acting import hear
+from tests.chaos.side_effects import hear
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:

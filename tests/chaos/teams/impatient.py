@@ -2,9 +2,9 @@
 
 from autogen_agentchat.base import Team as AutoGenTeam
 
-from countersign.autogen.context import RunContext
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
-from tests.chaos.branches import Impatient, beside, script
+from tests.chaos.scenarios import Impatient, beside, script
 
 
 def build(run: RunContext) -> AutoGenTeam:

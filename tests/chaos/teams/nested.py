@@ -5,11 +5,11 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import TextMentionTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.autogen.context import RunContext
-from countersign.autogen.people.answers import DecisionTermination
+from countersign.autogen.people.decision_messages import DecisionTermination
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
 from countersign.domain.requests import Status
-from tests.chaos.agents import Doer
+from tests.chaos.chaos_agents import Doer
 
 
 def build(run: RunContext) -> AutoGenTeam:

@@ -2,9 +2,9 @@
 
 from autogen_agentchat.base import Team as AutoGenTeam
 
-from countersign.autogen.context import RunContext
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
-from tests.chaos.branches import Forbidden, beside, script
+from tests.chaos.scenarios import Forbidden, beside, script
 
 
 def build(run: RunContext) -> AutoGenTeam:

@@ -8,9 +8,9 @@ from autogen_agentchat.conditions import TextMentionTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from countersign.autogen.context import RunContext, current_run
-from countersign.autogen.models.demo_model import turns
-from countersign.autogen.outcomes import Became
+from countersign.autogen.action_outcomes import Became
+from countersign.autogen.models.demo import turns
+from countersign.autogen.run_context import RunContext, current_run
 from countersign.autogen.team import Team
 from tests.e2e.playing import conclude, name
 

@@ -7,8 +7,8 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from countersign.autogen.context import RunContext
-from countersign.autogen.models.demo_model import Use, turns
+from countersign.autogen.models.demo import Use, turns
+from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
 from tests.e2e.playing import conclude, done, name
 

@@ -1,0 +1,187 @@
+"""The record in a SQL database: each entry one row, in order, none lost and none twice.
+
+The table itself says how far it goes, so there is no position to lose: rows are added in one transaction after the
+highest `n` there is, and the primary key refuses whoever was slower. While the database is away the record waits in
+Redis, which drops nothing that is not here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from countersign.domain.errors import CountersignError, StoreUnavailable, WrongSettings
+from countersign.domain.hash_chain import Kept
+from countersign.store.audit_log import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+TABLE: Final = "countersign_audit"
+_BATCH: Final = 500
+_IDLE: Final = 0.5
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+_log = logging.getLogger(__name__)
+
+
+class OtherChain(CountersignError):
+    """The table holds another record than this one goes on with; nothing is added to it."""
+
+
+class SqlSink:
+    """Copies the record into the table `countersign_audit`, which it makes if there is none."""
+
+    def __init__(self, ledger: Ledger, url: str, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """WrongSettings if the packages are not there or the URL names no asynchronous driver."""
+        try:
+            import sqlalchemy
+            from sqlalchemy.ext.asyncio import create_async_engine
+        except ImportError:
+            raise WrongSettings(
+                ["AUDIT_SQL_URL needs packages that are not installed: pip install '.[sql]' in the project's folder"]
+            ) from None
+        try:
+            self._engine: AsyncEngine = create_async_engine(url, pool_pre_ping=True, pool_size=2, hide_parameters=True)
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as wrong:
+            raise WrongSettings([f"AUDIT_SQL_URL: {wrong}"]) from None
+        except ValueError:  # of a port, say, whose words may hold a part of the password
+            raise WrongSettings(["AUDIT_SQL_URL: it cannot be read."]) from None
+        self._ledger = ledger
+        self._sleep = sleep
+        self._sql = sqlalchemy
+        self._ready = False
+        self._at = 0
+        self._table: Any = sqlalchemy.Table(
+            TABLE,
+            sqlalchemy.MetaData(),
+            sqlalchemy.Column("n", sqlalchemy.BigInteger, primary_key=True, autoincrement=False),
+            sqlalchemy.Column("at", sqlalchemy.String(40)),
+            sqlalchemy.Column("type", sqlalchemy.String(40), index=True),
+            sqlalchemy.Column("outcome", sqlalchemy.String(40)),
+            *(sqlalchemy.Column(name, sqlalchemy.String(80), index=name != "workspace") for name in _NAMES),
+            sqlalchemy.Column("entry", sqlalchemy.Text, nullable=False),
+            sqlalchemy.Column("hash", sqlalchemy.String(64), nullable=False),
+        )
+
+    async def run(self) -> None:
+        """Copy until cancelled; waits for a database that is away, at most 30 s between two tries."""
+        pause, away = _FIRST_PAUSE, False
+        try:
+            while True:
+                try:
+                    copied = await self.copy()
+                    if away:
+                        _log.info("The database of AUDIT_SQL_URL takes the record again.")
+                    pause, away = _FIRST_PAUSE, False
+                    if not copied:
+                        await self._sleep(_IDLE)
+                except StoreUnavailable as wrong:
+                    if not away:
+                        _log.warning("%s The copy of the record goes on when it is back.", wrong)
+                    away = True
+                    await self._sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                except OtherChain as other:
+                    _log.error("%s", other)
+                    await self._sleep(_LONGEST_PAUSE)
+                except Exception:  # what drivers raise is no list that anybody has
+                    _log.exception("The record could not be copied; trying again.")
+                    await self._sleep(_LONGEST_PAUSE)
+        finally:
+            await self.close()
+
+    async def copy(self) -> int:
+        """Add the next entries; answers how many. StoreUnavailable if the database or Redis is away."""
+        async with self._reaching(), self._engine.begin() as connection:
+            at, digest = await self._last(connection)
+            await self._fits(at, digest)
+            self._at = at
+            rows = [_row(n, kept) for n, kept in await self._ledger.read(at, _BATCH)]
+            if rows:
+                await connection.execute(self._table.insert(), rows)
+        self._ready = True
+        if rows:
+            self._at = int(rows[-1]["n"])
+        return len(rows)
+
+    async def position(self) -> int:
+        """The number of the last entry that is certainly in the table; 0 while nobody knows."""
+        return self._at
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._engine.dispose()
+
+    async def _last(self, connection: "AsyncConnection") -> tuple[int, str]:
+        if not self._ready:
+            await connection.run_sync(lambda inner: self._table.metadata.create_all(inner))
+        columns = self._table.c
+        found = (
+            await connection.execute(self._sql.select(columns.n, columns.hash).order_by(columns.n.desc()).limit(1))
+        ).first()
+        return (int(found[0]), str(found[1])) if found else (0, "")
+
+    async def _fits(self, at: int, digest: str) -> None:
+        """OtherChain unless the record goes on where the table ends."""
+        position = await self._ledger.position()
+        if at == 0:
+            if position.checkpoint.n and not self._ready:
+                _log.warning("The record begins after entry %d; the table %s does too.", position.checkpoint.n, TABLE)
+            return
+        if at < position.checkpoint.n:
+            what = f"The table {TABLE} ends with entry {at}, and Redis holds only what follows {position.checkpoint.n}."
+        elif at == position.checkpoint.n:
+            what = "" if digest == position.checkpoint.hash else "their entries of the same number differ."
+        else:
+            kept = await self._ledger.read(at - 1, 1)
+            what = "" if kept and kept[0][0] == at and kept[0][1].hash == digest else f"entry {at} differs."
+        if what:
+            raise OtherChain(
+                f"The table {TABLE} does not hold the record of this Redis: {what} Nothing was added to it. "
+                "Keep the old table under another name, and a new one is made."
+            )
+
+    def _reaching(self) -> AbstractAsyncContextManager[None]:
+        sql = self._sql
+
+        @asynccontextmanager
+        async def reaching() -> "AsyncIterator[None]":
+            try:
+                yield
+            except (sql.exc.SQLAlchemyError, OSError) as wrong:
+                first = str(wrong).splitlines()[0][:200]
+                raise StoreUnavailable(f"The database of AUDIT_SQL_URL does not take the record: {first}.") from wrong
+
+        return reaching()
+
+
+_NAMES: Final = ("run", "request", "workspace", "user_id")
+
+
+def _row(n: int, kept: Kept) -> dict[str, Any]:
+    """A row: what one looks for in columns of its own, and the entry as it was chained."""
+    try:
+        fields = kept.fields()
+    except ValueError:
+        fields = {}
+    return {
+        "n": n,
+        "at": _short(fields.get("at"), 40),
+        "type": _short(fields.get("type"), 40),
+        "outcome": _short(fields.get("outcome"), 40),
+        "run": _short(fields.get("run"), 80),
+        "request": _short(fields.get("request"), 80),
+        "workspace": _short(fields.get("workspace"), 80),
+        "user_id": _short(fields.get("user"), 80),
+        "entry": kept.entry,
+        "hash": kept.hash[:64],
+    }
+
+
+def _short(value: Any, most: int) -> str | None:
+    """As every database takes it: no NUL, no half of a surrogate pair."""
+    return None if value is None else str(value).replace("\x00", "").encode(errors="replace").decode()[:most]

@@ -1,0 +1,44 @@
+"""Who somebody is at the moment of a click, and for whom they stand in."""
+
+import asyncio
+from dataclasses import replace
+
+from countersign.domain.ids import UserId, WorkspaceId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.requests import Request, Vote
+from countersign.usecases.ports import Store
+
+from ..people.directory import Directory
+from .responses import Desk, Who
+
+
+async def actor_at(desk: Desk, at: Who, reviewers: Reviewers) -> Actor:
+    """The person who clicked, as `actor_of` describes them."""
+    return await actor_of(desk.store, desk.directory, at.workspace, at.user, reviewers)
+
+
+async def actor_of(
+    store: Store, directory: Directory, workspace: WorkspaceId, user: UserId, reviewers: Reviewers
+) -> Actor:
+    """The person, as Slack describes them now; who is no reviewer with those they stand in for, described likewise."""
+    actor = await directory.actor(workspace, user, reviewers.groups)
+    if not actor.checked or reviewers.why_not(actor) is None:
+        return actor
+    seen = await store.absences()
+    behind = seen.value.behind(workspace, user, seen.now)
+    if not behind:
+        return actor
+    described = await asyncio.gather(*(directory.actor(workspace, u, reviewers.groups) for u in behind))
+    return replace(actor, stands_for=tuple(described))
+
+
+async def voters_of(directory: Directory, request: Request) -> tuple[Actor, ...]:
+    """Those who voted, as Slack describes them now; who voted in somebody's place with that person, away or not."""
+
+    async def described(vote: Vote) -> Actor:
+        names = (vote.user, *([vote.seat] if vote.seat is not None else []))
+        groups = request.rules.reviewers.groups
+        voter, *behind = await asyncio.gather(*(directory.actor(vote.workspace, name, groups) for name in names))
+        return replace(voter, stands_for=tuple(behind))
+
+    return tuple(await asyncio.gather(*(described(vote) for vote in request.votes)))

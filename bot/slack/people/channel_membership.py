@@ -1,0 +1,35 @@
+"""Writes down which channels the app is in: a program asks before it starts a run that nobody would see."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+from countersign.domain.errors import StoreUnavailable
+from countersign.usecases.ports import Store
+
+from .directory import Directory
+
+LOOK_EVERY: Final = timedelta(minutes=1)
+_log = logging.getLogger(__name__)
+
+
+async def keep(
+    store: Store, directory: Directory, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Write it down each minute, until cancelled."""
+    while True:
+        await note(store, directory)
+        await sleep(LOOK_EVERY.total_seconds())
+
+
+async def note(store: Store, directory: Directory) -> None:
+    """Write down what Slack says now; what it does not say stays as it was, for ten minutes."""
+    rooms = await directory.rooms()
+    if rooms is None:
+        return
+    try:
+        await store.set_channels(frozenset(rooms.values()))
+    except StoreUnavailable as away:
+        _log.warning("%s The app's channels are written down when it is back.", away)

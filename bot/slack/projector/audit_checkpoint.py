@@ -1,0 +1,75 @@
+"""Posts the head of the record once a day, so that nobody can change what came before without many people's notice."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import date, datetime, timedelta
+from typing import Final, Protocol
+
+from countersign.domain.errors import StoreUnavailable
+from countersign.domain.hash_chain import Head
+from countersign.domain.ids import ChannelId
+from countersign.usecases.ports import Store
+
+from ..slack_calls import CannotPost
+from ..views.block_kit import words
+from ..views.cards import Drawing
+from .message_sync import Place, Poster
+
+LOOK_EVERY: Final = timedelta(minutes=1)
+SOON: Final = timedelta(seconds=1)
+"""The next look while the record has no entry yet."""
+_log = logging.getLogger(__name__)
+
+
+class Heads(Protocol):
+    """Whoever knows the head that stands for a day: always the same one, once it was asked for."""
+
+    async def head_of(self, day: date) -> Head | None: ...
+
+
+async def keep(
+    heads: Heads,
+    store: Store,
+    poster: Poster,
+    channel: ChannelId,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Post the head as each day begins, until cancelled."""
+    while True:
+        pause = LOOK_EVERY
+        try:
+            if not await post(heads, poster, channel, await store.now()):
+                pause = SOON
+        except StoreUnavailable as away:
+            _log.warning("%s The head of the record is posted when it is back.", away)
+        except ValueError as damaged:
+            _log.error("The head of the record cannot be posted: %s", damaged)
+        except CannotPost as refused:
+            _log.error("Slack refuses the head of the record in %s (%s).", channel, refused)
+        await sleep(pause.total_seconds())
+
+
+async def post(heads: Heads, poster: Poster, channel: ChannelId, now: datetime) -> bool:
+    """Post the head of this day (UTC), unless that was done; False while the record is empty."""
+    day = now.date()
+    head = await heads.head_of(day)
+    if head is None:
+        return False
+    await poster.show(f"audit-head/{day.isoformat()}", Place(channel), drawing(head, day))
+    return True
+
+
+def drawing(head: Head, day: date) -> Drawing:
+    """The head, and what to do with it."""
+    entries = f"{head.n:,} entr{'y' if head.n == 1 else 'ies'}"
+    verify = f"`countersign audit verify --head {head}`"
+    return Drawing(
+        f"Record of {day:%d %B %Y} (UTC): {entries}, head {head}",
+        [
+            words(f"*Record of {day:%d %B %Y}* (UTC): {entries}. Its head:"),
+            words(f"```{head}```"),
+            words(f"Nothing up to here was changed as long as this finds nothing: {verify}"),
+        ],
+    )

@@ -1,0 +1,101 @@
+"""Files in threads: what has no room in a card or a note. They come last; nothing that counts waits for one (R36)."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackRequestError
+
+from countersign.usecases.ports import Change, Committed, Message, Put, Store
+
+from ..posted_messages import CLOCKS_DIFFER
+from ..slack_calls import CannotPost, code, pause_after
+from .message_sync import Place, Poster
+
+TRIES: Final = 5
+PAUSE: Final = timedelta(seconds=1)
+"""Before the second try; then twice as long, and so on: half a minute in all, if Slack answers at once."""
+_log = logging.getLogger(__name__)
+
+
+class File(NamedTuple):
+    """A file that belongs into a thread, under a name of ours."""
+
+    name: str
+    place: Place
+    filename: str
+    content: bytes
+    title: str
+
+
+class Files:
+    """Uploads to where a poster posts."""
+
+    def __init__(self, poster: Poster, store: Store) -> None:
+        self._poster = poster
+        self._store = store
+
+    async def attach(self, file: File) -> None:
+        """Put a file into its thread, once. After a few tries in vain it is stored that it is missing, and why."""
+        seen = await self._store.message(file.name)
+        if seen is not None and (seen.value.ts or seen.value.problem):
+            return
+        fresh = False
+        if seen is None:
+            now = await self._store.now()
+            message = Message(self._poster.workspace, file.place.channel, file.name, thread=file.place.thread)
+            message = replace(message, posting_since=now)
+            fresh = await self._store.commit(Change(messages=(Put(message, 0),))) is Committed.DONE
+            seen = await self._store.message(file.name)
+            assert seen is not None, "a message that exists already can be read"
+        problem = await self._brought(seen.value, file, fresh)
+        known = replace(seen.value, ts="" if problem else file.filename, problem=problem, posting_since=None)
+        if problem:
+            _log.error("%s could not be uploaded (%s); what shows it says so.", file.name, problem)
+        await self._store.commit(Change(messages=(Put(known, seen.version),)))
+
+    async def _brought(self, message: Message, file: File, fresh: bool) -> str:
+        """Slack's word for why the file does not stand there; "" once it does."""
+        pause, problem = PAUSE, ""
+        for left in range(TRIES, -1, -1):
+            try:
+                if not fresh and await self._stands(message, file):
+                    return ""
+                fresh = False
+                if not left or not (problem := await self._upload(file)):
+                    return problem
+            except CannotPost as refused:
+                return str(refused)
+            await asyncio.sleep(pause.total_seconds())
+            pause *= 2
+        return problem
+
+    async def _stands(self, message: Message, file: File) -> bool:
+        meant = (message.posting_since or await self._store.now()) - CLOCKS_DIFFER
+        messages = await self._poster.lookups.since(message.channel, message.thread, meant.timestamp())
+        return any(found.get("name") == file.filename for m in messages for found in m.get("files") or ())
+
+    async def _upload(self, file: File) -> str:
+        """What was wrong; "" if the file certainly arrived. CannotPost if Slack refuses for good."""
+        try:
+            await self._poster.client.files_upload_v2(
+                channel=file.place.channel,
+                thread_ts=file.place.thread,
+                filename=file.filename,
+                content=file.content,
+                title=file.title,
+            )
+        except SlackApiError as refused:
+            pause = pause_after(refused)
+            if pause is None:
+                raise CannotPost(code(refused)) from refused
+            if refused.response.status_code == 429:
+                await asyncio.sleep(pause)
+            return code(refused)
+        except (aiohttp.ClientError, TimeoutError, OSError, SlackRequestError) as wrong:
+            _log.warning("Slack did not answer the upload of %s (%r); looking whether it arrived.", file.name, wrong)
+            return "no answer"
+        return ""

@@ -1,0 +1,297 @@
+"""Whose Home is open, what belongs on it, and that it follows what happens (R6).
+
+A Home is drawn when it is opened, and after events that concern its person as long as it is live. views.publish is
+of Tier 4, about 100 calls a minute for the workspace, so what changes is drawn at a pace; whoever opens a Home does
+not wait for that.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from countersign.domain.errors import CountersignError, StoreUnavailable
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
+from countersign.domain.pending import waits_for
+from countersign.domain.people import Actor, why_nobody
+from countersign.domain.requests import Request
+from countersign.usecases import grant_changes
+from countersign.usecases.ports import Message, Overview, Store
+
+from ..people.directory import Directory
+from ..views import home
+from ..views.block_kit import Block
+from ..views.home import Listed, Running
+
+LIVE: Final = timedelta(hours=1)
+"""How long a Home follows what happens after it was opened."""
+EACH: Final = timedelta(seconds=3)
+"""Between two drawings of one Home."""
+PACE: Final = timedelta(seconds=0.6)
+"""Between two drawings of any: 100 a minute."""
+LATER: Final = timedelta(seconds=30)
+"""After this long a Home that Slack did not take is tried again."""
+_BREATH: Final = 0.2
+_SILENT: Final = frozenset(
+    {EventType.RUN_PROGRESSED, EventType.CALL_PASSED, *(e for e in EventType if e.startswith("settings_"))}
+)
+"""Events that change no Home."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Whose Home is drawn, and the store's clock then. `groups_unknown`: of which Slack did not say who is in them."""
+
+    actor: Actor
+    now: datetime
+    store: Store
+    overview: Overview
+    link: Callable[[Message], str]
+    groups_unknown: tuple[GroupId, ...] = ()
+    public_key: str = ""
+
+
+Section = Callable[[Reader], Awaitable[list[Block]]]
+"""One part of a Home: reads what it shows, and draws it; no blocks if there is nothing to show."""
+
+
+class Homes:
+    """The Homes of one workspace. `run` keeps the live ones equal to the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        overview: Overview,
+        directory: Directory,
+        client: AsyncWebClient,
+        workspace: WorkspaceId,
+        link: Callable[[Message], str],
+        *,
+        each: timedelta = EACH,
+        pace: timedelta = PACE,
+        public_key: Callable[[], str] = str,
+    ) -> None:
+        """`public_key` gives the PEM of the key that checks receipts, "" if there is none."""
+        self.overview = overview
+        self._store = store
+        self._directory = directory
+        self._client = client
+        self._workspace = workspace
+        self._link = link
+        self._public_key = public_key
+        self._each = each.total_seconds()
+        self._pace = pace.total_seconds()
+        self._events: list[Event] = []
+        self._due: dict[UserId, float] = {}
+        self._drawn: dict[UserId, float] = {}
+        self._news = asyncio.Event()
+
+    async def opened(self, user: UserId, workspace: WorkspaceId) -> None:
+        """Somebody looks at their Home: it is drawn now, and stays live."""
+        try:
+            await self.overview.watch(user, LIVE)
+        except StoreUnavailable as away:
+            _log.error("%s The Home of %s says so.", away, user)
+            await self._publish(user, home.away())
+            return
+        await self.draw(user, workspace)
+
+    def changed(self, event: Event) -> None:
+        """Something happened, and Slack shows it: the Homes that it concerns follow in a moment."""
+        if event.type not in _SILENT:
+            self._events.append(event)
+            self._news.set()
+
+    async def run(self) -> None:
+        """Draw live Homes anew after what concerns them, until cancelled."""
+        while True:
+            user = await self._next()
+            await self.draw(user, self._workspace)
+            await asyncio.sleep(self._pace)
+
+    async def draw(self, user: UserId, workspace: WorkspaceId) -> None:
+        """Make this person's Home show what the store holds. Never raises for what the store or Slack does."""
+        now = asyncio.get_running_loop().time()
+        self._drawn = {u: at for u, at in self._drawn.items() if now - at < self._each} | {user: now}
+        try:
+            view = await self._view(user, workspace)
+            if not await self._publish(user, view):
+                self._again(user, LATER.total_seconds())
+            elif await self._view(user, workspace) != view:
+                # Another process may have drawn that before this one drew the older.
+                self._again(user)
+        except StoreUnavailable as away:
+            _log.warning("%s The Home of %s is drawn later.", away, user)
+            self._again(user, LATER.total_seconds())
+        except CountersignError as wrong:
+            _log.error("The Home of %s cannot be drawn: %s", user, wrong)
+
+    async def _view(self, user: UserId, workspace: WorkspaceId) -> dict[str, Any]:
+        reader = await self._reader(user, workspace)
+        return home.view([await section(reader) for section in SECTIONS])
+
+    async def _reader(self, user: UserId, workspace: WorkspaceId) -> Reader:
+        asked = await self.overview.groups()
+        members = await asyncio.gather(*(self._directory.members(group) for group in asked))
+        unknown = tuple(group for group, users in zip(asked, members, strict=True) if users is None)
+        mine = [group for group, users in zip(asked, members, strict=True) if users and user in users]
+        actor = await self._directory.actor(workspace, user, mine)
+        absences = await self._store.absences()
+        behind = absences.value.behind(workspace, user, absences.now)
+        described = await asyncio.gather(*(self._directory.actor(workspace, u, asked) for u in behind))
+        actor = replace(actor, stands_for=tuple(described))
+        now, key = await self._store.now(), self._public_key()
+        return Reader(actor, now, self._store, self.overview, self._link, unknown, key)
+
+    async def _publish(self, user: UserId, view: dict[str, Any]) -> bool:
+        """Whether there is nothing left to try."""
+        try:
+            await self._client.views_publish(user_id=user, view=view)
+        except SlackApiError as refused:
+            passing = refused.response.status_code == 429 or refused.response.status_code >= 500
+            level = logging.WARNING if passing else logging.ERROR
+            _log.log(level, "Slack did not take the Home of %s: %s", user, refused.response.data)
+            return not passing
+        except (aiohttp.ClientError, TimeoutError, OSError) as lost:
+            _log.warning("Slack did not answer about the Home of %s (%r).", user, lost)
+            return False
+        return True
+
+    async def _next(self) -> UserId:
+        """The next person whose Home is to be drawn, once there is one."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._news.clear()
+            if self._events:
+                await asyncio.sleep(_BREATH)
+                events, self._events = self._events, []
+                await self._concern(events)
+            user = min(self._due, key=self._due.__getitem__, default=None)
+            if user is not None and self._due[user] <= loop.time():
+                del self._due[user]
+                return user
+            try:
+                async with asyncio.timeout_at(None if user is None else self._due[user]):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    async def _concern(self, events: list[Event]) -> None:
+        """Have the live Homes of all whom these events concern drawn."""
+        try:
+            live = await self.overview.watching()
+            if not live:
+                return
+            asked = list(dict.fromkeys(e.request for e in events if e.request is not None))
+            runs = await self._store.readable_runs(list(dict.fromkeys(e.run for e in events if e.run is not None)))
+            people = {run.requester for run in runs.values() if run is not None}
+            if ended := {run.id for run in runs.values() if run is not None and run.over}:
+                people |= {seen.value.by for seen in await self._store.permissions() if seen.value.run in ended}
+            groups: set[GroupId] = set()
+            for request in (await self._store.readable(asked)).values():
+                if request is not None:
+                    people |= {request.requester, *request.rules.reviewers.users, *(v.user for v in request.votes)}
+                    people |= {*(request.decision.by if request.decision else ())}
+                    groups |= request.rules.reviewers.groups
+            for users in await asyncio.gather(*(self._directory.members(group) for group in groups)):
+                people |= users or set()
+            absences = await self._store.absences()
+            people |= {a.stand_in for a in absences.value.people if a.user in people and absences.now < a.until}
+            # Who stood in until now has what waited for the other on their Home; of a group's member no request tells.
+            people |= {UserId(e.data[name]) for e in events for name in ("stand_in", "before") if name in e.data}
+            for user in live & people:
+                self._again(user)
+        except CountersignError as wrong:
+            _log.warning("%s Homes follow with what happens next.", wrong)
+
+    def _again(self, user: UserId, after: float | None = None) -> None:
+        now = asyncio.get_running_loop().time()
+        since = self._drawn.get(user, now - self._each)
+        at = now + after if after is not None else max(now, since + self._each)
+        self._due[user] = min(at, self._due.get(user, at))
+        self._news.set()
+
+
+async def waiting(reader: Reader) -> list[Block]:
+    """What waits for this person; only those who may decide at all have such a section."""
+    actor = reader.actor
+    if not actor.checked:
+        return home.waiting(Listed((), {}, 0), known=False)
+    if why_nobody(actor, actor.workspace) is not None:
+        return []
+    seats = (actor, *actor.stands_for)
+    names: list[UserId | GroupId | ChannelId] = sorted({n for s in seats for n in (s.user, *(s.groups or ()))})
+
+    def fits(request: Request) -> bool:
+        return waits_for(request, actor, reader.now)
+
+    found = await reader.overview.waiting(names, actor.user, fits, home.MOST_WAITING)
+    listed = await with_links(reader.store, reader.overview, reader.link, found.requests)
+    listed = replace(listed, total=found.total, whole=found.whole)
+    return home.waiting(listed, reader.groups_unknown)
+
+
+async def running(reader: Reader) -> list[Block]:
+    """Their runs that go on."""
+    runs, total = await reader.overview.runs(reader.actor.user, home.MOST_RUNS)
+    threads = await reader.overview.messages([n for run in runs for n in (f"run/{run.id}", f"run/{run.id}/direct")])
+    shown = []
+    for run in runs:
+        asked = await reader.store.readable(list(run.open.values()))
+        open_now = [request for request in asked.values() if request is not None and request.decision is None]
+        listed = await with_links(reader.store, reader.overview, reader.link, open_now)
+        thread = threads.get(f"run/{run.id}") or threads.get(f"run/{run.id}/direct")
+        shown.append((run, reader.link(thread) if thread else "", listed))
+    return home.runs(Running(shown, total))
+
+
+async def permissions(reader: Reader) -> list[Block]:
+    """What they allowed in advance, as long as it is in force."""
+    actor, standing = reader.actor, await grant_changes.in_force(reader.store)
+    return home.permissions([one for one in standing if (one.workspace, one.by) == (actor.workspace, actor.user)])
+
+
+async def recent(reader: Reader) -> list[Block]:
+    """The newest decisions on what they asked for, or decided."""
+    found = await reader.overview.decided(reader.actor.user, home.MOST_RECENT)
+    return home.recent(await with_links(reader.store, reader.overview, reader.link, found))
+
+
+async def receipts(reader: Reader) -> list[Block]:
+    """The public key of this installation, so that nobody has to trust whoever hands out a receipt."""
+    return home.receipts(reader.public_key)
+
+
+SECTIONS: Final[tuple[Section, ...]] = (waiting, running, permissions, recent, receipts)
+"""From top to bottom. What else belongs on a Home gets its section here."""
+
+
+async def with_links(
+    store: Store, overview: Overview, link: Callable[[Message], str], asked: Sequence[Request]
+) -> Listed:
+    """The requests with the addresses of their cards and the names of their teams, as far as they are known.
+
+    What was settled before it had a card is told in its run's thread.
+    """
+    names = {
+        request.id: (
+            f"card/{request.id}",
+            f"card/{request.id}/instead",
+            *((f"run/{request.run}", f"run/{request.run}/direct") if request.decision is not None else ()),
+        )
+        for request in asked
+    }
+    stand = await overview.messages(list({name for places in names.values() for name in places}))
+    shown = {request: [stand[name] for name in places if name in stand] for request, places in names.items()}
+    links = {request: link(messages[0]) for request, messages in shown.items() if messages}
+    runs = await store.readable_runs(list(dict.fromkeys(request.run for request in asked)))
+    teams = {run.id: run.team for run in runs.values() if run is not None}
+    return Listed(asked, links, len(asked), teams)

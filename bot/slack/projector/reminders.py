@@ -1,0 +1,148 @@
+"""Tells people again of a request that waits: a reminder in its card's thread, a card for those it goes to next.
+
+All of them are messages of the request, and are settled with it (R6): cards lose their buttons, words say how it ended.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from countersign.domain import schedule
+from countersign.domain.delegation import Absence
+from countersign.domain.deputies import deciders
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import AttemptId, ChannelId, UserId
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Raised, Request, Status
+from countersign.domain.slack_markup import escape, link
+from countersign.domain.vote_count import tied
+from countersign.usecases.ports import Change, Message, Store
+
+from ..slack_calls import CannotPost
+from ..views import card_content
+from ..views.batch_card import how_they_stand, tools
+from ..views.block_kit import context, mrkdwn, plain, words
+from ..views.card_content import TITLE
+from ..views.cards import Drawing, expiry
+from ..views.outcome_text import named, sentence
+from ..views.pending_state import stand_ins
+from ..views.safe_text import one_line, quoted
+from .card_placement import Sheet, number_of
+from .file_uploads import File
+from .message_sync import Place, Poster
+
+_log = logging.getLogger(__name__)
+
+
+Draw = Callable[[Sequence[Request]], Drawing]
+"""Draws the card of one request, or of the rows of a burst."""
+
+
+async def nudge(
+    poster: Poster, store: Store, sheet: Sheet, card: Message, draw: Draw, away: Sequence[Absence]
+) -> list[File]:
+    """Post what is new of the reminders and the escalation, and bring what stands up to date. Once for all rows of a
+    card: they were asked within seconds, and people are told once. Returns the files that belong to new cards."""
+    files: list[File] = []
+    rows = sheet.rows
+    shown = {rows[0].rules.approvals_channel}
+    for number in sorted({raised.number for row in rows for raised in row.raised}):
+        there = [row for row in rows if any(raised.number == number for raised in row.raised)]
+        raised = next(raised for raised in there[0].raised if raised.number == number)
+        channel = schedule.place_of(there[0], raised)
+        has_card = channel not in shown and await _raised_card(poster, store, sheet, there, raised, draw(there), files)
+        if not has_card or not sheet.pending:  # the reply may stand since Slack refused the card
+            note = raised_note(there, raised, poster.link(card))
+            await _reply(poster, sheet, card, f"raised/{rows[0].id}/{number}", note)
+        shown.add(channel)
+    reminded = max(row.reminded for row in rows)
+    for number in range(1, reminded + 1):
+        if not sheet.pending or number == reminded:
+            note = reminder_note(rows, poster.link(card), away)
+            await _reply(poster, sheet, card, f"reminder/{rows[0].id}/{number}", note)
+    return files
+
+
+def reminder_note(rows: Sequence[Request], card_link: str, away: Sequence[Absence] = ()) -> Drawing:
+    """In the card's thread: those who may decide and have not voted, or who stands in for them; or how it ended."""
+    waiting = [row for row in rows if row.status is Status.PENDING]
+    users = frozenset(user for row in waiting for user in _asked(row, away))
+    groups = frozenset(group for row in waiting for group in row.rules.reviewers.groups)
+    at = link(card_link, "the card")
+    text = f":bell: {named(Reviewers(users, groups))}: {_this(waiting)} for a decision, see {at}."
+    return _note(rows, text, "Still waiting for a decision")
+
+
+def raised_note(rows: Sequence[Request], raised: Raised, card_link: str) -> Drawing:
+    """In the card's thread: the next people may decide too, told where the card stands; or how it ended."""
+    whom = deciders(rows[0], rows[0].rules.escalation[raised.number].reviewers)
+    at, on = link(card_link, "the card"), "this" if len(rows) == 1 else "these"
+    text = f":arrow_up: {named(whom)}: nobody has decided on {on} yet, and you may now too, see {at}."
+    if not whom:
+        only = "the next step names only who asked, and they may not decide on it themselves"
+        text = f":arrow_up: Nobody has decided on {on} yet; {only}, see {at}."
+    return _note(rows, text, "Goes to the next people, because nobody has decided")
+
+
+def _asked(request: Request, away: Sequence[Absence]) -> frozenset[UserId]:
+    voted = set() if tied(request) else {vote.seat or vote.user for vote in request.votes}
+    gone = {a.user: a.stand_in for a in stand_ins(request, away)}
+    return frozenset(gone.get(user, user) for user in deciders(request).users - voted)
+
+
+def _this(waiting: Sequence[Request]) -> str:
+    return "this still waits" if len(waiting) == 1 else f"these {len(waiting)} still wait"
+
+
+def _note(rows: Sequence[Request], text: str, said: str) -> Drawing:
+    title = quoted(rows[0].question.title, TITLE) if len(rows) == 1 else one_line(tools(rows), TITLE)
+    waiting = next((row for row in rows if row.decision is None), None)
+    if waiting is None:
+        decision = rows[0].decision
+        over = sentence(rows[0], decision) if len(rows) == 1 and decision is not None else how_they_stand(rows)
+        return Drawing(over, [words(over), context(plain(title, TITLE))])
+    return Drawing(f"{said}: {escape(title)}", [words(text), context(plain(title, TITLE), mrkdwn(expiry(waiting)))])
+
+
+async def _reply(poster: Poster, sheet: Sheet, card: Message, name: str, note: Drawing) -> None:
+    thread = Place(card.channel, card.thread or card.ts)
+    await poster.show(name, thread, note, request=sheet.rows[0].id, post=sheet.pending)
+
+
+async def _raised_card(
+    poster: Poster,
+    store: Store,
+    sheet: Sheet,
+    rows: Sequence[Request],
+    raised: Raised,
+    drawing: Drawing,
+    files: list[File],
+) -> bool:
+    """Whether the requests have a card where they went; if Slack will not take one, that is on record (R21)."""
+    first, channel = rows[0], schedule.place_of(rows[0], raised)
+    try:
+        card = await poster.show(
+            f"{sheet.name}/{raised.number}", Place(channel), drawing, request=first.id, post=sheet.pending
+        )
+    except CannotPost as refused:
+        for request in rows:
+            await record_unposted(store, request, str(refused), channel)
+        return False
+    for request in rows:
+        if card is not None and request.status is Status.PENDING and card_content.needs_file(request):
+            file = card_content.file_of(request, number_of(request, rows))
+            files.append(File(f"file/{request.id}/{raised.number}", Place(card.channel, card.ts), *file))
+    return True
+
+
+async def record_unposted(store: Store, request: Request, problem: str, channel: ChannelId) -> None:
+    """Put on record that a request's card cannot stand in this channel, and Slack's word for why; once a day."""
+    _log.error("Request %s cannot be shown in %s: %s", request.id, channel, problem)
+    event = Event(
+        EventType.CARD_NOT_POSTED,
+        await store.now(),
+        run=request.run,
+        request=request.id,
+        workspace=request.workspace,
+        data={"problem": problem, "channel": channel},
+    )
+    await store.commit(Change(events=(event,), once=AttemptId(f"unposted-{request.id}-{channel}")))

@@ -1,0 +1,80 @@
+"""Tells who asked that nobody is left who may decide on what waits without a deadline (R10, R21).
+
+A group may be deleted, or a reviewer leave, long after a question was asked. One with a deadline ends by itself and is
+told; one that waits until somebody decides would wait in silence. Its run's thread says so, once.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Final
+
+from countersign import usecases
+from countersign.domain.deputies import deciders
+from countersign.domain.errors import CountersignError, UnknownSchema
+from countersign.domain.requests import Request, Status
+from countersign.domain.slack_markup import escape
+from countersign.usecases.ports import Store
+
+from ..people import settings_check
+from ..people.directory import Directory
+from ..slack_calls import CannotPost
+from ..views.block_kit import context, plain, words
+from ..views.card_content import TITLE
+from ..views.cards import Drawing
+from ..views.outcome_text import named
+from ..views.safe_text import quoted
+from .message_sync import Place, Poster
+
+EVERY: Final = timedelta(hours=1)
+_LOOKED_AT: Final = 1000
+"""Requests that wait, at each look."""
+_log = logging.getLogger(__name__)
+
+
+async def keep(store: Store, directory: Directory, poster: Poster) -> None:
+    """Look for such requests now and then, until cancelled. Any number of processes may."""
+    while True:
+        try:
+            await look(store, directory, poster)
+        except CountersignError as wrong:
+            _log.warning("Not all that waits was looked at for who may decide; in an hour again. %s", wrong)
+        await asyncio.sleep(EVERY.total_seconds())
+
+
+async def look(store: Store, directory: Directory, poster: Poster) -> None:
+    """Tell it of all that nobody can decide any more, by what Slack says now; nothing where it does not say."""
+    for waiting in await store.waiting(_LOOKED_AT):
+        try:
+            seen = await usecases.admitted(store, waiting.id) if waiting.deadline is None else None
+        except UnknownSchema as wrong:  # its own run's record, say: the others are looked at all the same
+            _log.error("Nobody knows whether somebody is left to decide on request %s: %s", waiting.id, wrong)
+            continue
+        if seen is None or seen.value.status is not Status.PENDING or seen.value.deadline is not None:
+            continue
+        if (why := await settings_check.why_nobody_could(directory, seen.value)) is not None:
+            await _tell(store, poster, seen.value, why)
+
+
+async def _tell(store: Store, poster: Poster, request: Request, why: str) -> None:
+    for root in (f"run/{request.run}", f"run/{request.run}/direct"):
+        found = await store.message(root)
+        if found is not None and found.value.ts:
+            place = Place(found.value.channel, found.value.ts)
+            try:
+                await poster.show(f"deserted/{request.id}", place, note(request, why), request=request.id)
+            except CannotPost as refused:
+                _log.error(
+                    "Nobody is left to decide on request %s, and %s cannot be told: %s", request.id, root, refused
+                )
+            return
+
+
+def note(request: Request, why: str) -> Drawing:
+    """In the run's thread; `why` in a sentence."""
+    text = (
+        f":warning: This still waits, but {escape(why)}. Nothing was decided. It goes on as soon as "
+        f"{named(deciders(request))} can decide again; or stop the run with `/agent stop {request.run}`."
+    )
+    title = quoted(request.question.title, TITLE)
+    return Drawing(f"Nobody is left who may decide: {escape(title)}", [words(text), context(plain(title, TITLE))])

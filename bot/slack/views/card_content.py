@@ -1,0 +1,268 @@
+"""What a reviewer judges, and where it has room: on the card, in the full view, in a file (R13, R14).
+
+Who cannot see all of it on the card cannot approve it there: the button opens the full view, which approves.
+"""
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import Final
+
+from countersign.domain.diffs import changed_lines
+from countersign.domain.redaction import told_apart
+from countersign.domain.requests import Kind, Question, Request
+from countersign.domain.secrets import MARK, guessed_in, hide, hide_in
+from countersign.domain.slack_markup import escape
+
+from .block_kit import Block, context, data, mrkdwn, plain, words
+from .homoglyphs import odd_words
+from .safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
+
+TITLE: Final = 120
+"""Characters of a title in a first line; a longer one is in the content too."""
+TOOL: Final = 60
+"""Likewise of a tool's name."""
+_CARD: Final = Room(2500, 5000, 60)
+_ROW: Final = Room(260, 320, 6)
+"""Of a card with several requests."""
+_SETTLED_CALL: Final = Room(1200, 2200, 24)
+"""Beside what was changed and why."""
+_NOTE: Final = Room(200, 350, 1)
+_NOTES: Final = 3
+_SINCE: Final = Room(900, 1200, 20)
+_FULL: Final = Room(110_000, 150_000, 20_000)
+_FULL_BESIDE_ARGUMENTS: Final = Room(66_000, 100_000, 12_000)
+_FULL_ARGUMENTS: Final = Room(40_000, 65_000, 8_000)
+_FULL_NOTES: Final = Room(6_000, 9_000, 300)
+_FULL_SINCE: Final = Room(12_000, 18_000, 1_000)
+"""A view may hold 250,000 bytes and 100 blocks; `pieces` of 3,000 hold 1,500 characters at least."""
+_ANY: Final = Room(sys.maxsize, sys.maxsize, sys.maxsize)
+_PART: Final = 200_000
+_PART_BLOCKS: Final = 80
+"""Bytes and blocks of one of several views."""
+_NAMED: Final = 3
+UNFILED: Final = ":warning: the file with all of it could not be uploaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All of a question as people see it: nothing in it hides, acts, or is secret.
+
+    `since` is what changed since the refused version, None if there was none. `secrets` counts what is hidden, and
+    `guessed` what of it only looks like a secret: no team named it. `odd` are the words that mix alphabets.
+    """
+
+    text: str
+    notes: tuple[str, ...]
+    since: str | None
+    secrets: int
+    guessed: int
+    odd: tuple[str, ...]
+
+
+@lru_cache(maxsize=16)
+def seen(question: Question) -> Seen:
+    """Pure, and remembered, because one click draws the same question more than once."""
+    # The agents hide what stands in a call, and in what may have happened; all else is as models wrote it.
+    told = partial(typed, hidden=question.call is not None or question.kind in (Kind.IN_DOUBT, Kind.DIVERGED))
+    question = replace(
+        question,
+        title=typed(question.title),
+        content=told(question.content),
+        options=tuple(map(typed, question.options)),
+        notes=tuple(map(told, question.notes)),
+        before=told(question.before),
+    )
+    options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
+    ask = "several may be chosen" if question.several else "one of these"
+    text = visible(question.content) + (f"\n\nOptions ({ask}):{options}" if options else "")
+    if one_line(question.title, TITLE) != visible(question.title).strip():
+        text = f"{visible(question.title)}\n\n{text}"
+    tool = typed(question.call.tool) if question.call is not None and question.kind is not Kind.CODE else ""
+    if one_line(tool, TOOL) != tool:
+        text = f"Tool: {visible(tool)}\n\n{text}"
+    notes = tuple(visible(note).strip() for note in question.notes)
+    everything = "\n".join([question.title, question.content, *question.options, *question.notes])
+    odd = () if everything.isascii() else tuple(odd_words(hide(everything)[0]))
+    since = "\n".join(changed_lines(visible(question.before), visible(question.content))) if question.before else None
+    secrets = len(MARK.findall("\n".join([text, *notes])))
+    return Seen(text, notes, since, secrets, _guessed(question, everything, secrets), odd)
+
+
+def _guessed(question: Question, everything: str, secrets: int) -> int:
+    """What is hidden in the words is our guess; marks that come with a call may stand for what its team named."""
+    if question.call is None:
+        return secrets
+    by_name = guessed_in(json.loads(question.call.arguments), question.call.hidden)
+    return max(by_name, hide(everything)[1])
+
+
+def whole(request: Request) -> str:
+    """All that a reviewer judges, with nothing in it that hides or acts."""
+    return seen(request.question).text
+
+
+def complete(question: Question) -> bool:
+    """Whether the card shows all that is judged but what the team hides itself, so that it can be approved there."""
+    return has_room(question) and not seen(question).guessed
+
+
+def has_room(question: Question) -> bool:
+    """Whether the card has room for all that is judged."""
+    it = seen(question)
+    return fits(it.text, _CARD) and len(it.notes) <= _NOTES and all(fits(note, _NOTE) for note in it.notes)
+
+
+def needs_file(request: Request) -> bool:
+    """Whether the card or the full view has no room for all of it, so that a file in the card's thread holds it too."""
+    return not has_room(request.question) or not _whole_in_full(request.question)
+
+
+def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
+    """Name, bytes and title of the file with all of the request; `row` is its number on a card with several."""
+    it = seen(request.question)
+    parts = [*it.notes, it.text]
+    if request.question.call is not None:
+        parts += [f"Arguments of {visible(typed(request.question.call.tool))}:", _arguments(request.question)]
+    asked = f"Everything that is asked in row {row}" if row else "Everything that is asked"
+    return f"{request.id}.txt", "\n\n".join(parts).encode(), asked
+
+
+def on_card(question: Question, view_full: Block, *, pending: bool, filed: bool = True) -> list[Block]:
+    """Notes and warnings, the content or its beginning and end, and what changed since it was refused."""
+    it, room = seen(question), _SETTLED_CALL if question.call is not None and not pending else _CARD
+    blocks = _notes(it, view_full) if pending else []
+    beginning, hidden, end = shorten(it.text, room)
+    blocks += [*_warnings(it), data([beginning or "(empty)"])]
+    if hidden:
+        has = "the file in this card's thread has all of it too" if filed else UNFILED.removeprefix(":warning: ")
+        gap = words(
+            f":warning: *{hidden:,} characters in between are not shown here.* *View full* before you decide; {has}."
+        )
+        blocks += [{**gap, "accessory": view_full}, data([end])]
+    elif not filed:
+        blocks.append(context(mrkdwn(f"{UNFILED}.")))
+    return blocks + (_since(it, view_full) if pending else [])
+
+
+def in_row(question: Question) -> tuple[list[Block], bool]:
+    """Notes and content or their beginning and end, for a row of a card with several, and whether that is all of it
+    and needs no warning: else it is reviewed in the full view."""
+    it = seen(question)
+    beginning, hidden, end = shorten("\n".join([*(f"⚠️ {note}" for note in it.notes), it.text]), _ROW)
+    if not hidden:
+        return [data([beginning or "(empty)"])], not it.odd and not it.guessed
+    return [data([f"{beginning}\n⟦{hidden:,} characters in between are not shown here⟧\n{end}"])], False
+
+
+def in_full(question: Question, *, changed: bool = False) -> tuple[list[Block], bool]:
+    """The blocks of a view with all of it, and whether it is all. `changed`: it ran with other arguments."""
+    drawn = _drawn(question, _full_room(question), _FULL_ARGUMENTS, _FULL_NOTES, changed)
+    return drawn, _whole_in_full(question)
+
+
+@lru_cache(maxsize=4)
+def parts(question: Question) -> list[list[Block]]:
+    """The blocks of as many views as it takes: all that is judged, with nothing left out in between."""
+    made: list[list[Block]] = [[]]
+    size = 0
+    for block in _drawn(question, _ANY, _ANY, _ANY):
+        size += size_of(block)
+        if made[-1] and (size > _PART or len(made[-1]) == _PART_BLOCKS):
+            made.append([])
+            size = size_of(block)
+        made[-1].append(block)
+    return made
+
+
+def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed: bool = False) -> list[Block]:
+    it, blocks = seen(question), []
+    if it.notes:
+        blocks += [words("*To know before you decide*"), *_boxes("\n".join(it.notes), notes)]
+    blocks += [*_warnings(it), *_boxes(it.text or "(empty)", text)]
+    if question.call is not None:
+        tool = escape(quoted(question.call.tool, 100))
+        blocks += [
+            words(f"*The arguments of {tool}*, as they {'were before the change' if changed else 'are passed'}"),
+            *_boxes(_arguments(question), arguments),
+        ]
+    if it.since:
+        blocks += [words("*What changed since the refused version*"), *_boxes(it.since, _FULL_SINCE)]
+    return blocks
+
+
+@lru_cache(maxsize=64)
+def _arguments(question: Question) -> str:
+    """Those of a call, indented. Apart from `seen`, because a click on Approve needs none of them, and may not wait
+    for a megabyte."""
+    if question.call is None:
+        return ""
+    shown, _ = hide_in(told_apart(json.loads(question.call.arguments)), question.call.hidden)
+    return visible(typed(json.dumps(shown, indent=2, ensure_ascii=False), hidden=True))
+
+
+def _full_room(question: Question) -> Room:
+    return _FULL if question.call is None else _FULL_BESIDE_ARGUMENTS
+
+
+def _whole_in_full(question: Question) -> bool:
+    it = seen(question)
+    return (
+        fits(it.text, _full_room(question))
+        and fits(_arguments(question), _FULL_ARGUMENTS)
+        and fits("\n".join(it.notes), _FULL_NOTES)
+    )
+
+
+def _notes(it: Seen, view_full: Block) -> list[Block]:
+    blocks = [_note(shorten(note, _NOTE)[0] + "…" * (not fits(note, _NOTE))) for note in it.notes[:_NOTES]]
+    if len(it.notes) > _NOTES or not all(fits(note, _NOTE) for note in it.notes):
+        told = words("_Not all notes have room here._ *View full* before you decide.")
+        blocks.append({**told, "accessory": view_full})
+    return blocks
+
+
+def _note(text: str) -> Block:
+    return {"type": "section", "text": plain(f"⚠️ {text}", 300)}
+
+
+def _warnings(it: Seen) -> list[Block]:
+    blocks = []
+    if it.odd:
+        many, look = (f"{len(it.odd)} words mix", "they look") if len(it.odd) > 1 else ("1 word mixes", "it looks")
+        named = ", ".join(one_line(word, 30) for word in it.odd[:_NAMED]) + (", …" if len(it.odd) > _NAMED else "")
+        blocks.append(words(f":warning: *{many} alphabets* and may not be what {look} like: {escape(named)}"))
+    if it.guessed:
+        many = f"{it.guessed:,} values are hidden because they look like secrets"
+        many = many if it.guessed > 1 else "1 value is hidden because it looks like a secret"
+        what = "what runs has them" if it.guessed > 1 else "what runs has it"
+        blocks.append(
+            words(f":lock: *{many}*, not because the team named {'them' if it.guessed > 1 else 'it'}; {what}.")
+        )
+    elif it.secrets:
+        many = f"{it.secrets:,} secrets are hidden here; what runs has them."
+        blocks.append(
+            context(mrkdwn(f":lock: {many}" if it.secrets > 1 else ":lock: 1 secret is hidden here; what runs has it."))
+        )
+    return blocks
+
+
+def _since(it: Seen, view_full: Block) -> list[Block]:
+    if it.since is None:
+        return []
+    if not it.since:
+        return [words("*Asked again after it was refused.* The text is the same.")]
+    if fits(it.since, _SINCE):
+        return [words("*What changed since the refused version*"), data([it.since])]
+    told = words("*Asked again after it was refused.* *View full* shows what changed.")
+    return [{**told, "accessory": view_full}]
+
+
+def _boxes(text: str, room: Room) -> list[Block]:
+    beginning, hidden, end = shorten(text, room)
+    blocks = [data([part]) for part in pieces(beginning, 3000)]
+    if hidden:
+        gap = f":warning: *{hidden:,} characters in between are not shown here.* The file in the card's thread has all."
+        blocks += [words(gap), *(data([part]) for part in pieces(end, 3000))]
+    return blocks

@@ -1,0 +1,121 @@
+"""Options that people choose from: as buttons on the card, or in a window where there are many or long ones.
+
+What an option says is data: a button carries its number, and the digest says of which options (R1, R13).
+"""
+
+import json
+import re
+from typing import Any, Final
+
+from countersign.domain.errors import InvalidInput
+from countersign.domain.requests import Question, Request
+
+from . import button_labels
+from .block_kit import Block, button, heading, plain
+from .card_content import complete, in_full
+from .safe_text import one_line, quoted, visible
+
+CHOOSE: Final = "decide_choose"
+"""The action of the button that opens the window; those of options have their number behind it."""
+SUBMIT: Final = "choose_options"
+OPTIONS: Final = "options"
+_ON_CARD: Final = 5
+_LISTED: Final = 10
+"""Radio buttons and checkboxes; more are a menu."""
+_MOST: Final = 100
+_LABEL: Final = 75
+
+
+def buttons(question: Question, choose: Block) -> list[Block]:
+    """A button for each option, or `choose`, which opens the window. Each carries its number too."""
+    if not _are_buttons(question):
+        return [choose]
+    handle = json.loads(choose["value"])
+    return [
+        button(option, f"{CHOOSE}_{number}", json.dumps({**handle, "option": number}))
+        for number, option in enumerate(question.options)
+    ]
+
+
+def clicked(value: str) -> int | None:
+    """The number of the option that a button carries; None if it opens the window, -1 if it is nothing of ours."""
+    try:
+        found = json.loads(value).get("option")
+    except (ValueError, AttributeError):
+        return -1
+    return found if found is None or (isinstance(found, int) and not isinstance(found, bool)) else -1
+
+
+def choose(request: Request, carried: dict[str, Any], unread: Block) -> dict[str, Any]:
+    """The window; what the card does not show whole is in it, and `unread` below it if that has no room either.
+
+    InvalidInput if there are too many options.
+    """
+    question = request.question
+    if len(question.options) > _MOST:
+        raise InvalidInput(
+            f"Slack cannot show {len(question.options)} options to choose from. Nothing was decided; please answer "
+            "with words, or choose none of these."
+        )
+    blocks, is_all = in_full(question) if not complete(question) else ([], True)
+    options = [{"text": plain(label), "value": str(number)} for number, label in enumerate(_numbered(question))]
+    few = len(options) <= _LISTED
+    element: Block = {"action_id": OPTIONS, "options": options}
+    if question.several:
+        element["type"] = "checkboxes" if few else "multi_static_select"
+    else:
+        element["type"] = "radio_buttons" if few else "static_select"
+    if not few:
+        element["placeholder"] = plain("Choose")
+    ask: Block = {
+        "type": "input",
+        "block_id": OPTIONS,
+        "label": plain(button_labels.CHOOSE_SEVERAL if question.several else button_labels.CHOOSE.label),
+        "element": element,
+        "optional": False,
+    }
+    if any(_is_cut(option) for option in question.options):
+        ask["hint"] = plain(button_labels.CHOOSE.hint, 150)
+    return {
+        "type": "modal",
+        "callback_id": SUBMIT,
+        "title": plain(button_labels.CHOOSE.title, 24),
+        "submit": plain(button_labels.CHOOSE.title, 24),
+        "close": plain("Cancel"),
+        "blocks": [heading("About: ", quoted(question.title, 150)), *blocks, ask, *([] if is_all else [unread])],
+        "private_metadata": json.dumps(carried),
+    }
+
+
+def read(view: dict[str, Any], question: Question) -> tuple[str, ...]:
+    """What was chosen; options that are not there are left out, so that the choice is judged as none."""
+    held: dict[str, Any] = next(iter(view["state"]["values"].get(OPTIONS, {}).values()), {})
+    chosen = held.get("selected_options") or [held.get("selected_option") or {}]
+    numbers = [str(option.get("value")) for option in chosen]
+    return tuple(
+        question.options[int(n)] for n in numbers if re.fullmatch(r"\d{1,4}", n) and int(n) < len(question.options)
+    )
+
+
+def _are_buttons(question: Question) -> bool:
+    """Few, short, told apart from each other and from our own buttons, and the card shows all that is judged."""
+    names = [option.strip().casefold() for option in question.options]
+    ours = {b.label.casefold() for b in button_labels.of(question.kind).buttons} | {"view full"}
+    return (
+        not question.several
+        and 0 < len(names) <= _ON_CARD
+        and len(set(names)) == len(names)
+        and not ours & set(names)
+        and all(name for name in names)
+        and not any(_is_cut(option) for option in question.options)
+        and complete(question)
+    )
+
+
+def _numbered(question: Question) -> list[str]:
+    return [quoted(f"{number}. {option}", _LABEL) for number, option in enumerate(question.options, 1)]
+
+
+def _is_cut(option: str) -> bool:
+    """Whether a label would not show the option as it is, its number in front."""
+    return visible(option) != option or one_line(f"100. {option}", _LABEL) != f"100. {option}"

@@ -1,0 +1,82 @@
+"""What people typed into a form, as the value that would run; nothing is rounded, guessed or read in two ways."""
+
+import json
+import re
+from decimal import Decimal
+from typing import Any, Final
+
+from countersign.domain.secrets import MARK
+from countersign.json_schema import is_same
+
+from .safe_text import one_line
+
+MISSING: Final = object()
+"""The value of an argument that is not passed."""
+_LOST: Final = "What is hidden can only stay where it was. Please put it back, or close this form and start again."
+
+
+class WrongValue(Exception):
+    """What was entered cannot be this argument; the text is the sentence under the input."""
+
+
+def whole(text: str) -> int:
+    """A whole number."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,300}", text.strip()):
+        raise WrongValue(f"{_quoted(text)} is no whole number.")
+    return int(text)
+
+
+def number(text: str) -> float:
+    """A number: 20 stays whole, 20.0 does not become it."""
+    text = text.strip()
+    if re.fullmatch(r"[+-]?[0-9]{1,300}", text):
+        return int(text)
+    if not re.fullmatch(r"[+-]?[0-9]{1,100}(\.[0-9]{1,100})?([eE][+-]?[0-9]{1,3})?", text):
+        raise WrongValue(f"{_quoted(text)} is no number; please write it like 1234.5.")
+    return _exact(text)
+
+
+def _exact(text: str) -> float:
+    """The number; WrongValue if it would run with fewer digits than were written."""
+    found = float(text)
+    if found in (float("inf"), float("-inf")) or Decimal(repr(found)) != Decimal(text):
+        raise WrongValue(f"{_quoted(text)} has more digits than would be kept. Please write it with 15 at most.")
+    return found
+
+
+def _no_number(word: str) -> None:
+    raise WrongValue(f"{word} is no number that can be passed on.")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise WrongValue(f"{_quoted(next(n for n in names if names.count(n) > 1))} is there twice.")
+    return found
+
+
+def json_value(text: str, value: Any, shown: Any) -> Any:
+    """JSON, with the secrets of `value` where their marks stand as in `shown`."""
+    try:
+        parsed = json.loads(text, parse_constant=_no_number, parse_float=_exact, object_pairs_hook=_once)
+    except json.JSONDecodeError as wrong:
+        raise WrongValue(f"This is not JSON: {wrong.msg}, line {wrong.lineno}, character {wrong.colno}.") from None
+    except (ValueError, RecursionError):
+        raise WrongValue("This is not JSON that could be passed on.") from None
+    return _with_secrets(parsed, value, shown)
+
+
+def _with_secrets(parsed: Any, value: Any, shown: Any) -> Any:
+    """What was entered, with the secrets of the value where their marks stand."""
+    if value is not MISSING and is_same(parsed, shown):
+        return value
+    if isinstance(parsed, dict) and isinstance(value, dict) and isinstance(shown, dict):
+        return {key: _with_secrets(part, value.get(key, MISSING), shown.get(key)) for key, part in parsed.items()}
+    if MARK.search(json.dumps(parsed, ensure_ascii=False)):
+        raise WrongValue(_LOST)
+    return parsed
+
+
+def _quoted(text: str) -> str:
+    return f"“{one_line(text, 40)}”"

@@ -1,0 +1,164 @@
+"""What became of what a team's agents wanted, as values: no text that was written for a model is read by code (R31).
+
+Who judges or asks (the gate, the tools, the executors, the desk) adds each outcome as it comes, in a rebuilt run again,
+with the text that the model gets. Where people are shown words of agents, those texts stand in them as they were given,
+and a sentence for people takes their place.
+"""
+
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from countersign.autogen.people.decision_messages import Decided, changes, decided
+from countersign.domain.requests import Kind, Request, Status
+
+CALL: Final[ContextVar[tuple[str, str]]] = ContextVar("call", default=("", ""))
+"""Tool and call of a model's, around a tool that asks people itself."""
+
+
+class Became(StrEnum):
+    """What became of it; for a question, DONE is that people agreed or chose."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    ANSWERED = "answered"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    REFUSED = "refused"
+    """By a policy."""
+
+
+_BY_STATUS: Final = {
+    Status.REJECTED: Became.REJECTED,
+    Status.ANSWERED: Became.ANSWERED,
+    Status.EXPIRED: Became.EXPIRED,
+    Status.WITHDRAWN: Became.WITHDRAWN,
+}
+_WHY_NOT: Final = {
+    Became.REJECTED: "it was rejected",
+    Became.ANSWERED: "people answered instead of approving it",
+    Became.EXPIRED: "nobody answered in time",
+    Became.WITHDRAWN: "the question was taken back",
+    Became.REFUSED: "the rules of this team do not allow it",
+}
+_OF_WORDS: Final = {
+    Became.DONE: "People approved this.",
+    Became.REJECTED: "People rejected this.",
+    Became.ANSWERED: "People answered.",
+    Became.EXPIRED: "Nobody answered in time.",
+    Became.WITHDRAWN: "The question was taken back.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one call, one execution of code, or one question of an agent.
+
+    `tool` and `call` are empty for what no model called. `decision` is None where nobody was asked; `changes` are what
+    a reviewer changed, a line each. `result` is what was returned, or how it failed; `reason` is the policy's own.
+    """
+
+    agent: str
+    kind: Kind
+    became: Became
+    tool: str = ""
+    call: str = ""
+    decision: Decided | None = None
+    changes: tuple[str, ...] = ()
+    result: str = ""
+    reason: str = ""
+
+    @property
+    def why_not(self) -> str:
+        """Why it was not done, in words that fit behind “because”; empty if it was done, or failed."""
+        return _WHY_NOT.get(self.became, "") + (f": “{self.reason.rstrip('.')}”" if self.reason else "")
+
+    @property
+    def words(self) -> str:
+        """What people said with their decision."""
+        return self.decision.words if self.decision else ""
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The options that people chose."""
+        return self.decision.chosen if self.decision else ()
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        words = f" Their words: “{self.words}”" if self.words else ""
+        if self.chosen:
+            return f"People chose: {', '.join(self.chosen)}.{words}"
+        if self.kind not in (Kind.TOOL, Kind.CODE):
+            return f"{_OF_WORDS.get(self.became, 'The question was decided.')}{words}"
+        name = "The code" if self.kind is Kind.CODE else self.tool
+        if self.why_not:
+            return f"{name} was not {'run' if self.kind is Kind.CODE else 'called'}: {self.why_not}.{words}"
+        changed = f"{name} was changed by a reviewer: {'; '.join(self.changes)}.{words} " if self.changes else ""
+        return f"{changed}{f'{name} failed: ' if self.became is Became.FAILED else ''}{self.result}"
+
+
+def outcome_of(
+    kind: Kind, agent: str, request: Request | None, became: Became | None = None, called: tuple[str, str] | None = None
+) -> Outcome:
+    """That of what was asked in the request, if anything was. What it `became` follows from the decision, unless it was
+    done, or a policy refused it. `called` are tool and call, if it is not what this task calls."""
+    tool, call = called or CALL.get()
+    if request is None:
+        return Outcome(agent, kind, became or Became.DONE, tool, call)
+    decision = decided(request)
+    became = became or (Became.DONE if decision.chosen else _BY_STATUS.get(request.status, Became.DONE))
+    return Outcome(agent, kind, became, tool, call, decision, tuple(changes(request)))
+
+
+class Outcomes:
+    """The outcomes of one run, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.marks: set[str] = set()
+        """Last lines by which agents tell code something; people do not read them."""
+        self._all: list[Outcome] = []
+        self._sentences: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def of(self, *tools: str) -> list[Outcome]:
+        """Those of calls of these tools, oldest first."""
+        return [outcome for outcome in self._all if outcome.tool in tools]
+
+    def last(self, *tools: str) -> Outcome | None:
+        """The newest of them."""
+        return next(reversed(self.of(*tools)), None)
+
+    def conclusion(self, result: str, words: str) -> tuple[str, str]:
+        """How a run ended, as people read it: with what a policy refused and why, where nobody tells them."""
+        result, words = self.for_people(result), self.for_people(words)
+        refused = [o for o in self._all if o.became is Became.REFUSED and o.reason]
+        untold = dict.fromkeys(o.sentence for o in refused if o.reason.rstrip(".") not in result + words)
+        return " ".join([result, *untold]), words
+
+    def add(self, outcome: Outcome, text: str = "") -> None:
+        """One more; `text` is what the model is told of it."""
+        self._all.append(outcome)
+        self.told(text, outcome.sentence)
+
+    def told(self, text: str, sentence: str) -> None:
+        """A text that a model gets, and what people read instead."""
+        if text.strip():
+            self._sentences[text] = sentence
+
+    def for_people(self, words: str) -> str:
+        """Words of an agent, as people read them."""
+        for text, sentence in reversed(self._sentences.items()):
+            words = words.replace(text, sentence)
+        lines = words.rstrip().split("\n")
+        while lines and lines[-1].strip() in (self.marks | {""}):
+            lines.pop()
+        return "\n".join(lines) if self.marks else words

@@ -1,0 +1,103 @@
+"""`ask_human`: a tool by which a model asks people itself, in words or with options."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from autogen_core import CancellationToken
+from autogen_core.tools import BaseTool
+from pydantic import BaseModel, Field
+
+from countersign.autogen.people.decision_messages import answer
+from countersign.autogen.people.human import Desk
+from countersign.autogen.tools.approval_gate import Gate
+from countersign.autogen.tools.workbenches import AsksItself
+from countersign.domain.asker_names import asking
+from countersign.domain.errors import ActionFailed, CountersignError
+from countersign.domain.ids import digest_of
+from countersign.domain.requests import Kind, Question, Verb
+from countersign.replay.entries import Entry, Numbered
+from countersign.replay.journal import RunJournal
+
+LONGEST_OPTION: Final = 75
+"""Characters: what Slack shows of one; two that differ only behind that would look the same."""
+MOST_OPTIONS: Final = 100
+LONGEST_QUESTION: Final = 10_000
+_DESCRIPTION: Final = (
+    "Ask people a question and wait for their answer. With options they choose one of them, or some if several is "
+    "true. The answer is never an approval of anything else."
+)
+
+
+class Asked(BaseModel):
+    """The arguments of `ask_human`."""
+
+    question: Annotated[str, Field(description="The whole question, with everything needed to answer it.")]
+    options: Annotated[
+        list[str] | None,
+        Field(description=f"What may be chosen: at most {MOST_OPTIONS}, each of at most {LONGEST_OPTION} characters."),
+    ] = None
+    several: Annotated[bool, Field(description="Whether more than one option may be chosen.")] = False
+
+
+class AskHuman(BaseTool[Asked, Any], AsksItself):
+    """The tool for the agent of this name. The same question, asked again while it waits, is the same question."""
+
+    def __init__(
+        self, agent: str, gate: Gate, journal: RunJournal, desk: Desk, failed: Callable[[Exception], None]
+    ) -> None:
+        super().__init__(Asked, str, "ask_human", _DESCRIPTION)
+        self._agent = agent
+        self._gate = gate
+        self._journal = journal
+        self._desk = desk
+        self._failed = failed
+        self._open: dict[str, int] = {}
+
+    async def run(self, args: Asked, cancellation_token: CancellationToken) -> str:
+        """The fixed text about people's answer. ActionFailed if the question cannot be asked so."""
+        question, options = args.question.strip(), _options(args.options or [])
+        if not question or len(question) > LONGEST_QUESTION:
+            raise ActionFailed(
+                f"Nobody was asked: a question has at least one character and at most {LONGEST_QUESTION:,}."
+            )
+        several = args.several and len(options) > 1
+        content = digest_of(question, str(several), *options)
+        key = self._journal.key(Numbered.KIND, self._agent, content)
+        found = self._journal.found(key)
+        if found is None:
+            number = self._open[content] if content in self._open else self._gate.number()
+            self._open[content] = number
+            found = await self._journal.record(key, Entry("done", Numbered(number, content).dump()))
+        number = self._open[content] = Numbered.load(found.value).number
+        try:
+            return answer(await self._desk.put(self._question(number, question, options, several), cancellation_token))
+        except CountersignError as error:
+            self._failed(error)
+            raise
+        finally:
+            self._open.pop(content, None)
+
+    def _question(self, number: int, question: str, options: tuple[str, ...], several: bool) -> Question:
+        title = " ".join(question.split())
+        if options:
+            offers = (Verb.CHOOSE, Verb.RESPOND, Verb.REJECT)
+            return Question(self._agent, number, Kind.CHOICE, title, question, offers, options=options, several=several)
+        # Its place is beside those of the questions about what the agent said.
+        agent = asking(self._agent, "people")
+        return Question(agent, number, Kind.MESSAGE, title, question, (Verb.RESPOND, Verb.REJECT))
+
+
+def _options(given: list[str]) -> tuple[str, ...]:
+    options = tuple(dict.fromkeys(text for option in given if (text := " ".join(option.split()))))
+    if given and not options:
+        raise ActionFailed("Nobody was asked: all of the options are empty.")
+    if len(options) > MOST_OPTIONS:
+        raise ActionFailed(
+            f"Nobody was asked: {len(options)} options are more than the {MOST_OPTIONS} that can be shown."
+        )
+    if long := next((option for option in options if len(option) > LONGEST_OPTION), None):
+        raise ActionFailed(
+            f"Nobody was asked: the option “{long[:LONGEST_OPTION]}…” has more than {LONGEST_OPTION} characters. Make "
+            "it shorter, and put what is needed to choose into the question."
+        )
+    return options

@@ -1,0 +1,201 @@
+"""AutoGen 0.2's human proxy in AutoGen 0.7: a participant that replies by itself and asks people when its mode says so.
+
+The meaning is that of 0.2's `ConversableAgent.check_termination_and_human_reply` (microsoft/autogen, branch 0.2):
+the empty Enter is “Go on”, typed words are the next message and begin the count of replies anew, `exit` is “Stop”, and
+the empty Enter on a termination message is “End here”. It differs where Slack or 0.7 makes it:
+
+- `is_termination_msg` gets a message of 0.7, not a dict, and may be async; so may a policy in place of a mode.
+- In a team there is no sender, so one count of replies is kept, not one for each sender.
+- The default of `default_auto_reply` is “Please go on.”; 0.2's is empty, and several models refuse empty messages.
+- 0.2 ends by not replying; here a message says so (`countersign.autogen.people.conversation`), and `ConversationOver`
+ends the team.
+- Nobody who answers in time ends the conversation too, unless the channel says otherwise; 0.2 waits for ever.
+- What gives no answer in time, or raises, asks people and says why; in the mode NEVER it ends the conversation.
+
+All that it remembers comes from the messages, so a rebuilt run brings it back.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from autogen_agentchat.base import Response
+from autogen_agentchat.messages import (
+    BaseAgentEvent,
+    BaseChatMessage,
+    HandoffMessage,
+    StopMessage,
+    TextMessage,
+    UserInputRequestedEvent,
+)
+from autogen_core import CancellationToken
+
+from countersign.autogen.people.conversation import GO_ON, SENTENCES, Over, Turn, after, by_itself, metadata_of
+from countersign.autogen.people.human import Human, Reviewer
+from countersign.autogen.people.input_modes import IsTermination, Mode, Move, Policy, next_move, says_terminate
+from countersign.autogen.tools.policies import Opinion, opinion
+from countersign.domain.requests import Kind, Request, Verb
+from countersign.replay.journal import RunJournal
+
+REPLIES: Final = 100
+"""0.2's own `MAX_CONSECUTIVE_AUTO_REPLY`."""
+_OFFERS: Final = {
+    Move.ASK: (Kind.TURN, (Verb.APPROVE, Verb.RESPOND, Verb.REJECT)),
+    Move.ASK_TO_END: (Kind.END, (Verb.APPROVE, Verb.RESPOND)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    move: Move
+    finished: bool = False
+    problem: str = ""
+    wanted: bool = False
+
+
+class HumanProxy(Reviewer):
+    """A human of a run with a mode: made by `run.reviewer(name, mode=…)`. The team needs `ConversationOver()`.
+
+    `mode` is a `Mode`, or a policy (`countersign.autogen.people.input_modes`) that is asked besides where TERMINATE
+    asks.
+    `is_termination_msg`
+    tells whether a message is its agent's last; `max_consecutive_auto_reply` is how often in a row it replies without
+    asking, and is no limit in ALWAYS; `default_auto_reply` is what it says by itself, and when people let it go on.
+    ValueError for a negative limit or an empty reply.
+    """
+
+    def __init__(
+        self,
+        human: Human,
+        mode: Mode | Policy = Mode.ALWAYS,
+        *,
+        is_termination_msg: IsTermination = says_terminate,
+        max_consecutive_auto_reply: int = REPLIES,
+        default_auto_reply: str = GO_ON,
+        description: str = "The people who are asked how the conversation goes on",
+        journal: RunJournal | None = None,
+    ) -> None:
+        super().__init__(human, description=description)
+        if max_consecutive_auto_reply < 0 or not default_auto_reply.strip():
+            raise ValueError("A HumanProxy needs a limit of 0 or more, and something to say by itself.")
+        self._mode = mode if isinstance(mode, Mode) else None
+        self._policy = None if isinstance(mode, Mode) else mode
+        self._is_termination = is_termination_msg
+        self._limit = max_consecutive_auto_reply
+        self._auto_reply = default_auto_reply
+        self._journal = journal
+        self._replies = 0
+        self._since: list[BaseChatMessage] = []
+        """What the agents have said since people were last asked."""
+
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage, HandoffMessage, StopMessage)
+
+    async def on_messages_stream(
+        self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken
+    ) -> AsyncGenerator[BaseAgentEvent | BaseChatMessage | Response, None]:
+        """Replies, asks, or ends; to whoever handed over, if somebody did."""
+        new = self._heard(messages)
+        judged = await self._judge(new, cancellation_token)
+        if judged.move in _OFFERS:
+            yield UserInputRequestedEvent(request_id=str(uuid.uuid4()), source=self.name)
+            request = await self._ask(judged, new, cancellation_token)
+            text, turn = after(request, self._auto_reply, to_end=judged.move is Move.ASK_TO_END)
+            went_on = not turn.over and not turn.words
+            # 0.2 counts the empty Enter as one more reply; a policy begins anew with every question.
+            self._replies = self._replies + 1 if went_on and self._policy is None else 0
+            self._since = []
+        elif judged.move is Move.END:
+            over = Over.UNJUDGED if judged.problem else Over.FINISHED if judged.finished else Over.LIMIT
+            text, turn = by_itself(over, limit=self._limit, problem=judged.problem)
+            self._replies, self._since = 0, []
+        else:
+            text, turn = self._auto_reply, Turn()
+            self._replies += 1
+        yield Response(chat_message=self._message(text, turn, messages))
+
+    async def on_reset(self, cancellation_token: CancellationToken | None = None) -> None:
+        """A new conversation."""
+        self._replies, self._since = 0, []
+
+    def _heard(self, messages: Sequence[BaseChatMessage]) -> list[BaseChatMessage]:
+        """What is new and from agents. The task is the requester's; but a nested team's task is an agent's words."""
+        last = self._human.desk.transcript.last
+        new = [m for m in messages if m.source != "user"] or list(messages[-1:]) or ([last] if last else [])
+        self._since += new
+        return new
+
+    async def _judge(self, new: Sequence[BaseChatMessage], token: CancellationToken) -> _Judged:
+        if not new:
+            return _Judged(next_move(self._mode, finished=False, replies=self._replies, limit=self._limit))
+        last = next((m for m in reversed(new) if not isinstance(m, HandoffMessage)), new[-1])
+        if self._is_termination is says_terminate:
+            said = Opinion(says_terminate(last))
+        else:
+            said = await self._opinion("is_termination_msg", lambda: self._is_termination(last), [last], token)
+        wanted, problem = Opinion(False), said.problem
+        if self._policy is not None and not said.answer:
+            policy, since = self._policy, tuple(self._since)
+            wanted = await self._opinion("the policy of this team", lambda: policy(since), since, token)
+            problem = "; ".join(p for p in (problem, wanted.problem) if p)
+        move = next_move(
+            self._mode,
+            finished=bool(said.answer) or (said.answer is None and self._mode is Mode.NEVER),
+            replies=self._replies,
+            limit=self._limit,
+            wanted=bool(wanted.answer) or bool(problem),
+        )
+        return _Judged(move, bool(said.answer), problem, bool(wanted.answer))
+
+    async def _opinion(
+        self,
+        name: str,
+        call: Callable[[], bool | Awaitable[bool]],
+        about: Sequence[BaseChatMessage],
+        token: CancellationToken,
+    ) -> Opinion:
+        text = "\n".join(f"{m.source}: {m.to_text()}" for m in about)
+        asking = opinion(call, name=name, agent=self.name, about=text, journal=self._journal)
+        task = asyncio.ensure_future(asking)
+        token.link_future(task)
+        return await task
+
+    async def _ask(self, judged: _Judged, new: Sequence[BaseChatMessage], token: CancellationToken) -> Request:
+        desk, (kind, offers) = self._human.desk, _OFFERS[judged.move]
+        who = new[-1].source if new and new[-1].source != "user" else "The agent"
+        if judged.move is Move.ASK_TO_END:
+            title = f"{who} says that it is finished. End here?"
+        else:
+            title = self._human.title or f"{who} has spoken. Go on?"
+        read = [(m.source, desk.outcomes.for_people(m.to_text())) for m in new]
+        content = read[0][1] if len(read) == 1 else "\n\n".join(f"{source}:\n{words}" for source, words in read)
+        content = content or "It says nothing more."
+        words = new[-1] if new else None
+        question = desk.question(
+            self._human, words, kind=kind, title=title, content=content, offers=offers, notes=self._notes(judged)
+        )
+        return await desk.put(question, token)
+
+    def _notes(self, judged: _Judged) -> tuple[str, ...]:
+        notes = []
+        if judged.problem:
+            notes.append(f"You are asked because {judged.problem}.")
+        elif judged.wanted:
+            notes.append("You are asked because this team's policy says so.")
+        if judged.move is Move.ASK and self._mode is not Mode.ALWAYS and 0 < self._limit <= self._replies:
+            more = f"{self._limit} more" if self._policy else f"one more, and words of yours {self._limit} again"
+            notes.append(f"The agents were answered {self._limit} times in a row by rule: Go on allows {more}.")
+        return tuple(notes)
+
+    def _message(self, text: str, turn: Turn, messages: Sequence[BaseChatMessage]) -> BaseChatMessage:
+        metadata = metadata_of(turn)
+        if turn.over:
+            self._human.desk.outcomes.told(text, SENTENCES[turn.over])
+            return StopMessage(content=text, source=self.name, metadata=metadata)
+        last = messages[-1] if messages else None
+        if isinstance(last, HandoffMessage) and last.target == self.name:
+            return HandoffMessage(content=text, target=last.source, source=self.name, metadata=metadata)
+        return TextMessage(content=text, source=self.name, metadata=metadata)

@@ -1,0 +1,114 @@
+"""Tells the requester what agents say, and now and then that one is writing, in the run's thread."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from countersign import usecases
+from countersign.autogen.run_context import RunContext
+from countersign.domain.runs import Writing
+from countersign.replay.entries import Entry, whole
+from countersign.replay.journal import RunJournal
+from countersign.replay.store_outages import patiently
+from countersign.usecases.ports import Lease, Store
+
+LINE: Final = 200
+"""Characters of a line of progress, and of the end of a text that is being written."""
+PACE: Final = timedelta(seconds=3)
+"""A text is shown once it was written for so long, and one worker shows what is written at most so often: Slack
+takes 50 changes of messages a minute (Tier 3), and decisions need them more."""
+
+
+class Pace:
+    """When this process may show again what is being written; its runs share it."""
+
+    def __init__(self) -> None:
+        self.every: Final = PACE
+        self._next = 0.0
+
+    def due(self, now: float) -> bool:
+        """Whether it may, `now` in seconds; if so, it is taken."""
+        if now < self._next:
+            return False
+        self._next = now + self.every.total_seconds()
+        return True
+
+
+@dataclass(slots=True)
+class _Draft:
+    since: float
+    characters: int = 0
+    end: str = ""
+    shown: bool = False
+
+
+class Teller:
+    """Tells what the agents of one run say, a line each, once: also when the run is rebuilt.
+
+    What is being written is shown as it comes, not recorded, and not missed if it is lost. A recorded answer comes in
+    one piece, so nothing of it is shown as being written.
+    """
+
+    def __init__(self, store: Store, lease: Lease, journal: RunJournal, context: RunContext, pace: Pace) -> None:
+        self._store = store
+        self._lease = lease
+        self._journal = journal
+        self._context = context
+        self._pace = pace
+        self._drafts: dict[str, _Draft] = {}
+        self._lines: asyncio.Queue[tuple[str, str] | Writing] = asyncio.Queue()
+
+    def tell(self, agent: str, words: str) -> None:
+        """Take the line down; it is told in its turn, and is what the agent was writing."""
+        self._drafts.pop(agent, None)
+        line = " ".join(words.split())
+        self._lines.put_nowait((agent, line if len(line) <= LINE else line[: LINE - 1] + "…"))
+
+    def writes(self, agent: str, piece: str) -> None:
+        """A piece of what the agent is writing."""
+        now = asyncio.get_running_loop().time()
+        draft = self._drafts.setdefault(agent, _Draft(now))
+        draft.characters += len(piece)
+        draft.end = (draft.end + piece)[-LINE:]
+        if now - draft.since >= self._pace.every.total_seconds() and self._pace.due(now):
+            draft.shown = True
+            self._lines.put_nowait(_shown(agent, draft))
+
+    def wrote(self, agent: str) -> None:
+        """The agent does something else now; a text of its that was shown is not shown as going on any more."""
+        draft = self._drafts.pop(agent, None)
+        if draft is not None and draft.shown:
+            self._lines.put_nowait(_shown(agent, draft, done=True))
+
+    async def done(self) -> None:
+        """Everything was told, and what is written behind the agents is written."""
+        if self._context.error is None:
+            await self._lines.join()
+            await self._journal.behind.written()
+
+    async def work(self) -> None:
+        """Until cancelled."""
+        while True:
+            line = await self._lines.get()
+            try:
+                if isinstance(line, Writing):
+                    await patiently(lambda: usecases.writing(self._store, self._lease, line))  # noqa: B023  # awaited here
+                else:
+                    await self._once(*line)
+            except Exception as error:
+                self._context.give_up(error)
+            finally:
+                self._lines.task_done()
+
+    async def _once(self, agent: str, line: str) -> None:
+        key = self._journal.key("said", agent, line)
+        if self._journal.found(key) is None:
+            # Recorded first: a line lost with its process is better than one told twice.
+            await self._journal.record(key, Entry("done"))
+            at = await self._journal.now()
+            await patiently(lambda: usecases.progressed(self._store, self._lease, agent, line, at))
+
+
+def _shown(agent: str, draft: _Draft, *, done: bool = False) -> Writing:
+    return Writing(agent, draft.characters, whole(draft.end), done)

@@ -1,0 +1,147 @@
+"""Looks through a team before it runs: nothing in it may act, or ask a model, past the gate and the journal (R19).
+
+AutoGen tells nobody which tools an agent has. So what its teams, agents and tools hold in their attributes is looked
+at, whatever these are called: `tests/autogen/test_bypass_check.py` fails for each door that AutoGen moves elsewhere.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from autogen_agentchat.agents import (
+    AssistantAgent,
+    CodeExecutorAgent,
+    MessageFilterAgent,
+    SocietyOfMindAgent,
+    UserProxyAgent,
+)
+from autogen_agentchat.base import ChatAgent, Handoff, Team
+from autogen_agentchat.teams import BaseGroupChat
+from autogen_agentchat.tools import AgentTool, TeamTool
+from autogen_core.code_executor import CodeExecutor
+from autogen_core.models import ChatCompletionClient
+from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, StaticWorkbench, Workbench
+
+from countersign.autogen.code.executors import GatedExecutor
+from countersign.autogen.models.journaled import JournaledModel
+from countersign.autogen.people.human import Human
+from countersign.autogen.tools.gated_tools import JournaledTools
+from countersign.autogen.tools.workbenches import AsksItself, asks_itself
+from countersign.domain.errors import WrongTeam
+
+_KNOWN: Final = (
+    AssistantAgent,
+    BaseGroupChat,
+    CodeExecutorAgent,
+    MessageFilterAgent,
+    SocietyOfMindAgent,
+    UserProxyAgent,
+)
+"""What they do is in AutoGen's own code: they act by what they hold. Agents of others' making are only opened."""
+_BOXES: Final = (dict, list, tuple, set, frozenset, deque)
+"""Looking into these runs no code of the team's, and ends; a sequence of another class may be endless, or a query."""
+
+
+def look_through(team: Team) -> None:
+    """WrongTeam for the first door past the gate, with whose it is and how to mend it.
+
+    An agent class of the team's own may hold what it likes: it is trusted to use `run.step` and its like.
+    """
+    rooms: list[tuple[object, str, bool]] = [(team, getattr(team, "name", ""), isinstance(team, _KNOWN))]
+    seen: set[tuple[int, bool]] = set()
+    while rooms:
+        room, whose, judged = rooms.pop()
+        if (id(room), judged) in seen:
+            continue
+        seen.add((id(room), judged))
+        inside = list(held(room))
+        if isinstance(room, ChatAgent):
+            _agent(room)
+        for thing in inside:
+            if isinstance(thing, ChatAgent | Team):
+                rooms.append((thing, getattr(thing, "name", whose), isinstance(thing, _KNOWN)))
+            elif isinstance(thing, JournaledTools | AgentTool | TeamTool):
+                rooms.append((thing, whose, False))
+            elif isinstance(thing, Workbench) and (
+                not judged or type(thing) in (StaticWorkbench, StaticStreamWorkbench)
+            ):
+                rooms.append((thing, whose, judged))
+            elif judged and isinstance(thing, ChatCompletionClient) and not isinstance(thing, JournaledModel):
+                _model(thing, whose)
+                rooms.append((thing, whose, True))
+            elif judged:
+                _thing(thing, whose, room, inside)
+
+
+def held(room: object) -> Iterator[object]:
+    """What is in the attributes of an object, and in the lists and dicts there."""
+    waiting: list[object] = [getattr(room, "__dict__", {})]
+    opened: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        if not isinstance(value, _BOXES):
+            yield value
+        elif id(value) not in opened:
+            opened.add(id(value))
+            waiting.extend(value.values() if isinstance(value, dict) else value)
+
+
+def _agent(agent: ChatAgent) -> None:
+    kind = type(agent)
+    if not isinstance(agent, _KNOWN) and any(of.__module__.startswith("autogen_ext.") for of in kind.__mro__):
+        raise WrongTeam(
+            f"The agent “{agent.name}” ({kind.__name__}) acts by itself, and nobody would be asked. Nothing was done; "
+            "give what it does as tools to another one: `workbench=run.tools(…)`."
+        )
+    if isinstance(agent, UserProxyAgent) and not _asks_people(agent.input_func):
+        raise WrongTeam(
+            f"The agent “{agent.name}” asks by a function of its own, or at the keyboard of this process, and not in "
+            f'Slack, and no answer would be recorded. Nothing was done; use `run.reviewer("{agent.name}")`, or '
+            "`input_func=run.human().input_func`, which no other function may wrap."
+        )
+
+
+def _asks_people(function: object) -> bool:
+    """What a function around it does nobody can tell, whatever `functools.wraps` writes on it."""
+    human = getattr(function, "__self__", None)
+    return isinstance(human, Human) and function == human.input_func
+
+
+def _model(model: ChatCompletionClient, whose: str) -> None:
+    """A model around the run's own is fine: what it asks is recorded there."""
+    if not any(isinstance(inner, ChatCompletionClient) for inner in held(model)):
+        raise WrongTeam(
+            f"“{whose}” asks a model ({type(model).__name__}) that is not the run's: its answers would not be recorded "
+            f'and be asked for again after a crash. Nothing was done; use `run.model("{whose}")`.'
+        )
+
+
+def _thing(thing: object, whose: str, room: object, beside: Sequence[object]) -> None:
+    """`room` holds the thing, and `beside` is what else it holds: the hand-offs."""
+    door = mended = ""
+    if isinstance(thing, BaseTool) and not _asks(thing) and not _hands_off(thing, beside):
+        door = f"has the tool “{thing.name}” in a list of its own"
+        mended = f'give it by `workbench=run.tools("{whose}", [{thing.name}])`, or put `@gated()` on the function'
+    elif isinstance(thing, Workbench):
+        door = f"has a workbench ({type(thing).__name__}) of its own"
+        mended = f'give it by `workbench=run.tools("{whose}", …)`'
+    elif isinstance(thing, CodeExecutor) and not isinstance(thing, GatedExecutor) and not _is_asked(room):
+        door = f"runs code in an executor ({type(thing).__name__}) of its own"
+        mended = f'use `run.executor("{whose}", …)`, or `approval_func=run.code_approval("{whose}")`'
+    if door:
+        raise WrongTeam(f"The agent “{whose}” {door}, where nobody would be asked. Nothing was done; {mended}.")
+
+
+def _asks(tool: BaseTool[Any, Any]) -> bool:
+    """It puts its own question to people, or is a function behind `gated` and nothing around it."""
+    return isinstance(tool, AsksItself) or (type(tool) is FunctionTool and asks_itself(tool._func))
+
+
+def _is_asked(agent: object) -> bool:
+    """Whether an agent that runs code asks by the run before it does."""
+    return asks_itself(getattr(agent, "_approval_func", None))
+
+
+def _hands_off(tool: BaseTool[Any, Any], beside: Sequence[object]) -> bool:
+    """AutoGen's own hand-offs only say something; one of another class may do what it likes."""
+    return any(type(other) is Handoff and other.name == tool.name for other in beside)

@@ -1,0 +1,295 @@
+"""Tools of which each call passes the gate, and happens at most once in the life of a run, however often it is rebuilt.
+
+AutoGen's agents call tools through a workbench; this one brings each call to the gate, records `started` before it and
+its result after it. A call found started and not ended is done again, under the same idempotency key, if its tool is
+declared idempotent; else people are asked.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from autogen_agentchat.tools import AgentTool, TeamTool
+from autogen_core import CancellationToken
+from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
+
+from countersign.autogen.action_outcomes import CALL, Became, Outcome
+from countersign.autogen.tools.approval_gate import Gate
+from countersign.autogen.tools.arguments import as_entered, closed, failed_result, failure, taking
+from countersign.autogen.tools.permits import Denial, Permit, Renderer, Wanted, written
+from countersign.autogen.tools.policies import Ask, Tier, named
+from countersign.autogen.tools.workbenches import (
+    ARGUMENT,
+    AsksItself,
+    Listed,
+    Offered,
+    as_tool,
+    error_result,
+    models_in,
+    recorded_result,
+    run_team,
+    takes_key,
+    to_record,
+    without_key,
+)
+from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
+from countersign.domain.ids import digest_of
+from countersign.domain.redaction import told_apart
+from countersign.domain.requests import Kind
+from countersign.domain.secrets import hide_in
+from countersign.json_schema import unnamed
+from countersign.replay.journal import RunJournal
+from countersign.replay.store_outages import being_cancelled
+
+_KEY: ContextVar[str] = ContextVar(ARGUMENT)
+
+
+class Once(Protocol):
+    """Does `act` at most once under `key` and returns what it returned; `act` is told the key of its attempt."""
+
+    def __call__(
+        self, name: str, shown: str, key: str, act: Callable[[str], Awaitable[str]], *, idempotent: bool
+    ) -> Awaitable[str]: ...
+
+
+def idempotency_key() -> str:
+    """For use in an asynchronous tool: the same text whenever this one call is done again. LookupError elsewhere."""
+    return _KEY.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the calls of a set of tools are judged and shown.
+
+    `idempotent`: all of them are, or those of these names. `show` draws the arguments of the tool of that name; `hide`
+    are paths of its arguments that nobody may see.
+    """
+
+    ask: Ask = None
+    idempotent: bool | Collection[str] = False
+    show: Mapping[str, Renderer] = field(default_factory=dict)
+    hide: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def names(self) -> frozenset[str]:
+        """Every tool that is named; each must exist, or a mistake would open the gate for another."""
+        declared = () if isinstance(self.idempotent, bool) else self.idempotent
+        return named(self.ask) | named(declared) | self.show.keys() | self.hide.keys()
+
+
+class JournaledTools(Workbench):
+    """The tools of one agent.
+
+    `failed` is told what makes going on impossible; the agent then reads an error, because AutoGen 0.7's
+    AssistantAgent waits for ever for a tool call that raises. WrongTeam if two tools of a list have one name, or a rule
+    names a tool that is not in it.
+    """
+
+    def __init__(
+        self,
+        agent: str,
+        tools: Workbench | Sequence[Offered],
+        gate: Gate,
+        journal: RunJournal,
+        once: Once,
+        failed: Callable[[Exception], None],
+        rules: Rules,
+    ) -> None:
+        self._agent = agent
+        self._gate = gate
+        self._journal = journal
+        self._once = once
+        self._failed = failed
+        self._rules = rules
+        self._ask = rules.ask
+        self._own: dict[str, BaseTool[Any, Any]] = {}
+        if isinstance(tools, Workbench):
+            self._tools = tools
+            if isinstance(rules.ask, str | Collection) and not isinstance(rules.ask, Mapping):
+                # A tool that comes later was not meant by whoever named those that ask.
+                self._ask = {**dict.fromkeys(models_in(tools), Tier.PASS), **dict.fromkeys(named(rules.ask), Tier.ASK)}
+        else:
+            listed = [as_tool(tool) for tool in tools]
+            self._own = {tool.name: tool for tool in listed}
+            self._check([tool.name for tool in listed])
+            self._tools = Listed(listed)
+
+    @property
+    def names(self) -> list[str]:
+        """The names that are known before anybody lists the tools: none of a workbench."""
+        return list(self._own)
+
+    def _check(self, names: list[str]) -> None:
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
+        if twice:
+            raise WrongTeam(
+                f"The agent “{self._agent}” has two tools of the name “{twice[0]}”, so nobody could say which one was "
+                "approved. Nothing was done; give one of them another name."
+            )
+        asking = {name for name, tool in self._own.items() if isinstance(tool, AsksItself)}
+        if judged := sorted(self._rules.names() & asking):
+            raise WrongTeam(
+                f"The rules for the tools of “{self._agent}” name “{judged[0]}”, which asks people itself, by rules of "
+                "its own, so they would not count. Nothing was done; give the rule to the tool itself."
+            )
+        if missing := sorted(self._rules.names() - set(names)):
+            raise WrongTeam(
+                f"The rules for the tools of “{self._agent}” name “{missing[0]}”, and there is no such tool. Nothing "
+                "was done; correct the name."
+            )
+
+    async def list_tools(self) -> list[ToolSchema]:
+        """What the model may call, without the argument that is not the model's to give."""
+        with self._journal.calling(self._agent):
+            listed = await self._tools.list_tools()
+        schemas = [without_key(schema) for schema in listed]
+        try:
+            self._check([schema["name"] for schema in schemas])
+        except WrongTeam as wrong:
+            self._failed(wrong)
+            return []
+        return schemas
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        cancellation_token: CancellationToken | None = None,
+        call_id: str | None = None,
+    ) -> ToolResult:
+        """The recorded result, that of the call, or why it was not made. It is not cut off in the middle, unless it is
+        idempotent."""
+        try:
+            with self._journal.calling(self._agent):
+                return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
+        except (ActionFailed, ValueError) as failure:
+            return self._not_called(name, call_id or "", str(failure))
+        except CountersignError as error:
+            self._failed(error)
+            return error_result(name, str(error))
+        except asyncio.CancelledError:
+            if being_cancelled():
+                raise
+            self._journal.activity.cut_off = True
+            return error_result(name, "The run is let go by this process.")
+        except SystemExit as error:  # would end the worker, and with it all of its runs
+            return error_result(name, f"SystemExit: {error}")
+        except Exception as error:
+            return error_result(name, str(error) or type(error).__name__)
+
+    async def _judged(self, name: str, arguments: Any, token: CancellationToken, call_id: str) -> ToolResult:
+        if not isinstance(arguments, Mapping | None):
+            raise ValueError("The call was not made: its arguments are no object with names.")
+        given = {key: value for key, value in (arguments or {}).items() if key != ARGUMENT}
+        schemas = {schema["name"]: schema for schema in await self.list_tools()}
+        if name not in schemas:
+            return self._not_called(name, call_id, f"Tool {name} not found.")
+        own = self._own.get(name)
+        if isinstance(own, AsksItself):
+            CALL.set((name, call_id))  # in the task of this call
+            return await self._tools.call_tool(name, given, token, call_id)
+        written(given)
+        wanted = self._wanted(name, given, schemas, call_id)
+        async with self._gate.judged(wanted) as verdict:
+            if isinstance(verdict, Denial):
+                return error_result(name, verdict.text)
+            if isinstance(own, AgentTool | TeamTool):
+                # What happens inside is recorded there; recorded here, too, nobody inside could be waited for at rest.
+                await self._gate.passed(verdict)
+                verdict.check(name, arguments := json.loads(verdict.arguments))
+                # AutoGen's UserProxyAgent does not know what it asks about; whoever is asked inside hears it here.
+                result = await run_team(own, arguments, token, call_id, self._gate.transcript.inside().heard)
+            else:
+                result = await self._permitted(verdict, given, call_id)
+            said = self._gate.outcomes.for_people(result.to_text())
+            told = self._gate.done(verdict, said, failed=result.is_error)
+            return _told(told, result) if told else result
+
+    def _not_called(self, name: str, call_id: str, why: str) -> ToolResult:
+        """A call that came to nothing before anybody judged it; what asks people itself has told already."""
+        if not isinstance(self._own.get(name), AsksItself):
+            failed = Outcome(self._agent, Kind.TOOL, Became.FAILED, name, call_id, result=why)
+            self._gate.outcomes.add(failed)
+        return error_result(name, why)
+
+    def _wanted(self, name: str, given: dict[str, Any], schemas: Mapping[str, ToolSchema], call_id: str) -> Wanted:
+        """The call, with the arguments as the tool takes them. ValueError if it does not: nobody need judge that."""
+        rules, parameters = self._rules, schemas[name].get("parameters", {})
+        hide, show, notes = tuple(rules.hide.get(name, ())), rules.show.get(name), []
+        take = taking(models_in(self._tools).get(name), parameters, hide)
+        taken = take(given)
+        if show is not None and (more := unnamed(taken, closed(parameters), parameters)):
+            show = None
+            notes.append(f"The tool does not describe {', '.join(more)}, so its arguments are shown as they are.")
+        taken_again = partial(as_entered, take=take, hide=hide)
+        about = (self._agent, name, written(taken), self._ask, tuple(schemas))
+        schema = json.dumps(parameters, sort_keys=True)
+        return Wanted(*about, schema=schema, show=show, hide=hide, notes=tuple(notes), call=call_id, take=taken_again)
+
+    async def _permitted(self, permit: Permit, given: dict[str, Any], call_id: str) -> ToolResult:
+        name, agent = permit.wanted.tool, self._agent
+        as_called = json.dumps(given, sort_keys=True, ensure_ascii=False)
+        once = (permit.request.id,) if permit.request is not None else (as_called, call_id)
+        key = self._journal.key("tool", agent, name, *once)
+        if self._journal.found(key) is None:
+            await self._gate.passed(permit)
+        seen = hide_in(told_apart(json.loads(permit.arguments)), permit.wanted.hide)[0]
+        shown = f"{json.dumps(seen, sort_keys=True, ensure_ascii=False)}\n\nfor {agent}"
+        shown += f", call {call_id}" if call_id else ""
+
+        async def act(attempt: str) -> str:
+            return to_record(await self._call(permit, attempt, call_id))
+
+        declared = self._rules.idempotent
+        idempotent = declared if isinstance(declared, bool) else name in named(declared)
+        try:
+            return recorded_result(name, await self._once(name, shown, key, act, idempotent=idempotent))
+        except ActionFailed as failure:  # as a result, so that the model is told what was changed in it, too
+            return error_result(name, str(failure))
+
+    async def _call(self, permit: Permit, attempt: str, call_id: str) -> ToolResult:
+        name, arguments = permit.wanted.tool, json.loads(permit.arguments)
+        told = partial(failure, arguments=permit.arguments, hide=permit.wanted.hide)
+        own = digest_of(self._journal.run, attempt)[:32]
+        _KEY.set(own)
+        try:
+            schemas = {schema["name"]: schema for schema in await self._tools.list_tools()}
+            permit.check(name, arguments)
+            if name in schemas and takes_key(schemas[name]):
+                arguments = {**arguments, ARGUMENT: own}
+            result = await self._tools.call_tool(name, arguments, CancellationToken(), call_id)
+        except (OutcomeUnknown, ActionFailed) as error:
+            error.args = (told(error),)
+            raise
+        except LeaseLost:
+            raise
+        except asyncio.CancelledError:
+            if self._journal.cut_off():
+                raise
+            return error_result(name, "CancelledError")
+        except (Exception, SystemExit) as error:  # the latter would end the worker, and with it all of its runs
+            return error_result(name, told(error))
+        return failed_result(result, permit.arguments, permit.wanted.hide) if result.is_error else result
+
+    async def start(self) -> None:
+        await self._tools.start()
+
+    async def stop(self) -> None:
+        await self._tools.stop()
+
+    async def reset(self) -> None:
+        await self._tools.reset()
+
+    async def save_state(self) -> Mapping[str, Any]:
+        return await self._tools.save_state()
+
+    async def load_state(self, state: Mapping[str, Any]) -> None:
+        await self._tools.load_state(state)
+
+
+def _told(words: str, result: ToolResult) -> ToolResult:
+    return result.model_copy(update={"result": [TextResultContent(content=words), *result.result]})

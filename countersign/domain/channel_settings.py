@@ -1,0 +1,254 @@
+"""A channel's settings: how long requests wait, what a timeout means, who decides, where cards go."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from countersign.domain import escalation, quiet_hours
+from countersign.domain.errors import InvalidInput
+from countersign.domain.escalation import Escalation
+from countersign.domain.ids import ChannelId, UserId
+from countersign.domain.people import Actor, Reviewers, why_nobody
+from countersign.domain.quiet_hours import NEVER, Quiet
+
+SHORTEST = timedelta(seconds=5)
+LONGEST = timedelta(days=30)
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class OnTimeout(StrEnum):
+    """What it means that nobody decided in time."""
+
+    REJECT = "reject"
+    """The request expires; the agent is told that nobody answered."""
+    APPROVE = "approve"
+    """The request counts as approved, by timeout; never the default (R23)."""
+    WAIT = "wait"
+    """There is no deadline; the request waits until somebody decides or the run is stopped."""
+
+
+class Risk(StrEnum):
+    """How much harm an action may do, the smaller first."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Complete settings; a request keeps a copy of those that were in force when it was asked.
+
+    `risk`, `clause` and `why` are what the workspace's policy says of this one request: the rule of that name counted.
+    """
+
+    approvals_channel: ChannelId
+    reviewers: Reviewers
+    timeout: timedelta = timedelta(hours=1)
+    on_timeout: OnTimeout = OnTimeout.REJECT
+    quorum: int = 1
+    own_requests: bool = False
+    break_glass: bool = False
+    risk: Risk = Risk.LOW
+    clause: str = ""
+    why: str = ""
+    remind_after: timedelta = timedelta(0)
+    """People are reminded after so long, then after twice as long, and so on; 0 is never."""
+    escalation: tuple[Escalation, ...] = ()
+    quiet: Quiet = NEVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSettings:
+    """What one channel, or one rule of the policy, sets for itself; None means "as elsewhere"."""
+
+    reviewers: Reviewers | None = None
+    quorum: int | None = None
+    own_requests: bool | None = None
+    break_glass: bool | None = None
+    timeout: timedelta | None = None
+    on_timeout: OnTimeout | None = None
+    approvals_channel: ChannelId | None = None
+    remind_after: timedelta | None = None
+    escalation: tuple[Escalation, ...] | None = None
+    quiet: Quiet | None = None
+
+    def over(self, rules: Rules) -> Rules:
+        """The rules with this channel's own settings laid over them."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return replace(rules, **own)
+
+
+AS_ELSEWHERE: Final = ChannelSettings()
+
+
+class InRules(NamedTuple):
+    """One setting as a rule of the policy makes it: `key` in the file, what it means, and its `label` for people.
+
+    `join`: what holds, of the rule's value and the channel's; left out: the rule's.
+    """
+
+    key: str
+    about: str
+    label: str
+    join: Callable[[Any, Any], Any] = lambda ours, _: ours
+
+
+def _silence(ours: OnTimeout, channels: OnTimeout) -> OnTimeout:
+    return channels if ours is OnTimeout.APPROVE else ours
+
+
+IN_RULES: Final = {
+    "reviewers": InRules(
+        "reviewers",
+        "users (U…) and user groups (S…) by id; members: everybody where the card goes",
+        "reviewers",
+        lambda ours, channels: ours or channels,
+    ),
+    "quorum": InRules("quorum", "how many different people must approve", "quorum", max),
+    "own_requests": InRules("own_requests", "false: who started the run may not decide", "own requests", min),
+    "break_glass": InRules(
+        "break_glass", "false: no requester decides alone, not even in an emergency", "break-glass", min
+    ),
+    "timeout": InRules("timeout", "how long people have: 15m, 4h, 2d", "timeout"),
+    "on_timeout": InRules("on_timeout", "what it means that nobody decided in time", "on timeout", _silence),
+    "approvals_channel": InRules("send_to", "the channel where the card appears, by id", "card in"),
+    "remind_after": InRules("remind", "reminded after so long, then in growing gaps; off: never", "reminds after"),
+    "escalation": InRules("escalate", "who is asked next; []: nobody, whatever the channel says", "goes to others"),
+}
+"""By the names of the settings; a rule says nothing of what is not here."""
+
+
+def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSettings) -> Rules:
+    """The rules in force: a channel's own settings, else those of its approvals channel, else the defaults.
+
+    `approvals` are the settings of the channel that the cards of `channel` go to. Where that channel sends its own
+    cards is its own affair and not inherited.
+    """
+    destination = channel.approvals_channel or defaults.approvals_channel
+    inherited = replace(approvals, approvals_channel=None).over(defaults)
+    return in_force(replace(channel.over(inherited), approvals_channel=destination))
+
+
+def in_force(rules: Rules) -> Rules:
+    """The same with the channels by name whose members decide."""
+    there = rules.approvals_channel
+    steps = tuple(replace(step, reviewers=step.reviewers.at(step.channel or there)) for step in rules.escalation)
+    return replace(rules, reviewers=rules.reviewers.at(there), escalation=steps)
+
+
+def meant(rules: Rules) -> Rules:
+    """The way back: rules in force as somebody set them, for who changes them."""
+    there = rules.approvals_channel
+    steps = tuple(replace(step, reviewers=step.reviewers.meant(step.channel or there)) for step in rules.escalation)
+    return replace(rules, reviewers=rules.reviewers.meant(there), escalation=steps)
+
+
+def parse_duration(words: str, longest: timedelta = LONGEST) -> timedelta:
+    """`90s`, `15m` or `15 min`, `1h30m`, `2d`, `1w` as a timedelta from 5 seconds to `longest`; InvalidInput
+    otherwise."""
+    text = words.strip().lower().replace(" ", "")
+    if not re.fullmatch(r"(?:[0-9]{1,7}(?:min|[smhdw]))+", text):
+        raise InvalidInput(
+            f"“{words.strip()[:40]}” is not a duration; nothing was changed. Write it like 90s, 15m, 1h30m or 2d."
+        )
+    seconds = sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)(min|[smhdw])", text))
+    if not SHORTEST.total_seconds() <= seconds <= longest.total_seconds():  # more may be no timedelta at all
+        raise InvalidInput(
+            f"“{words.strip()[:40]}” is out of range; nothing was changed. "
+            f"A timeout is at least {say_duration(SHORTEST)} and at most {say_duration(longest)}."
+        )
+    return timedelta(seconds=seconds)
+
+
+def say_duration(span: timedelta) -> str:
+    """1 h 30 min, 45 s, 2 d: two units at most, nothing lost for what people write, and `parse_duration` takes it."""
+    left = int(span.total_seconds())
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts) or "0 s"
+
+
+def say_value(value: Any) -> str:
+    """A setting in a few words, the same for the same setting."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case timedelta():
+            return say_duration(value) if value else "never"
+        case Reviewers(users=users, groups=groups, members=members):
+            everybody = ["everybody where the card goes"] if members else []
+            return ", ".join([*sorted(users), *sorted(groups), *everybody]) or "nobody"
+        case Escalation(after=after, reviewers=reviewers, channel=channel):
+            return f"after {say_duration(after)} to {say_value(reviewers)}" + (f" in {channel}" if channel else "")
+        case tuple():
+            return ", then ".join(map(say_value, value)) or "never"
+        case Quiet():
+            return quiet_hours.say(value)
+    return str(value)
+
+
+def problems_of(rules: Rules) -> list[str]:
+    """Why rules like these must not be set, a sentence each; empty if they may."""
+    problems = []
+    if not rules.reviewers:
+        problems.append(
+            "Nobody would be allowed to decide: name at least one reviewer, like `/approvals reviewers @someone`."
+        )
+    if rules.quorum < 1:
+        problems.append("At least one approval is needed: the quorum must be 1 or more.")
+    if rules.break_glass and rules.quorum > 1:
+        problems.append(
+            f"Break-glass is for one approval, and {rules.quorum} approvals are needed here, so it would never be "
+            "offered: turn it off, or lower the quorum."
+        )
+    named = len(rules.reviewers.users)
+    if rules.reviewers and not rules.reviewers.groups and rules.quorum > named:
+        problems.append(
+            f"{rules.quorum} approvals would be needed, but only {named} may approve: "
+            "name more reviewers or lower the quorum."
+        )
+    if not SHORTEST <= rules.timeout <= LONGEST:
+        problems.append(f"A timeout is at least {say_duration(SHORTEST)} and at most {say_duration(LONGEST)}.")
+    waits = None if rules.on_timeout is OnTimeout.WAIT else rules.timeout
+    problems += escalation.problems(rules.escalation, rules.reviewers, rules.approvals_channel, waits)
+    if rules.quiet and (why_not := rules.quiet.why_not()):
+        problems.append(why_not)
+    return problems
+
+
+def why_not_configure(actor: Actor, rules: Rules, admins: frozenset[UserId]) -> str | None:
+    """Why this actor may not change the settings that are in force; None if they may."""
+    nobody = why_nobody(actor, actor.workspace)
+    if nobody is not None:
+        return nobody.value
+    if actor.is_admin or actor.user in admins or rules.reviewers.why_not(actor) is None:
+        return None
+    return "Only workspace admins, those named in ADMINS and this channel's reviewers may change its settings."
+
+
+def enough_people(
+    rules: Rules, requester: UserId, members: frozenset[UserId], gone: frozenset[UserId] = frozenset()
+) -> str | None:
+    """Why nobody could decide on a request of this requester, in a sentence; None if enough people can (R10).
+
+    `members` are the members of the groups and channels named in the rules; `gone` are those named who may not decide.
+    """
+    people = (rules.reviewers.users - gone) | members
+    if not rules.own_requests:
+        people -= {requester}
+    if len(people) >= rules.quorum:
+        return None
+    if not rules.reviewers:
+        return "nobody may decide here: an admin must name reviewers first, like `/approvals reviewers @someone`"
+    who = (
+        "you started it and may not decide on your own requests" if requester in rules.reviewers.users | members else ""
+    )
+    need = f"{rules.quorum} approval{'s' if rules.quorum > 1 else ''} needed, {len(people)} people who may give them"
+    return f"nobody could decide on its requests: {need}" + (f" ({who})" if who else "")

@@ -1,0 +1,300 @@
+"""Who may decide, in time, and on what: the one place where an attempt is judged."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from countersign.domain import deputies, grants, high_risk
+from countersign.domain.calls import LONGEST_ARGUMENTS, is_canonical
+from countersign.domain.channel_settings import Risk
+from countersign.domain.events import Event, EventType
+from countersign.domain.grant_scopes import Standing, Wish
+from countersign.domain.grants import Permission
+from countersign.domain.ids import AttemptId, Digest, UserId
+from countersign.domain.people import Actor, those_of, why_nobody
+from countersign.domain.refusals import Refusal
+from countersign.domain.request_endings import approved_by_timeout, settle
+from countersign.domain.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event
+from countersign.domain.slack_dates import when
+from countersign.domain.slack_markup import mention
+from countersign.domain.visible_text import is_legible, legible
+from countersign.domain.vote_count import alike, people, recount, voided
+
+_VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
+"""Verbs of which a quorum is needed; one rejection or one answer is enough."""
+_NAMED: Final = 12
+"""So many reviewers a sentence names; the others are counted."""
+LONGEST_WORDS: Final = 3000
+"""Characters of a reason or an answer: what one plain_text_input of Slack holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Somebody's try to decide. `digest` is that of what they were shown.
+
+    `arguments` are the changed ones of an edit, canonical JSON; `chosen` are options of a choice. `wish` is what they
+    do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency. `opened_for` is
+    whom the window that it comes from showed all of the content to, and `typed` the word that was asked for there.
+    `voters` are those who voted before, as Slack describes them at this moment, with whom they stood in for.
+    """
+
+    id: AttemptId
+    actor: Actor
+    verb: Verb
+    digest: Digest
+    words: str = ""
+    arguments: str = ""
+    chosen: tuple[str, ...] = ()
+    wish: Wish | None = None
+    break_glass: bool = False
+    opened_for: UserId | None = None
+    typed: str = ""
+    voters: tuple[Actor, ...] = ()
+
+
+def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = False) -> Step:
+    """What an attempt does to a request: a vote, the decision, or a refusal; always an event, unless it is a repeat.
+
+    The one place where the approver's identity, the content and the deadline are checked. A repeat of an attempt
+    that counted (a retried delivery, a lost reply) counts as that attempt and changes nothing (R8).
+    """
+    if _counted(request, attempt):
+        return Step(request)
+    count = recount(request, attempt.voters, lambda voter: _why_not_one(request, voter))
+    asked = replace(request, votes=count.kept)
+    refusal = why_refused(asked, attempt, now)
+    if refusal is None and outgrown:
+        refusal = Refusal.EDIT_UNDER_ANOTHER_RULE
+    agreeing: list[Vote] = []
+    if refusal is None and attempt.verb in _VOTES:
+        votes = _with_vote(asked, attempt, now)
+        agreeing = [vote for vote in votes if vote.chosen == _chosen(request, attempt)]
+        if people(agreeing) >= request.rules.quorum > people(v for v in agreeing if v.user not in count.untold):
+            refusal = Refusal.VOTERS_NOT_CHECKED
+    if refusal is not None:
+        return Step(request, (_refused(request, attempt, refusal, now),), refusal)
+    gone: tuple[Event, ...] = ()
+    if attempt.verb in _VOTES:
+        gone = voided(request, count, now)
+        if people(agreeing) < request.rules.quorum:
+            voted = replace(request, votes=votes)
+            return Step(voted, (*gone, _vote_cast(voted, attempt, now)))
+        by, instead_of = tuple(v.user for v in agreeing), tuple(v.seat for v in agreeing if v.seat is not None)
+    else:
+        votes, by = request.votes, (attempt.actor.user,)
+        instead_of = _in_place_of(request, attempt.actor)
+    decision = Decision(
+        MOVES[request.status][attempt.verb],
+        How.BREAK_GLASS if attempt.break_glass else How.REVIEWERS,
+        now,
+        by,
+        legible(attempt.words),
+        attempt.id,
+        attempt.arguments,
+        _chosen(request, attempt),
+        instead_of=instead_of,
+        standing=None if attempt.wish is None else grants.standing(request, attempt.wish, attempt.id, now),
+    )
+    step = settle(request, decision, user=attempt.actor.user, votes=votes)
+    return replace(step, events=(*gone, *step.events))
+
+
+def allow(request: Request, permission: Permission, giver: Actor, team: str, now: datetime) -> Step:
+    """The request as approved by a standing permission (R24); nothing changes if it is not covered, or if who gave it
+    could not approve it themselves now."""
+    attempt = Attempt(AttemptId(f"{permission.id}-{request.id}"), giver, Verb.APPROVE, request.digest)
+    if (
+        giver.user != permission.by
+        or not grants.covers(permission, request, team, now)
+        or why_refused(request, attempt, now) is not None
+    ):
+        return Step(request)
+    by = Standing(permission.id, permission.scope, permission.until, permission.run is not None)
+    words = f"Standing permission {permission.id}, given with request {permission.request}."
+    decision = Decision(
+        Status.APPROVED,
+        How.PERMISSION,
+        now,
+        (permission.by,),
+        words,
+        attempt.id,
+        instead_of=_in_place_of(request, giver),
+        standing=by,
+    )
+    return settle(request, decision, user=permission.by)
+
+
+def may_break_glass(request: Request) -> bool:
+    """Whether the requester may decide alone in an emergency: never what is of high risk or needs several people, nor
+    a question about the run, which does not know under which rule the action stood that may be done again."""
+    rules = request.rules
+    one_is_enough = rules.risk is not Risk.HIGH and rules.quorum == 1
+    return rules.break_glass and one_is_enough and request.question.kind not in ABOUT_THE_RUN
+
+
+def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote, ...]:
+    """The votes with this one; of a choice, a person's newer vote replaces the older."""
+    actor = attempt.actor
+    others = tuple(v for v in request.votes if (v.workspace, v.user) != (actor.workspace, actor.user))
+    # Who breaks the glass decides as who asked, even if they stand in for a reviewer.
+    seat = actor.user if attempt.break_glass else deputies.free(request, actor)
+    chosen = _chosen(request, attempt)
+    return (*others, Vote(actor.workspace, actor.user, now, attempt.id, chosen, None if seat == actor.user else seat))
+
+
+def _in_place_of(request: Request, actor: Actor) -> tuple[UserId, ...]:
+    """In whose place somebody decides who needs no others; nobody if they are named themselves."""
+    return tuple(seat for seat in deputies.of(request, actor)[:1] if seat != actor.user)
+
+
+def _vote_cast(voted: Request, attempt: Attempt, now: datetime) -> Event:
+    seat = voted.votes[-1].seat
+    told = event(EventType.VOTE_CAST, voted, now, user=attempt.actor.user, digest=voted.digest)
+    return told if seat is None else replace(told, data={**told.data, "instead_of": str(seat)})
+
+
+def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
+    """What was chosen, in the order of the options, so that the same choice is the same."""
+    return tuple(option for option in request.question.options if option in attempt.chosen)
+
+
+def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
+    """Why this attempt does not count; None if it does. Who comes before what, so that strangers learn nothing."""
+    alone = attempt.break_glass
+    not_they = _why_not_alone(request, attempt, now) if alone else why_not_person(request, attempt.actor, now)
+    if not_they is not None:
+        return not_they
+    if attempt.digest != request.digest:
+        return Refusal.OTHER_CONTENT
+    if attempt.verb not in request.question.offers or attempt.verb not in MOVES[request.status]:
+        return Refusal.NOT_OFFERED
+    if attempt.verb is Verb.RESPOND and not is_legible(attempt.words):
+        return Refusal.NO_WORDS
+    if len(attempt.words) > LONGEST_WORDS:
+        return Refusal.TOO_LONG
+    if attempt.verb is Verb.APPROVE and any(v.user == attempt.actor.user for v in request.votes):
+        return Refusal.VOTED_ALREADY
+    if attempt.verb in _VOTES and not alone and deputies.free(request, attempt.actor) is None:
+        return Refusal.SEAT_TAKEN
+    if attempt.wish is not None and attempt.verb is not Verb.APPROVE:
+        return Refusal.NOT_OFFERED
+    if attempt.wish is not None and (narrower := grants.why_not(request, attempt.wish)) is not None:
+        return narrower
+    if (not_this := _why_not_this(request, attempt)) is not None:
+        return not_this
+    return high_risk.why_not(request, attempt.verb, attempt.actor.user, attempt.opened_for, attempt.typed)
+
+
+def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | None:
+    """Why this actor may not decide on the request now, whatever they want; None if they may."""
+    return _why_not_now(request, actor, now) or _why_not_one(request, actor)
+
+
+def _why_not_one(request: Request, actor: Actor) -> Refusal | None:
+    """Why this actor is none of those who may decide on the request, whenever; None if they are."""
+    rules = request.rules
+    if (nobody := why_nobody(actor, request.workspace)) is not None:
+        return nobody
+    if not rules.reviewers:
+        return Refusal.NOBODY_NAMED
+    if (not_one := rules.reviewers.why_not(actor)) is not None and not deputies.of(request, actor):
+        untold = any(not a.checked or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED for a in actor.stands_for)
+        return Refusal.NOT_CHECKED if untold else not_one
+    return Refusal.OWN_REQUEST if actor.user == request.requester and not rules.own_requests else None
+
+
+def _why_not_alone(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
+    """Why who asked may not break the glass; None if they may."""
+    if (not_now := _why_not_now(request, attempt.actor, now)) is not None:
+        return not_now
+    if attempt.actor.user != request.requester:
+        return Refusal.NOT_THE_REQUESTER
+    if not may_break_glass(request) or attempt.verb is not Verb.APPROVE or attempt.wish is not None:
+        return Refusal.NO_BREAK_GLASS
+    return None if is_legible(attempt.words) else Refusal.NO_REASON
+
+
+def _why_not_now(request: Request, actor: Actor, now: datetime) -> Refusal | None:
+    """Why this actor, or anybody, decides nothing on the request now, whoever is named."""
+    if (nobody := why_nobody(actor, request.workspace)) is not None:
+        return nobody
+    if request.status is Status.EXPIRED:
+        return Refusal.TIME_RAN_OUT
+    if request.status is Status.WITHDRAWN:
+        return Refusal.WITHDRAWN
+    if request.status is not Status.PENDING:
+        return Refusal.ALREADY_DECIDED
+    if request.deadline is not None and now >= request.deadline:
+        return Refusal.TIME_RAN_OUT
+    return None
+
+
+def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
+    """Why what was changed or chosen cannot be taken."""
+    question = request.question
+    if attempt.verb is Verb.EDIT:
+        if question.call is None:
+            return Refusal.NOT_OFFERED
+        if request.rules.quorum > 1:
+            return Refusal.EDIT_NEEDS_ONE
+        if not is_canonical(attempt.arguments) or len(attempt.arguments) > LONGEST_ARGUMENTS:
+            return Refusal.NOT_ARGUMENTS
+        return Refusal.NOTHING_CHANGED if attempt.arguments == question.call.arguments else None
+    if attempt.arguments:
+        return Refusal.NOT_OFFERED
+    if attempt.verb is Verb.CHOOSE:
+        allowed = set(attempt.chosen) <= set(question.options) and len(set(attempt.chosen)) == len(attempt.chosen)
+        return (
+            None if allowed and attempt.chosen and (question.several or len(attempt.chosen) == 1) else Refusal.NO_CHOICE
+        )
+    return Refusal.NOT_OFFERED if attempt.chosen else None
+
+
+def sentence(refusal: Refusal, request: Request) -> str:
+    """The refusal as the person reads it, with Slack's mentions and dates in it."""
+    decision, question, reviewers = request.decision, request.question, deputies.deciders(request)
+    by = " and ".join(mention(u) for u in decision.by) if decision else ""
+    if decision is not None and not decision.by:
+        by = "nobody (timeout)" if decision.how is How.TIMEOUT else "a rule, before anybody did"
+    what = decision.outcome.value if decision else ""
+    match refusal:
+        case Refusal.NOT_A_REVIEWER:
+            names = [mention(u) for u in sorted(reviewers.users)]
+            names += [those_of(group) for group in sorted(reviewers.groups)]
+            by = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+        case Refusal.VOTED_ALREADY | Refusal.SEAT_TAKEN:
+            what = f"{alike(request)} of {request.rules.quorum} needed"
+        case Refusal.EDIT_NEEDS_ONE:
+            what = str(request.rules.quorum)
+        case Refusal.NOT_TYPED:
+            what = high_risk.word(request)
+        case Refusal.NO_CHOICE:
+            what = "one or more" if question.several else "one"
+        case Refusal.TIME_RAN_OUT if request.status is Status.APPROVED:
+            what = "it counts as approved by timeout, as this channel asked for"
+        case Refusal.TIME_RAN_OUT if request.status is Status.PENDING and approved_by_timeout(request):
+            what = "it counts as approved by timeout if its card stood in its channel until then"
+        case Refusal.TIME_RAN_OUT:
+            what = "the run ends" if question.kind in ABOUT_THE_RUN else "the agent is told that nobody answered"
+    at = decision.at if decision else request.deadline
+    return refusal.value.format(by=by, at=when(at) if at else "", what=what)
+
+
+def _counted(request: Request, attempt: Attempt) -> bool:
+    if request.decision is not None and request.decision.attempt == attempt.id:
+        return True
+    return any(v.attempt == attempt.id for v in request.votes)
+
+
+def _refused(request: Request, attempt: Attempt, refusal: Refusal, now: datetime) -> Event:
+    return event(
+        EventType.ATTEMPT_REFUSED,
+        request,
+        now,
+        user=attempt.actor.user,
+        workspace=attempt.actor.workspace,
+        verb=attempt.verb,
+        refusal=refusal.name.lower(),
+        words=attempt.words,
+        digest=attempt.digest,
+    )

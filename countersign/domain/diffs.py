@@ -1,0 +1,72 @@
+"""What changed, for people to see: between two versions of a text, and between two calls."""
+
+import difflib
+import json
+from collections.abc import Collection, Iterator
+from typing import Any, Final, NamedTuple
+
+from countersign.domain.redaction import told_apart
+from countersign.domain.secrets import hide_in
+
+_COMPARED: Final = 400
+"""Lines of either side that are compared one by one; comparing takes their product."""
+_AROUND: Final = 2
+
+
+def changed_lines(before: str, after: str) -> list[str]:
+    """What changed as a unified diff without its header: lines with `-`, `+` or a blank in front, `…` for what is
+    left out. Empty if nothing changed. Of very long texts the changed middle is shown as a whole."""
+    old, new = before.splitlines(), after.splitlines()
+    start = _same(old, new)
+    end = _same(old[start:][::-1], new[start:][::-1])
+    if max(len(old), len(new)) - start - end > _COMPARED:
+        middle = [*(f"-{line}" for line in old[start : len(old) - end])]
+        middle += [f"+{line}" for line in new[start : len(new) - end]]
+        return [*["…"][: start > 0], *middle, *["…"][: end > 0]]
+    first = max(0, start - _AROUND)
+    stop = max(0, end - _AROUND)
+    shown = difflib.unified_diff(old[first : len(old) - stop], new[first : len(new) - stop], lineterm="", n=_AROUND)
+    lines = ["…" if line.startswith("@@") else line for line in list(shown)[3:]]
+    return [*["…"][: first > 0], *lines, *["…"][: stop > 0]] if lines else []
+
+
+def _same(old: list[str], new: list[str]) -> int:
+    """How many lines at the beginning are the same."""
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(old), len(new)))
+
+
+class Field(NamedTuple):
+    """A place in a call's arguments (`rows.0.amount`) and what is there before and after, as JSON; "" is nothing."""
+
+    path: str
+    before: str
+    after: str
+
+
+def changed_fields(before: Any, after: Any, hidden: Collection[str] = ()) -> list[Field]:
+    """Every place where two JSON values differ, with secrets hidden; lists of different lengths are one place."""
+    old, new = (hide_in(told_apart(value, names=False), hidden)[0] for value in (before, after))
+    return list(_fields(before, after, old, new, ()))
+
+
+def _fields(before: Any, after: Any, shown: Any, shown_after: Any, path: tuple[str, ...]) -> Iterator[Field]:
+    if _json(before) == _json(after):
+        return
+    values = (before, after, shown, shown_after)
+    if all(isinstance(value, dict) for value in values):
+        for key in dict.fromkeys([*before, *after]):
+            old, new, *seen = (value.get(key, _NOTHING) for value in values)
+            yield from _fields(old, new, seen[0], seen[1], (*path, str(key)))
+    elif all(isinstance(value, list) for value in values) and len(before) == len(after):
+        for at in range(len(before)):
+            yield from _fields(before[at], after[at], shown[at], shown_after[at], (*path, str(at)))
+    else:
+        yield Field(".".join(path), _json(shown), _json(shown_after))
+
+
+def _json(value: Any) -> str:
+    return "" if value is _NOTHING else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+_NOTHING: Final = object()

@@ -1,0 +1,171 @@
+"""Standing permissions: "approve, and don't ask again for this", as narrow as people chose it (R24).
+
+A permission is given with the approval of one request and never holds more than what was judged there: the same team,
+channel and tool, and unless the whole tool was meant, the same arguments. It ends by itself within a day.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from countersign.domain.channel_settings import Risk, Rules, why_not_configure
+from countersign.domain.events import Event, EventType
+from countersign.domain.grant_scopes import SPANS, Scope, Span, Standing, Wish
+from countersign.domain.ids import (
+    AttemptId,
+    ChannelId,
+    Digest,
+    PermissionId,
+    RequestId,
+    RunId,
+    UserId,
+    WorkspaceId,
+    digest_of,
+    short_name,
+)
+from countersign.domain.people import Actor, why_nobody
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import How, Kind, Request
+from countersign.domain.salted_digests import unsalted
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A standing permission. It holds digests only, never arguments.
+
+    `exact` is what must be the same: of a call the digest of its content, of arguments that of tool and arguments, of a
+    tool nothing. It is made without a salt, so it is in no record. `team` is what the run is `known_as`. `run` is set
+    if it ends with that run. `changed_at` is when it was given, last used or revoked.
+    """
+
+    id: PermissionId
+    workspace: WorkspaceId
+    channel: ChannelId
+    team: str
+    agent: str
+    tool: str
+    kind: Kind
+    scope: Scope
+    exact: Digest | None
+    run: RunId | None
+    by: UserId
+    request: RequestId
+    at: datetime
+    until: datetime
+    changed_at: datetime
+    used: int = 0
+    revoked_by: UserId | None = None
+
+
+def why_not(request: Request, wish: Wish | None = None) -> Refusal | None:
+    """Why no such permission can be given with the approval of this request; None if it can. Without a wish: any."""
+    if request.question.call is None:
+        return Refusal.NO_STANDING_HERE
+    if request.rules.quorum > 1:
+        return Refusal.STANDING_NEEDS_ONE
+    if request.rules.risk is Risk.HIGH:
+        return Refusal.NO_STANDING_AT_HIGH_RISK
+    if wish is not None and wish.scope is Scope.TOOL and request.question.kind is Kind.CODE:
+        return Refusal.NO_STANDING_FOR_ALL_CODE
+    return None
+
+
+def standing(request: Request, wish: Wish, attempt: AttemptId, now: datetime) -> Standing:
+    """What an approval of the request, by this attempt, allows from now on."""
+    name = PermissionId("p" + short_name(request.id, attempt, length=10))
+    return Standing(name, wish.scope, now + SPANS[wish.span], wish.span is Span.RUN)
+
+
+def given_with(request: Request, team: str) -> Permission | None:
+    """The permission that was given when the request was approved; None if none was."""
+    call, decision = request.question.call, request.decision
+    if call is None or decision is None or decision.standing is None or decision.how is How.PERMISSION:
+        return None
+    return Permission(
+        decision.standing.permission,
+        request.workspace,
+        request.channel,
+        team,
+        request.question.agent,
+        call.tool,
+        request.question.kind,
+        decision.standing.scope,
+        _exact(request, decision.standing.scope),
+        request.run if decision.standing.this_run else None,
+        decision.by[0],
+        request.id,
+        decision.at,
+        decision.standing.until,
+        decision.at,
+    )
+
+
+def in_force(permission: Permission, now: datetime) -> bool:
+    """Whether it has neither ended nor been revoked."""
+    return permission.revoked_by is None and permission.at <= now < permission.until
+
+
+def covers(permission: Permission, request: Request, team: str, now: datetime) -> bool:
+    """Whether the request need not be asked, as far as the permission goes; who gave it must still be somebody who may
+    decide. What was asked before it was given is for people."""
+    call = request.question.call
+    return (
+        call is not None
+        and in_force(permission, now)
+        and request.created_at >= permission.at
+        and why_not(request, Wish(permission.scope, Span.HOUR)) is None
+        and (permission.workspace, permission.channel, permission.team) == (request.workspace, request.channel, team)
+        and (permission.tool, permission.kind) == (call.tool, request.question.kind)
+        and permission.run in (None, request.run)
+        and (permission.scope is not Scope.CALL or permission.agent == request.question.agent)
+        and permission.exact == _exact(request, permission.scope)
+    )
+
+
+def why_not_revoke(permission: Permission, actor: Actor, rules: Rules, admins: frozenset[UserId]) -> Refusal | None:
+    """Why this actor may not end it before its time; None for who gave it, and for who may change its channel's
+    settings. `rules` are those in force there now."""
+    if (nobody := why_nobody(actor, permission.workspace)) is not None:
+        return nobody
+    may = actor.user == permission.by or why_not_configure(actor, rules, admins) is None
+    return None if may else Refusal.MAY_NOT_REVOKE
+
+
+def given(permission: Permission) -> Event:
+    """The event that tells of a new permission."""
+    return _event(EventType.PERMISSION_GIVEN, permission, permission.by)
+
+
+def revoked(permission: Permission, by: UserId) -> Event:
+    """The event that tells of its end before its time."""
+    return _event(EventType.PERMISSION_REVOKED, permission, by)
+
+
+def _exact(request: Request, scope: Scope) -> Digest | None:
+    call = request.question.call
+    if scope is Scope.TOOL or call is None:
+        return None
+    if scope is Scope.CALL:
+        return unsalted(request.question)
+    return digest_of(request.question.kind, call.tool, call.arguments)
+
+
+def _event(kind: EventType, permission: Permission, user: UserId) -> Event:
+    data = {
+        "permission": permission.id,
+        "channel": permission.channel,
+        "team": permission.team,
+        "tool": permission.tool,
+        "scope": permission.scope,
+        "only_run": permission.run or "",
+        "until": permission.until.isoformat(),
+        "given_by": permission.by,
+        "used": str(permission.used),
+    }
+    return Event(
+        kind,
+        permission.changed_at,
+        request=permission.request,
+        workspace=permission.workspace,
+        user=user,
+        data={name: str(value) for name, value in data.items()},
+    )

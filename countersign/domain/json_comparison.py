@@ -1,0 +1,152 @@
+"""Whether JSON values are the same, to a policy's conditions: yes, no, or CannotTell.
+
+Nothing is guessed (R28). Values of different kinds, and texts that differ only in how they are written (capitals,
+width, blanks around them, characters that nobody sees), are neither the same nor different: what reads them next may
+make them one.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
+from math import isnan
+from typing import Any, Final
+
+from countersign.domain.errors import CannotTell, NotRecorded
+from countersign.domain.visible_text import EMPTY
+
+_SELECTS: Final = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_FULL_STOP: Final = "\u3002"
+
+
+class Unrecorded:
+    """Stands for a value that the record does not hold. Whatever looks at it gets NotRecorded, however deep it is."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise NotRecorded("the record does not hold a part of what it looks at")
+
+
+def decided(by: bool, parts: Iterable[Callable[[], bool]]) -> bool:
+    """`by`, if one part says so; else not, or the doubt of the first part that cannot tell."""
+    doubt: CannotTell | NotRecorded | None = None
+    for part in parts:
+        try:
+            if part() is by:
+                return by
+        except (CannotTell, NotRecorded) as unknown:
+            doubt = unknown if doubt is None or isinstance(unknown, NotRecorded) else doubt
+    if doubt is not None:
+        raise doubt
+    return not by
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two values are one: true is not 1, but 1.0 is."""
+    kinds = kind(left), kind(right)
+    if kinds[0] != kinds[1]:
+        raise CannotTell(f"{kinds[0]} and {kinds[1]} cannot be compared")
+    if isinstance(left, str):
+        return left == right or _doubted(_folded(left) == _folded(right))
+    if isinstance(left, list):
+        pairs = zip(left, right, strict=False)
+        return len(left) == len(right) and decided(False, (partial(same, *pair) for pair in pairs))
+    if isinstance(left, dict):
+        names = left.keys() | right.keys()
+        if left.keys() != right.keys():
+            return _doubted(len({_folded(name) for name in names}) < len(names))
+        return decided(False, (partial(same, left[name], right[name]) for name in names))
+    return bool(left == right)
+
+
+def _doubted(alike: bool) -> bool:
+    """False, unless texts are the same to whoever does not look closely."""
+    if alike:
+        raise CannotTell("texts differ only in how they are written")
+    return False
+
+
+def kind(value: Any) -> str:
+    """The JSON kind of a value, in words."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true or false"
+        case float() if isnan(value):
+            return "no number"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case Unrecorded():
+            raise NotRecorded("the record does not hold a part of what it looks at")
+    return "an object"
+
+
+@lru_cache(maxsize=32)
+def _folded(text: str) -> str:
+    """Equal for texts that somebody, or some tool, may take for the same."""
+    if text.isascii() and text.isprintable():
+        return text.lower().strip()
+    shown = (_digit(char) for char in unicodedata.normalize("NFKC", text) if not _unseen(char))
+    return unicodedata.normalize("NFKC", "".join(shown).casefold()).strip()
+
+
+def _digit(char: str) -> str:
+    """Digits of other scripts as ours, which `int` reads too, and the full stop that parts names of hosts as well."""
+    return "." if char == _FULL_STOP else str(unicodedata.decimal(char, char))
+
+
+def _unseen(char: str) -> bool:
+    """What shows nothing: control and format characters, variation selectors, and letters without a shape."""
+    if unicodedata.category(char) in ("Cc", "Cf"):
+        return not char.isspace()
+    return char in EMPTY or _SELECTS.match(char) is not None
+
+
+def within(part: Any, whole: Any) -> bool:
+    """Whether a text holds a text, a list a value, or an object a name."""
+    if isinstance(whole, str) and isinstance(part, str):
+        return part in whole or _doubted(_folded(part) in _folded(whole))
+    if isinstance(whole, list | dict):
+        # Whether something else is none can be told.
+        others = (one for one in whole if (one is None) is (part is None))
+        return decided(True, (partial(same, part, one) for one in others))
+    raise CannotTell(f"nothing can be in {kind(whole)}")
+
+
+def like(text: str, pattern: str) -> bool:
+    """Whether a text fits a pattern, in which `*` stands for anything."""
+    return _fits(text, pattern) or _doubted(_fits(_folded(text), _folded(pattern)))
+
+
+def _fits(text: str, pattern: str) -> bool:
+    """`*` stands for anything. Found piece by piece, so that no pattern takes more than a look over the text."""
+    pieces = pattern.split("*")
+    if len(pieces) == 1:
+        return text == pieces[0]
+    if not text.startswith(pieces[0]) or not text.endswith(pieces[-1]):
+        return False
+    at, end = len(pieces[0]), len(text) - len(pieces[-1])
+    for piece in pieces[1:-1]:
+        at = text.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return at <= end
+
+
+def ordered(left: Any, right: Any) -> bool:
+    """Whether one of the two can be less than the other."""
+    kinds = {kind(left), kind(right)}
+    return kinds in ({"a number"}, {"a text"})
+
+
+def matches(name: str, pattern: str, *, exactly: bool = False) -> bool:
+    """Whether a team's or tool's name is meant by a pattern, in which `*` stands for anything; unless `exactly`, also
+    one that is only written in another way."""
+    return _fits(name, pattern) or (not exactly and _fits(_folded(name), _folded(pattern)))

@@ -1,0 +1,51 @@
+"""What people do with a request besides deciding: say that they look at it, put its reminders off."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from countersign.domain import decision_rules, schedule
+from countersign.domain.events import EventType
+from countersign.domain.people import Actor
+from countersign.domain.requests import Looking, Request, Step, event
+from countersign.domain.schedule import Snooze
+
+
+def look(request: Request, actor: Actor, now: datetime) -> Step:
+    """They are looking at it; nobody is kept from deciding by that. Nothing if they said so already."""
+    if (refused := _refused(request, actor, now, "look")) is not None:
+        return refused
+    if any(one.user == actor.user for one in request.looking):
+        return Step(request)
+    looked = replace(request, looking=(*request.looking, Looking(actor.user, now)))
+    return Step(looked, (event(EventType.REQUEST_LOOKED_AT, looked, now, user=actor.user),))
+
+
+def snooze(request: Request, actor: Actor, how: Snooze, now: datetime) -> Step:
+    """Its reminders are put off, for everybody; escalation and deadline stay. Nothing where it has no reminders."""
+    if (refused := _refused(request, actor, now, "snooze")) is not None:
+        return refused
+    if not request.rules.remind_after:
+        return Step(request)
+    until = schedule.snooze_end(request, how, now)
+    put_off = replace(request, snoozed_until=until, snoozed_by=actor.user)
+    told = event(EventType.REQUEST_SNOOZED, put_off, now, user=actor.user, until=until.isoformat())
+    return Step(put_off, (told,))
+
+
+def _refused(request: Request, actor: Actor, now: datetime, what: str) -> Step | None:
+    """The refusal, with its event, of somebody who may not decide on it now (R25)."""
+    refusal = decision_rules.why_not_person(request, actor, now)
+    if refusal is None:
+        return None
+    told = event(
+        EventType.ATTEMPT_REFUSED,
+        request,
+        now,
+        user=actor.user,
+        workspace=actor.workspace,
+        verb=what,
+        refusal=refusal.name.lower(),
+        words="",
+        digest=request.digest,
+    )
+    return Step(request, (told,), refusal)

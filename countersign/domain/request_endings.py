@@ -1,0 +1,94 @@
+"""How a request ends: by its deadline, by its run, or by a decision. Each with the event that tells of it."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from countersign.domain.channel_settings import OnTimeout, Risk
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import UserId, digest_of
+from countersign.domain.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote
+
+_POSTED_WITHIN: Final = timedelta(seconds=5)
+UNSEEN: Final = (
+    "Silence approves here only what people could see all the time that they had, and the card did not stand in its "
+    "channel for so long."
+)
+
+
+def expire(request: Request, now: datetime, *, unless: str | None = None) -> Step:
+    """What the passing of the deadline makes of a request; nothing if it is not due or already settled.
+
+    `unless`: why silence does not approve, whatever the request's own rules say: it expires, with these words.
+    """
+    if request.status is not Status.PENDING or request.deadline is None or now < request.deadline:
+        return Step(request)
+    verb = Verb.APPROVE if unless is None and approved_by_timeout(request) else Verb.EXPIRE
+    outcome = MOVES[request.status][verb]
+    return settle(request, Decision(outcome, How.TIMEOUT, now, words=unless or ""))
+
+
+def stands(request: Request, since: datetime, now: datetime) -> Step:
+    """People can see its card since then. Where silence approves, their time counts from that moment (R32)."""
+    if request.status is not Status.PENDING or request.deadline is None or not approved_by_timeout(request):
+        return Step(request)
+    if now >= request.deadline or since + request.rules.timeout - request.deadline <= _lag(request):
+        return Step(request)
+    return Step(replace(request, deadline=since + request.rules.timeout))
+
+
+def seen_long_enough(request: Request, since: datetime | None, now: datetime) -> bool:
+    """Whether a card that stands since then was there for all the time that people had."""
+    return since is not None and now >= since + request.rules.timeout - _lag(request)
+
+
+def _lag(request: Request) -> timedelta:
+    """What it may take to post a card without anybody missing the time."""
+    return min(_POSTED_WITHIN, request.rules.timeout / 10)
+
+
+def approved_by_timeout(request: Request) -> bool:
+    """Whether it counts as approved if nobody decides in time (R23)."""
+    question = request.question
+    return (
+        request.rules.on_timeout is OnTimeout.APPROVE
+        and request.rules.risk is not Risk.HIGH
+        and Verb.APPROVE in question.offers
+        and question.kind not in ABOUT_THE_RUN
+    )
+
+
+def withdraw(request: Request, now: datetime, why: str, user: UserId | None = None) -> Step:
+    """The run takes its question back; nothing if it is settled already."""
+    if request.status is not Status.PENDING:
+        return Step(request)
+    by = (user,) if user else ()
+    return settle(request, Decision(MOVES[request.status][Verb.WITHDRAW], How.RUN, now, by, why), user=user)
+
+
+def settle(
+    request: Request, decision: Decision, *, user: UserId | None = None, votes: tuple[Vote, ...] | None = None
+) -> Step:
+    """The request with its decision, and with these votes if they are not as they were; and the event."""
+    votes = request.votes if votes is None else votes
+    settled = replace(request, status=decision.outcome, votes=votes, decision=decision)
+    data = {"outcome": str(decision.outcome), "how": str(decision.how), "words": decision.words}
+    data |= {"digest": str(request.digest), **_spans(request, decision)}
+    if decision.arguments:
+        data["edited"] = digest_of(request.question.salt, decision.arguments)
+    if decision.standing is not None:
+        data["permission"] = decision.standing.permission
+    if decision.chosen:
+        data["chosen"] = " | ".join(decision.chosen)
+    if decision.instead_of:
+        data["instead_of"] = " ".join(decision.instead_of)
+    told = Event(EventType.REQUEST_DECIDED, decision.at, request.run, request.id, request.workspace, user, data)
+    return Step(settled, (told,))
+
+
+def _spans(request: Request, decision: Decision) -> dict[str, str]:
+    """Seconds from the question to its end, and from the deadline to whoever kept it."""
+    spans = {"waited": f"{(decision.at - request.created_at).total_seconds():.3f}"}
+    if decision.how is How.TIMEOUT and request.deadline is not None:
+        spans["late"] = f"{(decision.at - request.deadline).total_seconds():.3f}"
+    return spans

@@ -1,0 +1,82 @@
+"""What can be chosen when a task is started, like a mode: announced with the team, kept by the run."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from countersign.domain.errors import InvalidInput
+from countersign.domain.slack_markup import escape
+
+LONGEST_CHOICE: Final = 75
+"""Characters that Slack shows of an option of a select (static_select, `text`)."""
+MOST_CHOICES: Final = 100
+"""Options that Slack takes in one select."""
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,29}")
+_GIVEN: Final = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=(\S*)(?:\s+|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing to choose. People write it `name=choice` before the task, or choose it below `label` in the window.
+
+    `name` is a word of small letters; choices are single words, 100 of 75 characters at most; `hint` explains them in
+    150 characters. Until somebody chooses, it is `default`. ValueError with a sentence if it cannot be offered.
+    """
+
+    name: str
+    label: str
+    choices: tuple[str, ...]
+    default: str
+    hint: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"the option “{self.name}” needs a name of small letters, digits and _, 30 at most")
+        if not 0 < len(self.choices) <= MOST_CHOICES or len(set(self.choices)) != len(self.choices):
+            raise ValueError(f"the option “{self.name}” needs 1 to {MOST_CHOICES} choices, each once")
+        wrong = [c for c in self.choices if not 0 < len(c) <= LONGEST_CHOICE or any(x.isspace() for x in c)]
+        if wrong:
+            raise ValueError(f"the choice “{wrong[0]}” of “{self.name}” is no word of 1 to {LONGEST_CHOICE} characters")
+        if self.default not in self.choices:
+            raise ValueError(f"the default “{self.default}” of “{self.name}” is none of its choices")
+
+    def __str__(self) -> str:
+        return f"{self.name}={'|'.join(self.choices)}"
+
+
+def in_words(words: str, options: Sequence[Option]) -> tuple[dict[str, str], str]:
+    """The `name=choice` words that the text begins with, and the rest of it; a team without options has no such words.
+
+    What was chosen is not judged here. InvalidInput if a name is given twice.
+    """
+    given: dict[str, str] = {}
+    while options and (found := _GIVEN.match(words)):
+        name = found[1].lower()
+        if name in given:
+            raise InvalidInput(f"“{name}” is chosen twice; nothing was started.")
+        given[name], words = found[2], words[found.end() :]
+    return given, words
+
+
+def chosen(team: str, options: Sequence[Option], given: Mapping[str, str]) -> dict[str, str]:
+    """A choice for every option of the team: the given one, whatever its letters' case, or the default.
+
+    InvalidInput with a sentence for an unknown option or choice.
+    """
+    offered = {option.name: option for option in options}
+    for name, choice in given.items():
+        if name not in offered:
+            what = f"Its options: {escape(', '.join(map(str, options)))}." if options else "It has none."
+            raise InvalidInput(f"The team “{team}” has no option “{escape(name[:40])}”; nothing was started. {what}")
+        if choice.casefold() not in (c.casefold() for c in offered[name].choices):
+            raise InvalidInput(
+                f"“{escape(choice[:40])}” cannot be chosen for “{name}”; nothing was started. "
+                f"Choose one of {escape(', '.join(offered[name].choices))}."
+            )
+    return {
+        option.name: next(
+            c for c in option.choices if c.casefold() == given.get(option.name, option.default).casefold()
+        )
+        for option in options
+    }

@@ -1,0 +1,186 @@
+"""What a workspace's policy says of an action: pass, ask or refuse; whom, how many, how long.
+
+All clauses that fit an action are weighed, and the strictest wins: refuse over ask over pass; among those that ask, the
+one with the larger quorum; else the first in the file. What the strictest leaves open is as the channel's settings are,
+and nothing that it says makes these milder, but who is asked and how long.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from countersign.domain.channel_settings import (
+    AS_ELSEWHERE,
+    IN_RULES,
+    ChannelSettings,
+    OnTimeout,
+    Risk,
+    Rules,
+    in_force,
+)
+from countersign.domain.errors import CannotTell
+from countersign.domain.ids import ChannelId
+from countersign.domain.json_comparison import Unrecorded, matches
+from countersign.policy.conditions import Condition
+
+
+class Effect(StrEnum):
+    """What becomes of an action, the milder first."""
+
+    PASS = "pass"
+    ASK = "ask"
+    REFUSE = "refuse"
+
+
+_STRICTNESS: Final = {effect: at for at, effect in enumerate(Effect)}
+_HARM: Final = {risk: at for at, risk in enumerate(Risk)}
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One rule of a policy. Names may hold `*`; an empty set of channels means all; `line` is where it stands."""
+
+    name: str
+    effect: Effect
+    line: int
+    team: str = "*"
+    agent: str = "*"
+    tool: str = "*"
+    channels: frozenset[ChannelId] = frozenset()
+    risk: Risk | None = None
+    """At least so much."""
+    condition: Condition | None = None
+    terms: ChannelSettings = AS_ELSEWHERE
+    """How people are asked; what is None is as in the channel."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """A workspace's policy. `risks` are patterns of tools' names; the highest that fits counts, else low. `version` is
+    the number that web gave it when it came into force."""
+
+    clauses: tuple[Clause, ...] = ()
+    risks: tuple[tuple[str, Risk], ...] = ()
+    version: int = field(default=0, compare=False)
+
+    def risk_of(self, tool: str) -> Risk:
+        """How much harm this tool may do."""
+        return max(
+            (risk for pattern, risk in self.risks if matches(tool, pattern)), key=_HARM.__getitem__, default=Risk.LOW
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What an agent wants to do. `tool` is empty for a question that is no call."""
+
+    team: str
+    agent: str
+    tool: str
+    arguments: Mapping[str, Any] | Unrecorded
+    channel: ChannelId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the policy says. `clause` is the name of the rule that counts, `version` that policy's; `trail` has a line
+    for each rule."""
+
+    effect: Effect
+    risk: Risk
+    clause: str = ""
+    why: str = ""
+    terms: ChannelSettings = AS_ELSEWHERE
+    trail: tuple[str, ...] = ()
+    version: int = 0
+
+
+def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Judgement:
+    """What becomes of the action. `team_says` is what the team's own code wants; None is that it says nothing.
+
+    Where neither says anything people are asked. A condition that cannot be judged holds for a rule that asks or
+    refuses, and does not for one that lets pass.
+    """
+    risk = book.risk_of(action.tool)
+    trail, fitting = [], []
+    for clause in book.clauses:
+        unfit, doubt = why_not(clause, action, risk)
+        trail.append(f"line {clause.line}, {clause.name} ({clause.effect}): {unfit or doubt or 'fits'}")
+        if not unfit:
+            fitting.append(clause)
+    return replace(weigh(fitting, risk, team_says, tuple(trail)), version=book.version)
+
+
+def judge_doubt(
+    book: Rulebook, team: str, tool: str, channel: ChannelId, possible: Callable[[Judgement], bool]
+) -> Judgement:
+    """How people are asked whether this happened and is done again: a doubt tells neither the agent nor the arguments,
+    so every rule that may have held is weighed. What one of them keeps from requesters is kept from them.
+
+    `possible`: whether anybody could be asked so; a rule under which nobody could was not the one that let it be done.
+    """
+    risk, action = book.risk_of(tool), Action(team, "", tool, {}, channel)
+    asking = [replace(c, agent="*", condition=None) for c in book.clauses if c.effect is Effect.ASK]
+    fitting = [clause for clause in asking if not why_not(clause, action, risk)[0] and possible(weigh([clause], risk))]
+    said = weigh(fitting, risk, Effect.ASK)
+    own = False if any(clause.terms.own_requests is False for clause in fitting) else said.terms.own_requests
+    return replace(said, terms=replace(said.terms, own_requests=own))
+
+
+def weigh(
+    fitting: Sequence[Clause], risk: Risk, team_says: Effect | None = None, trail: tuple[str, ...] = ()
+) -> Judgement:
+    """The judgement by the clauses that fit, in the order of the file."""
+    # max() keeps the first of those that are equally strict.
+    strictest = max(fitting, key=lambda c: (_STRICTNESS[c.effect], c.terms.quorum or 0), default=None)
+    if strictest is None:
+        return Judgement(team_says or Effect.ASK, risk, trail=trail)
+    if team_says is not None and _STRICTNESS[team_says] > _STRICTNESS[strictest.effect]:
+        return Judgement(team_says, risk, trail=(*trail, f"the team's own code is stricter: {team_says}"))
+    return Judgement(
+        strictest.effect, risk, strictest.name, strictest.why, strictest.terms, (*trail, f"counts: {strictest.name}")
+    )
+
+
+def apply(judgement: Judgement, rules: Rules) -> Rules:
+    """The rules of a request that is asked under this judgement: the channel's, made stricter by the policy's."""
+    terms = judgement.terms
+    joined = {
+        name: setting.join(own, getattr(rules, name))
+        for name, setting in IN_RULES.items()
+        if (own := getattr(terms, name)) is not None
+    }
+    if terms.reviewers is not None:  # not joined by those whom the channel would ask next, unless the rule says so
+        joined.setdefault("escalation", ())
+    asked = replace(rules, **joined, risk=judgement.risk, clause=judgement.clause, why=judgement.why)
+    if asked.risk is Risk.HIGH and asked.on_timeout is OnTimeout.APPROVE:
+        asked = replace(asked, on_timeout=OnTimeout.REJECT)
+    return in_force(asked)
+
+
+def why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:
+    """Why the clause does not fit, or else in what doubt it does; both empty if it plainly does.
+
+    NotRecorded if the action is one of the record, which does not hold what the clause's condition looks at.
+    """
+    for what, name, pattern in (
+        ("team", action.team, clause.team),
+        ("agent", action.agent, clause.agent),
+        ("tool", action.tool, clause.tool),
+    ):
+        if not matches(name, pattern, exactly=clause.effect is Effect.PASS):
+            return f"the {what} is {name or 'none'}, not {pattern}", ""
+    if clause.channels and action.channel not in clause.channels:
+        return f"the channel is {action.channel}", ""
+    if clause.risk is not None and _HARM[risk] < _HARM[clause.risk]:
+        return f"the risk is {risk}, below {clause.risk}", ""
+    if clause.condition is None:
+        return "", ""
+    try:
+        return ("", "") if clause.condition.holds(action.arguments) else (f"not so: {clause.condition.text}", "")
+    except CannotTell as doubt:
+        if clause.effect is Effect.PASS:
+            return f"cannot be judged ({doubt}), so it lets nothing pass", ""
+        return "", f"cannot be judged ({doubt}), so it counts as fitting"

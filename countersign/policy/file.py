@@ -1,0 +1,275 @@
+"""Reads `approvals.yaml`, a workspace's policy: all problems at once, each with its line.
+
+Its JSON schema is `docs/approvals.schema.json` (`countersign policy schema`), for editors.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, cast, get_args, get_type_hints
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from countersign.domain import escalation
+from countersign.domain.channel_settings import IN_RULES, ChannelSettings, OnTimeout, Risk, parse_duration
+from countersign.domain.errors import InvalidInput, WrongSettings
+from countersign.domain.escalation import Escalation
+from countersign.domain.ids import ChannelId
+from countersign.domain.people import MEMBERS, Reviewers, reviewers_named
+from countersign.policy.conditions import Condition, parse
+from countersign.policy.evaluation import Clause, Effect, Rulebook
+
+LARGEST: Final = 1_000_000
+"""Bytes of a policy file."""
+Problem = tuple[int, str]
+"""The line, from 1, and a sentence."""
+
+
+def _as(read: Callable[[Any], Any]) -> AfterValidator:
+    """What a function makes of a value that the schema lets in; its InvalidInput is a problem of the file."""
+
+    def value(text: Any) -> Any:
+        try:
+            return read(text)
+        except InvalidInput as wrong:
+            raise ValueError(str(wrong).replace("; nothing was changed", "")) from None
+
+    return AfterValidator(value)
+
+
+def _reminder(words: str) -> timedelta:
+    return timedelta(0) if words == "off" else parse_duration(words)
+
+
+Names = Annotated[str, Field(min_length=1, max_length=100)]
+Duration = Annotated[str, _as(parse_duration), Field(examples=["15m", "4h", "2d"])]
+Reminder = Annotated[str, _as(_reminder), Field(examples=["15m", "off"])]
+Person = Annotated[str, Field(pattern=rf"^([UWS][A-Z0-9]+|{MEMBERS})$")]
+People = Annotated[list[Person], Field(min_length=1), _as(reviewers_named)]
+Channel = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]+$"), _as(ChannelId)]
+"""What stands in the file; what is held is what is made of it."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class StepInFile(_Strict):
+    """One step of an escalation."""
+
+    after: Duration = Field(description="so long after the question: 30m, 4h")
+    reviewers: People = Field(description="who may decide then too, by id")
+    send_to: Channel | None = Field(None, description="the channel where they are told; left out: where the card is")
+
+
+def _step(step: Any) -> Escalation:
+    return Escalation(step.after, step.reviewers, step.send_to)
+
+
+class Selection(_Strict):
+    """What a rule fits, and what becomes of it."""
+
+    name: str = Field(min_length=1, max_length=80, description="what people read when this rule counts")
+    then: Effect = Field(description="pass: nobody is asked; ask: people decide; refuse: it is never done")
+    team: Names = Field("*", description="of the team's name; * stands for anything")
+    agent: Names = Field("*", description="of the asking agent's name")
+    tool: Names = Field("*", description="of the tool's name")
+    channels: list[Channel] = Field([], description="only runs started in these channels, by id")
+    risk: Risk | None = Field(None, description="only tools of at least this risk")
+    condition: Annotated[str, _as(parse)] | None = Field(
+        None, alias="if", description="of the call's arguments, like: amount > 500 and currency == 'EUR'"
+    )
+    why: str = Field("", max_length=300, description="the reason, for those who read of a refusal or a question")
+
+    @property
+    def terms(self) -> ChannelSettings:
+        """What the rule sets instead of the channel."""
+        return ChannelSettings(**{name: getattr(self, setting.key) for name, setting in IN_RULES.items()})
+
+
+_WRITTEN: Final[Mapping[Any, Any]] = {
+    Reviewers: People,
+    timedelta: Duration,
+    "remind_after": Reminder,
+    int: Annotated[int, Field(ge=1, le=20)],
+    ChannelId: Channel,
+    tuple[Escalation, ...]: Annotated[
+        list[Annotated[StepInFile, AfterValidator(_step)]], Field(max_length=5), AfterValidator(tuple)
+    ],
+}
+"""How a setting stands in the file, by its name or its type; left out: as it is."""
+
+
+def _written(name: str) -> Any:
+    kind = get_args(get_type_hints(ChannelSettings)[name])[0]
+    return _WRITTEN.get(name) or _WRITTEN.get(kind, kind)
+
+
+_SETTINGS: Final[dict[str, Any]] = {
+    setting.key: (_written(name) | None, Field(None, description=setting.about)) for name, setting in IN_RULES.items()
+}
+RuleInFile = create_model(
+    "RuleInFile", __base__=Selection, __doc__="One rule. What is left out fits everything.", **_SETTINGS
+)
+
+
+class PolicyInFile(_Strict):
+    """A workspace's policy: of all rules that fit an action, the strictest counts."""
+
+    version: Literal[1]
+    risks: dict[Names, Risk] = Field({}, description="patterns of tools' names, and how much harm they may do")
+    rules: list[RuleInFile] = Field([], max_length=500)  # type: ignore[valid-type]
+
+
+_SELECTING: Final = ("team", "agent", "tool", "channels", "risk", "condition")
+
+
+def read(path: Path) -> Rulebook:
+    """The policy in a file. WrongSettings, with every problem and its line, if it cannot be used."""
+    try:
+        raw = path.read_bytes()
+    except OSError as wrong:
+        raise WrongSettings([f"{path}: it cannot be read ({wrong.strerror})."]) from None
+    if len(raw) > LARGEST:
+        raise WrongSettings([f"{path}: it has more than {LARGEST:,} bytes."])
+    try:
+        return understand(raw.decode())
+    except UnicodeDecodeError:
+        raise WrongSettings([f"{path}: it is not UTF-8."]) from None
+    except WrongSettings as wrong:
+        raise WrongSettings([f"{path}, {problem}" for problem in wrong.problems]) from None
+
+
+def understand(text: str) -> Rulebook:
+    """The policy that a text holds. WrongSettings, likewise."""
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        plain = yaml.safe_load(text)
+        problems = [] if tree is None else [*_doubled(tree)]
+    except yaml.MarkedYAMLError as wrong:
+        line = wrong.problem_mark.line + 1 if wrong.problem_mark else 1
+        raise WrongSettings([f"line {line}: this is not YAML ({wrong.problem})."]) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as wrong:
+        raise WrongSettings([f"line 1: this is not YAML ({type(wrong).__name__})."]) from None
+    if tree is None or not isinstance(plain, dict):
+        raise WrongSettings(["line 1: this is no policy; it begins with “version: 1”."])
+    try:
+        policy = PolicyInFile.model_validate(plain)
+    except ValidationError as wrong:
+        problems += [_say(tree, error) for error in wrong.errors(include_url=False)]
+        raise _all(problems) from None
+    rules: list[Selection] = policy.rules
+    lines = [_line(tree, ("rules", at)) for at in range(len(rules))]
+    problems += _contradictions(rules, lines)
+    if problems:
+        raise _all(problems)
+    return Rulebook(
+        tuple(_clause(rule, line) for rule, line in zip(rules, lines, strict=True)),
+        tuple(policy.risks.items()),
+    )
+
+
+def _clause(rule: Selection, line: int) -> Clause:
+    return Clause(
+        rule.name,
+        rule.then,
+        line,
+        rule.team,
+        rule.agent,
+        rule.tool,
+        frozenset(ChannelId(channel) for channel in rule.channels),
+        rule.risk,
+        cast("Condition | None", rule.condition),
+        rule.terms,
+        rule.why,
+    )
+
+
+def _circles(terms: ChannelSettings) -> list[str]:
+    """What cannot be in its escalation; what it leaves to the channel is not known here."""
+    limit = None if terms.on_timeout is OnTimeout.WAIT else terms.timeout
+    return escalation.problems(terms.escalation or (), terms.reviewers or Reviewers(), terms.approvals_channel, limit)
+
+
+def _contradictions(rules: list[Selection], lines: list[int]) -> Iterator[Problem]:
+    """What each rule by itself allows, and all of them together make no sense."""
+    names = Counter(rule.name for rule in rules)
+    seen: dict[str, tuple[Selection, int]] = {}
+    for rule, line in zip(rules, lines, strict=True):
+        if names[rule.name] > 1:
+            yield line, f"another rule is called “{rule.name}” too; people could not tell which of them counted."
+        terms = rule.terms
+        idle = [setting.key for name, setting in IN_RULES.items() if getattr(terms, name) is not None]
+        if rule.then is not Effect.ASK and idle:
+            yield line, f"“{rule.name}” asks nobody, so {', '.join(idle)} would mean nothing."
+        people = terms.reviewers
+        if people and not people.groups and not people.members and (terms.quorum or 1) > len(people.users):
+            yield (
+                line,
+                f"“{rule.name}” needs {terms.quorum} approvals, but only {len(people.users)} may approve.",
+            )
+        for problem in _circles(terms):
+            yield line, f"“{rule.name}”: {problem}"
+        selects = repr([getattr(rule, field) for field in _SELECTING])
+        if (before := seen.get(selects)) is None:
+            seen[selects] = (rule, line)
+        elif before[0].then is not rule.then:
+            other, at = before
+            yield (
+                line,
+                f"“{rule.name}” says {rule.then} of the same actions of which “{other.name}” in line {at} says "
+                f"{other.then}; only the stricter would ever count.",
+            )
+
+
+def _doubled(node: Node, where: str = "") -> Iterator[Problem]:
+    """Keys that stand twice, of which YAML would silently take the last."""
+    if isinstance(node, MappingNode):
+        found: set[str] = set()
+        for key, value in node.value:
+            if key.value in found:
+                yield key.start_mark.line + 1, f"“{key.value}” stands here twice{where}."
+            found.add(key.value)
+            yield from _doubled(value, f" in “{key.value}”")
+    elif isinstance(node, SequenceNode):
+        for item in node.value:
+            yield from _doubled(item, where)
+
+
+def _line(node: Node, path: tuple[int | str, ...]) -> int:
+    """The line of the value at the path, or of the nearest above it that the file has."""
+    line = node.start_mark.line + 1
+    for step in path:
+        if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+        elif isinstance(node, MappingNode):
+            found = next(((k, v) for k, v in node.value if isinstance(k, ScalarNode) and k.value == str(step)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+            continue
+        else:
+            break
+        line = node.start_mark.line + 1
+    return line
+
+
+def _say(tree: Node, error: Any) -> Problem:
+    path = tuple(step for step in error["loc"] if step != "[key]")
+    place = ".".join(str(step) for step in path if not isinstance(step, int))
+    match error["type"]:
+        case "extra_forbidden":
+            sentence = f"there is no “{path[-1]}”; it may be a slip of the pen."
+        case "missing":
+            sentence = f"“{path[-1]}” is missing."
+        case _:
+            sentence = f"{place or 'the file'}: {re.sub(r'^Value error, ', '', error['msg'])}."
+    return _line(tree, path), sentence.replace("..", ".")
+
+
+def _all(problems: list[Problem]) -> WrongSettings:
+    return WrongSettings([f"line {line}: {sentence}" for line, sentence in sorted(set(problems))])

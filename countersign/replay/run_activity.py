@@ -1,0 +1,93 @@
+"""What a run is busy with in this process, so that one in which everything waits for people can leave memory."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+from countersign.domain.ids import RequestId
+
+SETTLING: Final = timedelta(milliseconds=100)
+"""Between two of a team's agents nothing is under way for a moment either; a run that rests as long as this waits."""
+
+
+class Activity:
+    """Counts what is under way in one run: work (models, tools, steps) and questions to people."""
+
+    def __init__(self) -> None:
+        self._working = 0
+        self._held = 0
+        self._asking_how = 0
+        self._asked: Counter[RequestId] = Counter()
+        self._changed = asyncio.Event()
+        self.cut_off = False
+        """A call was neither made nor refused here, but cut off: what comes of that is no part of the run."""
+
+    @property
+    def asked(self) -> frozenset[RequestId]:
+        """What is waited for."""
+        return frozenset(self._asked)
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing but people is waited for."""
+        return bool(self._asked) and not self._working and (not self._held or self._asking_how > 0)
+
+    @contextmanager
+    def holding(self, held: bool) -> Iterator[None]:
+        """Around the wait for what comes first in the run's order (`countersign.replay.event_order`)."""
+        self._held += held
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._held -= held
+            self._changed.set()
+
+    @contextmanager
+    def asking_how(self) -> Iterator[None]:
+        """Around a question on whose answer everything that is held depends."""
+        self._asking_how += 1
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._asking_how -= 1
+            self._changed.set()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Around anything that goes on by itself."""
+        self._working += 1
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._working -= 1
+            self._changed.set()
+
+    @contextmanager
+    def asking(self, request: RequestId) -> Iterator[None]:
+        """Around the wait for people."""
+        self._asked[request] += 1
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._asked -= Counter([request])
+            self._changed.set()
+
+    async def rests(self, span: timedelta) -> None:
+        """Returns when nothing but people was waited for, for as long as `span`, and nothing began or ended."""
+        while True:
+            self._changed.clear()
+            if not self.resting:
+                await self._changed.wait()
+                continue
+            try:
+                async with asyncio.timeout(max(span, SETTLING).total_seconds()):
+                    await self._changed.wait()
+            except TimeoutError:
+                return

@@ -1,0 +1,94 @@
+"""What a run does outside: at most once in its life, however often it is rebuilt."""
+
+import asyncio
+import dataclasses
+import secrets
+from collections.abc import Awaitable, Callable
+
+from countersign.domain.errors import ActionFailed, OutcomeUnknown
+from countersign.replay.entries import Entry
+from countersign.replay.journal import RunJournal, inside
+
+
+async def effect(
+    journal: RunJournal,
+    key: str,
+    name: str,
+    act: Callable[[], Awaitable[str]],
+    wanted: Callable[[], Awaitable[None]],
+    *,
+    idempotent: bool = False,
+) -> str:
+    """Do something outside at most once in the life of the run; what it returned is recorded and returned again.
+
+    `wanted` raises if it must not be done any more; it is asked after `started` was recorded and right before `act`.
+    ActionFailed if it certainly did not happen, now or when it was tried; asking for it again is a new try, under a
+    new key. OutcomeUnknown if it was started and nobody knows how it ended (`countersign.autogen.unknown_outcomes`);
+    `idempotent`: then it is done again, unless it was `act` that said so.
+    """
+    before = await journal.again(key)
+    # What said itself that nobody knows was put to people, and what they say of it counts.
+    again = idempotent and before is not None and before.state == "started"
+    if before is not None and not again:
+        return _as_it_ended(before, name)
+    async with journal.live(key):
+        await journal.mark()
+        return await _now(journal, key, name, act, wanted, again=again, idempotent=idempotent)
+
+
+async def _now(
+    journal: RunJournal,
+    key: str,
+    name: str,
+    act: Callable[[], Awaitable[str]],
+    wanted: Callable[[], Awaitable[None]],
+    *,
+    again: bool,
+    idempotent: bool,
+) -> str:
+    mine = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
+    stands = await journal.record(key, mine, replace=again, on_disk=True)
+    if stands.attempt != mine.attempt or stands.left:
+        return _as_it_ended(stands, name)
+    try:
+        await wanted()
+    except BaseException as error:
+        # What is cut off and may be done again is: it stays `started`.
+        if not (idempotent and isinstance(error, asyncio.CancelledError)):
+            await journal.record(key, Entry("failed", f"“{name}” was not done any more."), replace=True)
+        raise
+    try:
+        result = await inside(act)
+    except OutcomeUnknown as unclear:
+        await journal.result(key, dataclasses.replace(mine, state="unknown", value=str(unclear)), replace=True)
+        raise
+    except ActionFailed as failure:
+        await journal.result(key, Entry("failed", str(failure)), replace=True)
+        raise
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        # SystemExit would end the worker, and with it all of its runs.
+        if isinstance(error, asyncio.CancelledError) and journal.cut_off():
+            raise
+        doubt = OutcomeUnknown(
+            f"“{name}” ended with an error that does not say whether it happened ({type(error).__name__}). It was not "
+            "repeated; please look at the other end before the task is started again."
+        )
+        await journal.result(key, dataclasses.replace(mine, state="unknown", value=str(doubt)), replace=True)
+        raise doubt from error
+    await journal.result(key, Entry("done", result), replace=True)
+    return result
+
+
+def _as_it_ended(entry: Entry, name: str) -> str:
+    match entry.state:
+        case "done":
+            return entry.value
+        case "failed":
+            raise ActionFailed(entry.value)
+        case "unknown":
+            raise OutcomeUnknown(entry.value)
+        case "started":
+            raise OutcomeUnknown(
+                f"Nobody knows whether “{name}” happened: the worker was lost while it was under way. It was not "
+                "repeated; please look at the other end before the task is started again."
+            )

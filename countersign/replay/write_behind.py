@@ -1,0 +1,55 @@
+"""What is written while the agent already goes on.
+
+That a decision was delivered is a note for later, and the agent need not stand still for it: the decision itself is
+kept in its request. But nothing that comes of it may be kept before the note is: whatever is recorded, asked or ended
+next waits for it. A process that is lost in between leaves a run that asks again, finds the same decision, and has
+recorded nothing of what followed (R5).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from countersign.replay.store_outages import ended
+
+Write = Callable[[], Awaitable[None]]
+
+
+class Behind:
+    """The writes of one run that are under way, one after the other.
+
+    `give_up` is told why one could not be made; nothing is written after it, and `written` raises the same.
+    """
+
+    def __init__(self) -> None:
+        self.give_up: Callable[[Exception], None] = _nobody
+        self._last: asyncio.Task[None] | None = None
+
+    def write(self, write: Write) -> None:
+        """Begin it, as soon as those before are done."""
+        self._last = asyncio.create_task(self._after(self._last, write), name="write behind")
+
+    async def written(self) -> None:
+        """Returns when nothing is under way."""
+        while (last := self._last) is not None:
+            await asyncio.shield(last)
+            if self._last is last:
+                self._last = None
+
+    async def close(self) -> None:
+        """Ends what is under way; the run is let go, and finds it undone."""
+        if self._last is not None:
+            await ended(self._last)
+
+    async def _after(self, before: asyncio.Task[None] | None, write: Write) -> None:
+        await asyncio.sleep(0)  # the agent goes on first
+        if before is not None:
+            await before
+        try:
+            await write()
+        except Exception as error:
+            self.give_up(error)
+            raise
+
+
+def _nobody(error: Exception) -> None:
+    """Is told."""

@@ -1,0 +1,195 @@
+"""A change as the script `commit.lua` wants it: everything that one step checks and writes."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from countersign.domain import schedule
+from countersign.domain.grants import Permission
+from countersign.domain.ids import ChannelId, PermissionId, RequestId
+from countersign.domain.requests import Request, Status
+from countersign.domain.runs import Run
+from countersign.domain.runs import Status as RunStatus
+from countersign.store.clock import ms
+from countersign.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE, Keys
+from countersign.store.ownership import ORIGINS, REQUESTS, RUNS, Origin, Side, write_message
+from countersign.store.records import ABSENCES, EVENTS, PERMISSIONS, SETTINGS
+from countersign.usecases.ports import Change, Message
+from countersign.usecases.worker_claims import ended_without_people
+
+_PLAN: Final = TypeAdapter(dict[str, Any])
+
+
+class Plan:
+    """A change as the script wants it: keys once each, by their place; the plan as JSON, the values after it."""
+
+    def __init__(self, names: Keys, side: Side) -> None:
+        self.names = names
+        self.side = side
+        self.agents = side is Side.AGENTS
+        self.web = side is Side.WEB
+        self.keys: dict[str, int] = {names.pending: 1}
+        self.values: list[bytes] = []
+        self.plan: dict[str, Any] = {
+            "records": [],
+            "unchanged": [],
+            "texts": [],
+            "add": [],
+            "remove": [],
+            "expire": [],
+            "settled": [],
+            "events": 0,
+            "log": names.reports if self.agents else names.events,
+            "reports": names.reports,
+            "reporting": self.agents,
+            "wake": [],
+            "channel": names.hints if self.agents else names.wake,
+        }
+
+    def args(self) -> list[bytes]:
+        return [_PLAN.dump_json(self.plan), *self.values]
+
+    def fill(self, change: Change) -> None:
+        for run in change.runs:
+            self._run(run.value, run.version)
+        for request in change.requests:
+            self._request(request.value, request.version)
+        for guard in change.unchanged:
+            names = [self.names.request(guard.value.id), self.names.asked(guard.value.id)]
+            self.plan["unchanged"].append({"names": names, "version": guard.version})
+        for shown in change.shown:
+            key, field = self.names.message(shown.value.name)
+            guard_of = {"key": self._key(key), "field": field, "names": [], "version": shown.version}
+            self.plan["unchanged"].append(guard_of)
+        for delivered in change.delivered:
+            self.plan["remove"].append({"key": self._key(self.names.undelivered), "member": delivered})
+        for message in change.messages:
+            self._message(message.value, message.version)
+        for channel, settings in change.settings.items():
+            self._record(
+                self.names.settings(channel), SETTINGS.write(settings.value, settings.version + 1), settings.version
+            )
+        if (away := change.absences) is not None:
+            self._record(self.names.absences, ABSENCES.write(away.value, away.version + 1), away.version)
+        for permission in change.permissions:
+            self._permission(permission.value, permission.version)
+        for event in change.events:
+            self.values.append(EVENTS.dump(event))
+        self.plan["events"] = len(change.events)
+        if change.before is not None:
+            self.plan["before"] = ms(change.before)
+        if change.lease is not None:
+            self.plan["fence"] = change.lease.fence
+            self.plan["lease"] = self._key(self.names.lease(change.lease.run))
+            self.plan["release"] = change.release
+            self.plan["stays"] = ms(KEPT_LEASE)
+        if change.once is not None:
+            name = self.names.noted(change.once) if self.agents else self.names.once(change.once)
+            self.plan["once"] = self._key(name)
+            self.plan["once_ttl"] = ms(KEPT_ATTEMPT)
+
+    def keep(self, settled: list[RequestId]) -> None:
+        """Requests that lived as long as their run, which ends with this change."""
+        for request in settled:
+            names = [self.names.asked(request)] + ([] if self.agents else [self.names.request(request)])
+            self.plan["expire"] += [{"key": self._key(name), "ttl": ms(KEPT)} for name in names]
+
+    def drop_permissions(self, ended: list[PermissionId]) -> None:
+        """Permissions whose time has ended leave the index."""
+        for permission in ended:
+            self.plan["remove"].append({"key": self._key(self.names.permissions), "member": permission})
+
+    def _key(self, name: str) -> int:
+        return self.keys.setdefault(name, len(self.keys) + 1)
+
+    def _record(self, key: str, raw: bytes, version: int, ttl: timedelta | None = None, *also: str) -> None:
+        record: dict[str, Any] = {"key": self._key(key), "names": [key, *also], "version": version}
+        if ttl is not None:
+            record["ttl"] = ms(ttl)
+        self.plan["records"].append(record)
+        self.values.append(raw)
+
+    def _run(self, run: Run, version: int) -> None:
+        self._record(self.names.run(run.id), RUNS.write(run, version + 1), version, KEPT if run.over else None)
+        if run.over:
+            for index in (self.names.active, self.names.parked, self.names.runs(run.requester)):
+                self.plan["remove"].append({"key": self._key(index), "member": run.id})
+            ours = [] if self.web else [self.names.journal(run.id)]
+            theirs = [] if self.agents else [self.names.origin(run.id)]
+            for kept in (*ours, *theirs, self.names.settled(run.id)):
+                self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
+            if self.side is not Side.BOTH:
+                ended = str(ms(run.ended_at or run.created_at))
+                self.plan["add"].append(
+                    {"key": self._key(self.names.ended(self.side)), "score": ended, "member": run.id}
+                )
+            self.plan["wake"].append({"name": f"run {run.id}"})
+            return
+        if version == 0 and not self.agents and not run.by_script:
+            origin = Origin(run.workspace, run.channel, run.requester, run.team, run.created_at)
+            self._record(self.names.origin(run.id), ORIGINS.write(origin, 1), 0)
+        stands, other = self.names.active, self.names.parked
+        if run.status is RunStatus.PARKED:
+            stands, other = other, stands
+        for index in (stands, self.names.runs(run.requester)) if version == 0 else (stands,):
+            self._add(index, run.created_at, run.id)
+        self.plan["remove"].append({"key": self._key(other), "member": run.id})
+
+    def _request(self, request: Request, version: int) -> None:
+        settled = request.status is not Status.PENDING
+        if self.agents and settled and not ended_without_people(request):
+            raise ValueError(f"The agents' side cannot make request {request.id} {request.status}.")
+        ours, other = self.names.request(request.id), self.names.asked(request.id)
+        if self.agents:
+            ours, other = other, ours
+        self._record(ours, REQUESTS.write(request, version + 1), version, None, other)
+        value = len(self.values) + 1
+        if settled and not self.agents:
+            self.plan["expire"].append({"key": self._key(other), "ttl": ms(KEPT)})
+        if settled:
+            run, index = self._key(self.names.run(request.run)), self._key(self.names.settled(request.run))
+            entry = {"key": self._key(ours), "run": run, "index": index, "id": request.id, "ttl": ms(KEPT)}
+            # What web knows of one that the agents ended gets its end from web, which finds it by the index.
+            self.plan["settled"].append({**entry, "always": self.agents})
+            self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
+            if request.decision is not None:
+                self._add(self.names.undelivered, request.decision.at, request.id)
+            record = {} if self.agents else {"value": value}
+            self.plan["wake"].append({"name": f"request {request.id}", **record})
+            self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
+        else:
+            coming = schedule.next_step(request)
+            score = "+inf" if coming is None else str(ms(coming.at))
+            self.plan["add"].append({"key": self._key(self.names.pending), "score": score, "member": request.id})
+            self.plan["wake"].append({"name": "due"})
+
+    def _add(self, key: str, at: datetime, member: str) -> None:
+        self.plan["add"].append({"key": self._key(key), "score": str(ms(at)), "member": member})
+
+    def _permission(self, permission: Permission, version: int) -> None:
+        left = max(permission.until - permission.changed_at, timedelta(milliseconds=1))
+        self._record(self.names.permission(permission.id), PERMISSIONS.write(permission, version + 1), version, left)
+        index = self._key(self.names.permissions)
+        if permission.revoked_by is not None:
+            self.plan["remove"].append({"key": index, "member": permission.id})
+        else:
+            entry = {"key": index, "score": str(ms(permission.until)), "member": permission.id}
+            self.plan["add"].append(entry)
+
+    def _message(self, message: Message, version: int) -> None:
+        key, field = self.names.message(message.name)
+        self.plan["records"].append(
+            {
+                "key": self._key(key),
+                "field": field,
+                "names": [],
+                "version": version,
+                "ttl": ms(KEPT_MESSAGE),
+            }
+        )
+        self.values.append(write_message(message, version + 1))
+        if message.request is not None and message.ts:
+            key = self.names.ts(message.workspace, ChannelId(message.channel), message.ts)
+            entry = {"field": message.ts, "value": message.request, "ttl": ms(KEPT_MESSAGE)}
+            self.plan["texts"].append({"key": self._key(key), **entry})

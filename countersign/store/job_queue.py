@@ -1,0 +1,300 @@
+"""The thin adapter to the job engine (docket): it says "advance run X", and nothing else in the house knows it.
+
+A job is a hint. It may be dropped (one for this run is queued or running), delivered twice (a worker was slow
+or its loop was blocked) or lost; the store's lease decides who may advance a run, the store's signals decide
+whether there is something to do, and the reconciler asks again for what was lost. Measured and argued in
+docs/decisions/0001-job-engine.md. A job carries a run id only, as JSON (`countersign.store.job_codec`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self
+
+from docket import Docket, Worker
+from docket.dependencies import Dependency
+from redis.exceptions import RedisClusterException, RedisError
+
+from countersign.domain.errors import StoreUnavailable
+from countersign.domain.ids import RequestId, RunId
+from countersign.store import job_codec
+
+log = logging.getLogger(__name__)
+
+Advance = Callable[[RunId], Awaitable[None]]
+
+RECONNECT_AFTER: Final = timedelta(seconds=1)
+LOOK_EVERY: Final = timedelta(milliseconds=250)
+"""How often an idle worker's blocking read returns, and how late a delayed job may be; new jobs come at once."""
+
+TAKEN_AT_ONCE: Final = 50
+"""Jobs that a worker takes before others have their turn: a lost worker's are shared by those that are left."""
+
+CONNECTIONS: Final = 20
+"""Connections for jobs at the same time; a job needs one for about 1 ms when it starts and when it ends."""
+
+WITHOUT_TTL: Final[dict[str, str]] = {
+    "jobs:stream": "the queue itself; a job leaves it when it ended",
+    "jobs:queue": "jobs for later by due time; empties as they become due",
+    "jobs:*@*": "a job for later; goes when it becomes due",
+    "jobs:runs:*": "while the job is queued or running; 15 minutes after it ended it goes",
+    "jobs:progress:*": "while the job runs; a killed worker's goes when the job was redelivered",
+    "jobs:workers": "one key; workers that stopped answering are dropped after 10 s",
+    "jobs:task-workers:advance": "one key; likewise",
+}
+"""The engine's keys, after `{namespace}:`, that have no TTL, and why; see countersign.store.keys."""
+
+
+class Queue:
+    """Where anybody asks for a run to be advanced. Enter it as an async context manager.
+
+    `url`: as for countersign.store.redis.connection. `namespace`: the installation's, as in countersign.store.keys.
+    """
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self._docket = _Docket(name=f"{{{namespace}}}:jobs", url=url, execution_ttl=timedelta(minutes=15))
+        self._docket.tasks.clear()
+        self._docket.register(_nobody, names=["advance"])
+
+    async def __aenter__(self) -> Self:
+        _calm_the_engine()
+        job_codec.mend_docket()
+        await self._docket.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._docket.__aexit__(kind, error, trace)
+
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
+        """Ask that some worker advances this run, now or after a while (up to 0.3 s late).
+
+        `signal`: because this request was settled; not dropped because of a job that is ending just now.
+
+        Dropped when one is queued or running for the run already, so look for signals before letting a lease
+        go; may be delivered more than once. One for later never stands in the way of one for now. Raises
+        StoreUnavailable when Redis did not take it: what was stored about the run stays, the reconciler asks.
+        """
+        due = datetime.now(UTC) + after
+        key = f"{run}!{signal}" if signal else str(run)
+        if after > timedelta(0):
+            key += f"@{due:%Y%m%dT%H%M%S.%f}"
+        try:
+            await self._docket.add("advance", when=due, key=key)(str(run))
+        except (RedisError, RedisClusterException) as error:
+            raise StoreUnavailable(
+                f"Redis did not take the job for run {run} ({error}); the run is kept and will be advanced later."
+            ) from error
+
+    async def pass_on(self, run: RunId) -> None:
+        """Ask another worker for what came to one that is going; by a name that no job in hand has.
+
+        It is often what that worker had just asked for itself, for a run that it let go.
+        """
+        key = f"{run}@{secrets.token_hex(6)}"
+        try:
+            await self._docket.add("advance", when=datetime.now(UTC) + LOOK_EVERY, key=key)(str(run))
+        except (RedisError, RedisClusterException) as error:
+            log.warning("Run %s is advanced later: its job came as this worker ended (%s).", run, error)
+
+
+async def work(
+    queue: Queue,
+    advance: Advance,
+    *,
+    concurrency: int,
+    redelivery: timedelta,
+    stop: asyncio.Event,
+) -> None:
+    """Advance runs until `stop` is set, then take no more and wait for those in hand.
+
+    `concurrency`: runs in hand at once, waiting ones included; a job that waits costs 14 kB and next to no CPU, so
+    thousands are fine. `redelivery`: after this long without a sign of life a worker's jobs go to another one.
+    `advance` must see `stop` by itself and park its run: a run that drains longer than `redelivery` is delivered
+    a second time. What it raises is logged, and the job ends: the reconciler asks again. A lost Redis never ends
+    `work` and never ends a run in hand. Cancelling `work` cancels the runs in hand; their jobs are redelivered.
+    """
+    hand = _Hand(advance, stop, queue)
+    docket = queue._docket
+    docket.register(hand.job, names=["advance"])
+    worker = _Worker(
+        docket,
+        concurrency=concurrency,
+        redelivery_timeout=redelivery,
+        reconnection_delay=RECONNECT_AFTER,
+        minimum_check_interval=LOOK_EVERY,
+        scheduling_resolution=LOOK_EVERY,
+        schedule_automatic_tasks=False,
+        message_batch=TAKEN_AT_ONCE,
+        dependencies=[_Connection()],
+    )
+    worker.hand = hand
+    try:
+        async with worker:
+            forever = asyncio.create_task(worker.run_forever(), name="job engine")
+            stopped = asyncio.create_task(stop.wait(), name="job engine stop")
+            try:
+                await asyncio.wait({forever, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                forever.cancel()
+                hand.drop()
+                raise
+            finally:
+                stopped.cancel()
+        await forever
+    except BaseException:
+        hand.drop()
+        raise
+    finally:
+        await hand.empty()
+
+
+class _Hand:
+    """The runs this process advances. A run outlives its job when the engine loses Redis; it is taken up again.
+
+    Without this, docket waits for every job in hand before it reconnects: one run that waits for a human would
+    keep the worker from new work for as long as the human takes.
+    """
+
+    def __init__(self, advance: Advance, stop: asyncio.Event, queue: Queue) -> None:
+        self._queue = queue
+        self._advance = advance
+        self._stop = stop
+        self._runs: dict[RunId, asyncio.Task[None]] = {}
+        self._again: set[RunId] = set()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._dropped = False
+
+    async def job(self, run: str) -> None:
+        """What docket calls. A run that is already in hand is not advanced twice at once: its job waits for it, and
+        it is advanced once more when it is let go, because what this job is about may have come too late for it."""
+        of = RunId(run)
+        if not run:
+            return
+        if self._stop.is_set():
+            await self._queue.pass_on(of)
+            return
+        task = self._runs.get(of)
+        if task is None:
+            task = self._runs[of] = asyncio.create_task(self._advanced(of), name=f"run {of}")
+        else:
+            self._again.add(of)
+        job = asyncio.current_task()
+        assert job is not None
+        self._jobs.add(job)
+        try:
+            await asyncio.shield(task)
+        finally:
+            self._jobs.discard(job)
+
+    async def _advanced(self, run: RunId) -> None:
+        try:
+            await self._advance(run)
+            while run in self._again and not self._stop.is_set():
+                self._again.discard(run)
+                await self._advance(run)
+        except Exception:
+            log.exception("Run %s was not advanced because of an error; it is kept and will be tried again.", run)
+        finally:
+            self._again.discard(run)
+            self._runs.pop(run, None)
+
+    def lost(self) -> None:
+        """The engine lost Redis: let its jobs go, so that they come again, and keep the runs."""
+        if not (self._stop.is_set() or self._dropped):
+            log.warning(
+                "The job engine lost Redis; no new work until it is back. Runs kept in hand: %d.", len(self._runs)
+            )
+            for job in self._jobs:
+                job.cancel()
+
+    def drop(self) -> None:
+        self._dropped = True
+        for task in self._runs.values():
+            task.cancel()
+
+    async def empty(self) -> None:
+        while self._runs:
+            await asyncio.wait(list(self._runs.values()))
+
+
+class _Docket(Docket):
+    """Bounds the connections: redis-py's pool fails above 100, and docket takes one for each job that starts or ends.
+
+    A thousand runs that park at once would otherwise fail as if Redis were lost.
+    """
+
+    def __init__(self, name: str, url: str, execution_ttl: timedelta) -> None:
+        super().__init__(name=name, url=url, execution_ttl=execution_ttl)
+        self._process = secrets.token_hex(4)
+        self._gate = asyncio.Semaphore(CONNECTIONS)
+
+    @property
+    def prefix(self) -> str:
+        """The name, which carries the hash tag already: the same keys on a Cluster as on one server."""
+        return self.name
+
+    @property
+    def redelivery_sweep_key(self) -> str:
+        """Who may take a lost worker's jobs: every process. Docket lets one do so, and that one takes them all."""
+        return f"{super().redelivery_sweep_key}:{self._process}"
+
+    @contextlib.asynccontextmanager
+    async def redis(self) -> AsyncGenerator[Any, None]:
+        async with self._gate, super().redis() as client:
+            yield client
+
+
+class _Worker(Worker):
+    hand: _Hand
+
+
+class _Connection(Dependency[None]):
+    """Docket's hook around each connection of a worker: left when Redis was lost, before it waits for jobs."""
+
+    async def __aenter__(self) -> None:
+        """Nothing to do for a single job."""
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def worker_lifecycle(cls, docket: Docket, worker: _Worker) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            worker.hand.lost()
+
+
+async def _nobody(run: str) -> None:
+    """Stands for the task in a process that only asks."""
+    raise NotImplementedError(run)
+
+
+class _Calm(logging.Handler):
+    """Docket's warnings, one line each and at most once a minute: in an outage it writes 5 tracebacks a second."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = time.monotonic()
+        if now - self._said.get(record.msg, -60.0) >= 60.0:
+            self._said[record.msg] = now
+            cause = f" ({record.exc_info[1]!r})" if record.exc_info else ""
+            log.warning("Job engine: %s%s", record.getMessage(), cause)
+
+
+def _calm_the_engine() -> None:
+    engine = logging.getLogger("docket")
+    if not any(isinstance(handler, _Calm) for handler in engine.handlers):
+        engine.addHandler(_Calm())
+        engine.propagate = False
+        engine.setLevel(logging.WARNING)

@@ -1,0 +1,117 @@
+"""The way to Redis, by the scheme of its address: one server, a Cluster, or a primary that Sentinels name.
+
+The addresses are those that the job engine reads too:
+
+    redis://:password@host:port/db              rediss:// over TLS, unix:// over a socket
+    redis+cluster://:password@host:port         any node; the others are found
+    redis+sentinel://:password@host:port,host2:port2/name/db?sentinel_password=…
+"""
+
+import asyncio
+from typing import Any, Final, Self
+
+import redis.asyncio
+from docket._redis_sentinel import parse_sentinel_url  # one grammar for both clients; pydocket is pinned for it
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
+from redis.backoff import ExponentialBackoff
+from redis.driver_info import DriverInfo
+from redis.exceptions import RedisError
+
+from countersign.domain.errors import WrongSettings
+from countersign.store.redis.redis_py_compat import keep_cancellations
+
+CONNECTIONS: Final = 32
+"""To Redis from one process (on a Cluster: to one node), besides its subscription's and the job engine's."""
+_CONNECT_WITHIN: Final = 2.0
+_ANSWER_WITHIN: Final = 5.0
+_WAIT_FOR_A_CONNECTION: Final = 20.0
+_DRIVER: Final = DriverInfo()
+"""What `CLIENT LIST` shows. redis-py would read its own version from disk for each connection: half its cost."""
+
+
+def connect(url: str) -> redis.asyncio.Redis:
+    """A client that repeats a command for a fraction of a second, so that a person who clicks is answered in time.
+
+    redis-py's own default waits up to 7 s between its tries. Its pool fails above 100 connections, as if Redis were
+    lost; this one lets callers wait for their turn. Nothing is connected yet. WrongSettings, without a word of what
+    stands in it, for an address that cannot be used.
+    """
+    keep_cancellations()
+    try:
+        return _client(url)
+    except (ValueError, TypeError, RedisError):  # whose words, and traceback, hold what the address holds
+        raise WrongSettings(
+            ["REDIS_URL: what stands in it cannot be used; look at its port, its database and what follows the “?”."]
+        ) from None
+
+
+def _client(url: str) -> redis.asyncio.Redis:
+    scheme = url.partition("://")[0]
+    options: dict[str, Any] = {
+        "driver_info": _DRIVER,
+        "retry": Retry(ExponentialBackoff(cap=0.2, base=0.05), 3),
+        "socket_connect_timeout": _CONNECT_WITHIN,
+        "socket_timeout": _ANSWER_WITHIN,
+    }
+    if scheme.endswith("+cluster"):
+        client: Any = ClusterClient.from_url(url.replace("+cluster", "", 1), max_connections=2 * CONNECTIONS, **options)
+        return client  # type: ignore[no-any-return]  # the same commands, though redis-py gives them no common type
+    if scheme.endswith("+sentinel"):
+        return redis.asyncio.Redis.from_pool(_sentinel_pool(url, options))
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url, max_connections=CONNECTIONS, timeout=_WAIT_FOR_A_CONNECTION, **options
+    )
+    pool.make_connection()  # type: ignore[no-untyped-call]  # an option that there is not is found here, and not by the first command
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+class ClusterClient(RedisCluster):
+    """A Cluster, whose nodes are looked up by the first command and not before; callers wait for their turn."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.turns = asyncio.Semaphore(CONNECTIONS)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As redis-py's."""
+        async with self.turns:
+            return await super().execute_command(*args, **options)
+
+
+class _SentinelPool(redis.asyncio.BlockingConnectionPool, SentinelConnectionPool):
+    """Connections to whichever server the Sentinels call the primary now; closes those to the Sentinels too."""
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
+def _sentinel_pool(url: str, options: dict[str, Any]) -> _SentinelPool:
+    told = parse_sentinel_url(url)
+    # A frozen Sentinel must not be waited for: another one answers.
+    asking = {"driver_info": _DRIVER, "socket_connect_timeout": 1.0, "socket_timeout": 1.0, **told.sentinel_kwargs}
+    given = dict(told.connection_kwargs)
+    secure = given.pop("ssl", False)
+    return _SentinelPool(
+        max_connections=CONNECTIONS,
+        timeout=_WAIT_FOR_A_CONNECTION,
+        connection_class=SentinelManagedSSLConnection if secure else SentinelManagedConnection,
+        service_name=told.service_name,
+        sentinel_manager=Sentinel(told.sentinels, sentinel_kwargs=asking),  # type: ignore[no-untyped-call]
+        db=told.db,
+        **{**options, **given},
+    )

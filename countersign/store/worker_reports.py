@@ -1,0 +1,52 @@
+"""What workers report, on its way into the events: they cannot write these, so `web` takes their reports over.
+
+Every commit of web does that first, so that what a worker told before stands before. `take_over` does it when web has
+nothing to commit.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from countersign.domain.errors import StoreUnavailable, UnknownSchema
+from countersign.domain.events import Event, EventType
+from countersign.store.clock import from_ms
+from countersign.store.records import EVENTS
+from countersign.store.store import Store, reaching
+from countersign.usecases import worker_claims
+from countersign.usecases.ports import Change
+
+_BLOCK: Final = 1
+"""Seconds."""
+_log = logging.getLogger(__name__)
+
+
+async def take_over(store: Store) -> None:
+    """Bring what workers report into the events as it comes, until cancelled. Any number of processes may."""
+    while True:
+        try:
+            async with reaching():
+                # Moves the first one to where it is: the only way to wait for it and leave it there.
+                waiting = await store.client.blmove(store.keys.reports, store.keys.reports, _BLOCK, "LEFT", "LEFT")
+            if waiting:
+                await store.commit(Change())
+            await store.put_away(1000)
+        except StoreUnavailable as away:
+            _log.warning("%s Reports of workers are taken over when it is back.", away)
+            await asyncio.sleep(1)
+
+
+def read_event(fields: dict[bytes, bytes], entry: bytes = b"0-0") -> Event:
+    """An entry of the stream as it counts: of a worker's report only what a worker may report."""
+    if fields.get(b"by") != b"agents":
+        return EVENTS.load(fields[b"event"])
+    try:
+        told = EVENTS.load(fields[b"event"])
+    except UnknownSchema:
+        at = from_ms(int(entry.split(b"-")[0]))
+        event = Event(EventType.REPORT_REFUSED, at, data={"claimed": "something that cannot be read"})
+    else:
+        event = worker_claims.reported(told)
+    if event.type is EventType.REPORT_REFUSED:
+        _log.error("A worker reported what only people and web can do; it does not count: %s.", event.data)
+    return event

@@ -1,0 +1,245 @@
+"""What becomes of a request: a decision, the end of its time, its withdrawal; and who is woken by it."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+
+from countersign.domain import decision_rules, grants, request_endings, requests, runs, schedule
+from countersign.domain.asker_names import asker
+from countersign.domain.calls import is_canonical
+from countersign.domain.channel_settings import OnTimeout
+from countersign.domain.decision_rules import Attempt
+from countersign.domain.errors import CountersignError, NotFound, Refused, StoreUnavailable
+from countersign.domain.ids import RequestId
+from countersign.domain.people import Actor
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import Decision, Request
+from countersign.policy import evaluation
+from countersign.policy.evaluation import Effect
+from countersign.usecases.compare_and_set import TRIES, too_many_tries
+from countersign.usecases.effective_settings import judge, rules_for, rules_of
+from countersign.usecases.ports import Change, Committed, Message, Put, Queue, Seen, Store
+from countersign.usecases.worker_requests import admit, admitted
+
+Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
+"""Those who voted on a request, as Slack describes them now."""
+StillThere = Callable[[Message], Awaitable[bool | None]]
+"""Whether people can see a card at this moment; None if Slack does not say."""
+_log = logging.getLogger(__name__)
+
+
+class Ruling(NamedTuple):
+    """What is to become of a request, and the card without which it may not."""
+
+    step: requests.Step
+    card: Put[Message] | None = None
+
+
+async def decide(
+    store: Store,
+    queue: Queue,
+    request: RequestId,
+    attempt: Attempt,
+    seen: Seen[Request] | None = None,
+    voters: Voters | None = None,
+) -> Request:
+    """Count the attempt, and wake a parked run. Returns the request as it is then: decided, or with one more vote.
+
+    `seen` is the request as the caller read it a moment ago, which saves a read; the commit finds out if it is old.
+    `voters` looks up who voted before; without it no vote of somebody else completes a quorum.
+
+    Refused, with nothing changed but an event for the audit, if the attempt does not count. A late click settles a
+    request whose time ran out unnoticed. NotFound if there is no such request.
+    """
+    for _ in range(TRIES):
+        seen = await (admitted(store, request) if seen is None else admit(store, seen))
+        if seen is None:
+            raise NotFound(Refusal.UNKNOWN.value)
+        if voters is not None and seen.value.votes:
+            attempt = replace(attempt, voters=await voters(seen.value))
+        step = decision_rules.decide(seen.value, attempt, seen.now, await _outgrown(store, seen, attempt))
+        if not step.changes:
+            if not await store.confirm(seen):
+                seen = None
+                continue
+            return await _told(store, queue, step.request)
+        if (refusal := step.refusal) is not None:
+            await store.commit(Change(events=step.events, once=attempt.id))
+            now_is = await expire(store, queue, request) if refusal is Refusal.TIME_RAN_OUT else None
+            raise Refused(refusal, decision_rules.sentence(refusal, now_is or step.request))
+        change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
+        if attempt.wish is not None:
+            change = await _with_permission(store, change, step.request)
+        if await stored(store, queue, change):
+            return step.request
+        seen = None
+    raise too_many_tries()
+
+
+async def _outgrown(store: Store, seen: Seen[Request], attempt: Attempt) -> bool:
+    """Whether the policy refuses the changed call, or has a rule for it under which who changed it could not approve it
+    alone (R9, R19)."""
+    request, call = seen.value, seen.value.question.call
+    if attempt.verb is not requests.Verb.EDIT or call is None or not is_canonical(attempt.arguments):
+        return False
+    run = await store.run(request.run)
+    if run is None:
+        return True
+    changed = replace(call, arguments=attempt.arguments)
+    said = await judge(store, run.value, asker(request.question), changed, Effect.ASK)
+    if said.effect is Effect.REFUSE or said.clause == request.rules.clause:
+        return said.effect is Effect.REFUSE or (said.terms.quorum or 1) > request.rules.quorum
+    rules = evaluation.apply(said, await rules_of(store, run.value.channel))
+    alone = decision_rules.why_not_person(replace(request, rules=rules), attempt.actor, seen.now) is None
+    return rules.quorum > 1 or not alone
+
+
+async def expire(
+    store: Store, queue: Queue, request: RequestId, still_there: StillThere | None = None
+) -> Request | None:
+    """Settle a request whose deadline has passed; returns it as it is then, None if there is none.
+
+    Silence approves only where the channel's settings and the workspace's policy, which no worker can write, say so now
+    too (R23), never what is of high risk, and only what stood in its channel all the time and is `still_there` (R32).
+    Only web may write that and can look: who cannot, or gets no answer, gets such a request back as it is.
+    """
+    return await _settle(store, queue, request, lambda seen: _expired(store, seen, still_there))
+
+
+async def due(store: Store, queue: Queue, request: RequestId, still_there: StillThere | None = None) -> Request | None:
+    """Do what is due: settle it, or tell the next people, or remind; returns the request as it is then.
+
+    A worker only settles; it gets what else is due back as it is, because only web may write that.
+    """
+
+    async def rule(seen: Seen[Request]) -> Ruling:
+        over = seen.value.deadline is not None and seen.now >= seen.value.deadline
+        if over or not store.decides:
+            return await _expired(store, seen, still_there)
+        return Ruling(schedule.due(seen.value, seen.now))
+
+    return await _settle(store, queue, request, rule)
+
+
+async def stands(store: Store, request: RequestId, since: datetime) -> None:
+    """The card of the request stands in its channel since then: where silence approves, its time counts from there."""
+    for _ in range(TRIES):
+        seen = await admitted(store, request)
+        if seen is None or (step := request_endings.stands(seen.value, since, seen.now)).request == seen.value:
+            return
+        change = Change(requests=(Put(step.request, seen.version),), before=seen.value.deadline)
+        if await store.commit(change) is Committed.DONE:
+            return
+    raise too_many_tries()
+
+
+async def _expired(store: Store, seen: Seen[Request], still_there: StillThere | None) -> Ruling:
+    step = request_endings.expire(seen.value, seen.now)
+    if not step.changes or step.request.status is not requests.Status.APPROVED:
+        return Ruling(step)
+    if not store.decides:
+        return Ruling(requests.Step(seen.value))
+    if not await _silence_approves(store, seen.value):
+        return Ruling(request_endings.expire(seen.value, seen.now, unless=""))
+    card = await store.message(f"card/{seen.value.id}")
+    since = card.value.stands_since if card is not None and card.value.ts else None
+    if card is None or not request_endings.seen_long_enough(seen.value, since, seen.now):
+        return Ruling(request_endings.expire(seen.value, seen.now, unless=request_endings.UNSEEN))
+    there = None if still_there is None else await still_there(card.value)
+    if there is None:
+        return Ruling(requests.Step(seen.value))
+    if not there:
+        return Ruling(request_endings.expire(seen.value, seen.now, unless=request_endings.UNSEEN))
+    return Ruling(step, Put(card.value, card.version))
+
+
+async def _silence_approves(store: Store, request: Request) -> bool:
+    run = await store.run(request.run)
+    try:
+        return run is not None and (await rules_for(store, run.value, request.question)).on_timeout is OnTimeout.APPROVE
+    except Refused:
+        return False
+
+
+async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
+    """Take a question back; returns the request as it is then, None if there is none."""
+
+    async def rule(seen: Seen[Request]) -> Ruling:
+        return Ruling(request_endings.withdraw(seen.value, seen.now, why))
+
+    return await _settle(store, queue, request, rule)
+
+
+async def turn_down(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
+    """Reject a request before anybody is asked, because nobody could decide on it (R10); `why` in a sentence."""
+
+    async def rule(seen: Seen[Request]) -> Ruling:
+        if seen.value.status is not requests.Status.PENDING or seen.value.votes:
+            return Ruling(requests.Step(seen.value))
+        words = Refusal.NOBODY_COULD.value.format(what=why)
+        decision = Decision(requests.Status.REJECTED, requests.How.POLICY, seen.now, words=words)
+        return Ruling(request_endings.settle(seen.value, decision))
+
+    return await _settle(store, queue, request, rule)
+
+
+async def _settle(
+    store: Store, queue: Queue, request: RequestId, rule: Callable[[Seen[Request]], Awaitable[Ruling]]
+) -> Request | None:
+    for _ in range(TRIES):
+        seen = await admitted(store, request)
+        if seen is None:
+            return None
+        step, card = await rule(seen)
+        if step.request == seen.value:
+            return await _told(store, queue, step.request)
+        waits = step.request.status is requests.Status.PENDING
+        change = Change(
+            requests=(Put(step.request, seen.version),),
+            events=step.events,
+            before=seen.value.deadline if waits else None,
+            shown=() if card is None else (card,),
+        )
+        if await stored(store, queue, change):
+            return step.request
+    raise too_many_tries()
+
+
+async def _with_permission(store: Store, change: Change, request: Request) -> Change:
+    run = await store.run(request.run)
+    if run is None or (given := grants.given_with(request, run.value.known_as)) is None:
+        return change
+    return replace(change, permissions=(Put(given, 0),), events=(*change.events, grants.given(given)))
+
+
+async def stored(store: Store, queue: Queue, change: Change) -> bool:
+    """Whether the change was stored; a parked run is then asked for, one in memory waits for the request itself.
+
+    A run that parks at this moment finds its request settled and does not (`park`).
+    """
+    answer = await store.commit(change)
+    if answer is Committed.DONE_BUT_PARKED:
+        for put in change.requests:
+            await _wake(queue, put.value)
+    return answer in (Committed.DONE, Committed.DONE_BUT_PARKED)
+
+
+async def _told(store: Store, queue: Queue, request: Request) -> Request:
+    """A repeat: whoever settled the request may have died before asking for its parked run."""
+    if request.status is not requests.Status.PENDING:
+        try:
+            seen = await store.run(request.run)
+        except StoreUnavailable:  # the decision counts all the same
+            return request
+        if seen is not None and seen.value.status is runs.Status.PARKED:
+            await _wake(queue, request)
+    return request
+
+
+async def _wake(queue: Queue, request: Request) -> None:
+    try:
+        await queue.advance(request.run, signal=request.id)
+    except CountersignError as away:  # the decision counts all the same
+        _log.warning("Run %s was not asked for; the workers find request %s. %s", request.run, request.id, away)

@@ -1,0 +1,156 @@
+"""How runs begin: by a worker that takes them, or in a script that advances its own."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from secrets import token_hex
+from typing import Final
+
+from countersign.domain import runs
+from countersign.domain.errors import CountersignError, InvalidInput, NotFound
+from countersign.domain.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId, short_name
+from countersign.domain.run_options import chosen as choose
+from countersign.domain.runs import Run
+from countersign.domain.slack_markup import escape
+from countersign.domain.visible_text import legible
+from countersign.usecases.effective_settings import rules_of
+from countersign.usecases.ports import Change, Committed, Put, Queue, Store
+
+_REPEATED_WITHIN: Final = timedelta(minutes=1)
+_LOOKED_AT: Final = 200
+"""The newest runs."""
+_log = logging.getLogger(__name__)
+
+
+async def start(
+    store: Store,
+    queue: Queue,
+    *,
+    run: RunId,
+    workspace: WorkspaceId,
+    channel: ChannelId,
+    requester: UserId,
+    team: str,
+    task: str,
+    options: Mapping[str, str] | None = None,
+    unrepeated: bool = False,
+) -> Run:
+    """A new run of the team. The same run id again (a retried delivery, R8) is the same run.
+
+    `unrepeated`: what the same person asked the same team within a minute, and goes on, is the same run too: a start
+    that Slack called failed, because its answer came late, is repeated by whoever reads that.
+
+    `options` not given are the team's defaults. InvalidInput, with nothing changed, if the team is unknown, no worker
+    runs it, an option cannot be chosen, or the task is empty or too long.
+    """
+    task = _readable(task)
+    teams = {t.name: t for t in await store.teams()}
+    if not teams:
+        raise InvalidInput("No worker is running, so nothing was started. Start one with `python -m agents`.")
+    if team not in teams:
+        raise InvalidInput(f"There is no team “{escape(team[:40])}”; nothing was started. Teams: {', '.join(teams)}.")
+    if teams[team].problem:
+        raise InvalidInput(f"The team “{team}” cannot run: {escape(teams[team].problem[:500])} Nothing was started.")
+    chosen = choose(team, teams[team].options, options or {})
+    await _somebody_may_decide(store, channel)
+    now = await store.now()
+    step = runs.start(
+        run,
+        workspace=workspace,
+        channel=channel,
+        requester=requester,
+        team=team,
+        task=task,
+        now=now,
+        options=chosen,
+        salt=token_hex(16),
+    )
+    change = Change(runs=(Put(step.run, 0),), events=step.events)
+    if unrepeated:
+        if (same := await _same(store, step.run)) is not None:
+            return same
+        # In one step, for both may have waited for a store that was away.
+        if await store.commit(replace(change, once=_words(step.run))) is Committed.REPEATED:
+            if (same := await _same(store, step.run)) is not None:
+                return same
+            await store.commit(change)
+    else:
+        await store.commit(change)
+    try:
+        await queue.advance(run)
+    except CountersignError as away:  # it is started all the same
+        _log.warning("No worker was asked for run %s; they find it. %s", run, away)
+    return step.run
+
+
+async def start_by_script(
+    store: Store, *, run: RunId, channel: ChannelId, requester: UserId, team: str, task: str
+) -> Run:
+    """A run that the caller advances by itself, in the workspace of the approval service; no worker is asked.
+
+    The same run id again is the same run. InvalidInput, with nothing changed, if the task is empty or too long, the app
+    is not in the channel, or nobody may decide there; NotFound if the service has never been started on this store.
+    """
+    task = _readable(task)
+    workspace = await store.workspace()
+    if workspace is None:
+        raise NotFound("The approval service has not been started on this store yet. Start `python -m bot` first.")
+    known = await store.channels()
+    if known is not None and channel not in known:
+        raise InvalidInput(
+            f"The app is not in the channel {channel}, or there is none, so nothing was started. Invite the app there "
+            "with `/invite`, and try again in a minute."
+        )
+    await _somebody_may_decide(store, channel)
+    step = runs.start(
+        run,
+        workspace=workspace,
+        channel=channel,
+        requester=requester,
+        team=team,
+        task=task,
+        now=await store.now(),
+        by_script=True,
+        salt=token_hex(16),
+    )
+    await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
+    return step.run
+
+
+async def _same(store: Store, new: Run) -> Run | None:
+    """The run that goes on since less than a minute and was started with the same words."""
+
+    def alike(run: Run) -> bool:
+        young = new.created_at - run.created_at < _REPEATED_WITHIN
+        return young and (run.id == new.id or _words(run) == _words(replace(new, created_at=run.created_at)))
+
+    return next((run for run in await store.active_runs(_LOOKED_AT) if alike(run)), None)
+
+
+def _words(run: Run) -> AttemptId:
+    """The same for starts with the same words within the same minute."""
+    options = [f"{name}={value}" for name, value in sorted(run.options.items())]
+    minute = str(run.created_at.replace(second=0, microsecond=0))
+    where = (run.workspace, run.channel, run.requester, run.team, run.task)
+    return AttemptId("start-" + short_name(*where, minute, *options, length=20))
+
+
+def _readable(task: str) -> str:
+    task = legible(task)
+    if not task:
+        raise InvalidInput("There is no task; nothing was started. Write it like `/agent email tell the vendor …`.")
+    if len(task) > runs.LONGEST_TASK:
+        raise InvalidInput(
+            f"The task has {len(task):,} characters, at most {runs.LONGEST_TASK:,} are possible; nothing was started. "
+            "Please shorten it, or put the long part where the agents can read it."
+        )
+    return task
+
+
+async def _somebody_may_decide(store: Store, channel: ChannelId) -> None:
+    if not (await rules_of(store, channel)).reviewers:
+        raise InvalidInput(
+            "Nobody may decide in this channel, so nothing was started. "
+            "An admin must name reviewers first, like `/approvals reviewers @someone`."
+        )

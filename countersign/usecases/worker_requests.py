@@ -1,0 +1,78 @@
+"""Web takes over what a worker asked: under the rules that web finds, whatever the worker wrote as rules.
+
+A worker writes its requests, and their copies of the rules, under its own keys. Before web draws a card or counts
+anything, it finds the rules itself. On the usual way they are the same and nothing is written: the card's own record
+says what web vouched for, so that settings may change later. Where they differ, web's are written, and count.
+"""
+
+import logging
+from dataclasses import fields
+from typing import TypeVar
+
+from countersign.domain import request_endings, requests
+from countersign.domain.channel_settings import Rules
+from countersign.domain.errors import Refused
+from countersign.domain.events import EventType
+from countersign.domain.ids import RequestId
+from countersign.domain.requests import Decision, How, Request, Status, Step
+from countersign.usecases.compare_and_set import TRIES, too_many_tries
+from countersign.usecases.effective_settings import rules_for
+from countersign.usecases.ports import Change, Committed, Put, Seen, Store
+
+T = TypeVar("T", Request, Rules)
+_log = logging.getLogger(__name__)
+
+
+async def admitted(store: Store, request: RequestId) -> Seen[Request] | None:
+    """The request as web counts it; None if there is none. For everything in web that decides, changes or draws."""
+    seen = await store.request(request)
+    return None if seen is None else await admit(store, seen)
+
+
+async def admit(store: Store, seen: Seen[Request]) -> Seen[Request]:
+    """The same for a request that was read already. What the policy refuses, or nobody could decide, is rejected."""
+    for _ in range(TRIES):
+        if not seen.claim or seen.value.status is not Status.PENDING:
+            return seen
+        step = await _as_web_sees_it(store, seen)
+        if not step.changes:
+            return seen
+        _log.warning("Request %s was asked under other rules than web finds; those of web count.", seen.value.id)
+        change = Change(requests=(Put(step.request, seen.version),), events=step.events)
+        if await store.commit(change) in (Committed.DONE, Committed.DONE_BUT_PARKED):
+            return Seen(step.request, seen.version + 1, seen.now)
+        seen = await store.request(seen.value.id) or seen
+    raise too_many_tries()
+
+
+async def _as_web_sees_it(store: Store, seen: Seen[Request]) -> Step:
+    told = seen.value
+    run = await store.run(told.run)
+    if run is None:
+        return _rejected(told, seen, "Nobody knows the run that asks this.")
+    try:
+        rules = await rules_for(store, run.value, told.question)
+    except Refused as refused:
+        return _rejected(told, seen, str(refused))
+    right = requests.ask(
+        told.question,
+        run=told.run,
+        workspace=run.value.workspace,
+        channel=run.value.channel,
+        requester=run.value.requester,
+        rules=rules,
+        now=min(told.created_at, seen.now),
+    ).request
+    if right == told:
+        return Step(told)
+    data = ", ".join([*_differing(told, right), *_differing(told.rules, rules)])
+    return Step(right, (requests.event(EventType.RULES_REPLACED, right, seen.now, wrong=data),))
+
+
+def _rejected(told: Request, seen: Seen[Request], why: str) -> Step:
+    return request_endings.settle(told, Decision(Status.REJECTED, How.POLICY, seen.now, words=why))
+
+
+def _differing(told: T, right: T) -> list[str]:
+    names = [field.name for field in fields(told) if field.name != "rules"]
+    return [name for name in names if getattr(told, name) != getattr(right, name)]

@@ -1,0 +1,269 @@
+"""What the tests of the worker share: a store of their own, a worker in this process or another, and people."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from autogen_core.models import ChatCompletionClient
+from pydantic import SecretStr
+
+from agents import registry
+from countersign import usecases
+from countersign.autogen.models.demo import DemoModel
+from countersign.autogen.runner import Runner
+from countersign.autogen.team import Teams
+from countersign.domain import high_risk
+from countersign.domain.channel_settings import Rules
+from countersign.domain.decision_rules import Attempt
+from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.requests import Request, Verb
+from countersign.domain.runs import Run
+from countersign.replay.store_outages import patiently
+from countersign.settings import WorkerSettings
+from countersign.store.journal import RedisJournal
+from countersign.store.records import EVENTS
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases.ports import Change, Journal, Lease, Queue, TeamInfo
+from tests.forking import forked
+from tests.patience import PATIENCE
+
+T = TypeVar("T")
+WORKSPACE, CHANNEL = WorkspaceId("T1"), ChannelId("C1")
+ANN, BOB = UserId("U0ANN"), UserId("U0BOB")
+RULES = Rules(ChannelId("CAPPROVALS"), Reviewers(frozenset({BOB})))
+LEASE = timedelta(hours=1)
+HERE = Path(__file__).parent
+
+
+class Silent:
+    """A queue that nobody works on: tests advance runs themselves."""
+
+    def __init__(self) -> None:
+        self.asked: list[RunId] = []
+
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
+        self.asked.append(run)
+
+
+@dataclass
+class House:
+    """A store with its rules, and everything that works on it."""
+
+    url: str
+    namespace: str
+    store: Store
+    wakeups: Wakeups
+    folder: Path
+    smtp_url: str | None = None
+    park_after: timedelta = timedelta(minutes=1)
+    model_calls: int = 200
+    lease: timedelta = LEASE
+
+    def settings(self) -> WorkerSettings:
+        """Of a worker whose lease nobody waits for: `lapse` ends it."""
+        return WorkerSettings.model_construct(
+            redis_url=SecretStr(self.url),
+            namespace=self.namespace,
+            log_level="INFO",
+            model_config_file=None,
+            smtp_url=SecretStr(self.smtp_url) if self.smtp_url else None,
+            mail_from="countersign@example.com",
+            data_dir=self.folder,
+            lease=self.lease,
+            park_after=self.park_after,
+            concurrency=100,
+            model_calls=self.model_calls,
+        )
+
+    async def start(
+        self,
+        run: str = "r1",
+        team: str = "email",
+        task: str = "tell the vendor we need 10% off",
+        *,
+        found: Teams | None = None,
+        **options: str,
+    ) -> Run:
+        """A run in the store, queued and asked for by nobody; `found`: teams as the worker tells of them."""
+        infos = [TeamInfo(team, "")] if found is None else found.infos()
+        await self.store.announce("a-test", infos, timedelta(hours=1))
+        return await usecases.start(
+            self.store,
+            Silent(),
+            run=RunId(run),
+            workspace=WORKSPACE,
+            channel=CHANNEL,
+            requester=ANN,
+            team=team,
+            task=task,
+            options=options,
+        )
+
+    @asynccontextmanager
+    async def worker(
+        self,
+        *,
+        found: Teams | None = None,
+        model: ChatCompletionClient | None = None,
+        owner: str = "w1",
+        journal: Journal | None = None,
+        script: RunId | None = None,
+    ) -> AsyncIterator["Worker"]:
+        """A worker in this process, which lets its runs go at the end; or a script with that run."""
+        stop = asyncio.Event()
+        queue = Silent()
+        runner = Runner(
+            owner=owner,
+            store=self.store,
+            queue=queue,
+            wakeups=self.wakeups,
+            journal=journal or RedisJournal(self.store),
+            teams=found or registry.find(),
+            model=model or DemoModel(),
+            settings=self.settings(),
+            stop=stop,
+            script=script,
+        )
+        worker = Worker(runner, queue, stop)
+        try:
+            yield worker
+        finally:
+            stop.set()
+            await asyncio.gather(*worker.tasks)
+
+    async def lapse(self, run: str = "r1") -> None:
+        """The time of whoever holds the run is over, as it is when they were gone for long."""
+        held = await self.store.client.hmget(self.store.keys.lease(RunId(run)), "fence", "owner")
+        if all(held):
+            await self.store.renew(Lease(RunId(run), int(held[0]), held[1].decode()), timedelta(0))
+
+    async def run(self, run: str = "r1") -> Run:
+        seen = await self.store.run(RunId(run))
+        assert seen is not None
+        return seen.value
+
+    async def asked(self, run: str = "r1", *, not_this: Request | None = None) -> Request:
+        """The request that the run waits for, once there is one (and it is another than `not_this`)."""
+
+        async def look() -> Request | None:
+            for name in (await self.run(run)).open.values():
+                seen = await self.store.request(name)
+                if seen is not None and (not_this is None or name != not_this.id):
+                    return seen.value
+            return None
+
+        return await fact(look)
+
+    async def over(self, run: str = "r1") -> Run:
+        """The run once it has ended."""
+
+        async def look() -> Run | None:
+            seen = await self.run(run)
+            return seen if seen.over else None
+
+        return await fact(look)
+
+    async def decide(
+        self,
+        request: Request,
+        verb: Verb,
+        words: str = "",
+        attempt: str = "a1",
+        *,
+        queue: Queue | None = None,
+        arguments: str = "",
+        chosen: tuple[str, ...] = (),
+    ) -> Request:
+        actor = Actor(WORKSPACE, BOB)
+        name = AttemptId(f"{attempt}{request.id}")
+        wanted = Attempt(name, actor, verb, request.digest, words, arguments, chosen)
+        wanted = replace(wanted, opened_for=BOB, typed=high_risk.word(request))
+        return await patiently(lambda: usecases.decide(self.store, queue or Silent(), request.id, wanted))
+
+    def requester(self) -> Actor:
+        """Who started the runs."""
+        return Actor(WORKSPACE, ANN)
+
+    async def events(self) -> list[dict[str, Any]]:
+        """Everything that happened, as plain data."""
+        await self.store.commit(Change())  # takes over what workers in processes of their own have reported
+        raw = await self.store.client.xrange(self.store.keys.events)
+        return [{"type": e.type, **e.data} for e in (EVENTS.load(fields[b"event"]) for _, fields in raw)]
+
+    def mails(self) -> list[Path]:
+        """The mails in the Maildir."""
+        return sorted((self.folder / "mail" / "new").glob("*"))
+
+
+@dataclass
+class Worker:
+    """A runner whose runs are tasks of the test."""
+
+    runner: Runner
+    queue: Silent
+    stop: asyncio.Event
+
+    def __post_init__(self) -> None:
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def advance(self, run: str = "r1") -> asyncio.Task[None]:
+        task = asyncio.create_task(self.runner.advance(RunId(run)))
+        self.tasks.append(task)
+        return task
+
+
+class Process:
+    """A worker process of its own: `async with Process(house) as worker`; it is killed at the end if it still runs."""
+
+    def __init__(self, house: House, folder: Path = registry.HERE) -> None:
+        self._house = house
+        self._folder = folder
+
+    async def __aenter__(self) -> Self:
+        house = self._house
+        self.process = await forked(
+            "tests.autogen.worker_process",
+            house.url,
+            house.namespace,
+            str(house.folder),
+            str(self._folder),
+            house.smtp_url or "",
+            str(house.park_after.total_seconds()),
+            str(house.lease.total_seconds()),
+            env=os.environ,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    async def kill(self) -> None:
+        """kill -9, and nobody waits for the end of its lease."""
+        self.process.kill()
+        await self.process.wait()
+        await self._house.lapse()
+
+    async def terminate(self) -> int:
+        """SIGTERM; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.process.wait()
+
+
+async def fact(look: Callable[[], Awaitable[T | None]], within: float = PATIENCE) -> T:
+    """What `look` finds, once it finds something."""
+    async with asyncio.timeout(within):
+        while True:
+            # Tests that cut connections meet the dead ones in their own pool.
+            if (found := await patiently(look)) is not None:
+                return found
+            await asyncio.sleep(0.01)

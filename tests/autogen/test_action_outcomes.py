@@ -1,0 +1,139 @@
+"""What became of what agents wanted is a value: no text that was written for a model reaches people."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core.models import LLMMessage
+
+from countersign.autogen.action_outcomes import Became, Outcome, Outcomes
+from countersign.autogen.models.demo import Use, turns
+from countersign.autogen.run_context import RunContext
+from countersign.autogen.team import Team, Teams
+from countersign.autogen.tools.gated_function import gated
+from countersign.domain.errors import ActionFailed
+from countersign.domain.requests import Kind, Request, Verb
+from countersign.domain.runs import Run, Status
+from tests.autogen.harness import House
+from tests.autogen.playing import Playing, playing
+
+pytest_plugins = ["tests.redis_server"]
+
+FOR_MODELS = re.compile(
+    r"DECISION: |Do next: |Do not: |CONVERSATION OVER|TERMINATE|ENOUGH\b|\bFINE\b|The words given with it"
+)
+"""What stands in texts for models, and the words by which they tell code something."""
+TASKS = {
+    "deploy": "deploy shop 2.1 to staging",
+    "support": "order 17 came broken, pay it back",
+    "code": "add up 3, 4 and 35",
+    "research": "how is tea made",
+    "email": "tell the vendor we need 10% off",
+    "chat": "plan it; invite Ann",
+}
+EDITS: dict[str, dict[str, Any]] = {
+    "carry_out": {"task": "Deploy shop 2.1\n1. run_tests shop 2.1\n2. announce nothing"},
+    "release": {"version": "2.2"},
+    "refund": {"cents": 1000},
+    "send_mail": {"subject": "Sorry"},
+}
+
+
+def read_by_people(run: Run, asked: list[Request]) -> str:
+    """Everything that cards, notes and the thread show of words of agents."""
+    lines = [run.result, run.words, *(f"{line.agent}: {line.words}" for line in run.progress)]
+    for one in (request.question for request in asked):
+        lines += [one.title, one.content, one.before, *one.notes, *one.options]
+    return "\n".join(lines)
+
+
+async def judged(play: Playing, verb: Verb) -> Run:
+    """The run at its end: the first question decided so, and what comes then approved."""
+    while True:
+        done = await play.asked_or_over()
+        if isinstance(done, Run):
+            return done
+        offered = done.question.offers
+        this = verb if len(play.seen) == 1 and (verb in offered or verb is Verb.EXPIRE) else Verb.APPROVE
+        edits = EDITS[done.question.call.tool] if this is Verb.EDIT and done.question.call else {}
+        await play.says(this, "" if this in (Verb.APPROVE, Verb.EXPIRE) else "make it shorter", **edits)
+
+
+@pytest.mark.parametrize(
+    ("team", "verb"),
+    [
+        *((team, verb) for team in TASKS for verb in (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, Verb.EXPIRE)),
+        ("deploy", Verb.EDIT),
+        ("support", Verb.EDIT),
+    ],
+)
+async def test_nobody_is_shown_what_was_written_for_a_model(
+    house: House, monkeypatch: pytest.MonkeyPatch, team: str, verb: Verb
+) -> None:
+    """R31: on no card, in no line of the activity and in no outcome, whatever people decide."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    async with playing(house, team, TASKS[team]) as play:
+        run = await judged(play, verb)
+    text = read_by_people(run, play.seen)
+    assert (run.status, FOR_MODELS.findall(text)) == (Status.FINISHED, []), text
+    if verb is Verb.EDIT and team == "deploy":
+        assert run.result == (
+            "A reviewer changed the plan before it was approved. The plan was carried out. Steps done: run_tests, "
+            "announce. Only written into deploy/log, because they have no program in deploy/steps: run_tests, announce."
+        )
+
+
+@gated()
+async def pay(cents: int) -> str:
+    """Pay it."""
+    raise ActionFailed(f"The bank has no {cents} cents.")
+
+
+def calls(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
+    return [Use("pay", {"cents": 30})] if turns(messages) == 0 else "It is over."
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        (
+            Verb.EDIT,
+            "pay was changed by a reviewer: cents: 30 → 10. Their words: “less” pay failed: The bank has no 10 cents.",
+        ),
+        (Verb.REJECT, "pay was not called: it was rejected. Their words: “less”"),
+    ],
+)
+async def test_a_team_that_says_nothing_of_its_own_ends_with_what_became_of_its_call(
+    house: House, verb: Verb, words: str
+) -> None:
+    """R31, R18: AutoGen makes the last message from the texts that the model got; the reason of a failure stays."""
+
+    def build(run: RunContext) -> AutoGenTeam:
+        clerk = AssistantAgent("clerk", run.model("clerk"), tools=[pay])
+        return RoundRobinGroupChat([clerk], max_turns=1)
+
+    found = Teams({"pays": Team("pays", "", build, demo=calls)}, {})
+    await house.start(team="pays", found=found)
+    async with house.worker(found=found) as worker:
+        worker.advance()
+        edited = '{"cents":10}' if verb is Verb.EDIT else ""
+        await house.decide(await house.asked(), verb, "less", arguments=edited)
+        run = await house.over()
+    assert (run.words, [line.words for line in run.progress]) == (words, [words])
+
+
+def test_an_outcome_is_told_in_a_sentence_and_stands_in_place_of_the_text_for_the_model() -> None:
+    """R31: wherever that text comes back, in other words of an agent too."""
+    outcomes = Outcomes()
+    outcomes.marks.add("DONE")
+    for became in Became:
+        outcomes.add(Outcome("clerk", Kind.TOOL, became, "pay", result="paid"), f"FOR THE MODEL: {became}")
+    assert outcomes.for_people("Well:\nFOR THE MODEL: expired\n\nDONE\n") == (
+        "Well:\npay was not called: nobody answered in time."
+    )
+    assert [one.became for one in outcomes.of("pay")] == list(Became)
+    assert outcomes.last("wire") is None

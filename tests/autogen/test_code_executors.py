@@ -1,0 +1,319 @@
+"""Code that agents write: seen whole, run once, its output given back."""
+
+import ast
+import asyncio
+import contextlib
+import secrets
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import autogen_ext
+import pytest
+from autogen_agentchat.agents import ApprovalRequest
+from autogen_core import CancellationToken
+from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
+
+from countersign.autogen.code.executors import UNBOXED, code_executor
+from countersign.autogen.code.local_executor import LocalExecutor
+from countersign.autogen.run_context import RunContext
+from countersign.autogen.tools.policies import Tier
+from countersign.domain.requests import Kind, Request, Verb
+from countersign.replay.entries import Entry
+from countersign.store.journal import RedisJournal
+from countersign.store.ownership import REQUESTS
+from tests.autogen.harness import House, fact
+from tests.autogen.test_gated_tools import life
+
+pytest_plugins = ["tests.redis_server"]
+
+BLOCKS = [CodeBlock(code="echo one >> log\ncat log", language="sh"), CodeBlock(code="print('two')", language="python")]
+
+
+def local(house: House, seconds: float = 20) -> CodeExecutor:
+    return LocalExecutor(house.folder / "code", timedelta(seconds=seconds))
+
+
+def executing(
+    run: RunContext, executor: CodeExecutor, blocks: list[CodeBlock], **more: Any
+) -> asyncio.Task[CodeResult]:
+    gated = run.executor("coder", executor, **more)
+    return asyncio.create_task(gated.execute_code_blocks(blocks, CancellationToken()))
+
+
+def log(house: House) -> list[str]:
+    path = Path(house.folder / "code" / "log")
+    return path.read_text().split() if path.exists() else []
+
+
+async def test_code_is_shown_whole_runs_once_approved_and_its_output_comes_back(house: House) -> None:
+    """R13, R4: and a rebuilt run does not run it again."""
+    await house.start()
+    for life_ in range(2):
+        async with life(house) as run:
+            job = executing(run, local(house), BLOCKS)
+            if life_ == 0:
+                request = await house.asked()
+                assert (request.question.kind, request.question.title) == (Kind.CODE, "run code")
+                assert request.question.content == (
+                    "Block 1 of 2, sh:\n\necho one >> log\ncat log\n\nBlock 2 of 2, python:\n\nprint('two')"
+                )
+                assert request.question.notes == (UNBOXED,)
+                assert Verb.EDIT not in request.question.offers
+                assert not log(house)
+                await house.decide(request, Verb.APPROVE)
+            result = await job
+            assert (result.exit_code, result.output.split()) == (0, ["one", "two"])
+            await run.close()
+    assert log(house) == ["one"]
+
+
+async def test_code_that_is_rejected_does_not_run_and_the_agent_reads_why(house: House) -> None:
+    await house.start()
+    async with life(house) as run:
+        job = executing(run, local(house), BLOCKS)
+        await house.decide(await house.asked(), Verb.REJECT, "no")
+        result = await job
+    assert result.exit_code == 1
+    assert result.output.startswith("DECISION: CODE REJECTED (")
+    assert not log(house)
+
+
+def living(argument: str) -> list[Path]:
+    """The processes with this argument."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found += [path] if argument.encode() in path.read_bytes().split(b"\0") else []
+    return found
+
+
+LEFT_BEHIND = {
+    "in the background": CodeBlock("sleep SECONDS &", "sh"),
+    "in a session of its own": CodeBlock("setsid sleep SECONDS &", "sh"),
+    "deaf": CodeBlock("(trap '' TERM HUP INT; nohup sleep SECONDS) &", "sh"),
+    "forked twice": CodeBlock(
+        "import os\nif not os.fork():\n    os.setsid()\n    if not os.fork():\n"
+        "        os.execvp('sleep', ['sleep', 'SECONDS'])\n    os._exit(0)\nos.wait()",
+        "python",
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems end the group of processes, and no more")
+@pytest.mark.parametrize("ends", [True, False], ids=["it ends", "it hangs"])
+@pytest.mark.parametrize("isolated", [True, False], ids=["ids of its own", "a subreaper"])
+@pytest.mark.parametrize("left", LEFT_BEHIND)
+async def test_nothing_that_code_starts_outlives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str, isolated: bool, ends: bool
+) -> None:
+    monkeypatch.setattr("countersign.autogen.code.local_executor.ISOLATE", isolated)
+    seconds = f"600.{secrets.randbelow(10**9)}"
+    block = LEFT_BEHIND[left]
+    blocks = [CodeBlock(block.code.replace("SECONDS", seconds), block.language)]
+    if not ends:
+        wait = {"sh": "\nsleep SECONDS", "python": "\nos.execvp('sleep', ['sleep', 'SECONDS'])"}[block.language]
+        blocks = [CodeBlock(blocks[0].code + wait.replace("SECONDS", seconds), block.language)]
+    blocks.append(CodeBlock("echo next", "sh"))
+    executor = LocalExecutor(tmp_path, timedelta(seconds=60 if ends else 1))
+    result = await executor.execute_code_blocks(blocks, CancellationToken())
+    assert (result.exit_code, "next" in result.output) == ((0, True) if ends else (124, False)), result.output
+    assert ends or "took longer than 1 seconds" in result.output
+    assert living(seconds) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives processes ids of their own")
+async def test_code_with_ids_of_its_own_does_not_see_what_ends_it(tmp_path: Path) -> None:
+    """So it cannot get rid of it. Nothing is killed here: past the supervisor that would be anybody's process."""
+    code = CodeBlock("echo $$ $PPID; ls -d /proc/[0-9]* | wc -l", "sh")
+    result = await LocalExecutor(tmp_path, timedelta(seconds=60)).execute_code_blocks([code], CancellationToken())
+    own, parent, seen = map(int, result.output.split())
+    if own > 100:
+        pytest.skip("this system gives no process ids of their own")
+    assert (own, parent) == (2, 1)
+    assert seen < 10
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_code_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
+    seconds = f"600.{secrets.randbelow(10**9)}"
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import asyncio, sys\nfrom datetime import timedelta\nfrom pathlib import Path\n"
+        "from autogen_core import CancellationToken\nfrom autogen_core.code_executor import CodeBlock\n"
+        "from countersign.autogen.code.local_executor import LocalExecutor\n"
+        "blocks = [CodeBlock(f'setsid sleep {sys.argv[2]} & sleep {sys.argv[2]}', 'sh')]\n"
+        "executor = LocalExecutor(Path(sys.argv[1]), timedelta(hours=1))\n"
+        "asyncio.run(executor.execute_code_blocks(blocks, CancellationToken()))\n",
+        str(tmp_path),
+        seconds,
+    )
+
+    async def two() -> bool | None:
+        return len(living(seconds)) >= 3 or None  # the two, and the worker, which has it as an argument
+
+    async def none() -> bool | None:
+        return not living(seconds) or None
+
+    await fact(two, within=120)
+    worker.kill()
+    await worker.wait()
+    await fact(none, within=120)
+
+
+async def test_what_runs_is_what_was_approved_whatever_lies_in_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R13: no file can be changed under it or stand for a module of Python's, and no secret of the worker is there."""
+    monkeypatch.setenv("REDIS_URL", "redis://:s3cr3t@localhost")
+    monkeypatch.setenv("OPENAI_API_KEY", "s3cr3t")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "json.py").write_text("print('not Python's own')")
+    (tmp_path / "mine.py").write_text("WORD = 'mine'")
+    blocks = [
+        CodeBlock('ls -A; echo "echo changed" >> "$0"; env\necho same', "sh"),
+        CodeBlock("import json, os\nfrom mine import WORD\nprint(json.dumps([*os.environ.values(), WORD]))", "python"),
+    ]
+    result = await LocalExecutor(tmp_path, timedelta(seconds=60)).execute_code_blocks(blocks, CancellationToken())
+    lines = result.output.splitlines()
+    assert (result.exit_code, lines[:2]) == (0, ["json.py", "mine.py"]), result.output
+    assert "same" in lines and "changed" not in lines
+    assert '"mine"]' in lines[-1]
+    assert "s3cr3t" not in result.output and "not Python" not in result.output
+
+
+async def test_much_output_is_cut_and_a_named_block_is_kept_for_later_ones(house: House) -> None:
+    await house.start()
+    blocks = [
+        CodeBlock("# filename: mine.py\nHOW_MANY = 200_000", "python"),
+        CodeBlock("from mine import HOW_MANY\nprint('x' * HOW_MANY + 'end')", "python"),
+    ]
+    async with life(house) as run:
+        result = await executing(run, local(house), blocks, ask=False)
+    assert result.exit_code == 0
+    assert result.output.startswith("(the last 100,000 of 200,004 bytes)\n")
+    assert result.output.endswith("end\n")
+    assert sorted(p.name for p in (house.folder / "code").glob("*") if p.is_file()) == ["mine.py"]
+
+
+def test_without_a_docker_the_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    assert isinstance(code_executor(tmp_path / "code"), LocalExecutor)
+
+
+def test_with_a_docker_its_executor_is_given_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S18: by AutoGen's own source, which cannot be imported without the extra; nothing here runs in a container."""
+    given: dict[str, Any] = {}
+    engine = SimpleNamespace(ping=lambda: True, close=lambda: None)
+    theirs = SimpleNamespace(DockerCommandLineCodeExecutor=given.update)
+    monkeypatch.setitem(sys.modules, "docker", SimpleNamespace(from_env=lambda timeout: engine))
+    monkeypatch.setitem(sys.modules, "autogen_ext.code_executors.docker", theirs)
+    code_executor(tmp_path / "code", within=timedelta(seconds=7))
+    assert given == {"work_dir": tmp_path / "code", "timeout": 7}
+
+    (package,) = map(Path, autogen_ext.__path__)
+    tree = ast.parse((package / "code_executors" / "docker" / "_docker_code_executor.py").read_text())
+    kind = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == "DockerCommandLineCodeExecutor")
+    methods = {n.name: n for n in kind.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    takes = methods["__init__"].args
+    assert given.keys() <= {argument.arg for argument in (*takes.args, *takes.kwonlyargs)}
+    for name in ("start", "stop", "restart", "execute_code_blocks"):
+        assert isinstance(methods[name], ast.AsyncFunctionDef), name
+
+
+async def test_code_that_fails_or_has_no_interpreter_is_a_result(house: House) -> None:
+    await house.start()
+    async with life(house) as run:
+        assert (await executing(run, local(house), [CodeBlock("exit 3", "sh")], ask=False)).exit_code == 3
+        unknown = await executing(run, local(house), [CodeBlock("10 GOTO 10", "basic")], ask={"run code": Tier.PASS})
+        assert unknown.exit_code != 0
+        assert "basic" in unknown.output
+    told = [event for event in await house.events() if event["type"] == "call_passed"]
+    assert [event["tool"] for event in told] == ["run code", "run code"]
+
+
+async def test_code_that_was_cut_off_is_asked_about_and_not_repeated(house: House) -> None:
+    """R4: nobody knows whether it ran."""
+    await house.start()
+    async with life(house) as run:
+        job = executing(run, local(house), BLOCKS)
+        await house.decide(await house.asked(), Verb.APPROVE)
+        await job
+        # What a process leaves behind that dies between "started" and the result.
+        [key] = [key for key in await RedisJournal(house.store).entries(run.run.id) if key.startswith("tool/")]
+        await run._journal.record(key, Entry("started"), replace=True)
+    async with life(house) as run:
+        job = executing(run, local(house), BLOCKS)
+        doubt = await house.asked()
+        assert doubt.question.kind is Kind.IN_DOUBT
+        assert "echo one >> log" in doubt.question.content
+        await house.decide(doubt, Verb.RESPOND, "one\ntwo")
+        assert (await job) == CodeResult(exit_code=0, output="one\ntwo")
+    assert log(house) == ["one"]
+
+
+async def test_an_executor_of_ones_own_is_let_through_once_and_asked_about_after_a_crash(house: House) -> None:
+    """R4, R13: `approval_func` sees what is recorded, which is only that it was let through."""
+    await house.start()
+    request = ApprovalRequest(code="```sh\nrm log\n```", context=[])
+    async with life(house) as run:
+        job = asyncio.ensure_future(run.code_approval("coder")(request))
+        asked = await house.asked()
+        assert asked.question.content.endswith(request.code)
+        await house.decide(asked, Verb.APPROVE)
+        assert (await job).approved
+    async with life(house) as run:
+        job = asyncio.ensure_future(run.code_approval("coder")(request))
+        doubt = await house.asked()
+        assert doubt.question.kind is Kind.IN_DOUBT
+        await house.decide(doubt, Verb.RESPOND, "gone")
+        answer = await job
+        assert not answer.approved
+        assert answer.reason.endswith("It returned:\ngone")
+
+
+async def test_an_executor_of_ones_own_is_refused_with_the_reason(house: House) -> None:
+    await house.start()
+    async with life(house) as run:
+        job = asyncio.ensure_future(run.code_approval("coder")(ApprovalRequest(code="rm", context=[])))
+        await house.decide(await house.asked(), Verb.REJECT, "no")
+        answer = await job
+    assert not answer.approved
+    assert answer.reason.startswith("DECISION: CODE REJECTED (")
+
+
+async def tampered(house: House, asked: Request) -> None:
+    """Past all of our own code: other words stand where these did, under the digest of what people saw."""
+    assert asked.question.call is not None
+    seen = await house.store.request(asked.id)
+    assert seen is not None
+    other = replace(asked.question.call, arguments=asked.question.call.arguments.replace("log", "gol"))
+    made = replace(asked, question=replace(asked.question, call=other))
+    for key in (house.store.keys.asked(asked.id), house.store.keys.request(asked.id)):
+        if await house.store.client.exists(key):
+            await house.store.client.set(key, REQUESTS.write(made, seen.version), keepttl=True)
+
+
+@pytest.mark.parametrize("door", ["an executor of the run", "an executor of one's own"])
+async def test_code_that_is_not_what_its_digest_says_does_not_run(house: House, door: str) -> None:
+    """R13: at both doors for code, whatever stands in the store by then."""
+    await house.start()
+    async with life(house) as run:
+        if door == "an executor of the run":
+            job: asyncio.Future[Any] = executing(run, local(house), BLOCKS)
+        else:
+            job = asyncio.ensure_future(run.code_approval("coder")(ApprovalRequest(code="rm log", context=[])))
+        asked = await house.asked()
+        await tampered(house, asked)
+        await house.decide(asked, Verb.APPROVE)
+        told = await job
+    assert "What was approved is not what would run, so nothing was done." in (
+        told.output if isinstance(told, CodeResult) else told.reason
+    )
+    assert getattr(told, "exit_code", 1) == 1 and not getattr(told, "approved", False)
+    assert not log(house)

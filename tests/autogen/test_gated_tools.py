@@ -1,0 +1,223 @@
+"""A team's tools: each call once, and the clock and luck as they were."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from autogen_core import CancellationToken
+from autogen_core.tools import FunctionTool, StaticWorkbench, Workbench
+
+from countersign import usecases
+from countersign.autogen.models.demo import DemoModel
+from countersign.autogen.run_context import RunContext
+from countersign.autogen.tools.gated_tools import idempotency_key
+from countersign.domain.errors import LeaseLost, OutcomeUnknown
+from countersign.domain.ids import RunId
+from countersign.domain.requests import Kind, Verb
+from countersign.domain.runs import Status
+from countersign.replay.entries import Entry
+from countersign.replay.journal import RunJournal
+from countersign.store.journal import RedisJournal
+from countersign.usecases import ports
+from tests.autogen.harness import HERE, LEASE, House, Process, Silent, fact
+
+pytest_plugins = ["tests.redis_server"]
+
+
+@asynccontextmanager
+async def life(house: House, owner: str = "w1", journal: ports.Journal | None = None) -> AsyncIterator[RunContext]:
+    """One process's life with the run."""
+    lease = await house.store.claim(RunId("r1"), owner, LEASE)
+    assert lease is not None
+    run = await usecases.begin(house.store, lease)
+    kept = await RunJournal.open(journal or RedisJournal(house.store), lease)
+    yield RunContext(run, lease, house.store, Silent(), house.wakeups, kept, DemoModel(), house.settings())
+    await house.store.release(lease)
+
+
+async def call(tools: Workbench, name: str = "order", call_id: str = "c1", **arguments: Any) -> tuple[str, bool]:
+    result = await tools.call_tool(name, arguments, CancellationToken(), call_id)
+    return result.to_text(), result.is_error
+
+
+class Shop:
+    """Counts what it is asked for."""
+
+    def __init__(self, outcome: str | Exception = "ordered") -> None:
+        self.outcome = outcome
+        self.done: list[str] = []
+
+    async def order(self, item: str) -> str:
+        """Order one."""
+        self.done.append(item)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return f"{self.outcome} {len(self.done)}"
+
+
+@pytest.mark.parametrize("wrap", [list, lambda tools: StaticWorkbench([FunctionTool(t, "") for t in tools])])
+@pytest.mark.parametrize("outcome", ["ordered", ValueError("no paper left")])
+async def test_what_a_tool_returned_or_raised_is_given_again(
+    house: House, wrap: Callable[[list[Any]], Any], outcome: str | Exception
+) -> None:
+    await house.start()
+    shop = Shop(outcome)
+    said = []
+    for _ in range(2):
+        async with life(house) as run:
+            tools = run.tools("clerk", wrap([shop.order]), ask=False)
+            said.append([await call(tools, item="pens"), await call(tools, item="pens"), await call(tools, item="ink")])
+    assert said[0] == said[1]
+    assert shop.done == ["pens", "pens", "ink"]
+    assert said[0][0] == (("no paper left", True) if isinstance(outcome, Exception) else ("ordered 1", False))
+
+
+async def test_two_agents_that_share_a_tool_get_their_own_results_in_whatever_order_they_ask(house: House) -> None:
+    await house.start()
+    shop = Shop()
+    said = []
+    for names in (("ann", "bob"), ("bob", "ann")):
+        async with life(house) as run:
+            calls = [call(run.tools(name, [shop.order], ask=False), item="pens") for name in names]
+            said.append(dict(zip(names, await asyncio.gather(*calls), strict=True)))
+    assert said[0] == said[1]
+    assert len(shop.done) == 2
+
+
+async def test_the_place_of_a_result_holds_when_branches_ask_in_another_order(house: House) -> None:
+    """The result that came last is given last, though its branch asks first."""
+    await house.start()
+    came: list[list[str]] = []
+    for first, second in (("ann", "bob"), ("bob", "ann")):
+        order: list[str] = []
+        gates = {"ann": asyncio.Event(), "bob": asyncio.Event()}
+
+        async def branch(run: RunContext, name: str, gates: dict[str, asyncio.Event], order: list[str]) -> None:
+            async def act() -> str:
+                await gates[name].wait()
+                return name
+
+            order.append(await run.step(name, act))
+            gates["ann"].set()
+
+        async with life(house) as run:
+            asking = [asyncio.create_task(branch(run, name, gates, order)) for name in (first, second)]
+            gates["bob"].set()
+            await asyncio.gather(*asking)
+        came.append(order)
+    assert came == [["bob", "ann"], ["bob", "ann"]]
+
+
+@pytest.mark.parametrize("declared", [True, {"look"}])
+async def test_an_idempotent_tool_that_was_cut_off_runs_again_with_the_same_key(
+    house: House, declared: bool | set[str]
+) -> None:
+    """R4: killed in the middle of a call that may be repeated."""
+    await house.start()
+    keys: list[tuple[str, str]] = []
+    lost = asyncio.Event()
+
+    async def look(item: str, idempotency_key: str) -> str:
+        """Look."""
+        keys.append((idempotency_key, current()))
+        if len(keys) == 1:
+            lost.set()
+            await asyncio.Event().wait()
+        return "12"
+
+    current = idempotency_key
+    async with life(house) as run:
+        cut = asyncio.create_task(call(run.tools("clerk", [look], ask=False, idempotent=declared), "look", item="pens"))
+        await lost.wait()
+        run.give_up(LeaseLost("the process is gone"))
+        assert await cut == ("The run is let go by this process.", True)
+    async with life(house) as run:
+        tools = run.tools("clerk", [look], ask=False, idempotent=declared)
+        [schema] = await tools.list_tools()
+        assert list(schema["parameters"]["properties"]) == schema["parameters"]["required"] == ["item"]
+        assert await call(tools, "look", item="pens", idempotency_key="the model's") == ("12", False)
+        await call(tools, "look", item="pens")
+    assert keys[0] == keys[1] != keys[2]
+    assert keys[0][0] == keys[0][1]
+
+
+@pytest.mark.parametrize("answer", [Verb.RESPOND, Verb.APPROVE])
+async def test_another_tool_that_was_cut_off_is_asked_about(house: House, answer: Verb) -> None:
+    """R4: what may not be repeated is not; people say what it returned, or that it shall run."""
+    await house.start()
+    shop = Shop()
+    async with life(house) as run:
+        journal = RunJournal(RedisJournal(house.store), run._lease, {})
+        key = journal.key("tool", "clerk", "order", '{"item": "pens"}', "c1")
+        await journal.record(key, Entry("started", attempt="a process that was killed"))
+    async with life(house) as run:
+        asking = asyncio.create_task(call(run.tools("clerk", [shop.order], ask=False), item="pens"))
+        request = await house.asked()
+        assert request.question.kind is Kind.IN_DOUBT
+        assert '{"item": "pens"}' in request.question.content
+        assert "for clerk, call c1" in request.question.content
+        assert not shop.done
+        await house.decide(request, answer, "ordered 12" if answer is Verb.RESPOND else "")
+        assert await asking == ("ordered 12" if answer is Verb.RESPOND else "ordered 1", False)
+
+
+async def test_a_tool_may_say_that_nobody_knows_its_outcome(house: House) -> None:
+    await house.start()
+    shop = Shop(OutcomeUnknown("The line was cut."))
+    async with life(house) as run:
+        asking = asyncio.create_task(call(run.tools("clerk", [shop.order], ask=False), item="pens"))
+        request = await house.asked()
+        assert "The line was cut." in request.question.content
+        await house.decide(request, Verb.REJECT)
+        assert (await asking)[1]
+        assert run.token.is_cancelled()
+
+
+async def test_a_tool_that_does_not_exist_is_an_error_for_the_model(house: House) -> None:
+    await house.start()
+    async with life(house) as run:
+        assert await call(run.tools("clerk", [Shop().order], ask=False), "sell") == ("Tool sell not found.", True)
+
+
+async def test_the_clock_and_luck_of_a_run_are_the_same_when_it_is_rebuilt(house: House) -> None:
+    """R20: the clock is UTC."""
+    await house.start()
+    lives = []
+    for _ in range(2):
+        async with life(house) as run:
+            moment = await run.now()
+            lives.append([moment, run.random().random(), run.random().random()])
+            await fact(partial(after, house, moment))
+    assert lives[0] == lives[1]
+    assert len(set(lives[0])) == 3
+    assert moment.tzinfo is UTC
+
+
+async def after(house: House, moment: datetime) -> bool | None:
+    return True if await house.store.now() > moment else None
+
+
+@pytest.mark.slow
+async def test_a_worker_killed_while_an_idempotent_tool_runs_calls_it_again_with_its_key(house: House) -> None:
+    """R4: kill -9, and nobody need be asked."""
+    await house.start(team="shop")
+    looked = house.folder / "looked"
+    async with Process(house, HERE / "teams") as first:
+        await house.decide(await house.asked(), Verb.APPROVE)
+        await fact(lambda: there(looked))
+        await first.kill()
+    async with Process(house, HERE / "teams"):
+        run = await house.over()
+    assert (run.status, run.result) == (Status.FINISHED, "12 pens")
+    keys = looked.read_text().splitlines()
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+async def there(path: Path) -> bool | None:
+    return True if await asyncio.to_thread(path.exists) else None

@@ -1,0 +1,184 @@
+"""When a conversation asks its people: AutoGen 0.2's table, and the policies, without any team."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from autogen_agentchat.messages import BaseChatMessage, TextMessage
+from hypothesis import given
+from hypothesis import strategies as st
+
+from countersign.autogen.people.input_modes import (
+    Mode,
+    Move,
+    Policy,
+    any_of,
+    every,
+    last_line,
+    next_move,
+    says_terminate,
+    when_from,
+    when_said,
+)
+from countersign.autogen.tools.policies import Opinion, opinion
+from tests.patience import PATIENCE
+
+
+def said(*texts: str) -> list[BaseChatMessage]:
+    return [TextMessage(content=text, source="assistant") for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("mode", "finished", "replies", "move"),
+    [
+        (Mode.ALWAYS, False, 0, Move.ASK),
+        (Mode.ALWAYS, False, 99, Move.ASK),
+        (Mode.ALWAYS, True, 0, Move.ASK_TO_END),
+        (Mode.TERMINATE, False, 2, Move.REPLY),
+        (Mode.TERMINATE, False, 3, Move.ASK),
+        (Mode.TERMINATE, False, 4, Move.ASK),
+        (Mode.TERMINATE, True, 0, Move.ASK_TO_END),
+        (Mode.TERMINATE, True, 3, Move.ASK_TO_END),
+        (Mode.NEVER, False, 2, Move.REPLY),
+        (Mode.NEVER, False, 3, Move.END),
+        (Mode.NEVER, True, 0, Move.END),
+        (None, False, 2, Move.REPLY),
+        (None, False, 3, Move.ASK),
+        (None, True, 0, Move.ASK_TO_END),
+    ],
+)
+def test_the_modes_ask_reply_and_end_where_autogen_0_2_does(
+    mode: Mode | None, finished: bool, replies: int, move: Move
+) -> None:
+    """As `check_termination_and_human_reply` of branch 0.2 decides, with a limit of 3."""
+    assert next_move(mode, finished=finished, replies=replies, limit=3) is move
+
+
+def test_a_policy_asks_where_it_wants_to() -> None:
+    assert next_move(None, finished=False, replies=0, limit=3, wanted=True) is Move.ASK
+
+
+@given(finished=st.booleans(), replies=st.integers(0, 9), limit=st.integers(0, 9), wanted=st.booleans())
+def test_never_asks_nobody_and_always_never_goes_on_by_itself(
+    finished: bool, replies: int, limit: int, wanted: bool
+) -> None:
+    asked = partial(next_move, finished=finished, replies=replies, limit=limit, wanted=wanted)
+    assert asked(Mode.NEVER) in (Move.REPLY, Move.END)
+    assert asked(Mode.ALWAYS) in (Move.ASK, Move.ASK_TO_END)
+
+
+@pytest.mark.parametrize(
+    ("text", "hit"),
+    [
+        ("I will delete it.", True),
+        ("DELETED", True),
+        ("drop\n  TABLE users", True),
+        ("drop_table", True),
+        ("dro\u200bp t\u00adable", True),
+        ("\uff44\uff45\uff4c\uff45\uff54\uff45", True),
+        ("undelete", False),
+        ("a drop of water on the table", False),
+        ("", False),
+    ],
+)
+def test_a_word_is_found_however_it_is_written(text: str, hit: bool) -> None:
+    """R15: what nobody sees hides nothing from a policy."""
+    assert when_said("delete", "drop table")(said("hello", text)) is hit
+
+
+def test_every_counts_what_was_said_since_people_were_asked() -> None:
+    assert [every(3)(said(*"abcd"[:n])) for n in range(5)] == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: when_said(), lambda: when_said("", "\u200b"), lambda: every(0), lambda: when_from()]
+)
+def test_a_policy_that_could_never_be_meant_is_refused(make: Callable[[], Policy]) -> None:
+    with pytest.raises(ValueError):
+        make()
+
+
+async def test_any_of_asks_when_one_does_whether_they_are_async_or_not() -> None:
+    async def slowly(messages: Sequence[BaseChatMessage]) -> bool:
+        return "slow" in messages[-1].to_text()
+
+    policy = any_of(when_said("delete"), slowly, every(3))
+    heard = [await judged(policy, *words) for words in [("a",), ("delete",), ("slow",), ("a", "b", "c")]]
+    assert [one.answer for one in heard] == [False, True, True, True]
+    assert any_of(every(9), every(8))(said("a")) is False
+
+
+async def judged(policy: Policy, *texts: str, within: float = PATIENCE) -> Opinion:
+    return await opinion(
+        lambda: policy(said(*texts)),
+        name="the policy",
+        agent="p",
+        about="",
+        journal=None,
+        within=timedelta(seconds=within),
+    )
+
+
+async def test_a_callable_that_fails_or_says_nothing_has_not_answered() -> None:
+    """R12: an error is never a yes or a no."""
+
+    def fails(messages: Sequence[BaseChatMessage]) -> bool:
+        raise KeyError("secret")
+
+    async def fails_later(messages: Sequence[BaseChatMessage]) -> bool:
+        raise ValueError
+
+    nothing: Policy = lambda messages: None  # type: ignore[assignment,return-value]  # noqa: E731
+    assert await judged(fails) == Opinion(None, "the policy failed (KeyError)")
+    assert await judged(fails_later) == Opinion(None, "the policy failed (ValueError)")
+    assert await judged(nothing) == Opinion(None, "the policy answered neither yes nor no")
+    assert await judged(any_of(every(2), nothing), "a") == Opinion(None, "the policy failed (TypeError)")
+
+
+async def test_a_callable_that_blocks_holds_up_nothing_and_is_not_waited_for() -> None:
+    """The event loop goes on meanwhile: other runs, and the lease of this one."""
+    free, ticks = threading.Event(), 0
+
+    def blocks(messages: Sequence[BaseChatMessage]) -> bool:
+        return free.wait(30)
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    ticking = asyncio.create_task(tick())
+    try:
+        late = await judged(blocks, within=0.05)
+    finally:
+        free.set()
+        ticking.cancel()
+    assert late == Opinion(None, "the policy gave no answer within 0.05 seconds")
+    assert ticks > 10
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("Done.\n\nTERMINATE", True),
+        ("TERMINATE\n", True),
+        ("I will write TERMINATE later.", False),
+        ("TERMINATE\nnot yet", False),
+        ("ERROR: no disk", True),
+        ("", False),
+    ],
+)
+def test_the_last_line_says_that_it_is_the_last(text: str, last: bool) -> None:
+    assert last_line("TERMINATE", "NEEDS_REVIEW", "ERROR:")(said(text)[0]) is last
+
+
+def test_autogens_own_termination_is_the_word_alone() -> None:
+    assert [says_terminate(said(text)[0]) for text in ("TERMINATE", " TERMINATE\n", "x TERMINATE")] == [
+        True,
+        True,
+        False,
+    ]

@@ -1,0 +1,376 @@
+"""What a run cannot know by itself is asked: whether an action happened, and how to go on with changed code."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from countersign.autogen.people.decision_messages import DecisionTermination
+from countersign.autogen.run_context import RunContext
+from countersign.autogen.team import Conclusion, Team, Teams
+from countersign.domain.channel_settings import OnTimeout
+from countersign.domain.errors import OutcomeUnknown
+from countersign.domain.ids import RequestId, RunId
+from countersign.domain.requests import Kind, Request, Verb
+from countersign.domain.requests import Status as RequestStatus
+from countersign.domain.runs import Status
+from countersign.store.journal import RedisJournal
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease, Seen
+from tests.autogen.harness import HERE, LEASE, RULES, House, Process, fact
+from tests.autogen.test_approval_gate import expire
+from tests.autogen.test_gated_tools import call, life
+from tests.autogen.test_worker import there
+from tests.patience import PATIENCE
+
+pytest_plugins = ["tests.redis_server"]
+HOLD = HERE / "teams"
+
+
+async def asked_about(house: House, attempt: int = 1, *, after: Request | None = None) -> Request:
+    asked = await house.asked(not_this=after)
+    assert asked.question.kind is Kind.IN_DOUBT
+    assert asked.question.title == "Did “order” happen?"
+    assert f"Attempt {attempt}, started 20" in asked.question.content
+    assert asked.question.content.endswith("order\n10 boxes")
+    return asked
+
+
+async def killed_while_it_acts(house: House) -> None:
+    await house.start(team="hold")
+    async with Process(house, HOLD) as worker:
+        await fact(lambda: there(house.folder / "acted"))
+        await worker.kill()
+
+
+@pytest.mark.slow
+async def test_a_worker_killed_while_it_acts_leaves_a_question_and_people_say_that_it_ran(house: House) -> None:
+    """R4: kill -9 during the action: nobody knows, so it is not repeated but asked; a second kill asks nothing new."""
+    await killed_while_it_acts(house)
+    async with Process(house, HOLD) as second:
+        asked = await asked_about(house)
+        await second.kill()
+    async with Process(house, HOLD):
+        await house.decide(asked, Verb.RESPOND, "Order 17 was placed.")
+        run = await house.over()
+    assert (run.status, run.result) == (Status.FINISHED, "Order 17 was placed.")
+    assert (house.folder / "acted").read_text() == "x"
+    assert [e["type"] for e in await house.events()].count("request_asked") == 1
+
+
+def ordering(*outcomes: str | Exception, acted: list[str]) -> Teams:
+    """A team whose order ends each time in the next of these ways."""
+    left = list(outcomes)
+
+    async def act() -> str:
+        acted.append("x")
+        outcome = left.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def build(run: RunContext) -> AutoGenTeam:
+        writer = AssistantAgent("writer", model_client=run.model("writer"))
+        return RoundRobinGroupChat([writer], termination_condition=MaxMessageTermination(2))
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        return Conclusion(await run.step("order", act, content="a.17", shown="10 boxes"))
+
+    return Teams({"t": Team("t", "", build, conclude)}, {})
+
+
+async def test_people_may_let_it_run_again_and_each_try_has_its_own_doubt(house: House) -> None:
+    """R4, R5: an unclear failure is asked about too; the run parks for it, and each answer brings it back."""
+    house.park_after = timedelta(0)
+    await house.start(team="t")
+    acted: list[str] = []
+    found = ordering(OutcomeUnknown("The vendor hung up."), KeyError("vendor"), "Ordered.", acted=acted)
+    async with house.worker(found=found) as worker:
+        await worker.advance()
+        first = await asked_about(house)
+        assert first.question.content.startswith("The vendor hung up.")
+        await house.decide(first, Verb.APPROVE)
+        await worker.advance()
+        second = await asked_about(house, 2, after=first)
+        assert "“order” ended with an error" in second.question.content
+        await house.decide(second, Verb.APPROVE)
+        await worker.advance()
+    assert (await house.run()).result == "Ordered."
+    assert acted == ["x"] * 3
+
+
+async def test_two_identical_actions_in_doubt_are_two_questions(house: House) -> None:
+    """R4: both under way when nobody knew what became of them; one answer was given to both."""
+
+    async def act() -> str:
+        raise OutcomeUnknown("The vendor hung up.")
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        both = (run.step("order", act, content="a.17", shown="10 boxes") for _ in range(2))
+        return Conclusion(" ".join(await asyncio.gather(*both)))
+
+    async def two_open() -> list[RequestId] | None:
+        found = list((await house.run()).open.values())
+        return found if len(found) == 2 else None
+
+    await house.start(team="t")
+    team = ordering(acted=[]).working["t"]
+    async with house.worker(found=Teams({"t": replace(team, conclude=conclude)}, {})) as worker:
+        worker.advance()
+        asked = await house.store.requests(await fact(two_open))
+        known = {request.question.notes: request for request in asked if request is not None}
+        for number, notes in enumerate(sorted(known), 17):
+            assert f"-{number - 16} of the run" in notes[0]
+            await house.decide(known[notes], Verb.RESPOND, f"Order {number}.")
+        assert (await house.over()).result == "Order 17. Order 18."
+
+
+async def test_people_may_stop_a_run_whose_action_is_in_doubt(house: House) -> None:
+    await house.start(team="t")
+    acted: list[str] = []
+    async with house.worker(found=ordering(OutcomeUnknown("The vendor hung up."), acted=acted)) as worker:
+        worker.advance()
+        await house.decide(await asked_about(house), Verb.REJECT, "I call them")
+        run = await house.over()
+    assert run.status is Status.FAILED
+    assert run.result == "The vendor hung up. Reviewer U0BOB chose to stop the run. Their words: “I call them”"
+    assert acted == ["x"]
+
+
+async def test_silence_about_a_doubt_ends_the_run_and_never_repeats_the_action(house: House) -> None:
+    """R23, R17: whatever the channel says about timeouts."""
+    await house.store.set_defaults(replace(RULES, on_timeout=OnTimeout.APPROVE))
+    await house.start(team="t")
+    acted: list[str] = []
+    async with house.worker(found=ordering(OutcomeUnknown("The vendor hung up."), "Again.", acted=acted)) as worker:
+        worker.advance()
+        asked = await asked_about(house)
+        await expire(house, asked)
+        run = await house.over()
+    seen = await house.store.request(asked.id)
+    assert seen is not None
+    assert seen.value.status is RequestStatus.EXPIRED
+    assert run.status is Status.FAILED
+    assert run.result == "The vendor hung up. Nobody answered in time, so the run has ended."
+    assert acted == ["x"]
+
+
+class Robbed(RedisJournal):
+    """Right after `started` was recorded another worker takes the run over, as if this one had been frozen there."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house.store)
+        self._house = house
+
+    async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
+        stands = await super().record(lease, key, value, **how)
+        if b'"started"' in value:
+            await self._house.store.release(lease)
+            assert await self._house.store.claim(lease.run, "another", LEASE) is not None
+        return stands
+
+
+async def test_a_worker_that_froze_right_before_the_action_does_not_act(house: House) -> None:
+    """R4: the fence is looked at once more after `started` was recorded."""
+    await house.start(team="t")
+    acted: list[str] = []
+    async with house.worker(found=ordering("Ordered.", acted=acted), journal=Robbed(house)) as worker:
+        await asyncio.wait_for(worker.advance(), PATIENCE)
+    assert not acted
+    assert not (await house.run()).over
+    fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
+    await house.store.release(Lease(RunId("r1"), fence, "another"))
+    async with house.worker(found=ordering("Ordered.", acted=acted), owner="w2") as other:
+        other.advance()
+        await house.decide(await asked_about(house), Verb.RESPOND, "It was placed before.")
+        assert (await house.over()).result == "It was placed before."
+    assert not acted
+
+
+def writing(system: str, *, tools: tuple[Callable[[str], str], ...] = ()) -> Teams:
+    """A team that writes for two readers at once, in the way that `system` says."""
+
+    def build(run: RunContext) -> AutoGenTeam:
+        workbench = run.tools("writer", tools) if tools else None
+        writer = AssistantAgent("writer", run.model("writer"), system_message=system, workbench=workbench)
+        ends = DecisionTermination({RequestStatus.APPROVED})
+        return RoundRobinGroupChat([writer, run.reviewer("people")], termination_condition=ends)
+
+    return Teams({"t": Team("t", "", build)}, {})
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return "fine"
+
+
+async def waiting_with_two_drafts(house: House, model: ReplayChatCompletionClient) -> Request:
+    house.park_after = timedelta(0)
+    await house.start(team="t")
+    async with house.worker(found=writing("Be brief."), model=model) as worker:
+        await worker.advance()
+        first = await house.asked()
+        await house.decide(first, Verb.RESPOND, "shorter")
+        await worker.advance()
+        return await house.asked(not_this=first)
+
+
+@pytest.mark.parametrize("changed", [writing("Be kind."), writing("Be brief.", tools=(weather,))])
+async def test_a_run_whose_code_changed_asks_before_it_repeats_anything(house: House, changed: Teams) -> None:
+    """R4: never a silent repeat. Continued, it goes on from there, asks its new question, and does not ask again."""
+    model = ReplayChatCompletionClient(["draft 1", "draft 2", "new draft", "last draft"])
+    model.model_info["function_calling"] = True
+    asked = await waiting_with_two_drafts(house, model)
+    await house.decide(asked, Verb.RESPOND, "even shorter")
+    async with house.worker(found=changed, model=model) as worker:
+        await worker.advance()
+        assert (await house.run()).status is Status.PARKED
+        diverged = await house.asked(not_this=asked)
+        assert diverged.question.kind is Kind.DIVERGED
+        assert "“writer” now asks for a new answer of its model, and 2 recorded" in diverged.question.content
+        assert len(model.create_calls) == 2
+        await house.decide(diverged, Verb.APPROVE)
+        await worker.advance()
+        new = await house.asked(not_this=asked)
+        assert new.question.content == "new draft"
+        await house.decide(new, Verb.RESPOND, "good, once more")
+        await worker.advance()
+        last = await house.asked(not_this=new)
+        assert last.question.content == "last draft"
+        await house.decide(last, Verb.APPROVE)
+        await worker.advance()
+    assert (await house.run()).status is Status.FINISHED
+    assert len(model.create_calls) == 4
+
+
+async def test_each_change_of_the_code_is_asked_about_by_itself(house: House) -> None:
+    """R4: what was set aside at the first change does not count at the second."""
+    model = ReplayChatCompletionClient(["draft 1", "draft 2", "new draft", "last draft"])
+    asked = await waiting_with_two_drafts(house, model)
+    for system, fits in (("Be kind.", "2 recorded before the change fit no"), ("Be bold.", "1 recorded before the")):
+        await house.decide(asked, Verb.RESPOND, "once more")
+        async with house.worker(found=writing(system), model=model) as worker:
+            await worker.advance()
+            diverged = await house.asked(not_this=asked)
+            assert fits in diverged.question.content
+            await house.decide(diverged, Verb.APPROVE)
+            await worker.advance()
+            asked = await house.asked(not_this=diverged)
+    assert asked.question.content == "last draft"
+
+
+async def test_a_question_that_the_changed_code_no_longer_asks_is_taken_back(house: House) -> None:
+    """R4: a deploy while people think: the old card goes when the run goes on and asks in other words."""
+    await house.start(team="t")
+    model = ReplayChatCompletionClient(["draft", "new draft"])
+    async with house.worker(found=writing("Be brief."), model=model) as worker:
+        worker.advance()
+        asked = await house.asked()
+    async with house.worker(found=writing("Be kind."), model=model, owner="w2") as worker:
+        worker.advance()
+        diverged = await house.asked(not_this=asked)
+        assert set((await house.run()).open.values()) == {asked.id, diverged.id}
+        await house.decide(diverged, Verb.APPROVE)
+        new = await fact(lambda: shown(house, "new draft"))
+    seen = await house.store.request(asked.id)
+    assert seen is not None
+    assert seen.value.status is RequestStatus.WITHDRAWN
+    assert new.question.agent == asked.question.agent
+
+
+async def shown(house: House, words: str) -> Request | None:
+    asked = await house.asked()
+    return asked if asked.question.content == words else None
+
+
+async def test_people_may_stop_a_run_whose_code_changed(house: House) -> None:
+    model = ReplayChatCompletionClient(["draft 1", "draft 2", "new draft"])
+    asked = await waiting_with_two_drafts(house, model)
+    await house.decide(asked, Verb.APPROVE)
+    async with house.worker(found=writing("Be kind."), model=model) as worker:
+        await worker.advance()
+        await house.decide(await house.asked(not_this=asked), Verb.REJECT)
+        await worker.advance()
+    run = await house.run()
+    assert run.status is Status.FAILED
+    assert run.result.endswith("Reviewer U0BOB chose to stop the run.")
+    assert len(model.create_calls) == 2
+
+
+async def test_the_same_code_never_asks_how_to_go_on(house: House) -> None:
+    model = ReplayChatCompletionClient(["draft 1", "draft 2", "draft 3"])
+    asked = await waiting_with_two_drafts(house, model)
+    await house.decide(asked, Verb.RESPOND, "even shorter")
+    async with house.worker(found=writing("Be brief."), model=model) as worker:
+        await worker.advance()
+        third = await house.asked(not_this=asked)
+        assert third.question.content == "draft 3"
+        await house.decide(third, Verb.APPROVE)
+        await worker.advance()
+    assert (await house.run()).status is Status.FINISHED
+
+
+class Late(Store):
+    """Finds the requests in `late` only after `go`, as when Redis is slow."""
+
+    def __init__(self, house: House, *late: RequestId) -> None:
+        super().__init__(house.store.client, house.namespace)
+        self.late, self.go = late, asyncio.Event()
+
+    async def request(self, request: RequestId) -> Seen[Request] | None:
+        if request in self.late:
+            await self.go.wait()
+        return await super().request(request)
+
+
+@pytest.mark.parametrize("passes", [False, True], ids=["asked about", "passed by policy"])
+async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(house: House, passes: bool) -> None:
+    """R4: an agent made three calls at once, and its worker was lost before the last one."""
+    done: list[str] = []
+
+    async def do(part: str) -> str:
+        done.append(part)
+        return f"did {part}"
+
+    async def at_once(run: RunContext, parts: str) -> list[tuple[str, bool]]:
+        tools = run.tools("caller", [do], ask=lambda call: not (passes and call.arguments["part"] == "c"))
+        return await asyncio.gather(*(call(tools, "do", part, part=part) for part in parts))
+
+    async def waiting(count: int) -> list[RequestId] | None:
+        found = list((await house.run()).open.values())
+        return found if len(found) == count else None
+
+    async def two_done() -> bool | None:
+        return len(done) == 2 or None
+
+    before = "ab" if passes else "abc"
+    await house.start()
+    async with life(house) as run:
+        job = asyncio.create_task(at_once(run, before))
+        asked = await house.store.requests(await fact(lambda: waiting(len(before))))
+        requests = sorted((request for request in asked if request), key=lambda request: request.question.content)
+        for request in requests[:2]:
+            await house.decide(request, Verb.APPROVE)
+        await fact(two_done)
+        run.token.cancel()
+        job.cancel()
+        await asyncio.wait({job})
+    for request in requests[2:]:
+        await house.decide(request, Verb.APPROVE)
+    store = Late(house, *(request.id for request in requests[:2]))
+    async with life(replace(house, store=store), owner="w2") as run:
+        job = asyncio.create_task(at_once(run, "abc"))
+        over, _ = await asyncio.wait({job}, timeout=0.5)
+        assert not over
+        assert [e["type"] for e in await house.events()].count("request_asked") == len(before), "nobody, about the code"
+        store.go.set()
+        assert await job == [(f"did {part}", False) for part in "abc"]
+    assert sorted(done) == ["a", "b", "c"]

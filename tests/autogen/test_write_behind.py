@@ -1,0 +1,209 @@
+"""An agent goes on with its answer while the note of the delivery is still being written; nothing else does."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from autogen_agentchat.agents import AssistantAgent, UserProxyAgent
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from countersign.autogen.run_context import RunContext
+from countersign.autogen.team import Team, Teams
+from countersign.domain.errors import LeaseLost
+from countersign.domain.requests import Verb
+from countersign.domain.runs import Status
+from countersign.replay.write_behind import Behind
+from countersign.store.journal import RedisJournal
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Committed
+from tests.autogen.harness import House, Worker, fact
+
+pytest_plugins = ["tests.redis_server"]
+
+
+class Holding(Store):
+    """Keeps the note of a delivery back until `go` is set."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house.store.client, house.namespace)
+        self.held = 0
+        self.go = asyncio.Event()
+
+    async def commit(self, change: Change) -> Committed:
+        if change.delivered:
+            self.held += 1
+            await self.go.wait()
+        return await super().commit(change)
+
+
+def holding(house: House) -> tuple[House, Holding]:
+    store = Holding(house)
+    return replace(house, store=store), store
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    writer = AssistantAgent("writer", model_client=run.model("writer"))
+    human = UserProxyAgent("human", input_func=run.human(title="Go on?").input_func)
+    return RoundRobinGroupChat([writer, human], termination_condition=MaxMessageTermination(5))
+
+
+FOUND = Teams({"t": Team("t", "asks twice", build)}, {})
+
+
+def model() -> ReplayChatCompletionClient:
+    return ReplayChatCompletionClient(["Shall I order 10?", "Shall I send it?"])
+
+
+async def a_while(store: Store) -> None:
+    """Whatever does not wait for the note has reached the store by then."""
+    for _ in range(50):
+        await store.now()
+
+
+async def answered_and_held(house: House, store: Holding, worker: Worker, asked: ReplayChatCompletionClient) -> None:
+    """The first answer came, the writer has said its next words, and the note of the delivery is held back."""
+    worker.advance()
+    await house.decide(await house.asked(), Verb.APPROVE)
+
+    async def went_on() -> bool | None:
+        return True if store.held and len(asked.create_calls) == 2 else None
+
+    await fact(went_on)
+    await a_while(store)
+
+
+async def test_nothing_that_follows_an_answer_is_kept_before_the_note_of_its_delivery(house: House) -> None:
+    """R5: the agent goes on at once, its next words, question and end wait."""
+    house, store = holding(house)
+    await house.start(team="t")
+    asked = model()
+    async with house.worker(found=FOUND, model=asked) as worker:
+        await answered_and_held(house, store, worker, asked)
+        run = await house.run()
+        kept = await RedisJournal(store).entries(run.id)
+        assert [key.split("/")[0] for key in kept].count("model") == 1
+        assert len(run.progress) == 1
+        assert (run.status, len(run.open)) == (Status.WAITING, 1)
+        first = await house.asked()
+        store.go.set()
+        await house.decide(await house.asked(not_this=first), Verb.APPROVE)
+        assert (await house.over()).status is Status.FINISHED
+    types = [event["type"] for event in await house.events()]
+    about = [kind for kind in types if kind in ("request_asked", "decision_delivered", "run_finished")]
+    assert about == ["request_asked", "decision_delivered"] * 2 + ["run_finished"]
+
+
+async def test_the_next_question_and_the_end_wait_for_the_note_too(house: House) -> None:
+    """R5: also where no model is asked in between."""
+
+    def two(run: RunContext) -> AutoGenTeam:
+        writer = AssistantAgent("writer", model_client=run.model("writer"))
+        people = [run.reviewer(name) for name in ("first", "second")]
+        return RoundRobinGroupChat([writer, *people], termination_condition=MaxMessageTermination(4))
+
+    async def held(count: int) -> None:
+        async def look() -> bool | None:
+            return True if store.held == count else None
+
+        await fact(look)
+        await a_while(store)
+
+    house, store = holding(house)
+    await house.start(team="t")
+    async with house.worker(found=Teams({"t": Team("t", "", two)}, {}), model=model()) as worker:
+        worker.advance()
+        asked = await house.asked()
+        await house.decide(asked, Verb.APPROVE)
+        await held(1)
+        assert len((await house.run()).open) == 1
+        assert [event["type"] for event in await house.events()].count("request_asked") == 1
+        store.go.set()
+        asked = await house.asked(not_this=asked)
+        store.go.clear()
+        await house.decide(asked, Verb.APPROVE)
+        await held(2)
+        assert (await house.run()).status is Status.WAITING
+        store.go.set()
+        assert (await house.over()).status is Status.FINISHED
+    types = [event["type"] for event in await house.events()]
+    assert types.count("decision_delivered") == 2
+
+
+async def test_a_worker_lost_before_the_note_of_a_delivery_leaves_the_answer_to_the_next(house: House) -> None:
+    """R5: asked once, decided once, delivered once; what the lost one said after it was never kept."""
+    first, store = holding(house)
+    await first.start(team="t")
+    asked = model()
+    async with first.worker(found=FOUND, model=asked) as worker:
+        await answered_and_held(first, store, worker, asked)
+    assert (await house.run()).status is Status.WAITING
+    again = ReplayChatCompletionClient(["Shall I send it at last?"])
+    before = await house.asked()
+    async with house.worker(found=FOUND, model=again, owner="w2") as worker:
+        worker.advance()
+        second = await house.asked(not_this=before)
+        assert second.question.content == "Shall I send it at last?"
+        await house.decide(second, Verb.APPROVE)
+        assert (await house.over()).status is Status.FINISHED
+    types = [event["type"] for event in await house.events()]
+    assert (types.count("request_asked"), types.count("decision_delivered")) == (2, 2)
+
+
+async def test_a_note_that_cannot_be_written_stops_what_would_follow() -> None:
+    told: list[Exception] = []
+    behind = Behind()
+    behind.give_up = told.append
+    ran: list[str] = []
+
+    async def lost() -> None:
+        raise LeaseLost("Another worker has the run.")
+
+    async def later() -> None:
+        ran.append("later")
+
+    behind.write(lost)
+    behind.write(later)
+    for _ in range(2):
+        with pytest.raises(LeaseLost):
+            await behind.written()
+    assert ran == []
+    assert [type(error) for error in told] == [LeaseLost]
+
+
+async def test_notes_are_written_in_their_order() -> None:
+    behind, gate, ran = Behind(), asyncio.Event(), list[str]()
+
+    async def slow() -> None:
+        await gate.wait()
+        ran.append("slow")
+
+    async def fast() -> None:
+        ran.append("fast")
+
+    behind.write(slow)
+    behind.write(fast)
+    waiting = asyncio.create_task(behind.written())
+    await asyncio.sleep(0)
+    assert (ran, waiting.done()) == ([], False)
+    gate.set()
+    await waiting
+    assert ran == ["slow", "fast"]
+
+
+async def test_who_was_answered_goes_on_before_the_note_is_begun() -> None:
+    """Making the note takes this process as long as waking the agent did."""
+    behind, order = Behind(), list[str]()
+
+    async def note() -> None:
+        order.append("note")
+
+    async def desk() -> None:
+        behind.write(note)
+
+    await asyncio.create_task(desk())
+    order.append("agent")
+    await behind.written()
+    assert order == ["agent", "note"]

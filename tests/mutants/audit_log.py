@@ -1,0 +1,277 @@
+"""Bugs in the record: what is in it, whose word it takes, and what is told of it."""
+
+from typing import Final
+
+from tests.mutants.mutant import Bug
+
+_FORGERY = "tests/store/test_forgery.py::"
+_AUDITOR = "tests/audit/test_auditor.py::"
+_LEAVING = "tests/audit/test_leaving.py::"
+_TRIMMING = "tests/audit/test_trimming.py::"
+_AUDIT_CLI = "tests/audit/test_audit_cli.py::"
+_REPLAYING = "tests/policy/test_simulation.py::"
+_REPLAYED = "tests/autogen/test_replayed.py::"
+_COMMANDS = "tests/slack/test_agent_command.py::"
+_CLICKS = "tests/slack/test_actions.py::"
+_HOMES = "tests/slack/test_home_publisher.py::"
+_SECRETS = "tests/domain/test_secrets.py::"
+
+RECORDING: Final = (
+    Bug(
+        "an action begins before the disk has its approval",
+        "R4",
+        "countersign/replay/side_effects.py",
+        "    stands = await journal.record(key, mine, replace=again, on_disk=True)\n",
+        "    stands = await journal.record(key, mine, replace=again)\n",
+        ("tests/store/test_durability.py::test_an_action_waits_until_the_disk_has_its_approval",),
+    ),
+    Bug(
+        "nobody is told that Redis loses the last second",
+        "R4",
+        "countersign/store/redis/durability.py",
+        "            return _LATER\n",
+        '            return ""\n',
+        ("tests/store/test_durability.py::test_each_process_says_at_its_start_what_redis_may_lose",),
+    ),
+    Bug(
+        "a digest is made without the salt",
+        "R15",
+        "countersign/domain/requests.py",
+        'parts += ["salt", question.salt]',
+        "pass",
+        (_AUDIT_CLI + "test_a_short_secret_is_found_by_no_digest_that_the_record_shows",),
+    ),
+    Bug(
+        "what a worker says of a run counts for what web knows",
+        "R25",
+        "bot/audit/entries.py",
+        "    claimed = _corrected(said, request, origin) if told.by_worker else {}\n",
+        "    claimed: dict[str, str] = {}\n",
+        (_FORGERY + "test_what_a_worker_says_of_a_run_that_web_started_is_on_record_as_its_word",),
+    ),
+    Bug(
+        "a run of which a worker removed the record is judged by nothing",
+        "R25",
+        "bot/audit/auditor.py",
+        "run = origin or (",
+        "run = (",
+        (_FORGERY + "test_what_a_worker_says_of_a_run_that_web_started_is_on_record_as_its_word[gone]",),
+    ),
+    Bug(
+        "whoever a worker lists a run for sees it",
+        "R25",
+        "countersign/store/queries.py",
+        " and run.requester == requester], total",
+        "], total",
+        (_FORGERY + "test_nobody_is_shown_a_run_of_another_that_a_worker_lists_as_theirs",),
+    ),
+    Bug(
+        "a call is judged by a policy that came after it",
+        "R25",
+        "countersign/usecases/worker_claims.py",
+        """if str(book.version) == data.get("policy") and end > begun:""",
+        "if False:",
+        (_FORGERY + "test_a_call_is_judged_by_the_policy_under_which_it_passed_if_the_run_was_there_then",),
+    ),
+    Bug(
+        "a worker chooses a policy of before its run",
+        "R25",
+        "countersign/usecases/worker_claims.py",
+        """ and end > begun:""",
+        ":",
+        (_FORGERY + "test_a_call_is_judged_by_the_policy_under_which_it_passed_if_the_run_was_there_then",),
+    ),
+    Bug(
+        "a report does not tell by which policy a call passed",
+        "R25",
+        "countersign/autogen/tools/approval_gate.py",
+        "            version=judged.policy,\n",
+        "            version=0,\n",
+        ("tests/autogen/test_gate_policy.py::test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule",),
+    ),
+    Bug(
+        "everybody is told of calls that the policy did not let pass",
+        "R25",
+        "bot/slack/handlers/list_commands.py",
+        "    admin = may_alone(actor, desk.admins) and ",
+        "    admin = ",
+        (
+            "tests/slack/test_approvals_command.py::test_admins_are_told_of_calls_that_passed_though_the_policy_says_otherwise",
+        ),
+    ),
+    Bug(
+        "what a worker says passed is believed",
+        "R25",
+        "bot/audit/auditor.py",
+        "        if said.effect is Effect.PASS:\n",
+        "        if said.effect:\n",
+        (_FORGERY + "test_what_a_worker_says_passed_is_judged_again_and_a_lie_is_on_record_as_one",),
+    ),
+    Bug(
+        "a path is hidden where a secret's name stands before it",
+        "R30",
+        "countersign/domain/executable_text.py",
+        "return bool(_PATH.match(text)) and not _is_base64(text)",
+        "return False",
+        (_SECRETS + "test_what_could_act_is_hidden_by_no_name[@/root/.ssh/id_rsa]",),
+    ),
+    Bug(
+        "all that stands below a secret name is hidden",
+        "R30",
+        "countersign/domain/secrets.py",
+        "str(key) if _is_secret_name(str(key)) else _below(name)",
+        "str(key) if _is_secret_name(str(key)) else name",
+        (_SECRETS + "test_only_what_is_secret_is_hidden_below_a_secret_name",),
+    ),
+    Bug(
+        "a list keeps what is in it from being hidden",
+        "R15",
+        "countersign/domain/secrets.py",
+        "places = on | places if name.isdecimal() else on",
+        "places = on",
+        (_SECRETS + "test_what_a_path_names_is_hidden_also_in_lists_and_under_any_name",),
+    ),
+    Bug(
+        "what our guess hides is approved by one click",
+        "R30",
+        "bot/slack/views/card_content.py",
+        "return has_room(question) and not seen(question).guessed",
+        "return has_room(question)",
+        ("tests/slack/test_review.py::test_what_is_hidden_by_our_guess_is_not_approved_by_one_click",),
+    ),
+    Bug(
+        "the record takes a worker's word for what only people do",
+        "R9, R25",
+        "countersign/store/audit_log.py",
+        "stored = EVENTS.dump(read_event(fields, entry)) if by_agents else",
+        'stored = fields[b"event"] if by_agents else',
+        (_FORGERY + "test_a_report_comes_before_what_web_does_after_it_and_a_forged_one_counts_as_refused",),
+    ),
+    Bug(
+        "quiet hours cannot be written down",
+        "R4, R25",
+        "countersign/domain/redaction.py",
+        "if isinstance(value, datetime | time):",
+        "if isinstance(value, time):\n        return value\n    if isinstance(value, datetime):",
+        (_AUDITOR + "test_quiet_hours_are_on_record_and_stop_nobody",),
+    ),
+    Bug(
+        "events leave that somebody has in hand",
+        "R5, R25",
+        "countersign/store/trim.lua",
+        "held[#held + 1] = one[1]",
+        "local _ = one[1]",
+        (_LEAVING + "test_an_event_in_somebodys_hand_is_never_dropped_and_is_found_when_it_is_overlooked",),
+    ),
+    Bug(
+        "events leave that the record does not have yet",
+        "R25",
+        "countersign/store/trim.lua",
+        "local least, held = after(head[2])",
+        "local least, held = after('99999999999999-0')",
+        (_LEAVING + "test_events_that_are_drawn_and_not_chained_yet_stay",),
+    ),
+    Bug(
+        "one event that is never drawn keeps all that follow it",
+        "R4",
+        "countersign/store/trim.lua",
+        "redis.call('XDEL', KEYS[3], entry[1])",
+        "local _ = entry[1]",
+        (_LEAVING + "test_however_many_follow_one_that_can_never_be_drawn_they_leave",),
+    ),
+    Bug(
+        "an entry that says nothing of when ends who trims the record",
+        "R4",
+        "countersign/store/audit_log.py",
+        "except (ValueError, KeyError, OverflowError, OSError):",
+        "except ValueError:",
+        (_AUDIT_CLI + "test_a_damaged_entry_is_said_and_is_no_traceback[no fields]",),
+    ),
+    Bug(
+        "an entry whose hash is damaged becomes what the rest is verified from",
+        "R25",
+        "countersign/store/trim.lua",
+        "if #hash ~= 32 then return 0 end",
+        "if #hash == 0 then return 0 end",
+        (_TRIMMING + "test_an_entry_that_is_damaged_is_never_what_the_rest_is_verified_from",),
+    ),
+    Bug(
+        "who trims the record drops one entry too many",
+        "R25",
+        "countersign/store/trim.lua",
+        "redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 1))",
+        "redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 2))",
+        (_TRIMMING + "test_a_record_is_trimmed_to_the_entry_and_once[no reply-20]",),
+    ),
+    Bug(
+        "a start that is refused is not on record",
+        "R25",
+        "bot/slack/handlers/agent_command.py",
+        "    except CountersignError as refused:\n",
+        "    except CountersignError as refused:\n        if refused:\n            raise\n",
+        (_COMMANDS + "test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none",),
+    ),
+    Bug(
+        "a start that is refused is on record as often as Slack delivers it",
+        "R8, R25",
+        "countersign/usecases/rejected_attempts.py",
+        "told = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)\n"
+        "    await store.commit(Change(events=(told,), once=attempt))",
+        "told = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)\n"
+        "    await store.commit(Change(events=(told,)))",
+        (_COMMANDS + "test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none",),
+    ),
+    Bug(
+        "a click on what is gone is not on record",
+        "R25",
+        "countersign/usecases/rejected_attempts.py",
+        'data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},\n    )\n'
+        "    await store.commit(Change(events=(told,), once=attempt))",
+        'data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},\n    )\n'
+        "    await store.commit(Change(once=attempt))",
+        (_CLICKS + "test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once[Approve]",),
+    ),
+    Bug(
+        "`/approvals` that nobody could read is not on record",
+        "R25",
+        "countersign/usecases/rejected_attempts.py",
+        'data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}\n',
+        'return\n    data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}\n',
+        (
+            "tests/slack/test_approvals_command.py::test_words_that_change_nothing_are_on_record_once"
+            "[timeout-What should it be? Nothing was changed.]",
+        ),
+    ),
+    Bug(
+        "a replay takes the mark of a secret for what it was",
+        "R15",
+        "countersign/domain/redaction.py",
+        "return Unrecorded() if isinstance(value, str) and MARK.search(value) else value",
+        "return value",
+        (_REPLAYED + "test_where_a_rule_looks_at_a_secret_the_record_cannot_tell",),
+    ),
+    Bug(
+        "a replay guesses where a rule may have fitted",
+        "R25",
+        "countersign/policy/simulation.py",
+        "        (open_ if gap else sure).append(at)",
+        "        sure.append(at)",
+        (_REPLAYING + "test_what_the_record_does_not_hold_is_not_guessed[refuse-card == 'x']",),
+    ),
+    Bug(
+        "a replay forgets what the old policy had changed",
+        "R25",
+        "countersign/policy/simulation.py",
+        "rules = apply(judgement, was.settings)",
+        "rules = apply(judgement, was.rules or was.settings)",
+        (_REPLAYING + "test_what_the_old_policy_added_is_not_taken_for_the_channels_own_settings",),
+    ),
+    Bug(
+        "the Home shows a key that no receipt was signed with",
+        "R25",
+        "bot/audit/receipts.py",
+        "return public_pem(private_key(path)) if path.exists() else",
+        "return public_pem(Ed25519PrivateKey.generate()) if path.exists() else",
+        (_HOMES + "test_a_third_party_checks_a_receipt_with_nothing_but_the_key_of_the_home",),
+    ),
+)

@@ -1,0 +1,29 @@
+"""The bugs that we plant: each breaks one promise in one place, and names the tests that must notice.
+
+The rules are those that stand in the tests' docstrings.
+"""
+
+from typing import Final
+
+from tests.mutants.audit_log import RECORDING
+from tests.mutants.decisions import DECIDING
+from tests.mutants.identifiers import NAMING
+from tests.mutants.limits import BOUNDING
+from tests.mutants.mutant import Bug
+from tests.mutants.policy import POLICY
+from tests.mutants.rendering import DRAWING
+from tests.mutants.replay import REPLAYING
+from tests.mutants.runs import RUNNING
+from tests.mutants.waiting import WAITING
+
+BUGS: Final[tuple[Bug, ...]] = (
+    *DECIDING,
+    *POLICY,
+    *WAITING,
+    *RUNNING,
+    *REPLAYING,
+    *DRAWING,
+    *RECORDING,
+    *NAMING,
+    *BOUNDING,
+)

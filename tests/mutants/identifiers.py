@@ -1,0 +1,120 @@
+"""Bugs in what things are called: ids, the keys made of them, and who is mentioned."""
+
+from typing import Final
+
+from tests.mutants.mutant import Bug
+
+NAMING: Final = (
+    Bug(
+        "an id is whatever text comes",
+        "R27",
+        "countersign/domain/ids.py",
+        "if not isinstance(text, str) or cls.form.fullmatch(text) is None:",
+        "if not isinstance(text, str):",
+        (
+            "tests/store/test_acl_file.py::test_no_key_is_made_of_what_is_no_id",
+            "tests/store/test_forged_ids.py::test_a_request_with_what_is_no_id_is_not_read_and_not_decided",
+        ),
+    ),
+    Bug(
+        "the users of Redis are those of any namespace",
+        "R27",
+        "countersign/store/acl.py",
+        "rules.replace(_NAMESPACE, Keys(namespace).prefix)",
+        'rules.replace(_NAMESPACE, "{*}:")',
+        ("tests/store/test_acl.py::test_an_id_that_ends_as_another_kind_of_key_is_still_no_key_of_a_workers",),
+    ),
+    Bug(
+        "a worker removes what others reported",
+        "R3",
+        "countersign/store/users.acl",
+        "(+rpush +llen ~{<YOUR NAMESPACE>}:reports)",
+        "(+rpush +llen +xadd ~{<YOUR NAMESPACE>}:reports)",
+        ("tests/store/test_forgery.py::test_no_report_goes_away_and_none_is_shut_out_by_a_worker",),
+    ),
+    Bug(
+        "a worker's script keeps everybody else's from reading their plans",
+        "R4",
+        "countersign/store/commit.lua",
+        "cjson.decode_max_depth(1000)",
+        "",
+        ("tests/store/test_forgery.py::test_what_a_workers_script_sets_for_all_scripts_keeps_nobody_from_deciding",),
+    ),
+    Bug(
+        "a worker hears all namespaces",
+        "R27",
+        "countersign/store/users.acl",
+        "(+rpush +llen ~{<YOUR NAMESPACE>}:reports)",
+        "(+rpush +llen ~{<YOUR NAMESPACE>}:reports) (+psubscribe allchannels)",
+        ("tests/store/test_acl_file.py::test_a_worker_hears_nothing_of_other_namespaces",),
+    ),
+    Bug(
+        "a record counts under any name",
+        "R3",
+        "countersign/store/ownership.py",
+        "if own != name:",
+        "if own == '':",
+        (
+            "tests/store/test_forged_ids.py::test_what_web_wrote_counts_only_under_its_own_name",
+            "tests/store/test_forgery.py::test_a_record_under_the_name_of_another_request_undoes_no_decision",
+        ),
+    ),
+    Bug(
+        "the stop of a run is a worker's to tell",
+        "R9",
+        "countersign/usecases/worker_claims.py",
+        "        EventType.RUN_FAILED,\n",
+        "        EventType.RUN_FAILED,\n        EventType.RUN_STOPPED,\n",
+        ("tests/store/test_forged_ids.py::test_the_stop_of_a_run_is_not_a_workers_to_tell",),
+    ),
+    Bug(
+        "a program is the team whose name it takes",
+        "R24",
+        "countersign/domain/runs.py",
+        'return f"{self.team} (a program)" if self.by_script else self.team',
+        "return self.team",
+        ("tests/usecases/test_grant_usecases.py::test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team",),
+    ),
+    Bug(
+        "a run is web's if a worker says so",
+        "R24",
+        "countersign/store/ownership.py",
+        "return replace(run, by_script=True), version",
+        "return run, version",
+        (
+            "tests/usecases/test_grant_usecases.py::test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team[rlater]",
+        ),
+    ),
+    Bug(
+        "one run that cannot be asked for ends the repair of all",
+        "R5",
+        "countersign/usecases/lost_jobs.py",
+        "        await store.now()  # raises",
+        "        raise  # raises",
+        ("tests/autogen/test_lost_jobs.py::test_what_cannot_be_repaired_of_one_run_keeps_nobody_from_the_others",),
+    ),
+    Bug(
+        "a mention is drawn of any text",
+        "R15",
+        "countersign/domain/slack_markup.py",
+        "if UserId.named(name) is not None:",
+        "if name:",
+        ("tests/slack/test_slack_markup.py::test_only_an_id_is_mentioned",),
+    ),
+    Bug(
+        "what a worker says of its teams is markup",
+        "R15",
+        "countersign/usecases/run_start.py",
+        "{escape(teams[team].problem[:500])}",
+        "{teams[team].problem}",
+        ("tests/slack/test_agent_command.py::test_what_a_worker_says_of_its_teams_is_only_text",),
+    ),
+    Bug(
+        "a program starts in a channel without the app",
+        "R21",
+        "countersign/usecases/run_start.py",
+        "if known is not None and channel not in known:",
+        "if known is None:",
+        ("tests/store/test_forged_ids.py::test_a_program_is_told_that_the_app_is_not_in_its_channel",),
+    ),
+)

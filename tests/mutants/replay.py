@@ -1,0 +1,114 @@
+"""Bugs in the order in which everything reaches a rebuilt team."""
+
+from typing import Final
+
+from tests.mutants.mutant import Bug
+
+_ORDER: Final = "tests/autogen/test_event_order.py::"
+_DOUBTS: Final = "tests/autogen/test_unknown_outcomes.py::"
+_JOURNAL: Final = "tests/autogen/test_journal.py::"
+_SHAPES: Final = (
+    "tests/autogen/test_rebuild_shapes.py::test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been"
+)
+
+REPLAYING: Final = (
+    Bug(
+        "a question is taken back by an id that it does not have",
+        "R5",
+        "countersign/autogen/people/human.py",
+        "request_id(self._lease.run, salted(question, self._salt))",
+        "request_id(self._lease.run, question)",
+        ("tests/autogen/test_left.py::test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again",),
+    ),
+    Bug(
+        "a result passes before the turns that had ended",
+        "R4",
+        "countersign/replay/event_order.py",
+        "self._events[0] is event and not self._settling",
+        "not self._settling",
+        (
+            _ORDER + "test_a_result_waits_for_the_turns_that_had_ended_and_a_turn_for_the_results_that_had_come",
+            _SHAPES + "[local_work-near]",
+        ),
+    ),
+    Bug(
+        "a result passes before what had been asked for is asked for again",
+        "R4",
+        "countersign/replay/event_order.py",
+        "(not event.recorded or event.asked <= self._made)",
+        "True",
+        (_ORDER + "test_a_result_waits_until_what_had_been_asked_for_is_asked_for_again",),
+    ),
+    Bug(
+        "branches do not settle between two events",
+        "R4",
+        "countersign/replay/event_order.py",
+        "            self._settle(SETTLED)\n",
+        "            self._settle(0)\n",
+        (_ORDER + "test_branches_settle_between_two_events",),
+    ),
+    Bug(
+        "the order is given up without asking people",
+        "R4",
+        "countersign/replay/event_order.py",
+        "                self.stuck(lacking)\n",
+        "                self._events = [event for event in self._events if event.taken]\n",
+        (_ORDER + "test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_it",),
+    ),
+    Bug(
+        "an entry of another version is read as far as it fits",
+        "R29",
+        "countersign/replay/entries.py",
+        'ConfigDict(extra="forbid")',
+        'ConfigDict(extra="ignore")',
+        (_JOURNAL + "test_an_entry_that_is_none_is_refused_by_name",),
+    ),
+    Bug(
+        "a model's error is not recorded",
+        "R4",
+        "countersign/autogen/models/journaled.py",
+        '                            await self._journal.result(key, Entry("failed", dump_error(error)))\n',
+        "                            pass\n",
+        (_SHAPES + "[retrying-near]",),
+    ),
+    Bug(
+        "what the team left is given to it all the same when it is rebuilt",
+        "R4",
+        "countersign/replay/journal.py",
+        "        if entry is not None and entry.left:\n",
+        "        if False:\n",
+        (_SHAPES + "[impatient-near]",),
+    ),
+    Bug(
+        "a question that nobody waits for any more stays open",
+        "R5",
+        "countersign/autogen/people/human.py",
+        "        self._journal.behind.write(take_back)\n",
+        "",
+        ("tests/autogen/test_left.py::test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again",),
+    ),
+    Bug(
+        "two doubts about the same words are one question",
+        "R4",
+        "countersign/autogen/unknown_outcomes.py",
+        "            notes=_which(key),\n",
+        "",
+        (_DOUBTS + "test_two_identical_actions_in_doubt_are_two_questions",),
+    ),
+    Bug(
+        "changed code asks nobody",
+        "R4",
+        "countersign/autogen/unknown_outcomes.py",
+        "        if not known and self._unused(who) and",
+        "        if False and not known and self._unused(who) and",
+        (_DOUBTS + "test_people_may_stop_a_run_whose_code_changed",),
+    ),
+    Bug(
+        "calls are asked about as changed code while the store tells of the others' decisions",
+        "R4",
+        "countersign/replay/journal.py",
+        "return any(call.agent == agent and not call.asked for call in self._calls)",
+        "return False",
+        (_DOUBTS + "test_calls_whose_decisions_are_found_late_are_no_change_of_the_code[passed by policy]",),
+    ),
+)

@@ -1,0 +1,139 @@
+"""What a workspace's policy says of an action."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Risk
+from countersign.domain.escalation import Escalation
+from countersign.domain.ids import ChannelId, GroupId
+from countersign.domain.people import Reviewers
+from countersign.policy.conditions import parse
+from countersign.policy.evaluation import Action, Clause, Effect, Rulebook, apply, judge
+from tests.making import CAROL, DAVE, GENERAL, rules
+
+SMALL = Clause("small refunds", Effect.PASS, 3, tool="refund", condition=parse("amount <= 20"))
+BIG = Clause(
+    "big refunds", Effect.ASK, 7, tool="refund", condition=parse("amount > 500"), terms=ChannelSettings(quorum=2)
+)
+FROZEN = Clause("no refunds in the sandbox", Effect.REFUSE, 12, team="sandbox*", tool="refund", why="Use staging.")
+BOOK = Rulebook((SMALL, BIG, FROZEN), (("refund", Risk.MEDIUM), ("drop_*", Risk.HIGH)))
+
+
+def refund(amount: object, team: str = "support", tool: str = "refund") -> Action:
+    return Action(team, "clerk", tool, {"amount": amount}, GENERAL)
+
+
+@pytest.mark.parametrize(
+    ("action", "team_says", "effect", "clause"),
+    [
+        (refund(10), None, Effect.PASS, "small refunds"),
+        (refund(100), None, Effect.ASK, ""),
+        (refund(600), None, Effect.ASK, "big refunds"),
+        (refund(600), Effect.PASS, Effect.ASK, "big refunds"),
+        (refund(100), Effect.PASS, Effect.PASS, ""),
+        (refund(10), Effect.ASK, Effect.ASK, ""),
+        (refund(10), Effect.REFUSE, Effect.REFUSE, ""),
+        (refund(10, team="sandbox-1"), None, Effect.REFUSE, "no refunds in the sandbox"),
+        (refund(600, team="sandbox-1"), Effect.PASS, Effect.REFUSE, "no refunds in the sandbox"),
+        (refund(10, tool="ship"), None, Effect.ASK, ""),
+        (refund("ten"), None, Effect.ASK, "big refunds"),
+        (refund("10"), None, Effect.ASK, "big refunds"),
+        (refund(True), None, Effect.ASK, "big refunds"),
+        (refund(10, tool="Refund"), None, Effect.ASK, ""),
+        (refund(600, tool="Refund"), Effect.PASS, Effect.ASK, "big refunds"),
+        (refund(10, team="SANDBOX-1"), None, Effect.REFUSE, "no refunds in the sandbox"),
+    ],
+)
+def test_the_strictest_that_fits_wins_and_in_doubt_people_are_asked(
+    action: Action, team_says: Effect | None, effect: Effect, clause: str
+) -> None:
+    said = judge(BOOK, action, team_says)
+    assert (said.effect, said.clause) == (effect, clause)
+
+
+def test_of_equally_strict_rules_the_first_counts() -> None:
+    first = Clause("first", Effect.ASK, 1, terms=ChannelSettings(timeout=timedelta(hours=4)))
+    second = Clause("second", Effect.ASK, 2, terms=ChannelSettings(timeout=timedelta(hours=1)))
+    assert judge(Rulebook((first, second)), refund(1)).clause == "first"
+    more = Clause("two people", Effect.ASK, 3, terms=ChannelSettings(quorum=2))
+    assert judge(Rulebook((first, second, more)), refund(1)).clause == "two people"
+
+
+def test_it_says_of_every_rule_why_it_counts_or_not() -> None:
+    trail = judge(BOOK, refund(600)).trail
+    assert trail == (
+        "line 3, small refunds (pass): not so: amount <= 20",
+        "line 7, big refunds (ask): fits",
+        "line 12, no refunds in the sandbox (refuse): the team is support, not sandbox*",
+        "counts: big refunds",
+    )
+    assert (
+        "cannot be judged (there is no “amount”), so it lets nothing pass"
+        in judge(BOOK, Action("support", "clerk", "refund", {}, GENERAL)).trail[0]
+    )
+
+
+def test_a_rule_may_be_for_some_channels_or_for_some_risk_only() -> None:
+    here = Clause("here", Effect.REFUSE, 1, channels=frozenset({ChannelId("C0OTHER")}))
+    risky = Clause("risky", Effect.REFUSE, 2, risk=Risk.HIGH)
+    book = Rulebook((here, risky), BOOK.risks)
+    assert judge(book, refund(1)).effect is Effect.ASK
+    assert judge(book, refund(1, tool="drop_table")).clause == "risky"
+    assert judge(book, refund(1, tool="drop_table")).risk is Risk.HIGH
+
+
+def test_a_policy_makes_a_channels_settings_stricter_and_never_milder() -> None:
+    """R10, R23: but whom it asks and how long they have is the policy's to say."""
+    mild = ChannelSettings(
+        reviewers=Reviewers(frozenset({CAROL})),
+        quorum=1,
+        own_requests=True,
+        timeout=timedelta(hours=4),
+        on_timeout=OnTimeout.APPROVE,
+        approvals_channel=ChannelId("C0MONEY"),
+    )
+    book = Rulebook((Clause("mild", Effect.ASK, 1, terms=mild),))
+    under = apply(judge(book, refund(1)), rules(quorum=2))
+    assert under == rules(
+        quorum=2,
+        reviewers=Reviewers(frozenset({CAROL})),
+        timeout=timedelta(hours=4),
+        approvals_channel=ChannelId("C0MONEY"),
+        clause="mild",
+    )
+    strict = Rulebook((Clause("strict", Effect.ASK, 1, terms=ChannelSettings(quorum=3, own_requests=False)),))
+    under = apply(judge(strict, refund(1)), rules(own_requests=True, on_timeout=OnTimeout.APPROVE))
+    assert (under.quorum, under.own_requests, under.on_timeout) == (3, False, OnTimeout.APPROVE)
+
+
+def test_the_members_that_a_policy_asks_are_those_where_the_policy_sends_the_card() -> None:
+    """R9"""
+    finance = ChannelId("C0FINANCE")
+    terms = ChannelSettings(reviewers=Reviewers(members=True), approvals_channel=finance)
+    book = Rulebook((Clause("money", Effect.ASK, 1, terms=terms),))
+    assert apply(judge(book, refund(1)), rules()).reviewers == Reviewers(groups=frozenset({GroupId(finance)}))
+
+
+def test_high_risk_is_never_approved_by_timeout() -> None:
+    """R23: whatever the channel says."""
+    under = apply(judge(BOOK, refund(1, tool="drop_table")), rules(on_timeout=OnTimeout.APPROVE))
+    assert under.on_timeout is OnTimeout.REJECT
+
+
+def test_whom_a_rule_asks_are_not_joined_by_whom_the_channel_would_ask_next() -> None:
+    """R9: a policy that names finance is not made milder by a channel that escalates to somebody else."""
+    leads = (Escalation(timedelta(minutes=30), Reviewers(frozenset({CAROL}))),)
+    channel = rules(escalation=leads, remind_after=timedelta(minutes=5))
+    finance = ChannelSettings(reviewers=Reviewers(frozenset({DAVE})))
+    named = Rulebook((Clause("finance", Effect.ASK, 1, terms=finance),))
+    assert apply(judge(named, refund(1)), channel).escalation == ()
+    own = replace(finance, escalation=(*leads,), remind_after=timedelta(0))
+    told = Rulebook((Clause("finance", Effect.ASK, 1, terms=own),))
+    assert apply(judge(told, refund(1)), channel).escalation == leads
+    assert apply(judge(told, refund(1)), channel).remind_after == timedelta(0)
+    silent = Rulebook((Clause("two", Effect.ASK, 1, terms=ChannelSettings(quorum=2)),))
+    assert apply(judge(silent, refund(1)), channel).escalation == leads
+    none = Rulebook((Clause("none", Effect.ASK, 1, terms=ChannelSettings(escalation=())),))
+    assert apply(judge(none, refund(1)), channel).escalation == ()

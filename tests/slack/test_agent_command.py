@@ -1,0 +1,452 @@
+"""`/agent`: what is started, said, listed and stopped, and what is refused in words."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.slack.handlers.responses import Desk
+from bot.slack.views import modals
+from countersign import usecases
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import GroupId, UserId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.run_options import Option
+from countersign.domain.runs import Run, Status
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease, TeamInfo
+from localslack import LocalSlack
+from tests.making import ALICE, BOB, GENERAL, HERE, question
+from tests.slack.botting import away, events
+from tests.storing import configured
+
+
+async def runs(store: Store) -> list[Run]:
+    return await store.active_runs(100)
+
+
+async def test_a_command_starts_a_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    reply = await slack.user("alice").command("/agent email tell R&D <b> we need 10% off")
+    assert reply.ok
+    (run,) = await runs(store)
+    assert (run.team, run.task) == ("email", "tell R&D <b> we need 10% off")
+    assert (run.requester, run.channel, run.workspace) == ("U0ALICE", "C0GENERAL", "T0LOCAL")
+    assert run.id in reply.text
+
+
+async def test_names_and_links_in_a_task_are_what_was_typed_and_not_what_slack_makes_of_them(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """The agents write to people with these words, and the window takes them as they were typed."""
+    await slack.user("alice").command(
+        "/agent email tell @bob, @reviewers and #general of https://a.example/b?c=1&d=<e>"
+    )
+    (run,) = await runs(store)
+    assert run.task == "tell @bob, @reviewers and #general of https://a.example/b?c=1&d=<e>"
+
+
+async def test_the_task_may_begin_on_a_line_of_its_own(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    reply = await slack.user("alice").command("/agent email\nDear vendor,\n  ten percent off")
+    assert "Started" in reply.text
+    assert [run.task for run in await runs(store)] == ["Dear vendor,\n  ten percent off"]
+
+
+async def test_a_team_is_found_in_another_case_where_only_one_fits(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """A phone writes the first word of a line with a capital letter."""
+    alice, told = slack.user("alice"), timedelta(seconds=15)
+    assert "Started *email*" in (await alice.command("/agent Email hello")).text
+    assert [run.team for run in await runs(store)] == ["email"]
+    await store.announce("another", [TeamInfo("Ops", ""), TeamInfo("ops", "")], told)
+    assert "There is no team “OPS”" in (await alice.command("/agent OPS hello")).text
+    assert "Started *ops*" in (await alice.command("/agent ops hello")).text
+
+
+async def test_nothing_is_started_where_the_app_is_not(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R21: the thread would be where nobody looks; as soon as the app is invited, the same words start it."""
+    alice = slack.user("alice")
+    slack.add_channel("secret", is_private=True)
+    for channel in ("#random", "#secret"):
+        slack.invite("alice", channel)
+        reply = await alice.command("/agent email hello", channel=channel)
+        assert (
+            "The app is not in this channel, so nobody would see the run there and nothing was started." in reply.text
+        )
+    assert await runs(store) == []
+    refused = [e for e in await events(store) if e.type is EventType.START_REFUSED]
+    assert [(e.data["team"], "not in this channel" in e.data["why"]) for e in refused] == [("email", True)] * 2
+    slack.invite("U0BOT", "#random")
+    assert "Started" in (await alice.command("/agent email hello", channel="#random")).text
+    assert [run.channel for run in await runs(store)] == ["C0RANDOM"]
+
+
+async def test_a_command_delivered_twice_is_one_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R8"""
+    slack.faults.add("deliver_twice", on="slash_commands")
+    await slack.user("alice").command("/agent email once")
+    await bot.drain()
+    assert len(await runs(store)) == 1
+
+
+async def test_a_start_that_slack_called_failed_and_its_repeat_are_one_run(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R8: whichever of them comes first."""
+    alice = slack.user("alice")
+    first = (await alice.command("/agent email once")).text
+    (run,) = await runs(store)
+    again = await alice.command("/agent email once")
+    assert run.id in first and run.id in again.text and "not started again" in again.text
+    assert await runs(store) == [run]
+    assert "Started" in (await alice.command("/agent email twice")).text
+    assert len(await runs(store)) == 2
+    await usecases.stop(store, run.id, Actor(HERE, ALICE), frozenset())
+    assert "Started" in (await alice.command("/agent email once")).text, "what is over may be started again"
+    assert "Started" in (await slack.user("bob").command("/agent email twice")).text
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("/agent emial hello", "There is no team “emial”"),
+        ("/agent email", "There is no task"),
+        ("/agent email     ", "There is no task"),
+        (f"/agent email {'x' * 10_001}", "at most 10,000"),
+        ("/agent stop", "Which run?"),
+        ("/agent stop rnothing", "There is no run"),
+        ("/agent help", "/agent status"),
+        ("/agent status", "Nothing goes on here"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_and_nothing_starts(
+    slack: LocalSlack, store: Store, bot: Desk, text: str, sentence: str
+) -> None:
+    reply = await slack.user("alice").command(text)
+    assert sentence in reply.text
+    assert await runs(store) == []
+
+
+async def test_without_a_worker_people_are_told(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    await store.retire("worker")
+    assert "No worker is running" in (await slack.user("alice").command("/agent email hello")).text
+    assert "No worker is running" in (await slack.user("alice").command("/agent")).text
+    assert slack.user("alice").modal is None
+
+
+async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R15: a sentence of ours, with whatever a worker writes into it."""
+    why = "<!channel> <https://evil.example|Approve here> &"
+    mode = Option("mode", "Mode", ("<!here>", "b"), "b")
+    teams = [TeamInfo("broken", "", why), TeamInfo("odd", "", options=(mode,))]
+    await store.announce("two", teams, timedelta(minutes=1))
+    alice = slack.user("alice")
+    for text in ("/agent broken go", "/agent odd mode=c go", "/agent <!channel> go"):
+        reply = (await alice.command(text)).text
+        assert "nothing was started" in reply.lower() and "<" not in reply, reply
+
+
+async def test_a_team_that_does_not_load_says_why_and_the_others_start(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    why = "its file broken.py does not load (ImportError: No module named 'warehouse')."
+    await store.announce("two", [TeamInfo("broken", "", why)], timedelta(minutes=1))
+    alice = slack.user("alice")
+    reply = await alice.command("/agent broken count the boxes")
+    assert reply.text == f"The team “broken” cannot run: {why} Nothing was started."
+    await alice.command("/agent")
+    assert "its file broken.py does not load" in str((await alice.wait_modal("Start a task")).json)
+    await alice.close()
+    assert "Started" in (await alice.command("/agent email hello")).text
+    assert [run.team for run in await runs(store)] == ["email"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"reviewers": Reviewers(frozenset({ALICE}))}, "you started it and may not decide"),
+        ({"reviewers": Reviewers(frozenset({UserId("U0DORA")}))}, "<@U0DORA> left"),
+        ({"reviewers": Reviewers(groups=frozenset({GroupId("S0NONE")}))}, "There is nobody in"),
+        ({"quorum": 3}, "3 approvals needed, 2 people"),
+        ({"approvals_channel": "C0RANDOM"}, "The app is not in <#C0RANDOM>"),
+        ({"approvals_channel": "C0NOWHERE"}, "does not see the channel"),
+    ],
+)
+async def test_a_run_whose_requests_nobody_could_decide_does_not_start(
+    slack: LocalSlack, store: Store, bot: Desk, settings: dict[str, Any], sentence: str
+) -> None:
+    """R10: found out now, not when a request waits for nobody."""
+    await configured(store, **settings)
+    reply = await slack.user("alice").command("/agent email hello")
+    assert sentence in reply.text
+    assert "othing was started" in reply.text
+    assert await runs(store) == []
+
+
+async def test_while_slack_says_nothing_about_reviewers_nothing_starts(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R9: a failed look-up refuses; nobody waits for Slack longer than the directory's patience."""
+    bot.directory._patience = 0.05
+    slack.faults.add("delay", on="users.info", seconds=20, times=None)
+    reply = await slack.user("alice").command("/agent email hello")
+    assert "Slack did not answer in time" in reply.text
+    assert await runs(store) == []
+
+
+async def refused(store: Store) -> list[Event]:
+    """The starts that were refused, as they are on record."""
+    return [event for event in await events(store) if event.type is EventType.START_REFUSED]
+
+
+@pytest.mark.parametrize(
+    ("words", "team", "task", "why"),
+    [
+        ("emial hello", "emial", "hello", "There is no team “emial”"),
+        ("email", "email", "", "There is no task"),
+        (f"email {'x' * 10_001}", "email", f"{'x' * 3000}… (10,001 characters)", "at most 10,000"),
+        ("chat mood=never plan", "chat", "mood=never plan", "no option “mood”"),
+        ("chat mode=never mode=never plan", "chat", "mode=never mode=never plan", "is chosen twice"),
+        ("api_key=Ab1Cd2Ef3Gh4Ij5Kl6 x", "api_key=⟦hidden: 18 characters⟧", "x", "no team “api_key=⟦hidden"),
+        (
+            "emial use hunter2: api_key=Ab1Cd2Ef3Gh4Ij5Kl6",
+            "emial",
+            "use hunter2: api_key=⟦hidden: 18 characters⟧",
+            "no team",
+        ),
+    ],
+)
+async def test_a_start_that_is_refused_is_on_record_once_with_who_what_and_why(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None, words: str, team: str, task: str, why: str
+) -> None:
+    """R8, R15, R25: also where Slack delivers it twice."""
+    slack.faults.add("deliver_twice", on="slash_commands")
+    await slack.user("alice").command(f"/agent {words}")
+    await bot.drain()
+    (event,) = await refused(store)
+    assert (event.user, event.workspace, event.data["channel"]) == ("U0ALICE", HERE, GENERAL)
+    assert (event.data["team"], event.data["task"]) == (team, task)
+    assert why in event.data["why"]
+
+
+async def test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R25: nobody may decide at first, then there is no task."""
+    alice = slack.user("alice")
+    await configured(store, reviewers=Reviewers(frozenset({ALICE})))
+    await alice.command("/agent")
+    await alice.wait_modal("Start a task")
+    await alice.submit({"team": "email", "task": "tell the vendor"})
+    await configured(store, reviewers=None)
+    slack.faults.add("deliver_twice", on="view_submission")
+    await alice.submit({"team": "email", "task": "  "})
+    assert await alice.submit({"team": "email", "task": "tell the vendor"}) == {}
+    await bot.drain()
+    told = [(event.user, event.data["why"].split(",")[0]) for event in await refused(store)]
+    assert told == [
+        ("U0ALICE", "Nothing was started"),
+        ("U0ALICE", "There is no task; nothing was started. Write it like `/agent email tell the vendor …`."),
+    ]
+    assert len(await runs(store)) == 1
+
+
+async def test_without_a_worker_the_start_that_was_wanted_is_on_record(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R25"""
+    await store.retire("worker")
+    for words in ("/agent email hello", "/agent"):
+        await slack.user("alice").command(words)
+    assert [event.data["team"] for event in await refused(store)] == ["email", ""]
+
+
+async def test_the_window_starts_a_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    await store.announce("two", [TeamInfo("other", "does other things")], timedelta(minutes=1))
+    alice = slack.user("alice")
+    assert (await alice.command("/agent")).text == ""
+    await alice.wait_modal("Start a task")
+    assert "There is no task" in (await alice.submit({"team": "email", "task": "  "}))["task"]
+    assert await alice.submit({"team": "email", "task": "tell the vendor\nplease"}) == {}
+    (run,) = await runs(store)
+    assert (run.team, run.task, run.channel) == ("email", "tell the vendor\nplease", "C0GENERAL")
+
+
+MODE = Option("mode", "When people are asked", ("always", "never"), "always")
+CHAT = TeamInfo("chat", "talks", options=(MODE, Option("pace", "Pace", ("1", "2"), "1")))
+
+
+@pytest.fixture
+async def chat(store: Store) -> None:
+    """A team with two options runs too."""
+    await store.announce("two", [CHAT, TeamInfo("other", "does other things")], timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "task"),
+    [
+        ("mode=never plan it", {"mode": "never", "pace": "1"}, "plan it"),
+        ("pace=2 Mode=NEVER  plan it", {"mode": "never", "pace": "2"}, "plan it"),
+        ("plan it mode=never", {"mode": "always", "pace": "1"}, "plan it mode=never"),
+        ("plan a=b", {"mode": "always", "pace": "1"}, "plan a=b"),
+    ],
+)
+async def test_options_are_chosen_before_the_task(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None, words: str, options: dict[str, str], task: str
+) -> None:
+    """What is not chosen is the default, and the answer says all of it."""
+    reply = await slack.user("alice").command(f"/agent chat {words}")
+    (run,) = await runs(store)
+    assert (run.options, run.task) == (options, task)
+    assert f"mode={options['mode']} pace={options['pace']}" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            "mode=sometimes plan it",
+            "cannot be chosen for “mode”; nothing was started. Choose one of always, never.",
+        ),
+        ("mood=never plan it", "no option “mood”; nothing was started. Its options: mode=always|never, pace=1|2"),
+        ("mode=never mode=always plan it", "“mode” is chosen twice"),
+        ("mode=never", "There is no task"),
+        ("mode= plan it", "“” cannot be chosen for “mode”"),
+    ],
+)
+async def test_an_option_that_is_not_there_starts_nothing(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None, words: str, sentence: str
+) -> None:
+    reply = await slack.user("alice").command(f"/agent chat {words}")
+    assert sentence in reply.text
+    assert await runs(store) == []
+
+
+async def test_a_team_without_options_takes_such_words_as_its_task(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    await slack.user("alice").command("/agent email x=3 is wrong")
+    (run,) = await runs(store)
+    assert (run.task, run.options) == ("x=3 is wrong", {})
+
+
+async def test_the_window_shows_the_options_of_the_chosen_team(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None
+) -> None:
+    """What was typed before stays; the options of a team that was chosen before do not count."""
+    alice = slack.user("alice")
+    await alice.command("/agent")
+    window = await alice.wait_modal("Start a task")
+    assert "When people are asked" not in str(window.blocks)
+    await alice.click(window, modals.TEAM, choose="chat")
+    window = await alice.wait_modal("When people are asked")
+    assert await alice.submit({"When people are asked": "never", "task": "plan it"}) == {}
+    (run,) = await runs(store)
+    assert (run.team, run.task, run.options) == ("chat", "plan it", {"mode": "never", "pace": "1"})
+
+
+async def test_another_team_in_the_window_has_none_of_the_first_ones_options(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None
+) -> None:
+    alice = slack.user("alice")
+    await alice.command("/agent")
+    await alice.click(await alice.wait_modal("Start a task"), modals.TEAM, choose="chat")
+    window = await alice.wait_modal("When people are asked")
+    await alice.click(window, modals.TEAM, choose="email")
+    await alice.wait_modal(lambda view: "When people are asked" not in str(view.blocks))
+    assert await alice.submit({"task": "tell the vendor"}) == {}
+    (run,) = await runs(store)
+    assert (run.team, run.options) == ("email", {})
+
+
+async def test_options_that_the_window_could_not_take_away_do_not_count(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None
+) -> None:
+    """Another team was chosen, and Slack still shows the first one's options."""
+    alice = slack.user("alice")
+    await alice.command("/agent")
+    await alice.click(await alice.wait_modal("Start a task"), modals.TEAM, choose="chat")
+    window = await alice.wait_modal("When people are asked")
+    slack.faults.add("server_error", on="views.update", status=503, times=None)
+    await alice.click(window, modals.TEAM, choose="email")
+    assert await alice.submit({"task": "tell the vendor"}) == {}
+    (run,) = await runs(store)
+    assert (run.team, run.options) == ("email", {})
+
+
+async def test_a_window_whose_options_were_not_shown_still_starts(
+    slack: LocalSlack, store: Store, bot: Desk, chat: None
+) -> None:
+    """Slack or the store may fail between: then the defaults are chosen, and nobody is left without an answer."""
+    alice = slack.user("alice")
+    await alice.command("/agent")
+    slack.faults.add("server_error", on="views.update", status=503, times=None)
+    assert (await alice.click(await alice.wait_modal("Start a task"), modals.TEAM, choose="chat")).ok
+    assert await alice.submit({"task": "plan it"}) == {}
+    (run,) = await runs(store)
+    assert run.options == {"mode": "always", "pace": "1"}
+
+
+async def test_a_window_submitted_twice_is_one_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R8"""
+    alice = slack.user("alice")
+    await alice.command("/agent")
+    await alice.wait_modal()
+    slack.faults.add("deliver_twice", on="view_submission")
+    assert await alice.submit({"team": "email", "task": "once"}) == {}
+    await bot.drain()
+    assert len(await runs(store)) == 1
+
+
+async def test_status_lists_what_goes_on(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> None:
+    """R15: the task of a person is shown as it is."""
+    bob = slack.user("bob")
+    await bob.command("/agent")
+    await bob.wait_modal("Start a task")
+    assert await bob.submit({"team": "email", "task": "<!channel> *bold*"}) == {}
+    await usecases.ask(store, lease, question())
+    reply = await slack.user("alice").command("/agent status")
+    assert "2 runs go on" in reply.text
+    words = str(reply.blocks)
+    assert "rtest" in words and "Waiting for a decision" in words
+    literal = [e for b in reply.blocks if b["type"] == "context" for e in b["elements"]]
+    assert "<!channel> *bold*" in [e["text"] for e in literal]
+    assert {e["type"] for e in literal} == {"plain_text"}
+    elsewhere = await slack.user("alice").command("/agent status", channel="#approvals")
+    assert "1 run goes on" in elsewhere.text
+
+
+async def test_status_lists_as_many_runs_as_one_message_holds(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R14: Slack refuses the whole answer, and who asked would read nothing."""
+    for number in range(12):
+        await slack.user("alice").command(f"/agent email {number} {'返金の依頼' * 40}")
+    reply = await slack.user("alice").command("/agent status")
+    assert reply.ok and "12 runs go on" in reply.text
+    listed = sum(b["type"] == "section" for b in reply.blocks) - 1
+    assert 5 < listed < 12
+    assert f"and {12 - listed} older ones" in str(reply.blocks[-1])
+
+
+async def test_the_requester_stops_a_run_and_strangers_do_not(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R8, R15, R25: what was refused is on record once, of a run that nobody knows too."""
+    asked = await usecases.ask(store, lease, question())
+    carol, alice = slack.user("carol"), slack.user("alice")
+    await configured(store, reviewers=Reviewers(frozenset({BOB})))
+    slack.faults.add("deliver_twice", on="slash_commands")
+    assert "may stop it; it goes on" in (await carol.command("/agent stop rtest")).text
+    await bot.drain()
+    assert "There is no run" in (await carol.command("/agent stop api_key=Ab1Cd2Ef3Gh4Ij5Kl6")).text
+    await bot.drain()
+    of_carol, of_nothing = [e for e in await events(store) if e.type is EventType.STOP_REFUSED]
+    assert (of_carol.user, of_carol.run) == ("U0CAROL", "rtest")
+    assert (of_nothing.user, of_nothing.data["words"]) == ("U0CAROL", "api_key=⟦hidden: 18 characters⟧")
+    assert "Ab1Cd2Ef3Gh4" not in str(of_nothing.data)
+    assert "is stopped" in (await alice.command("/agent stop `rtest`")).text
+    seen, request = await store.run(lease.run), await store.request(asked.id)
+    assert seen is not None and request is not None
+    assert (seen.value.status, request.value.status.value) == (Status.STOPPED, "withdrawn")
+    assert "has ended already" in (await alice.command("/agent stop rtest")).text
+
+
+async def test_a_store_that_is_away_is_told(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    async with away(store):
+        reply = await slack.user("alice").command("/agent email hello")
+    assert "The store cannot be reached" in reply.text

@@ -1,0 +1,398 @@
+"""`/approvals`: in a window and in words, by those who may, and never so that nobody could decide."""
+
+from datetime import timedelta
+
+import pytest
+
+from bot.slack.handlers.responses import Desk
+from countersign import usecases
+from countersign.domain.channel_settings import OnTimeout, Rules
+from countersign.domain.escalation import Escalation
+from countersign.domain.events import EventType
+from countersign.domain.ids import GroupId
+from countersign.domain.people import Reviewers
+from countersign.store.audit_log import Ledger
+from countersign.store.store import Store
+from localslack import LocalSlack
+from localslack.workspace import Message, User, UserGroup
+from tests.making import BOB, DAVE, GENERAL
+from tests.slack.botting import events
+from tests.slack.test_projector import drawing
+
+
+async def rules(store: Store) -> Rules:
+    return await usecases.rules_of(store, GENERAL)
+
+
+async def posted(slack: LocalSlack, *texts: str) -> Message:
+    return await slack.wait_message("#approvals", lambda m: all(text in f"{m.text} {m.blocks}" for text in texts))
+
+
+@pytest.mark.parametrize("way", ["words", "window"])
+async def test_rules_get_milder_by_two_and_all_are_told(slack: LocalSlack, store: Store, bot: Desk, way: str) -> None:
+    """R33, R25: a reviewer alone changes nothing; another one's click does, once, and only what was shown."""
+    bob, carol = slack.user("bob"), slack.user("carol")
+    before = await rules(store)
+    if way == "words":
+        assert "takes an admin or a second reviewer" in (await bob.command("/approvals own-requests yes")).text
+    else:
+        await bob.command("/approvals")
+        await bob.wait_modal("Approval settings")
+        assert await bob.submit({"exceptions": ["own_requests"]}) == {}
+        await bob.wait_ephemeral("takes an admin or a second reviewer")
+    card = await posted(
+        slack, "<@U0BOB> wants to make the rules", "Before: ", "may not decide", "After: ", "may decide"
+    )
+    assert await rules(store) == before
+    await bob.click(card, "Confirm")
+    await bob.wait_ephemeral("You asked for this yourself")
+    await slack.user("alice").command("/approvals reviewers @bob @carol")
+    slack.invite("U0GRETA", "#approvals")
+    await slack.user("greta").click(card, "Confirm")
+    await slack.user("greta").wait_ephemeral("Guests")
+    await carol.click(card, "Confirm")
+    await carol.wait_ephemeral("The settings were changed since this was asked for")
+    assert (await rules(store)).own_requests is False
+    await bob.command("/approvals own-requests yes")
+    anew = await slack.wait_message("#approvals", lambda m: "wants to make" in m.text and m.ts != card.ts)
+    await carol.click(anew, "Confirm")
+    await carol.wait_ephemeral("Saved.")
+    assert (await rules(store)).own_requests is True
+    await slack.wait_message("#approvals", lambda m: m.ts == anew.ts and not m.buttons)
+    await bob.command("/approvals quorum 2")  # stricter: nobody else is needed
+    async with drawing(slack, store):
+        await posted(slack, "<@U0CAROL> changed the settings of <#C0GENERAL>, as <@U0BOB> had asked for", "Before: ")
+        await posted(slack, "<@U0BOB> changed the settings of <#C0GENERAL>", "2 approvals by different people")
+    kinds = [e.type for e in await events(store) if e.type.startswith("settings")]
+    proposed, refused, changed = EventType.SETTINGS_PROPOSED, EventType.SETTINGS_REFUSED, EventType.SETTINGS_CHANGED
+    assert kinds == [proposed, refused, changed, refused, refused, proposed, changed, changed]
+    last = [e for e in await events(store) if e.type is changed][-2]
+    assert (last.user, last.data["proposed_by"]) == ("U0CAROL", "U0BOB")
+    assert (last.data["before"], last.data["after"]) == ('{"own_requests": false}', '{"own_requests": true}')
+
+
+async def test_everything_can_be_set_in_words(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    alice = slack.user("alice")
+    for words in (
+        "timeout 15m",
+        "timeout 15 min",
+        "on-timeout wait",
+        "channel #general",
+        "reviewers @bob, @dave @reviewers",
+        "quorum 2",
+        "own-requests yes",
+    ):
+        reply = await alice.command(f"/approvals {words}")
+        assert reply.text.startswith("Saved."), reply.text
+    now = await rules(store)
+    assert (now.timeout, now.on_timeout, now.approvals_channel) == (timedelta(minutes=15), OnTimeout.WAIT, GENERAL)
+    assert now.reviewers == Reviewers(frozenset({BOB, DAVE}), frozenset({GroupId("S0REVIEWERS")}))
+    assert (now.quorum, now.own_requests) == (2, True)
+    shown = (await alice.command("/approvals show")).text
+    assert "<@U0DAVE>" in shown and "2 approvals" in shown and "no deadline" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("timeout soon", "is not a duration"),
+        ("timeout -5m", "is not a duration"),
+        ("timeout 0", "is not a duration"),
+        ("timeout 0s", "is out of range"),
+        ("timeout 99999d", "is out of range"),
+        ("on-timeout escalate", "is not one of"),
+        ("quorum 0", "must be 1 or more"),
+        ("quorum two", "is not a whole number"),
+        ("quorum 3", "only 2 may approve"),
+        ("own-requests maybe", "neither"),
+        ("reviewers everybody", "neither a person nor a user group"),
+        ("reviewers ,", "Nobody would be allowed"),
+        ("reviewers @greta", "is a guest"),
+        ("reviewers @dora", "left"),
+        ("reviewers @sam", "not a member of this workspace"),
+        ("reviewers @erin", "not a member of this workspace"),
+        ("reviewers <@U0BOT>", "is a bot"),
+        ("reviewers U0NOBODY", "not a member of this workspace"),
+        ("reviewers S0NOTHING", "There is nobody in"),
+        ("channel #random", "The app is not in <#C0RANDOM>"),
+        ("channel #nowhere", "The app is in no channel"),
+        ("colour blue", "There is no setting"),
+        ("timeout", "What should it be?"),
+    ],
+)
+async def test_nonsense_is_refused_with_a_sentence(
+    slack: LocalSlack, store: Store, bot: Desk, words: str, sentence: str
+) -> None:
+    """R10: an empty list, people who may not decide, a channel where no card can be posted. Erin is in a channel that
+    is shared with her workspace, so Slack calls her no stranger."""
+    slack.workspace.users["U0ERIN"] = User("U0ERIN", "erin", "Erin External", team_id="T0OTHER")
+    before = await rules(store)
+    reply = await slack.user("alice").command(f"/approvals {words}")
+    assert sentence in reply.text
+    assert "othing was changed" in reply.text
+    assert await rules(store) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("colour blue", "There is no setting “colour”; nothing was changed."),
+        ("timeout", "What should it be? Nothing was changed."),
+        ("timeout api_key=Ab1Cd2Ef3Gh4Ij5Kl6", "is not a duration"),
+        ("quorum 3", "only 2 may approve"),
+        ("away @greta for 3d", "no guest and no bot"),
+    ],
+)
+async def test_words_that_change_nothing_are_on_record_once(
+    slack: LocalSlack, store: Store, bot: Desk, words: str, why: str
+) -> None:
+    """R8, R15, R25: whether they could not be read or were refused, and also where Slack delivers them twice."""
+    slack.faults.add("deliver_twice", on="slash_commands")
+    assert why.split(";")[0] in (await slack.user("bob").command(f"/approvals {words}")).text
+    await bot.drain()
+    (event,) = [e for e in await events(store) if e.type is EventType.SETTINGS_REFUSED]
+    assert (event.user, event.data["channel"]) == ("U0BOB", GENERAL)
+    assert why in event.data["problems"] and "/approvals" not in event.data["problems"]
+    assert "Ab1Cd2Ef3Gh4" not in str(event.data)
+
+
+async def test_a_window_that_cannot_be_used_is_on_record_once(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R8, R25"""
+    bob = slack.user("bob")
+    await bob.command("/approvals")
+    await bob.wait_modal("Approval settings")
+    slack.faults.add("deliver_twice", on="view_submission")
+    assert "is not a duration" in (await bob.submit({"timeout": "soon"}))["timeout"]
+    await bot.drain()
+    (event,) = [e for e in await events(store) if e.type is EventType.SETTINGS_REFUSED]
+    assert "is not a duration" in event.data["problems"]
+
+
+async def test_only_admins_and_reviewers_may_configure(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R25: the refused attempt is on record. Dave is named in ADMINS, Bob reviews, Alice is a workspace admin."""
+    slack.invite("U0SAM", "#general")
+    for name in ("alice", "bob", "dave"):
+        assert (await slack.user(name).command("/approvals timeout 15m")).text.startswith("Saved.")
+    for name, sentence in (("greta", "Guests"), ("sam", "another Slack workspace")):
+        assert sentence in (await slack.user(name).command("/approvals timeout 5s")).text
+    await slack.user("alice").command("/approvals reviewers @bob")
+    assert "Only workspace admins" in (await slack.user("carol").command("/approvals timeout 5s")).text
+    refused = [e for e in await events(store) if e.type is EventType.SETTINGS_REFUSED]
+    assert [e.user for e in refused] == ["U0GRETA", "U0SAM", "U0CAROL"]
+    assert (await rules(store)).timeout == timedelta(minutes=15)
+
+
+async def test_admins_are_told_of_calls_that_passed_though_the_policy_says_otherwise(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R25: in the window and in words, those of the last week, and nobody else."""
+    now, line = await store.now(), "passed at a worker in the last 7 days though the policy says otherwise"
+    dave = slack.user("dave")
+    ago = int((now - timedelta(days=8)).timestamp() * 1000)
+    await Ledger(store).contradicted(f"{ago}-0")
+    assert line not in (await dave.command("/approvals show")).text
+    for number in (0, 0, 1):
+        await Ledger(store).contradicted(f"{int(now.timestamp() * 1000)}-{number}")
+    assert f"*2 calls* {line}" in (await dave.command("/approvals show")).text
+    assert line not in (await slack.user("bob").command("/approvals show")).text
+    await dave.command("/approvals")
+    assert line in str((await dave.wait_modal("Approval settings")).json)
+    await slack.user("bob").command("/approvals")
+    assert line not in str((await slack.user("bob").wait_modal("Approval settings")).json)
+
+
+async def test_who_may_only_look_is_told_when_the_window_opens(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R7: not after they have filled it in."""
+    greta = slack.user("greta")
+    await greta.command("/approvals")
+    window = await greta.wait_modal("You may only look.")
+    assert not window.json.get("submit")
+    await slack.user("bob").command("/approvals")
+    assert (await slack.user("bob").wait_modal("Approval settings")).json["submit"]
+
+
+async def test_the_window_shows_what_holds_and_changes_only_what_was_changed(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    alice = slack.user("alice")
+    await alice.command("/approvals")
+    modal = await alice.wait_modal("Approval settings")
+    assert modal.title == "Approval settings"
+    assert await alice.submit({"timeout": "90s", "groups": ["S0REVIEWERS"]}) == {}
+    await alice.wait_ephemeral("Saved.")
+    own = (await store.settings(GENERAL)).value
+    assert own.timeout == timedelta(seconds=90)
+    assert own.reviewers is not None and own.reviewers.groups == {"S0REVIEWERS"}
+    assert (own.quorum, own.on_timeout, own.approvals_channel, own.own_requests) == (None, None, None, None)
+    await alice.command("/approvals")
+    await alice.wait_modal("1 min 30 s")
+    assert await alice.submit({"on_timeout": "approve", "exceptions": ["own_requests"], "quorum": "2"}) == {}
+    now = await rules(store)
+    assert (now.on_timeout, now.own_requests, now.quorum) == (OnTimeout.APPROVE, True, 2)
+    assert now.timeout == timedelta(seconds=90)
+
+
+async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """All that can be said in words; a step that is there is shown, and below it an empty one for the next."""
+    alice = slack.user("alice")
+    await alice.command("/approvals")
+    await alice.wait_modal("step 1 of the escalation")
+    values = {"exceptions": ["break_glass"], "remind_after": "10m", "quiet": "19:00-08:00 weekends Europe/Berlin"}
+    steps = {"after_1": "20m", "people_1": ["@dave"], "groups_1": ["S0REVIEWERS"], "where_1": "#general"}
+    assert await alice.submit({**values, **steps}) == {}
+    now = await rules(store)
+    first = Escalation(
+        timedelta(minutes=20), Reviewers(frozenset({DAVE}), frozenset({GroupId("S0REVIEWERS")})), GENERAL
+    )
+    assert (now.break_glass, now.own_requests, now.remind_after) == (True, False, timedelta(minutes=10))
+    assert now.quiet.zone == "Europe/Berlin"
+    assert now.escalation == (first,)
+    await alice.command("/approvals")
+    await alice.wait_modal("step 2 of the escalation")
+    assert await alice.submit({"after_2": "40m", "groups_2": ["members"], "exceptions": []}) == {}
+    now = await rules(store)
+    second = Escalation(timedelta(minutes=40), Reviewers(groups=frozenset({GroupId(now.approvals_channel)})))
+    assert (now.break_glass, now.escalation) == (False, (first, second))
+    await alice.command("/approvals")
+    await alice.wait_modal("step 3 of the escalation")
+    assert await alice.submit({"after_1": "", "people_1": [], "groups_1": []}) == {}
+    assert (await rules(store)).escalation == (second,)
+
+
+async def test_what_the_window_showed_holds_also_where_cards_go_elsewhere(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R10: what was inherited from the channel that cards went to, two approvals for one, is not lost on the way."""
+    alice = slack.user("alice")
+    await alice.command("/approvals quorum 2", channel="#approvals")
+    await alice.command("/approvals")
+    await alice.wait_modal()
+    assert await alice.submit({"approvals_channel": "#general"}) == {}
+    now = await rules(store)
+    assert (now.approvals_channel, now.quorum) == (GENERAL, 2)
+
+
+async def test_the_members_of_the_channel_may_be_reviewers(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R10: in words and in the window; they are those of the channel that cards go to, whichever that is."""
+    alice = slack.user("alice")
+    reply = await alice.command("/approvals reviewers @dave members")
+    assert "<@U0DAVE>, everybody in <#C0APPROVALS>" in reply.text
+    here = frozenset({GroupId("C0APPROVALS")})
+    assert (await rules(store)).reviewers == Reviewers(frozenset({DAVE}), here)
+    await alice.command("/approvals channel #general")
+    assert (await rules(store)).reviewers.groups == {GroupId(GENERAL)}
+    await alice.command("/approvals")
+    await alice.wait_modal()
+    assert await alice.submit({"timeout": "5m"}) == {}
+    assert (await store.settings(GENERAL)).value.reviewers == Reviewers(frozenset({DAVE}), members=True)
+    await alice.command("/approvals")
+    await alice.wait_modal()
+    assert await alice.submit({"groups": []}) == {}
+    assert (await rules(store)).reviewers == Reviewers(frozenset({DAVE}))
+
+
+async def test_members_that_slack_does_not_tell_are_refused(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R9"""
+    slack.faults.add("error", on="conversations.members", error="fetch_members_failed", times=None)
+    reply = await slack.user("alice").command("/approvals reviewers members")
+    assert "Slack did not answer in time who is in <#C0APPROVALS>" in reply.text
+    assert (await rules(store)).reviewers.groups == frozenset()
+
+
+async def test_a_run_in_whose_channel_only_its_requester_could_decide_is_not_started(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R10: not found out when the card waits for nobody. The app itself, guests and strangers are nobody."""
+    members = slack.workspace.channels["C0APPROVALS"].members
+    members.intersection_update({"U0BOT", "U0ALICE"})
+    slack.invite("U0GRETA", "#approvals")
+    alice = slack.user("alice")
+    assert (await alice.command("/approvals reviewers members")).text.startswith("Saved.")
+    told = (await alice.command("/agent email tell the vendor")).text
+    assert "Nothing was started, because nobody could decide" in told and "you started it" in told
+    slack.invite("U0BOB", "#approvals")
+    bot.directory._answers.clear()
+    assert (await alice.command("/agent email tell the vendor")).text.startswith("Started")
+
+
+@pytest.mark.parametrize(
+    ("values", "block", "sentence"),
+    [
+        ({"timeout": "soon"}, "timeout", "is not a duration"),
+        ({"quorum": "9"}, "quorum", "only 2 may approve"),
+        ({"timeout": "2s"}, "timeout", "is out of range"),
+        ({"remind_after": "soon"}, "remind_after", "is not a duration"),
+        ({"quiet": "at night"}, "quiet", "othing was changed"),
+        ({"after_1": "soon", "people_1": ["@dave"]}, "after_1", "is not a duration"),
+        ({"after_1": "2h", "people_1": ["@dave"]}, "after_1", "time has run out already"),
+        ({"after_1": "30m"}, "people_1", "Who may decide then?"),
+        ({"people_1": ["@dave"]}, "after_1", "After how long?"),
+        ({"after_1": "30m", "people_1": ["@bob", "@carol"]}, "people_1", "in a circle"),
+        ({"after_1": "30m", "people_1": ["@greta"]}, "people_1", "@greta is a guest"),
+        ({"after_1": "30m", "people_1": ["@dave"], "where_1": "#random"}, "where_1", "The app is not in #random"),
+        ({"users": ["@greta"]}, "users", "@greta is a guest"),
+        ({"users": []}, "users", "name at least one reviewer"),
+        ({"approvals_channel": "#random"}, "approvals_channel", "The app is not in #random"),
+    ],
+)
+async def test_the_window_says_what_is_wrong_where_it_is_wrong(
+    slack: LocalSlack, store: Store, bot: Desk, values: dict[str, object], block: str, sentence: str
+) -> None:
+    """R10"""
+    before = await rules(store)
+    alice = slack.user("alice")
+    await alice.command("/approvals")
+    await alice.wait_modal()
+    errors = await alice.submit(values)
+    assert sentence in errors[block]
+    assert await rules(store) == before
+
+
+async def test_settings_changed_by_two_at_once_are_not_undone_silently(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    alice = slack.user("alice")
+    await alice.command("/approvals")
+    await alice.wait_modal()
+    await slack.user("bob").command("/approvals quorum 2")
+    errors = await alice.submit({"timeout": "5m"})
+    assert "Somebody changed these settings" in errors["timeout"]
+    assert (await rules(store)).quorum == 2
+
+
+async def test_a_group_that_slack_does_not_tell_about_is_refused(slack: LocalSlack, store: Store, bot: Desk) -> None:
+    """R9"""
+    slack.faults.add("error", on="usergroups.users.list", error="missing_scope", times=None)
+    reply = await slack.user("alice").command("/approvals reviewers @reviewers")
+    assert "Slack did not answer" in reply.text
+    assert (await rules(store)).reviewers.groups == frozenset()
+
+
+async def test_groups_that_review_stay_where_slack_knows_more_than_a_menu_takes(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R10: saving what was not changed changes nothing, in whichever place of the list they stand."""
+    alice = slack.user("alice")
+    await alice.command("/approvals reviewers @bob @reviewers")
+    slack.workspace.groups |= {f"S0A{n:03}": UserGroup(f"S0A{n:03}", f"a{n}", f"A {n}", []) for n in range(120)}
+    await alice.command("/approvals")
+    await alice.wait_modal()
+    assert await alice.submit({"timeout": "5m"}) == {}
+    await alice.wait_ephemeral("Saved.")
+    assert (await rules(store)).reviewers == Reviewers(frozenset({BOB}), frozenset({GroupId("S0REVIEWERS")}))
+
+
+async def test_what_is_wrong_with_a_step_stands_at_it_though_the_one_above_was_emptied(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    alice = slack.user("alice")
+    await alice.command("/approvals escalate 10m @dave")
+    await alice.command("/approvals")
+    await alice.wait_modal("step 2 of the escalation")
+    moved = {"after_1": "", "people_1": [], "after_2": "2h", "people_2": ["@dave"]}
+    assert "time has run out already" in (await alice.submit(moved))["after_2"]
+    assert "is a guest" in (await alice.submit({**moved, "after_2": "20m", "people_2": ["@greta"]}))["people_2"]
+    assert await alice.submit({**moved, "after_2": "20m"}) == {}
+    assert (await rules(store)).escalation == (Escalation(timedelta(minutes=20), Reviewers(frozenset({DAVE}))),)

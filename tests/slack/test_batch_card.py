@@ -1,0 +1,488 @@
+"""A burst of one run is one card with rows, each its own request; whatever fails in between (R26)."""
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from bot.slack.handlers.responses import Desk
+from bot.slack.projector import card_placement
+from bot.slack.projector.home_publisher import with_links
+from bot.slack.projector.projector import Scribe
+from countersign import usecases
+from countersign.domain import batching
+from countersign.domain.channel_settings import OnTimeout, Risk
+from countersign.domain.escalation import Escalation
+from countersign.domain.events import EventType
+from countersign.domain.ids import ChannelId, RequestId, UserId
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Kind, Question, Request, Status
+from countersign.store.outbox import Outbox
+from countersign.store.queries import Overview
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, Put, Seen
+from localslack import LocalSlack, text_of
+from localslack.workspace import Message
+from tests.browser import OpenPage
+from tests.making import CAROL, DAVE, HERE, call, later, request, rules
+from tests.slack.botting import events
+from tests.slack.test_overtaken import poster, under_way
+from tests.slack.test_projector import all_drawn, decided, drawing
+from tests.store import test_forged_rules as forging
+from tests.store.two_users import Sides
+from tests.storing import NoQueue, configured, new_run
+
+
+def refund(number: int, content: str = "", **changes: Any) -> Question:
+    words = content or f"Refund order {number}: 20 EUR"
+    return replace(call(order=number, amount=20), asked=number, content=words, **changes)
+
+
+async def ask(store: Store, lease: Lease, *numbers: int) -> list[Request]:
+    """All at once, as a model's parallel calls."""
+    return list(await asyncio.gather(*(usecases.ask(store, lease, refund(n)) for n in numbers)))
+
+
+def rows_of(card: Message) -> list[RequestId]:
+    """The requests that wait on it."""
+    blocks = card.blocks or []
+    return [RequestId(b["block_id"].split()[1]) for b in blocks if b["block_id"].startswith("decide ")]
+
+
+def shown(slack: LocalSlack) -> list[Message]:
+    return list(slack.channel("#approvals").messages)
+
+
+def ids(requests: Sequence[Request]) -> set[RequestId]:
+    return {request.id for request in requests}
+
+
+async def test_parallel_calls_of_a_run_are_one_card_with_a_row_for_each(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R2, R26: one card, one note in the run's thread, and Home leads from each of them to the card."""
+    asked = await ask(store, lease, *range(5))
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+    (card,) = shown(slack)
+    assert rows_of(card) == [request.id for request in asked]
+    (root,) = slack.channel("#general").messages
+    (note,) = slack.channel("#general").thread(root.ts)[1:]
+    assert "Waiting for 5 decisions" in note.text
+    assert await store.message_request(HERE, ChannelId("C0APPROVALS"), card.ts) in ids(asked)
+    listed = await with_links(store, Overview(store), lambda message: message.ts, asked)
+    assert set(listed.links.values()) == {card.ts} and listed.links.keys() == ids(asked)
+
+
+async def test_a_card_vouches_for_the_rules_of_each_row(slack: LocalSlack, sides: Sides) -> None:
+    """R9: each row keeps the rules of the moment in which it was asked, as a request on a card of its own does."""
+    await forging.ask(sides)
+    asked = await ask(sides.agents, await new_run(sides.agents, "rtest"), *range(3))
+    await sides.web.commit(Change())  # takes over what the worker reported
+    async with drawing(slack, sides.web):
+        await all_drawn(slack, sides.web)
+    assert len(shown(slack)) == 2  # the run asks in words, too
+    await sides.web.set_defaults(rules(reviewers=Reviewers(frozenset({DAVE}))))
+    for made in asked:
+        assert await sides.admin.exists(sides.web.keys.request(made.id)) == 0
+        assert (await decided(sides.web, made)).rules == made.rules
+
+
+async def test_the_first_is_posted_at_once_and_its_card_grows(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R26: nothing waits for what may come; what waits longer than a burst lasts, or for others, is left alone."""
+    async with drawing(slack, store):
+        (first,) = await ask(store, lease, 0)
+        alone = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
+        assert "Edit" in alone.buttons
+        more = await ask(store, lease, 1, 2)
+        message = await usecases.ask(store, lease, replace(refund(3), kind=Kind.CODE))
+        await all_drawn(slack, store)
+        (grown, other) = shown(slack)
+        assert (grown.ts, set(rows_of(grown))) == (alone.ts, ids([first, *more]))
+        await decided(store, more[0])
+        await decided(store, message)
+        await all_drawn(slack, store)
+    grown, other = shown(slack)
+    assert set(rows_of(grown)) == ids([first, more[1]]) and "Approved" in other.text
+
+
+async def test_two_people_on_two_rows_at_once_both_count_and_the_card_shows_both(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R1, R3, R6: agno lost one of the two; here each row is its own request, and the card is drawn from the store."""
+    asked = await ask(store, lease, *range(3))
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        first, second, third = (f"decide {request}" for request in rows_of(card))
+        await asyncio.gather(
+            slack.user("bob").click(card, "Approve", block=first),
+            slack.user("carol").click(card, "Approve", block=second),
+        )
+        await slack.user("carol").click(card, "more", choose="Arguments", block=third)
+        assert (await slack.user("carol").wait_modal()).blocks
+        await slack.user("carol").close()
+        await slack.user("carol").click(card, "more", choose="Respond…", block=third)
+        await slack.user("carol").wait_modal("Respond")
+        await slack.user("carol").submit({"Your answer": "Which card was used?"})
+        await all_drawn(slack, store)
+    (after,) = shown(slack)
+    assert after.ts == card.ts and not rows_of(after) and "1 answered" in after.text
+    told = " ".join(b["text"]["text"] for b in after.blocks or [] if b["type"] == "section")
+    assert "*Approved* by <@U0BOB>" in told.replace(":white_check_mark: ", "") and "by <@U0CAROL>" in told
+    by = {one.id: one.decision.by for one in await store.requests([r.id for r in asked]) if one and one.decision}
+    assert [by[request] for request in rows_of(card)] == [("U0BOB",), ("U0CAROL",), ("U0CAROL",)]
+
+
+async def test_what_is_chosen_below_the_rows_is_for_all_that_wait(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R7: who looks says so once; one that was settled a moment ago is no obstacle."""
+    asked = await ask(store, lease, 0, 1, 2)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        last = (card.blocks or [])[-1]["block_id"]
+        await decided(store, asked[1])
+        await slack.user("bob").click(card, "more", choose="I'm looking", block=last, stale=True)
+        await slack.user("bob").wait_ephemeral("looking")
+        await all_drawn(slack, store)
+    looking = [bool(one and one.looking) for one in await store.requests([r.id for r in asked])]
+    assert looking == [True, False, True]
+
+
+async def test_a_row_whose_time_ran_out_says_so_while_others_wait(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R17: each row is settled for itself."""
+    asked = await ask(store, lease, 0, 1, 2)
+    over = replace(asked[1], deadline=asked[1].created_at)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        seen = await store.request(over.id)
+        assert seen is not None
+        await store.commit(Change(requests=(Put(over, seen.version),)))
+        await usecases.due(store, NoQueue(), over.id)
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        assert set(rows_of(card)) == ids([asked[0], asked[2]]) and "1 expired" in card.text
+        await decided(store, asked[0])
+        await usecases.withdraw(store, NoQueue(), asked[2].id, "not wanted any more")
+        await all_drawn(slack, store)
+    (card,) = shown(slack)
+    assert card.buttons.count("View full") == 3 and not rows_of(card)
+    assert "none waits any more · 1 approved · 1 expired · 1 withdrawn" in card.text
+
+
+async def test_a_lost_reply_and_a_new_scribe_make_no_second_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R4, R6, R21: the same requests are on the same card, whoever draws it and however often."""
+    slack.faults.add("lost_reply", on="chat.postMessage", times=3)
+    asked = await ask(store, lease, 0, 1)
+    async with drawing(slack, store, "web-1"):
+        await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
+    asked += await ask(store, lease, 2, 3)
+    slack.faults.add("lost_reply", on="chat.update", times=1)
+    async with drawing(slack, store, "web-2"):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        assert set(rows_of(card)) == ids(asked)
+        for request in asked:
+            await decided(store, request)
+        await all_drawn(slack, store)
+    (card,) = shown(slack)
+    assert not rows_of(card) and "4 approved" in card.text
+
+
+async def test_two_processes_agree_on_the_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R6: which card a request is on is stored in one step, before it is drawn."""
+    asked = await ask(store, lease, *range(4))
+    run = await store.run(lease.run)
+    assert run is not None
+    new = [request.id for request in asked]
+    await asyncio.gather(
+        *(card_placement.seat(store, run.value, order) for order in (new, new[::-1], new[:2], new[2:]))
+    )
+    sheets = [await card_placement.sheet_of(store, request) for request in asked]
+    assert {sheet.name for sheet in sheets} == {sheets[0].name}
+    assert ids(sheets[0].rows) == ids(asked)
+    assert len(sheets[0].rows) == len(asked)
+    async with drawing(slack, store):  # whoever seated them died before the post
+        await all_drawn(slack, store)
+    (card,) = shown(slack)
+    assert rows_of(card) == [row.id for row in sheets[0].rows]
+
+
+async def test_a_scribe_that_draws_over_another_row_draws_the_card_again(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R20: it was frozen with one row in hand while another process drew the decision on the other."""
+    first, second = await ask(store, lease, 0, 1)
+    async with poster(slack, store) as one, poster(slack, store) as other:
+        frozen = asyncio.create_task(Scribe(store, Outbox(store), one, "web-1").run())
+        await all_drawn(slack, store)
+        slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
+        await decided(store, second)
+        await under_way(slack, slow)
+        await store.client.delete(store.keys.scribe)
+        awake = asyncio.create_task(Scribe(store, Outbox(store), other, "web-2").run())
+        await decided(store, first)
+        await slack.wait_for(lambda _: "none waits" in shown(slack)[0].text)
+        frozen.cancel()
+        await asyncio.gather(frozen, return_exceptions=True)
+        (card,) = shown(slack)
+        assert not rows_of(card) and "2 approved" in card.text
+        awake.cancel()
+        await asyncio.gather(awake, return_exceptions=True)
+
+
+async def test_a_burst_of_thirty_goes_on_with_further_cards(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R14, R26: no card has more rows than Slack takes, and none of them is on two."""
+    monkeypatch.setattr(batching, "WITHIN", timedelta(hours=1))
+    asked = await ask(store, lease, *range(30))
+    run = await store.run(lease.run)
+    assert run is not None
+    await card_placement.seat(store, run.value, [request.id for request in asked])
+    sheets = {(sheet := await card_placement.sheet_of(store, request)).name: sheet for request in asked}
+    assert [len(sheet.rows) for sheet in sheets.values()] == [card_placement.ROWS] * 6
+    assert {row.id for sheet in sheets.values() for row in sheet.rows} == ids(asked)
+
+
+async def test_a_burst_that_cannot_be_posted_is_one_card_in_the_thread(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R21: each of its requests is on record as not posted."""
+    await configured(store, approvals_channel=ChannelId("C0RANDOM"))
+    asked = await ask(store, lease, 0, 1)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (root,) = slack.channel("#general").messages
+        (card,) = [m for m in slack.channel("#general").thread(root.ts) if rows_of(m)]
+        assert set(rows_of(card)) == ids(asked)
+        await decided(store, asked[0])
+        await all_drawn(slack, store)
+    (card,) = [m for m in slack.channel("#general").thread(root.ts) if m.ts == card.ts]
+    assert rows_of(card) == [asked[1].id]
+    told = [e.request for e in await events(store) if e.type is EventType.CARD_NOT_POSTED]
+    assert sorted(filter(None, told)) == sorted(ids(asked))
+
+
+async def test_people_are_reminded_of_a_burst_once_and_it_goes_on_as_one_card(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R26: one reminder, one word that it goes on, one card where it goes to."""
+    step = Escalation(timedelta(seconds=30), Reviewers(frozenset({DAVE})), ChannelId("C0GENERAL"))
+    await configured(store, remind_after=timedelta(seconds=20), escalation=(step,))
+    asked = await ask(store, lease, 0, 1, 2)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        await decided(store, asked[0])
+        seen = await store.request(asked[0].id)
+        assert seen is not None
+        monkeypatch.setattr(Store, "request", _at(seen.now + timedelta(minutes=1)))
+        for request in asked[1:]:
+            await usecases.due(store, NoQueue(), request.id)
+        monkeypatch.undo()
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        thread = [m.text for m in slack.channel("#approvals").thread(card.ts)[1:]]
+        assert len(thread) == 1 and "Still waiting for a decision: refund ×3" in thread[0]
+        (raised,) = [m for m in slack.channel("#general").messages if rows_of(m)]
+        assert set(rows_of(raised)) == ids(asked[1:])
+        await decided(store, asked[1])
+        await usecases.withdraw(store, NoQueue(), asked[2].id, "not wanted any more")
+        await all_drawn(slack, store)
+    for channel in ("#approvals", "#general"):
+        assert not [m for m in slack.channel(channel).messages if rows_of(m)]
+    assert "none waits any more" in slack.channel("#approvals").thread(card.ts)[1].text
+
+
+async def keep(page: Page, name: str) -> None:
+    """A picture, where `PICTURES=<folder>` asks for some."""
+    if folder := os.environ.get("PICTURES"):
+        await page.get_by_test_id("message").last.evaluate("message => message.scrollIntoView(true)")
+        await page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+async def test_two_people_work_through_a_burst_in_their_browsers(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, open_page: OpenPage, phone: bool
+) -> None:
+    """R6, R26: each sees the rows that the other settled, on the one card."""
+    long = "Send to customer 21:\n" + "\n".join(f"We are sorry for the delay, line {n}." for n in range(40))
+    contents = ["Refund order 17: 20 EUR", "Refund order 18: 5 EUR", long, "Refund order 20: 12.50 EUR"]
+    await asyncio.gather(*(usecases.ask(store, lease, refund(n, text)) for n, text in enumerate(contents)))
+    where = f"{'on a phone' if phone else 'at a desk'}"
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        carol = await open_page(f"{slack.url}?user=U0CAROL&channel=C0APPROVALS", phone=phone)
+        bob = await open_page(f"{slack.url}?user=U0BOB&channel=C0APPROVALS", phone=phone)
+        await expect(bob.get_by_role("button", name="Approve", exact=True)).to_have_count(3)
+        await keep(bob, f"burst {where}")
+        await asyncio.gather(
+            bob.get_by_role("button", name="Approve", exact=True).first.click(),
+            carol.get_by_role("button", name="Review…").click(),
+        )
+        await expect(carol.get_by_role("dialog")).to_contain_text("line 39")
+        await carol.get_by_role("dialog").get_by_role("button", name="Approve").click()
+        await expect(bob.get_by_text("by @bob").or_(bob.get_by_text("2 approved")).first).to_be_visible()
+        await expect(bob.get_by_text("2 approved").first).to_be_visible()
+        await keep(bob, f"burst {where}, half settled")
+    assert [m.text.split(" – ")[1] for m in shown(slack)] == ["2 of 4 wait · 2 approved"]
+
+
+def _at(now: datetime) -> object:
+    """`Store.request` by a clock that has moved."""
+    real = Store.request
+
+    async def request(self: Store, name: RequestId) -> Seen[Request] | None:
+        seen = await real(self, name)
+        return seen and replace(seen, now=now)
+
+    return request
+
+
+def test_what_needs_more_than_a_row_has_a_card_of_its_own() -> None:
+    """R13, R23: a row is for an ordinary call."""
+    one = request(asked=refund(1))
+    assert batching.together(one, request(later(seconds=5), asked=refund(2)))
+    assert one.status is Status.PENDING
+    for other in (
+        request(later(seconds=6), asked=refund(2)),
+        request(asked=refund(2), run="rother"),
+        request(asked=refund(2), reviewers=Reviewers(frozenset({CAROL, UserId("U0ERIN")}))),
+        request(asked=refund(2, before="Refund order 2: 200 EUR")),
+        request(asked=refund(2, kind=Kind.CODE)),
+    ):
+        assert not batching.together(one, other)
+    assert not batching.together(replace(one, snoozed_until=later(hours=1)), request(asked=refund(2)))
+    for special in ({"risk": Risk.HIGH}, {"on_timeout": OnTimeout.APPROVE}):
+        assert not batching.together(request(asked=refund(1), **special), request(asked=refund(2), **special))
+
+
+async def test_a_card_that_people_have_read_does_not_grow(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R1, R26: by web's own clock, whatever a worker says about when it asked: no button moves under a hand."""
+    async with drawing(slack, store):
+        (first,) = await ask(store, lease, 0)
+        await all_drawn(slack, store)
+        seen = await store.message(card_placement.name_of(first.id))
+        assert seen is not None and seen.value.posting_since is not None
+        stood = replace(seen.value, posting_since=seen.value.posting_since - timedelta(hours=2))
+        await store.commit(Change(messages=(Put(stood, seen.version),)))
+    late = await ask(store, lease, 1, 2)
+    async with drawing(slack, store, "web-2"):
+        await all_drawn(slack, store)
+    alone, other = shown(slack)
+    assert "Edit" in alone.buttons and set(rows_of(other)) == ids(late)
+
+
+async def test_home_leads_from_each_row_to_a_card_that_stands_in_the_thread_instead(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R21: and the requester is told once of the card, not of each row."""
+    await configured(store, approvals_channel=ChannelId("C0RANDOM"))
+    asked = await ask(store, lease, 0, 1, 2)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+    (root,) = slack.channel("#general").messages
+    thread = slack.channel("#general").thread(root.ts)
+    (card,) = [m for m in thread if rows_of(m)]
+    assert sum("could not be posted" in m.text for m in thread) == 1
+    listed = await with_links(store, Overview(store), lambda message: message.ts, asked)
+    assert listed.links == {request.id: card.ts for request in asked}
+
+
+async def test_each_row_that_goes_to_a_channel_without_the_app_is_on_record(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R21, R25: each once, also where one goes there after the others."""
+    step = Escalation(timedelta(seconds=30), Reviewers(frozenset({DAVE})), ChannelId("C0RANDOM"))
+    await configured(store, escalation=(step,))
+    asked = await ask(store, lease, 0, 1)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        for request in asked:
+            seen = await store.request(request.id)
+            assert seen is not None
+            monkeypatch.setattr(Store, "request", _at(seen.now + timedelta(minutes=1)))
+            await usecases.due(store, NoQueue(), request.id)
+            monkeypatch.undo()
+            await all_drawn(slack, store)
+    told = [e.request for e in await events(store) if e.type is EventType.CARD_NOT_POSTED]
+    assert sorted(filter(None, told)) == sorted(ids(asked))
+
+
+async def test_who_changes_a_call_from_its_row_sees_all_of_it(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R13: also what a card of its own would have shown; and the run's thread says of which row it tells."""
+    long = "\n".join(f"Refund line {n} of the order" for n in range(30))
+    schema = json.dumps({"type": "object", "properties": {"order": {"type": "integer"}, "amount": {"type": "number"}}})
+    whole = refund(1, long)
+    assert whole.call is not None
+    made = replace(whole, call=replace(whole.call, schema=schema))
+    await asyncio.gather(usecases.ask(store, lease, refund(0)), usecases.ask(store, lease, made))
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        assert "line 15" not in text_of(card)
+        bob = slack.user("bob")
+        await bob.click(card, "more", choose="Edit…", block=f"decide {rows_of(card)[1]}")
+        await bob.wait_modal("line 15")
+        assert await bob.submit({"amount": "7"}) == {}
+        await all_drawn(slack, store)
+    (root,) = slack.channel("#general").messages
+    assert "2. call refund" in slack.channel("#general").thread(root.ts)[-1].text
+
+
+async def test_what_is_chosen_in_the_menu_of_a_row_is_for_that_row_and_says_so(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R1, R13, R24: a permission, the requester alone in an emergency, and the file of what is long."""
+    await configured(store, break_glass=True)
+    long = "\n".join(f"Refund line {n} of the order" for n in range(90))
+    asked = await asyncio.gather(*(usecases.ask(store, lease, refund(n, long if n == 2 else "")) for n in range(4)))
+    bob, alice = slack.user("bob"), slack.user("alice")
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        await bob.click(card, "more", choose="Approve and don't ask again…", block=f"decide {asked[0].id}")
+        await bob.wait_modal("Don't ask again")
+        assert await bob.submit() == {}
+        await alice.click(card, "more", choose="Break glass…", block=f"decide {asked[1].id}")
+        await alice.wait_modal("Break-glass")
+        assert await alice.submit({"reason": "The shop is down."}) == {}
+        await all_drawn(slack, store)
+    (after,) = shown(slack)
+    assert rows_of(after) == [asked[2].id, asked[3].id]
+    assert [one.value.request for one in await store.permissions()] == [asked[0].id]
+    (file, told) = slack.channel("#approvals").thread(after.ts)[1:]
+    assert [one.title for one in file.files] == ["Everything that is asked in row 3"]
+    assert "decide on row 2 of this card" in told.text
+
+
+@pytest.mark.parametrize("do", ["Edit…", "Break glass…"])
+async def test_a_row_of_what_nobody_knows_any_more_is_told_and_on_record(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, do: str
+) -> None:
+    """R7, R25: as its buttons are."""
+    await configured(store, break_glass=True)
+    asked = await ask(store, lease, 0, 1)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+    (card,) = shown(slack)
+    for menu in [e for b in card.blocks or [] if b["type"] == "actions" for e in b["elements"] if "options" in e]:
+        for option in menu["options"]:
+            option["value"] = option["value"].replace(asked[0].id, "qgone")
+    await slack.user("bob").click(card, "more", choose=do, block=f"decide {asked[0].id}", stale=True)
+    await slack.user("bob").wait_ephemeral("not known")
+    refused = [e for e in await events(store) if e.type is EventType.ATTEMPT_REFUSED]
+    assert [(e.user, e.request) for e in refused] == [("U0BOB", "qgone")]

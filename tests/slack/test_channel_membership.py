@@ -1,0 +1,18 @@
+"""Which channels the app is in is written down for programs that start runs by themselves."""
+
+from bot.slack.handlers.responses import Desk
+from bot.slack.people import channel_membership
+from countersign.store.store import Store
+from localslack import LocalSlack
+
+
+async def test_the_channels_that_the_app_is_in_are_written_down_and_no_others(
+    slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R21"""
+    assert await store.channels() is None
+    await channel_membership.note(store, bot.directory)
+    known = await store.channels()
+    assert known is not None and slack.channel("#general").id in known
+    assert known == {*(await bot.directory.rooms() or {}).values()}
+    assert 0 < await store.client.pttl(store.keys.channels) <= 600_000

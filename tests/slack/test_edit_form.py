@@ -1,0 +1,442 @@
+"""The form in which a call is changed: what goes in comes out, what is wrong is told where it is."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.slack.views import edit_modal, form_fields
+from bot.slack.views.edit_modal import WrongFields
+from countersign.domain import decision_rules
+from countersign.domain.calls import Call, canonical, is_canonical
+from countersign.domain.errors import InvalidInput
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import Question, Verb
+from localslack.config import Config
+from localslack.inputs import filled, refusals, state_of
+from localslack.limits import check_view
+from localslack.platform import Platform
+from tests.making import GENERAL, NOW, attempt, call, request
+
+Json = Any
+SLACK = Platform(Config()).workspace
+
+
+def a_call(
+    arguments: dict[str, Json], properties: dict[str, Json] | None = None, hidden: tuple[str, ...] = (), **schema: Json
+) -> Question:
+    """A call of a tool with this schema; without `required` all of its properties are."""
+    if properties is not None:
+        schema = {"type": "object", "properties": properties, "required": list(properties), **schema}
+    return replace(call(), call=Call("tool", canonical(arguments), json.dumps(schema), hidden))
+
+
+def shown(question: Question) -> Json:
+    """The view as Slack keeps it, with what its inputs hold."""
+    view = edit_modal.edit(request(asked=question), GENERAL)
+    check_view(view, ("modal",))
+    return {**view, "state": {"values": state_of(view["blocks"])}}
+
+
+def entered(question: Question, **values: Json) -> Json:
+    """The form, sent with these values for these arguments; Slack's own client must have nothing against it."""
+    view = shown(question)
+    for name, value in values.items():
+        block = block_of(view, name)
+        view["state"]["values"][block["block_id"]] = {"value": filled(block["element"], value, SLACK)}
+    return view
+
+
+def block_of(view: Json, label: str) -> Json:
+    return next(b for b in view["blocks"] if b["type"] == "input" and b["label"]["text"] == label)
+
+
+def sent(question: Question, **values: Json) -> dict[str, Json]:
+    """The arguments that come out of the form."""
+    arguments, _ = edit_modal.read(entered(question, **values), question)
+    assert is_canonical(arguments)
+    found: dict[str, Json] = json.loads(arguments)
+    return found
+
+
+def wrong(question: Question, **values: Json) -> dict[str, str]:
+    """The sentences under the inputs, by argument."""
+    view = entered(question, **values)
+    with pytest.raises(WrongFields) as told:
+        edit_modal.read(view, question)
+    labels = {b["block_id"]: b["label"]["text"] for b in view["blocks"] if b["type"] == "input"}
+    return {labels[block]: sentence for block, sentence in told.value.fields.items()}
+
+
+def kinds(question: Question) -> dict[str, str]:
+    return {b["label"]["text"]: b["element"]["type"] for b in shown(question)["blocks"] if b["type"] == "input"}
+
+
+# --- what nobody changed --------------------------------------------------------------------------------------------
+
+TEXTS = st.text(max_size=30) | st.sampled_from(
+    ["", " a ", "a\r\nb", "\n", "null", "⟦hidden: 3 characters⟧", "a\u202eb"]
+)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4))
+SCHEMAS = st.sampled_from(
+    [
+        {"type": "string"},
+        {"type": "string", "minLength": 2, "maxLength": 5, "pattern": "^a"},
+        {"type": "integer", "minimum": 3},
+        {"type": "number", "maximum": 3.5},
+        {"type": "boolean"},
+        {"type": ["string", "null"]},
+        {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None},
+        {"enum": ["a", "b", 1, True, None]},
+        {"enum": [str(n) for n in range(150)]},
+        {"const": "a"},
+        {"type": "array", "items": {"type": "string"}},
+        {"type": "array", "items": {"type": "integer"}},
+        {"type": "array", "items": {"type": "number"}, "minItems": 2},
+        {"type": "object", "properties": {"a": {"type": "string"}}},
+        {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+        {"$ref": "#/$defs/row"},
+        {"$ref": "https://example.com/elsewhere"},
+        {},
+        True,
+    ]
+)
+NAMES = st.text(min_size=1, max_size=10) | st.sampled_from(["a.b", "a", "password", "x" * 300, "why", "value", "read"])
+
+
+@given(st.dictionaries(NAMES, st.tuples(SCHEMAS, VALUES, st.booleans(), st.booleans()), max_size=6), st.data())
+def test_a_form_that_nobody_changed_gives_back_the_very_same_call(made: dict[str, Json], data: st.DataObject) -> None:
+    """R13: whatever the tool says that it takes, and whatever the agent passes; and that counts as nothing changed."""
+    arguments = {name: value for name, (_, value, there, _) in made.items() if there}
+    properties = {name: schema for name, (schema, *_) in made.items()}
+    required = [name for name, (*_, needed) in made.items() if needed]
+    hidden = tuple(data.draw(st.lists(st.sampled_from(sorted(made)), max_size=2))) if made else ()
+    defs = {"row": {"type": "object", "properties": {"next": {"$ref": "#/$defs/row"}}}}
+    asked = a_call(arguments, properties, hidden, required=required, **{"$defs": defs})
+    try:
+        view = shown(asked)
+    except InvalidInput as refused:
+        assert "Nothing was decided" in str(refused)
+        return
+    still_open = {b["block_id"] for b in view["blocks"] if b["type"] == "input"}
+    assert refusals(view["blocks"], view["state"]["values"], SLACK).keys() <= still_open & {"read"}
+    changed, _ = edit_modal.read(view, asked)
+    assert asked.call is not None
+    assert changed == asked.call.arguments
+    of = request(asked=asked)
+    step = decision_rules.decide(of, attempt(of, verb=Verb.EDIT, arguments=changed), NOW)
+    assert step.refusal is Refusal.NOTHING_CHANGED
+
+
+# --- every kind of input, right and wrong ----------------------------------------------------------------------------
+
+TEXT = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "before", "kind", "typed", "after"),
+    [
+        (TEXT, "red", "plain_text_input", "blue", "blue"),
+        (TEXT, "red", "plain_text_input", " 1 ", " 1 "),
+        ({"type": "integer"}, 20, "number_input", "10", 10),
+        ({"type": "number"}, 20, "number_input", "10.5", 10.5),
+        ({"type": "number"}, 20.0, "number_input", "20", 20.0),
+        ({"type": "number"}, 1e-30, "plain_text_input", "2e-30", 2e-30),
+        ({"type": "integer"}, 10**40, "plain_text_input", str(10**41), 10**41),
+        ({"type": "boolean"}, True, "static_select", "No", False),
+        ({"enum": ["eu", "us"]}, "eu", "static_select", "us", "us"),
+        ({"enum": [1, True]}, True, "static_select", "1", 1),
+        ({"enum": [1, 2.5, None]}, 1, "static_select", "2.5", 2.5),
+        ({"enum": [str(n) for n in range(150)]}, "1", "plain_text_input", '"149"', "149"),
+        ({"type": "string", "enum": [str(n) for n in range(150)]}, "1", "plain_text_input", "149", "149"),
+        ({"type": "array", "items": TEXT}, ["a", "b"], "plain_text_input", "a\n\n c \n", ["a", "c"]),
+        ({"type": "array", "items": {"type": "integer"}}, [1, 2], "plain_text_input", "1\n3", [1, 3]),
+        ({"type": "array", "items": TEXT}, ["a\nb"], "plain_text_input", '["c"]', ["c"]),
+        ({"type": "array"}, [[1]], "plain_text_input", "[[2]]", [[2]]),
+        ({"type": "array", "items": {"type": ["string", "null"]}}, ["a"], "plain_text_input", "[null]", [None]),
+        ({"type": "object"}, {"a": 1}, "plain_text_input", '{"a": 2}', {"a": 2}),
+        ({"type": ["string", "null"]}, "red", "plain_text_input", "", None),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, None, "number_input", "7", 7),
+        ({"anyOf": [TEXT, {"type": "integer"}]}, "red", "plain_text_input", "7", 7),
+        ({"$ref": "#/$defs/colour"}, "red", "static_select", "blue", "blue"),
+        ({"allOf": [{"$ref": "#/$defs/colour"}]}, "red", "static_select", "blue", "blue"),
+        ({"type": "integer"}, "twenty", "plain_text_input", "20", 20),
+    ],
+)
+def test_every_kind_of_argument_has_its_input(schema: Json, before: Json, kind: str, typed: str, after: Json) -> None:
+    defs: dict[str, Json] = {"$defs": {"colour": {"enum": ["red", "blue"]}}}
+    asked = a_call({"it": before}, {"it": schema}, **defs)
+    assert kinds(asked)["it"] == kind
+    assert canonical(sent(asked, it=typed)) == canonical({"it": after})
+
+
+@pytest.mark.parametrize(
+    ("schema", "before", "typed", "sentence"),
+    [
+        ({"type": "integer", "minimum": 1}, 20, "0", "This must be at least 1."),
+        ({"type": "integer", "maximum": 30}, 20, "31", "This must be at most 30."),
+        ({"type": "number", "exclusiveMinimum": 0}, 20, "0", "This must be more than 0."),
+        ({"type": "integer", "multipleOf": 5}, 20, "21", "This must be a multiple of 5."),
+        ({"type": "integer"}, 10**20, "ten", "“ten” is no whole number."),
+        ({"type": "integer"}, 10**20, "1_0", "“1_0” is no whole number."),
+        ({"type": "number"}, 1e-30, "1,5", "“1,5” is no number; please write it like 1234.5."),
+        ({"type": "number"}, 1e-30, "1e999", "more digits than would be kept"),
+        ({"type": "number"}, 1.5, "0.12345678901234567891", "more digits than would be kept"),
+        ({"type": "string", "minLength": 3}, "abc", "a", "must have at least 3 characters; it has 1"),
+        ({"type": "string", "maxLength": 3}, "abc", "abcd", "must have at most 3 characters; it has 4"),
+        ({"type": "string", "pattern": "^[a-z]+$"}, "abc", "A1", "must match the pattern ^[a-z]+$"),
+        (TEXT, "red", "  ", "This is needed"),
+        ({"type": "string", "enum": [str(n) for n in range(150)]}, "1", "x", "one of: 0, 1, 2, 3, 4, 5, 6, 7 and 142"),
+        ({"type": "array", "items": {"type": "integer"}}, [1], "1\nb", "“b” is no whole number."),
+        ({"type": "array", "items": TEXT, "maxItems": 2}, ["a"], "a\nb\nc", "must have at most 2 entries"),
+        ({"type": "array", "items": TEXT, "uniqueItems": True}, ["a"], "a\na", "the same entry twice"),
+        ({"type": "array", "items": {"enum": ["a", "b"]}}, ["a"], '["c"]', "0 must be one of: a, b."),
+        ({"type": "object"}, {}, "[1]", "This must be a JSON object."),
+        ({"type": "object"}, {}, '{"a": }', "not JSON: Expecting value, line 1, character 7"),
+        ({"type": "object"}, {}, '{"a": NaN}', "NaN is no number"),
+        ({"type": "object"}, {}, '{"a": 1, "a": 2}', "“a” is there twice."),
+        ({"type": "object"}, {}, '{"a": 1e999}', "more digits"),
+        ({"type": "object"}, {}, "[" * 2900, "not JSON"),
+        ({"type": "object", "properties": {"a": {"type": "integer"}}}, {}, '{"a": "b"}', "a must be a whole number."),
+        ({"type": "object", "required": ["a"]}, {}, '{"b": 1}', "a is missing."),
+        ({"type": "object", "properties": {"a": {}}, "additionalProperties": False}, {}, '{"b": 1}', "b is not one"),
+        ({"anyOf": [TEXT, {"type": "integer"}]}, "red", "[1]", "none of the kinds that the tool takes"),
+    ],
+)
+def test_what_the_tool_does_not_take_is_told_under_its_input(
+    schema: Json, before: Json, typed: str, sentence: str
+) -> None:
+    asked = a_call({"it": before, "other": "x"}, {"it": schema, "other": TEXT})
+    told = wrong(asked, it=typed, other="y")
+    assert list(told) == ["it"]
+    assert sentence in told["it"]
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    asked = a_call(
+        {"a": "x", "b": "y"}, {"a": {"type": "string", "maxLength": 1}, "b": {"type": "string", "maxLength": 1}}
+    )
+    assert set(wrong(asked, a="long", b="long")) == {"a", "b"}
+
+
+def test_a_pattern_that_never_ends_is_given_up_and_the_person_is_told() -> None:
+    """Some patterns take for ever on some texts; nobody else waits for that."""
+    asked = a_call({"it": "aa"}, {"it": {"type": "string", "pattern": r"^(a|a)+$"}})
+    told = wrong(asked, it="a" * 100 + "!")
+    assert "could not be compared with the pattern" in told["it"]
+
+
+@pytest.mark.parametrize("reference", ["#/properties/it", "#/nowhere", "elsewhere.json", "#/properties/it/allOf/0"])
+def test_a_schema_that_goes_in_circles_or_leads_nowhere_is_json(reference: str) -> None:
+    asked = a_call({"it": {"a": 1}}, {"it": {"$ref": reference}})
+    assert sent(asked, it='{"it": 2, "a": 3}')["it"] == {"it": 2, "a": 3}
+
+
+# --- what may be left out --------------------------------------------------------------------------------------------
+
+
+def test_an_argument_that_may_be_left_out_says_what_empty_means() -> None:
+    asked = a_call({"a": "x"}, {"a": TEXT, "b": {**TEXT, "default": "blue", "description": "The colour"}}, required=[])
+    view = shown(asked)
+    assert block_of(view, "b")["hint"]["text"] == 'The colour. Empty means left out: the tool then takes "blue".'
+    assert block_of(view, "b")["optional"]
+    assert sent(asked, a="y") == {"a": "y"}
+    assert sent(asked, a="", b="red") == {"b": "red"}
+
+
+def test_yes_no_and_left_out_are_three_answers() -> None:
+    asked = a_call({}, {"it": {"type": "boolean"}}, required=[])
+    assert [o["text"]["text"] for o in block_of(shown(asked), "it")["element"]["options"]] == [
+        "Yes",
+        "No",
+        "(left out)",
+    ]
+    assert (sent(asked), sent(asked, it="No")) == ({}, {"it": False})
+
+
+def test_a_value_that_the_tool_does_not_name_can_be_kept() -> None:
+    asked = a_call({"it": "mars", "n": 1}, {"it": {"enum": ["eu", "us"]}, "n": {"type": "integer"}})
+    assert sent(asked, n="2") == {"it": "mars", "n": 2}
+    assert sent(asked, it="us")["it"] == "us"
+
+
+def test_options_that_look_the_same_are_numbered() -> None:
+    asked = a_call({"it": "eu"}, {"it": {"enum": ["eu", "EU"]}})
+    labels = [o["text"]["text"] for o in block_of(shown(asked), "it")["element"]["options"]]
+    assert labels == ["1. eu", "2. EU"]
+    assert sent(asked, it=labels[1]) == {"it": "EU"}
+
+
+def test_options_that_a_menu_would_cut_are_written() -> None:
+    """R13: what runs is what stands in the form, and not what looks like it in its first 75 characters."""
+    test, live = "/srv/" + "x" * 80 + "/test", "/srv/" + "x" * 80 + "/live"
+    asked = a_call({"it": test}, {"it": {**TEXT, "enum": [test, live]}})
+    assert block_of(shown(asked), "it")["element"]["initial_value"] == test
+    assert sent(asked, it=live) == {"it": live}
+    with pytest.raises(WrongFields, match="must be one of"):
+        sent(asked, it=live[:-1])
+
+
+def test_a_held_value_that_a_menu_would_cut_is_written_too() -> None:
+    """R13: "As it is" names it whole, or it stands in an input."""
+    held = "/srv/" + "x" * 80 + "/live"
+    asked = a_call({"it": held}, {"it": {**TEXT, "enum": ["eu", "us"]}})
+    assert block_of(shown(asked), "it")["element"]["initial_value"] == held
+    assert sent(asked, it="us") == {"it": "us"}
+
+
+def test_what_is_written_instead_of_chosen_says_what_empty_means() -> None:
+    asked = a_call({}, {"it": {**TEXT, "enum": ["x" * 80, "y" * 80]}}, required=())
+    assert "Empty means left out." in block_of(shown(asked), "it")["hint"]["text"]
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+HIDDEN = "hunter2hunter2"
+
+
+def test_secrets_are_not_in_the_form_and_keep_their_values() -> None:
+    """R15: by their names, by what they look like, and by what the tool says is secret."""
+    arguments = {
+        "body": "hello",
+        "password": HIDDEN,
+        "pin": HIDDEN,
+        "command": f"curl -u me:{HIDDEN} https://me:{HIDDEN}@example.com",
+        "rows": [{"token": HIDDEN}],
+        "headers": {"Accept": "text/html", "token": HIDDEN},
+        "extra": HIDDEN,
+    }
+    properties = {name: TEXT for name in ("body", "password", "pin", "command")}
+    properties |= {"rows": {"type": "array"}, "headers": {"type": "object"}, "api_key": TEXT}
+    asked = a_call(arguments, properties, ("pin", "extra"), required=["body"])
+    view = shown(asked)
+    assert HIDDEN not in json.dumps(view)
+    assert set(kinds(asked)) == {"body", "headers", "Why"}
+    assert "password (hidden), pin (hidden), command (hidden), rows (hidden), extra (not described" in json.dumps(view)
+    assert sent(asked, body="bye") == {**arguments, "body": "bye"}
+    marked = block_of(view, "headers")["element"]["initial_value"]
+    changed = sent(asked, headers=marked.replace("text/html", "text/plain"))
+    assert changed["headers"] == {"Accept": "text/plain", "token": HIDDEN}
+
+
+@pytest.mark.parametrize("change", [('"token"', '"other"'), ("14", "15"), ("}", ', "new": "⟦hidden: 3 characters⟧"}')])
+def test_a_secret_does_not_move(change: tuple[str, str]) -> None:
+    """R15: the mark of a secret is put back where it stood, or not taken."""
+    asked = a_call({"headers": {"token": HIDDEN, "n": 1}}, {"headers": {"type": "object"}})
+    marked = block_of(shown(asked), "headers")["element"]["initial_value"]
+    assert "can only stay where it was" in wrong(asked, headers=marked.replace(*change))["headers"]
+
+
+def test_a_secret_can_be_taken_out_or_written_anew() -> None:
+    asked = a_call({"headers": {"token": HIDDEN, "n": 1}}, {"headers": {"type": "object"}})
+    assert sent(asked, headers='{"n": 1}') == {"headers": {"n": 1}}
+    assert sent(asked, headers='{"n": 1, "token": "another"}') == {"headers": {"n": 1, "token": "another"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("x" * 3001, "too long for a form"),
+        ("😀" * 1501, "too long for a form"),
+        ("x" * 1_000_000, "too long for a form"),
+        ("a\u202eb", "with characters that a form would not show"),
+        ("a" + " " * 60 + "b", "with characters that a form would not show"),
+    ],
+)
+def test_what_a_form_cannot_hold_is_named_and_kept(value: str, why: str) -> None:
+    """R13, R14: also a call of a million characters opens a form for what can be changed."""
+    arguments = {"it": value[:999_000], "n": 1, "unknown": 2}
+    asked = a_call(arguments, {"it": TEXT, "n": {"type": "integer"}})
+    view = shown(asked)
+    assert f"it ({why}" in json.dumps(view, ensure_ascii=False)
+    assert "unknown (not described by the tool)" in json.dumps(view)
+    if "read" in {b.get("block_id") for b in view["blocks"]}:
+        assert set(kinds(asked)) == {"n", "Why", "The card has no room for all of it"}
+    assert sent(asked, n="2") == {**arguments, "n": 2}
+
+
+def test_who_cannot_see_all_of_it_on_the_card_says_that_they_read_it() -> None:
+    """R13: what is not in the form is approved too."""
+    asked = replace(a_call({"n": 1}, {"n": {"type": "integer"}}), content="x" * 5000)
+    view = entered(asked, n="2")
+    assert "read" in refusals(view["blocks"], view["state"]["values"], SLACK)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "schema", "sentence"),
+    [
+        ({"n": 1}, {}, "its tool does not say what it takes"),
+        ({"n": "x" * 3001}, {"properties": {"n": TEXT}}, "holds nothing that could be changed in a form (n (too long"),
+        ({}, {"type": "object", "properties": {}}, "holds nothing that could be changed"),
+        ({}, {"properties": {f"n{n}": TEXT for n in range(91)}}, "has 91 arguments"),
+        (
+            {f"n{n}": "ä" * 2900 for n in range(20)},
+            {"properties": {f"n{n}": TEXT for n in range(20)}},
+            "is too large for a form",
+        ),
+        ({"rows": [{"token": HIDDEN}]}, {"anyOf": [{}]}, "(all arguments (hidden))"),
+    ],
+)
+def test_a_call_that_cannot_be_changed_in_a_form_says_why(arguments: Json, schema: Json, sentence: str) -> None:
+    """R7: with what can be done instead."""
+    with pytest.raises(InvalidInput, match="Nothing was decided") as told:
+        shown(a_call(arguments, **schema))
+    assert sentence in str(told.value)
+    assert "answer with what should change" in str(told.value)
+
+
+def test_ninety_arguments_have_room() -> None:
+    asked = a_call({f"n{n}": "x" for n in range(90)}, {f"n{n}": TEXT for n in range(90)})
+    assert sent(asked, n89="y")["n89"] == "y"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"anyOf": [{"properties": {"n": {"type": "integer"}}, "required": ["n"]}]},
+        {"type": "object", "additionalProperties": {"type": "integer"}},
+        {"properties": {"": {}}, "required": [], "additionalProperties": {"type": "integer"}},
+    ],
+)
+def test_a_schema_that_slack_cannot_show_is_one_json_text(schema: Json) -> None:
+    asked = a_call({"n": 1}, **schema)
+    assert sent(asked, **{"All arguments": '{"n": 2}'}) == {"n": 2}
+    assert "n must be a whole number." in wrong(asked, **{"All arguments": '{"n": "x"}'})["All arguments"]
+    assert "must be a JSON object" in wrong(asked, **{"All arguments": "[]"})["All arguments"]
+
+
+def test_names_of_arguments_never_meet() -> None:
+    """Dots, our own names, and names longer than Slack's ids."""
+    names = ["a", "a.b", "why", "value", "read", "field_0", "x" * 300 + "1", "x" * 300 + "2"]
+    asked = a_call({name: "old" for name in names}, {name: TEXT for name in names})
+    view = shown(asked)
+    for at in range(len(names)):
+        view["state"]["values"][f"field_{at}"]["value"]["value"] = f"new {at}"
+    changed = json.loads(edit_modal.read(view, asked)[0])
+    assert changed == {name: f"new {at}" for at, name in enumerate(names)}
+
+
+def test_half_a_character_is_no_call_that_could_be_made() -> None:
+    asked = a_call({"it": {}}, {"it": {"type": "object"}})
+    assert "no call that could be made" in wrong(asked, it='{"a": "\\ud800"}')["it"]
+
+
+def test_a_form_of_another_version_of_the_app_is_not_guessed_at() -> None:
+    """R13: its third input may be another argument there."""
+    asked = a_call({"a": "x"}, {"a": TEXT})
+    other = a_call({"a": "x"}, {"a": {"type": "string", "description": "said otherwise", "enum": ["x", "y"]}})
+    with pytest.raises(WrongFields, match="was updated while this form was open"):
+        edit_modal.read(entered(other, a="y"), asked)
+
+
+def test_the_form_of_a_million_characters_is_small() -> None:
+    rows = [{"name": f"row {n}", "amount": n} for n in range(28_000)]
+    asked = a_call({"rows": rows, "n": 1}, {"rows": {"type": "array"}, "n": {"type": "integer"}})
+    assert asked.call is not None and len(asked.call.arguments) > 900_000
+    view = shown(asked)
+    assert len(json.dumps(view)) < 5_000
+    assert form_fields.Kept.LONG in json.dumps(view)

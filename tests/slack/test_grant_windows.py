@@ -1,0 +1,346 @@
+"""Standing permissions and break-glass as people meet them: the menu, the windows, the list, the thread."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.slack.handlers import review
+from bot.slack.handlers.grants import allowing
+from bot.slack.handlers.responses import Desk
+from bot.slack.projector.message_sync import Poster
+from bot.slack.projector.projector import Scribe
+from bot.slack.views import grant_modals, modals
+from bot.slack.views.card_menu import BREAK_GLASS, MORE, chosen
+from bot.slack.views.outcome_text import allows
+from countersign import usecases
+from countersign.domain import decision_rules, grants
+from countersign.domain.calls import Call
+from countersign.domain.events import EventType
+from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grants import Permission
+from countersign.domain.people import Actor
+from countersign.domain.requests import How, Kind, Question, Request, Status
+from countersign.store.outbox import Outbox
+from countersign.store.store import Store
+from countersign.usecases import presence_changes
+from countersign.usecases.ports import Lease
+from localslack import LocalSlack, text_of
+from localslack.limits import check_message_blocks
+from localslack.workspace import Message
+from tests.making import BOB, DAVE, HERE, NOW, OURS, attempt, call, question, request
+from tests.patience import PATIENCE
+from tests.slack.botting import Show, events, told
+from tests.slack.test_projector import all_drawn
+from tests.storing import NoQueue, configured, new_run
+
+DONT_ASK = "Approve and don't ask again…"
+LONG = "\n".join(f"{n:04} echo all is well" for n in range(300))
+
+
+async def now_is(store: Store, asked: Request) -> Request:
+    seen = await store.request(asked.id)
+    assert seen is not None
+    return seen.value
+
+
+async def given(store: Store, lease: Lease, wish: Wish, asked: Question | None = None) -> Permission:
+    of = await usecases.ask(store, lease, asked or call())
+    await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give-{of.id}"))
+    return (await store.permissions())[-1].value
+
+
+@asynccontextmanager
+async def drawing(slack: LocalSlack, store: Store, bot: Desk) -> AsyncIterator[None]:
+    """A scribe at work, as `python -m bot` wires it."""
+    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
+    allow = allowing(store, NoQueue(), bot.directory)
+    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), "web-1", allow=allow)
+    task = asyncio.create_task(scribe.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def menu(message: Message) -> list[str]:
+    """What the card's one menu offers that decides."""
+    elements = [e for b in message.blocks or [] if b["type"] == "actions" for e in b["elements"]]
+    options = [o for e in elements if e["type"] == "overflow" for o in e["options"]]
+    return [o["text"]["text"] for o in options if chosen(o["value"])]
+
+
+async def test_approve_and_dont_ask_again_counts_and_is_listed(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R24: the narrowest is chosen already; what was chosen is what stands."""
+    asked = await usecases.ask(store, lease, call())
+    bob = slack.user("bob")
+    await bob.click(await show(asked), MORE, choose=DONT_ASK)
+    view = await bob.wait_modal("Refund order 17: 20 EUR")
+    radios = [b["element"] for b in view.blocks if b["type"] == "input"]
+    assert [r["initial_option"]["value"] for r in radios] == ["call", "run"]
+    assert (await now_is(store, asked)).status is Status.PENDING
+    choices = {grant_modals.SCOPE: "This tool with these arguments", grant_modals.SPAN: "For an hour"}
+    assert await bob.submit(choices) == {}
+    done = await now_is(store, asked)
+    assert done.decision is not None and done.decision.standing is not None
+    assert (done.status, done.decision.standing.scope) == (Status.APPROVED, Scope.ARGUMENTS)
+    carol = slack.user("carol")
+    await carol.command("/approvals permissions", channel="#approvals")
+    told = text_of(await carol.wait_ephemeral("1 standing permission is in force here"))
+    assert "*email* may run *refund* with the same arguments" in told
+    assert "given by <@U0BOB>" in told and "not used yet" in told
+
+
+async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R6, R24: nobody in #approvals is troubled, and the requester reads by whom it was allowed."""
+    permission = await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
+    asked = await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
+    async with drawing(slack, store, bot):
+        root = await slack.wait_message("#general", lambda m: "run rlater" in text_of(m))
+        allowed = "Allowed in advance"
+        note = await slack.wait_message("#general", lambda m: allowed in text_of(m), thread=root.ts)
+        await all_drawn(slack, store)
+    assert (await now_is(store, asked)).status is Status.APPROVED
+    assert permission.id in text_of(note) and "<@U0BOB>" in text_of(note)
+    assert slack.channel("#approvals").messages == []
+
+
+async def test_what_is_not_covered_gets_its_card(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> None:
+    """R24"""
+    await given(store, lease, Wish(Scope.ARGUMENTS, Span.HOUR))
+    await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
+    async with drawing(slack, store, bot):
+        card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
+        await all_drawn(slack, store)
+    assert menu(card) == [DONT_ASK]
+
+
+async def test_a_permission_of_somebody_who_left_asks_people(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R9, R24: Slack is asked at each use."""
+    await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
+    slack.workspace.users[BOB].deleted = True
+    await usecases.ask(store, await new_run(store, "rlater"), call())
+    async with drawing(slack, store, bot):
+        await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
+        await all_drawn(slack, store)
+
+
+async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, show: Show
+) -> None:
+    """R9, R24, R25: by the same rule as their click, at each use; it is told in whose place they gave it."""
+    now = await store.now()
+    await presence_changes.leave(store, Actor(HERE, BOB), Actor(HERE, DAVE), now + timedelta(days=1))
+    asked, dave = await usecases.ask(store, lease, call()), slack.user("dave")
+    await dave.click(await show(asked), MORE, choose=DONT_ASK)
+    await dave.wait_modal("Refund order 17")
+    choices = {grant_modals.SCOPE: "This tool with any arguments", grant_modals.SPAN: "For an hour"}
+    assert await dave.submit(choices) == {}
+    allowed = await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
+    async with drawing(slack, store, bot):
+        await all_drawn(slack, store)
+    done = await now_is(store, allowed)
+    assert done.decision is not None and done.decision.how is How.PERMISSION
+    assert (done.decision.by, done.decision.instead_of) == ((DAVE,), (BOB,))
+    await presence_changes.come_back(store, Actor(HERE, BOB))
+    later = await usecases.ask(store, await new_run(store, "rlast"), call(order=19))
+    async with drawing(slack, store, bot):
+        await all_drawn(slack, store)
+    assert (await now_is(store, later)).status is Status.PENDING
+
+
+async def test_the_list_revokes_for_those_who_may(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> None:
+    """R7, R24, R25"""
+    permission = await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
+    alice, carol = slack.user("alice"), slack.user("carol")
+    alice.user.is_admin = False
+    listed = {}
+    for person in (alice, carol):
+        await person.command("/approvals permissions")
+        listed[person.id] = await person.wait_ephemeral("1 standing permission is in force here")
+    slack.faults.add("deliver_twice", on="block_actions", times=1)
+    await alice.click(listed[alice.id], "Revoke")
+    await slack.wait_for(lambda _: len(alice.ephemerals) == 3 or None)
+    assert all("it still stands" in told.text for told in alice.ephemerals[-2:])
+    await carol.click(listed[carol.id], "Revoke")
+    await carol.wait_ephemeral("is revoked by <@U0CAROL>")
+    assert await store.permissions() == []
+    told = await carol.command("/approvals permissions")
+    assert "No standing permission is in force here" in told.text
+    kinds = [e.type for e in await events(store)]
+    assert kinds.count(EventType.PERMISSION_REVOKED) == 1
+    assert kinds.count(EventType.ATTEMPT_REFUSED) == 1
+    kept = await store.permission(permission.id)
+    assert kept is not None and kept.value.revoked_by == "U0CAROL"
+
+
+async def test_the_menu_is_for_calls_that_one_person_may_approve(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R24"""
+    assert menu(await show(await usecases.ask(store, lease, question()))) == []
+    assert menu(await show(await usecases.ask(store, lease, call()))) == [DONT_ASK]
+    await configured(store, quorum=2, break_glass=True)
+    assert menu(await show(await usecases.ask(store, lease, replace(call(), asked=1)))) == []
+
+
+async def test_who_may_not_decide_gets_no_window(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+    """R7, R9, R24, R25"""
+    asked = await usecases.ask(store, lease, call())
+    alice = slack.user("alice")
+    await alice.click(await show(asked), MORE, choose=DONT_ASK)
+    await alice.wait_ephemeral("not a reviewer")
+    assert alice.modal is None
+    assert [e.type for e in await events(store)].count(EventType.ATTEMPT_REFUSED) == 1
+
+
+async def test_too_late_is_said_in_the_window_and_nothing_is_given(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R3, R7, R24"""
+    asked = await usecases.ask(store, lease, call())
+    shown, bob, carol = await show(asked), slack.user("bob"), slack.user("carol")
+    await bob.click(shown, MORE, choose=DONT_ASK)
+    await bob.wait_modal("Refund order 17")
+    await carol.click(shown, "Approve")
+    (told,) = (await bob.submit()).values()
+    assert "Already decided by @" in told
+    assert await store.permissions() == []
+
+
+async def test_the_window_shows_all_that_a_card_cannot(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R13"""
+    asked = await usecases.ask(store, lease, replace(call(), content=LONG))
+    bob = slack.user("bob")
+    await bob.click(await show(asked), MORE, choose=DONT_ASK)
+    await bob.wait_modal("0150 echo all is well")
+
+
+@pytest.mark.parametrize("window", ["permit", "break-glass"])
+async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_file(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, window: str
+) -> None:
+    """R13: nothing is decided before the box is checked; then it counts."""
+    await configured(store, break_glass=True)
+    asked = await usecases.ask(store, lease, replace(call(), content=LONG * 20))
+    person = slack.user("bob" if window == "permit" else "alice")
+    await person.click(await show(asked), MORE, choose=DONT_ASK if window == "permit" else "Break glass…")
+    view = await person.wait_modal("This window has no room for all of it")
+    reason = {grant_modals.REASON: "The shop is down."} if window == "break-glass" else {}
+    assert modals.READ in await person.submit(reason, view)  # Slack itself asks for what is required
+    next(block for block in view.blocks if block["block_id"] == modals.READ)["optional"] = True
+    assert await person.submit(reason, view) == {modals.READ: review.READ_FIRST}  # and so do we
+    assert (await now_is(store, asked)).status is Status.PENDING
+    assert EventType.REQUEST_DECIDED not in [event.type for event in await events(store)]
+    assert await person.submit({**reason, modals.READ: ["yes"]}, view) == {}
+    assert (await now_is(store, asked)).status is Status.APPROVED
+
+
+async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R10, R25: with a reason, marked on the card, in its thread, in the run's thread and in the record."""
+    await configured(store, break_glass=True)
+    asked = await usecases.ask(store, lease, question())
+    alice = slack.user("alice")
+    async with drawing(slack, store, bot):
+        card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
+        assert "in an emergency the requester alone" in text_of(card)
+        await alice.click(card, MORE, choose="Break glass…")
+        await alice.wait_modal("Break-glass")
+        assert await alice.submit({grant_modals.REASON: "   "}) != {}
+        assert (await now_is(store, asked)).status is Status.PENDING
+        assert await alice.submit({grant_modals.REASON: "The shop is down <!channel>."}) == {}
+        told = await slack.wait_message("#approvals", lambda m: "You were named" in text_of(m), thread=card.ts)
+        root = await slack.wait_message("#general", lambda m: "asked *email*" in text_of(m))
+        await slack.wait_message("#general", lambda m: "Break-glass" in text_of(m), thread=root.ts)
+        await all_drawn(slack, store)
+    done = await now_is(store, asked)
+    assert done.decision is not None and done.decision.how is How.BREAK_GLASS
+    (settled,) = slack.channel("#approvals").messages
+    assert "Break-glass" in text_of(settled) and menu(settled) == []
+    assert "<@U0BOB> <@U0CAROL>" in text_of(told) and "The shop is down" in text_of(told)
+    assert "<!channel>" not in str([b for b in told.blocks or [] if b["type"] == "section"])
+    kinds = [(e.type, e.data.get("how")) for e in await events(store)]
+    assert (EventType.REQUEST_DECIDED, "break_glass") in kinds
+
+
+@pytest.mark.parametrize("who", ["bob", "dave"])
+async def test_only_the_requester_breaks_the_glass(
+    who: str, slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R9: the button is seen by all; the click is judged."""
+    await configured(store, break_glass=True)
+    asked = await usecases.ask(store, lease, question())
+    person = slack.user(who)
+    await person.click(await show(asked), MORE, choose="Break glass…")
+    await person.wait_ephemeral("Break-glass is for the one who started the run")
+    assert person.modal is None
+    assert (await now_is(store, asked)).status is Status.PENDING
+
+
+async def test_break_glass_is_off_until_the_channel_says_so(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Desk
+) -> None:
+    """R10: a card from before, or a forged click, finds it off."""
+    await configured(store, break_glass=True)
+    open_card = await show(await usecases.ask(store, lease, question()))
+    assert menu(open_card) == ["Break glass…"]
+    carol = slack.user("carol")
+    assert "break-glass: off" in (await carol.command("/approvals break-glass no")).text
+    asked = await usecases.ask(store, lease, question(asked=1))
+    shown = await show(asked)
+    assert menu(shown) == []
+    for element in next(b for b in open_card.blocks or [] if b["type"] == "actions")["elements"]:
+        for option in element.get("options", ()):
+            option["value"] = f"{BREAK_GLASS} {asked.id} {asked.digest}"
+    alice = slack.user("alice")
+    await alice.click(open_card, MORE, choose="Break glass…", stale=True)
+    await alice.wait_ephemeral("Break-glass is off in this channel")
+    assert (await now_is(store, asked)).status is Status.PENDING
+
+
+async def test_a_menu_of_another_version_is_told_not_ignored(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R7"""
+    shown = await show(await usecases.ask(store, lease, call()))
+    for value in ("", "permit", "permit q1", "nothing q1 d1", "a b c d"):
+        for element in next(b for b in shown.blocks or [] if b["type"] == "actions")["elements"]:
+            for option in element.get("options", ()):
+                option["value"] = value or "-"
+        bob = slack.user("bob")
+        before = len(bob.ephemerals)
+        await bob.click(shown, MORE, choose=DONT_ASK, stale=True)
+        assert "othing was decided" in await told(bob, before + 1)
+
+
+def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -> None:
+    """R14, R24: what has no room is counted, or nobody could revoke any of them."""
+    asked = replace(call(), call=Call("返金" * 30, "{}"))
+    by = attempt(request(asked=asked), BOB, wish=Wish(Scope.TOOL, Span.DAY))
+    one = grants.given_with(decision_rules.decide(request(asked=asked), by, NOW).request, "email")
+    assert one is not None
+    _, blocks = grant_modals.listed([one] * 30)
+    check_message_blocks(blocks)
+    shown = sum("accessory" in block for block in blocks)
+    assert 5 < shown < 20 and f"and {30 - shown} that end later" in str(blocks[-1])
+
+
+def test_what_is_allowed_in_advance_is_named_to_its_end() -> None:
+    """R13, R24: of two names that differ only there nobody could tell which one to revoke."""
+    tool = "customers_" + "x" * 50 + "_delete"
+    assert all(tool in allows(scope, Kind.TOOL, tool) for scope in Scope)

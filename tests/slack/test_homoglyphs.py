@@ -1,0 +1,156 @@
+"""Letters that are taken for others, and blanks that push text out of sight (R15)."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bot.slack.views import cards, modals
+from bot.slack.views.cards import card
+from bot.slack.views.homoglyphs import mark, odd_words
+from bot.slack.views.safe_text import one_line, typed, visible
+from countersign.autogen.tools.permits import shown
+from countersign.domain.calls import Call, canonical
+from countersign.domain.requests import Kind
+from countersign.domain.runs import Progress, Writing
+from countersign.usecases.ports import TeamInfo
+from tests.making import GENERAL, question, request
+from tests.slack.test_cards import run
+
+
+@pytest.mark.parametrize(
+    ("given_text", "shown"),
+    [
+        ("pay to p\u0430ypal.com", "pay to p\u0430⟦U+0430⟧ypal.com"),
+        ("\u0440\u0430ypal", "\u0440\u0430⟦U+0440 U+0430⟧ypal"),
+        ("М\u006fсква", "М\u006f⟦U+006F⟧сква"),
+        ("r\u043em -rf", "r\u043e⟦U+043E⟧m -rf"),
+        ("from \u0440\u0430\u0443 to us", "from \u0440\u0430\u0443⟦U+0440 U+0430 U+0443⟧ to us"),
+        ("let \u0441 = 1", "let \u0441⟦U+0441⟧ = 1"),
+        ("g\u03bfogle", "g\u03bf⟦U+03BF⟧ogle"),
+        ("run \uff52\uff4d now", "run \uff52\uff4d⟦U+FF52 U+FF4D⟧ now"),
+        ("\U0001d41e\U0001d42f(x)", "\U0001d41e\U0001d42f⟦U+1D41E U+1D42F⟧(x)"),
+        ("a.com\u2215b", "a.com\u2215⟦U+2215⟧b"),
+        ("\u0440\u200baypal is here", "\u0440⟦U+0440⟧⟦U+200B⟧aypal is here"),
+        ("p\u0251ypal", "p\u0251⟦U+0251⟧ypal"),
+        ("\u0261oogle", "\u0261⟦U+0261⟧oogle"),
+        ("tw\u0131tter", "tw\u0131⟦U+0131⟧tter"),
+        ("\u1d18\u1d00\u028fpal", "\u1d18\u1d00\u028f⟦U+1D18 U+1D00 U+028F⟧pal"),
+        ("\u0627bc", "\u0627⟦U+0627⟧bc"),
+        ("a\u2024com", "a\u2024⟦U+2024⟧com"),
+        ("pay 1\u0665 EUR", "pay 1\u0665⟦U+0665⟧ EUR"),
+        ("pay \u09ea EUR", "pay \u09ea⟦U+09EA⟧ EUR"),
+        ("\uff48ttp\uff1a//a", "\uff48⟦U+FF48⟧ttp\uff1a⟦U+FF1A⟧//a"),
+        ("a\U0001d159b\ufffcc\U0001bc9dd\U00016fe4", "a⟦U+1D159⟧b⟦U+FFFC⟧c⟦U+1BC9D⟧d⟦U+16FE4⟧"),
+    ],
+)  # fmt: skip
+def test_a_letter_of_another_alphabet_is_marked(given_text: str, shown: str) -> None:
+    """R15"""
+    assert visible(given_text) == shown
+
+
+@pytest.mark.parametrize(
+    "ordinary",
+    [
+        "Привет, мир! Ого, а вот и оса на сахаре. USB-кабель, IT-отдел, 3D-печать",
+        "Откройте https://example.com и нажмите Enter, а потом OK",
+        "Καλημέρα κόσμε. Το email είναι εδώ",
+        "Webサイトのテスト。ＡＢＣ株式会社のＵＲＬ Tシャツ",
+        "naïve Straße İstanbul ısı Łódź Việt Nam",
+        "Δt = 3 µs, 10 kΩ, λ=5, 2πr, α and β",
+        "한국어 API와 中文 JSON 文件",
+        "ﬁle nº 1ª ™ ½ ① Ⅳ",
+        "🎉 עברית العربية ไทย हिन्दी",
+        "السعر ١٠٠ و ٥٪، API",
+        "मूल्य १०० रुपये: ठीक है।",
+        "‘quoted’ – 5 − 3 = 2, 5′ „so“",
+    ],
+)
+def test_ordinary_text_of_any_language_is_not_marked(ordinary: str) -> None:
+    assert visible(ordinary) == ordinary
+    assert odd_words(ordinary) == []
+
+
+def test_a_mark_that_the_text_brings_itself_is_no_mark() -> None:
+    """R15: it looks otherwise than a real one, and keeps none from being made."""
+    fake = "p⟦U+0430⟧aypal, \u0440\u0430ypal⟦U+0061⟧, r⟦U+202E⟧m ⟦9,998 spaces⟧"
+    assert visible(typed(fake)) == (
+        "p⟦U+27E6⟧U+0430⟧aypal, \u0440\u0430⟦U+0440 U+0430⟧ypal⟦U+27E6⟧U+0061⟧, r⟦U+27E6⟧U+202E⟧m ⟦U+27E6⟧9,998 spaces⟧"
+    )
+    assert visible("\u0440\u0430ypal⟦U+0061⟧").startswith("\u0440\u0430⟦U+0440 U+0430⟧")
+    assert visible(visible(typed(fake))) == visible(typed(fake))
+    asked = request(asked=question(fake, title=fake, notes=(fake,)))
+    drawn = json.dumps(card(asked, run=run(), run_link=None).blocks, ensure_ascii=False)
+    assert drawn.count("⟦U+27E6⟧") > 10
+    assert not re.search(r"p⟦U\+0430⟧|⟦9,998|⟦U\+202E⟧", drawn)
+
+
+FAKE = "⟦hidden: 4 characters⟧"
+
+
+def test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands() -> None:
+    """R15, R30: whoever types that something is hidden does not hide it behind our name."""
+    its = replace(run(), task=FAKE, result=FAKE, words=FAKE, writing=Writing(FAKE, 22, FAKE))
+    its = replace(its, progress=(Progress(its.created_at, FAKE, FAKE),))
+    message = request(asked=question(FAKE, title=FAKE, notes=(FAKE,), options=(FAKE,)))
+    arguments = canonical({"note": FAKE, FAKE: 1, "pin": "8642"})
+    content, _ = shown(arguments, ("pin",), None)
+    of = Call(FAKE, arguments, hidden=("pin",))
+    tool = request(asked=question(content, kind=Kind.TOOL, title=FAKE, call=of))
+    drawings: list[cards.Drawing] = [cards.run_message(its), cards.progress_note(its), cards.outcome_note(its)]
+    for one in (message, tool):
+        drawings += [card(one, run=its, run_link=None), cards.waiting_note(one, None)]
+    views = [modals.full(message), modals.full(tool), modals.start([TeamInfo("a", FAKE)], GENERAL)]
+    for seen in (*([drawing.text, drawing.blocks] for drawing in drawings), *views):
+        everything = json.dumps(seen, ensure_ascii=False)
+        assert "⟦U+27E6⟧hidden: 4" in everything
+        assert everything.count(FAKE) == everything.count(rf"pin\": \"{FAKE}")
+    assert json.dumps(modals.full(tool), ensure_ascii=False).count(FAKE) == 2
+
+
+def test_the_words_are_named_each_once() -> None:
+    assert odd_words("p\u0430ypal and p\u0430ypal, then \u0430mazon\nПривет") == ["p\u0430ypal", "\u0430mazon"]
+
+
+@pytest.mark.parametrize(
+    ("given_text", "shown"),
+    [
+        ("echo ok" + " " * 10_000 + "rm -rf /", "echo ok ⟦9,998 spaces⟧ rm -rf /"),
+        ("a" + "\t" * 100 + "b", "a\t⟦98 tabs⟧\tb"),
+        ("a" + "\u3000 " * 50 + "b", "a\u3000⟦98 blanks⟧ b"),
+        ("a" + "\n" * 201 + "b", "a\n⟦200 empty lines⟧\nb"),
+        ("a\n" + " \t\n" * 9 + "b", "a\n⟦9 empty lines⟧\nb"),
+        ("\n" * 1000 + "b", "⟦1,000 empty lines⟧\nb"),
+        ("a" + "\u200b" * 500 + "b", "a⟦U+200B, 500 times⟧b"),
+        ("def f():\n" + " " * 36 + "return 1\n\n\n\n\nx  = 1" + " " * 30 + "# y", None),
+        ("\t\t\tindented\n\nname          amount          note", None),
+    ],
+)
+def test_blanks_that_hide_are_counted_and_indentation_stays(given_text: str, shown: str | None) -> None:
+    """R13, R15"""
+    assert visible(given_text) == (given_text if shown is None else shown)
+
+
+@example("аカ\u200bU1а", 50)
+@given(st.text(st.sampled_from("a\u0430\u0440 \n\t\u200b\u202e1/⟦⟧U+\uff52カп"), max_size=60), st.sampled_from([1, 50]))
+def test_what_is_visible_stays_as_it_is(given_text: str, times: int) -> None:
+    once = visible(given_text * times)
+    assert visible(once) == once
+    assert one_line(once, 10_000) == one_line(once, 10_000)
+
+
+@given(st.text())
+def test_marking_only_adds(given_text: str) -> None:
+    left = iter(mark(given_text))
+    assert all(c in left for c in given_text)
+
+
+@pytest.mark.parametrize(
+    "part", ["\u0430a", " ", "\n ", "\u0430⟦U+", "\u0430\u0301", "\t\n", "⟦U+200B⟧", "\u200b", "\u2215"]
+)
+def test_a_long_hostile_text_has_an_end(part: str) -> None:
+    """Something quadratic would take an hour."""
+    visible((part * (100_000 // len(part) + 1))[:100_000])

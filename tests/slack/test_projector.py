@@ -1,0 +1,366 @@
+"""Slack is kept equal to the store, whatever fails in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.slack.projector.message_sync import Poster
+from bot.slack.projector.projector import OVERLOOKED, Scribe
+from countersign import usecases
+from countersign.domain import runs
+from countersign.domain.errors import Refused
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import ChannelId
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Request, Verb
+from countersign.metrics import Repair
+from countersign.store.outbox import GROUP, Outbox
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, Message, Put
+from localslack import LocalSlack, text_of
+from localslack.faults import Kind as Fault
+from localslack.workspace import Message as Seen
+from tests.counting import count, repaired
+from tests.making import BOB, CAROL, DAVE, HERE, OURS, attempt, question, rules
+from tests.patience import PATIENCE
+from tests.slack.botting import events
+from tests.store.test_forged_rules import ask, forge
+from tests.store.two_users import Sides
+from tests.storing import NoQueue, configured, new_run
+
+
+@asynccontextmanager
+async def drawing(
+    slack: LocalSlack, store: Store, owner: str = "web-1", *, overlooked: timedelta = OVERLOOKED
+) -> AsyncIterator[Scribe]:
+    """A scribe at work."""
+    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
+    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), owner, overlooked=overlooked)
+    task = asyncio.create_task(scribe.run())
+    try:
+        yield scribe
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def card_of(slack: LocalSlack, *, pending: bool = True, where: str = "#approvals") -> Seen:
+    return await slack.wait_message(where, lambda m: bool({"Approve", "Review…"} & {*m.buttons}) == pending)
+
+
+async def all_drawn(slack: LocalSlack, store: Store) -> None:
+    """Returns when every event was ticked off."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            groups = await store.client.xinfo_groups(store.keys.events)
+            if groups and groups[0]["pending"] == 0 and groups[0]["lag"] == 0:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def decided(store: Store, request: Request, verb: Verb = Verb.APPROVE, words: str = "") -> Request:
+    return await usecases.decide(
+        store, NoQueue(), request.id, attempt(request, BOB, verb, name=request.id, words=words)
+    )
+
+
+async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R2, R6: stored first, found again by (workspace, channel, ts), settled from the store."""
+    asked = await usecases.ask(store, lease, question())
+    async with drawing(slack, store):
+        card = await card_of(slack)
+        await all_drawn(slack, store)
+        assert await store.message_request(HERE, ChannelId("C0APPROVALS"), card.ts) == asked.id
+        await decided(store, asked, Verb.REJECT, "too dear")
+        await all_drawn(slack, store)
+    (settled,) = slack.channel("#approvals").messages
+    assert settled.ts == card.ts
+    assert settled.buttons == []
+    assert "Rejected" in settled.text
+    (root,) = slack.channel("#general").messages
+    thread = " ".join(m.text for m in slack.channel("#general").thread(root.ts))
+    assert "Waiting for a decision" in thread
+    assert "Rejected" in thread
+
+
+async def test_a_card_vouches_for_the_rules_that_it_shows(slack: LocalSlack, sides: Sides) -> None:
+    """R9: a request keeps the rules of the moment in which it was asked; nothing more is written for that."""
+    made = await ask(sides)
+    await sides.web.commit(Change())  # takes over what the worker reported
+    async with drawing(slack, sides.web):
+        await card_of(slack)
+        await all_drawn(slack, sides.web)
+    assert await sides.admin.exists(sides.web.keys.request(made.id)) == 0
+    await sides.web.set_defaults(rules(reviewers=Reviewers(frozenset({CAROL}))))
+    assert (await decided(sides.web, made)).rules == made.rules
+
+
+async def test_a_card_shows_the_rules_that_web_finds_and_not_those_of_the_worker(
+    slack: LocalSlack, sides: Sides
+) -> None:
+    """R6, R9"""
+    made = await ask(sides)
+    await forge(sides, made, reviewers=Reviewers(frozenset({DAVE})))
+    await sides.web.commit(Change())
+    async with drawing(slack, sides.web):
+        card = await card_of(slack)
+        await all_drawn(slack, sides.web)
+    assert "U0DAVE" not in text_of(card)
+    assert "U0BOB" in text_of(card)
+
+
+async def test_slack_fetches_no_address_that_a_model_wrote(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R15: an address leaks what it carries as soon as somebody fetches it, so nothing is unfurled."""
+    await usecases.ask(store, lease, question("see https://vendor.example.com/?secret=1"))
+    async with drawing(slack, store):
+        await card_of(slack)
+        await all_drawn(slack, store)
+    posts = [call.args for call in slack.calls if call.method == "chat.postMessage"]
+    assert posts
+    assert [(post["unfurl_links"], post["unfurl_media"]) for post in posts] == [(False, False)] * len(posts)
+
+
+async def test_a_lost_reply_does_not_make_a_second_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R6, R21: after an unclear failure the message is looked up and adopted."""
+    asked = await usecases.ask(store, lease, question())
+    slack.faults.add("lost_reply", on="chat.postMessage", times=3)
+    async with drawing(slack, store):
+        await card_of(slack)
+        await decided(store, asked)
+        await all_drawn(slack, store)
+    (card,) = slack.channel("#approvals").messages
+    assert card.buttons == []
+    assert len([m for m in slack.channel("#general").messages if not m.thread_ts or m.thread_ts == m.ts]) == 1
+
+
+@pytest.mark.parametrize("fault", ["ratelimited", "server_error", "lost_request"])
+async def test_a_card_survives_what_slack_does(slack: LocalSlack, store: Store, lease: Lease, fault: Fault) -> None:
+    """R21: tried again on 429, 5xx and cut connections; nothing is lost and nothing is double."""
+    asked = await usecases.ask(store, lease, question())
+    options = {"ratelimited": {"retry_after": 1}, "server_error": {"status": 503}, "lost_request": {}}[fault]
+    slack.faults.add(fault, on="chat.*", times=2, **options)
+    async with drawing(slack, store):
+        await card_of(slack)
+        slack.faults.add(fault, on="chat.update", times=1, **options)
+        await decided(store, asked)
+        await all_drawn(slack, store)
+    (card,) = slack.channel("#approvals").messages
+    assert card.buttons == []
+
+
+async def test_a_card_whose_scribe_died_between_post_and_index_is_adopted(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R4: the message stands in Slack, the store knows only the intent."""
+    asked = await usecases.ask(store, lease, question())
+    async with drawing(slack, store):
+        card = await card_of(slack)
+        await all_drawn(slack, store)
+    seen = await store.message(f"card/{asked.id}")
+    assert seen is not None
+    from dataclasses import replace
+
+    forgotten = replace(seen.value, ts="", drawn="", posting_since=seen.now)
+    await store.commit(Change(messages=(Put(forgotten, seen.version),)))
+    await decided(store, asked)
+    with repaired(Repair.NEVER_INDEXED):
+        async with drawing(slack, store, "web-2"):
+            await all_drawn(slack, store)
+    (settled,) = slack.channel("#approvals").messages
+    assert (settled.ts, settled.buttons) == (card.ts, [])
+
+
+async def test_another_process_draws_on_when_the_scribe_is_gone(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4, R5: nothing is ticked off before Slack shows it; what one could not draw is drawn by the next, once."""
+    monkeypatch.setattr("bot.slack.projector.projector.GRACE", 1)
+    asked = await usecases.ask(store, lease, question())
+    slack.faults.add("server_error", on="chat.postMessage", status=503, times=None)
+    async with drawing(slack, store):
+        await slack.wait_for(lambda _: any(c.method == "chat.postMessage" for c in slack.calls))
+        assert (await store.client.xpending(store.keys.events, GROUP))["pending"] == len(await events(store))
+    slack.faults.clear()
+    async with drawing(slack, store, "web-2"):
+        await card_of(slack)
+        await decided(store, asked)
+        await all_drawn(slack, store)
+    assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_what_a_killed_scribe_had_in_hand_is_drawn_by_the_next_at_once(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R4, R5: long before it would be found as overlooked."""
+    await usecases.ask(store, lease, question())
+    killed = Outbox(store)
+    await killed.open()
+    while not await killed.read(100):
+        pass
+    in_hand = len(await store.client.xrange(store.keys.events))
+    with repaired(Repair.SCRIBE_STOPPED, in_hand):
+        async with drawing(slack, store, "web-2"), asyncio.timeout(PATIENCE):
+            await card_of(slack)
+            await all_drawn(slack, store)
+    assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_a_card_that_was_meant_and_never_posted_is_posted_and_counted(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R2, R5: the intent was stored, and its process died before the post."""
+    asked = await usecases.ask(store, lease, question())
+    name = f"card/{asked.id}"
+    meant = Message(HERE, asked.rules.approvals_channel, name, request=asked.id, posting_since=await store.now())
+    await store.commit(Change(messages=(Put(meant, 0),)))
+    with repaired(Repair.NEVER_POSTED, 1):
+        async with drawing(slack, store):
+            await card_of(slack)
+            await all_drawn(slack, store)
+    assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_what_was_decided_refused_and_ended_is_counted_once_it_is_drawn(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R17: each outcome has a count of its own."""
+    asked = await usecases.ask(store, lease, question())
+    names = {"outcome": "approved", "how": "reviewers"}
+    before = count("countersign_requests_decided_total", **names), count("countersign_runs_ended_total", end="finished")
+    times = count("countersign_decision_seconds_count", outcome="approved")
+    with pytest.raises(Refused):
+        await usecases.decide(store, NoQueue(), asked.id, attempt(asked, "U0MALLORY"))
+    refused = count("countersign_attempts_refused_total", why="not_a_reviewer")
+    await decided(store, asked)
+    assert await store.standing() == {"requests": 0, "runs": 1, "parked_runs": 0}
+    await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+    after = count("countersign_requests_decided_total", **names), count("countersign_runs_ended_total", end="finished")
+    assert after == (before[0] + 1, before[1] + 1)
+    assert count("countersign_decision_seconds_count", outcome="approved") == times + 1
+    assert count("countersign_attempts_refused_total", why="not_a_reviewer") == refused + 1
+
+
+async def test_two_processes_draw_one_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    async with drawing(slack, store, "web-1"), drawing(slack, store, "web-2"):
+        for number in range(5):
+            await usecases.ask(store, lease, question(agent=f"agent{number}"))
+        await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 5)
+        await all_drawn(slack, store)
+    assert len(slack.channel("#approvals").messages) == 5
+
+
+async def test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester_is_told(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R21: never an approval, never a silent wait; in the record."""
+    await configured(store, approvals_channel=ChannelId("C0RANDOM"))
+    asked = await usecases.ask(store, lease, question())
+    async with drawing(slack, store):
+        (root,) = await slack.wait_for(lambda _: slack.channel("#general").messages)
+        card = await slack.wait_message("#general", lambda m: "Approve" in m.buttons, thread=root.ts)
+        await all_drawn(slack, store)
+        thread = " ".join(m.text for m in slack.channel("#general").thread(root.ts))
+        assert "could not be posted" in thread
+        await decided(store, asked)
+        await all_drawn(slack, store)
+    settled = next(m for m in slack.channel("#general").thread(root.ts) if m.ts == card.ts)
+    assert settled.buttons == []
+
+
+async def test_a_long_request_is_in_a_file_in_the_thread_of_its_card(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R13, R14: all of it can be seen; too long is a file, never an error; once, also after a lost reply."""
+    content = "\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))
+    slack.faults.add("lost_reply", on="files.completeUploadExternal", times=1)
+    await usecases.ask(store, lease, question(content))
+    async with drawing(slack, store):
+        card = await card_of(slack)
+        await all_drawn(slack, store)
+    files = [f for m in slack.channel("#approvals").thread(card.ts) for f in m.files]
+    assert len(files) == 1
+    assert "View full" in card.buttons
+
+
+async def test_a_deleted_card_that_still_waits_is_posted_again(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R6: the store is the truth; somebody deleted its view."""
+    asked = await usecases.ask(store, lease, question())
+    async with drawing(slack, store):
+        card = await card_of(slack)
+        await all_drawn(slack, store)
+        client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url)
+        await client.chat_delete(channel="C0APPROVALS", ts=card.ts)
+        await usecases.progressed(store, lease, "drafter", "still at it")
+        other = await usecases.ask(store, lease, question(agent="second"))
+        await all_drawn(slack, store)
+        await decided(store, asked)
+        await decided(store, other)
+        await all_drawn(slack, store)
+    assert [m.buttons for m in slack.channel("#approvals").messages] == [[]]
+
+
+async def test_refused_clicks_draw_nothing(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R3: one decision, one card update that counts."""
+    asked = await usecases.ask(store, lease, question())
+    async with drawing(slack, store):
+        await card_of(slack)
+        await decided(store, asked)
+        for number in range(20):
+            with pytest.raises(Refused):
+                await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name=f"late{number}"))
+        await all_drawn(slack, store)
+    updates = [c for c in slack.calls if c.method == "chat.update" and c.args["channel"] == "C0APPROVALS"]
+    assert len(updates) == 1
+
+
+async def test_runs_do_not_wait_for_each_other(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    other = await new_run(store, "rother")
+    await usecases.ask(store, lease, question())
+    asked = await usecases.ask(store, other, question())
+    async with drawing(slack, store):
+        await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 2)
+        await decided(store, asked)
+        await all_drawn(slack, store)
+    pending = [m for m in slack.channel("#approvals").messages if m.buttons]
+    assert len(pending) == 1
+    assert "rother" in " ".join(text_of(m) for m in slack.channel("#approvals").messages)
+
+
+async def test_a_card_that_slack_refused_once_is_settled_where_it_stands_instead(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R21: also when Slack would take it by then."""
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=1)
+        asked = await usecases.ask(store, lease, question())
+        await all_drawn(slack, store)
+        stands = [m for m in slack.channel("#general").posts.values() if "Approve" in m.buttons]
+        assert len(stands) == 1
+        await decided(store, asked)
+        await all_drawn(slack, store)
+        assert not [m for m in slack.channel("#general").posts.values() if "Approve" in m.buttons]
+        assert slack.channel("#approvals").messages == []
+
+
+@pytest.mark.parametrize("span", ["x", "nan", "inf"])
+async def test_a_report_of_no_time_at_all_stops_nobody(
+    slack: LocalSlack, store: Store, lease: Lease, span: str
+) -> None:
+    """R4: the event is counted without it."""
+    data = {"outcome": "withdrawn", "how": "run", "waited": span, "late": span}
+    told = Event(EventType.REQUEST_DECIDED, await store.now(), workspace=HERE, data=data)
+    before = count("countersign_decision_seconds_count", outcome="withdrawn")
+    await store.commit(Change(events=(told,)))
+    async with drawing(slack, store):
+        asked = await usecases.ask(store, lease, question())
+        await card_of(slack)
+        await all_drawn(slack, store)
+    assert (await store.request(asked.id)) is not None
+    assert count("countersign_decision_seconds_count", outcome="withdrawn") == before

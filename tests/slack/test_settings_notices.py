@@ -1,0 +1,125 @@
+"""A change of settings is told to all whom it concerns, once, whatever ends or fails in between (R33)."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import time, timedelta
+
+import pytest
+
+from bot.audit.auditor import Auditor
+from bot.slack.handlers import settings_proposals
+from bot.slack.handlers.responses import Desk
+from countersign import usecases
+from countersign.domain.channel_settings import ChannelSettings, OnTimeout
+from countersign.domain.escalation import Escalation
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import ChannelId, GroupId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.quiet_hours import Quiet
+from countersign.policy.loosening import Configured
+from countersign.store.outbox import GROUP
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, Put
+from localslack import LocalSlack, text_of
+from localslack.workspace import Message
+from tests.audit.test_auditor import record
+from tests.making import APPROVALS, BOB, CAROL, GENERAL, HERE, question
+from tests.slack.botting import events
+from tests.slack.test_projector import all_drawn, card_of, drawing
+from tests.slack.test_two_people import CARDS, room
+
+RANDOM = ChannelId("C0RANDOM")
+
+
+async def none_wrong(_: object) -> list[str]:
+    return []
+
+
+async def change(store: Store, edit: Callable[[ChannelSettings], ChannelSettings]) -> Configured:
+    """What a listener does before anything can be posted: as if its process ended right after that."""
+    return await usecases.configure(store, GENERAL, Actor(HERE, BOB, is_admin=True), frozenset(), edit, none_wrong)
+
+
+async def changes(store: Store) -> list[Event]:
+    return [event for event in await events(store) if event.type is EventType.SETTINGS_CHANGED]
+
+
+def notices(slack: LocalSlack, channel: str) -> list[Message]:
+    return [m for m in slack.channel(channel).messages if "changed the settings" in m.text]
+
+
+@pytest.mark.parametrize("what", ["a crash", "lost_reply", "lost_request", "server_error", "a kill after the post"])
+async def test_a_change_is_told_once_here_and_where_cards_went_and_go(
+    slack: LocalSlack, store: Store, what: str
+) -> None:
+    """R33, R4, R6, R25: drawn from its event, adopted where nobody knows whether it arrived, and on record once."""
+    room(slack)
+    await change(store, lambda own: replace(own, quorum=2, approvals_channel=CARDS))
+    if "_" in what:
+        slack.faults.add(what, on="chat.postMessage", times=2)  # type: ignore[arg-type]
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+    if what == "a kill after the post":
+        for name in ("#general", "#approvals", "#cards"):
+            (posted,) = notices(slack, name)
+            assert posted.metadata is not None
+            seen = await store.message(posted.metadata["event_payload"]["name"])
+            assert seen is not None
+            forgotten = replace(seen.value, ts="", drawn="", posting_since=seen.now)
+            await store.commit(Change(messages=(Put(forgotten, seen.version),)))
+        await store.client.xgroup_setid(store.keys.events, GROUP, "0")
+        async with drawing(slack, store, "web-2"):
+            await all_drawn(slack, store)
+    for name in ("#general", "#approvals", "#cards"):
+        (notice,) = notices(slack, name)
+        for part in ("<@U0BOB>", "<#C0GENERAL>", "Before: ", "one approval", "After: ", "2 approvals by different"):
+            assert part in text_of(notice), part
+    await Auditor(store, "web").catch_up()
+    (entry,) = [entry for entry in await record(store) if entry["type"] == "settings_changed"]
+    assert json.loads(entry["data"]["before"]) == {"quorum": 1, "approvals_channel": APPROVALS}
+    assert json.loads(entry["data"]["rules"])["quorum"] == 2
+
+
+async def test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_hold_nobody_up(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+) -> None:
+    """R33, R21: the app is not in #random; what cannot be told there is told where its cards go."""
+    await store.commit(
+        Change(events=(Event(EventType.SETTINGS_CHANGED, await store.now(), user=BOB, data={"channel": RANDOM}),))
+    )
+    assert (await slack.user("alice").command("/approvals quorum 2", "#random")).text.startswith("Saved.")
+    assert (await slack.user("alice").command("/approvals quorum 2", "#random")).text.startswith("Saved.")
+    assert (await slack.user("alice").command("/approvals quorum 1", "#random")).text.startswith("Saved.")
+    await usecases.ask(store, lease, question())
+    async with drawing(slack, store):
+        await card_of(slack)
+        await all_drawn(slack, store)
+    stricter, milder = notices(slack, "#approvals")
+    assert len(await changes(store)) == 4 and notices(slack, "#random") == [], "nothing changed by the third"
+    for notice, before, after in ((stricter, "one", "2"), (milder, "2", "one")):
+        _, was, now = text_of(notice).partition("After: ")[0].partition("Before: ")
+        assert was and f"{before} approval" in now and f"{after} approval" in text_of(notice).partition("After: ")[2]
+
+
+async def test_what_an_event_says_of_a_change_is_all_of_it(store: Store) -> None:
+    """R6, R25: the rules before and after, here and where they are inherited, and who wanted and confirmed it."""
+    steps = (Escalation(timedelta(minutes=10), Reviewers(groups=frozenset({GroupId("S0LEADS")})), CARDS),)
+    people = Reviewers(frozenset({BOB, CAROL}), frozenset({GroupId("S0REVIEWERS")}), members=True)
+    await change(store, lambda own: replace(own, reviewers=people, quorum=3, approvals_channel=CARDS))
+    quiet = Quiet("Europe/Berlin", time(19), time(8), frozenset({5, 6}))
+    other = ChannelSettings(
+        approvals_channel=APPROVALS,
+        reviewers=people,
+        timeout=timedelta(hours=2),
+        on_timeout=OnTimeout.APPROVE,
+        quorum=1,
+        own_requests=True,
+        remind_after=timedelta(minutes=5),
+        escalation=steps,
+        quiet=quiet,
+        break_glass=True,
+    )
+    effect = await change(store, lambda own: other)
+    assert settings_proposals.effect_of((await changes(store))[-1].data) == effect
+    assert effect.before != effect.after and effect.inherited_before != effect.inherited_after != effect.after

@@ -1,0 +1,65 @@
+"""Slack's marks are drawn in one place, and of what has the form of an id only (R15, R27)."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from countersign.domain.slack_markup import link, mention
+
+HERE = Path(__file__).resolve().parent.parent.parent
+_MARK = re.compile(r"(?<!\(\?)<(?:[@#!{\0]|https?:)")
+WRITERS = sorted(
+    path
+    for folder in ("bot", "countersign/domain", "countersign/policy", "countersign/usecases")
+    for path in (HERE / folder).rglob("*.py")
+)
+DRAW = {"countersign/domain/slack_markup.py", "countersign/domain/slack_dates.py"}
+READ = {"bot/slack/handlers/mention_parsing.py", "bot/slack/views/safe_text.py"}
+"""Those that take apart what Slack sends."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    WRITERS,
+    ids=lambda p: str(p.relative_to(HERE)),
+)
+def test_nothing_else_writes_what_slack_reads_as_a_mark(path: Path) -> None:
+    """R15: where each place wrote its own mention, one of them wrote what a program had called its requester."""
+    tree = ast.parse(path.read_text())
+    words = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    written = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            written.append("".join(p.value if isinstance(p, ast.Constant) else "\0" for p in node.values))  # type: ignore[misc]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in words | parts:
+            written.append(node.value)
+    found = [text for text in written if _MARK.search(text)]
+    assert bool(found) == (str(path.relative_to(HERE)) in DRAW | READ), found
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("U0ALICE", "<@U0ALICE>"),
+        ("W0ALICE", "<@W0ALICE>"),
+        ("C0GENERAL", "<#C0GENERAL>"),
+        ("G0GENERAL", "<#G0GENERAL>"),
+        ("S0LEADS", "<!subteam^S0LEADS>"),
+        ("U0 > <!channel> *Approved* by <@U0BOB", "(unknown)"),
+        ("!channel", "(unknown)"),
+        ("U0ALICE|bob", "(unknown)"),
+        ("U0ALICE\n", "(unknown)"),
+        ("", "(unknown)"),
+    ],
+)
+def test_only_an_id_is_mentioned(name: str, drawn: str) -> None:
+    """R27"""
+    assert mention(name) == drawn
+
+
+def test_a_link_cannot_be_left_by_its_address() -> None:
+    drawn = link("https://a.example/?a=1&b=<!channel>|x", "open")
+    assert drawn == "<https://a.example/?a=1&amp;b=%3C!channel%3E%7Cx|open>"

@@ -1,0 +1,452 @@
+"""The adapter to the job engine: hints that arrive, however workers, Redis and the loop misbehave."""
+
+import asyncio
+import os
+import pickle
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import docket
+import pytest
+import redis.asyncio
+
+from countersign.domain.errors import StoreUnavailable
+from countersign.domain.ids import RequestId, RunId
+from countersign.store.job_queue import TAKEN_AT_ONCE, Queue, work
+from countersign.store.redis.embedded_server import EmbeddedRedis
+from tests.patience import PATIENCE
+
+pytest_plugins = ["tests.redis_server"]
+
+RUN = RunId("r1")
+SHORT, LONG = timedelta(seconds=0.5), timedelta(minutes=10)
+
+
+class Recorder:
+    """An `advance` that notes what it was called with, and may be held."""
+
+    def __init__(self) -> None:
+        self.started: list[RunId] = []
+        self.ended: list[RunId] = []
+        self.cancelled: list[RunId] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def __call__(self, run: RunId) -> None:
+        self.started.append(run)
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(run)
+            raise
+        self.ended.append(run)
+
+
+async def until(fact: Callable[[], bool], within: float = PATIENCE) -> None:
+    async with asyncio.timeout(within):
+        while not fact():  # noqa: ASYNC110 -- facts of other tasks and processes
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def working(
+    queue: Queue, advance: Recorder, *, concurrency: int = 10, redelivery: timedelta = LONG
+) -> AsyncIterator[asyncio.Event]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(work(queue, advance, concurrency=concurrency, redelivery=redelivery, stop=stop))
+    try:
+        yield stop
+    finally:
+        stop.set()
+        advance.open.set()
+        await task
+
+
+@pytest.fixture
+async def queue(redis_url: str, namespace: str) -> AsyncIterator[Queue]:
+    async with Queue(redis_url, namespace) as queue:
+        yield queue
+
+
+async def test_a_run_is_advanced_once_for_one_ask(queue: Queue) -> None:
+    recorder = Recorder()
+    async with working(queue, recorder):
+        await queue.advance(RUN)
+        await until(lambda: recorder.ended == [RUN])
+    assert recorder.started == [RUN]
+
+
+class Bomb:
+    """Runs code where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("where", ["args", "kwargs", "when", "function", "attempt", "key"])
+@pytest.mark.parametrize("other", [None, b'["a", "b", "c"]', b"[" * 100_000], ids=["pickled", "three", "deep"])
+async def test_no_job_runs_code_in_a_worker_and_the_next_one_is_advanced(
+    queue: Queue, redis_url: str, tmp_path: Path, where: str, other: bytes | None
+) -> None:
+    """R29: whoever can add jobs can add a name of a run, and nothing else."""
+    mark = tmp_path / "ran"
+    job: dict[Any, Any] = {"key": "r9", "function": "advance", "args": b'["r9"]', "kwargs": b"{}", "attempt": "1"}
+    job |= {"when": datetime.now(UTC).isoformat(), "generation": "1", where: other or pickle.dumps(Bomb(mark))}
+    recorder = Recorder()
+    async with redis.asyncio.Redis.from_url(redis_url) as client, working(queue, recorder):
+        await client.xadd(queue._docket.stream_key, job)
+        await queue.advance(RUN)
+        await until(lambda: RUN in recorder.ended, 50)
+    assert not mark.exists()
+
+
+def test_docket_unpickles_nothing_else_that_we_call() -> None:
+    """R29: where a newer docket does, this says so."""
+    found = {
+        path.name: len(re.findall(r"pickle\.loads\(", path.read_text()))
+        for path in Path(docket.__file__).parent.rglob("*.py")
+    }
+    assert {name: count for name, count in found.items() if count} == {
+        "execution.py": 4,  # a job's two parts; the other two in `get_result`, which nobody calls
+        "strikelist.py": 1,
+        "docket.py": 2,  # in `get_execution`, likewise
+    }
+
+
+async def test_a_run_is_advanced_again_when_asked_after_it_ended(queue: Queue) -> None:
+    recorder = Recorder()
+    async with working(queue, recorder):
+        for times in range(1, 4):
+            before = len(recorder.ended)
+            while len(recorder.ended) == before:  # an ask while the engine still writes the end down is dropped
+                await queue.advance(RUN)
+                await asyncio.sleep(0.01)
+            assert len(recorder.ended) >= times
+
+
+async def test_an_ask_while_one_is_queued_or_running_is_dropped(queue: Queue) -> None:
+    recorder = Recorder()
+    await queue.advance(RUN)
+    await queue.advance(RUN)
+    recorder.open.clear()
+    async with working(queue, recorder):
+        await until(lambda: recorder.started == [RUN])
+        await queue.advance(RUN)
+        await queue.advance(RunId("r2"))
+        await until(lambda: len(recorder.started) == 2)
+    assert sorted(recorder.started) == [RUN, "r2"]
+
+
+async def test_a_job_for_later_comes_when_it_is_due(queue: Queue) -> None:
+    recorder = Recorder()
+    async with working(queue, recorder):
+        due = datetime.now(UTC) + timedelta(seconds=0.5)
+        await queue.advance(RUN, after=timedelta(seconds=0.5))
+        await until(lambda: recorder.ended == [RUN])
+        assert datetime.now(UTC) >= due
+
+
+async def test_a_job_for_later_does_not_stand_in_the_way_of_one_for_now(queue: Queue) -> None:
+    recorder = Recorder()
+    await queue.advance(RUN, after=timedelta(hours=1))
+    async with working(queue, recorder):
+        await queue.advance(RUN)
+        await until(lambda: recorder.ended == [RUN])
+
+
+async def test_a_run_in_hand_is_not_started_a_second_time_by_a_job_for_later(queue: Queue) -> None:
+    recorder = Recorder()
+    recorder.open.clear()
+    async with working(queue, recorder):
+        await queue.advance(RUN, after=timedelta(seconds=0.1))
+        await queue.advance(RUN)
+        await until(lambda: recorder.started == [RUN])
+        await queue.advance(RunId("r2"), after=timedelta(seconds=0.2))
+        await until(lambda: "r2" in recorder.started)
+        assert recorder.started == [RUN, "r2"]
+
+
+async def test_a_run_that_is_let_go_twice_in_one_second_is_asked_for_twice(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R5: the job that brought it to a worker, which is going too, does not stand in the way of the next."""
+    second = datetime.now(UTC).replace(microsecond=0)
+    moments = iter([second + timedelta(milliseconds=100), second + timedelta(milliseconds=600)])
+    monkeypatch.setattr("countersign.store.job_queue.datetime", SimpleNamespace(now=lambda zone: next(moments)))
+    recorder = Recorder()
+    recorder.open.clear()
+    async with working(queue, recorder):
+        await queue.advance(RUN, after=timedelta(milliseconds=1))
+        await until(lambda: recorder.started == [RUN])
+        await queue.advance(RUN, after=timedelta(milliseconds=1))
+        recorder.open.set()
+        await until(lambda: recorder.ended == [RUN, RUN])
+
+
+async def test_a_signal_is_heard_though_the_job_of_its_run_is_just_ending(queue: Queue) -> None:
+    """R5: what comes while a run is let go is looked at once more, never two at once."""
+    recorder = Recorder()
+    recorder.open.clear()
+    async with working(queue, recorder):
+        await queue.advance(RUN)
+        await until(lambda: recorder.started == [RUN])
+        await queue.advance(RUN, signal=RequestId("q1"))
+        await queue.advance(RUN, signal=RequestId("q1"))
+        await queue.advance(RunId("r2"))
+        await until(lambda: len(recorder.started) == 2)
+        assert recorder.started == [RUN, "r2"]
+        recorder.open.set()
+        await until(lambda: recorder.ended.count(RUN) == 2)
+    assert recorder.started.count(RUN) == 2
+
+
+async def test_an_error_is_logged_and_does_not_end_the_worker(queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[RunId] = []
+
+    async def breaks(run: RunId) -> None:
+        calls.append(run)
+        raise ValueError("the model is on fire")
+
+    stop = asyncio.Event()
+    task = asyncio.create_task(work(queue, breaks, concurrency=2, redelivery=SHORT, stop=stop))
+    await queue.advance(RUN)
+    await queue.advance(RunId("r2"))
+    await until(lambda: len(calls) == 2)
+    stop.set()
+    await task
+    assert "Run r1 was not advanced because of an error" in caplog.text
+    assert "the model is on fire" in caplog.text
+
+
+async def test_stop_takes_no_more_and_waits_for_the_runs_in_hand(queue: Queue) -> None:
+    recorder = Recorder()
+    recorder.open.clear()
+    async with working(queue, recorder, redelivery=timedelta(seconds=10)) as stop:
+        await queue.advance(RUN)
+        await until(lambda: recorder.started == [RUN])
+        stop.set()
+        await asyncio.sleep(0)
+        assert recorder.ended == []
+    assert recorder.ended == [RUN]
+    assert recorder.cancelled == []
+
+
+async def test_a_job_that_comes_to_a_worker_that_is_going_is_passed_on(queue: Queue) -> None:
+    """R5: a run that it let go is asked for at once, and it is often the first to hear of that."""
+    stop, took = asyncio.Event(), asyncio.Queue[tuple[str, RunId]]()
+
+    async def let_go(run: RunId) -> None:
+        took.put_nowait(("going", run))
+        await stop.wait()
+        await queue.advance(run, after=timedelta(milliseconds=1))
+        await asyncio.sleep(0.6)  # longer than a job for later needs to be due
+
+    async def take(run: RunId) -> None:
+        took.put_nowait(("coming", run))
+
+    serve = partial(work, concurrency=5, redelivery=timedelta(seconds=5))
+    going = asyncio.create_task(serve(queue, let_go, stop=stop))
+    await queue.advance(RunId("r1"))
+    assert await took.get() == ("going", "r1")
+    stop.set()
+    await asyncio.wait_for(going, PATIENCE)
+    end = asyncio.Event()
+    coming = asyncio.create_task(serve(queue, take, stop=end))
+    async with asyncio.timeout(PATIENCE):
+        assert await took.get() == ("coming", "r1")
+    end.set()
+    await coming
+
+
+async def test_cancelling_the_worker_leaves_the_job_for_another(queue: Queue) -> None:
+    first, second = Recorder(), Recorder()
+    first.open.clear()
+    task = asyncio.create_task(
+        work(queue, first, concurrency=1, redelivery=SHORT, stop=asyncio.Event()),
+    )
+    await queue.advance(RUN)
+    await until(lambda: first.started == [RUN])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert first.cancelled == [RUN]
+    async with working(queue, second, redelivery=SHORT):
+        await until(lambda: second.ended == [RUN])
+
+
+async def test_a_run_longer_than_the_redelivery_time_is_started_once(redis_url: str, namespace: str) -> None:
+    recorder, other = Recorder(), Recorder()
+    recorder.open.clear()
+    short = timedelta(seconds=0.4)
+    async with (
+        Queue(redis_url, namespace) as one,
+        Queue(redis_url, namespace) as two,
+        working(one, recorder, redelivery=short),
+    ):
+        await one.advance(RUN)
+        await until(lambda: recorder.started == [RUN])
+        async with working(two, other, redelivery=short):
+            await two.advance(RunId("r2"), after=timedelta(seconds=1))  # the fact to wait for
+            await until(lambda: "r2" in recorder.started + other.started)
+        assert sorted(recorder.started + other.started) == [RUN, "r2"]
+
+
+async def test_hundreds_of_waiting_runs_neither_delay_a_new_one_nor_exhaust_the_connections(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """redis-py's pool fails above 100 connections; the hundreds end at the same moment."""
+    recorder = Recorder()
+    recorder.open.clear()
+    async with working(queue, recorder, concurrency=5_000):
+        await asyncio.gather(*(queue.advance(RunId(f"rw{number}")) for number in range(300)))
+        await until(lambda: len(recorder.started) == 300)
+        await queue.advance(RUN)
+        await until(lambda: recorder.started[-1] == RUN)
+        recorder.open.set()
+        await until(lambda: len(recorder.ended) == 301)
+    assert caplog.text == ""
+
+
+WORKER = """
+import asyncio, sys
+from datetime import UTC, datetime, timedelta
+from countersign.store.job_queue import TAKEN_AT_ONCE, Queue, work
+
+async def advance(run):
+    print(run, flush=True)
+    await asyncio.Event().wait()
+
+async def main():
+    async with Queue(sys.argv[1], sys.argv[2]) as queue:
+        room, redelivery = int(sys.argv[3]), timedelta(seconds=float(sys.argv[4]))
+        await work(queue, advance, concurrency=room, redelivery=redelivery, stop=asyncio.Event())
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_a_run_of_a_worker_killed_with_9_goes_to_another_on_an_idle_queue(
+    redis_url: str, namespace: str, queue: Queue
+) -> None:
+    """R4: nobody adds a job meanwhile; the sweep alone finds the abandoned one."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, redis_url, namespace, "5", "0.5", stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    await queue.advance(RUN)
+    assert await process.stdout.readline() == b"r1\n"
+    process.kill()
+    await process.communicate()
+    recorder = Recorder()
+    async with working(queue, recorder, redelivery=SHORT):
+        await until(lambda: recorder.ended == [RUN])
+
+
+@pytest.mark.slow
+async def test_the_runs_of_a_killed_worker_are_shared_by_those_that_are_left(
+    redis_url: str, namespace: str, queue: Queue
+) -> None:
+    """R4: one that took them all would take twice as long."""
+    count = 4 * TAKEN_AT_ONCE
+    lost, other = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", WORKER, redis_url, namespace, str(room), "2", stdout=asyncio.subprocess.PIPE
+        )
+        for room in (count, 2 * count)
+    ]
+    assert lost.stdout is not None
+    assert other.stdout is not None
+    recorder = Recorder()
+    recorder.open.clear()
+    try:
+        other.send_signal(signal.SIGSTOP)
+        await asyncio.gather(*(queue.advance(RunId(f"r{n}")) for n in range(count)))
+        for _ in range(count):
+            await lost.stdout.readline()
+        other.send_signal(signal.SIGCONT)
+        await queue.advance(RunId("rother"))
+        assert await other.stdout.readline() == b"rother\n"
+        async with (
+            working(queue, recorder, concurrency=2 * count, redelivery=timedelta(seconds=2)),
+            asyncio.timeout(PATIENCE),
+        ):
+            lost.kill()
+            await other.stdout.readline()
+            await until(lambda: bool(recorder.started))
+    finally:
+        for process in (lost, other):
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+@pytest.mark.slow
+async def test_a_restart_of_redis_keeps_runs_in_hand_and_brings_new_work_at_once(tmp_path: Path) -> None:
+    """R4: docket alone would wait for the run in hand before it connected again."""
+    recorder = Recorder()
+    recorder.open.clear()
+    async with EmbeddedRedis(tmp_path) as server, Queue(server.url, "t") as queue:
+        async with working(queue, recorder):
+            await queue.advance(RUN)
+            await until(lambda: recorder.started == [RUN])
+            await kill_redis(server.url)
+            await ask_until_taken(queue, RunId("r2"))
+            await until(lambda: "r2" in recorder.started)
+            assert recorder.started == [RUN, "r2"]
+            assert recorder.ended == recorder.cancelled == []
+        assert sorted(recorder.ended) == [RUN, "r2"]
+
+
+@pytest.mark.slow
+async def test_stop_during_an_outage_of_redis_ends_the_worker(tmp_path: Path) -> None:
+    recorder = Recorder()
+    async with EmbeddedRedis(tmp_path) as server:
+        queue = await Queue(server.url, "t").__aenter__()
+        stop = asyncio.Event()
+        task = asyncio.create_task(work(queue, recorder, concurrency=2, redelivery=SHORT, stop=stop))
+        await queue.advance(RUN)
+        await until(lambda: recorder.ended == [RUN])
+    stop.set()
+    async with asyncio.timeout(PATIENCE):
+        await task
+    with pytest.raises(StoreUnavailable, match="Redis did not take the job for run r1"):
+        await queue.advance(RUN)
+    await queue.__aexit__(None, None, None)
+
+
+async def test_a_redis_that_is_not_there_at_the_start_gets_the_sentence_and_can_be_left() -> None:
+    nowhere = "redis://:secret@127.0.0.1:1/0"
+    recorder = Recorder()
+    async with asyncio.timeout(PATIENCE), Queue(nowhere, "t") as queue:
+        with pytest.raises(StoreUnavailable, match="the run is kept"):
+            await queue.advance(RUN)
+        async with working(queue, recorder) as stop:
+            stop.set()
+    assert recorder.started == []
+
+
+async def ask_until_taken(queue: Queue, run: RunId) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await queue.advance(run)
+            except StoreUnavailable:
+                await asyncio.sleep(0.01)
+
+
+async def kill_redis(url: str) -> None:
+    client = redis.asyncio.Redis.from_url(url)
+    os.kill((await client.info("server"))["process_id"], signal.SIGKILL)
+    await client.aclose()

@@ -1,0 +1,73 @@
+"""The lists of what waits and was decided follow the events, before anybody is shown what these tell."""
+
+import pytest
+
+from countersign import usecases
+from countersign.domain.requests import Status
+from countersign.store.list_updates import Lists
+from countersign.store.outbox import Outbox
+from countersign.store.queries import Overview
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
+from tests.making import ALICE, BOB, GENERAL, attempt, question
+from tests.storing import NoQueue
+
+
+async def test_an_event_is_handed_out_once_the_lists_know_of_it(store: Store, lease: Lease) -> None:
+    """R6: whoever sees a card finds it in the lists; and what a dead process had in hand is listed by the next one."""
+    outbox, overview = Outbox(store), Overview(store)
+    await outbox.open()
+    while await outbox.read(100):
+        pass
+    asked = await usecases.ask(store, lease, question())
+    assert await store.client.zcard(store.keys.waits(BOB)) == 0, "whoever asks or clicks does not wait for the lists"
+    await outbox.read(100)
+    assert (await overview.waiting([BOB], BOB, lambda request: True, 9)).requests == (asked,)
+
+    await store.client.delete(store.keys.waits(BOB))
+    after_it = Outbox(store)
+    await after_it.open()
+    await after_it.read(100)
+    assert (await overview.waiting([BOB], BOB, lambda request: True, 9)).requests == (asked,)
+
+
+async def test_lists_that_follow_twice_or_late_are_the_same(store: Store, lease: Lease) -> None:
+    """R6: they are written from the request as it is, not from what the event says."""
+    lists, overview = Lists(store), Overview(store)
+    asked = await usecases.ask(store, lease, question())
+    settled = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    assert settled.status is Status.APPROVED
+    for _ in range(2):
+        await lists.keep([settled])
+        assert (await overview.waiting([BOB], BOB, lambda request: True, 9)).requests == ()
+        assert await overview.decided(ALICE, 9) == await overview.decided(GENERAL, 9) == [settled]
+
+
+async def test_an_older_state_that_a_frozen_process_lists_is_found_out_by_whoever_reads(
+    store: Store, lease: Lease
+) -> None:
+    """R6"""
+    lists, overview = Lists(store), Overview(store)
+    asked = await usecases.ask(store, lease, question())
+    settled = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    await lists.keep([settled])
+    await lists.keep([asked])
+    assert (await overview.waiting([BOB], BOB, lambda request: True, 9)).total == 0
+    assert await store.client.zcard(store.keys.waits(BOB)) == 0
+
+
+@pytest.mark.parametrize("how", ["gone", "broken"])
+async def test_a_request_that_is_gone_or_broken_is_in_no_list_and_the_others_are(
+    store: Store, lease: Lease, how: str
+) -> None:
+    """What was kept long enough and dropped, and what somebody wrote who can write to Redis."""
+    outbox = Outbox(store)
+    gone = await usecases.ask(store, lease, question("a"))
+    here = await usecases.ask(store, lease, question("b", agent="other"))
+    await store.client.delete(store.keys.request(gone.id), store.keys.asked(gone.id))
+    if how == "broken":
+        await store.client.set(store.keys.request(gone.id), "1 2\n{}")
+    await outbox.open()
+    assert await outbox.read(100) == [], "nothing was in hand"
+    await outbox.read(100)
+    assert await store.client.zrange(store.keys.waits(BOB), 0, -1) == [here.id.encode()]

@@ -1,0 +1,245 @@
+"""Lists of what waits, goes on and was decided are right without reading every record, and mend themselves."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from countersign import usecases
+from countersign.domain.decision_rules import Attempt
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import GroupId, RequestId, UserId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.requests import Request, Verb
+from countersign.domain.runs import Verb as RunVerb
+from countersign.store.keys import KEPT
+from countersign.store.queries import Overview
+from countersign.store.request_indexes import KEPT_DECIDED, Name
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Lease, Put, Waiting
+from tests.making import (
+    ALICE,
+    APPROVALS,
+    BOB,
+    CAROL,
+    DAVE,
+    GENERAL,
+    HERE,
+    LEADS,
+    attempt,
+    question,
+    request,
+    rules,
+)
+from tests.store.two_users import Sides
+from tests.storing import NoQueue, lists_follow, new_run
+
+
+class AfterTheEvents(Overview):
+    """Reads lists that have followed all that happened so far."""
+
+    async def groups(self) -> list[GroupId]:
+        await lists_follow(self._store)
+        return await super().groups()
+
+    async def waiting(
+        self, names: Sequence[Name], unless: UserId | None, fits: Callable[[Request], bool], limit: int
+    ) -> Waiting:
+        await lists_follow(self._store)
+        return await super().waiting(names, unless, fits, limit)
+
+    async def decided(self, name: Name, limit: int) -> list[Request]:
+        await lists_follow(self._store)
+        return await super().decided(name, limit)
+
+
+@pytest.fixture
+def overview(store: Store) -> Overview:
+    return AfterTheEvents(store)
+
+
+async def asked(store: Store, lease: Lease, words: str = "a", **changes: object) -> Request:
+    await store.set_defaults(rules(**changes))
+    return await usecases.ask(store, lease, question(words, agent=f"agent {words}"))
+
+
+async def decided(store: Store, of: Request, user: UserId = BOB, verb: Verb = Verb.APPROVE) -> Request:
+    return await usecases.decide(store, NoQueue(), of.id, _by(of, user, verb))
+
+
+def _by(of: Request, user: UserId, verb: Verb) -> Attempt:
+    groups = frozenset({LEADS} if user == DAVE else ())
+    return attempt(of, user, verb, name=f"{of.id}-{user}", groups=groups)
+
+
+async def waiting(
+    overview: Overview, *names: UserId | GroupId, unless: UserId | None = None, limit: int = 9
+) -> Waiting:
+    return await overview.waiting(names, unless or UserId(names[0]), lambda request: True, limit)
+
+
+async def ids(overview: Overview, *names: UserId | GroupId, unless: UserId | None = None) -> list[RequestId]:
+    return [request.id for request in (await waiting(overview, *names, unless=unless)).requests]
+
+
+async def test_what_waits_is_listed_for_its_reviewers_and_its_channels_newest_first(
+    store: Store, lease: Lease, overview: Overview
+) -> None:
+    first, second = await asked(store, lease, "a"), await asked(store, lease, "b")
+    for name in (BOB, CAROL):
+        assert await ids(overview, name) == [second.id, first.id]
+    assert await ids(overview, DAVE) == await ids(overview, ALICE) == []
+    for place in (GENERAL, APPROVALS):
+        here = await overview.waiting([place], None, lambda request: True, 9)
+        assert [r.id for r in here.requests] == [second.id, first.id]
+    assert await waiting(overview, BOB, limit=1) == Waiting((second,), 2)
+    await decided(store, second, CAROL, Verb.REJECT)
+    assert await ids(overview, BOB) == await ids(overview, CAROL) == [first.id]
+
+
+async def test_whoever_voted_is_not_waited_for_and_the_others_are(
+    store: Store, lease: Lease, overview: Overview
+) -> None:
+    """R11"""
+    mixed = Reviewers(frozenset({BOB}), frozenset({LEADS}))
+    voted = await decided(store, await asked(store, lease, reviewers=mixed, quorum=3), DAVE)
+    assert len(voted.votes) == 1
+    assert await ids(overview, DAVE, LEADS) == []
+    assert await ids(overview, CAROL, LEADS) == await ids(overview, BOB) == [voted.id]
+
+
+async def test_a_groups_requests_wait_for_its_members_but_not_for_who_asked(
+    store: Store, lease: Lease, overview: Overview
+) -> None:
+    """R10"""
+    of_group = await asked(store, lease, reviewers=Reviewers(groups=frozenset({LEADS})))
+    assert await overview.groups() == [LEADS]
+    assert await ids(overview, DAVE, LEADS) == [of_group.id]
+    assert await ids(overview, ALICE, LEADS) == []
+    await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+    assert await overview.groups() == []
+    assert await store.client.zcard(store.keys.waits_not(ALICE)) == 0
+
+
+async def test_own_requests_are_listed_where_the_channel_allows_them(
+    store: Store, lease: Lease, overview: Overview
+) -> None:
+    """R10"""
+    both = await asked(store, lease, reviewers=Reviewers(frozenset({ALICE}), frozenset({LEADS})), own_requests=True)
+    assert await ids(overview, ALICE, LEADS) == [both.id]
+
+
+async def test_a_list_left_behind_mends_itself(store: Store, lease: Lease, overview: Overview) -> None:
+    """The rules of a request changed while it waited, and it was settled: nobody took it out of the old list."""
+    waits = await asked(store, lease)
+    assert await ids(overview, BOB) == [waits.id]
+    seen = await store.request(waits.id)
+    assert seen is not None
+    other = replace(waits, rules=rules(reviewers=Reviewers(frozenset({DAVE}))))
+    told = Event(EventType.RULES_REPLACED, seen.now, request=waits.id)
+    await store.commit(Change(requests=(Put(other, seen.version),), events=(told,)))
+    assert await ids(overview, DAVE) == [waits.id]
+    await decided(store, other, DAVE)
+    assert await store.client.zcard(store.keys.waits(BOB)) == 1
+    assert await waiting(overview, BOB) == Waiting((), 0)
+    assert await store.client.zcard(store.keys.waits(BOB)) == 0
+
+
+async def test_more_than_is_shown_is_counted_without_what_does_not_fit(
+    store: Store, lease: Lease, overview: Overview
+) -> None:
+    for number in range(7):
+        await asked(store, lease, str(number))
+    odd = await overview.waiting([BOB], BOB, lambda r: int(r.question.content) % 2 == 1, 2)
+    assert ([r.question.content for r in odd.requests], odd.total) == (["5", "3"], 3)
+
+
+async def test_of_a_very_long_list_the_newest_are_shown_and_the_rest_is_more_than_a_number(
+    store: Store, lease: Lease, overview: Overview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("countersign.store.queries._READ", 4)
+    monkeypatch.setattr("countersign.store.queries._PAGE", 2)
+    mixed = Reviewers(frozenset({BOB}), frozenset({LEADS}))
+    made = [await asked(store, lease, str(number), reviewers=mixed) for number in range(10)]
+    newest = await waiting(overview, BOB, LEADS, limit=2)
+    assert newest == Waiting((made[9], made[8]), 4, whole=False)
+    await decided(store, made[8])
+    oldest = await overview.waiting([BOB, LEADS], BOB, lambda r: r.question.content in "012", 2)
+    assert oldest.requests == (made[2], made[1]), "those after many that do not fit are found too"
+    assert await waiting(overview, DAVE, LEADS, limit=99) == Waiting((made[9], *made[7::-1]), 9)
+
+
+async def test_many_that_were_settled_and_are_listed_still_hide_none_that_wait(
+    store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R6: the lists come after the click; what is left of the newest must not push what is older out of a page."""
+    monkeypatch.setattr("countersign.store.queries._READ", 2)
+    made = [await asked(store, lease, str(number)) for number in range(5)]
+    await lists_follow(store)
+    for settled in made[2:]:
+        await decided(store, settled)
+    for _ in range(2):
+        found = await Overview(store).waiting([BOB], BOB, lambda request: True, 9)
+        assert found == Waiting((made[1], made[0]), 2)
+    assert await store.client.zcard(store.keys.waits(BOB)) == 2
+
+
+async def test_the_newest_decisions_are_kept_for_all_whom_they_concern(
+    store: Store, lease: Lease, overview: Overview
+) -> None:
+    """R25"""
+    first = await decided(store, await asked(store, lease, "a"), BOB)
+    second = await decided(store, await asked(store, lease, "b"), CAROL, Verb.REJECT)
+    assert await overview.decided(ALICE, 9) == await overview.decided(GENERAL, 9) == [second, first]
+    assert await overview.decided(ALICE, 1) == [second]
+    assert await overview.decided(BOB, 9) == [first]
+    assert await overview.decided(DAVE, 9) == []
+    left = await store.client.pttl(store.keys.decided(BOB))
+    assert KEPT - timedelta(minutes=1) < timedelta(milliseconds=left) <= KEPT
+
+
+async def test_a_list_of_decisions_does_not_grow_for_ever(store: Store, overview: Overview) -> None:
+    now = await store.now()
+    for number in range(KEPT_DECIDED + 5):
+        made = request(now, run=f"r{number}")
+        await store.commit(Change(requests=(Put(made, 0),)))
+        await decided(store, made, BOB)
+    await lists_follow(store)
+    assert await store.client.zcard(store.keys.decided(BOB)) == KEPT_DECIDED
+    assert (await overview.decided(BOB, 1))[0].run == f"r{KEPT_DECIDED + 4}"
+
+
+async def test_runs_that_go_on_are_listed_for_who_started_them(store: Store, lease: Lease, overview: Overview) -> None:
+    other = await new_run(store, "rother")
+    runs, total = await overview.runs(ALICE, 1)
+    assert ([run.id for run in runs], total) == ([other.run], 2)
+    assert await overview.runs(BOB, 9) == ([], 0)
+    await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+    runs, total = await overview.runs(ALICE, 9)
+    assert ([run.id for run in runs], total) == ([other.run], 1)
+
+
+async def test_a_home_is_live_for_as_long_as_was_said(store: Store, overview: Overview) -> None:
+    """R20: by the server's clock."""
+    await overview.watch(ALICE, timedelta(hours=1))
+    await overview.watch(BOB, timedelta(0))
+    assert await overview.watching() == {ALICE}
+    await overview.watch(CAROL, timedelta(hours=1))
+    assert await store.client.zcard(store.keys.watching) == 2
+
+
+async def test_the_lists_are_right_where_web_and_worker_have_rights_of_their_own(sides: Sides) -> None:
+    """Least privilege: a worker's questions and their end, and people's decisions, are in the lists all the same."""
+    overview = AfterTheEvents(sides.web)
+    lease = await new_run(sides.web, "rsides", worker=sides.agents)
+    first = await usecases.ask(sides.agents, lease, question("a"))
+    second = await usecases.ask(sides.agents, lease, question("b", agent="other"))
+    assert await ids(overview, BOB) == [second.id, first.id]
+    await decided(sides.web, first)
+    assert await ids(overview, BOB) == [second.id]
+    assert [r.id for r in await overview.decided(BOB, 9)] == [first.id]
+    await usecases.finish(sides.agents, lease, RunVerb.FINISH, result="done")
+    assert await ids(overview, BOB) == []
+    assert [r.id for r in await overview.decided(ALICE, 9)] == [second.id, first.id], "withdrawn by the worker"
+    assert await overview.runs(ALICE, 9) == ([], 0)

@@ -1,0 +1,83 @@
+"""Whoever is told to end ends, at whatever moment: else a process that should stop waits for ever."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from countersign.store.redis.connection import connect
+from tests.patience import PATIENCE
+
+Asks = Callable[[Any], Awaitable[Any]]
+
+
+async def _get(client: Any) -> Any:
+    return await client.get("a")
+
+
+async def _after_connecting(client: Any) -> Any:
+    await client.connection_pool.disconnect()
+    return await client.get("a")
+
+
+async def _pipeline(client: Any) -> Any:
+    async with client.pipeline(transaction=False) as pipeline:
+        return await pipeline.get("a").get("a").execute()
+
+
+async def _script(client: Any) -> Any:
+    return await client.register_script("return ARGV[1]")(args=["a"])
+
+
+@pytest.mark.parametrize("ask", [_get, _after_connecting, _pipeline, _script])
+async def test_a_call_of_redis_that_is_cancelled_at_any_moment_is_cancelled_and_mixes_up_no_answers(
+    redis_url: str, ask: Asks
+) -> None:
+    """R8: on Python 3.11 a cancellation got lost that came as a command was sent."""
+    async with connect(redis_url) as client:
+        await client.mset({"a": "a", "b": "b"})
+        for turns in range(1, 200):
+            task = asyncio.ensure_future(ask(client))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if task.done():
+                break
+            task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled(), turns
+            assert await client.get("b") == b"b"
+        else:
+            pytest.fail("it was never done before it was cancelled")
+        await client.delete("a", "b")
+
+
+async def test_time_that_runs_out_as_a_command_is_sent_has_run_out(redis_url: str) -> None:
+    async with connect(redis_url) as client:
+        await client.ping()
+
+        async def asks() -> None:
+            async with asyncio.timeout(None) as within:
+                asyncio.get_running_loop().call_soon(within.reschedule, 0)
+                await client.get("a")
+
+        with pytest.raises(TimeoutError):
+            await asks()
+
+
+async def test_a_listener_for_hints_ends_when_told_to_at_any_moment(redis_url: str) -> None:
+    async with connect(redis_url) as client:
+        for turns in range(60):
+            async with client.pubsub() as subscription:
+
+                async def listens(subscription: Any = subscription) -> None:
+                    await subscription.subscribe("a")
+                    while True:
+                        await subscription.get_message(timeout=None)
+
+                task = asyncio.create_task(listens())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                ended, _ = await asyncio.wait({task}, timeout=PATIENCE)
+                assert ended, turns

@@ -1,0 +1,120 @@
+"""With `REDIS_WAIT` a decision counts when the replicas have it; what was acknowledged outlives the primary."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from countersign import usecases
+from countersign.domain.errors import NotReplicated, StoreUnavailable
+from countersign.domain.ids import RunId
+from countersign.domain.requests import Request, Status
+from countersign.store.journal import RedisJournal
+from countersign.store.redis.connection import connect
+from countersign.store.redis.replication import Replicas
+from countersign.store.store import Store
+from countersign.usecases.ports import TeamInfo
+from tests.forgetting import Forgetting
+from tests.making import attempt, question, rules
+from tests.servers import Server, a_pair
+from tests.storing import NoQueue, new_run
+
+ONE = Replicas(1, timedelta(milliseconds=200))
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[Server, Server]]:
+    async with a_pair(tmp_path / "pair") as pair:
+        yield pair
+
+
+@pytest.fixture
+async def safe(pair: tuple[Server, Server]) -> AsyncIterator[Store]:
+    async with connect(pair[0].url) as client:
+        store = Store(client, "acme", ONE)
+        await store.set_defaults(rules())
+        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        yield store
+
+
+async def many(store: Store, count: int) -> list[Request]:
+    lease = await new_run(store)
+    return [await usecases.ask(store, lease, question(f"mail {i}", agent=f"a{i}")) for i in range(count)]
+
+
+async def test_a_decision_that_no_replica_confirms_is_not_acknowledged_and_its_repeat_counts_once(
+    pair: tuple[Server, Server], safe: Store
+) -> None:
+    """R7, R8: the person is told, and the same click again is the same click."""
+    [asked] = await many(safe, 1)
+    pair[1].send(signal.SIGSTOP)
+    for _ in range(2):
+        with pytest.raises(NotReplicated, match="0 of 1 replicas"):
+            await usecases.decide(safe, NoQueue(), asked.id, attempt(asked, name="click"))
+    pair[1].send(signal.SIGCONT)
+    decided = await usecases.decide(safe, NoQueue(), asked.id, attempt(asked, name="click"))
+    assert decided.status is Status.APPROVED and decided.decision is not None
+    assert decided.decision.attempt == "click"
+
+
+async def test_what_is_about_to_be_done_is_not_done_before_the_replicas_know(
+    pair: tuple[Server, Server], safe: Store
+) -> None:
+    """R4: a `started` that a failover could forget would let the action run twice."""
+    lease, journal = await new_run(safe), RedisJournal(safe)
+    pair[1].send(signal.SIGSTOP)
+    with pytest.raises(NotReplicated):
+        await journal.record(lease, "step/mail", b"started")
+    pair[1].send(signal.SIGCONT)
+    assert await journal.record(lease, "step/mail", b"started") == b"started"
+
+
+@pytest.mark.parametrize("wanted", [1, 0])
+async def test_no_acknowledged_decision_is_lost_with_the_primary(pair: tuple[Server, Server], wanted: int) -> None:
+    """R4: with one replica waited for nothing is lost; waiting for none, what was said last is."""
+    async with connect(pair[0].url) as client:
+        store = Store(client, "acme", Replicas(wanted, ONE.within))
+        await store.set_defaults(rules())
+        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        asked = await many(store, 40)
+        last = await store.request(asked[-1].id)
+        assert last is not None
+        await Store(client, "acme", Replicas(1, timedelta(seconds=2))).confirm(last)
+        acknowledged = []
+        for number, request in enumerate(asked):
+            if number == 20:
+                await pair[1].say("REPLICAOF", "127.0.0.1", 1)  # cut off, with what it has
+            try:
+                await usecases.decide(store, NoQueue(), request.id, attempt(request))
+                acknowledged.append(request)
+            except StoreUnavailable:
+                break
+    pair[0].send(signal.SIGKILL)
+    await pair[1].say("REPLICAOF", "NO", "ONE")
+    async with connect(pair[1].url) as client:
+        after = await Store(client, "acme").requests([request.id for request in acknowledged])
+    lost = [request for request in after if request is None or request.status is Status.PENDING]
+    assert (len(acknowledged), len(lost)) == ((20, 0) if wanted else (40, 20))
+
+
+async def test_a_claim_that_a_failover_forgot_does_not_share_its_fence_with_the_next_one(store: Store) -> None:
+    """R4: two workers with one fence could both write the run."""
+    first = await store.claim(RunId("r1"), "one", timedelta(seconds=5))
+    await store.client.delete(store.keys.lease(RunId("r1")))
+    await asyncio.sleep(0.002)
+    second = await store.claim(RunId("r1"), "two", timedelta(seconds=5))
+    assert first is not None and second is not None
+    assert second.fence > first.fence
+    await store.client.delete(store.keys.lease(RunId("r1")))
+
+
+async def test_a_script_that_the_server_forgot_is_loaded_again(safe: Store) -> None:
+    """R4: a restarted primary knows no scripts."""
+    [asked] = await many(safe, 1)
+    safe.client.connection_pool.connection_class = Forgetting
+    await safe.client.connection_pool.disconnect()
+    safe.client.connection_pool.reset()
+    assert (await usecases.decide(safe, NoQueue(), asked.id, attempt(asked))).status is Status.APPROVED

@@ -1,0 +1,43 @@
+"""The faults of the torture are those that happen, and no others."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import redis.asyncio
+
+from countersign.store.redis.embedded_server import EmbeddedRedis
+from tests.chaos.cluster import Process, Town, tear
+from tests.chaos.faults import Torturer
+from tests.chaos.plan import Blow
+from tests.chaos.proxy import Wire
+
+
+async def test_a_file_torn_twice_before_the_server_mends_it_is_read_again(tmp_path: Path) -> None:
+    """R4: two half commands behind each other would be damage that no power cut does, and nothing starts on it."""
+    async with EmbeddedRedis(tmp_path) as server, redis.asyncio.Redis.from_url(server.url) as client:
+        await client.set("kept", "1")
+    for _ in range(2):
+        tear(tmp_path / "appendonlydir")
+    async with EmbeddedRedis(tmp_path) as server, redis.asyncio.Redis.from_url(server.url) as client:
+        assert await client.get("kept") == b"1"
+        log = (tmp_path / "valkey.log").read_text()
+        assert "loaded anyway because aof-load-truncated" in log
+
+
+async def test_two_blows_at_once_start_a_process_once(tmp_path: Path) -> None:
+    """R4: else the first of the two is nobody's: frozen for ever, or alive when the town has ended."""
+    (tmp_path / "waiting.py").write_text("import time\ntime.sleep(600)\n")
+    town = Town(cast(Any, None), cast(Any, None), cast(Any, None), tmp_path)
+    env = {"PYTHONPATH": str(tmp_path)}
+    for name in ("worker1", "worker2"):
+        town.processes.append(Process(name, "worker", "waiting", env, Wire(name, 0), tmp_path / f"{name}.log"))
+    torturer = Torturer(town, seed=1)
+    try:
+        for process in town.processes:
+            await process.start()
+        await torturer.deal([Blow(0, "kill worker", pick=0, seconds=0, times=1)] * 2)
+        await torturer.finished()
+        assert torturer.done["kill worker"] == 1
+    finally:
+        for process in town.processes:
+            await process.end()

@@ -1,0 +1,193 @@
+"""The verdict of the torture sees what it is there to see: each thing that must not be, planted by hand."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.slack.views import cards
+from countersign.domain import request_endings, requests, runs
+from countersign.domain.channel_settings import OnTimeout
+from countersign.domain.decision_rules import decide
+from countersign.domain.events import Event
+from countersign.domain.ids import RequestId, UserId
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Request
+from countersign.domain.runs import Run
+from countersign.usecases.ports import Message
+from localslack.workspace import Message as SlackMessage
+from tests.chaos.invariants import Verdict
+from tests.chaos.observations import Facts
+from tests.chaos.people import Given
+from tests.chaos.plan import Task
+from tests.making import ALICE, GENERAL, HERE, NOW, attempt, request, rules
+
+REVIEWER = UserId("U0REV1")
+
+
+def a_good_end() -> Facts:
+    """One run that asked once, was approved, did it, and is shown as it is."""
+    asked = replace(request(), rules=rules(reviewers=Reviewers(frozenset({REVIEWER}))))
+    step = decide(asked, attempt(asked, REVIEWER), NOW + timedelta(seconds=1))
+    queued = runs.start(
+        asked.run, workspace=HERE, channel=GENERAL, requester=ALICE, team="single", task="a task", now=NOW
+    )
+    begun = runs.move(queued.run, runs.Verb.START, NOW)
+    assert begun is not None
+    over = runs.end(begun, runs.Verb.FINISH, NOW, result="done")
+    names: dict[str, Any] = {
+        f"card/{asked.id}": cards.card(step.request, run=over.run, run_link=None),
+        f"decided/{asked.id}": cards.decided_note(step.request),
+        f"run/{asked.run}": cards.run_message(over.run),
+        f"outcome/{asked.run}": cards.outcome_note(over.run),
+    }
+    line = {"run": asked.run, "request": asked.id}
+    heard = {**line, "outcome": "approved", "by": [REVIEWER], "words": ""}
+    return Facts(
+        given=[Given(Task("tag", "single", "#general", "alice", None), asked.run)],
+        runs={asked.run: over.run},
+        requests={asked.id: step.request},
+        events=[(e.at, e) for e in (*queued.events, *step.events, *over.events)],
+        messages={name: Message(HERE, GENERAL, name, ts=f"{n}.0") for n, name in enumerate(names)},
+        shown={
+            name: [SlackMessage(GENERAL, f"{n}.0", "U0BOT", drawing.text, [])]
+            for n, (name, drawing) in enumerate(names.items())
+        },
+        left={"pending": []},
+        effects=[line],
+        heard=[heard],
+        mails=[],
+        tracebacks={},
+    )
+
+
+def wrong(facts: Facts) -> set[str]:
+    return {name for name, cases in Verdict(facts).figures.items() if cases}
+
+
+def test_a_good_end_has_nothing_in_it_that_must_not_be() -> None:
+    assert wrong(a_good_end()) == set()
+
+
+def the_run(facts: Facts) -> Run:
+    return next(iter(facts.runs.values()))
+
+
+def the_request(facts: Facts) -> Request:
+    return next(iter(facts.requests.values()))
+
+
+def decided(facts: Facts) -> Event:
+    return next(e for _, e in facts.events if e.type == "request_decided")
+
+
+def lose_the_run(facts: Facts) -> None:
+    facts.given.append(Given(Task("other", "single", "#general", "alice", None), "rother"))
+
+
+def stick(facts: Facts) -> None:
+    facts.runs[the_run(facts).id] = replace(the_run(facts), status=runs.Status.WAITING)
+
+
+def fail(facts: Facts) -> None:
+    facts.runs[the_run(facts).id] = replace(the_run(facts), status=runs.Status.FAILED, result="KeyError")
+
+
+def decide_twice(facts: Facts) -> None:
+    facts.events.append((NOW, decided(facts)))
+
+
+def decide_late(facts: Facts) -> None:
+    facts.events = [(at + timedelta(days=1) if e is decided(facts) else at, e) for at, e in facts.events]
+
+
+def hear_another(facts: Facts) -> None:
+    facts.heard.append({**facts.heard[0], "outcome": "rejected"})
+
+
+def act_twice(facts: Facts) -> None:
+    facts.effects.append(facts.effects[0])
+
+
+def mail_twice(facts: Facts) -> None:
+    facts.effects.clear()
+    facts.mails += [f"{the_request(facts).id}.{the_run(facts).id}@example.com"] * 2
+
+
+def act_unasked(facts: Facts) -> None:
+    facts.effects.append({**facts.effects[0], "request": "qother"})
+
+
+def act_for_nobody(facts: Facts) -> None:
+    facts.unheard.add(the_request(facts).id)
+
+
+def approve_unseen(facts: Facts) -> None:
+    silent = request_endings.expire(request(on_timeout=OnTimeout.APPROVE), NOW + timedelta(hours=1)).request
+    facts.requests[silent.id] = silent
+
+
+def not_act(facts: Facts) -> None:
+    facts.effects.clear()
+
+
+def show_twice(facts: Facts) -> None:
+    shown = facts.shown[f"card/{the_request(facts).id}"]
+    shown.append(replace(shown[0], ts="9.9"))
+
+
+def show_an_orphan(facts: Facts) -> None:
+    facts.shown["waiting/qother"] = [SlackMessage(GENERAL, "9.9", "U0BOT")]
+
+
+def show_another(facts: Facts) -> None:
+    facts.shown[f"card/{the_request(facts).id}"][0].text = "single asks for a decision"
+
+
+def flaw_the_record(facts: Facts) -> None:
+    facts.flaws.append("entry 2: is missing.")
+
+
+def leave_one(facts: Facts) -> None:
+    facts.left["pending"].append(the_request(facts).id)
+
+
+@pytest.mark.parametrize(
+    ("plant", "figure"),
+    [
+        (lose_the_run, "lost or doubled runs"),
+        (stick, "stuck runs"),
+        (fail, "runs failed without a reason"),
+        (decide_twice, "double decisions"),
+        (decide_late, "decisions that should not count"),
+        (hear_another, "agents that got another decision"),
+        (act_twice, "double actions"),
+        (mail_twice, "double actions"),
+        (act_unasked, "actions without approval"),
+        (act_for_nobody, "done after its waiter had left"),
+        (approve_unseen, "approved without a card"),
+        (not_act, "approved actions missing"),
+        (show_twice, "surviving duplicate messages"),
+        (show_an_orphan, "surviving duplicate messages"),
+        (show_another, "messages that disagree with the store"),
+        (leave_one, "left in indexes"),
+        (flaw_the_record, "flaws of the record"),
+    ],
+)
+def test_what_is_planted_is_seen(plant: Callable[[Facts], None], figure: str) -> None:
+    facts = a_good_end()
+    plant(facts)
+    assert figure in wrong(facts)
+
+
+@pytest.mark.parametrize("of_another", [False, True])
+def test_only_an_action_that_people_had_done_again_is_no_double_one(of_another: bool) -> None:
+    facts = a_good_end()
+    act_twice(facts)
+    about = "qother" if of_another else the_request(facts).id
+    question = replace(the_request(facts).question, kind=requests.Kind.IN_DOUBT, content=f"act\n{about}")
+    doubt = replace(the_request(facts), id=RequestId("qdoubt"), question=question)
+    facts.requests[doubt.id] = doubt
+    assert ("double actions" in wrong(facts)) is of_another

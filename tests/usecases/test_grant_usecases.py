@@ -1,0 +1,260 @@
+"""Standing permissions in the store: given in one step with the approval, counted at each use, gone at their end."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from countersign import usecases
+from countersign.domain import grants
+from countersign.domain.channel_settings import Risk, Rules
+from countersign.domain.decision_rules import decide
+from countersign.domain.errors import InvalidInput, NotFound, Refused
+from countersign.domain.events import EventType
+from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grants import Permission
+from countersign.domain.ids import AttemptId, PermissionId, RunId, UserId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.requests import How, Question, Request, Status
+from countersign.policy.evaluation import Rulebook
+from countersign.store.ownership import REQUESTS, RUNS
+from countersign.store.store import Store
+from countersign.usecases import grant_changes
+from countersign.usecases.ports import Change, Lease, Put
+from tests.autogen.harness import fact
+from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
+from tests.slack.botting import events
+from tests.store.two_users import Sides
+from tests.storing import NoQueue, new_run
+from tests.usecases.test_usecases import kinds
+
+HOUR = Wish(Scope.ARGUMENTS, Span.HOUR)
+
+
+async def whose(permission: Permission, _: Rules) -> Actor:
+    return Actor(HERE, permission.by)
+
+
+async def allowed(store: Store, asked: Request) -> Request | None:
+    return await grant_changes.allow(store, NoQueue(), asked.id, whose)
+
+
+async def give(
+    store: Store,
+    lease: Lease,
+    wish: Wish = HOUR,
+    asked: Question | None = None,
+    asking: Store | None = None,
+) -> Permission:
+    """Bob approves what the run asks, and does not want to be asked again."""
+    of = await usecases.ask(asking or store, lease, asked or call())
+    await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give-{of.id}"))
+    return (await store.permissions())[-1].value
+
+
+async def test_approval_and_permission_are_one_step(store: Store, lease: Lease) -> None:
+    """R3, R24: the same click twice gives one."""
+    of = await usecases.ask(store, lease, call())
+    for _ in range(2):
+        done = await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=HOUR))
+        assert done.status is Status.APPROVED
+    (seen,) = await store.permissions()
+    permission = seen.value
+    assert done.decision is not None and done.decision.standing is not None
+    assert done.decision.standing.permission == permission.id
+    assert (permission.team, permission.tool, permission.by, permission.used) == ("email", "refund", BOB, 0)
+    assert (await kinds(store)).count(EventType.PERMISSION_GIVEN) == 1
+    left = await store.client.pttl(store.keys.permission(permission.id))
+    assert timedelta(minutes=59) < timedelta(milliseconds=left) <= timedelta(hours=1)
+
+
+async def test_two_who_approve_at_once_give_one_permission(store: Store, lease: Lease) -> None:
+    """R3: the loser's wish is lost with their click."""
+    of = await usecases.ask(store, lease, call())
+    tries = [usecases.decide(store, NoQueue(), of.id, attempt(of, user, wish=HOUR)) for user in (BOB, CAROL)]
+    done = await asyncio.gather(*tries, return_exceptions=True)
+    assert [type(d) for d in done if isinstance(d, Exception)] == [Refused]
+    assert len(await store.permissions()) == 1
+
+
+async def test_a_use_is_decided_counted_and_on_record_in_one_step(store: Store, lease: Lease) -> None:
+    """R24, R25: and the run that waits has its answer."""
+    permission = await give(store, lease)
+    asked = await usecases.ask(store, await new_run(store, "rlater"), call())
+    done = await allowed(store, asked)
+    assert done is not None and done.decision is not None
+    assert (done.status, done.decision.how, done.decision.by) == (Status.APPROVED, How.PERMISSION, (BOB,))
+    assert await allowed(store, asked) is None
+    (seen,) = await store.permissions()
+    assert seen.value == replace(permission, used=1, changed_at=done.decision.at)
+    (told,) = [e for e in await events(store) if e.data.get("how") == "permission"]
+    assert (told.request, told.user, told.data["permission"]) == (asked.id, BOB, permission.id)
+    assert done in await store.undelivered(10, timedelta(0))
+
+
+async def test_what_it_does_not_cover_waits_for_people(store: Store, lease: Lease) -> None:
+    """R24"""
+    await give(store, lease)
+    later = await new_run(store, "rlater")
+    for asked in (call(order=18, amount=20), question()):
+        request = await usecases.ask(store, later, asked)
+        assert await allowed(store, request) is None
+        seen = await store.request(request.id)
+        assert seen is not None and seen.value.status is Status.PENDING
+
+
+async def test_twenty_uses_at_once_are_counted_each(store: Store, lease: Lease) -> None:
+    """R3, R24"""
+    await give(store, lease, Wish(Scope.TOOL, Span.DAY))
+    later = await new_run(store, "rlater")
+    asked = [await usecases.ask(store, later, replace(call(order=n), asked=n)) for n in range(20)]
+    done = await asyncio.gather(*(allowed(store, request) for request in asked))
+    assert {d.status for d in done if d} == {Status.APPROVED} and len(done) == 20
+    assert (await store.permissions())[0].value.used == 20
+
+
+async def test_the_narrowest_that_covers_it_is_used(store: Store, lease: Lease) -> None:
+    await give(store, lease, Wish(Scope.TOOL, Span.DAY))
+    exact = await give(store, lease, Wish(Scope.CALL, Span.DAY), replace(call(), asked=1))
+    asked = await usecases.ask(store, await new_run(store, "rlater"), call())
+    done = await allowed(store, asked)
+    assert done is not None and done.decision is not None and done.decision.standing is not None
+    assert done.decision.standing.permission == exact.id
+
+
+async def _gone(store: Store) -> bool | None:
+    return None if await store.permissions() else True
+
+
+async def test_one_that_ended_is_gone_and_leaves_the_index_with_the_next(store: Store, lease: Lease) -> None:
+    """R20, R24"""
+    of = await usecases.ask(store, lease, call())
+    now = await store.now()
+    long_ago = decide(
+        of, attempt(of, BOB, wish=HOUR), now - timedelta(minutes=59, seconds=59, milliseconds=800)
+    ).request
+    ending = grants.given_with(long_ago, "email")
+    assert ending is not None
+    await store.commit(Change(permissions=(Put(replace(ending, changed_at=now), 0),)))
+    assert [seen.value.id for seen in await store.permissions()] == [ending.id]
+    asked = await usecases.ask(store, await new_run(store, "rlater"), call())
+    await fact(lambda: _gone(store))
+    assert await allowed(store, asked) is None
+    await give(store, lease)
+    assert await store.client.zcard(store.keys.permissions) == 1
+    assert not await store.client.exists(store.keys.permission(ending.id))
+
+
+@pytest.mark.parametrize(
+    ("user", "admin", "may"),
+    [(BOB, False, True), (CAROL, False, True), (DAVE, True, True), (DAVE, False, False), (ALICE, False, False)],
+)
+async def test_the_giver_reviewers_and_admins_revoke(
+    store: Store, lease: Lease, user: UserId, admin: bool, may: bool
+) -> None:
+    """R24, R25: from then on people are asked; who may not is on record."""
+    permission = await give(store, lease)
+    later = await new_run(store, "rlater")
+    actor, admins = Actor(HERE, user), frozenset({user} if admin else ())
+    if may:
+        for _ in range(2):
+            assert (await grant_changes.revoke(store, permission.id, actor, admins)).revoked_by == user
+    else:
+        for _ in range(2):
+            with pytest.raises(InvalidInput, match="it still stands"):
+                await grant_changes.revoke(store, permission.id, actor, admins, AttemptId("s1"))
+    assert (await allowed(store, await usecases.ask(store, later, call())) is None) is may
+    assert [seen.value.id for seen in await store.permissions()] == ([] if may else [permission.id])
+    assert (await kinds(store)).count(EventType.PERMISSION_REVOKED) == may
+    assert (await kinds(store)).count(EventType.ATTEMPT_REFUSED) == (not may)
+
+
+async def test_somebody_of_another_workspace_or_who_left_revokes_nothing(store: Store, lease: Lease) -> None:
+    """R9, R25: the record says why not."""
+    permission = await give(store, lease)
+    for actor in (replace(Actor(HERE, BOB), is_deactivated=True), replace(Actor(HERE, CAROL), checked=False)):
+        with pytest.raises(InvalidInput):
+            await grant_changes.revoke(store, permission.id, actor, frozenset())
+    refused = [e for e in await events(store) if e.type is EventType.ATTEMPT_REFUSED]
+    assert [(e.user, e.data["refusal"]) for e in refused] == [(BOB, "deactivated"), (CAROL, "not_checked")]
+    assert len(await store.permissions()) == 1
+    with pytest.raises(NotFound, match="has ended already"):
+        await grant_changes.revoke(store, PermissionId("pnothing"), Actor(HERE, BOB), frozenset())
+
+
+async def test_a_use_and_a_revocation_at_once_are_one_after_the_other(store: Store, lease: Lease) -> None:
+    """R3, R24: whichever is first, the count and the decision agree."""
+    for number in range(10):
+        permission = await give(store, lease, asked=replace(call(), asked=number))
+        run = await new_run(store, f"rlater{number}")
+        asked = await usecases.ask(store, run, call())
+        done, ended = await asyncio.gather(
+            allowed(store, asked), grant_changes.revoke(store, permission.id, Actor(HERE, CAROL), frozenset())
+        )
+        assert ended.revoked_by == CAROL
+        kept = await store.permission(permission.id)
+        assert kept is not None and kept.value.used == (done is not None)
+
+
+async def test_a_giver_whom_the_channel_does_not_name_any_more_allows_nothing(store: Store, lease: Lease) -> None:
+    """R9, R24"""
+    await give(store, lease)
+    await store.set_defaults(replace(rules(), reviewers=replace(rules().reviewers, users=frozenset({CAROL}))))
+    assert await allowed(store, await usecases.ask(store, await new_run(store, "rlater"), call())) is None
+
+
+@pytest.mark.parametrize("forged", [{"risk": Risk.LOW}, {"reviewers": Reviewers(frozenset({BOB}))}], ids=str)
+async def test_what_was_asked_under_other_rules_than_those_in_force_is_judged_by_these(
+    sides: Sides, forged: dict[str, Any]
+) -> None:
+    """R9, R24: a worker writes what is asked, and the settings and the policy say who is asked."""
+    begun = await new_run(sides.web, worker=sides.agents)
+    await give(sides.web, begun, Wish(Scope.TOOL, Span.HOUR), asking=sides.agents)
+    if "risk" in forged:
+        await sides.web.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
+    else:
+        await sides.web.set_defaults(rules(reviewers=Reviewers(frozenset({CAROL}))))
+    asked = await usecases.ask(sides.agents, await new_run(sides.web, "rlater", worker=sides.agents), call())
+    other = replace(asked, rules=replace(asked.rules, **forged))
+    await sides.agents.client.set(sides.agents.keys.asked(asked.id), REQUESTS.write(other, 2), px=60_000)
+    assert await allowed(sides.web, asked) is None
+
+
+async def test_the_worker_asks_and_only_web_allows(sides: Sides) -> None:
+    """R24: each as the user that it is in Redis."""
+    await give(sides.web, await new_run(sides.web, worker=sides.agents), asking=sides.agents)
+    asked = await usecases.ask(sides.agents, await new_run(sides.web, "rlater", worker=sides.agents), call())
+    with pytest.raises(ValueError, match="cannot make request"):
+        await allowed(sides.agents, asked)
+    done = await allowed(sides.web, asked)
+    assert done is not None and done.status is Status.APPROVED
+    seen = await sides.agents.request(asked.id)
+    assert seen is not None and seen.value == done
+
+
+@pytest.mark.parametrize("name", ["slater", "rlater"])
+async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(sides: Sides, name: str) -> None:
+    """R24: what was allowed to the team that runs in Slack; a worker's word for whose run it is changes nothing."""
+    await sides.web.set_workspace(HERE)
+    await give(
+        sides.web, await new_run(sides.web, worker=sides.agents), Wish(Scope.TOOL, Span.HOUR), asking=sides.agents
+    )
+    run = await usecases.start_by_script(
+        sides.agents, run=RunId(name), channel=GENERAL, requester=ALICE, team="email", task="pay"
+    )
+    lease = await sides.agents.claim(run.id, "worker", timedelta(seconds=30))
+    assert lease is not None
+    forged = replace(await usecases.begin(sides.agents, lease), by_script=False)
+    await sides.agents.client.set(sides.agents.keys.run(run.id), RUNS.write(forged, 2), px=60_000)
+    asked = await usecases.ask(sides.agents, lease, call())
+    assert await allowed(sides.web, asked) is None
+    own = await usecases.decide(
+        sides.web, NoQueue(), asked.id, attempt(asked, wish=Wish(Scope.TOOL, Span.HOUR), name="its-own")
+    )
+    assert own.decision is not None and own.decision.standing is not None
+    of_slack = await usecases.ask(sides.agents, await new_run(sides.web, "rlast", worker=sides.agents), call())
+    done = await allowed(sides.web, of_slack)
+    assert done is not None and done.decision is not None and done.decision.standing is not None
+    assert done.decision.standing.permission != own.decision.standing.permission
