@@ -38,12 +38,12 @@ def test_the_wheel_brings_one_name(python: Path, tmp_path: Path) -> None:
     whose = f"import agents, importlib.metadata as m; print(agents.Agent, {names})"
     done = subprocess.run([python, "-c", whose], cwd=tmp_path, check=True, text=True, stdout=subprocess.PIPE)
     assert "agents.agent.Agent" in done.stdout
-    names = set(re.findall(r"'([^']+)'", done.stdout.split(">", 1)[1]))
-    assert {name for name in names if "dist-info" not in name and name != ".."} == {"countersign"}
+    brought = set(re.findall(r"'([^']+)'", done.stdout.split(">", 1)[1]))
+    assert {name for name in brought if "dist-info" not in name and name != ".."} == {"countersign"}
 
 
 def test_the_wheels_demo_shows_its_page(python: Path, tmp_path: Path) -> None:
-    command = [python.with_name("countersign"), "demo", "--port", str(five_free_ports())]
+    command = [str(python.with_name("countersign")), "demo", "--port", str(five_free_ports())]
     theirs = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "SMTP_URL", "PYTHONPATH")}
     demo = subprocess.Popen(
         command, cwd=tmp_path, env=theirs, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
