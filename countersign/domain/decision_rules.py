@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from countersign.domain import deputies, grants, high_risk
+from countersign.domain import delegation, grants, high_risk
 from countersign.domain.calls import LONGEST_ARGUMENTS, is_canonical
 from countersign.domain.channel_settings import Risk
 from countersign.domain.events import Event, EventType
@@ -17,7 +17,7 @@ from countersign.domain.request_endings import approved_by_timeout, settle
 from countersign.domain.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event
 from countersign.domain.slack_dates import when
 from countersign.domain.slack_markup import mention
-from countersign.domain.visible_text import is_legible, legible
+from countersign.domain.text_checks import is_legible, legible
 from countersign.domain.vote_count import alike, people, recount, voided
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
@@ -137,14 +137,14 @@ def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote,
     actor = attempt.actor
     others = tuple(v for v in request.votes if (v.workspace, v.user) != (actor.workspace, actor.user))
     # Who breaks the glass decides as who asked, even if they stand in for a reviewer.
-    seat = actor.user if attempt.break_glass else deputies.free(request, actor)
+    seat = actor.user if attempt.break_glass else delegation.free_seat(request, actor)
     chosen = _chosen(request, attempt)
     return (*others, Vote(actor.workspace, actor.user, now, attempt.id, chosen, None if seat == actor.user else seat))
 
 
 def _in_place_of(request: Request, actor: Actor) -> tuple[UserId, ...]:
     """In whose place somebody decides who needs no others; nobody if they are named themselves."""
-    return tuple(seat for seat in deputies.of(request, actor)[:1] if seat != actor.user)
+    return tuple(seat for seat in delegation.seats(request, actor)[:1] if seat != actor.user)
 
 
 def _vote_cast(voted: Request, attempt: Attempt, now: datetime) -> Event:
@@ -174,7 +174,7 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.TOO_LONG
     if attempt.verb is Verb.APPROVE and any(v.user == attempt.actor.user for v in request.votes):
         return Refusal.VOTED_ALREADY
-    if attempt.verb in _VOTES and not alone and deputies.free(request, attempt.actor) is None:
+    if attempt.verb in _VOTES and not alone and delegation.free_seat(request, attempt.actor) is None:
         return Refusal.SEAT_TAKEN
     if attempt.wish is not None and attempt.verb is not Verb.APPROVE:
         return Refusal.NOT_OFFERED
@@ -197,7 +197,7 @@ def _why_not_one(request: Request, actor: Actor) -> Refusal | None:
         return nobody
     if not rules.reviewers:
         return Refusal.NOBODY_NAMED
-    if (not_one := rules.reviewers.why_not(actor)) is not None and not deputies.of(request, actor):
+    if (not_one := rules.reviewers.why_not(actor)) is not None and not delegation.seats(request, actor):
         untold = any(not a.checked or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED for a in actor.stands_for)
         return Refusal.NOT_CHECKED if untold else not_one
     return Refusal.OWN_REQUEST if actor.user == request.requester and not rules.own_requests else None
@@ -252,7 +252,7 @@ def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
 
 def sentence(refusal: Refusal, request: Request) -> str:
     """The refusal as the person reads it, with Slack's mentions and dates in it."""
-    decision, question, reviewers = request.decision, request.question, deputies.deciders(request)
+    decision, question, reviewers = request.decision, request.question, delegation.deciders(request)
     by = " and ".join(mention(u) for u in decision.by) if decision else ""
     if decision is not None and not decision.by:
         by = "nobody (timeout)" if decision.how is How.TIMEOUT else "a rule, before anybody did"

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from countersign.domain import decision_rules, grants, request_endings, requests, runs, schedule
-from countersign.domain.asker_names import asker
 from countersign.domain.calls import is_canonical
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import CountersignError, NotFound, Refused, StoreUnavailable
 from countersign.domain.ids import RequestId
 from countersign.domain.people import Actor
+from countersign.domain.questions import asker
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Decision, Request
 from countersign.policy import evaluation

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from countersign.domain import channel_settings
-from countersign.domain.asker_names import asker
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
 from countersign.domain.errors import InvalidInput, NotFound, Refused
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Actor
+from countersign.domain.questions import asker
 from countersign.domain.redaction import plain
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question

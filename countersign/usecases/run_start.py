@@ -13,7 +13,7 @@ from countersign.domain.ids import AttemptId, ChannelId, RunId, UserId, Workspac
 from countersign.domain.run_options import chosen as choose
 from countersign.domain.runs import Run
 from countersign.domain.slack_markup import escape
-from countersign.domain.visible_text import legible
+from countersign.domain.text_checks import legible
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Change, Committed, Put, Queue, Store
 

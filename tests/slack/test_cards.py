@@ -31,7 +31,6 @@ from bot.slack.views import (
 from bot.slack.views.cards import Drawing
 from bot.slack.views.safe_text import size_of
 from countersign.domain import grants, presence, quiet_hours, request_endings, runs, schedule
-from countersign.domain.asker_names import asking
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.decision_rules import allow, decide, sentence
@@ -40,6 +39,7 @@ from countersign.domain.escalation import Escalation
 from countersign.domain.grant_scopes import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.questions import asking
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.domain.run_options import Option

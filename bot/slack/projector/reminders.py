@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from countersign.domain import schedule
-from countersign.domain.delegation import Absence
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import Absence, deciders
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Reviewers

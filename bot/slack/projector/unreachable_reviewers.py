@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from countersign import usecases
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import deciders
 from countersign.domain.errors import CountersignError, UnknownSchema
 from countersign.domain.requests import Request, Status
 from countersign.domain.slack_markup import escape

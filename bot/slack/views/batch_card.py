@@ -10,8 +10,7 @@ from typing import Final
 
 from countersign.domain import grants
 from countersign.domain.decision_rules import may_break_glass
-from countersign.domain.delegation import Absence
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import Absence, deciders
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request, Status, Verb
 from countersign.domain.runs import Run

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from countersign.domain import high_risk, runs
-from countersign.domain.asker_names import asker
 from countersign.domain.channel_settings import say_duration
 from countersign.domain.decision_rules import may_break_glass
-from countersign.domain.delegation import Absence
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import Absence, deciders
 from countersign.domain.ids import Digest, RequestId
+from countersign.domain.questions import asker
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, Kind, Question, Request, Verb
 from countersign.domain.runs import Run

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from countersign.domain.asker_names import asker
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import deciders
 from countersign.domain.grants import Permission
 from countersign.domain.ids import GroupId, RequestId, RunId
 from countersign.domain.people import those_of
+from countersign.domain.questions import asker
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.domain.slack_markup import escape, link, mention

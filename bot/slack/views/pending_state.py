@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from countersign.domain import schedule
-from countersign.domain.delegation import Absence
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import Absence, deciders
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request
