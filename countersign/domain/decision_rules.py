@@ -11,19 +11,28 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.grant_scopes import Standing, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, Digest, UserId
-from countersign.domain.people import Actor, those_of, why_nobody
+from countersign.domain.people import Actor, why_nobody
 from countersign.domain.refusals import Refusal
-from countersign.domain.request_endings import approved_by_timeout, settle
+from countersign.domain.request_endings import settle
 from countersign.domain.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event
-from countersign.domain.slack_dates import when
-from countersign.domain.slack_markup import mention
 from countersign.domain.text_checks import is_legible, legible
-from countersign.domain.vote_count import alike, people, recount, voided
+from countersign.domain.vote_count import people, recount, tied, voided
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
 """Verbs of which a quorum is needed; one rejection or one answer is enough."""
-_NAMED: Final = 12
-"""So many reviewers a sentence names; the others are counted."""
+_ABOUT_THE_ANSWER: Final = frozenset(
+    {
+        Refusal.NOT_OFFERED,
+        Refusal.NO_WORDS,
+        Refusal.TOO_LONG,
+        Refusal.EDIT_NEEDS_ONE,
+        Refusal.NOT_ARGUMENTS,
+        Refusal.NOTHING_CHANGED,
+        Refusal.NO_CHOICE,
+        Refusal.NOT_OPENED,
+    }
+)
+"""Faults of an answer, not of who gives it or when."""
 LONGEST_WORDS: Final = 3000
 """Characters of a reason or an answer: what one plain_text_input of Slack holds."""
 
@@ -185,6 +194,20 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
     return high_risk.why_not(request, attempt.verb, attempt.actor.user, attempt.opened_for, attempt.typed)
 
 
+def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
+    """Tell whether this person's answer would count, by the same rule that judges it when it comes.
+
+    People who voted are asked again only where the votes are tied.
+    """
+    voted = any((vote.workspace, vote.user) == (actor.workspace, actor.user) for vote in request.votes)
+    if voted and not tied(request):
+        return False
+    # An answer that holds nothing: it never gets further than what is asked about who and when.
+    nothing = Attempt(AttemptId("none"), actor, request.question.offers[0], request.digest)
+    refusal = why_refused(request, nothing, now)
+    return refusal is None or refusal in _ABOUT_THE_ANSWER
+
+
 def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | None:
     """Why this actor may not decide on the request now, whatever they want; None if they may."""
     return _why_not_now(request, actor, now) or _why_not_one(request, actor)
@@ -248,36 +271,6 @@ def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
             None if allowed and attempt.chosen and (question.several or len(attempt.chosen) == 1) else Refusal.NO_CHOICE
         )
     return Refusal.NOT_OFFERED if attempt.chosen else None
-
-
-def sentence(refusal: Refusal, request: Request) -> str:
-    """The refusal as the person reads it, with Slack's mentions and dates in it."""
-    decision, question, reviewers = request.decision, request.question, delegation.deciders(request)
-    by = " and ".join(mention(u) for u in decision.by) if decision else ""
-    if decision is not None and not decision.by:
-        by = "nobody (timeout)" if decision.how is How.TIMEOUT else "a rule, before anybody did"
-    what = decision.outcome.value if decision else ""
-    match refusal:
-        case Refusal.NOT_A_REVIEWER:
-            names = [mention(u) for u in sorted(reviewers.users)]
-            names += [those_of(group) for group in sorted(reviewers.groups)]
-            by = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-        case Refusal.VOTED_ALREADY | Refusal.SEAT_TAKEN:
-            what = f"{alike(request)} of {request.rules.quorum} needed"
-        case Refusal.EDIT_NEEDS_ONE:
-            what = str(request.rules.quorum)
-        case Refusal.NOT_TYPED:
-            what = high_risk.word(request)
-        case Refusal.NO_CHOICE:
-            what = "one or more" if question.several else "one"
-        case Refusal.TIME_RAN_OUT if request.status is Status.APPROVED:
-            what = "it counts as approved by timeout, as this channel asked for"
-        case Refusal.TIME_RAN_OUT if request.status is Status.PENDING and approved_by_timeout(request):
-            what = "it counts as approved by timeout if its card stood in its channel until then"
-        case Refusal.TIME_RAN_OUT:
-            what = "the run ends" if question.kind in ABOUT_THE_RUN else "the agent is told that nobody answered"
-    at = decision.at if decision else request.deadline
-    return refusal.value.format(by=by, at=when(at) if at else "", what=what)
 
 
 def _counted(request: Request, attempt: Attempt) -> bool:

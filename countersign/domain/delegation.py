@@ -10,8 +10,8 @@ from typing import Final
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers, why_nobody
+from countersign.domain.refusals import Sentence
 from countersign.domain.requests import Request
-from countersign.domain.slack_markup import mention
 
 LONGEST: Final = timedelta(days=90)
 
@@ -77,20 +77,20 @@ def come_back(known: Absences, actor: Actor, now: datetime) -> tuple[Absences, E
     return known.without(actor.workspace, actor.user, now), event
 
 
-def why_not(actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> str | None:
-    """Why this stand-in cannot be named for so long, in a sentence; None if they can."""
+def why_not(actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> Sentence | None:
+    """Return why this stand-in cannot be named for so long; None if they can."""
     if (nobody := why_nobody(actor, actor.workspace)) is not None:
-        return nobody.value
+        return (nobody.value,)
     if stand_in.user == actor.user:
-        return "Nobody stands in for themselves: name somebody else."
+        return ("You cannot stand in for yourself: name somebody else.",)
     if not stand_in.checked:
-        return f"Slack did not say who {mention(stand_in.user)} is; please try again in a moment."
+        return "Slack did not say who ", stand_in.user, " is; please try again in a moment."
     if why_nobody(stand_in, actor.workspace) is not None:
-        return f"{mention(stand_in.user)} could not decide: name a full member of this workspace, no guest and no bot."
+        return stand_in.user, " could not decide: name a full member of this workspace, no guest and no bot."
     if until <= now:
-        return "That moment has passed already."
+        return ("That moment has passed already.",)
     if until - now > LONGEST:
-        return f"A stand-in is named for {LONGEST.days} days at most."
+        return (f"A stand-in is named for {LONGEST.days} days at most.",)
     return None
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from countersign.domain import decision_rules, grants, request_endings, requests, runs, schedule
+from countersign.domain import decision_rules, grants, refusal_sentences, request_endings, requests, runs, schedule
 from countersign.domain.calls import is_canonical
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import Attempt
@@ -68,7 +68,7 @@ async def decide(
         if (refusal := step.refusal) is not None:
             await store.commit(Change(events=step.events, once=attempt.id))
             now_is = await expire(store, queue, request) if refusal is Refusal.TIME_RAN_OUT else None
-            raise Refused(refusal, decision_rules.sentence(refusal, now_is or step.request))
+            raise Refused(refusal, refusal_sentences.sentence(refusal, now_is or step.request))
         change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
         if attempt.wish is not None:
             change = await _with_permission(store, change, step.request)
