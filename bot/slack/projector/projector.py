@@ -24,7 +24,7 @@ from countersign.store.outbox import Outbox
 from countersign.usecases.ports import Message, Store
 
 from ..slack_calls import CannotPost, DrawingTask, Outdated, drawing_task
-from ..views import batch_card, card_content, cards, grant_modals
+from ..views import block_kit, card_content, cards, thread_notes
 from . import card_placement, reminders, settings_notices
 from .card_placement import Sheet
 from .file_uploads import File, Files
@@ -328,17 +328,17 @@ class Scribe:
                 changed[request] = None
         await card_placement.seat(self._store, run, changed)
         if run.progress or run.writing:
-            await self._note(f"progress/{run.id}", root, cards.progress_note(run))
+            await self._note(f"progress/{run.id}", root, thread_notes.progress_note(run))
         files: list[File] = []
         for request in changed:
             await self._request(run, root, request, files)
         if run.over:
-            whole = cards.outcome_file(run)
+            whole = thread_notes.outcome_file(run)
             if whole is not None:
                 thread = Place(root.channel, root.ts)
                 files.append(File(f"outcome-file/{run.id}", thread, *whole, "All of the final words"))
             filed = not (whole and await self._missing([files[-1].name]))
-            await self._note(f"outcome/{run.id}", root, cards.outcome_note(run, filed=filed))
+            await self._note(f"outcome/{run.id}", root, thread_notes.outcome_note(run, filed=filed))
         return await self._to_attach(files)
 
     async def _missing(self, names: list[str]) -> set[str]:
@@ -365,7 +365,7 @@ class Scribe:
 
     async def _root(self, run: Run) -> Message:
         """The message in the requester's channel that the run's thread hangs on; a direct message if need be."""
-        name, drawing = f"run/{run.id}", cards.run_message(run)
+        name, drawing = f"run/{run.id}", thread_notes.run_message(run)
         try:
             root = await self._poster.show(name, Place(run.channel), drawing)
         except CannotPost as refused:
@@ -380,7 +380,7 @@ class Scribe:
         self,
         name: str,
         root: Message,
-        drawing: cards.Drawing,
+        drawing: block_kit.Drawing,
         *,
         request: RequestId | None = None,
         post: bool = True,
@@ -397,13 +397,13 @@ class Scribe:
         card = await self._card(run, root, sheet, request, seen.claim, files)
         if card is not None:
             # Of a settled request only if it stands already, and perhaps nobody has written down where.
-            waiting = cards.waiting_note(first, self._poster.link(card), more)
+            waiting = thread_notes.waiting_note(first, self._poster.link(card), more)
             await self._note(f"waiting/{first.id}", root, waiting, request=first.id, post=sheet.pending)
         if card is not None and request.decision is not None and request.decision.how is How.BREAK_GLASS:
             thread = Place(card.channel, card.thread or card.ts)
-            await self._poster.show(f"glass/{request.id}", thread, grant_modals.break_glass_note(request, row))
+            await self._poster.show(f"glass/{request.id}", thread, thread_notes.break_glass_note(request, row))
         if request.status is not Status.PENDING:
-            told = cards.decided_note(request, row)
+            told = thread_notes.decided_note(request, row)
             await self._note(f"decided/{request.id}", root, told, request=request.id)
 
     async def _card(
@@ -415,7 +415,7 @@ class Scribe:
         away = [a for a in absences.value.people if a.workspace == request.workspace and absences.now < a.until]
         long = {f"file/{row.id}": row.id for row in sheet.rows if card_content.needs_file(row)}
         unfiled = frozenset(long[name] for name in await self._missing([*long]))
-        draw: reminders.Draw = lambda some: batch_card.card(  # noqa: E731
+        draw: reminders.Draw = lambda some: cards.batch(  # noqa: E731
             some, run=run, run_link=self._poster.link(root), away=away, unfiled=unfiled
         )
         drawing = draw(sheet.rows)
@@ -428,7 +428,7 @@ class Scribe:
         except CannotPost as refused:
             card, problem = None, str(refused)
             first = sheet.rows[0]
-            unposted = cards.not_posted_note(first, problem)
+            unposted = thread_notes.not_posted_note(first, problem)
             await self._note(f"unposted/{first.id}", root, unposted, post=sheet.pending)
             await reminders.record_unposted(self._store, request, problem, request.rules.approvals_channel)
         if card is not None and card.stands_since is not None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from countersign.domain import runs
 from countersign.domain.requests import Kind, Status, Verb
 
 
@@ -119,6 +120,15 @@ _DIVERGED: Final = Wording(
 )
 
 
+STATES: Final = {
+    runs.Status.QUEUED: ":inbox_tray: Queued",
+    runs.Status.RUNNING: ":gear: Working",
+    runs.Status.WAITING: ":hourglass_flowing_sand: Waiting for a decision",
+    runs.Status.PARKED: ":hourglass_flowing_sand: Waiting for a decision",
+    runs.Status.FINISHED: ":checkered_flag: Finished",
+    runs.Status.FAILED: ":x: Failed",
+    runs.Status.STOPPED: ":octagonal_sign: Stopped",
+}
 HIGH_RISK: Final = (
     ":rotating_light: *High risk*: who approves opens all of it first and types a word. Silence never approves it."
 )

@@ -14,15 +14,11 @@ from countersign.domain.redaction import told_apart
 from countersign.domain.requests import Kind, Question, Request
 from countersign.domain.secrets import MARK, guessed_in, hide, hide_in
 
-from .block_kit import Block, context, data, mrkdwn, plain, words
+from .block_kit import TITLE, TOOL, Block, context, data, mrkdwn, plain, words
 from .homoglyphs import odd_words
 from .safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 from .slack_markup import escape
 
-TITLE: Final = 120
-"""Characters of a title in a first line; a longer one is in the content too."""
-TOOL: Final = 60
-"""Likewise of a tool's name."""
 _CARD: Final = Room(2500, 5000, 60)
 _ROW: Final = Room(260, 320, 6)
 """Of a card with several requests."""

@@ -12,7 +12,6 @@ from countersign.domain.requests import Question, Request
 
 from . import button_labels
 from .block_kit import Block, button, heading, plain
-from .card_content import complete, in_full
 from .safe_text import one_line, quoted, visible
 
 CHOOSE: Final = "decide_choose"
@@ -26,9 +25,12 @@ _MOST: Final = 100
 _LABEL: Final = 75
 
 
-def buttons(question: Question, choose: Block) -> list[Block]:
-    """A button for each option, or `choose`, which opens the window. Each carries its number too."""
-    if not _are_buttons(question):
+def buttons(question: Question, choose: Block, *, whole: bool) -> list[Block]:
+    """Draw a button for each option, or `choose`, which opens the window. Each carries its number too.
+
+    `whole`: the card shows all that is judged.
+    """
+    if not (whole and _are_buttons(question)):
         return [choose]
     handle = json.loads(choose["value"])
     return [
@@ -46,18 +48,14 @@ def clicked(value: str) -> int | None:
     return found if found is None or (isinstance(found, int) and not isinstance(found, bool)) else -1
 
 
-def choose(request: Request, carried: dict[str, Any], unread: Block) -> dict[str, Any]:
-    """The window; what the card does not show whole is in it, and `unread` below it if that has no room either.
-
-    InvalidInput if there are too many options.
-    """
+def choose(request: Request, carried: str, above: list[Block], below: list[Block]) -> dict[str, Any]:
+    """Draw the window, with these blocks around the options. InvalidInput if there are too many options."""
     question = request.question
     if len(question.options) > _MOST:
         raise InvalidInput(
             f"Slack cannot show {len(question.options)} options to choose from. Nothing was decided; please answer "
             "with words, or choose none of these."
         )
-    blocks, is_all = in_full(question) if not complete(question) else ([], True)
     options = [{"text": plain(label), "value": str(number)} for number, label in enumerate(_numbered(question))]
     few = len(options) <= _LISTED
     element: Block = {"action_id": OPTIONS, "options": options}
@@ -82,8 +80,8 @@ def choose(request: Request, carried: dict[str, Any], unread: Block) -> dict[str
         "title": plain(button_labels.CHOOSE.title, 24),
         "submit": plain(button_labels.CHOOSE.title, 24),
         "close": plain("Cancel"),
-        "blocks": [heading("About: ", quoted(question.title, 150)), *blocks, ask, *([] if is_all else [unread])],
-        "private_metadata": json.dumps(carried),
+        "blocks": [heading("About: ", quoted(question.title, 150)), *above, ask, *below],
+        "private_metadata": carried,
     }
 
 
@@ -98,7 +96,7 @@ def read(view: dict[str, Any], question: Question) -> tuple[str, ...]:
 
 
 def _are_buttons(question: Question) -> bool:
-    """Few, short, told apart from each other and from our own buttons, and the card shows all that is judged."""
+    """Tell whether the options are few, short, and distinct from each other and from our own buttons."""
     names = [option.strip().casefold() for option in question.options]
     ours = {b.label.casefold() for b in button_labels.of(question.kind).buttons} | {"view full"}
     return (
@@ -108,7 +106,6 @@ def _are_buttons(question: Question) -> bool:
         and not ours & set(names)
         and all(name for name in names)
         and not any(_is_cut(option) for option in question.options)
-        and complete(question)
     )
 
 

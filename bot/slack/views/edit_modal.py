@@ -21,10 +21,10 @@ from countersign.json_schema import Schema, resolved, without_null
 from . import button_labels
 from .block_kit import Block, context, heading, plain
 from .card_content import has_room, in_full, in_row
-from .cards import Handle
+from .card_controls import carried
 from .form_fields import Argument, Input, Kept, input_of, is_too_long
 from .form_values import MISSING, WrongValue
-from .modals import View, read_box, value
+from .modal_parts import View, read_box, value
 from .safe_text import quoted, size_of, typed
 
 EDIT: Final = "edit_request"
@@ -91,7 +91,6 @@ def edit(request: Request, channel: ChannelId) -> View:
             "hint": plain(button_labels.EDIT.hint),
         }
     )
-    carried = {**Handle(request.id, request.digest)._asdict(), "channel": channel, "form": form.print}
     view: View = {
         "type": "modal",
         "callback_id": EDIT,
@@ -99,7 +98,7 @@ def edit(request: Request, channel: ChannelId) -> View:
         "submit": plain(button_labels.EDIT_SUBMIT, 24),
         "close": plain("Cancel"),
         "blocks": blocks,
-        "private_metadata": json.dumps(carried),
+        "private_metadata": carried(request, channel, form=form.print),
     }
     if size_of(view) > _LARGEST:
         raise InvalidInput(_refused(request.question, "is too large for a form"))

@@ -15,13 +15,14 @@ from countersign.domain.questions import asker
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 
-from .block_kit import Block, context, data, heading, mrkdwn, plain, words
-from .cards import STATES, asks, expiry
-from .grant_modals import line
-from .outcome_text import named, sentence, so_far
+from .block_kit import Block, button, context, data, fitting, heading, mrkdwn, plain, words
+from .button_labels import STATES
+from .request_text import asks, expiry, named, permission_line, sentence, so_far
 from .safe_text import quoted, size_of, typed
 from .slack_markup import drawn, escape, link, mention
 
+REVOKE: Final = "revoke_permission"
+_LISTED: Final = 20
 MOST_WAITING: Final = 15
 MOST_RUNS: Final = 6
 MOST_RECENT: Final = 20
@@ -128,9 +129,24 @@ def permissions(found: Sequence[Permission]) -> list[Block]:
     if not found:
         return []
     blocks = [_title("Not asked again", count(len(found)))]
-    blocks += [words(line(one, f" in {mention(one.channel)}")) for one in found[:MOST_PERMISSIONS]]
+    blocks += [words(permission_line(one, f" in {mention(one.channel)}")) for one in found[:MOST_PERMISSIONS]]
     more = f"and {len(found) - MOST_PERMISSIONS:,} that end later; " if len(found) > MOST_PERMISSIONS else ""
     return [*blocks, context(mrkdwn(f"{more}`/approvals permissions` in the channel revokes them"))]
+
+
+def permission_list(found: Sequence[Permission]) -> tuple[str, list[Block]]:
+    """Permissions in force, the first to end first, each with a button that revokes it."""
+    if not found:
+        return "No standing permission is in force here; people are asked about everything that needs them.", []
+    many = len(found)
+    head = f"{many} standing permission{'s are' if many > 1 else ' is'} in force here"
+    lines = [
+        [{**words(permission_line(one)), "accessory": button("Revoke", REVOKE, one.id)}] for one in found[:_LISTED]
+    ]
+    blocks, shown = fitting(head, lines)
+    if many > shown:
+        blocks.append(context(plain(f"and {many - shown} that end later")))
+    return head, blocks
 
 
 def recent(listed: Listed) -> list[Block]:

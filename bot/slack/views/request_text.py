@@ -1,19 +1,25 @@
-"""How people are told what became of a request: on its card, and in its run's thread."""
+"""Sentences about a request: who asks for what, how it waits, and what became of it."""
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from countersign.domain.delegation import Absence
+from countersign.domain import schedule
+from countersign.domain.channel_settings import say_duration
+from countersign.domain.delegation import Absence, deciders
 from countersign.domain.diffs import changed_fields
+from countersign.domain.escalation import Escalation
 from countersign.domain.grant_scopes import Scope
+from countersign.domain.grants import Permission
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers, those_of
-from countersign.domain.requests import Decision, How, Kind, Request, Status
+from countersign.domain.questions import asker
+from countersign.domain.request_endings import approved_by_timeout
+from countersign.domain.requests import Decision, How, Kind, Question, Request, Status, Verb
 from countersign.domain.vote_count import alike
 
 from . import button_labels
-from .block_kit import Block, data, words
+from .block_kit import TOOL, Block, context, data, mrkdwn, plain, words
 from .safe_text import Room, quoted, shorten, typed, visible
 from .slack_markup import drawn, escape, mention, when
 
@@ -27,6 +33,13 @@ _STAND_INS: Final = 3
 NAMED: Final = 12
 """How many people a message names; the others are counted."""
 _NONE: Final[Mapping[UserId, Absence]] = {}
+_STEPS: Final = 2
+_ASKED: Final = 4
+"""The newest steps of the escalation, and how many people of each, that a card names."""
+_LOOKING: Final = 3
+"""How many people who look at it a card names; the others are counted."""
+_APPROVED: Final = frozenset({Kind.MESSAGE, Kind.TOOL, Kind.CODE})
+"""The kinds of which the content itself is approved; other questions are how something goes on."""
 
 
 def votes(request: Request) -> Block:
@@ -153,3 +166,100 @@ def people(users: Iterable[UserId]) -> str:
 def _listed(names: list[str], most: int = NAMED) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def stand_ins(request: Request, away: Iterable[Absence]) -> list[Absence]:
+    """Those absences that count here: nobody decides for or as the requester who may not decide themselves."""
+    own = request.rules.own_requests
+    return [absence for absence in away if own or request.requester not in (absence.user, absence.stand_in)]
+
+
+def how_it_waits(request: Request) -> list[Block]:
+    """What came and what comes, in small print; nothing where nothing does."""
+    said = [
+        f"Went to {_whom(request, request.rules.escalation[step.number])} {when(step.at)}: nobody had decided"
+        for step in request.raised[-_STEPS:]
+    ]
+    if coming := _coming(request):
+        said.append(coming)
+    if request.looking:
+        said.append(lookers(request))
+    return [context(mrkdwn(line)) for line in said]
+
+
+def _coming(request: Request) -> str:
+    parts = []
+    remind, raise_at = schedule.next_reminder(request), schedule.next_escalation(request)
+    if request.snoozed_until is not None and request.snoozed_by is not None:
+        parts.append(f"Snoozed by {mention(request.snoozed_by)} until {when(request.snoozed_until)}")
+    elif remind is not None:
+        parts.append(f"Reminds {when(remind)}")
+    if raise_at is not None:
+        # Whoever is named by a mention is notified when the card is posted, which is what the wait is to spare them.
+        where = _where(request, request.rules.escalation[schedule.taken(request)])
+        parts.append(f"{'goes' if parts else 'Goes'} to the next people{where} {when(raise_at)}")
+    return " · ".join(parts)
+
+
+def _whom(request: Request, step: Escalation) -> str:
+    return named(deciders(request, step.reviewers), most=_ASKED) + _where(request, step)
+
+
+def _where(request: Request, step: Escalation) -> str:
+    if step.channel is None or step.channel == request.rules.approvals_channel:
+        return ""
+    return f" in {mention(step.channel)}"
+
+
+def lookers(request: Request) -> str:
+    """Who looks at it."""
+    looking = request.looking
+    names = ", ".join(f"{mention(one.user)} (since {when(one.since)})" for one in looking[:_LOOKING])
+    more = f" and {len(looking) - _LOOKING} more" if len(looking) > _LOOKING else ""
+    many = len(looking) > 1
+    return f":eyes: {names}{more} {'are' if many else 'is'} looking at it; others may decide all the same."
+
+
+def asks(question: Question, team: str, title: str) -> tuple[str, str]:
+    """The first line of a request: who asks, and for what. `team` and `title` are on one line each."""
+    if question.call is None:
+        return team, f" asks: {title}"
+    tool = "code" if question.kind is Kind.CODE else quoted(question.call.tool, TOOL)
+    known = title.lower() in {tool.lower(), f"call {tool}".lower(), f"run {tool}".lower()}
+    return quoted(asker(question), 40), f" wants to run {tool}" + ("" if known else f": {title}")
+
+
+def why_me(request: Request) -> list[Block]:
+    """The rule of the workspace's policy by which these people are asked."""
+    rules = request.rules
+    if not rules.clause:
+        return []
+    why = f": {rules.why}" if rules.why else ""
+    return [plain(f"Why: rule “{rules.clause}”{why}", 300)]
+
+
+def expiry(request: Request) -> str:
+    """Until when people have time, and what happens then."""
+    if request.deadline is None:
+        return "Waits until somebody decides or the run is stopped."
+    at = f"Expires {when(request.deadline)} (after {say_duration(request.rules.timeout)})"
+    if approved_by_timeout(request):
+        return f"{at} · then: *it counts as APPROVED if nobody decides*, as this channel's settings say."
+    return f"{at} · then: {_nothing(request.question)}{button_labels.of(request.question.kind).unanswered}."
+
+
+def _nothing(question: Question) -> str:
+    """What time running out does not bring about, where a decision would."""
+    if question.kind is Kind.CHOICE:
+        return "nothing is chosen; "
+    return "not approved; " if question.kind in _APPROVED and Verb.APPROVE in question.offers else ""
+
+
+def permission_line(one: Permission, place: str = "") -> str:
+    """What it allows, who gave it, until when and how often it was used, in mrkdwn; `place` where that is not known."""
+    used = "not used yet" if not one.used else f"used {'once' if one.used == 1 else f'{one.used:,} times'}"
+    run = f" in run `{one.run}`" if one.run else ""
+    return (
+        f"*{escape(quoted(one.team, 40))}* may run {allows(one.scope, one.kind, one.tool)}{place}{run}\n"
+        f"given by {mention(one.by)} · ends {when(one.until)} · {used} · `{one.id}`"
+    )
