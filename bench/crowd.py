@@ -15,8 +15,8 @@ from agents import registry
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.runner import Runner
 from countersign.domain.ids import RequestId, RunId
+from countersign.domain.questions import salted
 from countersign.domain.requests import Kind, Question, request_id
-from countersign.domain.salted_digests import salted
 from countersign.settings import WorkerSettings, read
 from countersign.store.journal import RedisJournal
 from countersign.store.ownership import Side
