@@ -21,7 +21,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.autogen.action_outcomes import Became
 from countersign.autogen.code.local_executor import LocalExecutor
-from countersign.autogen.people.decision_messages import CHANGED
+from countersign.autogen.people.decision_texts import CHANGED
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team, Teams
 from countersign.autogen.tools.policies import Proposal
