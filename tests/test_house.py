@@ -21,7 +21,7 @@ README = (HERE / "README.md").read_text()
 _LIBRARY = ("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.metrics")
 _AUTOGEN = {
     *(*_LIBRARY, "countersign.settings", "countersign.json_schema", "countersign.replay", "countersign.autogen"),
-    *("autogen_agentchat", "autogen_core", "autogen_ext", "pydantic", "yaml", "opentelemetry"),
+    *("autogen_agentchat", "autogen_core", "autogen_ext", "pydantic", "yaml"),
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "countersign.domain": {"countersign.domain"},
