@@ -38,9 +38,9 @@ WAITING: Final = (
     Bug(
         "what is settled is said to wait because its card cannot be changed",
         "R32",
-        "bot/slack/projector/projector.py",
-        "root, unposted, post=sheet.pending)",
-        "root, unposted)",
+        "bot/slack/projector/card_drawing.py",
+        "unposted, post=self.sheet.pending)",
+        "unposted)",
         (_SILENCE + "test_silence_does_not_approve_what_somebody_took_away[its channel archived]",),
     ),
     Bug(
@@ -84,7 +84,7 @@ WAITING: Final = (
     Bug(
         "time counts from the question though its card came late",
         "R32",
-        "bot/slack/projector/projector.py",
+        "bot/slack/projector/card_drawing.py",
         "        if card is not None and card.stands_since is not None:\n",
         "        if False:\n",
         (_SILENCE + "test_a_card_that_slack_took_late_gives_people_all_of_their_time",),

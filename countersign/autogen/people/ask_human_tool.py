@@ -7,7 +7,7 @@ from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool
 from pydantic import BaseModel, Field
 
-from countersign.autogen.people.decision_messages import answer
+from countersign.autogen.people.decision_texts import answer
 from countersign.autogen.people.human import Desk
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.workbenches import AsksItself

@@ -1,7 +1,7 @@
 """The human as AutoGen sees one: an `input_func` or an agent, behind which stand the people in Slack.
 
 A question is asked in the store and waited for in this process; the answer is the fixed text of
-`countersign.autogen.people.decision_messages`.
+`countersign.autogen.people.decision_texts`.
 Nothing but the end of the run, or its loss to another worker, ends a wait early: a lost store is waited out, a
 timeout is an answer.
 """
@@ -27,7 +27,8 @@ from autogen_core import CancellationToken
 
 from countersign import usecases
 from countersign.autogen.action_outcomes import Outcomes, outcome_of
-from countersign.autogen.people.decision_messages import answer, decided, metadata_of
+from countersign.autogen.people.decision_messages import decided, metadata_of
+from countersign.autogen.people.decision_texts import answer
 from countersign.domain.errors import CountersignError, Refused, WrongTeam
 from countersign.domain.ids import RequestId
 from countersign.domain.questions import asking, salted
