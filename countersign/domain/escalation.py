@@ -1,4 +1,4 @@
-"""To whom a request goes that nobody decides: the next people, the next channel, each once."""
+"""Escalation: where an undecided request goes next, each people and channel once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ MOST: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """One step: so long after the question these may decide too, told in this channel (None: where its card is)."""
+    """One step: after so long these may decide too, told in this channel.
+
+    Without a channel it is told where the card is.
+    """
 
     after: timedelta
     reviewers: Reviewers
@@ -24,7 +27,10 @@ class Escalation:
 def problems(
     steps: Sequence[Escalation], reviewers: Reviewers, channel: ChannelId | None, deadline: timedelta | None
 ) -> list[str]:
-    """Why a request must not go this way, a sentence each; empty if it may. `deadline` is None where there is none."""
+    """List why a request must not go this way, a sentence each.
+
+    `deadline` is None where there is none.
+    """
     found = []
     if len(steps) > MOST:
         found.append(f"An escalation has at most {MOST} steps.")

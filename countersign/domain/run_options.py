@@ -1,4 +1,4 @@
-"""What can be chosen when a task is started, like a mode: announced with the team, kept by the run."""
+"""Options of a team, like a mode: chosen when a task starts, kept by the run."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -45,9 +45,9 @@ class Option:
 
 
 def in_words(words: str, options: Sequence[Option]) -> tuple[dict[str, str], str]:
-    """The `name=choice` words that the text begins with, and the rest of it; a team without options has no such words.
+    """Split a text into the `name=choice` words that it begins with, and the rest.
 
-    What was chosen is not judged here. InvalidInput if a name is given twice.
+    A team without options has no such words. Choices are not judged here. InvalidInput if a name is given twice.
     """
     given: dict[str, str] = {}
     while options and (found := _GIVEN.match(words)):
@@ -59,9 +59,9 @@ def in_words(words: str, options: Sequence[Option]) -> tuple[dict[str, str], str
 
 
 def chosen(team: str, options: Sequence[Option], given: Mapping[str, str]) -> dict[str, str]:
-    """A choice for every option of the team: the given one, whatever its letters' case, or the default.
+    """Return a choice for every option of the team: the given one, or the default.
 
-    InvalidInput with a sentence for an unknown option or choice.
+    Upper and lower case do not matter. InvalidInput with a sentence for an unknown option or choice.
     """
     offered = {option.name: option for option in options}
     for name, choice in given.items():

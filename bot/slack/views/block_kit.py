@@ -1,4 +1,4 @@
-"""The few Block Kit pieces that our views are made of, so that text of models and people lands in none that acts."""
+"""The few Block Kit pieces of all views: text of models and people acts in none."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

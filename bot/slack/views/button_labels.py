@@ -1,4 +1,4 @@
-"""What the answers to each kind of request are called: on its buttons, in its windows, and in what is said of it."""
+"""Wording of answers and states: on buttons, in modals, and in sentences."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -25,7 +25,7 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """`unanswered`: what happens when nobody decides in time."""
+    """The words for one kind; `unanswered` is what happens if nobody decides in time."""
 
     buttons: tuple[Button, ...]
     outcomes: dict[Status, str]
@@ -150,5 +150,5 @@ _SPECIAL: Final = {
 
 
 def of(kind: Kind) -> Wording:
-    """The words for requests of this kind."""
+    """Return the words for requests of this kind."""
     return _SPECIAL.get(kind, _ORDINARY)

@@ -1,6 +1,6 @@
-"""What a reviewer judges, and where it has room: on the card, in the full view, in a file (R13, R14).
+"""The content that is judged: on the card, in the full view, in a file (R13, R14).
 
-Who cannot see all of it on the card cannot approve it there: the button opens the full view, which approves.
+People who cannot see all of it on the card cannot approve it there: the button opens the full view, which approves.
 """
 
 import json
@@ -46,7 +46,7 @@ class Seen:
     """All of a question as people see it: nothing in it hides, acts, or is secret.
 
     `since` is what changed since the refused version, None if there was none. `secrets` counts what is hidden, and
-    `guessed` what of it only looks like a secret: no team named it. `odd` are the words that mix alphabets.
+    `guessed` those of them that no team named. `odd` are the words that mix alphabets.
     """
 
     text: str
@@ -95,28 +95,34 @@ def _guessed(question: Question, everything: str, secrets: int) -> int:
 
 
 def whole(request: Request) -> str:
-    """All that a reviewer judges, with nothing in it that hides or acts."""
+    """Return all that a reviewer judges, with nothing in it that hides or acts."""
     return seen(request.question).text
 
 
 def complete(question: Question) -> bool:
-    """Whether the card shows all that is judged but what the team hides itself, so that it can be approved there."""
+    """Tell whether the card shows all but what the team hides itself.
+
+    Then it can be approved there.
+    """
     return has_room(question) and not seen(question).guessed
 
 
 def has_room(question: Question) -> bool:
-    """Whether the card has room for all that is judged."""
+    """Tell whether the card has room for all that is judged."""
     it = seen(question)
     return fits(it.text, _CARD) and len(it.notes) <= _NOTES and all(fits(note, _NOTE) for note in it.notes)
 
 
 def needs_file(request: Request) -> bool:
-    """Whether the card or the full view has no room for all of it, so that a file in the card's thread holds it too."""
+    """Tell whether a file in the card's thread holds all of it too.
+
+    It does where the card or the full view has no room.
+    """
     return not has_room(request.question) or not _whole_in_full(request.question)
 
 
 def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
-    """Name, bytes and title of the file with all of the request; `row` is its number on a card with several."""
+    """Make the name, bytes and title of the file; `row` is its number in a batch."""
     it = seen(request.question)
     parts = [*it.notes, it.text]
     if request.question.call is not None:
@@ -126,7 +132,7 @@ def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
 
 
 def on_card(question: Question, view_full: Block, *, pending: bool, filed: bool = True) -> list[Block]:
-    """Notes and warnings, the content or its beginning and end, and what changed since it was refused."""
+    """Draw notes, warnings, the content or its ends, and changes since a refusal."""
     it, room = seen(question), _SETTLED_CALL if question.call is not None and not pending else _CARD
     blocks = _notes(it, view_full) if pending else []
     beginning, hidden, end = shorten(it.text, room)
@@ -143,8 +149,10 @@ def on_card(question: Question, view_full: Block, *, pending: bool, filed: bool 
 
 
 def in_row(question: Question) -> tuple[list[Block], bool]:
-    """Notes and content or their beginning and end, for a row of a card with several, and whether that is all of it
-    and needs no warning: else it is reviewed in the full view."""
+    """Draw a row's content or its ends, and tell whether that is all of it.
+
+    It is not if it needs a warning: then it is reviewed in the full view.
+    """
     it = seen(question)
     beginning, hidden, end = shorten("\n".join([*(f"⚠️ {note}" for note in it.notes), it.text]), _ROW)
     if not hidden:
@@ -153,14 +161,17 @@ def in_row(question: Question) -> tuple[list[Block], bool]:
 
 
 def in_full(question: Question, *, changed: bool = False) -> tuple[list[Block], bool]:
-    """The blocks of a view with all of it, and whether it is all. `changed`: it ran with other arguments."""
+    """Draw a modal with all of it, and tell whether it is all.
+
+    `changed`: it ran with other arguments.
+    """
     drawn = _drawn(question, _full_room(question), _FULL_ARGUMENTS, _FULL_NOTES, changed)
     return drawn, _whole_in_full(question)
 
 
 @lru_cache(maxsize=4)
 def parts(question: Question) -> list[list[Block]]:
-    """The blocks of as many views as it takes: all that is judged, with nothing left out in between."""
+    """Draw as many modals as it takes to show all that is judged."""
     made: list[list[Block]] = [[]]
     size = 0
     for block in _drawn(question, _ANY, _ANY, _ANY):
@@ -190,8 +201,10 @@ def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed
 
 @lru_cache(maxsize=64)
 def _arguments(question: Question) -> str:
-    """Those of a call, indented. Apart from `seen`, because a click on Approve needs none of them, and may not wait
-    for a megabyte."""
+    """Write the arguments of a call, indented.
+
+    They are apart from `seen`, because a click on Approve needs none of them, and may not wait for a megabyte.
+    """
     if question.call is None:
         return ""
     shown, _ = hide_in(told_apart(json.loads(question.call.arguments)), question.call.hidden)

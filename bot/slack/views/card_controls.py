@@ -1,4 +1,4 @@
-"""Buttons and menus of a card: action ids and what each carries; build and parse stand together.
+"""Buttons and menus of a card, and what they carry: build and parse.
 
 Options of a menu carry less than a button: Slack takes 150 characters, and a card has little room besides its content.
 """
@@ -91,7 +91,10 @@ class Chosen(NamedTuple):
 
 
 def options(request: Request, *others: Request) -> list[Block]:
-    """Offer "I'm looking", and snoozing where there are reminders; `others` wait on the same card."""
+    """Offer "I'm looking", and snoozing where there are reminders.
+
+    `others` wait on the same card, by the same rules.
+    """
     ids = tuple(one.id for one in (request, *others))
     offered = [{"text": plain("I'm looking"), "value": Chosen(ids).write()}]
     if request.rules.remind_after:
@@ -126,5 +129,5 @@ class Handle(NamedTuple):
 
 
 def carried(request: Request, channel: ChannelId, **more: object) -> str:
-    """Write what a modal about a request carries: its handle, the channel it was opened in, and `more`."""
+    """Write what a modal carries: its request, the channel of the click, and `more`."""
     return json.dumps({**Handle(request.id, request.digest)._asdict(), "channel": channel, **more})

@@ -1,8 +1,8 @@
-"""The cards on which people decide: of one request, or of a batch with a row for each (R1, R6, R26).
+"""Cards on which people decide: of one request, or of a batch with a row for each.
 
 All blocks of one message together hold about 13.2 kB (undocumented, slackapi/bolt-js #2509); what has no room is
 counted on the card, and is in the modal behind "View full" and in a file (R14). Nothing is decided for more than one
-row: each button carries the id of its own request. What applies to all rows stands once below them.
+row (R1, R26): each button carries the id of its own request. What applies to all rows stands once below them.
 """
 
 from collections import Counter
@@ -64,8 +64,10 @@ _ACTIONS: Final = {
 def card(
     request: Request, *, run: Run, run_link: str | None, away: Iterable[Absence] = (), filed: bool = True
 ) -> Drawing:
-    """The card of a request, pending or settled; settled ones have no buttons that decide. `away`: who is not here.
-    Not `filed`: the file with all of it could not be uploaded."""
+    """Draw the card of a request; a settled one has no buttons that decide.
+
+    `away`: people who are not here. Not `filed`: the file with all of it could not be uploaded.
+    """
     team, title = quoted(run.team, 40), quoted(request.question.title, TITLE)
     place = f"For {mention(request.requester)} in {mention(request.channel)}" + (
         f" · {link(run_link, 'the run')}" if run_link else ""
@@ -105,8 +107,10 @@ def batch(
     away: Iterable[Absence] = (),
     unfiled: Container[RequestId] = (),
 ) -> Drawing:
-    """The card of one request, or of a burst with a row for each. `away`: who is not here. `unfiled`: those whose file
-    could not be uploaded."""
+    """Draw the card of one request, or of a batch with a row for each.
+
+    `away`: people who are not here. `unfiled`: requests whose file could not be uploaded.
+    """
     if len(rows) == 1:
         return card(rows[0], run=run, run_link=run_link, away=away, filed=rows[0].id not in unfiled)
     first, team = rows[0], quoted(run.team, 40)
@@ -127,14 +131,14 @@ def batch(
 
 
 def how_they_stand(rows: Sequence[Request]) -> str:
-    """`2 of 5 wait · 1 approved · 2 rejected`."""
+    """Count the rows by state: `2 of 5 wait · 1 approved · 2 rejected`."""
     count = Counter(row.status for row in rows)
     parts = [f"{count[Status.PENDING]} of {len(rows)} wait" if count[Status.PENDING] else "none waits any more"]
     return " · ".join(parts + [f"{count[one]} {_SETTLED[one]}" for one in _SETTLED if count[one]])
 
 
 def tools(rows: Sequence[Request]) -> str:
-    """What is to be run, each tool once: `refund ×3, mail`."""
+    """List the tools to be run, each once: `refund ×3, mail`."""
     count = Counter(quoted(row.question.call.tool if row.question.call else row.question.title, 40) for row in rows)
     names = [f"{name} ×{times}" if times > 1 else name for name, times in count.items()]
     return ", ".join(names[:_TOOLS]) + (", …" if len(names) > _TOOLS else "")
@@ -163,7 +167,7 @@ def _row(number: int, request: Request) -> list[Block]:
 
 
 def _row_buttons(request: Request, *, whole: bool) -> list[Block]:
-    """Approve or Review…, Reject, and the rest in a menu of its own."""
+    """Draw Approve or Review…, Reject, and the rest in a menu of the row."""
     value, question = Handle(request.id, request.digest).write(), request.question
     buttons, rest = [], []
     for verb, label, style in button_labels.of(question.kind).buttons:
@@ -187,7 +191,7 @@ def _row_buttons(request: Request, *, whole: bool) -> list[Block]:
 
 
 def _for_all(waiting: Sequence[Request], away: Iterable[Absence]) -> list[Block]:
-    """What the rows share: they are asked within seconds, by the same rules."""
+    """Draw what the rows share: they are asked within seconds, by the same rules."""
     first = min(waiting, key=lambda row: (row.deadline is None, row.deadline or row.created_at))
     own = " · the requester may decide too" if first.rules.own_requests else ""
     if may_break_glass(first):

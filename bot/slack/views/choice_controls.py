@@ -1,6 +1,6 @@
-"""Options that people choose from: as buttons on the card, or in a window where there are many or long ones.
+"""Options of a choice: as buttons on the card, or in a modal if many or long.
 
-What an option says is data: a button carries its number, and the digest says of which options (R1, R13).
+The text of an option is data: a button carries its number, and the digest says of which options (R1, R13).
 """
 
 import json
@@ -26,9 +26,9 @@ _LABEL: Final = 75
 
 
 def buttons(question: Question, choose: Block, *, whole: bool) -> list[Block]:
-    """Draw a button for each option, or `choose`, which opens the window. Each carries its number too.
+    """Draw a button for each option, or `choose`, which opens the modal.
 
-    `whole`: the card shows all that is judged.
+    Each carries its number too. `whole`: the card shows all that is judged.
     """
     if not (whole and _are_buttons(question)):
         return [choose]
@@ -40,7 +40,10 @@ def buttons(question: Question, choose: Block, *, whole: bool) -> list[Block]:
 
 
 def clicked(value: str) -> int | None:
-    """The number of the option that a button carries; None if it opens the window, -1 if it is nothing of ours."""
+    """Read the number of the option on a button.
+
+    None if it opens the modal, -1 if it is nothing of ours.
+    """
     try:
         found = json.loads(value).get("option")
     except (ValueError, AttributeError):
@@ -49,7 +52,10 @@ def clicked(value: str) -> int | None:
 
 
 def choose(request: Request, carried: str, above: list[Block], below: list[Block]) -> dict[str, Any]:
-    """Draw the window, with these blocks around the options. InvalidInput if there are too many options."""
+    """Draw the modal, with these blocks around the options.
+
+    InvalidInput if there are too many options.
+    """
     question = request.question
     if len(question.options) > _MOST:
         raise InvalidInput(
@@ -86,7 +92,7 @@ def choose(request: Request, carried: str, above: list[Block], below: list[Block
 
 
 def read(view: dict[str, Any], question: Question) -> tuple[str, ...]:
-    """What was chosen; options that are not there are left out, so that the choice is judged as none."""
+    """Read the choice; options that do not exist are left out, and then it is none."""
     held: dict[str, Any] = next(iter(view["state"]["values"].get(OPTIONS, {}).values()), {})
     chosen = held.get("selected_options") or [held.get("selected_option") or {}]
     numbers = [str(option.get("value")) for option in chosen]
@@ -96,7 +102,7 @@ def read(view: dict[str, Any], question: Question) -> tuple[str, ...]:
 
 
 def _are_buttons(question: Question) -> bool:
-    """Tell whether the options are few, short, and distinct from each other and from our own buttons."""
+    """Tell whether the options are few, short, and distinct from all our buttons."""
     names = [option.strip().casefold() for option in question.options]
     ours = {b.label.casefold() for b in button_labels.of(question.kind).buttons} | {"view full"}
     return (
@@ -114,5 +120,5 @@ def _numbered(question: Question) -> list[str]:
 
 
 def _is_cut(option: str) -> bool:
-    """Whether a label would not show the option as it is, its number in front."""
+    """Tell whether a label would not show the option as it is, with its number."""
     return visible(option) != option or one_line(f"100. {option}", _LABEL) != f"100. {option}"

@@ -1,4 +1,4 @@
-"""Modals that start a task, ask for words, or offer a choice: ids, build and parse stand together."""
+"""Modals that start a task, ask for words, or offer a choice; build and parse."""
 
 import json
 from typing import Final
@@ -26,8 +26,10 @@ _OPTION: Final = "option/"
 
 
 def start(teams: list[TeamInfo], channel: ChannelId, team: str = "") -> View:
-    """Team and task, both required, and the options of the team that is chosen. `teams` must not be empty; Slack shows
-    100 at most. The app is told when another team is chosen, and shows that one's options."""
+    """Ask for team and task, and for the options of the team that is chosen.
+
+    `teams` must not be empty; Slack shows 100 at most. When another team is chosen, Slack asks for its options.
+    """
     shown = [t for t in teams if len(t.name) <= 75][:100]
     items = [
         {"text": plain(typed(t.name)), "value": t.name, "description": plain(typed(t.problem or t.line))} for t in shown
@@ -53,19 +55,19 @@ def _option(team: str, option: Option) -> Block:
 
 
 def options_of(view: View, team: str) -> dict[str, str]:
-    """What is chosen of this team's options, by name; not those that the window showed before."""
+    """Read the options of this team, not those that the modal showed before."""
     begin = f"{_OPTION}{team}/"
     blocks = [block for block in view["state"]["values"] if block.startswith(begin)]
     return {block.removeprefix(begin): value(view, block) for block in blocks}
 
 
 def reject(request: Request, channel: ChannelId) -> View:
-    """The reason may stay empty."""
+    """Ask for a reason, which may stay empty."""
     return _words(request, channel, REJECT, button_labels.of(request.question.kind).reject, REASON, True)
 
 
 def respond(request: Request, channel: ChannelId) -> View:
-    """Words for the agents; they are never an approval (R12)."""
+    """Ask for words for the agents; they are never an approval (R12)."""
     return _words(request, channel, RESPOND, button_labels.of(request.question.kind).respond, ANSWER, False)
 
 

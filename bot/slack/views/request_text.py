@@ -1,4 +1,4 @@
-"""Sentences about a request: who asks for what, how it waits, and what became of it."""
+"""Sentences about a request: who asks for what, how it waits, what became of it."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -48,13 +48,13 @@ def votes(request: Request) -> Block:
 
 
 def so_far(request: Request) -> str:
-    """`1 of 2 approvals`; of choices only those count together that are the same."""
+    """Write `1 of 2 approvals`; of choices only equal ones count together."""
     what = "who choose the same" if request.question.kind is Kind.CHOICE else "approvals"
     return f"{alike(request)} of {request.rules.quorum} {what}"
 
 
 def details(request: Request, decision: Decision) -> list[Block]:
-    """What was chosen or changed, and the words, each with what has no room counted."""
+    """Draw choice, change and words, each with what has no room counted."""
     chosen = _part("\n".join(quoted(option, 300) for option in decision.chosen), _CHOSEN, "the agents know them all")
     changes = _part(changes_of(request), _CHANGES, "*View full* shows them all")
     if changes:
@@ -68,7 +68,7 @@ def details(request: Request, decision: Decision) -> list[Block]:
 
 
 def allows(scope: Scope, kind: Kind, tool: str) -> str:
-    """What a permission lets run, in mrkdwn."""
+    """Write what a permission lets run, in mrkdwn."""
     if kind is Kind.CODE:
         return "exactly this code"
     name = f"*{escape(quoted(tool, _TOOL))}*"
@@ -78,7 +78,7 @@ def allows(scope: Scope, kind: Kind, tool: str) -> str:
 
 
 def standing_of(request: Request, decision: Decision) -> list[Block]:
-    """What is not asked again, if that was decided too."""
+    """Draw what is not asked again, if that was decided too."""
     standing, call = decision.standing, request.question.call
     if standing is None or call is None:
         return []
@@ -89,7 +89,10 @@ def standing_of(request: Request, decision: Decision) -> list[Block]:
 
 
 def changes_of(request: Request) -> str:
-    """What an edit changed, a line for each place, secrets hidden; "" if there was none."""
+    """List what an edit changed, a line for each place; "" if there was no edit.
+
+    Secrets are hidden.
+    """
     call, decision = request.question.call, request.decision
     if call is None or decision is None or not decision.arguments:
         return ""
@@ -111,7 +114,7 @@ def _part(text: str, room: Room, rest: str) -> list[Block]:
 
 
 def sentence(request: Request, decision: Decision) -> str:
-    """Who, what, when, and how it came about; the words are drawn apart."""
+    """Write who decided what, when, and how; their words are drawn apart."""
     who, at = people(decision.by), when(decision.at)
     if who and decision.instead_of:
         who += f" (in place of {people(decision.instead_of)})"
@@ -138,13 +141,16 @@ def sentence(request: Request, decision: Decision) -> str:
 
 
 def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = NAMED) -> str:
-    """`away`: who of them is not here now, and who stands in; told of a few. `most`: so many are named."""
+    """Name the reviewers, at most so many; the others are counted.
+
+    `away`: people who are not here, told of a few with their stand-ins.
+    """
     gone = dict([(absence.user, absence) for absence in away if absence.user in reviewers.users][:_STAND_INS])
     return _listed(mentioned(reviewers, gone), most) or "nobody"
 
 
 def mentioned(reviewers: Reviewers, gone: Mapping[UserId, Absence] = _NONE) -> list[str]:
-    """Each of them."""
+    """Mention each of them."""
     names = [_with_stand_in(u, gone.get(u)) for u in sorted(reviewers.users)]
     return names + [drawn(those_of(group)) for group in sorted(reviewers.groups)]
 
@@ -154,7 +160,7 @@ def _with_stand_in(user: UserId, away: Absence | None) -> str:
 
 
 def no_votes(before: Request, after: Request) -> str:
-    """Whose approval counts no more, in a sentence after others; "" if there is none."""
+    """Say whose approval counts no more; "" if there is none."""
     gone = {vote.user for vote in before.votes} - {vote.user for vote in after.votes}
     return f" What {people(sorted(gone))} said before does not count any more: they may not decide by now." * bool(gone)
 
@@ -169,13 +175,16 @@ def _listed(names: list[str], most: int = NAMED) -> str:
 
 
 def stand_ins(request: Request, away: Iterable[Absence]) -> list[Absence]:
-    """Those absences that count here: nobody decides for or as the requester who may not decide themselves."""
+    """Return the absences that count here.
+
+    Nobody decides for or as a requester who may not decide themselves.
+    """
     own = request.rules.own_requests
     return [absence for absence in away if own or request.requester not in (absence.user, absence.stand_in)]
 
 
 def how_it_waits(request: Request) -> list[Block]:
-    """What came and what comes, in small print; nothing where nothing does."""
+    """Draw what came and what comes next, in small print; nothing where nothing does."""
     said = [
         f"Went to {_whom(request, request.rules.escalation[step.number])} {when(step.at)}: nobody had decided"
         for step in request.raised[-_STEPS:]
@@ -212,7 +221,7 @@ def _where(request: Request, step: Escalation) -> str:
 
 
 def lookers(request: Request) -> str:
-    """Who looks at it."""
+    """Write who looks at it."""
     looking = request.looking
     names = ", ".join(f"{mention(one.user)} (since {when(one.since)})" for one in looking[:_LOOKING])
     more = f" and {len(looking) - _LOOKING} more" if len(looking) > _LOOKING else ""
@@ -221,7 +230,10 @@ def lookers(request: Request) -> str:
 
 
 def asks(question: Question, team: str, title: str) -> tuple[str, str]:
-    """The first line of a request: who asks, and for what. `team` and `title` are on one line each."""
+    """Write the first line of a request: who asks, and for what.
+
+    `team` and `title` are on one line each.
+    """
     if question.call is None:
         return team, f" asks: {title}"
     tool = "code" if question.kind is Kind.CODE else quoted(question.call.tool, TOOL)
@@ -230,7 +242,7 @@ def asks(question: Question, team: str, title: str) -> tuple[str, str]:
 
 
 def why_me(request: Request) -> list[Block]:
-    """The rule of the workspace's policy by which these people are asked."""
+    """Name the rule of the workspace's policy by which these people are asked."""
     rules = request.rules
     if not rules.clause:
         return []
@@ -239,7 +251,7 @@ def why_me(request: Request) -> list[Block]:
 
 
 def expiry(request: Request) -> str:
-    """Until when people have time, and what happens then."""
+    """Write until when people have time, and what happens then."""
     if request.deadline is None:
         return "Waits until somebody decides or the run is stopped."
     at = f"Expires {when(request.deadline)} (after {say_duration(request.rules.timeout)})"
@@ -249,14 +261,17 @@ def expiry(request: Request) -> str:
 
 
 def _nothing(question: Question) -> str:
-    """What time running out does not bring about, where a decision would."""
+    """Write what a timeout does not bring about, where a decision would."""
     if question.kind is Kind.CHOICE:
         return "nothing is chosen; "
     return "not approved; " if question.kind in _APPROVED and Verb.APPROVE in question.offers else ""
 
 
 def permission_line(one: Permission, place: str = "") -> str:
-    """What it allows, who gave it, until when and how often it was used, in mrkdwn; `place` where that is not known."""
+    """Write what it allows, who gave it, until when, and how often it was used.
+
+    `place` is for where the channel is not known.
+    """
     used = "not used yet" if not one.used else f"used {'once' if one.used == 1 else f'{one.used:,} times'}"
     run = f" in run `{one.run}`" if one.run else ""
     return (

@@ -1,8 +1,8 @@
-"""Modals that show all that is judged: to read, to approve, to approve in advance, alone, or at high risk (R13).
+"""Modals that show all that is judged: to read, or to approve in one of four ways.
 
-Ids, build and parse stand together. A window about high risk carries whom it was opened for, and each of its parts
-comes only in answer to the one before: whoever sends the last had all of them open. `countersign.domain.high_risk`
-judges what counts.
+Approval is plain, in advance (R24), alone (break-glass), or at high risk (R13). Build and parse stand together. A modal
+about high risk carries the user it was opened for, and each of its parts comes only in answer to the one before:
+whoever sends the last had all of them open. `countersign.domain.high_risk` judges what counts.
 """
 
 import json
@@ -43,13 +43,16 @@ _LONGEST_WORD: Final = 100
 
 
 def full(request: Request) -> View:
-    """All of a request to read; what is too long even here is in the file."""
+    """Show all of a request; what is too long even here is in the file."""
     blocks, _ = _all_of(request)
     return modal(FULL, "All that is asked", blocks, None, Handle(request.id, request.digest).write())
 
 
 def review(request: Request, channel: ChannelId) -> View:
-    """The same with a button that approves it. Who must read the file besides says so first."""
+    """Show all of a request, with a button that approves it.
+
+    People who must read the file besides say so first.
+    """
     blocks, is_all = _all_of(request)
     if not is_all:
         blocks.append(read_box("This window has no room for all of it", READ_FILE))
@@ -66,7 +69,10 @@ def _all_of(request: Request) -> tuple[list[Block], bool]:
 
 
 def permit(request: Request, channel: ChannelId) -> View:
-    """Approve, and choose what is not asked again and for how long; the narrowest is chosen already."""
+    """Approve, and choose what is not asked again and for how long.
+
+    The narrowest is chosen already.
+    """
     scopes = {s: said for s, said in _SCOPES.items() if grants.why_not(request, Wish(s, Span.HOUR)) is None}
     if request.question.kind is Kind.CODE:
         scopes[Scope.ARGUMENTS] = ("This code", "Whichever agent of the team wants to run it")
@@ -85,12 +91,12 @@ def permit(request: Request, channel: ChannelId) -> View:
 
 
 def wish_of(view: View) -> Wish:
-    """What the window asks for. ValueError if it holds nothing that we offered."""
+    """Read what is not asked again. ValueError if it holds nothing that we offered."""
     return Wish(Scope(value(view, SCOPE)), Span(value(view, SPAN)))
 
 
 def break_glass(request: Request, channel: ChannelId) -> View:
-    """The requester decides alone; the reason may not stay empty."""
+    """Let the requester decide alone; the reason may not stay empty."""
     view = review(request, channel)
     warned = words(
         ":rotating_light: *Break-glass*: you approve what you started yourself, because it cannot wait. Everybody who "
@@ -129,7 +135,7 @@ def _radio(block: str, label: str, choices: dict[Scope, tuple[str, str]] | dict[
 
 
 class Opened(NamedTuple):
-    """What a window carries besides its request: for whom it was opened, its part, and what it leads to.
+    """The user for whom a modal about high risk was opened, its part, and its verb.
 
     `layout` is the same as long as the content is cut into parts in the same way.
     """
@@ -141,8 +147,10 @@ class Opened(NamedTuple):
 
 
 def review_part(request: Request, channel: ChannelId, user: UserId, verb: Verb = Verb.APPROVE, part: int = 0) -> View:
-    """One part of all that is judged. The last of APPROVE asks for the word and approves; that of EDIT leads to the
-    form."""
+    """Show one part of all that is judged.
+
+    The last part for APPROVE asks for the word and approves; that for EDIT leads to the form.
+    """
     made = parts(request.question)
     last = part + 1 == len(made)
     blocks = [heading("About: ", quoted(request.question.title, 150)), *made[part]]
@@ -166,31 +174,31 @@ def review_part(request: Request, channel: ChannelId, user: UserId, verb: Verb =
 
 
 def high_risk_edit(view: View, request: Request, user: UserId) -> View:
-    """The form of Edit, `view`, for who has all of it behind them: it asks for the word too."""
+    """Make the form of Edit ask for the word too, after all of the content was opened."""
     carried = {**json.loads(view["private_metadata"]), "user": user}
     blocks = [block for block in view["blocks"] if block.get("block_id") != READ]
     return {**view, "blocks": [*blocks, *_word(request)], "private_metadata": json.dumps(carried)}
 
 
 def opened(view: View) -> Opened:
-    """What a window of `window` carries."""
+    """Read what a modal of `review_part` carries."""
     carried = json.loads(view["private_metadata"])
     return Opened(UserId(carried["user"]), carried["part"], Verb(carried["verb"]), carried["layout"])
 
 
 def opened_for(view: View) -> UserId | None:
-    """Whom the form of Edit was opened for, after they had all of it open; None if they had not."""
+    """Read for whom the form was opened; None if they had not opened all of it."""
     user = json.loads(view["private_metadata"]).get("user")
     return None if user is None else UserId(user)
 
 
 def typed_word(view: View) -> str:
-    """The word as it was typed; "" where none was asked."""
+    """Read the word as it was typed; "" where none was asked."""
     return value(view, WORD)
 
 
 def asks_for_word(view: View) -> bool:
-    """Whether there is an input that a sentence can stand under."""
+    """Tell whether there is an input that a sentence can stand under."""
     return any(block.get("block_id") == WORD for block in view["blocks"])
 
 
@@ -210,5 +218,5 @@ def _word(request: Request) -> list[Block]:
 
 
 def layout(request: Request) -> str:
-    """How the content is cut into parts."""
+    """Digest how the content is cut into parts."""
     return digest_of(*(f"{len(part)} {size_of(part)}" for part in parts(request.question)))[:16]

@@ -1,4 +1,4 @@
-"""Messages in the threads of runs and cards: progress, what waits, what was decided, how a run ended."""
+"""Notes in the threads of runs and cards: progress, waiting, decisions, the end."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ _PASSED: Final = 700
 
 
 def run_message(run: Run) -> Drawing:
-    """The first message of a run, in the requester's channel: who wants what from whom, and how it stands."""
+    """Draw the first message of a run: who wants what from whom, and how it stands."""
     team = quoted(run.team, 40)
     state = STATES[run.status]
     task, hidden, end = shorten(visible(typed(run.task)), _TASK)
@@ -39,7 +39,7 @@ def run_message(run: Run) -> Drawing:
 
 
 def progress_note(run: Run) -> Drawing:
-    """The newest lines of progress, in the run's thread."""
+    """Draw the newest lines of progress, for the run's thread."""
     lines = [f"{p.at:%H:%M:%S} {quoted(p.agent, 30)}: {quoted(p.words, 200)}" for p in run.progress]
     beginning, _, end = shorten("\n".join(lines) or "Nothing yet.", Room(3000, 8000, runs.KEPT_PROGRESS))
     newest = quoted(run.progress[-1].words, 150) if run.progress else "nothing yet"
@@ -54,7 +54,10 @@ def progress_note(run: Run) -> Drawing:
 
 
 def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
-    """In the run's thread: how it ended, and the agents' final words; what has no room is in `outcome_file`."""
+    """Draw how the run ended, and the agents' final words.
+
+    Words that have no room are in `outcome_file`.
+    """
     result = visible(typed(run.result)).strip() or "No result was given."
     by = f" by {mention(run.stopped_by)}" if run.stopped_by else ""
     short, cut, rest = shorten(result, WORDS)
@@ -72,7 +75,7 @@ def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
 
 
 def outcome_file(run: Run) -> tuple[str, bytes] | None:
-    """Name and bytes of a file with all final words; None if the note shows them all."""
+    """Make a file with all final words (name, bytes); None if the note has them."""
     result, final = (visible(typed(words)).strip() for words in (run.result, run.words))
     if fits(result, WORDS) and fits(final, _FINAL):
         return None
@@ -80,7 +83,7 @@ def outcome_file(run: Run) -> tuple[str, bytes] | None:
 
 
 def waiting_note(request: Request, card_link: str | None, more: int = 0) -> Drawing:
-    """In the run's thread: it waits for people, and where; with so many `more` on the same card."""
+    """Draw that the run waits for people, and where; `more` wait on the same card."""
     title = quoted(request.question.title, TITLE) + (f" and {more} more" if more else "")
     what = f"{more + 1} decisions" if more else "a decision"
     where = mention(request.rules.approvals_channel)
@@ -93,7 +96,7 @@ def waiting_note(request: Request, card_link: str | None, more: int = 0) -> Draw
 
 
 def decided_note(request: Request, row: int = 0) -> Drawing:
-    """In the run's thread: what became of the request; `row` is its number on a card with several."""
+    """Draw what became of the request; `row` is its number in a batch."""
     if request.decision is None:
         return waiting_note(request, None)
     title = (f"{row}. " if row else "") + quoted(request.question.title, TITLE)
@@ -103,7 +106,7 @@ def decided_note(request: Request, row: int = 0) -> Drawing:
 
 
 def not_posted_note(request: Request, problem: str) -> Drawing:
-    """In the run's thread: the card could not be posted (R21); `problem` is Slack's word."""
+    """Draw that the card could not be posted (R21); `problem` is Slack's word."""
     where = mention(request.rules.approvals_channel)
     text = (
         f":warning: *The card could not be posted in {where}* ({escape(one_line(problem, 200))}). "
@@ -117,8 +120,10 @@ def not_posted_note(request: Request, problem: str) -> Drawing:
 
 
 def break_glass_note(request: Request, row: int = 0) -> Drawing:
-    """In the card's thread, once: everybody who was named is told that nobody waited for them. `row` is the request's
-    number on a card with several."""
+    """Tell everybody who was named, once, that nobody waited for them.
+
+    It goes into the card's thread. `row` is the request's number in a batch.
+    """
     decision, reviewers = request.decision, request.rules.reviewers
     assert decision is not None, "only what was decided is told"
     names = mentioned(reviewers)
@@ -133,12 +138,12 @@ def break_glass_note(request: Request, row: int = 0) -> Drawing:
 
 
 def _summary(run: Run) -> list[Block]:
-    """Blocks for the end of the note; none where there is nothing to count."""
+    """Draw what the run counted, for the end of the note."""
     return [*_passed(run.passed), *([_usage(run.usage)] if run.usage is not None else [])]
 
 
 def _passed(passed: tuple[Passed, ...]) -> list[Block]:
-    """One digest of what a message for each would bury people in; the record has each call."""
+    """Draw one line for many calls; the record has each."""
     if not passed:
         return []
     total = sum(one.times for one in passed)
