@@ -164,8 +164,8 @@ def _in_place_of(request: Request, actor: Actor) -> tuple[UserId, ...]:
 
 def _vote_cast(voted: Request, attempt: Attempt, now: datetime) -> Event:
     seat = voted.votes[-1].seat
-    told = event(EventType.VOTE_CAST, voted, now, user=attempt.actor.user, digest=voted.digest)
-    return told if seat is None else replace(told, data={**told.data, "instead_of": str(seat)})
+    cast = event(EventType.VOTE_CAST, voted, now, user=attempt.actor.user, digest=voted.digest)
+    return cast if seat is None else replace(cast, data={**cast.data, "instead_of": str(seat)})
 
 
 def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
@@ -174,10 +174,7 @@ def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
 
 
 def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
-    """Return why this attempt does not count; None if it does.
-
-    The person is judged before the content, so that strangers learn nothing.
-    """
+    """Return why this attempt does not count; the person first, so that strangers learn nothing."""
     alone = attempt.break_glass
     not_they = _why_not_alone(request, attempt, now) if alone else why_not_person(request, attempt.actor, now)
     if not_they is not None:
@@ -204,10 +201,7 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
 
 
 def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
-    """Tell whether this person's answer would count, by the rule that judges answers.
-
-    People who voted are asked again only where the votes are tied.
-    """
+    """Tell whether this person's answer would count; whoever voted answers again only in a tie."""
     voted = any((vote.workspace, vote.user) == (actor.workspace, actor.user) for vote in request.votes)
     if voted and not tied(request):
         return False

@@ -43,12 +43,12 @@ class Kept(NamedTuple):
     def fields(self) -> dict[str, Any]:
         """Read the entry. ValueError if it is no JSON object."""
         try:
-            found = json.loads(self.entry)
+            fields = json.loads(self.entry)
         except RecursionError:
             raise ValueError("nested too deep") from None
-        if not isinstance(found, dict):
+        if not isinstance(fields, dict):
             raise ValueError("no JSON object")
-        return found
+        return fields
 
     def line(self) -> str:
         """The entry as it is exported, without the newline."""

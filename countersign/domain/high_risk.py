@@ -40,8 +40,8 @@ def why_not(request: Request, verb: Verb, by: UserId, opened_for: UserId | None,
         return None
     if opened_for != by:
         return Refusal.NOT_OPENED
-    wanted = word(request)
-    return Refusal.NOT_TYPED if wanted and _letters(typed) != _letters(wanted) else None
+    expected = word(request)
+    return Refusal.NOT_TYPED if expected and _letters(typed) != _letters(expected) else None
 
 
 def _letters(text: str) -> str:

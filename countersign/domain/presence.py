@@ -31,24 +31,24 @@ def snooze(request: Request, actor: Actor, how: Snooze, now: datetime) -> Step:
         return Step(request)
     until = schedule.snooze_end(request, how, now)
     put_off = replace(request, snoozed_until=until, snoozed_by=actor.user)
-    told = event(EventType.REQUEST_SNOOZED, put_off, now, user=actor.user, until=until.isoformat())
-    return Step(put_off, (told,))
+    noted = event(EventType.REQUEST_SNOOZED, put_off, now, user=actor.user, until=until.isoformat())
+    return Step(put_off, (noted,))
 
 
-def _refused(request: Request, actor: Actor, now: datetime, what: str) -> Step | None:
+def _refused(request: Request, actor: Actor, now: datetime, verb: str) -> Step | None:
     """The refusal, with its event, of somebody who may not decide on it now (R25)."""
     refusal = decision_rules.why_not_person(request, actor, now)
     if refusal is None:
         return None
-    told = event(
+    noted = event(
         EventType.ATTEMPT_REFUSED,
         request,
         now,
         user=actor.user,
         workspace=actor.workspace,
-        verb=what,
+        verb=verb,
         refusal=refusal.name.lower(),
         words="",
         digest=request.digest,
     )
-    return Step(request, (told,), refusal)
+    return Step(request, (noted,), refusal)

@@ -69,10 +69,10 @@ def shortened(text: str) -> str:
 def read_arguments(recorded: str) -> dict[str, Any] | Unrecorded:
     """The arguments that an entry holds; what was hidden in them, or all of them if they were cut, is not there."""
     try:
-        found = _with_gaps(json.loads(recorded))
+        arguments = _with_gaps(json.loads(recorded))
     except (ValueError, RecursionError):
         return Unrecorded()
-    return found if isinstance(found, dict) else Unrecorded()
+    return arguments if isinstance(arguments, dict) else Unrecorded()
 
 
 def _with_gaps(value: Any) -> Any:

@@ -82,8 +82,8 @@ def settle(
         data["chosen"] = " | ".join(decision.chosen)
     if decision.instead_of:
         data["instead_of"] = " ".join(decision.instead_of)
-    told = Event(EventType.REQUEST_DECIDED, decision.at, request.run, request.id, request.workspace, user, data)
-    return Step(settled, (told,))
+    decided = Event(EventType.REQUEST_DECIDED, decision.at, request.run, request.id, request.workspace, user, data)
+    return Step(settled, (decided,))
 
 
 def _spans(request: Request, decision: Decision) -> dict[str, str]:

@@ -295,5 +295,5 @@ def event(
     **data: str,
 ) -> Event:
     """An event about the request."""
-    told = {k: str(v) for k, v in data.items()}
-    return Event(kind, now, request.run, request.id, workspace or request.workspace, user, told)
+    texts = {k: str(v) for k, v in data.items()}
+    return Event(kind, now, request.run, request.id, workspace or request.workspace, user, texts)

@@ -50,11 +50,11 @@ def in_words(words: str, options: Sequence[Option]) -> tuple[dict[str, str], str
     A team without options has no such words. Choices are not judged here. InvalidInput if a name is given twice.
     """
     given: dict[str, str] = {}
-    while options and (found := _GIVEN.match(words)):
-        name = found[1].lower()
+    while options and (match := _GIVEN.match(words)):
+        name = match[1].lower()
         if name in given:
             raise InvalidInput(f"“{name}” is chosen twice; nothing was started.")
-        given[name], words = found[2], words[found.end() :]
+        given[name], words = match[2], words[match.end() :]
     return given, words
 
 
@@ -66,8 +66,8 @@ def chosen(team: str, options: Sequence[Option], given: Mapping[str, str]) -> di
     offered = {option.name: option for option in options}
     for name, choice in given.items():
         if name not in offered:
-            what = f"Its options: {', '.join(map(str, options))}." if options else "It has none."
-            raise InvalidInput(f"The team “{team}” has no option “{name[:40]}”; nothing was started. {what}")
+            known = f"Its options: {', '.join(map(str, options))}." if options else "It has none."
+            raise InvalidInput(f"The team “{team}” has no option “{name[:40]}”; nothing was started. {known}")
         if choice.casefold() not in (c.casefold() for c in offered[name].choices):
             raise InvalidInput(
                 f"“{choice[:40]}” cannot be chosen for “{name}”; nothing was started. "

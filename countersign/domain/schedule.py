@@ -146,7 +146,7 @@ def _raise(request: Request, now: datetime) -> Step:
         rules=replace(request.rules, reviewers=reviewers),
         raised=(*request.raised, Raised(last, now, joined)),
     )
-    told = event(
+    raised_event = event(
         EventType.REQUEST_ESCALATED,
         raised,
         now,
@@ -154,7 +154,7 @@ def _raise(request: Request, now: datetime) -> Step:
         reviewers=" ".join([*sorted(steps[last].reviewers.users), *sorted(steps[last].reviewers.groups)]),
         channel=place_of(raised, raised.raised[-1]),
     )
-    return Step(raised, (told,))
+    return Step(raised, (raised_event,))
 
 
 def _remind(request: Request, now: datetime) -> Step:

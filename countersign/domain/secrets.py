@@ -30,8 +30,8 @@ def hide(text: str) -> tuple[str, int]:
     count, lower = 0, text.lower()
     for pattern in _PATTERNS:
         if any(need in lower for need in pattern.needs.split()):
-            text, found = _without(text, pattern)
-            count += found
+            text, marks = _without(text, pattern)
+            count += marks
     return text, count
 
 

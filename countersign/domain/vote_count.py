@@ -32,11 +32,11 @@ def recount(request: Request, voters: tuple[Actor, ...], why_not: Callable[[Acto
     A voter of whom nothing is known is untold.
     """
     known = {voter.user: voter for voter in voters}
-    said = [(vote, why_not(known[vote.user]) if vote.user in known else Refusal.NOT_CHECKED) for vote in request.votes]
-    gone = tuple((vote, why) for vote, why in said if why is not None and why is not Refusal.NOT_CHECKED)
+    judged = [(v, why_not(known[v.user]) if v.user in known else Refusal.NOT_CHECKED) for v in request.votes]
+    gone = tuple((vote, why) for vote, why in judged if why is not None and why is not Refusal.NOT_CHECKED)
     return Recount(
         tuple(vote for vote in request.votes if vote not in [one for one, _ in gone]),
-        frozenset(vote.user for vote, why in said if why is Refusal.NOT_CHECKED),
+        frozenset(vote.user for vote, why in judged if why is Refusal.NOT_CHECKED),
         gone,
     )
 

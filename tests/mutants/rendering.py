@@ -302,8 +302,8 @@ DRAWING: Final = (
         "a row with half of its title is approved with one click",
         "R13, R26",
         "bot/slack/views/cards.py",
-        "whole = whole and _cut(what) == what",
-        "whole = whole and bool(what)",
+        "whole = whole and _cut(wish) == wish",
+        "whole = whole and bool(wish)",
         (_CARDS + "test_a_row_whose_title_is_cut_is_not_approved_there",),
     ),
     Bug(

@@ -61,14 +61,14 @@ class Seen:
 def seen(question: Question) -> Seen:
     """Pure, and remembered, because one click draws the same question more than once."""
     # The agents hide what stands in a call, and in what may have happened; all else is as models wrote it.
-    told = partial(typed, hidden=question.call is not None or question.kind in (Kind.IN_DOUBT, Kind.DIVERGED))
+    readable = partial(typed, hidden=question.call is not None or question.kind in (Kind.IN_DOUBT, Kind.DIVERGED))
     question = replace(
         question,
         title=typed(question.title),
-        content=told(question.content),
+        content=readable(question.content),
         options=tuple(map(typed, question.options)),
-        notes=tuple(map(told, question.notes)),
-        before=told(question.before),
+        notes=tuple(map(readable, question.notes)),
+        before=readable(question.before),
     )
     options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
     ask = "several may be chosen" if question.several else "one of these"
@@ -227,8 +227,8 @@ def _whole_in_full(question: Question) -> bool:
 def _notes(it: Seen, view_full: Block) -> list[Block]:
     blocks = [_note(shorten(note, _NOTE)[0] + "…" * (not fits(note, _NOTE))) for note in it.notes[:_NOTES]]
     if len(it.notes) > _NOTES or not all(fits(note, _NOTE) for note in it.notes):
-        told = words("_Not all notes have room here._ *View full* before you decide.")
-        blocks.append({**told, "accessory": view_full})
+        gap = words("_Not all notes have room here._ *View full* before you decide.")
+        blocks.append({**gap, "accessory": view_full})
     return blocks
 
 
@@ -245,9 +245,9 @@ def _warnings(it: Seen) -> list[Block]:
     if it.guessed:
         many = f"{it.guessed:,} values are hidden because they look like secrets"
         many = many if it.guessed > 1 else "1 value is hidden because it looks like a secret"
-        what = "what runs has them" if it.guessed > 1 else "what runs has it"
+        rest = "what runs has them" if it.guessed > 1 else "what runs has it"
         blocks.append(
-            words(f":lock: *{many}*, not because the team named {'them' if it.guessed > 1 else 'it'}; {what}.")
+            words(f":lock: *{many}*, not because the team named {'them' if it.guessed > 1 else 'it'}; {rest}.")
         )
     elif it.secrets:
         many = f"{it.secrets:,} secrets are hidden here; what runs has them."
@@ -264,8 +264,8 @@ def _since(it: Seen, view_full: Block) -> list[Block]:
         return [words("*Asked again after it was refused.* The text is the same.")]
     if fits(it.since, _SINCE):
         return [words("*What changed since the refused version*"), data([it.since])]
-    told = words("*Asked again after it was refused.* *View full* shows what changed.")
-    return [{**told, "accessory": view_full}]
+    gap = words("*Asked again after it was refused.* *View full* shows what changed.")
+    return [{**gap, "accessory": view_full}]
 
 
 def _boxes(text: str, room: Room) -> list[Block]:

@@ -83,11 +83,11 @@ class Chosen(NamedTuple):
     @classmethod
     def read(cls, value: str) -> "Chosen | None":
         """Read the value; None if it is not ours."""
-        what, *requests = value.split(" ")
-        if not requests or len(value) > 150 or what not in (_LOOK, *Snooze):
+        item, *requests = value.split(" ")
+        if not requests or len(value) > 150 or item not in (_LOOK, *Snooze):
             return None
         names = tuple(name for one in requests if (name := RequestId.named(one)) is not None)
-        return cls(names, None if what == _LOOK else Snooze(what)) if len(names) == len(requests) else None
+        return cls(names, None if item == _LOOK else Snooze(item)) if len(names) == len(requests) else None
 
 
 def options(request: Request, *others: Request) -> list[Block]:

@@ -73,11 +73,11 @@ def card(
         f" · {link(run_link, 'the run')}" if run_link else ""
     )
     question, pending = request.question, request.decision is None
-    who, what = asks(question, team, title)
+    who, wish = asks(question, team, title)
     asking = f"team {run.team}" if question.call else f"agent {asker(question)}"
     small = context(mrkdwn(place), plain(f"{asking} · run {run.id}", 60))
     view_full = button("View full", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
-    blocks = [heading(who, what), small, *on_card(question, view_full, pending=pending, filed=filed)]
+    blocks = [heading(who, wish), small, *on_card(question, view_full, pending=pending, filed=filed)]
     if request.decision is not None:
         return Drawing(
             _settled_text(request, request.decision, team, title), blocks + _outcome(request, request.decision)
@@ -95,7 +95,7 @@ def card(
     blocks.append(
         {"type": "actions", "block_id": "decide", "elements": [*_buttons(request), card_controls.menu(request)]}
     )
-    wants = escape(who + what) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
+    wants = escape(who + wish) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
     return Drawing(f"{wants} (for {mention(request.requester)})", blocks)
 
 
@@ -145,10 +145,10 @@ def tools(rows: Sequence[Request]) -> str:
 
 
 def _row(number: int, request: Request) -> list[Block]:
-    who, what = asks(request.question, "", quoted(request.question.title, TITLE))
+    who, wish = asks(request.question, "", quoted(request.question.title, TITLE))
     shown, whole = in_row(request.question)
-    whole = whole and _cut(what) == what  # the title is judged too
-    blocks = [heading(f"{number}. {_cut(who)}", _cut(what)), *shown]
+    whole = whole and _cut(wish) == wish  # the title is judged too
+    blocks = [heading(f"{number}. {_cut(who)}", _cut(wish)), *shown]
     if request.decision is None:
         if request.rules.quorum > 1:
             blocks.append(votes(request))
@@ -158,11 +158,11 @@ def _row(number: int, request: Request) -> list[Block]:
             "elements": _row_buttons(request, whole=whole),
         }
         return [*blocks, buttons]
-    told = words(sentence(request, request.decision))
-    told["accessory"] = button("View full", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
-    blocks += [told, *standing_of(request, request.decision)]
-    if said := [one for one in (changes_of(request), typed(request.decision.words)) if one.strip()]:
-        blocks.append(data(_cut(one_line(one, 400), _SAID) for one in said))
+    settled = words(sentence(request, request.decision))
+    settled["accessory"] = button("View full", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
+    blocks += [settled, *standing_of(request, request.decision)]
+    if lines := [one for one in (changes_of(request), typed(request.decision.words)) if one.strip()]:
+        blocks.append(data(_cut(one_line(one, 400), _SAID) for one in lines))
     return blocks
 
 
@@ -239,10 +239,10 @@ def _settled_text(request: Request, decision: Decision, team: str, title: str) -
 
 
 def _outcome(request: Request, decision: Decision) -> list[Block]:
-    told = words(sentence(request, decision))
+    settled = words(sentence(request, decision))
     if request.question.call is not None:
-        told["accessory"] = button("View full", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
-    blocks = [told, *details(request, decision)]
+        settled["accessory"] = button("View full", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
+    blocks = [settled, *details(request, decision)]
     if request.rules.quorum > 1:
         blocks.append(votes(request))
     return blocks

@@ -45,10 +45,10 @@ def clicked(value: str) -> int | None:
     None if it opens the modal, -1 if it is nothing of ours.
     """
     try:
-        found = json.loads(value).get("option")
+        number = json.loads(value).get("option")
     except (ValueError, AttributeError):
         return -1
-    return found if found is None or (isinstance(found, int) and not isinstance(found, bool)) else -1
+    return number if number is None or (isinstance(number, int) and not isinstance(number, bool)) else -1
 
 
 def choose(request: Request, carried: str, above: list[Block], below: list[Block]) -> dict[str, Any]:

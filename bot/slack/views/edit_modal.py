@@ -182,7 +182,7 @@ def _arguments(
     mixed = any(word in known for word in ("anyOf", "oneOf", "allOf"))
     if not isinstance(properties, Mapping) or mixed or "" in properties:
         return [Argument("", values, shown, {**known, "type": "object"}, root)] if len(shown) == len(values) else []
-    found = []
+    arguments = []
     for name, schema in properties.items():
         inner, nullable = without_null(schema, root)
         if name in shown:
@@ -192,16 +192,16 @@ def _arguments(
         else:
             value, seen = MISSING, None if hide_in({name: "?"}, hidden)[1] else MISSING
         required = name in (known.get("required") or ())
-        found.append(Argument(name, value, seen, inner, root, required, nullable))
-    return found
+        arguments.append(Argument(name, value, seen, inner, root, required, nullable))
+    return arguments
 
 
 def _object(schema: str) -> Schema:
     try:
-        found = json.loads(schema) if schema else {}
+        parsed = json.loads(schema) if schema else {}
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _block(block: str, name: str, shown: Input) -> Block:

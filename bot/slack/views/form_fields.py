@@ -217,12 +217,12 @@ def _filled(argument: Argument, element: Block, initial: str, read: Callable[[st
             if not argument.nullable and argument.required:
                 raise WrongValue(_NEEDED)
             return None if argument.nullable else MISSING
-        found = read(text)
-        if is_type(found, "number") and is_type(argument.value, "number") and found == argument.value:
+        entered = read(text)
+        if is_type(entered, "number") and is_type(argument.value, "number") and entered == argument.value:
             return argument.value
-        if wrong := why_not(found, argument.schema, argument.root):
+        if wrong := why_not(entered, argument.schema, argument.root):
             raise WrongValue(one_line(wrong, 500))
-        return found
+        return entered
 
     optional = argument.nullable or not argument.required or not initial
     return Input(element, _hint(argument, hint, _empty_means(argument)), optional, value)

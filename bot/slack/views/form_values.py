@@ -38,10 +38,10 @@ def number(text: str) -> float:
 
 def _exact(text: str) -> float:
     """The number; WrongValue if it would run with fewer digits than were written."""
-    found = float(text)
-    if found in (float("inf"), float("-inf")) or Decimal(repr(found)) != Decimal(text):
+    number = float(text)
+    if number in (float("inf"), float("-inf")) or Decimal(repr(number)) != Decimal(text):
         raise WrongValue(f"{_quoted(text)} has more digits than would be kept. Please write it with 15 at most.")
-    return found
+    return number
 
 
 def _no_number(word: str) -> None:
@@ -49,11 +49,11 @@ def _no_number(word: str) -> None:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         raise WrongValue(f"{_quoted(next(n for n in names if names.count(n) > 1))} is there twice.")
-    return found
+    return fields
 
 
 def json_value(text: str, value: Any, shown: Any) -> Any:

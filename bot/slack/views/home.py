@@ -77,8 +77,8 @@ def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
 
 def away() -> dict[str, Any]:
     """Draw a Home while the store cannot be read."""
-    what = ":warning: The store cannot be reached just now, so nothing can be shown. What was stored before is kept."
-    return {"type": "home", "blocks": [words(what), context(mrkdwn("Please open this page again in a moment."))]}
+    problem = ":warning: The store cannot be reached just now, so nothing can be shown. What was stored before is kept."
+    return {"type": "home", "blocks": [words(problem), context(mrkdwn("Please open this page again in a moment."))]}
 
 
 def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = True) -> list[Block]:
@@ -114,10 +114,10 @@ def runs(running: Running) -> list[Block]:
         blocks.append(context(plain(typed(run.task), 150), mrkdwn(f"`/agent stop {escape(run.id)}` ends it")))
         for number, request in enumerate(listed.requests[:_MOST_OPEN], 1):
             card = listed.links.get(request.id)
-            said = f"for {named(deciders(request))}" + (f" · {link(card, 'open the card')}" if card else "")
+            small = f"for {named(deciders(request))}" + (f" · {link(card, 'open the card')}" if card else "")
             if number == _MOST_OPEN and len(listed.requests) > _MOST_OPEN:
-                said += f" · and {len(listed.requests) - _MOST_OPEN} more"
-            blocks.append(context(plain(f"Waits: {typed(request.question.title)}", _TITLE), mrkdwn(said)))
+                small += f" · and {len(listed.requests) - _MOST_OPEN} more"
+            blocks.append(context(plain(f"Waits: {typed(request.question.title)}", _TITLE), mrkdwn(small)))
     if (more := running.total - len(running.runs)) > 0:
         blocks.append(context(mrkdwn(f"and {more:,} older ones; `/agent status` lists what you started")))
     return blocks
@@ -175,7 +175,7 @@ def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
 
     `who`: name the people who may decide, where that is not the reader.
     """
-    found = []
+    blocks = []
     for request in listed.requests:
         team = quoted(listed.teams.get(request.run, asker(request.question)), 40)
         first, rest = asks(request.question, team, quoted(request.question.title, _TITLE))
@@ -184,20 +184,20 @@ def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
         votes = f" · {so_far(request)}" if request.rules.quorum > 1 else ""
         by = f" · may decide: {named(deciders(request))}" if who else ""
         place = f"For {mention(request.requester)} in {mention(request.channel)}{votes}{by}{at}"
-        found.append([heading(first, rest), context(mrkdwn(place), mrkdwn(expiry(request)))])
-    return found
+        blocks.append([heading(first, rest), context(mrkdwn(place), mrkdwn(expiry(request)))])
+    return blocks
 
 
 def outcomes(listed: Listed) -> list[Block]:
     """Draw who decided what, when and how, a block each."""
-    found = []
+    blocks = []
     for request in listed.requests:
         if request.decision is not None:
             card = listed.links.get(request.id)
             at = f" · {link(card, 'open')}" if card else ""
-            told = f"{sentence(request, request.decision)} · for {mention(request.requester)}{at}"
-            found.append(context(plain(typed(request.question.title), _TITLE), mrkdwn(told)))
-    return found
+            line = f"{sentence(request, request.decision)} · for {mention(request.requester)}{at}"
+            blocks.append(context(plain(typed(request.question.title), _TITLE), mrkdwn(line)))
+    return blocks
 
 
 def more_than(listed: Listed) -> list[Block]:

@@ -208,8 +208,8 @@ def _seems(c: str) -> str:
 
 
 def _small_capital(name: str) -> str:
-    found = re.fullmatch(r"LATIN LETTER SMALL CAPITAL ([A-Z])", name)
-    return found[1].lower() if found else ""
+    match = re.fullmatch(r"LATIN LETTER SMALL CAPITAL ([A-Z])", name)
+    return match[1].lower() if match else ""
 
 
 @cache

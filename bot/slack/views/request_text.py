@@ -49,8 +49,8 @@ def votes(request: Request) -> Block:
 
 def so_far(request: Request) -> str:
     """Write `1 of 2 approvals`; of choices only equal ones count together."""
-    what = "who choose the same" if request.question.kind is Kind.CHOICE else "approvals"
-    return f"{alike(request)} of {request.rules.quorum} {what}"
+    votes = "who choose the same" if request.question.kind is Kind.CHOICE else "approvals"
+    return f"{alike(request)} of {request.rules.quorum} {votes}"
 
 
 def details(request: Request, decision: Decision) -> list[Block]:
@@ -82,10 +82,10 @@ def standing_of(request: Request, decision: Decision) -> list[Block]:
     standing, call = decision.standing, request.question.call
     if standing is None or call is None:
         return []
-    what = allows(standing.scope, request.question.kind, call.tool)
+    allowed = allows(standing.scope, request.question.kind, call.tool)
     run = ", as long as this run goes on" if standing.this_run else ""
     ends = f"until {when(standing.until)}{run} (`{standing.permission}`); `/approvals permissions` ends it."
-    return [words(f":repeat: Not asked again: {what}, {ends}")]
+    return [words(f":repeat: Not asked again: {allowed}, {ends}")]
 
 
 def changes_of(request: Request) -> str:
@@ -185,15 +185,15 @@ def stand_ins(request: Request, away: Iterable[Absence]) -> list[Absence]:
 
 def how_it_waits(request: Request) -> list[Block]:
     """Draw what came and what comes next, in small print; nothing where nothing does."""
-    said = [
+    lines = [
         f"Went to {_whom(request, request.rules.escalation[step.number])} {when(step.at)}: nobody had decided"
         for step in request.raised[-_STEPS:]
     ]
     if coming := _coming(request):
-        said.append(coming)
+        lines.append(coming)
     if request.looking:
-        said.append(lookers(request))
-    return [context(mrkdwn(line)) for line in said]
+        lines.append(lookers(request))
+    return [context(mrkdwn(line)) for line in lines]
 
 
 def _coming(request: Request) -> str:

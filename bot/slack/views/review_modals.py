@@ -77,10 +77,10 @@ def permit(request: Request, channel: ChannelId) -> View:
     if request.question.kind is Kind.CODE:
         scopes[Scope.ARGUMENTS] = ("This code", "Whichever agent of the team wants to run it")
     view = review(request, channel)
-    told = context(
+    note = context(
         mrkdwn("Each use is on record and in its run's thread. `/approvals permissions` lists them and ends them.")
     )
-    asked = [_radio(SCOPE, "Approve, and don't ask again for", scopes), _radio(SPAN, "How long", _SPANS), told]
+    asked = [_radio(SCOPE, "Approve, and don't ask again for", scopes), _radio(SPAN, "How long", _SPANS), note]
     return {
         **view,
         "callback_id": PERMIT,

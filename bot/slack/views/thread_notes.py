@@ -20,7 +20,7 @@ _USAGE: Final = 1000
 """Bytes that what a run took may need."""
 _REASONS: Final = 4
 _PASSED: Final = 700
-"""Likewise, what passed without people."""
+"""Bytes that the calls passed without people may need."""
 
 
 def run_message(run: Run) -> Drawing:
@@ -85,14 +85,14 @@ def outcome_file(run: Run) -> tuple[str, bytes] | None:
 def waiting_note(request: Request, card_link: str | None, more: int = 0) -> Drawing:
     """Draw that the run waits for people, and where; `more` wait on the same card."""
     title = quoted(request.question.title, TITLE) + (f" and {more} more" if more else "")
-    what = f"{more + 1} decisions" if more else "a decision"
+    decisions = f"{more + 1} decisions" if more else "a decision"
     where = mention(request.rules.approvals_channel)
     at = f": {link(card_link, 'open the card')}" if card_link else ""
     blocks = [
-        words(f":hourglass_flowing_sand: Waiting for {what} in {where}{at}"),
+        words(f":hourglass_flowing_sand: Waiting for {decisions} in {where}{at}"),
         context(plain(title, TITLE + 20), mrkdwn(expiry(request))),
     ]
-    return Drawing(f"Waiting for {what} in {where}: {escape(title)}", blocks)
+    return Drawing(f"Waiting for {decisions} in {where}: {escape(title)}", blocks)
 
 
 def decided_note(request: Request, row: int = 0) -> Drawing:
@@ -127,11 +127,11 @@ def break_glass_note(request: Request, row: int = 0) -> Drawing:
     decision, reviewers = request.decision, request.rules.reviewers
     assert decision is not None, "only what was decided is told"
     names = mentioned(reviewers)
-    told = [" ".join(names[at : at + _NAMED_IN_A_BLOCK]) for at in range(0, len(names), _NAMED_IN_A_BLOCK)]
+    mentions = [" ".join(names[at : at + _NAMED_IN_A_BLOCK]) for at in range(0, len(names), _NAMED_IN_A_BLOCK)]
     short, hidden, rest = shorten(visible(typed(decision.words)).strip(), WORDS)
-    what = f"row {row} of this card" if row else "it"
-    text = f"{sentence(request, decision)} You were named to decide on {what}; please look at what was done."
-    blocks = [*(words(part) for part in told), words(text), data([part for part in (short, rest) if part])]
+    place = f"row {row} of this card" if row else "it"
+    text = f"{sentence(request, decision)} You were named to decide on {place}; please look at what was done."
+    blocks = [*(words(part) for part in mentions), words(text), data([part for part in (short, rest) if part])]
     if hidden:
         blocks.append(words(f"_{hidden:,} characters in between are not shown here; the agents have them all._"))
     return Drawing(f"{text} {' '.join(names)}", blocks)
@@ -151,8 +151,8 @@ def _passed(passed: tuple[Passed, ...]) -> list[Block]:
     lines = [f"{one.tool or 'other calls'} ×{one.times:,}: {one.why or 'the team lets it pass'}" for one in most]
     while True:
         left = total - sum(one.times for one in most[: len(lines)])
-        told = [*lines, f"and {left:,} more"] if left else lines
-        if size_of(small := context(*(plain(line, 150) for line in told))) <= _PASSED or not lines:
+        shown = [*lines, f"and {left:,} more"] if left else lines
+        if size_of(small := context(*(plain(line, 150) for line in shown))) <= _PASSED or not lines:
             break
         lines.pop()
     calls = f"*{total:,} call{'' if total == 1 else 's'} passed by policy*; nobody was asked"
