@@ -1,4 +1,4 @@
-"""Door 2, the process `worker`: settings, store, teams; takes runs from the queue until it is told to stop."""
+"""The process `worker`: it takes runs from the queue until it is told to stop."""
 
 import asyncio
 import logging
@@ -109,7 +109,7 @@ def _check(settings: WorkerSettings) -> None:
 
 
 async def _reached(store: Store, stop: asyncio.Event) -> bool:
-    """Whether Redis was reached and is safe to use, before `stop`."""
+    """Wait for Redis; say whether it was reached before `stop` and is safe to use."""
     pause = timedelta(seconds=1)
     while not stop.is_set():
         try:

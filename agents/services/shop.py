@@ -1,4 +1,6 @@
-"""A small shop in a file, for the support team: orders, what was paid back, and tickets. Money is whole cents."""
+"""A small shop in a file, for the support team: orders, refunds and tickets.
+
+Money is whole cents."""
 
 import asyncio
 import sqlite3

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.gated_tools import idempotency_key
+from countersign import RunContext, idempotency_key
 
 from .mail import MailProblem, parse, to_message
 from .mail_delivery import deliver
@@ -14,7 +13,7 @@ OrderNumber = Annotated[int, "The number of the order"]
 
 
 class Counter:
-    """What each of them does is in the shop's file or in a mail."""
+    """The tools; what they do is in the shop's file or in a mail."""
 
     def __init__(self, run: RunContext) -> None:
         self._run = run

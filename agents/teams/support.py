@@ -1,4 +1,6 @@
-"""Answers customers: looks orders up, pays back, writes mails, opens tickets; people are asked where it matters.
+"""A team that answers customers: orders, refunds, mails, tickets.
+
+People are asked where it matters.
 
 The orders are in the file `support/shop.db` of the data folder, with three to try; mails go where SMTP_URL says.
 """
@@ -11,11 +13,7 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.autogen.action_outcomes import Became
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team, last_words
-from countersign.autogen.tools.policies import Policy, Proposal, Tier, Verdict
-from countersign.domain.run_options import Option
+from countersign import Became, Conclusion, Option, Policy, Proposal, RunContext, Team, Tier, Verdict, last_words
 
 from ..services.shop import Shop, euros
 from ..services.shop_tools import Counter
@@ -97,7 +95,7 @@ def ticket_drawn(arguments: dict[str, Any]) -> str:
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
-    """What the clerk did, and what was not done, and why."""
+    """Say what the clerk did, and what was not done and why."""
     done: list[str] = []
     changed: list[str] = []
     left: dict[str, str] = {}

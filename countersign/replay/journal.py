@@ -1,7 +1,7 @@
-"""What came from outside, recorded as it happens, so that a rebuilt run repeats nothing.
+"""The journal of one run: what came from outside, so that nothing is repeated.
 
-The key of an entry is its kind, the asking agent, the digest of what was asked, and the how-many-eth time this was
-asked. Everything that an agent waits for has its place, and reaches a rebuilt team in that order (`event_order` states
+The key of an entry is its kind, the asking agent, the digest of what was asked, and how often this was asked
+before. Everything that an agent waits for has its place, and reaches a rebuilt team in that order (`event_order` states
 the invariant): results, failures, refusals, and that it waited no longer. Of a human's answer only the place is
 recorded, because the request of a question is found again by its id. What is asked inside an effect has no place:
 recorded, the effect is not done again.
@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from countersign.domain.ids import digest_of
 from countersign.replay.entries import Entry
-from countersign.replay.event_order import MARK, Event, Order
+from countersign.replay.event_order import MARK, Order, OrderedEvent
 from countersign.replay.run_activity import Activity
 from countersign.replay.store_outages import being_cancelled, patiently
 from countersign.replay.write_behind import Behind
@@ -27,11 +27,11 @@ from countersign.usecases import ports
 from countersign.usecases.ports import Lease
 
 _INSIDE: Final[ContextVar[bool]] = ContextVar("inside an effect", default=False)
-_CALL: Final[ContextVar["Call | None"]] = ContextVar("call", default=None)
+_CALL: Final[ContextVar["PendingCall | None"]] = ContextVar("call", default=None)
 
 
 @dataclass(eq=False, slots=True)
-class Call:
+class PendingCall:
     """Something that an agent wants to do and that has not come to its effect yet, which may be recorded."""
 
     agent: str
@@ -55,9 +55,9 @@ class RunJournal:
         self._unused = {key for key, entry in self._entries.items() if not entry.inside}
         self.activity = Activity()
         self.order = Order(self._entries, self.activity)
-        self._left: dict[str, Event] = {}
+        self._left: dict[str, OrderedEvent] = {}
         self._aside: set[str] = set()
-        self._calls: set[Call] = set()
+        self._calls: set[PendingCall] = set()
         self.behind = Behind()
         self.before_live: Callable[[str], Awaitable[None]] = _always
         self.now: Callable[[], Awaitable[datetime]] = _by_this_machine
@@ -75,12 +75,12 @@ class RunJournal:
         return f"{name}/{self._times[name] - 1}"
 
     def found(self, key: str) -> Entry | None:
-        """What was recorded under the key, if anything."""
+        """Return what was recorded under the key, if anything."""
         self._unused.discard(key)
         return self._entries.get(key)
 
     async def again(self, key: str) -> Entry | None:
-        """The same, in its turn; who waited no longer for it waits until then."""
+        """Wait for the entry's turn and return it; where the team gave up waiting for it, wait until it does again."""
         if _INSIDE.get():
             return self.found(key)
         entry = self.found(key)
@@ -180,7 +180,7 @@ class RunJournal:
     @contextmanager
     def calling(self, agent: str) -> Iterator[None]:
         """Around what an agent wants to do, from the beginning: what is looked up before its effect takes a while."""
-        call = Call(agent)
+        call = PendingCall(agent)
         self._calls.add(call)
         token = _CALL.set(call)
         try:
@@ -191,7 +191,7 @@ class RunJournal:
             self.order.move()
 
     def on_the_way(self, agent: str) -> bool:
-        """Whether the agent wants something whose effect it has not come to yet."""
+        """Say whether the agent wants something whose effect it has not come to yet."""
         return any(call.agent == agent and not call.asked for call in self._calls)
 
     def unused(self) -> set[str]:
@@ -206,11 +206,11 @@ class RunJournal:
         return keys, [event.number for event in later if not event.place]
 
     def is_recorded(self, key: str) -> bool:
-        """Whether anything is recorded under the key."""
+        """Say whether anything is recorded under the key."""
         return key in self._entries
 
     def is_set_aside(self, key: str) -> bool:
-        """Whether nobody need ask for this any more."""
+        """Say whether nobody need ask for this any more."""
         return key in self._aside
 
     def of_kind(self, kind: str) -> dict[str, Entry]:
@@ -252,7 +252,7 @@ class RunJournal:
         cancelled itself, but the models and people that it waits for are."""
         return being_cancelled() or self.let_go()
 
-    def _placed(self, entry: Entry, event: Event, *, left: bool = False) -> Entry:
+    def _placed(self, entry: Entry, event: OrderedEvent, *, left: bool = False) -> Entry:
         asked = tuple(sorted(event.asked))
         return dataclasses.replace(
             entry, place=event.place, left=left, after=event.after, turns=event.turns, asked=asked

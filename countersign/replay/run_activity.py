@@ -1,4 +1,4 @@
-"""What a run is busy with in this process, so that one in which everything waits for people can leave memory."""
+"""The activity of a run in this process, which it may leave while people decide."""
 
 import asyncio
 from collections import Counter
@@ -27,12 +27,12 @@ class Activity:
 
     @property
     def asked(self) -> frozenset[RequestId]:
-        """What is waited for."""
+        """The requests that are waited for."""
         return frozenset(self._asked)
 
     @property
     def resting(self) -> bool:
-        """Whether nothing but people is waited for."""
+        """Say whether nothing but people is waited for."""
         return bool(self._asked) and not self._working and (not self._held or self._asking_how > 0)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What is written while the agent already goes on.
+"""Writes that are made while the agent already goes on.
 
 That a decision was delivered is a note for later, and the agent need not stand still for it: the decision itself is
 kept in its request. But nothing that comes of it may be kept before the note is: whatever is recorded, asked or ended

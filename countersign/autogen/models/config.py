@@ -1,4 +1,4 @@
-"""The model clients that MODEL_CONFIG names, or the offline demo model when it names none.
+"""The model clients that MODEL_CONFIG names, or else the offline demo model.
 
 MODEL_CONFIG is the path of a YAML file that holds one AutoGen component, or several in order of preference;
 `docs/models.md` has examples. Whatever is wrong with it is one `WrongSettings` with all of it, raised at start, and

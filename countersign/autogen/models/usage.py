@@ -1,4 +1,4 @@
-"""What the models of one run were asked, what that took, and how often they may be asked."""
+"""The calls and tokens of one run's models, and the limit of their number."""
 
 from collections import Counter
 from collections.abc import Iterator

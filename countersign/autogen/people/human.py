@@ -1,4 +1,4 @@
-"""The human as AutoGen sees one: an `input_func` or an agent, behind which stand the people in Slack.
+"""The human as AutoGen sees one: an `input_func` or an agent.
 
 A question is asked in the store and waited for in this process; the answer is the fixed text of
 `countersign.autogen.people.decision_texts`.
@@ -52,7 +52,7 @@ HEARD_WITHIN: Final = timedelta(minutes=1)
 
 
 class Transcript:
-    """What a team has said, in the order of its stream.
+    """The words of a team, in the order of its stream.
 
     `input_func` is told nothing of it, and the stream may deliver the event of a question after `input_func` was
     entered; so the words before a question are waited for.
@@ -87,7 +87,7 @@ class Transcript:
 
 
 class Desk:
-    """Where the humans of one run put their questions.
+    """The place where the humans of one run put their questions.
 
     `token` is the run's own; `give_up` is told what makes going on impossible, because AutoGen turns exceptions into
     text. `salt` is the run's. `limit`: more questions than that end the run; 0: no limit.
