@@ -1,7 +1,7 @@
 """An assistant that works step by step, and people asked as the chosen mode says."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from autogen_agentchat.agents import AssistantAgent
@@ -12,9 +12,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import AssistantMessage, LLMMessage, UserMessage
 
 from countersign import (
-    GO_ON,
     NOTE,
-    AskWhen,
     Conclusion,
     ConversationOver,
     Mode,
@@ -31,9 +29,15 @@ from countersign import (
 )
 
 DONE: Final = "TERMINATE"
+GO_ON: Final = "Please go on."
+"""What the assistant reads where nobody is asked."""
 ADAPTIVE: Final = any_of(when_said("delete", "drop table", "send email", "production"), every(3))
 """Asks when risky words are said, and after every third step."""
-MODES: Final[dict[str, Mode | AskWhen]] = {**{mode.value: mode for mode in Mode}, "adaptive": ADAPTIVE}
+AskWhen = Callable[[Sequence[BaseChatMessage]], bool | Awaitable[bool]]
+MODES: Final[dict[str, Mode | AskWhen]] = {
+    **{mode.value: mode for mode in Mode},
+    "adaptive": ADAPTIVE,
+}
 
 _ASSISTANT: Final = f"""\
 You work through the task you are given, one small step in each message: say what the step is and what comes of it, in

@@ -6,7 +6,7 @@ line into `deploy/log` instead, and says so.
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any, Final
@@ -26,7 +26,6 @@ from countersign import (
     Option,
     Outcome,
     Outcomes,
-    Policy,
     Proposal,
     RunContext,
     Team,
@@ -119,7 +118,7 @@ def build(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([planner], max_turns=1)
 
 
-def policy(steps: Steps, *, each: bool) -> Policy:
+def policy(steps: Steps, *, each: bool) -> Callable[[Proposal], Verdict]:
     """Releases ask, or each step; the card says where nothing but the log would be written."""
 
     def judge(proposal: Proposal) -> Verdict:

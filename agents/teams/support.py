@@ -6,6 +6,7 @@ The orders are in the file `support/shop.db` of the data folder, with three to t
 """
 
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from autogen_agentchat.agents import AssistantAgent
@@ -13,7 +14,7 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign import Became, Conclusion, Option, Policy, Proposal, RunContext, Team, Tier, Verdict, last_words
+from countersign import Became, Conclusion, Option, Proposal, RunContext, Team, Tier, Verdict, last_words
 
 from ..services.shop import Shop, euros
 from ..services.shop_tools import Counter
@@ -54,7 +55,7 @@ def build(run: RunContext) -> AutoGenTeam:
     )
 
 
-def policy(shop: Shop, limit: int) -> Policy:
+def policy(shop: Shop, limit: int) -> Callable[[Proposal], Awaitable[Verdict]]:
     """Tickets pass; refunds pass up to `limit` cents for an order, ask above it, and are refused above `MOST`, or where
     there is nothing to pay back.
 

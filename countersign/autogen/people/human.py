@@ -29,12 +29,11 @@ from countersign import usecases
 from countersign.autogen.action_outcomes import Outcomes, outcome_of
 from countersign.autogen.people.decision_messages import decided, metadata_of
 from countersign.autogen.people.decision_texts import answer
-from countersign.domain.asker_names import asking
 from countersign.domain.errors import CountersignError, Refused, WrongTeam
 from countersign.domain.ids import RequestId
+from countersign.domain.questions import asking, salted
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
-from countersign.domain.salted_digests import salted
 from countersign.policy.evaluation import Effect
 from countersign.replay.journal import RunJournal
 from countersign.replay.store_outages import patiently
