@@ -65,11 +65,11 @@ class RunJournal:
 
     @classmethod
     async def open(cls, journal: ports.Journal, lease: Lease) -> Self:
-        """With everything recorded so far."""
+        """Open the journal of the lease's run with everything recorded so far."""
         return cls(journal, lease, await patiently(lambda: journal.entries(lease.run)))
 
     def key(self, kind: str, agent: str, *content: str | bytes) -> str:
-        """The key for the next effect of this kind, agent and content."""
+        """Give out the key for the next effect of this kind, agent and content."""
         name = f"{kind}/{agent}/{digest_of(*content)[:32]}"
         self._times[name] += 1
         return f"{name}/{self._times[name] - 1}"
@@ -97,19 +97,19 @@ class RunJournal:
         return entry
 
     def asking(self, key: str) -> None:
-        """People are asked this, from now on."""
+        """Note that people are asked this from now on."""
         if not _INSIDE.get():
             self.order.asking(key)
 
     async def unless_left(self, key: str) -> None:
-        """Returns unless this was recorded as left: then who asks for it again waits until it is left again."""
+        """Wait, if this was recorded as left, until it is left again; else return at once."""
         entry = self.found(key)
         if entry is not None and entry.left:
             self.order.asking(key)
             await self._never(key)
 
     async def result(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
-        """Like `record`, for something that has just come; returns when it is its turn to be handed on."""
+        """Record something that has just come, and return when it is its turn to be handed on."""
         if _INSIDE.get():
             return await self.record(key, entry, replace=replace)
         if (left := self._left.get(key)) is not None:
@@ -179,7 +179,7 @@ class RunJournal:
 
     @contextmanager
     def calling(self, agent: str) -> Iterator[None]:
-        """Around what an agent wants to do, from the beginning: what is looked up before its effect takes a while."""
+        """Enclose what an agent wants to do, with what is looked up before its effect."""
         call = PendingCall(agent)
         self._calls.add(call)
         token = _CALL.set(call)
@@ -195,11 +195,11 @@ class RunJournal:
         return any(call.agent == agent and not call.asked for call in self._calls)
 
     def unused(self) -> set[str]:
-        """Keys of what was recorded before this process took the run, and not asked for since, nor set aside."""
+        """Return the keys recorded before this process took the run, and neither asked for since nor set aside."""
         return set(self._unused)
 
     def unused_since(self, names: Collection[str]) -> tuple[list[str], list[int]]:
-        """The same, but only what came when the first of these keys or turns did, or later; and the turns' numbers."""
+        """Return the unused keys since the first of these keys or turns, and the numbers of the turns since."""
         later = self.order.left_from(names)
         places = {event.place for event in later if event.place}
         keys = sorted(key for key in self._unused if self._entries[key].place in {0, *places})
@@ -214,18 +214,18 @@ class RunJournal:
         return key in self._aside
 
     def of_kind(self, kind: str) -> dict[str, Entry]:
-        """Everything of this kind that is recorded now, by key; what was set aside too, for it happened."""
+        """Return all that is recorded of this kind, by key; what was set aside too, for it happened."""
         return {key: entry for key, entry in self._entries.items() if key.startswith(f"{kind}/")}
 
     def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
-        """Nobody need ask for these any more, nor need these turns end; who does ask still finds them."""
+        """Let the run go on without these entries and turns; an agent that asks for one still finds it."""
         self._unused.difference_update(keys)
         self._aside.update(keys)
         self.order.set_aside(keys, turns)
 
     @asynccontextmanager
     async def live(self, key: str) -> AsyncIterator[None]:
-        """Around what happens now, because nothing is recorded under the key."""
+        """Enclose what happens now, because nothing is recorded under the key."""
         try:
             await self.before_live(key)
             with self.activity.working():
@@ -259,7 +259,7 @@ class RunJournal:
         )
 
     async def _never(self, key: str) -> None:
-        """Until the team waits no longer, as it did before."""
+        """Wait until the team waits no longer, as it did before."""
         event = self.order.of(key)
         try:
             with self.activity.working():
@@ -280,7 +280,7 @@ class RunJournal:
 
 
 async def inside(act: Callable[[], Awaitable[str]]) -> str:
-    """What it returns; what it asks for meanwhile has no place, because it is not done again once it is recorded."""
+    """Perform an effect; what it asks for has no place, because a recorded effect is not done again."""
     token = _INSIDE.set(True)
     try:
         return await act()

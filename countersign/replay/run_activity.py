@@ -37,7 +37,7 @@ class Activity:
 
     @contextmanager
     def holding(self, held: bool) -> Iterator[None]:
-        """Around the wait for what comes first in the run's order (`countersign.replay.event_order`)."""
+        """Enclose the wait for what comes first in the run's order (`countersign.replay.event_order`)."""
         self._held += held
         self._changed.set()
         try:
@@ -48,7 +48,7 @@ class Activity:
 
     @contextmanager
     def asking_how(self) -> Iterator[None]:
-        """Around a question on whose answer everything that is held depends."""
+        """Enclose a question on whose answer everything that is held depends."""
         self._asking_how += 1
         self._changed.set()
         try:
@@ -59,7 +59,7 @@ class Activity:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Around anything that goes on by itself."""
+        """Enclose anything that goes on by itself."""
         self._working += 1
         self._changed.set()
         try:
@@ -70,7 +70,7 @@ class Activity:
 
     @contextmanager
     def asking(self, request: RequestId) -> Iterator[None]:
-        """Around the wait for people."""
+        """Enclose the wait for people."""
         self._asked[request] += 1
         self._changed.set()
         try:
@@ -80,7 +80,7 @@ class Activity:
             self._changed.set()
 
     async def rests(self, span: timedelta) -> None:
-        """Returns when nothing but people was waited for, for as long as `span`, and nothing began or ended."""
+        """Wait until nothing but people was waited for throughout a `span`, and nothing began or ended."""
         while True:
             self._changed.clear()
             if not self.resting:

@@ -218,7 +218,7 @@ def _say_what_others_cannot(choices: Sequence[Choice]) -> None:
 
 
 def _fill(value: Any, environment: Mapping[str, str], used: dict[str, str], missing: set[str]) -> Any:
-    """The same YAML value with each `${NAME}` replaced; notes which variables were used and which are missing."""
+    """Replace each `${NAME}` in a YAML value; note which variables were used and which are missing."""
 
     def put_in(found: re.Match[str]) -> str:
         name = found[1]

@@ -24,7 +24,7 @@ class Budget:
 
     @contextmanager
     def call(self, key: str) -> Iterator[None]:
-        """Around one live call. GivenUp if it would be one too many."""
+        """Enclose one live call. GivenUp if it would be one too many."""
         if len(self._journal.of_kind(MODEL).keys() | self._asking) >= self._most:
             raise GivenUp(
                 f"The agents have asked their models {self._most:,} times, which is as often as one run may "

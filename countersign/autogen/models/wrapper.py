@@ -52,7 +52,7 @@ class ModelRequest:
     streamed: bool
 
     def content(self) -> tuple[bytes, str]:
-        """Everything that a model is asked with, as JSON: the messages, and the rest.
+        """Write everything that a model is asked with as JSON: the messages, and the rest.
 
         Both are for digests: of a long conversation each is megabytes, so it is not made a text on the way.
         """
