@@ -13,8 +13,6 @@ from typing import Final, TypeVar
 from autogen_core.models import ChatCompletionClient
 
 from countersign import metrics, usecases
-from countersign.autogen import compat
-from countersign.autogen.deliveries import lighten
 from countersign.autogen.models.usage import add_up
 from countersign.autogen.progress import Pace
 from countersign.autogen.run_context import RunContext
@@ -74,7 +72,6 @@ class Runner:
         self._pace = Pace()
         self._forgotten_at = 0.0
         self._forgotten_from = 0
-        lighten()
 
     async def advance(self, run: RunId) -> None:
         """See the run to its end or until it parks, unless it is another's; StoreUnavailable only when stopping.
@@ -84,7 +81,6 @@ class Runner:
         if run in self._hand or self._stop.is_set():
             return
         self._hand.add(run)
-        compat.watch()
         try:
             await self._claimed(run)
         except NewerSchema as newer:
