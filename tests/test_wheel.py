@@ -154,7 +154,7 @@ def test_an_authors_types_are_checked_against_the_wheel(python: Path, tmp_path: 
     (tmp_path / "stock.py").write_text(PROGRAM)
     wrong = PROGRAM.replace("Verdict(Tier.PASS", 'Verdict("pass"').replace("run.outcomes", "run.outcome")
     (tmp_path / "wrong.py").write_text(wrong)
-    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "stock.py", "wrong.py"]
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "stock.py", "wrong.py"]
     done = subprocess.run(command, cwd=tmp_path, check=False, text=True, stdout=subprocess.PIPE)
     errors = [line for line in done.stdout.splitlines() if ": error:" in line]
     assert [re.sub(r":\d+: .*\[", " [", line) for line in errors] == [
