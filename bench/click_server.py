@@ -24,7 +24,7 @@ from countersign.store.store import Store
 
 
 async def main(settings: WebSettings) -> None:
-    """Until SIGTERM."""
+    """Serve until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     assert settings.slack_signing_secret is not None, "the benchmark sets it"
