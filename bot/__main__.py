@@ -18,7 +18,7 @@ from countersign.domain.ids import ChannelId, UserId
 from countersign.gc_tuning import settle_memory
 from countersign.policy import file
 from countersign.policy.evaluation import Rulebook
-from countersign.settings import WebSettings, read
+from countersign.settings import read
 from countersign.store.audit_log import Ledger
 from countersign.store.job_queue import Queue
 from countersign.store.outbox import Outbox
@@ -34,6 +34,7 @@ from countersign.usecases import deadlines
 from .audit import receipts
 from .audit.auditor import Auditor, Keep
 from .audit.sql_copy import SqlSink
+from .settings import WebSettings
 from .slack import health, http
 from .slack.app import build, identify, slack_clients, socket_mode
 from .slack.handlers.grants import allowing

@@ -7,6 +7,7 @@ server forgets a script that was just loaded. So a class, a module and a method 
 import contextlib
 import json
 import time
+from collections.abc import Mapping
 from typing import Any, Final, Self
 
 from docket import Docket, Execution, execution, strikelist, worker
@@ -29,15 +30,20 @@ class _Plain:
         return json.loads(stored)
 
 
+def run_of(message: Mapping[bytes, bytes]) -> str:
+    """The run that a job of the stream is about; empty if it is none of ours."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+        [run] = json.loads(message[b"args"])
+        return run if isinstance(run, str) else ""
+    return ""
+
+
 class _Job(Execution):
     """A job from the stream. What is none of ours becomes one for no run: what is raised here would end the worker."""
 
     @classmethod
     async def from_message(cls, docket: Docket, message: dict[bytes, bytes], **how: Any) -> Self:  # type: ignore[override]
-        run = ""
-        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-            [found] = json.loads(message[b"args"])
-            run = found if isinstance(found, str) else ""
+        run = run_of(message)
         now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()).encode()
         ours = {b"args": _Plain.dumps([run]), b"kwargs": b"{}", b"function": b"advance", b"when": now}
         numbers = {name: value for name, value in message.items() if name in _NUMBERS and value.isdigit()}

@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from countersign.domain import decision_rules, grants, request_endings, requests, runs, schedule
-from countersign.domain.asker_names import asker
+from countersign.domain import decision_rules, grants, refusal_sentences, request_endings, requests, runs, schedule
 from countersign.domain.calls import is_canonical
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import CountersignError, NotFound, Refused, StoreUnavailable
 from countersign.domain.ids import RequestId
 from countersign.domain.people import Actor
+from countersign.domain.questions import asker
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Decision, Request
 from countersign.policy import evaluation
@@ -68,7 +68,7 @@ async def decide(
         if (refusal := step.refusal) is not None:
             await store.commit(Change(events=step.events, once=attempt.id))
             now_is = await expire(store, queue, request) if refusal is Refusal.TIME_RAN_OUT else None
-            raise Refused(refusal, decision_rules.sentence(refusal, now_is or step.request))
+            raise Refused(refusal, refusal_sentences.sentence(refusal, now_is or step.request))
         change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
         if attempt.wish is not None:
             change = await _with_permission(store, change, step.request)

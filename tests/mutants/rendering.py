@@ -333,7 +333,7 @@ DRAWING: Final = (
     Bug(
         "text is not escaped",
         "R15",
-        "countersign/domain/slack_markup.py",
+        "bot/slack/views/slack_markup.py",
         'return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")',
         "return text",
         (_CARDS + "test_what_models_and_people_write_does_not_act",),

@@ -146,7 +146,7 @@ WAITING: Final = (
     Bug(
         "a stand-in decides for a requester who may not",
         "R10",
-        "countersign/domain/deputies.py",
+        "countersign/domain/delegation.py",
         "        and (rules.own_requests or away.user != request.requester)\n",
         "",
         (_STANDING_IN + "test_nobody_gets_round_own_requests_by_standing_in",),
@@ -154,7 +154,7 @@ WAITING: Final = (
     Bug(
         "a reviewer and their stand-in are two of a quorum",
         "R11",
-        "countersign/domain/deputies.py",
+        "countersign/domain/delegation.py",
         "vote.seat or vote.user",
         "vote.user",
         (_STANDING_IN + "test_a_quorum_counts_a_person_once_and_a_seat_once",),

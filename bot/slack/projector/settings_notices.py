@@ -13,7 +13,6 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Reviewers
-from countersign.domain.slack_markup import mention
 from countersign.policy.loosening import Configured
 
 from ..handlers import schedule_commands, settings_proposals
@@ -23,6 +22,7 @@ from ..views.block_kit import Block, words
 from ..views.cards import Drawing
 from ..views.outcome_text import NAMED, mentioned, named
 from ..views.safe_text import pieces
+from ..views.slack_markup import mention
 from .message_sync import Place, Poster
 
 _ROOM: Final = 2900
