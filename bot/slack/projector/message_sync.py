@@ -106,6 +106,11 @@ class Poster:
             if posted is not None:
                 return posted
 
+    async def stands(self, name: str) -> bool:
+        """Whether the message of this name is known to stand in Slack."""
+        seen = await self._store.message(name)
+        return seen is not None and bool(seen.value.ts)
+
     async def look_again(self) -> None:
         """Delete what a process posted that was frozen before its post, and killed right after it. StoreUnavailable,
         and CannotPost if Slack does not let us look."""
