@@ -1,4 +1,6 @@
-"""Find the people whose Home changes after events: who asked, decides, voted, allowed something, or stands in."""
+"""Find the people whose Home changes after events.
+
+They asked, may decide, voted, gave a permission that ended, or stand in for somebody."""
 
 import asyncio
 from collections.abc import Iterable, Sequence

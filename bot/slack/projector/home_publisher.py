@@ -49,7 +49,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Whose Home is drawn, and the store's clock then. `groups_unknown`: of which Slack did not say who is in them."""
+    """The person whose Home is drawn, and the store's clock then.
+
+    `groups_unknown`: those of which Slack did not say who is in them.
+    """
 
     actor: Actor
     now: datetime

@@ -1,4 +1,4 @@
-"""Say what a channel's settings are and how they changed, and show changes and proposals of one (R33).
+"""Put a channel's settings into words, and show changes and proposals of one (R33).
 
 A notice is drawn from its event alone, because the settings may have changed again by then.
 """
@@ -51,7 +51,7 @@ def say(channel: ChannelId, rules: Rules) -> str:
 
 
 def changed_lines(channel: ChannelId, done: Configured) -> str:
-    """What differs, before and after: here, and where it is inherited if that is another thing."""
+    """List what differs, before and after: here, and where it is inherited if that is another thing."""
     here = _changed(channel, done.before, done.after)
     others = _changed(channel, done.inherited_before, done.inherited_after)
     if others and others != here:
@@ -69,7 +69,7 @@ def _changed(channel: ChannelId, before: Rules, after: Rules) -> list[str]:
 
 
 def _unnamed(before: Rules, after: Rules) -> Iterator[str]:
-    """Who comes and goes where a line names not everybody."""
+    """List who comes and goes where a line does not name everybody."""
     steps = zip_longest(before.escalation, after.escalation)
     pairs = [(before.reviewers, after.reviewers)]
     pairs += [(old.reviewers if old else Reviewers(), new.reviewers if new else Reviewers()) for old, new in steps]
