@@ -275,3 +275,23 @@ def test_every_way_of_working_has_a_row_with_its_place_and_its_test() -> None:
 def test_every_test_named_in_a_page_exists(page: str) -> None:
     for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (HERE / "docs" / page).read_text()):
         assert f"def {name}(" in (HERE / path).read_text() if name else (HERE / path).exists(), (path, name)
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_path_named_in_a_page_exists(page: str) -> None:
+    text = (HERE / page).read_text()
+    paths = set(re.findall(r"`([\w.-]+/[\w./-]*|[\w.-]+\.(?:py|md|toml|lock))`", text))
+    assert len(paths) > 20
+    assert sorted(path for path in paths if not (HERE / path).exists()) == []
+
+
+def test_every_decision_is_linked_from_the_architecture() -> None:
+    page = (HERE / "docs" / "architecture.md").read_text()
+    decisions = {path.name for path in (HERE / "docs" / "decisions").glob("*.md")}
+    assert set(re.findall(r"\(decisions/([\w-]+\.md)\)", page)) == decisions
+
+
+def test_every_link_between_documents_leads_to_a_file() -> None:
+    for page in (*HERE.glob("*.md"), *(HERE / "docs").rglob("*.md")):
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), (page.name, link)
