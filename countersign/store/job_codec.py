@@ -6,6 +6,7 @@ server forgets a script that was just loaded. So a class, a module and a method 
 
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any, Final, Self
@@ -15,6 +16,7 @@ from docket._lua import RedisScript
 
 from countersign.store.redis.scripts import Script
 
+_log = logging.getLogger("countersign.store.job_queue")
 _NUMBERS: Final = (b"attempt", b"generation")
 
 
@@ -63,3 +65,27 @@ def mend_docket() -> None:
     for module in (execution, strikelist):
         module.cloudpickle = _Plain  # type: ignore[attr-defined]
     worker.Execution = _Job  # type: ignore[attr-defined]
+
+
+class _Calm(logging.Handler):
+    """Docket's warnings, one line each and at most once a minute: in an outage it writes 5 tracebacks a second."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = time.monotonic()
+        if now - self._said.get(record.msg, -60.0) >= 60.0:
+            self._said[record.msg] = now
+            cause = f" ({record.exc_info[1]!r})" if record.exc_info else ""
+            _log.warning("Job engine: %s%s", record.getMessage(), cause)
+
+
+def calm_docket() -> None:
+    """Write docket's warnings through `_Calm`."""
+    engine = logging.getLogger("docket")
+    if not any(isinstance(handler, _Calm) for handler in engine.handlers):
+        engine.addHandler(_Calm())
+        engine.propagate = False
+        engine.setLevel(logging.WARNING)

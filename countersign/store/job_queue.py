@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -64,7 +63,7 @@ class Queue:
         self._docket.register(_nobody, names=["advance"])
 
     async def __aenter__(self) -> Self:
-        _calm_the_engine()
+        job_codec.calm_docket()
         job_codec.mend_docket()
         await self._docket.__aenter__()
         return self
@@ -296,26 +295,3 @@ async def _handed_out(docket: Docket, worker: str) -> list[str]:
 async def _nobody(run: str) -> None:
     """Stands for the task in a process that only asks."""
     raise NotImplementedError(run)
-
-
-class _Calm(logging.Handler):
-    """Docket's warnings, one line each and at most once a minute: in an outage it writes 5 tracebacks a second."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._said: dict[str, float] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        now = time.monotonic()
-        if now - self._said.get(record.msg, -60.0) >= 60.0:
-            self._said[record.msg] = now
-            cause = f" ({record.exc_info[1]!r})" if record.exc_info else ""
-            log.warning("Job engine: %s%s", record.getMessage(), cause)
-
-
-def _calm_the_engine() -> None:
-    engine = logging.getLogger("docket")
-    if not any(isinstance(handler, _Calm) for handler in engine.handlers):
-        engine.addHandler(_Calm())
-        engine.propagate = False
-        engine.setLevel(logging.WARNING)

@@ -18,7 +18,7 @@ from countersign.policy.loosening import NeedsSecond
 
 from ..people.settings_check import Found, problems
 from ..projector.settings_notices import say
-from ..views import modals, settings_modal
+from ..views import modal_parts, settings_modal
 from ..views.block_kit import context, mrkdwn
 from ..views.safe_text import unescape
 from . import away_command, grants, list_commands, schedule_commands, settings_changes
@@ -48,7 +48,7 @@ async def on_approvals(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 
 async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """The settings' window was saved."""
-    channel = modals.channel_of(body["view"])
+    channel = modal_parts.channel_of(body["view"])
 
     async def answer(result: Said | None) -> None:
         if result is None or result.counted:
@@ -133,9 +133,18 @@ async def _configure(desk: Desk, body: dict[str, Any], channel: ChannelId, edit:
         return [problem.sentence for problem in found]
 
     try:
-        done = await usecases.configure(desk.store, channel, actor, desk.admins, edit, check, delivered(body))
+        done = await usecases.configure(
+            desk.store,
+            channel,
+            actor,
+            desk.admins,
+            edit,
+            check,
+            delivered(body),
+            why_not_propose=settings_changes.why_not_propose,
+        )
     except NeedsSecond as milder:
-        return await settings_changes.ask_for_second(desk, body, milder)
+        return settings_changes.asked_for_second(milder)
     except InvalidInput as wrong:
         about = (plain_text(found[0].sentence), found[0].field) if found else (str(wrong),)
         raise settings_modal.Problem(settings_modal.block_of(*about), *wrong.sentence) from None
