@@ -1,4 +1,4 @@
-"""Advances runs: claims each, has its team driven against the journal, and writes its end or lets it go.
+"""Advance runs: claim each, drive its team, and write its end or let it go.
 
 Correctness is the store's: every write of a run is fenced by its lease, so a job that comes twice, a worker that
 slept, or one that is killed at any moment changes nothing twice.
@@ -13,10 +13,11 @@ from typing import Final, TypeVar
 from autogen_core.models import ChatCompletionClient
 
 from countersign import metrics, usecases
+from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.models.usage import add_up
 from countersign.autogen.progress import Pace
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Teams
+from countersign.autogen.team import Teams
 from countersign.autogen.team_driver import Driver
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
 from countersign.domain.ids import RunId
@@ -150,7 +151,9 @@ class Runner:
         journal = await RunJournal.open(self._journal, lease)
         ports = (self._store, self._queue, self._wakeups)
         context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
-        driver = Driver(team, context, lease, self._store, self._wakeups, journal, self._pace, self._stop)
+        driver = Driver(
+            team.build, team.conclude, context, lease, self._store, self._wakeups, journal, self._pace, self._stop
+        )
         ending = await driver.drive()
         if ending is not None:
             await self._end(lease, *ending, usage=add_up(journal))
