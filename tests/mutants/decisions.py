@@ -120,7 +120,7 @@ DECIDING: Final = (
     Bug(
         "who is added to many reviewers is not named",
         "R33",
-        "bot/slack/projector/settings_notices.py",
+        "bot/slack/views/settings_text.py",
         "        *_unnamed(before, after),\n",
         "",
         (_TWO + "test_everybody_who_comes_or_goes_is_named",),

@@ -319,6 +319,7 @@ async def test_a_process_that_drew_something_older_draws_again(
     await slack.wait_for(lambda _: not slack.faults.active, what="what the first one read, on its way")
     async with a_desk(slack, store) as (other, _, _):
         await ask(store, lease, question())
+        assert isinstance(bot.homes, Homes)
         await other.homes.draw(BOB, HERE)
         await shown(bob, "Waiting for you (1)")
         assert not opening.done()

@@ -16,9 +16,9 @@ from countersign.domain.ids import ChannelId
 from countersign.policy.loosening import NeedsSecond
 
 from ..people.settings_check import Found, problems
-from ..projector.settings_notices import say
 from ..views import modals, settings_modal
 from ..views.block_kit import context, mrkdwn
+from ..views.settings_text import say
 from . import away_command, grants, list_commands, schedule_commands, settings_changes
 from .mention_parsing import channel_named, people_named
 from .modal_opening import open_modal

@@ -8,7 +8,7 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.people import Actor
 from countersign.policy.loosening import may_alone
 
-from ..projector.home_publisher import with_links
+from ..request_links import with_links
 from ..views import home
 from ..views.block_kit import Block, context, fitting, mrkdwn
 from .responses import Desk, Said, Who

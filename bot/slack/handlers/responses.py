@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import aiohttp
 from slack_bolt.async_app import AsyncAck
@@ -19,10 +19,9 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from countersign.domain.errors import CountersignError, InvalidInput, NotReplicated, StoreUnavailable
 from countersign.domain.ids import AttemptId, ChannelId, GroupId, UserId, WorkspaceId, short_name
 from countersign.domain.slack_markup import DATE, MENTION
-from countersign.usecases.ports import Message, Queue, Store
+from countersign.usecases.ports import Message, Overview, Queue, Store
 
 from ..people.directory import Directory
-from ..projector.home_publisher import Homes
 from ..views.block_kit import Block
 from ..views.safe_text import unescape
 from ..views.settings_modal import Problem
@@ -34,6 +33,17 @@ STORE_AWAY: Final = (
     "please try again in a moment."
 )
 _log = logging.getLogger(__name__)
+
+
+class Homes(Protocol):
+    """The Homes of the workspace, as far as a handler needs them."""
+
+    @property
+    def overview(self) -> Overview:
+        """Reads what waits and what was decided."""
+
+    async def opened(self, user: UserId, workspace: WorkspaceId) -> None:
+        """Draw the Home of somebody who looks at it, and keep it up to date."""
 
 
 @dataclass(frozen=True, slots=True)

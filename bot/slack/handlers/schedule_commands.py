@@ -7,12 +7,10 @@ from datetime import timedelta
 from typing import Final
 
 from countersign.domain import quiet_hours
-from countersign.domain.channel_settings import ChannelSettings, Rules, parse_duration, say_duration
+from countersign.domain.channel_settings import ChannelSettings, parse_duration
 from countersign.domain.errors import InvalidInput
 from countersign.domain.escalation import Escalation
-from countersign.domain.slack_markup import mention
 
-from ..views.outcome_text import named
 from .mention_parsing import channel_named, is_channel, people_named
 from .responses import Desk
 
@@ -25,20 +23,6 @@ _THEN: Final = re.compile(r"(?i)(?<!\S)then(?!\S)|;")
 """A word of its own: a channel's name may hold it."""
 _SPAN: Final = re.compile(r"(?i)(?:\d+\s*(?:min|[smhdw])(?![a-z])[\s,]*)+")
 Edit = Callable[[ChannelSettings], ChannelSettings]
-
-
-def say(rules: Rules) -> str:
-    """What is in force, in words."""
-    reminds = f"after {say_duration(rules.remind_after)}, then in growing gaps" if rules.remind_after else "never"
-    steps = [
-        f"after {say_duration(step.after)} to {named(step.reviewers)}"
-        + (f" in {mention(step.channel)}" if step.channel else "")
-        for step in rules.escalation
-    ]
-    return (
-        f"• reminds: {reminds}; goes to others: {', '.join(steps) or 'never'}; "
-        f"quiet hours: {quiet_hours.say(rules.quiet)} (time runs out in them too)"
-    )
 
 
 async def _remind(desk: Desk, rest: str) -> Edit:

@@ -5,6 +5,7 @@ import logging
 from typing import Any, Final
 
 import aiohttp
+from pydantic import TypeAdapter, ValidationError
 from slack_bolt.async_app import AsyncAck
 from slack_sdk.errors import SlackApiError
 
@@ -13,25 +14,38 @@ from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.domain.slack_markup import mention
-from countersign.policy.loosening import NeedsSecond, loosened_by
+from countersign.policy.loosening import NeedsSecond, Proposal, loosened_by
 
 from ..people.settings_check import problems
-from ..projector.settings_notices import changed_lines, say, shown
 from ..views.block_kit import Block, button, words
-from . import settings_proposals
+from ..views.settings_text import changed_lines, say, shown
 from .responses import Desk, Said, answer_click, delivered, who
 
 CONFIRM: Final = "confirm_settings"
+_PROPOSAL: Final = TypeAdapter(Proposal)
 _LONGEST: Final = 2000
 """Characters of a button's value."""
 _TOO_LONG: Final = "It is too long for a button, so please ask an admin to make it."
 _log = logging.getLogger(__name__)
 
 
+def written(proposal: Proposal) -> str:
+    """The proposal as the value of its button; what is not set is left out."""
+    return _PROPOSAL.dump_json(proposal, exclude_none=True).decode()
+
+
+def read(text: str) -> Proposal:
+    """The proposal that a button carries. InvalidInput if this version did not write it."""
+    try:
+        return _PROPOSAL.validate_json(text)
+    except ValidationError:
+        raise InvalidInput("This button is of another version of the app. Nothing was changed.") from None
+
+
 async def ask_for_second(desk: Desk, body: dict[str, Any], milder: NeedsSecond) -> Said:
     """Post the proposal with a button for somebody else; says so to who wanted it."""
     proposal, place = milder.proposal, milder.effect.before.approvals_channel
-    value = settings_proposals.written(proposal)
+    value = written(proposal)
     if len(value) > _LONGEST:
         raise InvalidInput(f"{milder} {_TOO_LONG}")
     if not milder.again:
@@ -52,7 +66,7 @@ async def on_confirm(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 
 
 async def _confirm(desk: Desk, body: dict[str, Any]) -> Said:
-    proposal = settings_proposals.read(str(body["actions"][0].get("value")))
+    proposal = read(str(body["actions"][0].get("value")))
     at = who(body)
     before = await usecases.rules_of(desk.store, proposal.channel)
     actor, proposer = await asyncio.gather(

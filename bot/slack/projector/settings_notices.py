@@ -1,88 +1,29 @@
-"""What a channel's settings are and how they changed, in words; and the notice of a change (R33).
+"""The notice of a change of a channel's settings (R33).
 
 A notice is drawn from its event alone, because the settings may have changed again by then.
 """
 
+import json
 import logging
-from collections.abc import Iterator
-from itertools import zip_longest
+from collections.abc import Mapping
 from typing import Final
 
-from countersign.domain.channel_settings import OnTimeout, Rules, say_duration
+from pydantic import TypeAdapter
+
+from countersign.domain.channel_settings import Rules
+from countersign.domain.errors import InvalidInput
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, UserId
-from countersign.domain.people import Reviewers
 from countersign.domain.slack_markup import mention
 from countersign.policy.loosening import Configured
 
-from ..handlers import schedule_commands, settings_proposals
 from ..slack_calls import CannotPost
-from ..views import settings_modal
-from ..views.block_kit import Block, words
 from ..views.cards import Drawing
-from ..views.outcome_text import NAMED, mentioned, named
-from ..views.safe_text import pieces
+from ..views.settings_text import changed_lines, shown
 from .message_sync import Place, Poster
 
-_ROOM: Final = 2900
-"""Characters of a block of words."""
-_IN_A_LINE: Final = 80
-"""People."""
+_RULES: Final = TypeAdapter(Rules)
 _log = logging.getLogger(__name__)
-
-
-def say(channel: ChannelId, rules: Rules) -> str:
-    """The rules in force, in words."""
-    waits = "no deadline" if rules.on_timeout is OnTimeout.WAIT else say_duration(rules.timeout)
-    need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
-    own = "may" if rules.own_requests else "may not"
-    glass = "the requester may decide alone, with a reason that all reviewers read" if rules.break_glass else "off"
-    return (
-        f"Settings of {mention(channel)}:\n"
-        f"• cards go to {mention(rules.approvals_channel)}\n"
-        f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
-        f"requesters {own} decide on their own requests\n"
-        f"• break-glass: {glass}\n"
-        f"• a request waits: {waits}; when time runs out: {settings_modal.ON_TIMEOUT_SAYS[rules.on_timeout]}\n"
-        f"{schedule_commands.say(rules)}"
-    )
-
-
-def changed_lines(channel: ChannelId, done: Configured) -> str:
-    """What differs, before and after: here, and where it is inherited if that is another thing."""
-    here = _changed(channel, done.before, done.after)
-    others = _changed(channel, done.inherited_before, done.inherited_after)
-    if others and others != here:
-        here += ["Channels whose cards go here, and that set nothing else themselves:", *others]
-    return "\n".join(here)
-
-
-def _changed(channel: ChannelId, before: Rules, after: Rules) -> list[str]:
-    old, new = (say(channel, rules).splitlines() for rules in (before, after))
-    return [
-        *(f"Before: {line.removeprefix('• ')}" for line in old if line not in new),
-        *(f"After: {line.removeprefix('• ')}" for line in new if line not in old),
-        *_unnamed(before, after),
-    ]
-
-
-def _unnamed(before: Rules, after: Rules) -> Iterator[str]:
-    """Who comes and goes where a line names not everybody."""
-    steps = zip_longest(before.escalation, after.escalation)
-    pairs = [(before.reviewers, after.reviewers)]
-    pairs += [(old.reviewers if old else Reviewers(), new.reviewers if new else Reviewers()) for old, new in steps]
-    for old, new in pairs:
-        for what, more, less in (("Added", new, old), ("Removed", old, new)):
-            names = mentioned(Reviewers(more.users - less.users, more.groups - less.groups))
-            if max(len(one.users | one.groups) for one in (old, new)) > NAMED:
-                yield from (
-                    f"{what}: {', '.join(names[at : at + _IN_A_LINE])}" for at in range(0, len(names), _IN_A_LINE)
-                )
-
-
-def shown(text: str) -> list[Block]:
-    """The text in as many blocks as it takes."""
-    return [words(piece) for piece in pieces(text, _ROOM)]
 
 
 def concerns(event: Event) -> ChannelId | None:
@@ -96,7 +37,7 @@ async def show(poster: Poster, entry: str, event: Event) -> None:
     `entry` is the event's id in the stream, so that each place is told once. InvalidInput if the event does not say
     what changed. A place that Slack does not let us post in is left out.
     """
-    channel, done = ChannelId(event.data["channel"]), settings_proposals.effect_of(event.data)
+    channel, done = ChannelId(event.data["channel"]), effect_of(event.data)
     lines = changed_lines(channel, done)
     if not lines:
         return
@@ -109,3 +50,15 @@ async def show(poster: Poster, entry: str, event: Event) -> None:
             await poster.show(f"settings/{entry}/{place}", Place(place), drawing)
         except CannotPost as refused:
             _log.error("A change of the settings of %s cannot be told in %s (%s).", channel, place, refused)
+
+
+def effect_of(data: Mapping[str, str]) -> Configured:
+    """What a change did, by the data of its event. InvalidInput if this version did not write them."""
+    try:
+        after, inherited = json.loads(data["rules"]), json.loads(data["inherited"])
+        before = after | json.loads(data["before"])
+        inherited_before = inherited | json.loads(data["inherited_before"])
+        rules = (before, after, inherited_before, inherited)
+        return Configured(*(_RULES.validate_python(one) for one in rules))
+    except (KeyError, TypeError, ValueError) as wrong:  # pydantic's are ValueErrors
+        raise InvalidInput(f"The event of a change of settings does not say what changed ({wrong!r}).") from None

@@ -16,6 +16,7 @@ from countersign.domain.people import MEMBERS, Reviewers
 from countersign.domain.slack_markup import mention
 from countersign.policy.loosening import print_of
 
+from . import settings_text
 from .block_kit import Block, context, mrkdwn, plain, words
 from .modals import View, held, input_of, modal, value
 from .schedule_inputs import INPUTS
@@ -28,11 +29,6 @@ AFTER, PEOPLE, THEIR_GROUPS, WHERE = "after_{}", "people_{}", "groups_{}", "wher
 _EXCEPTIONS: Final = {
     "own_requests": ("Requesters may decide on their own requests", ""),
     "break_glass": ("Break-glass", "A requester decides alone in an emergency; all reviewers read the reason."),
-}
-ON_TIMEOUT_SAYS: Final = {
-    OnTimeout.REJECT: "not approved: the agent is told that nobody answered",
-    OnTimeout.WAIT: "there is no deadline: it waits until somebody decides",
-    OnTimeout.APPROVE: "it counts as APPROVED though nobody decided",
 }
 _STEP: Final = re.compile(r"Step ([1-9]) of the escalation")
 _AT_STEP: Final = re.compile(r"(?:after|people|where)_([1-9])")
@@ -160,7 +156,7 @@ def _who(rules: Rules, shown: dict[GroupId, str]) -> list[Block]:
 
 
 def _how(rules: Rules) -> list[Block]:
-    outcomes = [{"text": plain(f"{o.value}: {ON_TIMEOUT_SAYS[o]}"), "value": o.value} for o in OnTimeout]
+    outcomes = [{"text": plain(f"{o.value}: {settings_text.ON_TIMEOUT[o]}"), "value": o.value} for o in OnTimeout]
     initial = next(o for o in outcomes if o["value"] == rules.on_timeout.value)
     meaning = {"type": "static_select", "action_id": ON_TIMEOUT, "options": outcomes, "initial_option": initial}
     return [
