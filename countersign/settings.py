@@ -4,6 +4,7 @@ Every field is an environment variable of the same name in capitals; its descrip
 """
 
 import re
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from countersign.domain.channel_settings import OnTimeout, Rules, parse_duration
+from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules, parse_duration
 from countersign.domain.errors import InvalidInput, WrongSettings
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, reviewers_named
@@ -201,14 +202,18 @@ class WebSettings(AuditSettings):
 
     def rules(self, approvals_channel: ChannelId) -> Rules:
         """The default rules, with the approvals channel looked up."""
+        shared: dict[str, Any] = {
+            field.name: getattr(self, field.name)
+            for field in fields(ChannelSettings)
+            if field.name in type(self).model_fields
+        }
         return Rules(
-            approvals_channel=approvals_channel,
-            reviewers=reviewers_named(self.reviewers),
-            timeout=self.approval_timeout,
-            on_timeout=self.on_timeout,
-            quorum=self.quorum,
-            own_requests=self.own_requests,
-            break_glass=self.break_glass,
+            **shared
+            | {
+                "approvals_channel": approvals_channel,
+                "reviewers": reviewers_named(self.reviewers),
+                "timeout": self.approval_timeout,
+            }
         )
 
 

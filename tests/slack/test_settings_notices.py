@@ -8,7 +8,7 @@ from datetime import time, timedelta
 import pytest
 
 from bot.audit.auditor import Auditor
-from bot.slack.handlers.responses import Desk
+from bot.slack.handlers.services import Desk
 from bot.slack.projector.settings_notices import effect_of
 from countersign import usecases
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout

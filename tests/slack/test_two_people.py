@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.handlers.responses import Desk
+from bot.slack.handlers.services import Desk
 from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import EventType
