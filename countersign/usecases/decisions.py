@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from countersign.domain import decision_rules, grants, request_endings, requests, runs, schedule
-from countersign.domain.asker_names import asker
+from countersign.domain import decision_rules, grants, refusal_sentences, request_endings, requests, runs, schedule
 from countersign.domain.calls import is_canonical
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import CountersignError, NotFound, Refused, StoreUnavailable
 from countersign.domain.ids import RequestId
 from countersign.domain.people import Actor
+from countersign.domain.questions import asker
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Decision, Request
 from countersign.policy import evaluation
@@ -70,7 +70,7 @@ async def decide(
                 continue
             return await _told(store, queue, step.request)
         if step.refusal is not None:
-            raise Refused(step.refusal, await _refused(store, queue, step, step.refusal, attempt))
+            raise await _refused(store, queue, step, step.refusal, attempt)
         change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
         if attempt.wish is not None:
             change = await _with_permission(store, change, step.request)
@@ -80,23 +80,23 @@ async def decide(
     raise too_many_tries()
 
 
-async def why_no_window(store: Store, queue: Queue, seen: Seen[Request], attempt: Attempt) -> str:
-    """Say why the attempt could not count, whatever is entered in its window; "" if the window may open.
+async def why_no_window(store: Store, queue: Queue, seen: Seen[Request], attempt: Attempt) -> Refused | None:
+    """Say why the attempt could not count, whatever is entered in its window; None if the window may open.
 
     Judged by what was `seen`, and put on record (R25): a click that is to open a window never decides, though its
     person may have been named since.
     """
     if decision_rules.why_refused(seen.value, attempt, seen.now) in _ENTERED_IN_A_WINDOW:
-        return ""
+        return None
     step = decision_rules.decide(seen.value, attempt, seen.now)
-    return "" if step.refusal is None else await _refused(store, queue, step, step.refusal, attempt)
+    return None if step.refusal is None else await _refused(store, queue, step, step.refusal, attempt)
 
 
-async def _refused(store: Store, queue: Queue, step: requests.Step, refusal: Refusal, attempt: Attempt) -> str:
-    """Put the refusal on record, and say it; a late attempt settles a request whose time ran out unnoticed."""
+async def _refused(store: Store, queue: Queue, step: requests.Step, refusal: Refusal, attempt: Attempt) -> Refused:
+    """Put the refusal on record, and return it; a late attempt settles a request whose time ran out unnoticed."""
     await store.commit(Change(events=step.events, once=attempt.id))
     now_is = await expire(store, queue, step.request.id) if refusal is Refusal.TIME_RAN_OUT else None
-    return decision_rules.sentence(refusal, now_is or step.request)
+    return Refused(refusal, refusal_sentences.sentence(refusal, now_is or step.request))
 
 
 async def _outgrown(store: Store, seen: Seen[Request], attempt: Attempt) -> bool:

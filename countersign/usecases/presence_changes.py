@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from countersign import usecases
-from countersign.domain import decision_rules, delegation, presence
+from countersign.domain import delegation, presence, refusal_sentences
 from countersign.domain.delegation import Absence
 from countersign.domain.errors import InvalidInput, NotFound, Refused, StoreUnavailable
 from countersign.domain.events import Event
@@ -39,7 +39,7 @@ async def leave(
     for _ in range(_TRIES):
         seen = await store.absences()
         if (why_not := delegation.why_not(actor, stand_in, until, seen.now)) is not None:
-            raise InvalidInput(f"{why_not} Nothing was changed.")
+            raise InvalidInput(*why_not, " Nothing was changed.")
         known, event = delegation.leave(seen.value, actor, stand_in, until, seen.now)
         events = await _told(store, actor, event)
         match await store.commit(Change(absences=Put(known, seen.version), events=events, once=attempt)):
@@ -87,7 +87,7 @@ async def _attend(
         step = rule(seen)
         if step.refusal is not None:
             await store.commit(Change(events=step.events, once=attempt))
-            raise Refused(step.refusal, decision_rules.sentence(step.refusal, seen.value))
+            raise Refused(step.refusal, refusal_sentences.sentence(step.refusal, seen.value))
         if not step.changes:
             return seen.value
         change = Change(

@@ -9,7 +9,6 @@ from countersign.domain.ids import AttemptId, RunId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.domain.slack_markup import escape
 from countersign.usecases.compare_and_set import TRIES, fenced, live, too_many_tries
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Change, Committed, Lease, Put, Seen, Store
@@ -27,7 +26,7 @@ async def stop(
     for _ in range(TRIES):
         seen = await store.run(name) if (name := RunId.named(run)) is not None else None
         if seen is None:
-            why = f"There is no run “{escape(run[:40])}”. `/agent status` lists those that are going on."
+            why = f"There is no run “{run[:40]}”. `/agent status` lists those that are going on."
             await unknown_run(store, attempt, name=run, workspace=actor.workspace, user=actor.user, why=why)
             raise NotFound(why)
         if seen.value.over:

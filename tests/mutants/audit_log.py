@@ -110,7 +110,7 @@ RECORDING: Final = (
     Bug(
         "a path is hidden where a secret's name stands before it",
         "R30",
-        "countersign/domain/executable_text.py",
+        "countersign/domain/text_checks.py",
         "return bool(_PATH.match(text)) and not _is_base64(text)",
         "return False",
         (_SECRETS + "test_what_could_act_is_hidden_by_no_name[@/root/.ssh/id_rsa]",),
@@ -207,8 +207,8 @@ RECORDING: Final = (
         "a start that is refused is not on record",
         "R25",
         "bot/slack/handlers/responses.py",
-        "    except CountersignError as refused:\n",
-        "    except CountersignError as refused:\n        if refused:\n            raise\n",
+        "    except CountersignError as error:\n",
+        "    except CountersignError as error:\n        if error:\n            raise\n",
         (_COMMANDS + "test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none",),
     ),
     Bug(

@@ -369,8 +369,8 @@ DECIDING: Final = (
     Bug(
         "a card vouches for nothing, so that new settings change what was asked before",
         "R9",
-        "bot/slack/projector/projector.py",
-        "claim=claim",
+        "bot/slack/projector/card_drawing.py",
+        "claim=self.claim",
         'claim=""',
         (_SCRIBE + "test_a_card_vouches_for_the_rules_that_it_shows",),
     ),
@@ -410,8 +410,8 @@ DECIDING: Final = (
         "a click that was to open a window is judged a second time, and may count",
         "R13",
         "bot/slack/handlers/card_buttons.py",
-        "seen, attempt):\n        return Reply(why, False)\n",
-        "seen, attempt):\n        await usecases.decide(desk.store, desk.queue, seen.value.id, attempt)\n",
+        "        return refused(refusal)\n    at, request",
+        "        await usecases.decide(desk.store, desk.queue, seen.value.id, attempt)\n    at, request",
         (_REVIEWING + "test_a_click_that_opens_a_window_never_decides_though_its_person_was_named_meanwhile",),
     ),
     Bug(

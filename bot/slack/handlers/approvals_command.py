@@ -8,6 +8,8 @@ from slack_bolt.async_app import AsyncAck
 
 from countersign.domain.errors import InvalidInput
 
+from ..views.safe_text import unescape
+from ..views.slack_markup import drawn
 from .payloads import sender
 from .responses import answer_command, change_on_record
 from .services import Desk, Reply, Word
@@ -42,9 +44,9 @@ async def _run(desk: Desk, body: dict[str, Any], words: Mapping[str, Word], usag
     try:
         async with change_on_record(desk, body, sender(body).here, text) if recorded else nullcontext():
             if word is None:
-                raise _Unclear(f"There is no setting “{name[:40]}”; nothing was changed.", usage)
+                raise _Unclear(f"There is no setting “{unescape(name)[:40]}”; nothing was changed.", usage)
             if word.takes_text and not rest:
                 raise _Unclear("What should it be? Nothing was changed.", word.help)
             return await word.run(desk, body, rest)
     except _Unclear as unclear:
-        return Reply(f"{unclear}\n{unclear.usage}", False)
+        return Reply(f"{drawn(unclear.sentence)}\n{unclear.usage}", False)

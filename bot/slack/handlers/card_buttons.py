@@ -16,16 +16,16 @@ from countersign.domain.grant_scopes import Scope, Span, Wish
 from countersign.domain.high_risk import is_asked
 from countersign.domain.ids import AttemptId, ChannelId, digest_of, short_name
 from countersign.domain.requests import Request, Verb
-from countersign.domain.slack_dates import when
 from countersign.usecases import presence_changes
 
 from ..people.actors import actor_of
 from ..views import card_menu, cards, choice_controls, edit_modal, grant_modals, high_risk_modal, modals, pending_state
 from ..views.card_content import complete
 from ..views.cards import Handle
+from ..views.slack_markup import when
 from .attempts import Aimed, aim, decide, known
 from .payloads import attempt_id, sender
-from .responses import answer_click, open_modal
+from .responses import answer_click, open_modal, refused
 from .services import Desk, Reply
 
 Window = Callable[[Request, ChannelId], modals.View]
@@ -128,8 +128,8 @@ async def _open(desk: Desk, body: dict[str, Any], aimed: Aimed, window: Window |
     """Open the window in which this attempt is completed, or say why it could not count; of high risk, all of the
     request must be opened first."""
     seen, attempt = aimed
-    if why := await usecases.why_no_window(desk.store, desk.queue, seen, attempt):
-        return Reply(why, False)
+    if (refusal := await usecases.why_no_window(desk.store, desk.queue, seen, attempt)) is not None:
+        return refused(refusal)
     at, request = sender(body), seen.value
     channel = at.channel or request.rules.approvals_channel
     # Made also where it comes later: if there can be none, nobody reads all of the request for nothing.
@@ -142,7 +142,7 @@ async def _open(desk: Desk, body: dict[str, Any], aimed: Aimed, window: Window |
 async def _note_presence(desk: Desk, body: dict[str, Any], chosen: pending_state.Chosen) -> Reply:
     """Look at, or snooze, all requests of the card; a refusal is told if none of them takes it."""
     at, name = sender(body), attempt_id(body)
-    changed, refused = [], []
+    changed, refusals = [], []
     for request in chosen.requests:
         seen = await known(desk, Handle(request, digest_of()))
         actor = await actor_of(desk.store, desk.directory, at.workspace, at.user, seen.value.rules.reviewers)
@@ -153,9 +153,9 @@ async def _note_presence(desk: Desk, body: dict[str, Any], chosen: pending_state
             else:
                 changed.append(await presence_changes.snooze(desk.store, request, actor, chosen.snooze, attempt))
         except Refused as refusal:
-            refused.append(refusal)
+            refusals.append(refusal)
     if not changed:
-        raise refused[0]
+        raise refusals[0]
     if chosen.snooze is None:
         return Reply("The card says that you are looking at it. It keeps nobody from deciding.")
     until = max((one.snoozed_until for one in changed if one.snoozed_until is not None), default=None)

@@ -17,7 +17,7 @@ from ..views.card_content import parts
 from ..views.cards import Handle
 from ..views.modals import View
 from .attempts import Aimed, aim, decide
-from .responses import answer_window
+from .responses import answer_window, refused
 from .services import Desk, Reply
 
 READ_FIRST: Final = "Please read all of it first, and say so here. Nothing was decided."
@@ -94,10 +94,10 @@ async def on_edit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
         attempt = replace(aimed.attempt, arguments=arguments, words=words)
         try:
             return await decide(desk, body, aimed._replace(attempt=attempt))
-        except Refused as refused:
-            if refused.refusal is not Refusal.NOT_TYPED:
+        except Refused as error:
+            if error.refusal is not Refusal.NOT_TYPED:
                 raise
-            return Reply(str(refused), False, block=high_risk_modal.WORD)
+            return refused(error, high_risk_modal.WORD)
 
     await _answer(desk, ack, body, work, "change", edit_modal.first_input(view))
 
@@ -125,8 +125,8 @@ async def _after_part(desk: Desk, body: dict[str, Any]) -> Reply:
     view = body["view"]
     opened, typed, channel = high_risk_modal.opened(view), high_risk_modal.typed(view), modals.channel_of(view)
     aimed = await aim(desk, body, _handle(body), opened.verb)
-    if why := await usecases.why_no_window(desk.store, desk.queue, *aimed):
-        return Reply(why, False)
+    if (refusal := await usecases.why_no_window(desk.store, desk.queue, *aimed)) is not None:
+        return refused(refusal)
     request = aimed.request
     if opened.layout != high_risk_modal.layout(request):
         raise InvalidInput(_OTHER_PARTS)

@@ -13,13 +13,13 @@ from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.grants import Permission
 from countersign.domain.ids import PermissionId, RequestId
 from countersign.domain.people import Actor
-from countersign.domain.slack_markup import mention
 from countersign.usecases import grant_changes
 from countersign.usecases.ports import Queue, Store
 
 from ..people import settings_check
 from ..people.actors import actor_of
 from ..people.directory import Directory
+from ..views.slack_markup import mention
 from .payloads import delivery, sender
 from .responses import answer_click
 from .services import Desk, Reply

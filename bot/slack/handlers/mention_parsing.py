@@ -11,6 +11,7 @@ from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
 
 from ..people.directory import Directory
+from ..views.safe_text import unescape
 
 _CHANNEL: Final = r"<#([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})"
 _USER: Final = r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})"
@@ -33,7 +34,7 @@ def people_named(tokens: Iterable[str]) -> Reviewers:
             groups.add(GroupId(group[1] or group[2]))
         elif token:
             raise InvalidInput(
-                f"“{token[:40]}” is neither a person nor a user group; nothing was changed. "
+                f"“{unescape(token)[:40]}” is neither a person nor a user group; nothing was changed. "
                 f"Write them like `/approvals reviewers @someone @a-group`, or `{MEMBERS}` for everybody in the "
                 "channel that cards go to."
             )
@@ -51,7 +52,8 @@ async def _channel(directory: Directory, name: str) -> ChannelId:
     channel = await directory.room_named(name)
     if channel is None:
         raise InvalidInput(
-            f"The app is in no channel “{name[:80]}”; nothing was changed. Invite it there with `/invite` first."
+            f"The app is in no channel “{unescape(name)[:80]}”; nothing was changed. "
+            "Invite it there with `/invite` first."
         )
     return channel
 
@@ -69,11 +71,12 @@ async def _step(directory: Directory, words: str) -> Escalation:
     channels = [token for token in tokens if token.startswith("#") or re.fullmatch(_CHANNEL, token)]
     if not after or tokens == [""] or len(channels) > 1:
         raise InvalidInput(
-            f"“{words[:80]}” is no step of an escalation; nothing was changed. "
+            f"“{unescape(words)[:80]}” is no step of an escalation; nothing was changed. "
             "Write it like `/approvals escalate 30m @leads #leads`."
         )
     people = people_named(token for token in tokens if token not in channels)
-    return Escalation(parse_duration(after), people, await _channel(directory, channels[0]) if channels else None)
+    channel = await _channel(directory, channels[0]) if channels else None
+    return Escalation(parse_duration(unescape(after)), people, channel)
 
 
 READERS: Final[dict[str, Callable[[Directory, str], Awaitable[Any]]]] = {

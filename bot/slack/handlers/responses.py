@@ -19,12 +19,11 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from countersign import usecases
 from countersign.domain.errors import CountersignError, InvalidInput, NotReplicated, StoreUnavailable
 from countersign.domain.ids import ChannelId, GroupId, UserId
-from countersign.domain.slack_markup import DATE, MENTION
 
 from ..people.directory import Directory
 from ..views.modals import View, channel_of, not_counted
-from ..views.safe_text import unescape
 from ..views.settings_modal import Problem
+from ..views.slack_markup import drawn, mentioned_in, without_marks
 from .payloads import delivery, sender
 from .services import Desk, Reply
 
@@ -97,7 +96,7 @@ async def answer_window(
 
     reply = _reply_of(work, deed)
     await _in_time(
-        _without_marks(desk.directory, reply) if block else reply,
+        _in_plain_text(desk.directory, reply) if block else reply,
         acknowledge,
         lambda reply: tell(desk.client, body, reply, channel),
     )
@@ -108,15 +107,20 @@ async def _reply_of(work: Awaitable[Reply], deed: str) -> Reply:
     try:
         return await work
     except Problem as problem:
-        return Reply(str(problem), False, block=problem.block)
+        return refused(problem, problem.block)
     except NotReplicated as unsafe:
         _log.error("%s", unsafe)
-        return Reply(str(unsafe), False)
+        return refused(unsafe)
     except StoreUnavailable as away:
         _log.error("%s", away)
         return Reply(_STORE_AWAY.format(deed=deed), False)
     except CountersignError as wrong:
-        return Reply(str(wrong), False)
+        return refused(wrong)
+
+
+def refused(error: CountersignError, block: str = "") -> Reply:
+    """The reply that says why nothing was done; `block` is the input that it is about."""
+    return Reply(drawn(error.sentence), False, block=block, sentence=error.sentence)
 
 
 @asynccontextmanager
@@ -126,8 +130,8 @@ async def on_record(record: Callable[[str], Awaitable[None]]) -> AsyncIterator[N
         yield
     except StoreUnavailable:
         raise
-    except CountersignError as refused:
-        await record(str(refused))
+    except CountersignError as error:
+        await record(str(error))
         raise
 
 
@@ -218,16 +222,14 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, chann
         _log.error("%s could not be told: %s (%s)", at.user, reply.text, lost)
 
 
-async def _without_marks(directory: Directory, work: Awaitable[Reply]) -> Reply:
-    """The work's reply; a refusal as plain text, because Slack shows nothing else under an input of a window."""
+async def _in_plain_text(directory: Directory, work: Awaitable[Reply]) -> Reply:
+    """The work's reply; a refusal with names instead of mentions, because Slack shows plain text under an input."""
     reply = await work
-    if reply.counted or reply.view is not None:
+    if reply.counted or not reply.sentence:
         return reply
-    text = DATE.sub(r"\1", reply.text)
-    ids = sorted(set(MENTION.findall(text)))
+    ids = mentioned_in(reply.sentence)
     names = dict(zip(ids, await asyncio.gather(*(_name(directory, name) for name in ids)), strict=True))
-    text = MENTION.sub(lambda mention: names[mention[1]], text)
-    return reply._replace(text=unescape(text).replace("`", ""))
+    return reply._replace(text=without_marks(reply.sentence, names))
 
 
 async def _name(directory: Directory, name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.ids import UserId, WorkspaceId
+from countersign.domain.refusals import Sentence
 from countersign.usecases.ports import Message, Overview, Queue, Store
 
 from ..people.directory import Directory
@@ -54,8 +55,9 @@ class Desk:
 class Reply(NamedTuple):
     """The reply to somebody: whether what they did counted, and the sentence for them ("" for none).
 
-    In a window, `block` is the input that the sentence belongs under, `errors` are the sentences of several inputs, and
-    `view` is what the window turns into; the sentence is then told only if the window is gone by that time.
+    `text` is mrkdwn; `sentence` is the same as data, where an error says it. In a window, `block` is the input that the
+    sentence belongs under, `errors` are the sentences of several inputs, and `view` is what the window turns into; the
+    sentence is then told only if the window is gone by that time.
     """
 
     text: str
@@ -64,6 +66,7 @@ class Reply(NamedTuple):
     block: str = ""
     errors: dict[str, str] | None = None
     view: View | None = None
+    sentence: Sentence = ()
 
 
 class Word(NamedTuple):

@@ -13,17 +13,19 @@ from slack_bolt.async_app import AsyncAck
 from countersign import usecases
 from countersign.domain import channel_settings
 from countersign.domain.channel_settings import ChannelSettings, Rules
-from countersign.domain.errors import InvalidInput
+from countersign.domain.errors import InvalidInput, plain_text
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import Actor
-from countersign.domain.slack_markup import mention
+from countersign.domain.refusals import Sentence
 from countersign.policy.loosening import NeedsSecond, Proposal, loosened_by, may_alone
 
 from ..people.settings_check import Found, problems
 from ..views import modals, settings_modal
 from ..views.block_kit import Block, button, context, mrkdwn, words
+from ..views.safe_text import unescape
 from ..views.setting_inputs import SETTINGS
 from ..views.settings_text import changed_lines, say, shown
+from ..views.slack_markup import mention
 from .mention_parsing import READERS
 from .payloads import delivery, sender
 from .responses import SLACK_ERRORS, answer_click, answer_window, change_on_record, open_modal
@@ -71,7 +73,7 @@ async def _contradicted(desk: Desk, actor: Actor, rules: Rules) -> str:
 
 async def _set(name: str, desk: Desk, body: dict[str, Any], text: str) -> Reply:
     read = SETTINGS[name].read
-    value = await READERS[name](desk.directory, text) if read is None else read(text)
+    value = await READERS[name](desk.directory, text) if read is None else read(unescape(text))
     return await _configure(desk, body, sender(body).here, lambda own: replace(own, **{name: value}))
 
 
@@ -107,7 +109,7 @@ async def _configure(
     actor = await desk.directory.actor(at.workspace, at.user, before.reviewers.groups)
     found: list[Found] = []
 
-    async def check(rules: Rules) -> list[str]:
+    async def check(rules: Rules) -> list[Sentence]:
         found[:] = await problems(desk.directory, at.workspace, rules)
         return [problem.sentence for problem in found]
 
@@ -116,8 +118,8 @@ async def _configure(
     except NeedsSecond as milder:
         return await _ask_for_second(desk, milder)
     except InvalidInput as wrong:
-        block = settings_modal.block_of(*reversed(found[0])) if found else settings_modal.block_of(str(wrong))
-        raise settings_modal.Problem(block, str(wrong)) from None
+        about = (plain_text(found[0].sentence), found[0].field) if found else (str(wrong),)
+        raise settings_modal.Problem(settings_modal.block_of(*about), *wrong.sentence) from None
     return Reply(f"Saved. {say(channel, done.after)}")
 
 
@@ -135,7 +137,7 @@ async def _ask_for_second(desk: Desk, milder: NeedsSecond) -> Reply:
         asks = "Nothing has changed yet. An admin or another reviewer may confirm it."
         blocks = [*shown(f"{text}\n{lines}"), words(asks), {"type": "actions", "elements": [confirm]}]
         if not await _post(desk, place, text, blocks):
-            raise InvalidInput(f"{milder} Slack did not take the message that asks for one in {mention(place)}.")
+            raise InvalidInput(f"{milder} Slack did not take the message that asks for one in ", place, ".")
     return Reply(f"{milder} {mention(place)} shows what you want, with a button for them.")
 
 
@@ -155,7 +157,7 @@ async def _confirm(desk: Desk, body: dict[str, Any]) -> Reply:
         *(desk.directory.actor(at.workspace, user, before.reviewers.groups) for user in (at.user, proposal.by))
     )
 
-    async def check(rules: Rules) -> list[str]:
+    async def check(rules: Rules) -> list[Sentence]:
         return [problem.sentence for problem in await problems(desk.directory, at.workspace, rules)]
 
     done = await usecases.configure(

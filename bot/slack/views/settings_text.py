@@ -8,12 +8,12 @@ from countersign.domain import quiet_hours
 from countersign.domain.channel_settings import OnTimeout, Rules, say_duration
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import Reviewers
-from countersign.domain.slack_markup import mention
 from countersign.policy.loosening import Configured
 
 from .block_kit import Block, words
 from .outcome_text import NAMED, mentioned, named
 from .safe_text import pieces
+from .slack_markup import mention
 
 ON_TIMEOUT: Final = {
     OnTimeout.REJECT: "not approved: the agent is told that nobody answered",
