@@ -1,4 +1,4 @@
-"""Connection to Slack: the clients, our identity there, the Bolt app, and Socket Mode.
+"""Connection to Slack: clients, our identity, the Bolt app, Socket Mode.
 
 Everything comes by parameters. Bolt also reads the environment: where SLACK_CLIENT_ID happens to be set it would turn
 OAuth on and drop the token, so those variables are hidden from it.
@@ -62,7 +62,10 @@ Fact = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Two clients over one session: `reads` retries, `posts` does not, because it looks first whether Slack took it."""
+    """Two clients over one session: `reads` retries, `posts` does not.
+
+    Before a post is repeated, its sender looks whether Slack took it.
+    """
 
     reads: AsyncWebClient
     posts: AsyncWebClient
@@ -86,7 +89,10 @@ class Identity:
 
 @asynccontextmanager
 async def slack_clients(token: str, api_url: str) -> AsyncIterator[Clients]:
-    """The clients; their session is closed at the end. `api_url` is Slack's, or that of a local Slack."""
+    """Open the clients; their session is closed at the end.
+
+    `api_url` is Slack's, or that of a local Slack.
+    """
     base_url = api_url if api_url.endswith("/") else api_url + "/"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         retries = [
@@ -101,7 +107,10 @@ async def slack_clients(token: str, api_url: str) -> AsyncIterator[Clients]:
 
 
 async def identify(client: AsyncWebClient) -> Identity:
-    """Our identity. WrongSettings if Slack refuses the token or scopes are missing; waits while Slack is away."""
+    """Return our identity; waits while Slack is away.
+
+    WrongSettings if Slack refuses the token or scopes are missing.
+    """
     while True:
         try:
             answer = await client.auth_test()
@@ -127,7 +136,10 @@ async def identify(client: AsyncWebClient) -> Identity:
 
 
 def build(clients: Clients, identity: Identity, desk: Desk, signing_secret: str | None) -> AsyncApp:
-    """The Bolt app with all handlers. Without a signing secret it must not be served over HTTP."""
+    """Build the Bolt app with all handlers.
+
+    Without a signing secret it must not be served over HTTP.
+    """
     result = AuthorizeResult(
         enterprise_id=None,
         team_id=identity.workspace,
@@ -153,7 +165,10 @@ def build(clients: Clients, identity: Identity, desk: Desk, signing_secret: str 
 
 @asynccontextmanager
 async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> AsyncIterator[Fact]:
-    """Keep a Socket Mode connection; yields a check that it is up. WrongSettings if Slack refuses the token."""
+    """Keep a Socket Mode connection; yields a check that it is up.
+
+    WrongSettings if Slack refuses the token.
+    """
     try:
         await client.apps_connections_open(app_token=app_token)
     except SlackApiError as refused:
@@ -184,7 +199,10 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
 
 
 def _in_a_line(record: logging.LogRecord) -> bool:
-    """Log a broken connection in one line: it is no bug, and is replaced. Everything else is logged as it is."""
+    """Log a broken connection in one line: it is no bug, and is replaced.
+
+    Everything else is logged as it is.
+    """
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, aiohttp.ClientConnectionError):
         record.exc_info = None

@@ -1,4 +1,4 @@
-"""Limits of the port's connections: their number, and the time until each begins a request."""
+"""Limits of the port's connections: their number, and their idle time."""
 
 import asyncio
 import socket
@@ -23,7 +23,10 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(asgi: Asgi, host: str, port: int) -> AsyncIterator[int]:
-    """Serve until the block ends; yields the port, which is a free one for 0. WrongSettings if it is taken."""
+    """Serve until the block ends; yields the port, a free one for 0.
+
+    WrongSettings if it is taken.
+    """
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as wrong:
@@ -49,7 +52,7 @@ async def serving(asgi: Asgi, host: str, port: int) -> AsyncIterator[int]:
 
 
 class _Connection(H11Protocol):
-    """A connection that is closed if the head of its next request is late, or if there are too many."""
+    """A connection that is closed if its next request is late, or one too many."""
 
     _hurry: asyncio.TimerHandle | None = None
 

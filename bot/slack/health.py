@@ -1,4 +1,4 @@
-"""Health of `web` for `/healthz` and `/metrics`: the store, the connection to Slack, the machine's clock."""
+"""Health of `web`: the store, the connection to Slack, the machine's clock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,10 @@ _CLOCKS_APART: Final = timedelta(minutes=4)
 
 
 async def problem_of(store: Store, connected: Callable[[], Awaitable[bool]] | None) -> str:
-    """The problem of this process, "" if there is none. `connected` checks Socket Mode; None for HTTP."""
+    """Return the problem of this process, "" if there is none.
+
+    `connected` checks Socket Mode; None for HTTP.
+    """
     try:
         async with asyncio.timeout(2):
             now = await store.takes()
@@ -27,7 +30,10 @@ async def problem_of(store: Store, connected: Callable[[], Awaitable[bool]] | No
 
 
 def wrong_clock(theirs: datetime, ours: datetime) -> str:
-    """The sentence about a wrong clock, "" if it is right: a signature is valid for five minutes of this machine's."""
+    """Return a sentence about a wrong clock, "" if it is right.
+
+    Slack's signatures are valid for five minutes of this machine's clock.
+    """
     apart = ours - theirs
     if abs(apart) < _CLOCKS_APART:
         return ""
@@ -39,7 +45,10 @@ def wrong_clock(theirs: datetime, ours: datetime) -> str:
 
 
 async def measured(store: Store) -> bytes:
-    """The text that Prometheus reads; without the numbers of what waits if the store does not answer."""
+    """Return the text that Prometheus reads.
+
+    If the store does not answer, the numbers of what waits are left out.
+    """
     try:
         async with asyncio.timeout(2):
             return metrics.exposition(await store.standing())

@@ -1,4 +1,4 @@
-"""The port of `web`: `/healthz` and `/metrics`, and `/slack/events` where Slack calls us over signed HTTP.
+"""Port of `web`: `/healthz`, `/metrics`, and `/slack/events` for signed HTTP.
 
 Whoever reaches the port may send anything. So connections are limited in number and closed if no request comes in
 time; a body is read only up to the size and time that Slack needs, and parsed only after its signature is verified.
@@ -40,10 +40,10 @@ def http(
     *,
     secret: str = "",
 ) -> Asgi:
-    """The ASGI app: `/healthz`, `/metrics` if `measured` is given, and `/slack/events` if an app is given.
+    """Return the ASGI app of the port.
 
-    `secret` is the app's signing secret. `problem` says what is wrong, "" if nothing is; `measured` gives the text that
-    Prometheus reads.
+    It has `/healthz`, `/metrics` if `measured` is given, and `/slack/events` if an app is given. `secret` is the app's
+    signing secret. `problem` says what is wrong, "" if nothing is; `measured` gives the text that Prometheus reads.
     """
     events = None if app is None else _Signed(app, SignatureVerifier(secret))
 
@@ -91,7 +91,10 @@ class _Signed:
             await _plain(send, 400, "Not a payload that Slack sends.")
 
     async def _signed(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The body, once its signature is verified; None if its sender is gone. _Refused for anything else."""
+        """Return the body once its signature is verified; None if its sender is gone.
+
+        _Refused for anything else.
+        """
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         signature = headers.get(b"x-slack-signature", "")
         timestamp = headers.get(b"x-slack-request-timestamp", "")
@@ -147,12 +150,15 @@ class _Refused(Exception):
 
 
 def _asks_for_our_certificate(body: bytes) -> bool:
-    """Recognise Slack's check of our certificate, which has no signature and asks for nothing."""
+    """Recognise Slack's check of our certificate, which nobody signs."""
     return len(body) < 1000 and b"ssl_check=1" in body.split(b"&")
 
 
 class _Events(AsyncSlackRequestHandler):
-    """Bolt's adapter, with a faster way to undo a form's escapes: that was a sixth of the time of a click."""
+    """Bolt's adapter, with a faster way to undo a form's escapes.
+
+    That was a sixth of the time of a click.
+    """
 
     async def dispatch(self, request: AsgiHttpRequest) -> BoltResponse:
         signed = await request.get_raw_body()
@@ -164,7 +170,10 @@ class _Events(AsyncSlackRequestHandler):
 
 
 def payload(form: str) -> str | None:
-    """The JSON in a form that has a payload and nothing else, as `parse_qsl` reads it; None for anything unusual."""
+    """Return the JSON of a form that has a payload and nothing else.
+
+    It is read as `parse_qsl` does; None for anything unusual.
+    """
     name, _, value = form.partition("=")
     if name != "payload" or "&" in value or "\\" in value:
         return None

@@ -1,6 +1,6 @@
-"""Requests with what a list of them shows besides: the address of the card, and the name of the team.
+"""Addresses of requests' cards and names of their teams, for lists.
 
-A Home and the lists of `/approvals` both use it.
+A Home and the lists of `/approvals` both use them.
 """
 
 from collections.abc import Callable, Sequence

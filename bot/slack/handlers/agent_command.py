@@ -70,7 +70,10 @@ async def _open_start(desk: Desk, body: dict[str, Any], at: Sender) -> Reply:
 
 
 async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Show the options of the team that was chosen in the window of `/agent`; what was typed stays."""
+    """Show the options of the team that was chosen in the window.
+
+    What was typed there stays.
+    """
     await ack()
     view = body["view"]
     team = body["actions"][0]["selected_option"]["value"]
@@ -118,7 +121,10 @@ async def _start(
 
 
 def _team_named(typed: str, teams: list[TeamInfo]) -> str:
-    """The team of this name, or the only one whose name differs from it in case alone; else what was typed."""
+    """Find the team of this name, in capitals or not; else return what was typed.
+
+    Where several names differ in case alone, only the exact one counts.
+    """
     alike = [team.name for team in teams if team.name.casefold() == typed.casefold()]
     return alike[0] if len(alike) == 1 else typed
 

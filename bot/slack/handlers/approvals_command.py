@@ -1,4 +1,4 @@
-"""`/approvals`: finds the word that was typed, says which there are, and puts refusals on record."""
+"""`/approvals`: finds the word that was typed, and puts refusals on record."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
@@ -16,7 +16,7 @@ from .services import Desk, Reply, Word
 
 
 class _Unclear(InvalidInput):
-    """Words that need an explanation, which is for their person and not for the record."""
+    """A word that needs an explanation, for its person and not for the record."""
 
     def __init__(self, sentence: str, usage: str) -> None:
         self.usage = usage
@@ -24,7 +24,10 @@ class _Unclear(InvalidInput):
 
 
 def listener(words: Mapping[str, Word]) -> Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]:
-    """The handler of `/approvals` with these words; that of no word at all is "" (it opens the window)."""
+    """Return the handler of `/approvals` with these words.
+
+    The word "" is the command alone.
+    """
     usage = "\n".join(word.help for word in words.values())
 
     async def on_approvals(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:

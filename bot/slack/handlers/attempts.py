@@ -1,4 +1,4 @@
-"""Attempts to decide: made of a payload, judged by the use case, and what their person is told.
+"""Attempts to decide: made of a payload, and judged by the use case.
 
 An attempt is judged twice where a window stands between, before it opens and when it is sent: who, in time, on what
 content (R9, R13).
@@ -56,7 +56,10 @@ async def aim(
     opened_for: UserId | None = None,
     typed: str = "",
 ) -> Aimed:
-    """The attempt that a payload makes. NotFound, put on record (R25), if there is no such request."""
+    """Make the attempt of a payload.
+
+    NotFound, put on record (R25), if there is no such request.
+    """
     at = sender(body)
     try:
         seen = await known(desk, handle)
@@ -74,7 +77,10 @@ async def aim(
 
 
 async def decide(desk: Desk, body: dict[str, Any], aimed: Aimed) -> Reply:
-    """Store what the attempt does; the reply says how many approvals there are if more are needed."""
+    """Store what the attempt does.
+
+    The reply says how many approvals there are if more are needed.
+    """
     seen, attempt = aimed
     attempt = replace(attempt, id=attempt_id(body, *_content(attempt)))
     voters = partial(voters_of, desk.directory)
@@ -90,7 +96,7 @@ async def decide(desk: Desk, body: dict[str, Any], aimed: Aimed) -> Reply:
 
 
 def _content(attempt: Attempt) -> list[str]:
-    """What was entered in a window."""
+    """Return the texts that were entered in a window."""
     wish = attempt.wish
     scopes = [] if wish is None else [wish.scope, wish.span]
     return [attempt.words, attempt.typed, attempt.arguments, *attempt.chosen, *scopes]

@@ -1,4 +1,4 @@
-"""`/approvals away` and `back`: somebody names who decides in their place while they are away."""
+"""`/approvals away` and `back`: somebody else decides in a person's place."""
 
 import re
 from datetime import UTC, date, datetime, time, timedelta

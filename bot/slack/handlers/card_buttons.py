@@ -62,7 +62,7 @@ _log = logging.getLogger(__name__)
 
 
 async def on_click(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Handle any button of a card: Approve and options count, the others open a window."""
+    """Handle a button of a card: Approve and options count, others open a window."""
     await answer_click(desk, ack, body, _click(desk, body))
 
 
@@ -125,8 +125,10 @@ async def _menu(desk: Desk, body: dict[str, Any], value: str) -> Reply:
 
 
 async def _open(desk: Desk, body: dict[str, Any], aimed: Aimed, window: Window | None = None) -> Reply:
-    """Open the window in which this attempt is completed, or say why it could not count; of high risk, all of the
-    request must be opened first."""
+    """Open the window that completes this attempt, or say why it cannot count.
+
+    What is of high risk is opened and read first.
+    """
     seen, attempt = aimed
     if (refusal := await usecases.why_no_window(desk.store, desk.queue, seen, attempt)) is not None:
         return refused(refusal)
@@ -140,7 +142,10 @@ async def _open(desk: Desk, body: dict[str, Any], aimed: Aimed, window: Window |
 
 
 async def _note_presence(desk: Desk, body: dict[str, Any], chosen: pending_state.Chosen) -> Reply:
-    """Look at, or snooze, all requests of the card; a refusal is told if none of them takes it."""
+    """Look at, or snooze, all requests of the card.
+
+    A refusal is told only if no request takes it.
+    """
     at, name = sender(body), attempt_id(body)
     changed, refusals = [], []
     for request in chosen.requests:

@@ -1,4 +1,7 @@
-"""Windows that decide: what was entered is judged when it is sent, on the content that the window showed (R13)."""
+"""Windows that decide, on the content that they showed (R13).
+
+What was entered is judged when it is sent: who, in time, and what.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -40,7 +43,10 @@ async def on_respond(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 
 
 async def on_break_glass(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Let the requester decide alone; whether they may is judged here, whoever opened the window."""
+    """Let the requester decide alone.
+
+    Whether they may is judged here, whoever opened the window.
+    """
     await _words(desk, ack, body, Verb.APPROVE, grant_modals.REASON, break_glass=True)
 
 
@@ -81,7 +87,7 @@ async def on_choose(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 
 
 async def on_edit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Approve with changes; the form stays open with what cannot be used told under its inputs."""
+    """Approve with changes; what cannot be used is told under its input."""
     view = body["view"]
 
     async def work() -> Reply:
@@ -112,7 +118,10 @@ async def on_review(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 
 
 async def on_high_risk(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Go on to the next part of the full view; the last part of Edit leads to the form, that of Approve decides."""
+    """Go on to the next part of the full view.
+
+    The last part of Edit leads to the form, that of Approve decides.
+    """
 
     async def work() -> Reply:
         return await _after_part(desk, body)
@@ -149,7 +158,7 @@ def _handle(body: dict[str, Any]) -> Handle | None:
 async def _answer(
     desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Callable[[], Awaitable[Reply]], deed: str, block: str = ""
 ) -> None:
-    """Do the work if all was read that had to be; in a window without an input for it, a refusal takes its place."""
+    """Do the work, once all was read that had to be."""
     if not modals.has_read(body["view"]):
         await ack(response_action="errors", errors={modals.READ: READ_FIRST})
         return

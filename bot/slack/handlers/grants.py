@@ -1,4 +1,4 @@
-"""Standing permissions (R24): they answer new requests by themselves, until somebody revokes them."""
+"""Standing permissions (R24): they answer requests until they are revoked."""
 
 import asyncio
 import logging
@@ -28,8 +28,11 @@ _log = logging.getLogger(__name__)
 
 
 def allowing(store: Store, queue: Queue, directory: Directory) -> Callable[[RequestId], Awaitable[None]]:
-    """What is done before people are asked: a standing permission may answer the request, one at a time, because each
-    use is counted; and a request that nobody could decide is turned down (R10)."""
+    """Return what is done with a new request before people are asked.
+
+    A standing permission may answer it, one request at a time, because each use is counted; and a request that nobody
+    could decide is turned down (R10).
+    """
     turn = asyncio.Lock()
 
     async def whose(permission: Permission, rules: Rules) -> Actor:

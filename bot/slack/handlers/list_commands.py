@@ -1,4 +1,4 @@
-"""Lists of `/approvals`: what waits in a channel, what was decided there, and what is not asked again."""
+"""Lists of `/approvals`: requests, decisions and permissions of a channel."""
 
 import re
 from typing import Any, Final
@@ -19,7 +19,10 @@ _MOST: Final = 25
 
 
 async def _pending(desk: Desk, body: dict[str, Any], rest: str) -> Reply:
-    """List what waits in this channel: runs started here, and cards that are posted here."""
+    """List what waits in this channel.
+
+    These are requests of runs started here, and those whose cards are posted here.
+    """
     if rest:
         raise InvalidInput("Nothing goes after `/approvals pending`; it lists what waits in this channel.")
     page = await desk.homes.overview.waiting([sender(body).here], None, lambda request: True, _PENDING)
@@ -46,7 +49,10 @@ async def _history(desk: Desk, body: dict[str, Any], rest: str) -> Reply:
 
 
 async def _permissions(desk: Desk, body: dict[str, Any], rest: str) -> Reply:
-    """List the permissions of runs started here, and in an approvals channel of all whose cards go there."""
+    """List the permissions of this channel.
+
+    They are those of runs started here, and in an approvals channel those of all runs whose cards go there.
+    """
     at, here = sender(body), []
     for one in await grant_changes.in_force(desk.store):
         if one.workspace != at.workspace:

@@ -1,4 +1,7 @@
-"""People, groups and channels as somebody types them after a command: mentions, which Slack escapes, or ids."""
+"""People, groups and channels as typed after a command: mentions or ids.
+
+Slack turns mentions into their escaped form before a command reaches us.
+"""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable

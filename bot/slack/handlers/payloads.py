@@ -1,4 +1,4 @@
-"""Slack's payloads: their shape, who sent one and from where, and the id of what they attempt.
+"""Payloads of Slack: their shape, their sender, and the id of an attempt.
 
 A payload's shape is checked once, before a handler sees it: https://docs.slack.dev/reference/interaction-payloads.
 """
@@ -41,7 +41,7 @@ _PAYLOAD: Final[dict[str, Any]] = {
 
 
 class Sender(NamedTuple):
-    """Who sent a payload and from where; `channel` is None inside a modal."""
+    """The sender of a payload and where they were; no channel inside a modal."""
 
     workspace: WorkspaceId
     user: UserId
@@ -56,7 +56,7 @@ class Sender(NamedTuple):
 
 
 def sender(body: dict[str, Any]) -> Sender:
-    """The sender of a command, a click or a submission. InvalidInput if Slack names nobody.
+    """Return the sender of a payload. InvalidInput if Slack names nobody.
 
     The workspace is the person's own, not the channel's (R9).
     """
@@ -73,14 +73,18 @@ def workspace_of(body: dict[str, Any]) -> WorkspaceId:
 
 
 def delivery(body: dict[str, Any]) -> AttemptId:
-    """The id of a command or a change of settings, the same each time that Slack delivers it (R8)."""
+    """Return the id of a command or a change of settings.
+
+    It is the same each time that Slack delivers it (R8).
+    """
     return AttemptId("s" + short_name(str(body["trigger_id"]), sender(body).user, length=20))
 
 
 def attempt_id(body: dict[str, Any], *content: str) -> AttemptId:
-    """The id of an attempt to decide, the same each time that Slack delivers it (R8).
+    """Return the id of an attempt to decide.
 
-    Of a window what was entered is a part: after a refusal the same window may be sent with something else.
+    It is the same each time that Slack delivers it (R8). What was entered in a window is a part of it: after a refusal
+    the same window may be sent with something else.
     """
     user = sender(body).user
     if body.get("type") == "view_submission":

@@ -1,4 +1,4 @@
-"""Acks to Slack within its 3 s, and replies to people, after what they did was stored.
+"""Acks within Slack's 3 s, and replies to people after their act was stored.
 
 Slack gives up on an ack after 3 s, while the store or a look-up may take longer. The work then goes on, Slack gets
 its ack, and the person gets the sentence when there is one (R7).
@@ -42,7 +42,7 @@ Acknowledge = Callable[[Reply | None], Awaitable[Any]]
 
 
 async def answer_command(desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Reply]) -> None:
-    """Do what a command asks for; the ack itself has the reply, so that only its sender reads it."""
+    """Do what a command asks for; its sender alone reads the reply, in the ack."""
 
     async def acknowledge(reply: Reply | None) -> None:
         if reply is None or not reply.text:
@@ -74,10 +74,11 @@ async def answer_window(
     block: str,
     quiet: bool = False,
 ) -> None:
-    """Do what a window asks for: it closes, turns into the reply's view, or shows what is wrong under its inputs.
+    """Do what a window asks for, and close it or show what is wrong.
 
-    `block` is the input for a sentence that names none; without one the sentence takes the window's place. What comes
-    too late for the window is told in its channel, and so is what counted, unless its sender sees it anyway (`quiet`).
+    A refusal stands under the input of the reply or under `block`; without a `block` it takes the window's place. What
+    comes too late for the window is told in its channel, and so is what counted, unless its sender sees it anyway
+    (`quiet`).
     """
     channel = channel_of(body["view"])
     work = begin()
@@ -103,7 +104,10 @@ async def answer_window(
 
 
 async def _reply_of(work: Awaitable[Reply], deed: str) -> Reply:
-    """The work's reply, or the sentence of its error. `deed` names what the person did."""
+    """Return the work's reply, or the sentence of its error.
+
+    `deed` names what the person did.
+    """
     try:
         return await work
     except Problem as problem:
@@ -139,7 +143,10 @@ async def on_record(record: Callable[[str], Awaitable[None]]) -> AsyncIterator[N
 async def change_on_record(
     desk: Desk, body: dict[str, Any], channel: ChannelId, words: str = ""
 ) -> AsyncIterator[None]:
-    """Record a change of the channel's settings that was refused, unless the use case did."""
+    """Record why a change of the channel's settings was refused.
+
+    Where the use case has recorded it under the same delivery, it stays one event.
+    """
     at = sender(body)
 
     async def record(why: str) -> None:
@@ -154,7 +161,10 @@ async def change_on_record(
 async def _in_time(
     work: Coroutine[Any, Any, Reply], acknowledge: Acknowledge, tell_later: Callable[[Reply], Awaitable[None]]
 ) -> None:
-    """Do the work and ack with its reply; if it takes too long, ack without it first and tell the reply later."""
+    """Do the work and ack with its reply.
+
+    If it takes too long, the ack goes first and the reply is told later.
+    """
     early: asyncio.Task[Any] | None = None
 
     def late() -> None:
@@ -174,9 +184,9 @@ async def _in_time(
 
 
 async def open_modal(client: AsyncWebClient, body: dict[str, Any], view: View) -> Reply:
-    """Open the window, whose trigger lives 3 s and works once; nothing slow may come before.
+    """Open a window; the reply is empty, or says why it is not open.
 
-    The reply is empty if the window is open, else it says why not.
+    The trigger lives 3 s and works once, so nothing slow may come before.
     """
     try:
         async with asyncio.timeout(2.5):
@@ -189,7 +199,10 @@ async def open_modal(client: AsyncWebClient, body: dict[str, Any], view: View) -
 
 
 async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, channel: ChannelId | None = None) -> None:
-    """Send the reply, if it says anything, to the sender alone. Never raises for what Slack does."""
+    """Send the reply, if it says anything, to the sender alone.
+
+    Never raises for what Slack does.
+    """
     if not reply.text:
         return
     try:
@@ -223,7 +236,10 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, chann
 
 
 async def _in_plain_text(directory: Directory, work: Awaitable[Reply]) -> Reply:
-    """The work's reply; a refusal with names instead of mentions, because Slack shows plain text under an input."""
+    """Write a refusal with names instead of mentions.
+
+    It stands under an input of a window, where Slack shows plain text only.
+    """
     reply = await work
     if reply.counted or not reply.sentence:
         return reply

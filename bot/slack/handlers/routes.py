@@ -1,4 +1,7 @@
-"""Routes of Slack's payloads to their handlers, registered once; a button is routed by what it carries (R1)."""
+"""Routes of Slack's payloads to their handlers, registered once.
+
+A button is routed by what it carries (R1).
+"""
 
 import asyncio
 import logging
@@ -57,7 +60,10 @@ _log = logging.getLogger(__name__)
 
 
 async def _on_home(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Draw the Home that somebody opened; the app's other tab holds their direct messages."""
+    """Draw the Home that somebody opened.
+
+    The app's other tab holds their direct messages.
+    """
     await ack()
     event = body["event"]
     if event.get("tab") == "home":
@@ -94,9 +100,10 @@ def register(app: AsyncApp, desk: Desk) -> None:
 
 
 def bound(desk: Desk, listener: Listener) -> Callable[..., Awaitable[None]]:
-    """The handler for Bolt: returns as soon as it has acked; the desk holds what is left to do.
+    """Make a handler for Bolt, which returns as soon as it has acked.
 
-    By itself Bolt would look every 10 ms whether there is an ack, and drop its task after it.
+    The desk holds what is left to do. By itself Bolt would look every 10 ms whether there is an ack, and drop its task
+    after it.
     """
 
     async def handled(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -139,7 +146,10 @@ class _Ack(AsyncAck):
 async def _failed(
     desk: Desk, error: Exception, body: dict[str, Any], response: BoltResponse | None
 ) -> BoltResponse | None:
-    """Log a bug of ours, tell the person, and ack; a payload that has no known shape is refused."""
+    """Log a bug of ours, tell the person, and ack.
+
+    A payload that has no known shape is refused.
+    """
     if not payloads.fits(body):
         _log.warning("A payload whose shape is none of Slack's was refused (%s).", type(error).__name__)
         return BoltResponse(status=400, body="") if response is not None else None

@@ -1,4 +1,4 @@
-"""Services that handlers work with, and the shapes that they share: a reply, and a word of a command."""
+"""Services that handlers work with, and the replies and words that they share."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -53,11 +53,11 @@ class Desk:
 
 
 class Reply(NamedTuple):
-    """The reply to somebody: whether what they did counted, and the sentence for them ("" for none).
+    """A reply: whether the act counted, and the sentence for its person.
 
-    `text` is mrkdwn; `sentence` is the same as data, where an error says it. In a window, `block` is the input that the
-    sentence belongs under, `errors` are the sentences of several inputs, and `view` is what the window turns into; the
-    sentence is then told only if the window is gone by that time.
+    `text` is mrkdwn, "" for nothing; `sentence` is the same as data, where an error says it. In a window, `block` is
+    the input that the sentence belongs under, `errors` are the sentences of several inputs, and `view` is what the
+    window turns into; the sentence is then told only if the window is gone by that time.
     """
 
     text: str

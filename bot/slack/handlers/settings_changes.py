@@ -1,4 +1,7 @@
-"""A channel's settings, shown and changed: in words, in the window, or with a second person who confirms (R33)."""
+"""A channel's settings, shown and changed: in words, or in a window.
+
+A change that makes the rules milder may need a second person, who confirms it (R33).
+"""
 
 import asyncio
 import logging
@@ -60,7 +63,10 @@ async def _show(desk: Desk, body: dict[str, Any], rest: str) -> Reply:
 
 
 async def _contradicted(desk: Desk, actor: Actor, rules: Rules) -> str:
-    """For admins: how many calls passed lately though the policy says otherwise, and where to look; "" if none did."""
+    """Warn admins of calls that passed though the policy says otherwise.
+
+    "" if there were none lately, and for everybody else.
+    """
     admin = may_alone(actor, desk.admins) and channel_settings.why_not_configure(actor, rules, desk.admins) is None
     if not admin or not (count := await desk.homes.overview.contradicted()):
         return ""
@@ -176,7 +182,7 @@ async def _confirm(desk: Desk, body: dict[str, Any]) -> Reply:
 
 
 async def _post(desk: Desk, channel: ChannelId, text: str, blocks: list[Block]) -> bool:
-    """Whether Slack took it."""
+    """Post a message; False if Slack did not take it."""
     try:
         await desk.client.chat_postMessage(
             channel=channel, text=text, blocks=blocks, unfurl_links=False, unfurl_media=False

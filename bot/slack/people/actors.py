@@ -1,4 +1,7 @@
-"""Actors: the people who decide, as Slack describes them now, with those whom they stand in for."""
+"""Actors: people who decide, and those whom they stand in for.
+
+Both are described as Slack knows them at this moment.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -14,7 +17,10 @@ from .directory import Directory
 async def actor_of(
     store: Store, directory: Directory, workspace: WorkspaceId, user: UserId, reviewers: Reviewers
 ) -> Actor:
-    """The person who acts; with those whom they stand in for, unless they are a reviewer themselves."""
+    """Describe the person who acts.
+
+    Those whom they stand in for come along, unless they are a reviewer themselves.
+    """
     actor = await directory.actor(workspace, user, reviewers.groups)
     if not actor.checked or reviewers.why_not(actor) is None:
         return actor
@@ -27,7 +33,10 @@ async def actor_of(
 
 
 async def voters_of(directory: Directory, request: Request) -> tuple[Actor, ...]:
-    """Those who voted; whoever voted in somebody's place with that person, away or not."""
+    """Describe those who voted.
+
+    Whoever voted in somebody's place comes with that person, away or not.
+    """
 
     async def described(vote: Vote) -> Actor:
         names = (vote.user, *([vote.seat] if vote.seat is not None else []))

@@ -1,4 +1,4 @@
-"""Settings of a channel as people write them: after `/approvals`, and in the inputs of its window.
+"""Settings as people write them, after `/approvals` or in its window.
 
 A new setting has a row here, its field in `domain.channel_settings`, and its words in `settings_text`.
 """
@@ -16,9 +16,10 @@ from countersign.domain.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The word after `/approvals` with an example and its line of help; and an input's label and hint, if it has one.
+    """A setting: its word after `/approvals`, and its input in the window.
 
-    `read` turns text into a value (InvalidInput), and is None if that takes Slack; `show` turns a value into text.
+    `example` and `help` make its line of help. `read` turns text into a value (InvalidInput), and is None if that takes
+    Slack; `show` turns a value into text.
     """
 
     word: str

@@ -1,4 +1,7 @@
-"""The window of `/approvals`: a channel's settings as they are in force; ids, build and parse stand together."""
+"""The window of `/approvals`: ids, build and parse stand together.
+
+It shows a channel's settings as they are in force.
+"""
 
 import json
 import re
@@ -63,13 +66,13 @@ def view(channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None)
 
 
 def to_read(settings: str, why_not: str) -> View:
-    """Instead of it for who may only look: without inputs, because what is entered there would not be saved."""
+    """Build the window without inputs for people who may only look."""
     blocks = [words(f":lock: *You may only look.* {why_not}"), words(settings)]
     return modal(WINDOW, "Approval settings", blocks, None, "")
 
 
 def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSettings]:
-    """The change that the window asks for: only of what differs from the rules that it showed.
+    """Return the change that the window asks for: what differs from what it showed.
 
     Problem for what cannot be used, or if somebody changed the settings while the window was open.
     """
@@ -92,7 +95,10 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
 
 
 def as_shown(window: View, wrong: Problem) -> Problem:
-    """The same, with steps of the escalation by the number that they have in the window, where some may be empty."""
+    """Renumber the steps of a problem as the window shows them.
+
+    Some steps of the window may be empty.
+    """
     numbers = dict(enumerate((str(n) for n in range(1, MOST + 1) if _step_of(window, n) is not None), 1))
 
     def renumbered(found: re.Match[str]) -> str:
@@ -103,7 +109,10 @@ def as_shown(window: View, wrong: Problem) -> Problem:
 
 
 def block_of(sentence: str, field: str = "") -> str:
-    """The input that a problem with the settings belongs under; `field` is the setting, where that is known."""
+    """Return the input that a problem with the settings belongs under.
+
+    `field` is the setting, where that is known.
+    """
     if step := _STEP.match(sentence):
         if field == "approvals_channel":
             return WHERE.format(step[1])

@@ -27,7 +27,7 @@ _IN_A_LINE: Final = 80
 
 
 def say(channel: ChannelId, rules: Rules) -> str:
-    """The rules in force, in words."""
+    """Say the rules in force."""
     waits = "no deadline" if rules.on_timeout is OnTimeout.WAIT else say_duration(rules.timeout)
     need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
     own = "may" if rules.own_requests else "may not"
@@ -57,7 +57,10 @@ def _while_nobody_decides(rules: Rules) -> str:
 
 
 def changed_lines(channel: ChannelId, done: Configured) -> str:
-    """What differs, before and after: here, and where it is inherited if that is another thing."""
+    """Say what differs, before and after.
+
+    What channels inherit is said too, where it differs otherwise.
+    """
     here = _changed(channel, done.before, done.after)
     others = _changed(channel, done.inherited_before, done.inherited_after)
     if others and others != here:
@@ -75,7 +78,7 @@ def _changed(channel: ChannelId, before: Rules, after: Rules) -> list[str]:
 
 
 def _unnamed(before: Rules, after: Rules) -> Iterator[str]:
-    """Who comes and goes where a line names not everybody."""
+    """Name those who come and go where a line does not name everybody."""
     steps = zip_longest(before.escalation, after.escalation)
     pairs = [(before.reviewers, after.reviewers)]
     pairs += [(old.reviewers if old else Reviewers(), new.reviewers if new else Reviewers()) for old, new in steps]
@@ -89,5 +92,5 @@ def _unnamed(before: Rules, after: Rules) -> Iterator[str]:
 
 
 def shown(text: str) -> list[Block]:
-    """The text in as many blocks as it takes."""
+    """Split the text into as many blocks as it takes."""
     return [words(piece) for piece in pieces(text, _ROOM)]
