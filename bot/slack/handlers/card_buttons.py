@@ -163,7 +163,7 @@ async def _note_presence(desk: Desk, body: dict[str, Any], chosen: pending_state
         raise refusals[0]
     if chosen.snooze is None:
         return Reply("The card says that you are looking at it. It keeps nobody from deciding.")
-    until = max((one.snoozed_until for one in changed if one.snoozed_until is not None), default=None)
+    until = max((request.snoozed_until for request in changed if request.snoozed_until is not None), default=None)
     if until is None:
         return Reply("This request has no reminders that could be put off; nothing was changed.", False)
     return Reply(f"Nobody is reminded of it before {when(until)}. {pending_state.STAYS}")

@@ -54,14 +54,12 @@ async def _permissions(desk: Desk, body: dict[str, Any], rest: str) -> Reply:
     They are those of runs started here, and in an approvals channel those of all runs whose cards go there.
     """
     at, here = sender(body), []
-    for one in await grant_changes.in_force(desk.store):
-        if one.workspace != at.workspace:
+    for permission in await grant_changes.in_force(desk.store):
+        if permission.workspace != at.workspace:
             continue
-        if (
-            one.channel == at.channel
-            or (await usecases.rules_of(desk.store, one.channel)).approvals_channel == at.channel
-        ):
-            here.append(one)
+        rules = await usecases.rules_of(desk.store, permission.channel)
+        if at.channel in (permission.channel, rules.approvals_channel):
+            here.append(permission)
     text, blocks = grant_modals.listed(here)
     return Reply(text, blocks=blocks or None)
 
