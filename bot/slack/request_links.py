@@ -26,8 +26,8 @@ async def with_links(
         )
         for request in requests
     }
-    stand = await overview.messages(list({name for places in names.values() for name in places}))
-    shown = {request: [stand[name] for name in places if name in stand] for request, places in names.items()}
+    posted = await overview.messages(list({name for places in names.values() for name in places}))
+    shown = {request: [posted[name] for name in places if name in posted] for request, places in names.items()}
     links = {request: link(messages[0]) for request, messages in shown.items() if messages}
     runs = await store.readable_runs(list(dict.fromkeys(request.run for request in requests)))
     teams = {run.id: run.team for run in runs.values() if run is not None}

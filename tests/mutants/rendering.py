@@ -16,6 +16,7 @@ _COMMANDS = "tests/slack/test_agent_command.py::"
 _OUTAGE = "tests/slack/test_after_an_outage.py::"
 _FILES = "tests/slack/test_files.py::"
 _NOTICES = "tests/slack/test_settings_notices.py::"
+_TWO = "tests/slack/test_two_people.py::"
 
 DRAWING: Final = (
     Bug(
@@ -64,7 +65,7 @@ DRAWING: Final = (
     Bug(
         "a choice is said to be not approved",
         "R17",
-        "bot/slack/views/cards.py",
+        "bot/slack/views/request_text.py",
         "{_nothing(request.question)}",
         "not approved; ",
         (_CARDS + "test_a_card_says_not_approved_only_where_something_can_be",),
@@ -86,11 +87,27 @@ DRAWING: Final = (
         (_NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a kill after the post]",),
     ),
     Bug(
+        "a proposal is drawn by nobody",
+        "R4, R33",
+        "bot/slack/projector/settings_notices.py",
+        "    EventType.SETTINGS_PROPOSED: draw_proposal,\n",
+        "",
+        (_TWO + "test_a_proposal_stands_in_slack_though_its_process_ended_before_the_post",),
+    ),
+    Bug(
+        "a settled proposal gets its button back",
+        "R6, R33",
+        "bot/slack/projector/settings_notices.py",
+        "    if await poster.stands(name):\n",
+        "    if False:\n",
+        (_TWO + "test_a_proposal_stands_in_slack_though_its_process_ended_before_the_post",),
+    ),
+    Bug(
         "a channel that takes no message keeps a change of settings from the others",
         "R21, R33",
         "bot/slack/projector/settings_notices.py",
-        "        except CannotPost as refused:\n",
-        "        except CannotPost as refused:\n            raise\n",
+        '    except CannotPost as refused:\n        _log.error("%s cannot',
+        '    except CannotPost as refused:\n        raise\n        _log.error("%s cannot',
         (_NOTICES + "test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_hold_nobody_up",),
     ),
     Bug(
@@ -229,7 +246,7 @@ DRAWING: Final = (
     Bug(
         "the last part of what is long comes first",
         "R13",
-        "bot/slack/views/high_risk_modal.py",
+        "bot/slack/views/review_modals.py",
         "    last = part + 1 == len(made)\n",
         "    last = True\n",
         (_WINDOWS + "test_all_parts_of_what_is_long_come_before_the_word",),
@@ -269,7 +286,7 @@ DRAWING: Final = (
     Bug(
         "every row of a burst has the buttons of the first request",
         "R1, R26",
-        "bot/slack/views/batch_card.py",
+        "bot/slack/views/cards.py",
         "*_row(number, row)]\n",
         "*_row(number, first)]\n",
         (_CARDS + "test_every_button_of_a_row_carries_its_own_request",),
@@ -293,7 +310,7 @@ DRAWING: Final = (
     Bug(
         "a row that does not show all of it is approved with one click",
         "R13, R26",
-        "bot/slack/views/batch_card.py",
+        "bot/slack/views/cards.py",
         "        elif verb is Verb.APPROVE and not whole:",
         "        elif verb is Verb.APPROVE and not whole and not request.id:",
         (_CARDS + "test_what_a_row_does_not_show_is_not_approved_there",),
@@ -301,9 +318,9 @@ DRAWING: Final = (
     Bug(
         "a row with half of its title is approved with one click",
         "R13, R26",
-        "bot/slack/views/batch_card.py",
-        "whole = whole and _cut(what) == what",
-        "whole = whole and bool(what)",
+        "bot/slack/views/cards.py",
+        "whole = whole and _cut(wish) == wish",
+        "whole = whole and bool(wish)",
         (_CARDS + "test_a_row_whose_title_is_cut_is_not_approved_there",),
     ),
     Bug(

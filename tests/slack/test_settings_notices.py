@@ -9,7 +9,7 @@ import pytest
 
 from bot.audit.auditor import Auditor
 from bot.slack.handlers.services import Desk
-from bot.slack.projector.settings_notices import effect_of
+from bot.slack.settings_proposals import effect_of
 from countersign import usecases
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout
 from countersign.domain.escalation import Escalation

@@ -18,9 +18,9 @@ from countersign.domain.runs import Run
 from countersign.usecases.ports import TeamInfo
 
 from ..people.settings_check import why_not_seen, why_not_start
-from ..views import modals
+from ..views import modal_parts, modals
 from ..views.block_kit import context, fitting, plain, words
-from ..views.cards import STATES
+from ..views.button_labels import STATES
 from ..views.safe_text import quoted, typed, unescape
 from ..views.slack_markup import escape, link, mention
 from .payloads import Sender, delivery, sender
@@ -78,7 +78,7 @@ async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
     view = body["view"]
     team = body["actions"][0]["selected_option"]["value"]
     try:
-        window = modals.start(await desk.store.teams(), modals.channel_of(view), team)
+        window = modals.start(await desk.store.teams(), modal_parts.channel_of(view), team)
         async with asyncio.timeout(5):
             await desk.client.views_update(view_id=view["id"], hash=view["hash"], view=window)
     except (CountersignError, *SLACK_ERRORS) as lost:
@@ -89,9 +89,9 @@ async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
 async def on_start_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Start the task that was entered in the window of `/agent`."""
     view = body["view"]
-    channel = modals.channel_of(view)
+    channel = modal_parts.channel_of(view)
     run = RunId("r" + short_name(str(view["id"]), sender(body).user, length=8))
-    team, task = modals.value(view, modals.TEAM), modals.value(view, modals.TASK)
+    team, task = modal_parts.value(view, modals.TEAM), modal_parts.value(view, modals.TASK)
     options = modals.options_of(view, team)
 
     async def work() -> Reply:

@@ -18,8 +18,8 @@ from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases.ports import Seen
 
 from ..people.actors import actor_of, voters_of
-from ..views.cards import Handle
-from ..views.outcome_text import no_votes
+from ..views.card_controls import Handle
+from ..views.request_text import no_votes
 from .payloads import attempt_id, sender
 from .services import Desk, Reply
 

@@ -19,36 +19,36 @@ from countersign.domain.requests import Request, Verb
 from countersign.usecases import presence_changes
 
 from ..people.actors import actor_of
-from ..views import card_menu, cards, choice_controls, edit_modal, grant_modals, high_risk_modal, modals, pending_state
+from ..views import card_controls, choice_controls, edit_modal, modal_parts, modals, review_modals
 from ..views.card_content import complete
-from ..views.cards import Handle
+from ..views.card_controls import Handle, MenuItem
 from ..views.slack_markup import when
 from .attempts import Aimed, aim, decide, known
 from .payloads import attempt_id, sender
 from .responses import answer_click, open_modal, refused
 from .services import Desk, Reply
 
-Window = Callable[[Request, ChannelId], modals.View]
+Window = Callable[[Request, ChannelId], modal_parts.View]
 _BUTTONS: Final = {
-    cards.REVIEW: Verb.APPROVE,
-    cards.REJECT: Verb.REJECT,
-    cards.RESPOND: Verb.RESPOND,
-    cards.EDIT: Verb.EDIT,
+    card_controls.REVIEW: Verb.APPROVE,
+    card_controls.REJECT: Verb.REJECT,
+    card_controls.RESPOND: Verb.RESPOND,
+    card_controls.EDIT: Verb.EDIT,
 }
 _MENU: Final = {
-    card_menu.PERMIT: Verb.APPROVE,
-    card_menu.BREAK_GLASS: Verb.APPROVE,
-    card_menu.EDIT: Verb.EDIT,
-    card_menu.RESPOND: Verb.RESPOND,
+    MenuItem.PERMIT: Verb.APPROVE,
+    MenuItem.BREAK_GLASS: Verb.APPROVE,
+    MenuItem.EDIT: Verb.EDIT,
+    MenuItem.RESPOND: Verb.RESPOND,
 }
 _WINDOWS: Final[Mapping[str, Window]] = {
-    Verb.APPROVE: modals.review,
+    Verb.APPROVE: review_modals.review,
     Verb.REJECT: modals.reject,
     Verb.RESPOND: modals.respond,
     Verb.EDIT: edit_modal.edit,
     Verb.CHOOSE: modals.choose,
-    card_menu.PERMIT: grant_modals.permit,
-    card_menu.BREAK_GLASS: grant_modals.break_glass,
+    MenuItem.PERMIT: review_modals.permit,
+    MenuItem.BREAK_GLASS: review_modals.break_glass,
 }
 """The window of a verb, or of what the menu adds to one."""
 _LEAST: Final = Wish(Scope.CALL, Span.RUN)
@@ -69,15 +69,15 @@ async def on_click(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 async def _click(desk: Desk, body: dict[str, Any]) -> Reply:
     action = body["actions"][0]
     name = action.get("action_id", "")
-    if name == card_menu.MORE:
+    if name == card_controls.MORE:
         return await _menu(desk, body, str((action.get("selected_option") or {}).get("value")))
     value = str(action.get("value"))
     handle = Handle.read(value)
-    if name == cards.APPROVE:
+    if name == card_controls.APPROVE:
         return await _approve(desk, body, handle)
-    if name == cards.VIEW_FULL:
+    if name == card_controls.VIEW_FULL:
         return await _view_full(desk, body, handle)
-    if name.startswith(cards.CHOOSE):
+    if name.startswith(choice_controls.CHOOSE):
         return await _choose(desk, body, handle, choice_controls.clicked(value))
     if name in _BUTTONS:
         return await _open(desk, body, await aim(desk, body, handle, _BUTTONS[name]))
@@ -103,23 +103,23 @@ async def _choose(desk: Desk, body: dict[str, Any], handle: Handle | None, numbe
 
 
 async def _view_full(desk: Desk, body: dict[str, Any], handle: Handle | None) -> Reply:
-    return await open_modal(desk.client, body, modals.full((await known(desk, handle)).value))
+    return await open_modal(desk.client, body, review_modals.full((await known(desk, handle)).value))
 
 
 async def _menu(desk: Desk, body: dict[str, Any], value: str) -> Reply:
-    if (presence := pending_state.Chosen.read(value)) is not None:
+    if (presence := card_controls.Chosen.read(value)) is not None:
         return await _note_presence(desk, body, presence)
-    chosen = card_menu.chosen(value)
-    if chosen is None or chosen[0] not in (*_MENU, card_menu.VIEW_FULL):
+    chosen = card_controls.chosen(value)
+    if chosen is None or chosen[0] not in (*_MENU, MenuItem.VIEW_FULL):
         return _UNKNOWN_BUTTON
     item, request, digest = chosen
     if digest is None:
         seen = await usecases.admitted(desk.store, request)
         digest = seen.value.digest if seen is not None else digest_of()
     handle = Handle(request, digest)
-    if item == card_menu.VIEW_FULL:
+    if item == MenuItem.VIEW_FULL:
         return await _view_full(desk, body, handle)
-    wish, alone = _LEAST if item == card_menu.PERMIT else None, item == card_menu.BREAK_GLASS
+    wish, alone = _LEAST if item == MenuItem.PERMIT else None, item == MenuItem.BREAK_GLASS
     aimed = await aim(desk, body, handle, _MENU[item], wish=wish, break_glass=alone)
     return await _open(desk, body, aimed, _WINDOWS.get(item))
 
@@ -137,11 +137,11 @@ async def _open(desk: Desk, body: dict[str, Any], aimed: Aimed, window: Window |
     # Made also where it comes later: if there can be none, nobody reads all of the request for nothing.
     view = (window or _WINDOWS[attempt.verb])(request, channel)
     if is_asked(request, attempt.verb):
-        view = high_risk_modal.window(request, channel, at.user, attempt.verb)
+        view = review_modals.review_part(request, channel, at.user, attempt.verb)
     return await open_modal(desk.client, body, view)
 
 
-async def _note_presence(desk: Desk, body: dict[str, Any], chosen: pending_state.Chosen) -> Reply:
+async def _note_presence(desk: Desk, body: dict[str, Any], chosen: card_controls.Chosen) -> Reply:
     """Look at, or snooze, all requests of the card.
 
     A refusal is told only if no request takes it.
@@ -166,4 +166,4 @@ async def _note_presence(desk: Desk, body: dict[str, Any], chosen: pending_state
     until = max((request.snoozed_until for request in changed if request.snoozed_until is not None), default=None)
     if until is None:
         return Reply("This request has no reminders that could be put off; nothing was changed.", False)
-    return Reply(f"Nobody is reminded of it before {when(until)}. {pending_state.STAYS}")
+    return Reply(f"Nobody is reminded of it before {when(until)}. {card_controls.STAYS}")

@@ -15,10 +15,10 @@ from countersign.domain.grant_scopes import Wish
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Verb
 
-from ..views import choice_controls, edit_modal, grant_modals, high_risk_modal, modals
+from ..views import choice_controls, edit_modal, modal_parts, modals, review_modals
 from ..views.card_content import parts
-from ..views.cards import Handle
-from ..views.modals import View
+from ..views.card_controls import Handle
+from ..views.modal_parts import View
 from .attempts import Aimed, aim, decide
 from .responses import answer_window, refused
 from .services import Desk, Reply
@@ -47,14 +47,14 @@ async def on_break_glass(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
 
     Whether they may is judged here, whoever opened the window.
     """
-    await _words(desk, ack, body, Verb.APPROVE, grant_modals.REASON, break_glass=True)
+    await _words(desk, ack, body, Verb.APPROVE, review_modals.REASON, break_glass=True)
 
 
 async def _words(
     desk: Desk, ack: AsyncAck, body: dict[str, Any], verb: Verb, block: str, *, break_glass: bool = False
 ) -> None:
     async def work() -> Reply:
-        words = modals.value(body["view"], block)
+        words = modal_parts.value(body["view"], block)
         aimed = await aim(desk, body, _handle(body), verb, words, break_glass=break_glass)
         return await decide(desk, body, aimed)
 
@@ -64,15 +64,15 @@ async def _words(
 async def on_permit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Approve and don't ask again: both are stored in one step."""
     try:
-        wish: Wish = grant_modals.wish_of(body["view"])
+        wish: Wish = review_modals.wish_of(body["view"])
     except ValueError:
-        await ack(response_action="errors", errors={grant_modals.SCOPE: _NOTHING_CHOSEN})
+        await ack(response_action="errors", errors={review_modals.SCOPE: _NOTHING_CHOSEN})
         return
 
     async def work() -> Reply:
         return await decide(desk, body, await aim(desk, body, _handle(body), Verb.APPROVE, wish=wish))
 
-    await _answer(desk, ack, body, work, "approval", grant_modals.SCOPE)
+    await _answer(desk, ack, body, work, "approval", review_modals.SCOPE)
 
 
 async def on_choose(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -91,7 +91,7 @@ async def on_edit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     view = body["view"]
 
     async def work() -> Reply:
-        opened_for, typed = high_risk_modal.opened_for(view), high_risk_modal.typed(view)
+        opened_for, typed = review_modals.opened_for(view), review_modals.typed_word(view)
         aimed = await aim(desk, body, _handle(body), Verb.EDIT, opened_for=opened_for, typed=typed)
         try:
             arguments, words = edit_modal.read(view, aimed.request.question)
@@ -103,7 +103,7 @@ async def on_edit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
         except Refused as error:
             if error.refusal is not Refusal.NOT_TYPED:
                 raise
-            return refused(error, high_risk_modal.WORD)
+            return refused(error, review_modals.WORD)
 
     await _answer(desk, ack, body, work, "change", edit_modal.first_input(view))
 
@@ -126,23 +126,23 @@ async def on_high_risk(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     async def work() -> Reply:
         return await _after_part(desk, body)
 
-    block = high_risk_modal.WORD if high_risk_modal.asks_for_word(body["view"]) else ""
+    block = review_modals.WORD if review_modals.asks_for_word(body["view"]) else ""
     await _answer(desk, ack, body, work, "approval", block)
 
 
 async def _after_part(desk: Desk, body: dict[str, Any]) -> Reply:
     view = body["view"]
-    opened, typed, channel = high_risk_modal.opened(view), high_risk_modal.typed(view), modals.channel_of(view)
+    opened, typed, channel = review_modals.opened(view), review_modals.typed_word(view), modal_parts.channel_of(view)
     aimed = await aim(desk, body, _handle(body), opened.verb)
     if (refusal := await usecases.why_no_window(desk.store, desk.queue, *aimed)) is not None:
         return refused(refusal)
     request = aimed.request
-    if opened.layout != high_risk_modal.layout(request):
+    if opened.layout != review_modals.layout(request):
         raise InvalidInput(_OTHER_PARTS)
     if opened.part + 1 < len(parts(request.question)):
-        return _next(high_risk_modal.window(request, channel, opened.user, opened.verb, opened.part + 1))
+        return _next(review_modals.review_part(request, channel, opened.user, opened.verb, opened.part + 1))
     if opened.verb is Verb.EDIT:
-        return _next(high_risk_modal.form(edit_modal.edit(request, channel), request, opened.user))
+        return _next(review_modals.high_risk_edit(edit_modal.edit(request, channel), request, opened.user))
     attempt = replace(aimed.attempt, opened_for=opened.user, typed=typed)
     return await decide(desk, body, Aimed(aimed.seen, attempt))
 
@@ -159,7 +159,7 @@ async def _answer(
     desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Callable[[], Awaitable[Reply]], deed: str, block: str = ""
 ) -> None:
     """Do the work, once all was read that had to be."""
-    if not modals.has_read(body["view"]):
-        await ack(response_action="errors", errors={modals.READ: READ_FIRST})
+    if not modal_parts.has_read(body["view"]):
+        await ack(response_action="errors", errors={modal_parts.READ: READ_FIRST})
         return
     await answer_window(desk, ack, body, work, deed=deed, block=block)

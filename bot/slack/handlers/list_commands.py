@@ -8,7 +8,7 @@ from countersign.domain.errors import InvalidInput
 from countersign.usecases import grant_changes
 
 from ..request_links import with_links
-from ..views import grant_modals, home
+from ..views import home
 from ..views.block_kit import Block, context, fitting, mrkdwn
 from .payloads import sender
 from .services import Desk, Reply, Word
@@ -60,7 +60,7 @@ async def _permissions(desk: Desk, body: dict[str, Any], rest: str) -> Reply:
         rules = await usecases.rules_of(desk.store, permission.channel)
         if at.channel in (permission.channel, rules.approvals_channel):
             here.append(permission)
-    text, blocks = grant_modals.listed(here)
+    text, blocks = home.permission_list(here)
     return Reply(text, blocks=blocks or None)
 
 

@@ -21,7 +21,7 @@ from countersign.domain.errors import CountersignError, InvalidInput, NotReplica
 from countersign.domain.ids import ChannelId, GroupId, UserId
 
 from ..people.directory import Directory
-from ..views.modals import View, channel_of, not_counted
+from ..views.modal_parts import View, channel_of, not_counted
 from ..views.settings_modal import Problem
 from ..views.slack_markup import drawn, mentioned_in, without_marks
 from .payloads import delivery, sender

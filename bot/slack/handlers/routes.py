@@ -14,7 +14,8 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from countersign.domain.ids import UserId
 
-from ..views import choice_controls, edit_modal, grant_modals, high_risk_modal, modals, settings_modal
+from ..settings_proposals import CONFIRM
+from ..views import choice_controls, edit_modal, home, modals, review_modals, settings_modal
 from . import (
     agent_command,
     approvals_command,
@@ -38,16 +39,16 @@ COMMANDS: Final[dict[str, Listener]] = {
 }
 ACTIONS: Final[dict[str, Listener]] = {
     modals.TEAM: agent_command.on_team_chosen,
-    grant_modals.REVOKE: grants.on_revoke,
-    settings_changes.CONFIRM: settings_changes.on_confirm,
+    home.REVOKE: grants.on_revoke,
+    CONFIRM: settings_changes.on_confirm,
 }
 SUBMITS: Final[dict[str, Listener]] = {
     modals.START: agent_command.on_start_submit,
     settings_modal.WINDOW: settings_changes.on_settings_submit,
-    modals.APPROVE: decision_windows.on_review,
-    high_risk_modal.REVIEW: decision_windows.on_high_risk,
-    grant_modals.PERMIT: decision_windows.on_permit,
-    grant_modals.BREAK_GLASS: decision_windows.on_break_glass,
+    review_modals.APPROVE: decision_windows.on_review,
+    review_modals.HIGH_RISK: decision_windows.on_high_risk,
+    review_modals.PERMIT: decision_windows.on_permit,
+    review_modals.BREAK_GLASS: decision_windows.on_break_glass,
     edit_modal.EDIT: decision_windows.on_edit,
     choice_controls.SUBMIT: decision_windows.on_choose,
     modals.REJECT: decision_windows.on_reject,

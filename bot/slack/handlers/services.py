@@ -13,7 +13,7 @@ from countersign.usecases.ports import Message, Overview, Queue, Store
 
 from ..people.directory import Directory
 from ..views.block_kit import Block
-from ..views.modals import View
+from ..views.modal_parts import View
 
 
 class Homes(Protocol):

@@ -4,13 +4,11 @@ A change that makes the rules milder may need a second person, who confirms it (
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
 from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
@@ -20,26 +18,23 @@ from countersign.domain.errors import InvalidInput, plain_text
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import Actor
 from countersign.domain.refusals import Sentence
-from countersign.policy.loosening import NeedsSecond, Proposal, loosened_by, may_alone
+from countersign.policy.loosening import NeedsSecond, Proposal, may_alone
 
+from .. import settings_proposals
 from ..people.settings_check import Found, problems
-from ..views import modals, settings_modal
-from ..views.block_kit import Block, button, context, mrkdwn, words
+from ..views import modal_parts, settings_modal
+from ..views.block_kit import context, mrkdwn
 from ..views.safe_text import unescape
 from ..views.setting_inputs import SETTINGS
-from ..views.settings_text import changed_lines, say, shown
+from ..views.settings_text import say
 from ..views.slack_markup import mention
 from .mention_parsing import READERS
 from .payloads import delivery, sender
-from .responses import SLACK_ERRORS, answer_click, answer_window, change_on_record, open_modal
+from .responses import answer_click, answer_window, change_on_record, open_modal
 from .services import Desk, Reply, Word
 
-CONFIRM: Final = "confirm_settings"
-_PROPOSAL: Final = TypeAdapter(Proposal)
 _LONGEST: Final = 2000
 """Characters of a button's value."""
-_TOO_LONG: Final = "It is too long for a button, so please ask an admin to make it."
-_log = logging.getLogger(__name__)
 
 
 async def _open(desk: Desk, body: dict[str, Any], rest: str) -> Reply:
@@ -96,7 +91,7 @@ async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) ->
     view = body["view"]
 
     async def save() -> Reply:
-        channel = modals.channel_of(view)
+        channel = modal_parts.channel_of(view)
         async with change_on_record(desk, body, channel):
             edit = settings_modal.read(view, await usecases.rules_of(desk.store, channel))
             try:
@@ -120,31 +115,30 @@ async def _configure(
         return [problem.sentence for problem in found]
 
     try:
-        done = await usecases.configure(desk.store, channel, actor, desk.admins, edit, check, delivery(body))
+        done = await usecases.configure(
+            desk.store,
+            channel,
+            actor,
+            desk.admins,
+            edit,
+            check,
+            delivery(body),
+            why_not_propose=why_not_propose,
+        )
     except NeedsSecond as milder:
-        return await _ask_for_second(desk, milder)
+        place = mention(milder.effect.before.approvals_channel)
+        return Reply(f"{milder} {place} shows what you want, with a button for them.")
     except InvalidInput as wrong:
         about = (plain_text(found[0].sentence), found[0].field) if found else (str(wrong),)
         raise settings_modal.Problem(settings_modal.block_of(*about), *wrong.sentence) from None
     return Reply(f"Saved. {say(channel, done.after)}")
 
 
-async def _ask_for_second(desk: Desk, milder: NeedsSecond) -> Reply:
-    """Post the proposal with a button for somebody else, and tell so."""
-    proposal, place = milder.proposal, milder.effect.before.approvals_channel
-    value = _PROPOSAL.dump_json(proposal, exclude_none=True).decode()
-    if len(value) > _LONGEST:
-        raise InvalidInput(f"{milder} {_TOO_LONG}")
-    if not milder.again:
-        why = "; ".join(loosened_by(milder.effect))
-        text = f":scales: {mention(proposal.by)} wants to make the rules of {mention(proposal.channel)} milder: {why}."
-        lines = changed_lines(proposal.channel, milder.effect)
-        confirm = button("Confirm", CONFIRM, value, "danger")
-        asks = "Nothing has changed yet. An admin or another reviewer may confirm it."
-        blocks = [*shown(f"{text}\n{lines}"), words(asks), {"type": "actions", "elements": [confirm]}]
-        if not await _post(desk, place, text, blocks):
-            raise InvalidInput(f"{milder} Slack did not take the message that asks for one in ", place, ".")
-    return Reply(f"{milder} {mention(place)} shows what you want, with a button for them.")
+def why_not_propose(proposal: Proposal) -> str | None:
+    """Why nobody could confirm the proposal with a button; None if somebody could."""
+    if len(settings_proposals.written(proposal)) <= _LONGEST:
+        return None
+    return "This makes the rules milder, and it is too long for a button to confirm it. Ask an admin to make it."
 
 
 async def on_confirm(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -153,10 +147,7 @@ async def on_confirm(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 
 
 async def _confirm(desk: Desk, body: dict[str, Any]) -> Reply:
-    try:
-        proposal = _PROPOSAL.validate_json(str(body["actions"][0].get("value")))
-    except ValidationError:
-        raise InvalidInput("This button is of another version of the app. Nothing was changed.") from None
+    proposal = settings_proposals.read(str(body["actions"][0].get("value")))
     at = sender(body)
     before = await usecases.rules_of(desk.store, proposal.channel)
     actor, proposer = await asyncio.gather(
@@ -177,30 +168,4 @@ async def _confirm(desk: Desk, body: dict[str, Any]) -> Reply:
         confirms=proposal,
         proposer=proposer,
     )
-    desk.hold(_take_button_away(desk, body, f"Confirmed by {mention(at.user)}."))
     return Reply(f"Saved. {say(proposal.channel, done.after)}")
-
-
-async def _post(desk: Desk, channel: ChannelId, text: str, blocks: list[Block]) -> bool:
-    """Post a message; False if Slack did not take it."""
-    try:
-        await desk.client.chat_postMessage(
-            channel=channel, text=text, blocks=blocks, unfurl_links=False, unfurl_media=False
-        )
-    except SLACK_ERRORS as lost:
-        _log.error("A change of settings could not be proposed in %s: %s", channel, lost or type(lost).__name__)
-        return False
-    return True
-
-
-async def _take_button_away(desk: Desk, body: dict[str, Any], how: str) -> None:
-    message, place = body["message"], sender(body).channel
-    if place is None:
-        return
-    blocks = [block for block in message.get("blocks", ()) if block["type"] != "actions"][:-1]
-    try:
-        await desk.client.chat_update(
-            channel=place, ts=message["ts"], text=f"{message['text']} {how}", blocks=[*blocks, words(how)]
-        )
-    except SLACK_ERRORS as lost:
-        _log.warning("A proposal keeps its button, which does nothing any more: %s", lost or type(lost).__name__)

@@ -1,4 +1,6 @@
-"""Posts the head of the record once a day, so that nobody can change what came before without many people's notice."""
+"""Post the head of the record once a day.
+
+Nobody can change what came before without many people noticing."""
 
 import asyncio
 import logging
@@ -12,8 +14,7 @@ from countersign.domain.ids import ChannelId
 from countersign.usecases.ports import Store
 
 from ..slack_calls import CannotPost
-from ..views.block_kit import words
-from ..views.cards import Drawing
+from ..views.block_kit import Drawing, words
 from .message_sync import Place, Poster
 
 LOOK_EVERY: Final = timedelta(minutes=1)

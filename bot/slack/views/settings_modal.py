@@ -20,7 +20,7 @@ from countersign.policy.loosening import print_of
 
 from . import settings_text
 from .block_kit import Block, context, mrkdwn, plain, words
-from .modals import View, held, input_of, modal, value
+from .modal_parts import View, held, input_of, modal, value
 from .setting_inputs import BOXES, LINES, SETTINGS
 from .slack_markup import mention
 

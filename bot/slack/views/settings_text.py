@@ -11,7 +11,7 @@ from countersign.domain.people import Reviewers
 from countersign.policy.loosening import Configured
 
 from .block_kit import Block, words
-from .outcome_text import NAMED, mentioned, named
+from .request_text import NAMED, mentioned, named
 from .safe_text import pieces
 from .slack_markup import mention
 

@@ -1,0 +1,55 @@
+"""A change of a channel's settings as text: proposed, on the button that makes it, or made, in its event (R33)."""
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from countersign.domain.channel_settings import ChannelSettings, Rules
+from countersign.domain.errors import InvalidInput
+from countersign.domain.events import Event
+from countersign.domain.ids import ChannelId, UserId
+from countersign.policy.loosening import Configured, Proposal, print_of
+
+_KIND: Final = TypeAdapter(Proposal)
+_RULES: Final = TypeAdapter(Rules)
+_SETTINGS: Final = TypeAdapter(ChannelSettings)
+CONFIRM: Final = "confirm_settings"
+"""The action of a proposal's button."""
+
+
+def written(proposal: Proposal) -> str:
+    """The text; what is not set is left out."""
+    return _KIND.dump_json(proposal, exclude_none=True).decode()
+
+
+def read(text: str) -> Proposal:
+    """The way back. InvalidInput if it is nothing that this version wrote."""
+    try:
+        return _KIND.validate_json(text)
+    except ValidationError:
+        raise InvalidInput("This button is of another version of the app. Nothing was changed.") from None
+
+
+def proposal_of(event: Event) -> Proposal:
+    """What somebody proposed, by its event. InvalidInput if this version did not write it."""
+    data = event.data
+    try:
+        wanted = _SETTINGS.validate_python(json.loads(data["wanted"]))
+        by, channel, version = UserId(event.user or ""), ChannelId(data["channel"]), int(data["version"])
+    except (KeyError, TypeError, ValueError) as wrong:  # pydantic's are ValueErrors
+        raise InvalidInput(f"The event of a proposal does not say what was proposed ({wrong!r}).") from None
+    return Proposal(channel, by, wanted, version, print_of(*effect_of(data)))
+
+
+def effect_of(data: Mapping[str, str]) -> Configured:
+    """What a change did, by the data of its event. InvalidInput if this version did not write them."""
+    try:
+        after, inherited = json.loads(data["rules"]), json.loads(data["inherited"])
+        before = after | json.loads(data["before"])
+        inherited_before = inherited | json.loads(data["inherited_before"])
+        rules = (before, after, inherited_before, inherited)
+        return Configured(*(_RULES.validate_python(one) for one in rules))
+    except (KeyError, TypeError, ValueError) as wrong:  # pydantic's are ValueErrors
+        raise InvalidInput(f"The event of a change of settings does not say what changed ({wrong!r}).") from None
