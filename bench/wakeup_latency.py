@@ -118,12 +118,12 @@ def payload_of(slack: LocalSlack, card: Message) -> Json:
     """Bob's click on the card's Approve, ready to be sent."""
     button = next(e for e in card.elements if e["type"] == "button" and e["text"]["text"] == _APPROVE)
     room = slack.channel("#approvals")
-    return slack.server.acting.message_click(slack.user("bob").user, room, card, card, button, {}, {})
+    return slack.server.actions.message_click(slack.user("bob").user, room, card, card, button, {}, {})
 
 
 async def click(slack: LocalSlack, payload: Json) -> None:
     """Send it; return when the app acked."""
-    ack = await slack.server.acting.click(slack.user("bob").user, payload)
+    ack = await slack.server.actions.click(slack.user("bob").user, payload)
     assert ack.ok, ack.error
 
 
@@ -141,9 +141,9 @@ async def _next_card(slack: LocalSlack, number: int) -> Message:
         cards = [m for m in list(posts.values())[-2:] if _APPROVE in m.buttons]
         return cards[-1] if len(posts) == number + 1 and cards else None
 
-    found = await slack.wait_for(lambda _: drawn(), timeout=20, what=f"card {number}")
-    assert found is not None
-    return found
+    card = await slack.wait_for(lambda _: drawn(), timeout=20, what=f"card {number}")
+    assert card is not None
+    return card
 
 
 async def _calm(slack: LocalSlack) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import countersign
 from bot.settings import WebSettings
 from countersign.domain import requests, runs
 from countersign.metrics import Repair
@@ -38,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.autogen": _AUTOGEN,
     "countersign.autogen.standalone": {
         *("countersign.domain", "countersign.usecases", "countersign.settings", "countersign.store"),
-        *("countersign.autogen", "autogen_agentchat", "autogen_core"),
+        *("countersign.autogen", "autogen_core"),
     },
     "bot.settings": {"countersign.domain", "countersign.settings", "pydantic", "pydantic_settings"},
     "bot.audit": {
@@ -46,16 +47,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.settings", "bot.settings", "bot.audit", "cryptography", "sqlalchemy"),
     },
     "bot.slack": {
-        *(
-            *_LIBRARY,
-            "countersign.store.outbox",
-            "bot.slack",
-            "pydantic",
-            "slack_bolt",
-            "slack_sdk",
-            "aiohttp",
-            "uvicorn",
-        ),
+        *("countersign.domain", "countersign.metrics", "countersign.policy", "countersign.usecases", "bot.slack"),
+        *("pydantic", "slack_bolt", "slack_sdk", "aiohttp", "uvicorn"),
+    },
+    "bot.slack.handlers": {
+        *("countersign.domain", "countersign.policy", "countersign.usecases"),
+        *("bot.slack.handlers", "bot.slack.people", "bot.slack.views", "bot.slack.request_links"),
+        "bot.slack.settings_proposals",
+        *("slack_bolt", "slack_sdk", "aiohttp"),
+    },
+    "bot.slack.projector": {
+        *(*_LIBRARY, "countersign.store.outbox"),
+        *("bot.slack.projector", "bot.slack.people", "bot.slack.views", "bot.slack.request_links"),
+        "bot.slack.settings_proposals",
+        *("bot.slack.slack_calls", "bot.slack.posted_messages", "slack_sdk", "aiohttp"),
     },
     "bot.slack.people": {
         *("countersign.domain", "countersign.usecases", "bot.slack.people", "bot.slack.posted_messages"),
@@ -65,14 +70,21 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.json_schema"),
         *("bot.slack.views", "confusable_homoglyphs", "regex"),
     },
-    "agents": {
-        *("countersign.domain", "countersign.autogen", "agents"),
-        *("autogen_agentchat", "autogen_core", "aiosmtplib", "pydantic"),
-    },
+    "agents": {"countersign.domain", "countersign.autogen", "agents"},
+    "agents.services": {"agents.services", "aiosmtplib", "pydantic"},
+    "agents.teams": {"agents.services", "agents.teams", "autogen_agentchat", "autogen_core"},
     "localslack": {"localslack", "aiohttp", "yaml", "pytest_asyncio"},
     "demo": {"demo", "countersign.store.redis.embedded_server", "aiohttp", "aiosmtpd"},
 }
 """Package -> what it may import besides the standard library; a longer name counts before a shorter one."""
+HANDLERS = (
+    {"payloads", "services", "mention_parsing"},
+    {"attempts", "responses"},
+    {"agent_command", "approvals_command", "away_command", "list_commands", "settings_changes"}
+    | {"card_buttons", "decision_windows", "grants"},
+    {"routes"},
+)
+"""The levels of `bot.slack.handlers`: a module imports only those below its own, so no handler another."""
 WIRING = ("countersign", "countersign.__main__", "bot.__main__", "agents.__main__")
 """What puts the parts together imports what it likes."""
 
@@ -124,13 +136,26 @@ def test_a_module_imports_only_what_its_room_may(module: str, path: Path) -> Non
     if room is None:
         assert module in ("bot", "demo", "agents"), f"{module} belongs to no room"
         return
+    public = {f"countersign.{name}" for name in countersign.__all__} if room.startswith("agents") else set()
     wrong = {
         name
-        for name in imported(path)
+        for name in imported(path) - {"countersign"} - public
         if name.split(".")[0] not in sys.stdlib_module_names
         and not any(name == may or name.startswith(may + ".") or may.startswith(name + ".") for may in MAY_IMPORT[room])
     }
     assert not wrong, f"{module} may not import {sorted(wrong)}"
+
+
+def test_handlers_import_only_what_is_below_them() -> None:
+    folder = "bot.slack.handlers"
+    paths = {module.removeprefix(f"{folder}."): path for module, path in modules() if module.startswith(f"{folder}.")}
+    assert set().union(*HANDLERS) == paths.keys()
+    below: set[str] = set()
+    for level in HANDLERS:
+        for name in level:
+            siblings = {other for other in paths if f"{folder}.{other}" in imported(paths[name])}
+            assert siblings <= below, f"{name} may not import {sorted(siblings - below)}"
+        below |= level
 
 
 def test_no_room_may_import_what_it_does_not() -> None:

@@ -1,4 +1,6 @@
-"""What makes a channel's rules milder: for that it takes an admin, or a second reviewer (R33)."""
+"""Changes that make a channel's rules milder, which need a second person (R33).
+
+That is an admin, or a second reviewer."""
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -32,12 +34,17 @@ class Proposal:
     version: int
     rules: Digest
 
+    @property
+    def id(self) -> Digest:
+        """The same for a proposal that is made again."""
+        return digest_of(self.channel, self.by, str(self.version), self.rules)
+
 
 class NeedsSecond(CountersignError):
-    """Who wants the change may not make it alone; nothing was changed. `again`: it was wanted already."""
+    """Who wants the change may not make it alone; nothing was changed, and the change is proposed."""
 
-    def __init__(self, proposal: Proposal, effect: Configured, again: bool) -> None:
-        self.proposal, self.effect, self.again = proposal, effect, again
+    def __init__(self, proposal: Proposal, effect: Configured) -> None:
+        self.proposal, self.effect = proposal, effect
         super().__init__("This makes the rules milder, so it takes an admin or a second reviewer. Nothing was changed.")
 
 
@@ -113,5 +120,5 @@ def why_not_second(
 
 
 def print_of(*rules: Rules) -> Digest:
-    """The same for the same settings."""
+    """Return a digest that is the same for the same settings."""
     return digest_of(*(say_value(getattr(one, setting.name)) for one in rules for setting in fields(ChannelSettings)))

@@ -4,7 +4,7 @@ A verb whose commit finds that somebody was faster reads again and lets the rule
 and the clock, or one person twice never decide the same request twice.
 """
 
-from countersign.usecases.decisions import decide, due, expire, stands, stored, turn_down, withdraw
+from countersign.usecases.decisions import decide, due, expire, stands, stored, turn_down, why_no_window, withdraw
 from countersign.usecases.effective_settings import configure, judge, rules_for, rules_of
 from countersign.usecases.questions import ask, take_back
 from countersign.usecases.rejected_attempts import settings_refused, start_refused, unknown_request
@@ -53,6 +53,7 @@ __all__ = [
     "take_back",
     "turn_down",
     "unknown_request",
+    "why_no_window",
     "withdraw",
     "writing",
 ]

@@ -27,6 +27,10 @@ Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
 """Those who voted on a request, as Slack describes them now."""
 StillThere = Callable[[Message], Awaitable[bool | None]]
 """Whether people can see a card at this moment; None if Slack does not say."""
+_ENTERED_IN_A_WINDOW = frozenset(
+    {None, Refusal.NO_WORDS, Refusal.NO_REASON, Refusal.NOT_ARGUMENTS, Refusal.NO_CHOICE, Refusal.NOT_OPENED}
+)
+"""Refusals of attempts that lack only what a person enters, or opens, in a window."""
 _log = logging.getLogger(__name__)
 
 
@@ -65,10 +69,8 @@ async def decide(
                 seen = None
                 continue
             return await _told(store, queue, step.request)
-        if (refusal := step.refusal) is not None:
-            await store.commit(Change(events=step.events, once=attempt.id))
-            now_is = await expire(store, queue, request) if refusal is Refusal.TIME_RAN_OUT else None
-            raise Refused(refusal, refusal_sentences.sentence(refusal, now_is or step.request))
+        if step.refusal is not None:
+            raise await _refused(store, queue, step, step.refusal, attempt)
         change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
         if attempt.wish is not None:
             change = await _with_permission(store, change, step.request)
@@ -76,6 +78,25 @@ async def decide(
             return step.request
         seen = None
     raise too_many_tries()
+
+
+async def why_no_window(store: Store, queue: Queue, seen: Seen[Request], attempt: Attempt) -> Refused | None:
+    """Say why the attempt could not count, whatever is entered in its window; None if the window may open.
+
+    Judged by what was `seen`, and put on record (R25): a click that is to open a window never decides, though its
+    person may have been named since.
+    """
+    if decision_rules.why_refused(seen.value, attempt, seen.now) in _ENTERED_IN_A_WINDOW:
+        return None
+    step = decision_rules.decide(seen.value, attempt, seen.now)
+    return None if step.refusal is None else await _refused(store, queue, step, step.refusal, attempt)
+
+
+async def _refused(store: Store, queue: Queue, step: requests.Step, refusal: Refusal, attempt: Attempt) -> Refused:
+    """Put the refusal on record, and return it; a late attempt settles a request whose time ran out unnoticed."""
+    await store.commit(Change(events=step.events, once=attempt.id))
+    now_is = await expire(store, queue, step.request.id) if refusal is Refusal.TIME_RAN_OUT else None
+    return Refused(refusal, refusal_sentences.sentence(refusal, now_is or step.request))
 
 
 async def _outgrown(store: Store, seen: Seen[Request], attempt: Attempt) -> bool:

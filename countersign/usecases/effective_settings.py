@@ -104,12 +104,14 @@ async def configure(
     attempt: AttemptId | None = None,
     confirms: Proposal | None = None,
     proposer: Actor | None = None,
+    why_not_propose: Callable[[Proposal], str | None] = lambda proposal: None,
 ) -> Configured:
     """Change a channel's settings, or make the change that somebody else, the `proposer`, proposed (`confirms`).
 
     InvalidInput, with nothing changed but an event, once for each `attempt`, if the actor may not, or nobody could
     decide afterwards. `check` finds what only Slack knows (an empty group, a channel without the bot). NeedsSecond,
-    likewise, if it makes the rules milder and the actor may not do so alone (R33).
+    with the proposal in an event, if it makes the rules milder and the actor may not do so alone (R33);
+    `why_not_propose` finds what keeps a proposal from being shown.
     """
     for _ in range(TRIES):
         seen = await store.settings(channel)
@@ -130,6 +132,9 @@ async def configure(
         )
         milder = () if problems or confirms is not None else loosening.loosened_by(effect)
         alone = bool(milder) and not loosening.may_alone(actor, admins)
+        proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(*effect))
+        if alone and (why_not := why_not_propose(proposal)) is not None:
+            problems = [(why_not,)]
         kind = EventType.SETTINGS_PROPOSED if alone else EventType.SETTINGS_CHANGED
         event = Event(
             EventType.SETTINGS_REFUSED if problems else kind,
@@ -138,15 +143,15 @@ async def configure(
             user=actor.user,
             data={"channel": channel, "problems": " ".join(map(plain_text, problems)), "settings": repr(wanted)}
             | ({} if problems else {**_recorded(effect), "milder": "; ".join(milder)})
-            | ({} if confirms is None else {"proposed_by": confirms.by}),
+            | ({"wanted": json.dumps(plain(wanted)), "version": str(seen.version)} if alone and not problems else {})
+            | ({} if confirms is None else {"proposed_by": confirms.by, "proposal": confirms.id}),
         )
         if problems:
             await store.commit(Change(events=(event,), once=attempt))
             raise InvalidInput(*(part for problem in problems for part in (*problem, " ")), "Nothing was changed.")
         if alone:
-            proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(*effect))
-            again = await store.commit(Change(events=(event,), once=attempt)) is Committed.REPEATED
-            raise NeedsSecond(proposal, effect, again)
+            await store.commit(Change(events=(event,), once=attempt))
+            raise NeedsSecond(proposal, effect)
         change_it = Change(settings={channel: Put(wanted, seen.version)}, events=(event,), once=attempt)
         match await store.commit(change_it):
             case Committed.DONE:
@@ -157,8 +162,8 @@ async def configure(
 
 
 def _recorded(effect: Configured) -> dict[str, str]:
-    """The effect as JSON: all of the rules afterwards, and what of them was otherwise before. Its way back is
-    `bot.slack.handlers.settings_proposals.effect_of`."""
+    """The effect as JSON: all of the rules afterwards, and what of them was otherwise before. The way back is
+    `effect_of` in `bot.slack.settings_proposals`."""
     before, after = _differences(effect.before, effect.after)
     inherited_before, _ = _differences(effect.inherited_before, effect.inherited_after)
     texts = {
