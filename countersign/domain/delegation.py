@@ -88,7 +88,7 @@ def why_not(actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> Se
     if why_nobody(stand_in, actor.workspace) is not None:
         return stand_in.user, " could not decide: name a full member of this workspace, no guest and no bot."
     if until <= now:
-        return ("That moment has passed already.",)
+        return ("That moment has passed.",)
     if until - now > LONGEST:
         return (f"A stand-in is named for {LONGEST.days} days at most.",)
     return None

@@ -119,7 +119,7 @@ def test_a_stand_in_stands_in_for_those_who_named_them_and_for_no_others() -> No
         (Actor(HERE, DAVE, is_guest=True), timedelta(days=1), "could not decide"),
         (Actor(HERE, DAVE, is_bot=True), timedelta(days=1), "could not decide"),
         (Actor(HERE, DAVE, checked=False), timedelta(days=1), "try again"),
-        (Actor(HERE, DAVE), timedelta(0), "passed already"),
+        (Actor(HERE, DAVE), timedelta(0), "has passed"),
         (Actor(HERE, DAVE), timedelta(days=91), "90 days"),
     ],
 )

@@ -24,7 +24,7 @@ async def test_a_home_shows_what_waits_and_follows_the_decision(there: Town, sla
     await asyncio.gather(there.web(http=http), there.web(http=http), there.worker())
     alice, bob = slack.user("alice"), slack.user("bob")
     await asyncio.gather(bob.open_home(), alice.open_home())
-    await asyncio.gather(shown(bob, "Nothing waits for you"), shown(alice, "None goes on"))
+    await asyncio.gather(shown(bob, "Nothing waits for you"), shown(alice, "No runs in progress"))
     await alice.command("/agent email tell the vendor we need 10% off", "#general")
     await asyncio.gather(
         shown(bob, "Waiting for you (1)", "open the card", "<@U0ALICE>"), shown(alice, "Your runs (1)", "Waits: ")
@@ -32,5 +32,5 @@ async def test_a_home_shows_what_waits_and_follows_the_decision(there: Town, sla
     card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
     await bob.click(card, "Approve")
     await shown(bob, "Nothing waits for you", "Approved", "<@U0BOB>")
-    await shown(alice, "None goes on", "Approved", "<@U0BOB>")
+    await shown(alice, "No runs in progress", "Approved", "<@U0BOB>")
     assert slack.problems == []

@@ -59,7 +59,7 @@ async def test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once
     await store.client.delete(store.keys.request(asked.id), store.keys.asked(asked.id))
     slack.faults.add("deliver_twice", on="block_actions")
     await slack.user("bob").click(shown, button)
-    await slack.user("bob").wait_ephemeral("not known here")
+    await slack.user("bob").wait_ephemeral("does not exist here")
     await bot.drain()
     (told,) = [event for event in await events(store) if event.type is EventType.ATTEMPT_REFUSED]
     assert (told.request, told.user, told.data["refusal"]) == (asked.id, "U0BOB", "unknown")
@@ -200,7 +200,7 @@ async def test_members_of_a_group_decide_and_a_failed_look_up_refuses(
     shown = await show(asked)
     slack.faults.add("error", on="usergroups.users.list", error="missing_scope")
     await slack.user("bob").click(shown, "Approve")
-    await slack.user("bob").wait_ephemeral("Slack did not tell")
+    await slack.user("bob").wait_ephemeral("Slack did not say")
     assert await status(store, asked) is Status.PENDING
     slack.faults.clear()
     await slack.user("dave").click(shown, "Approve")
@@ -221,7 +221,7 @@ async def test_members_of_the_channel_decide_and_nobody_else(
     shown = await show(asked)
     slack.faults.add("error", on="conversations.members", error="fetch_members_failed")
     await slack.user("bob").click(shown, "Approve")
-    await slack.user("bob").wait_ephemeral("Slack did not tell")
+    await slack.user("bob").wait_ephemeral("Slack did not say")
     slack.faults.clear()
     for name, sentence in (
         ("greta", "Guests"),
@@ -259,7 +259,7 @@ async def test_two_different_people_make_a_quorum(slack: LocalSlack, store: Stor
     await bob.click(shown, "Approve")
     await bob.wait_ephemeral("Your approval is counted: 1 of 2")
     await bob.click(shown, "Approve")
-    await bob.wait_ephemeral("counted already")
+    await bob.wait_ephemeral("already counted")
     assert await status(store, asked) is Status.PENDING
     await slack.user("carol").click(shown, "Approve")
     assert await status(store, asked) is Status.APPROVED
@@ -270,7 +270,7 @@ async def test_two_different_people_make_a_quorum(slack: LocalSlack, store: Stor
     [
         ({"deleted": True}, "1 of 2 needed. What <@U0BOB> said before does not count any more"),
         ({"is_restricted": True}, "1 of 2 needed. What <@U0BOB> said before does not count any more"),
-        (None, "Slack did not tell whether those who approved this before may still do so"),
+        (None, "Slack did not say whether those who approved this before may still do so"),
     ],
 )
 async def test_an_approval_of_somebody_who_left_completes_no_quorum(
@@ -404,7 +404,7 @@ async def test_a_card_that_shows_other_content_decides_nothing(
     forged = replace(asked, digest=Digest("0" * 64))
     shown = await post(slack, store, bot, cards.card(forged, run=run.value, run_link=None), forged)
     await slack.user("bob").click(shown, "Approve")
-    await slack.user("bob").wait_ephemeral("What you saw is not what this request holds now")
+    await slack.user("bob").wait_ephemeral("This request has changed since you saw it")
     assert await status(store, asked) is Status.PENDING
 
 

@@ -178,7 +178,7 @@ async def test_a_row_whose_time_ran_out_says_so_while_others_wait(
         await all_drawn(slack, store)
     (card,) = shown(slack)
     assert card.buttons.count("View full") == 3 and not rows_of(card)
-    assert "none waits any more · 1 approved · 1 expired · 1 withdrawn" in card.text
+    assert "none waiting · 1 approved · 1 expired · 1 withdrawn" in card.text
 
 
 async def test_a_lost_reply_and_a_new_scribe_make_no_second_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -302,7 +302,7 @@ async def test_people_are_reminded_of_a_burst_once_and_it_goes_on_as_one_card(
         await all_drawn(slack, store)
     for channel in ("#approvals", "#general"):
         assert not [m for m in slack.channel(channel).messages if rows_of(m)]
-    assert "none waits any more" in slack.channel("#approvals").thread(card.ts)[1].text
+    assert "none waiting" in slack.channel("#approvals").thread(card.ts)[1].text
 
 
 async def keep(page: Page, name: str) -> None:

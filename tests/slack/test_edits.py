@@ -218,7 +218,7 @@ async def test_a_form_of_other_content_decides_nothing(
     forged = replace(asked, digest=Digest("0" * 64))
     drawn = cards.card(forged, run=await run_of(store, asked), run_link=None)
     await slack.user("bob").click(await post(slack, store, bot, drawn, forged), "Edit")
-    await slack.user("bob").wait_ephemeral("What you saw is not what this request holds now")
+    await slack.user("bob").wait_ephemeral("This request has changed since you saw it")
 
 
 async def test_the_same_form_delivered_twice_counts_once(

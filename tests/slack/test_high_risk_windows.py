@@ -92,7 +92,7 @@ async def test_nothing_is_allowed_in_advance_by_a_menu_that_was_made_up(
     bob, alice = slack.user("bob"), slack.user("alice")
     shown = await show(asked)
     for person, do, told in (
-        (bob, card_controls.MenuItem.PERMIT, "looked at each time"),
+        (bob, card_controls.MenuItem.PERMIT, "reviewed each time"),
         (alice, card_controls.MenuItem.BREAK_GLASS, "high risk"),
     ):
         made_up = {"text": {"type": "plain_text", "text": "Go"}, "value": f"{do} {asked.id} {asked.digest}"}
@@ -112,7 +112,7 @@ async def test_the_window_of_somebody_else_approves_nothing(
     await bob.click(await show(asked), "Review…")
     view = await bob.wait_modal("Type “refund”")
     slack.platform.modals.stacks[carol.id] = [view]
-    assert "opens all of it first" in (await carol.submit({WORD: "refund"}, view=view))[WORD]
+    assert "open all of it first" in (await carol.submit({WORD: "refund"}, view=view))[WORD]
     assert await status(store, asked) is Status.PENDING
     assert await refusals(store) == ["not_opened"]
 

@@ -93,7 +93,7 @@ async def test_a_home_shows_what_waits_for_whom_with_a_way_to_the_card(
     await bob.open_home()
     text = await shown(bob, "Waiting for you (1)", "send this mail", "<@U0ALICE>", "<#C0GENERAL>", "Expires")
     assert f"archives/C0APPROVALS/p{card.ts.replace('.', '')}|open the card" in text
-    assert "None goes on" in text and "None yet" in text
+    assert "No runs in progress" in text and "None yet" in text
     await alice.open_home()
     text = await shown(alice, "Nothing waits for you", "Your runs (1)", "Waits: send this mail", "10% off")
     assert "Waiting for a decision" in text
@@ -218,7 +218,7 @@ async def test_an_open_home_follows_what_happens_and_others_are_left_alone(
         await shown(bob, "Nothing waits for you", "Rejected", "<@U0BOB>")
         await shown(alice, "Rejected", without="Waits:")
         await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
-        await shown(alice, "None goes on", "|open>")
+        await shown(alice, "No runs in progress", "|open>")
     assert published(slack).count("U0DAVE") == 1, "nothing of this concerns Dave"
     assert "U0CAROL" not in published(slack), "who has not opened it gets no Home"
 

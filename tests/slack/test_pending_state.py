@@ -248,7 +248,7 @@ async def test_a_menu_that_carries_nothing_of_ours_does_nothing_and_says_so(
     card = await card_of(slack)
     await store.client.delete(store.keys.request(RequestId(asked.id)))
     await slack.user("bob").click(card, "more", choose="I'm looking")
-    await slack.user("bob").wait_ephemeral("not known here")
+    await slack.user("bob").wait_ephemeral("does not exist here")
 
 
 async def test_a_stand_in_decides_while_somebody_is_away_and_the_card_says_so(
@@ -301,7 +301,7 @@ async def test_a_stand_in_of_a_member_of_a_group_decides_and_one_of_somebody_who
         ("@reviewers for 2d", "One person stands in"),
         ("@carol", "Until when?"),
         ("@carol until 2026-02-30", "is no date"),
-        ("@carol until 2020-01-01", "passed already"),
+        ("@carol until 2020-01-01", "has passed"),
         ("@carol until 2999-01-01", "90 days"),
         ("@carol for 91d", "90 days"),
         ("@carol until soon", "neither a date nor a span"),

@@ -154,7 +154,7 @@ async def test_other_content_than_the_window_showed_is_not_approved(
     other = replace(seen.value, digest=Digest("0" * 64))
     await store.commit(Change(requests=(Put(other, seen.version),)))
     await bob.submit()
-    await bob.wait_modal("What you saw is not what this request holds now")
+    await bob.wait_modal("This request has changed since you saw it")
     assert await status(store, asked) is Status.PENDING
 
 

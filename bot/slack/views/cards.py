@@ -133,7 +133,7 @@ def batch(
 def how_they_stand(rows: Sequence[Request]) -> str:
     """Count the rows by state: `2 of 5 wait · 1 approved · 2 rejected`."""
     count = Counter(row.status for row in rows)
-    parts = [f"{count[Status.PENDING]} of {len(rows)} wait" if count[Status.PENDING] else "none waits any more"]
+    parts = [f"{count[Status.PENDING]} of {len(rows)} wait" if count[Status.PENDING] else "none waiting"]
     return " · ".join(parts + [f"{count[one]} {_SETTLED[one]}" for one in _SETTLED if count[one]])
 
 

@@ -106,7 +106,7 @@ def runs(running: Running) -> list[Block]:
     """Draw this person's runs in progress, and what each waits for."""
     blocks = [_title("Your runs", count(running.total))]
     if not running.runs:
-        how = "None goes on. `/agent <team> <task>` starts one, in a channel that the app is in."
+        how = "No runs in progress. `/agent <team> <task>` starts one, in a channel that the app is in."
         return [*blocks, context(mrkdwn(escape(how)))]
     for run, address, listed in running.runs:
         at = f" · {link(address, 'open the thread')}" if address else ""
@@ -155,7 +155,7 @@ def recent(listed: Listed) -> list[Block]:
     """Draw the newest decisions that concern this person."""
     blocks = [_title("Recent decisions")]
     if not listed.requests:
-        return [*blocks, context(mrkdwn("None yet, of what you asked for or decided."))]
+        return [*blocks, context(mrkdwn("None yet on what you asked for or decided."))]
     return [*blocks, *outcomes(listed)]
 
 
