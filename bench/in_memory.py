@@ -20,11 +20,10 @@ from countersign.domain.channel_settings import OnTimeout, Rules
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.ids import AttemptId, ChannelId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.requests import Request
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
-from countersign.usecases.ports import Change, Message, Put, Seen, TeamInfo
+from countersign.usecases.ports import Change, Claimed, Message, Put, TeamInfo
 from tests.processes import Process
 
 AIM: Final = 2.0
@@ -77,7 +76,7 @@ async def measure(redis_url: str, data: Path, rounds: int, waiting: int) -> Woke
         try:
             await worker.said("^waiting", within=120)
             for number in range(rounds + _WARM):
-                seen = await _drawn(store, await _asked(store))
+                seen = await usecases.admit(store, await _drawn(store, await _asked(store)))
                 await asyncio.sleep(_CALM)
                 woken = await raw.wake(number)
                 await asyncio.sleep(_CALM)
@@ -115,7 +114,7 @@ async def _crowd(store: Store, count: int) -> None:
         await store.commit(Change(requests=tuple(Put(step.request, 0) for step in steps)))
 
 
-async def _drawn(store: Store, asked: Seen[Request]) -> Seen[Request]:
+async def _drawn(store: Store, asked: Claimed) -> Claimed:
     """The request once its card stands, for whose rules web vouches therefore."""
     card = Message(_WORKSPACE, _RULES.approvals_channel, name_of(asked.value.id), vouches=asked.claim)
     await store.commit(Change(messages=(Put(card, 0),)))
@@ -124,7 +123,7 @@ async def _drawn(store: Store, asked: Seen[Request]) -> Seen[Request]:
     return seen
 
 
-async def _asked(store: Store) -> Seen[Request]:
+async def _asked(store: Store) -> Claimed:
     """What the run waits for now, once its worker waits for it."""
     async with asyncio.timeout(20):
         while True:

@@ -46,7 +46,7 @@ from countersign.store.redis.pipelining import Together
 from countersign.store.redis.replication import NONE, Replicas, WritingScript
 from countersign.store.redis.scripts import Script
 from countersign.store.tolerant_reads import Bearing
-from countersign.usecases.ports import Change, Committed, Lease, Message, Put, Seen, TeamInfo
+from countersign.usecases.ports import Change, Claimed, Committed, Lease, Message, Put, Seen, TeamInfo
 from countersign.usecases.worker_claims import KEPT_POLICIES
 
 T = TypeVar("T")
@@ -175,12 +175,12 @@ class Store:
             await self.client.set(self.keys.confirmed, "1", px=60_000)
         return await self.now()
 
-    async def request(self, request: RequestId) -> Seen[Request] | None:
+    async def request(self, request: RequestId) -> Claimed | None:
         names = [self.keys.request(request), self.keys.asked(request)]
         card = [f"card/{request}"] if self.decides else []
         (ours, asked, *drawn), now = await self._values(*names, messages=card)
         found = read_request(request, ours, asked)
-        return Seen(*found, now, claim_of(ours, asked, *drawn) if drawn else "") if found else None
+        return Claimed(*found, now, claim_of(ours, asked, *drawn) if drawn else "") if found else None
 
     async def run(self, run: RunId) -> Seen[Run] | None:
         values, now = await self._values(*self._of_run(run))

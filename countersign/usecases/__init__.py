@@ -4,7 +4,7 @@ A verb whose commit finds that somebody was faster reads again and lets the rule
 and the clock, or one person twice never decide the same request twice.
 """
 
-from countersign.usecases.decisions import decide, due, expire, stands, stored, turn_down, withdraw
+from countersign.usecases.decisions import decide, due, expire, stands, turn_down, wake_parked, withdraw
 from countersign.usecases.effective_settings import configure, judge, rules_for, rules_of
 from countersign.usecases.questions import ask, take_back
 from countersign.usecases.rejected_attempts import settings_refused, start_refused, unknown_request
@@ -49,10 +49,10 @@ __all__ = [
     "start_refused",
     "still_ours",
     "stop",
-    "stored",
     "take_back",
     "turn_down",
     "unknown_request",
+    "wake_parked",
     "withdraw",
     "writing",
 ]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from countersign.domain import channel_settings
 from countersign.domain.asker_names import asker
@@ -20,8 +20,8 @@ from countersign.domain.runs import Run
 from countersign.policy import evaluation, loosening
 from countersign.policy.evaluation import Action, Effect, Judgement
 from countersign.policy.loosening import Configured, NeedsSecond, Proposal
-from countersign.usecases.compare_and_set import TRIES, too_many_tries
-from countersign.usecases.ports import Change, Committed, Put, Store
+from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
+from countersign.usecases.ports import Change, Put, Seen, Store
 
 
 async def rules_of(store: Store, channel: ChannelId) -> Rules:
@@ -111,7 +111,8 @@ async def configure(
     decide afterwards. `check` finds what only Slack knows (an empty group, a channel without the bot). NeedsSecond,
     likewise, if it makes the rules milder and the actor may not do so alone (R33).
     """
-    for _ in range(TRIES):
+
+    async def read() -> _Configuring:
         seen = await store.settings(channel)
         before = await rules_of(store, channel)
         wanted = change(seen.value)
@@ -124,6 +125,10 @@ async def configure(
         if why_not is None and confirms is not None:
             why_not = loosening.why_not_second(confirms, actor, proposer, admins, seen.version, effect)
         problems = [why_not] if why_not is not None else channel_settings.problems_of(after) or await check(after)
+        return _Configuring(seen, wanted, effect, problems)
+
+    def rule(read: _Configuring) -> Swap[Configured] | Refuse:
+        seen, wanted, effect, problems = read
         milder = () if problems or confirms is not None else loosening.loosened_by(effect)
         alone = bool(milder) and not loosening.may_alone(actor, admins)
         kind = EventType.SETTINGS_PROPOSED if alone else EventType.SETTINGS_CHANGED
@@ -136,20 +141,27 @@ async def configure(
             | ({} if problems else {**_recorded(effect), "milder": "; ".join(milder)})
             | ({} if confirms is None else {"proposed_by": confirms.by}),
         )
+        record = Change(events=(event,), once=attempt)
         if problems:
-            await store.commit(Change(events=(event,), once=attempt))
-            raise InvalidInput(" ".join(problems) + " Nothing was changed.")
+            return Refuse(InvalidInput(" ".join(problems) + " Nothing was changed."), record)
         if alone:
             proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(*effect))
-            again = await store.commit(Change(events=(event,), once=attempt)) is Committed.REPEATED
-            raise NeedsSecond(proposal, effect, again)
-        change_it = Change(settings={channel: Put(wanted, seen.version)}, events=(event,), once=attempt)
-        match await store.commit(change_it):
-            case Committed.DONE:
-                return effect
-            case Committed.REPEATED:  # whatever was changed since stays
-                return Configured(before, before, inherited[0], inherited[0])
-    raise too_many_tries()
+            first, again = (NeedsSecond(proposal, effect, again) for again in (False, True))
+            return Refuse(first, record, repeated=again)
+        before = Configured(effect.before, effect.before, effect.inherited_before, effect.inherited_before)
+        # Whatever was changed since a repeated attempt stays.
+        return Swap(replace(record, settings={channel: Put(wanted, seen.version)}), effect, repeated=Keep(before))
+
+    return (await update(store, read, rule)).value
+
+
+class _Configuring(NamedTuple):
+    """A channel's settings, those that are wanted, their effect, and what is wrong with them."""
+
+    seen: Seen[ChannelSettings]
+    wanted: ChannelSettings
+    effect: Configured
+    problems: list[str]
 
 
 def _recorded(effect: Configured) -> dict[str, str]:

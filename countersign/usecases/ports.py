@@ -32,15 +32,30 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Seen(Generic[T]):
-    """A value as it was read: its version (0: there is none yet) and the server's clock at that moment.
-
-    `claim`: of a request that only a worker has written so far, the digest of that record, until web vouched for it.
-    """
+    """A value as it was read: its version (0: there is none yet) and the server's clock at that moment."""
 
     value: T
     version: int
     now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed(Seen[Request]):
+    """A request as its records have it, whoever wrote them.
+
+    `claim`: the digest of the record if only a worker has written it so far and web did not vouch for it; else "".
+    `usecases.admit` makes an `Admitted` of it.
+    """
+
     claim: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted(Claimed):
+    """A request under the rules that web finds: the only kind that is decided, changed by people, or drawn.
+
+    Only `usecases.admit` makes one.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +164,7 @@ class Store(Protocol):
         """Whether this process may write what people, or the channel's settings, decided."""
         ...
 
-    async def request(self, request: RequestId) -> Seen[Request] | None: ...
+    async def request(self, request: RequestId) -> Claimed | None: ...
     async def run(self, run: RunId) -> Seen[Run] | None: ...
     async def message(self, name: str) -> Seen[Message] | None: ...
     async def messages(self, names: Sequence[str]) -> dict[str, Message]: ...

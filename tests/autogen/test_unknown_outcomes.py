@@ -24,7 +24,7 @@ from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.runs import Status
 from countersign.store.journal import RedisJournal
 from countersign.store.store import Store
-from countersign.usecases.ports import Lease, Seen
+from countersign.usecases.ports import Claimed, Lease
 from tests.autogen.harness import HERE, LEASE, RULES, House, Process, fact
 from tests.autogen.test_approval_gate import expire
 from tests.autogen.test_gated_tools import call, life
@@ -325,7 +325,7 @@ class Late(Store):
         super().__init__(house.store.client, house.namespace)
         self.late, self.go = late, asyncio.Event()
 
-    async def request(self, request: RequestId) -> Seen[Request] | None:
+    async def request(self, request: RequestId) -> Claimed | None:
         if request in self.late:
             await self.go.wait()
         return await super().request(request)

@@ -77,7 +77,7 @@ WAITING: Final = (
         "the card is not looked at in the step that settles",
         "R32",
         "countersign/usecases/decisions.py",
-        "            shown=() if card is None else (card,),\n",
+        "        shown=() if card is None else (card,),\n",
         "",
         (_SILENCE + "test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing",),
     ),

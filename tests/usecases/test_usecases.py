@@ -40,7 +40,7 @@ async def kinds(store: Store) -> list[EventType]:
 async def test_fifty_clicks_at_once_over_two_processes_decide_once(store: Store, lease: Lease, redis_url: str) -> None:
     """R3: one wins, 49 are told who did; all of them were judged when nobody had decided yet."""
     asked = await usecases.ask(store, lease, question())
-    seen = await store.request(asked.id)
+    seen = await usecases.admitted(store, asked.id)
     other = redis.asyncio.Redis.from_url(redis_url)
     stores = [store, Store(other, store.keys.prefix[1:-2])]
     verbs = [Verb.APPROVE, Verb.REJECT]
@@ -196,7 +196,7 @@ async def test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and
     """R20: the verb asks the script to look at the clock once more."""
     await configured(store, timeout=timedelta(0))
     asked = await usecases.ask(store, lease, question())
-    seen = await store.request(asked.id)
+    seen = await usecases.admitted(store, asked.id)
     assert seen is not None and asked.deadline is not None
     in_time = replace(seen, now=asked.deadline - timedelta(seconds=1))
     with pytest.raises(Refused, match="Time ran out"):

@@ -19,7 +19,7 @@ from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Request, Status, Verb
 from countersign.domain.slack_dates import when
 from countersign.usecases import presence_changes
-from countersign.usecases.ports import Seen
+from countersign.usecases.ports import Admitted
 
 from ..views import card_menu, cards, grant_modals, high_risk_modal, modals, pending_state
 from ..views.card_content import complete
@@ -159,7 +159,7 @@ async def count(
     return await decided(desk, seen, replace(attempt, wish=wish, break_glass=break_glass))
 
 
-async def decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:
+async def decided(desk: Desk, seen: Admitted, attempt: Attempt) -> Said:
     """Store what the attempt does; says how many approvals there are if more are needed."""
     voters = partial(voters_of, desk.directory)
     after = await usecases.decide(desk.store, desk.queue, seen.value.id, attempt, seen, voters)
@@ -171,7 +171,7 @@ async def decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:
 
 async def _attempt(
     desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb, words: str
-) -> tuple[Seen[Request], Attempt]:
+) -> tuple[Admitted, Attempt]:
     at = who(body)
     try:
         seen = await _known(desk, handle)
@@ -213,7 +213,7 @@ async def _attend(desk: Desk, body: dict[str, Any], chosen: pending_state.Chosen
     return Said(f"Nobody is reminded of it before {when(until)}. {pending_state.STAYS}")
 
 
-async def _known(desk: Desk, handle: Handle | None) -> Seen[Request]:
+async def _known(desk: Desk, handle: Handle | None) -> Admitted:
     seen = await usecases.admitted(desk.store, handle.request) if handle is not None else None
     if seen is None:
         raise NotFound(Refusal.UNKNOWN.value)

@@ -17,8 +17,8 @@ from countersign.domain.errors import NotFound, Refused
 from countersign.domain.high_risk import is_asked
 from countersign.domain.ids import AttemptId, short_name
 from countersign.domain.refusals import Refusal
-from countersign.domain.requests import Request, Status, Verb
-from countersign.usecases.ports import Seen
+from countersign.domain.requests import Status, Verb
+from countersign.usecases.ports import Admitted
 
 from ..views import choice_controls, edit_modal, high_risk_modal, modals
 from ..views.cards import Handle
@@ -132,7 +132,7 @@ async def _sent(
 
 async def attempt_of(
     desk: Desk, body: dict[str, Any], handle: Handle | None, name: AttemptId, verb: Verb
-) -> tuple[Seen[Request], Attempt]:
+) -> tuple[Admitted, Attempt]:
     at = who(body)
     seen = await usecases.admitted(desk.store, handle.request) if handle is not None else None
     if seen is None or handle is None:
@@ -145,13 +145,13 @@ async def attempt_of(
     return seen, Attempt(name, actor, verb, handle.digest)
 
 
-async def refuse_for_good(desk: Desk, seen: Seen[Request], attempt: Attempt) -> None:
+async def refuse_for_good(desk: Desk, seen: Admitted, attempt: Attempt) -> None:
     """Refused raises for what no window would change; it is said and written down (R25)."""
     if decision_rules.why_refused(seen.value, attempt, seen.now) not in _NOT_YET:
         await usecases.decide(desk.store, desk.queue, seen.value.id, attempt, seen)
 
 
-async def _decided(desk: Desk, seen: Seen[Request], attempt: Attempt) -> Said:
+async def _decided(desk: Desk, seen: Admitted, attempt: Attempt) -> Said:
     voters = partial(voters_of, desk.directory)
     after = await usecases.decide(desk.store, desk.queue, seen.value.id, attempt, seen, voters)
     if after.status is not Status.PENDING:
