@@ -150,12 +150,17 @@ async def test_the_job_engine_hands_runs_over_on_a_cluster(on_cluster: tuple[Sto
 async def test_a_step_is_whole_or_nothing_while_its_slot_moves(
     on_cluster: tuple[Store, str], nodes: list[Server]
 ) -> None:
-    """R3: what is only added to goes by name, which no server checks before the script; it may have moved already."""
+    """R3: what is only added to goes by name, which no server checks before the script; it may have moved already.
+
+    A worker's report waits: the step reads reports too, and one that found none would be told by that alone.
+    """
     both, _ = on_cluster
     web, agents = (Store(both.client, both.keys.prefix.strip("{}:"), side=side) for side in (Side.WEB, Side.AGENTS))
     await web.set_defaults(rules(quorum=3, reviewers=Reviewers(frozenset({BOB, CAROL, DAVE}))))
-    asked = await usecases.ask(agents, await new_run(web, worker=agents), question())
+    lease = await new_run(web, worker=agents)
+    asked = await usecases.ask(agents, lease, question())
     await usecases.decide(web, NoQueue(), asked.id, attempt(asked, BOB))
+    await usecases.progressed(agents, lease, "writer", "Another report.")
     seen = await web.request(asked.id)
     assert seen is not None
     step = decision_rules.decide(seen.value, attempt(asked, CAROL), seen.now)
