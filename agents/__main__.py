@@ -124,7 +124,7 @@ async def _announce(store: Store, owner: str, found: Teams, stop: asyncio.Event)
     ready = False
     while not stop.is_set():
         try:
-            await store.announce(owner, found.infos(), ANNOUNCED_FOR)
+            await store.workers.announce(owner, found.infos(), ANNOUNCED_FOR)
             if not ready:
                 log.info("Worker %s is ready; teams: %s.", owner, ", ".join(found.working) or "none")
             ready = True
@@ -132,7 +132,7 @@ async def _announce(store: Store, owner: str, found: Teams, stop: asyncio.Event)
             log.warning("The teams were not announced: %s", away)
         await _pause(stop, ANNOUNCED_EVERY)
     try:
-        await store.retire(owner)
+        await store.workers.retire(owner)
     except StoreUnavailable as away:
         log.warning("The announcement of the teams ends by itself: %s", away)
 

@@ -53,7 +53,7 @@ async def measure(redis_url: str, data: Path, rounds: int, waiting: int) -> Woke
     async with connect(redis_url) as client, floor(redis_url, max(rounds + _WARM, waiting)) as raw:
         store, agents = (Store(client, namespace, side=side) for side in (Side.WEB, Side.AGENTS))
         await store.set_defaults(_RULES)
-        await agents.announce("bench", [TeamInfo("rounds", "asks")], timedelta(minutes=30))
+        await agents.workers.announce("bench", [TeamInfo("rounds", "asks")], timedelta(minutes=30))
         await _crowd(agents, waiting - 1)
         await usecases.start(
             store,

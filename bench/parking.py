@@ -105,7 +105,7 @@ async def place(url: str, data: Path, rules: Rules = RULES) -> AsyncIterator[Pla
     client = connect(url)
     store = Store(client, namespace)
     await store.set_defaults(rules)
-    await store.announce("bench", [TeamInfo("turns", "")], timedelta(minutes=30))
+    await store.workers.announce("bench", [TeamInfo("turns", "")], timedelta(minutes=30))
     async with Queue(url, namespace) as queue:
         it = Place(url, namespace, store, queue, data)
         try:

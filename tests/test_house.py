@@ -76,7 +76,6 @@ WIRING = ("countersign", "countersign.__main__", "bot.__main__", "agents.__main_
 
 LONGEST = 300
 LONGER = {
-    "countersign/store/store.py": "one class, one port",
     "bot/slack/projector/projector.py": "what is drawn of each event, in one list",
     "countersign/store/redis/embedded_server.py": "the supervisor of one server, with its locks",
 }

@@ -42,6 +42,6 @@ async def measured(store: Store) -> bytes:
     """What Prometheus reads; without what waits if the store does not say."""
     try:
         async with asyncio.timeout(2):
-            return metrics.exposition(await store.standing())
+            return metrics.exposition(await store.indexes.standing())
     except (CountersignError, TimeoutError):
         return metrics.exposition()

@@ -16,9 +16,10 @@ from countersign.domain.hash_chain import START, Head, Kept, read_head
 from countersign.store.clock import from_ms, ms
 from countersign.store.compression import compress, decompress
 from countersign.store.keys import KEPT_LEASE
+from countersign.store.reads import reaching
 from countersign.store.records import EVENTS
 from countersign.store.redis.scripts import Script
-from countersign.store.store import Store, reaching
+from countersign.store.store import Store
 from countersign.store.worker_reports import read_event
 
 KEPT_HEAD: Final = timedelta(days=30)

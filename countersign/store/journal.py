@@ -7,7 +7,8 @@ from typing import Final
 from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import RunId
 from countersign.store.compression import compress, decompress
-from countersign.store.store import Store, reaching
+from countersign.store.reads import reaching
+from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 
 FSYNC: Final = timedelta(seconds=2)

@@ -17,8 +17,9 @@ from countersign.domain.requests import Request, Status
 from countersign.store import request_indexes
 from countersign.store.clock import ms
 from countersign.store.keys import KEPT, Keys
+from countersign.store.reads import reaching
 from countersign.store.redis.scripts import Script
-from countersign.store.store import Store, reaching
+from countersign.store.store import Store
 
 _LISTS = (Path(__file__).parent / "lists.lua").read_text()
 

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from countersign.domain.ids import Digest
 from countersign.store.clock import ms
-from countersign.store.store import Store, reaching
+from countersign.store.reads import reaching
+from countersign.store.store import Store
 
 
 class RedisAnswers:

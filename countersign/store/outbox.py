@@ -15,7 +15,8 @@ from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event
 from countersign.metrics import Repair
 from countersign.store.list_updates import Lists
-from countersign.store.store import Store, reaching
+from countersign.store.reads import reaching
+from countersign.store.store import Store
 from countersign.store.worker_reports import read_event
 
 GROUP: Final = "scribe"
@@ -35,15 +36,15 @@ class Outbox:
 
     async def claim(self, owner: str, ttl: timedelta) -> bool:
         """Whether this process is the scribe for the next `ttl`."""
-        return await self._store.claim_scribe(owner, ttl) > 0
+        return await self._store.leases.claim_projector(owner, ttl) > 0
 
     async def renew(self, owner: str, ttl: timedelta) -> bool:
         """Stay the scribe; False if another process is by now."""
-        return await self._store.renew_scribe(owner, ttl)
+        return await self._store.leases.renew_projector(owner, ttl)
 
     async def release(self, owner: str) -> None:
         """Stop being the scribe at once."""
-        await self._store.release_scribe(owner)
+        await self._store.leases.release_projector(owner)
 
     async def open(self) -> None:
         """Make the group if there is none, and read again what was handed out but not finished."""

@@ -13,8 +13,9 @@ from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.store.audit_log import COUNTED
 from countersign.store.clock import ms
+from countersign.store.reads import reaching
 from countersign.store.request_indexes import Name
-from countersign.store.store import Store, reaching
+from countersign.store.store import Store
 from countersign.usecases.ports import Message, Waiting
 
 _PAGE: Final = 30
@@ -82,7 +83,7 @@ class Overview:
     async def runs(self, requester: UserId, limit: int) -> tuple[list[Run], int]:
         """The newest runs of this person that have not ended, and how many there are."""
         key = self._keys.runs(requester)
-        ids = await self._store.newest_runs(key, limit)
+        ids = await self._store.indexes.newest_runs(key, limit)
         async with reaching():
             total = await self._client.zcard(key)
         runs = await self._store.readable_runs(RunId.among([name for name, _ in ids]))

@@ -11,8 +11,9 @@ from typing import Final
 from countersign.domain.errors import StoreUnavailable, UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.store.clock import from_ms
+from countersign.store.reads import reaching
 from countersign.store.records import EVENTS
-from countersign.store.store import Store, reaching
+from countersign.store.store import Store
 from countersign.usecases import worker_claims
 from countersign.usecases.ports import Change
 

@@ -53,7 +53,7 @@ async def keep(store: Store, queue: Queue, hints: Hints, still_there: StillThere
     while True:
         hints.due.clear()
         try:
-            due, following, now = await store.due(_BATCH, start)
+            due, following, now = await store.indexes.due(_BATCH, start)
             # At once: each waits for Redis a few times, and one after another they would be late together.
             looks = await asyncio.gather(*(_do(store, queue, r, now, look) for r in due), return_exceptions=True)
             for problem in looks:
@@ -100,7 +100,8 @@ async def _tidy(store: Store, seen: Mapping[RequestId, _Look], now: datetime) ->
             UNREADABLE_AGAIN,
         )
     due = {name: look.again for name, look in seen.items() if look.became == "early"}
-    await store.tidy(due | dict.fromkeys(unreadable, now + UNREADABLE_AGAIN), those("settled"), those("unknown"))
+    due |= dict.fromkeys(unreadable, now + UNREADABLE_AGAIN)
+    await store.indexes.tidy(due, those("settled"), those("unknown"))
     return those("left")
 
 

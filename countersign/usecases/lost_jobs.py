@@ -22,7 +22,7 @@ async def ask_again(
     Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
     StoreUnavailable if the store is away.
     """
-    for name in set(await store.unheld(10_000, timedelta(0) if starting else unheard)) - in_hand:
+    for name in set(await store.indexes.unheld(10_000, timedelta(0) if starting else unheard)) - in_hand:
         if name.of_script:
             continue
         if not starting:
@@ -30,7 +30,7 @@ async def ask_again(
             log.warning("Run %s is advanced by nobody; asking.", name)
         await _ask(store, queue, name)
     await store.put_away(1000)
-    undelivered = await store.undelivered(10_000, unheard)
+    undelivered = await store.indexes.undelivered(10_000, unheard)
     runs = await store.readable_runs(list({request.run for request in undelivered}))
     for request in undelivered:
         run = runs.get(request.run)
@@ -43,7 +43,7 @@ async def ask_again(
 
 async def ask_for_forgotten(store: Store, queue: Queue) -> None:
     """Ask for every parked run that waits for a question which Redis does not have any more."""
-    for name in await store.forgotten():
+    for name in await store.indexes.forgotten():
         if name.of_script:
             continue
         metrics.repaired(Repair.QUESTION_LOST)

@@ -76,7 +76,7 @@ class _Away(NamedTuple):
 
 async def _away(store: Store, actor: Actor) -> _Away:
     seen = await store.absences()
-    waiting = await store.waiting(_CARDS)
+    waiting = await store.indexes.waiting(_CARDS)
     mine = [r for r in waiting if r.workspace == actor.workspace and actor.user in r.rules.reviewers.users]
     return _Away(seen, mine)
 

@@ -65,4 +65,4 @@ async def test_either_side_may_look_for_what_is_lost(sides: Sides) -> None:
     """As their own users of Redis."""
     made = await ask(sides)
     for store in (sides.agents, sides.web):
-        assert await store.gone([RequestId("qlost"), made.id]) == [RequestId("qlost")]
+        assert await store.indexes.gone([RequestId("qlost"), made.id]) == [RequestId("qlost")]

@@ -65,8 +65,8 @@ class Mortal(RedisJournal):
 
     async def _die(self, lease: Lease) -> None:
         store = self._house.store
-        await store.release(lease)
-        await store.claim(lease.run, "nobody", timedelta(milliseconds=1))
+        await store.leases.release(lease)
+        await store.leases.claim(lease.run, "nobody", timedelta(milliseconds=1))
 
 
 @dataclass

@@ -173,8 +173,8 @@ class Robbed(RedisJournal):
     async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
         stands = await super().record(lease, key, value, **how)
         if b'"started"' in value:
-            await self._house.store.release(lease)
-            assert await self._house.store.claim(lease.run, "another", LEASE) is not None
+            await self._house.store.leases.release(lease)
+            assert await self._house.store.leases.claim(lease.run, "another", LEASE) is not None
         return stands
 
 
@@ -187,7 +187,7 @@ async def test_a_worker_that_froze_right_before_the_action_does_not_act(house: H
     assert not acted
     assert not (await house.run()).over
     fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-    await house.store.release(Lease(RunId("r1"), fence, "another"))
+    await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
     async with house.worker(found=ordering("Ordered.", acted=acted), owner="w2") as other:
         other.advance()
         await house.decide(await asked_about(house), Verb.RESPOND, "It was placed before.")

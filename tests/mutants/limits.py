@@ -24,7 +24,7 @@ BOUNDING: Final = (
     Bug(
         "what is no index of workers keeps them all from saying what they run",
         "R4",
-        "countersign/store/store.py",
+        "countersign/store/workers.py",
         'not in (b"zset", b"none"):',
         'in (b"nothing",):',
         (_STRAYS + "test_what_is_no_index_of_workers_is_begun_anew_by_the_next_that_says_its_teams",),
@@ -91,7 +91,7 @@ BOUNDING: Final = (
     Bug(
         "a key that holds no text is taken for a store that is away",
         "R29",
-        "countersign/store/store.py",
+        "countersign/store/reads.py",
         "redis.pcall('GETRANGE'",
         "redis.call('GETRANGE'",
         (_BOUNDS + "test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_is_away",),

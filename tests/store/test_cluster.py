@@ -48,7 +48,7 @@ async def on_cluster(nodes: list[Server], request: pytest.FixtureRequest) -> Asy
         store = Store(client, _namespace_on(request.param))
         await store.check()
         await store.set_defaults(rules(timeout=timedelta(minutes=5)))
-        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
         yield store, url
 
 
@@ -91,8 +91,8 @@ async def test_a_request_is_asked_decided_delivered_and_recorded_on_a_cluster(
     for entry, _ in entries:
         await outbox.done(entry)
     assert await outbox.overlooked(timedelta(0), 10) == []
-    assert [team.name for team in await store.teams()] == ["email"]
-    assert [run.id for run in await store.active_runs(10)] == [lease.run]
+    assert [team.name for team in await store.workers.teams()] == ["email"]
+    assert [run.id for run in await store.indexes.active_runs(10)] == [lease.run]
 
 
 async def test_a_node_that_forgets_its_scripts_costs_no_step(on_cluster: tuple[Store, str]) -> None:

@@ -38,7 +38,7 @@ async def there(site: Watched) -> AsyncIterator[Store]:
         store = Store(client, "acme", Replicas(1))
         await store.check()
         await store.set_defaults(rules())
-        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
         yield store
 
 

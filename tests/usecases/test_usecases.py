@@ -269,7 +269,7 @@ async def test_a_start_that_cannot_be_is_refused_and_starts_nothing(
 
 
 async def test_without_a_worker_nothing_starts_and_the_person_is_told(store: Store) -> None:
-    await store.retire("worker")
+    await store.workers.retire("worker")
     with pytest.raises(InvalidInput, match="No worker is running"):
         await new_run(store)
 

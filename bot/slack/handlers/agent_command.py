@@ -64,7 +64,7 @@ async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
 
 
 async def _open_start(desk: Desk, body: dict[str, Any], at: Who) -> Said:
-    teams = await desk.store.teams()
+    teams = await desk.store.workers.teams()
     if not teams:
         raise InvalidInput("No worker is running, so nothing can be started. Start one with `python -m agents`.")
     return await open_modal(desk.client, body, modals.start(teams, at.here))
@@ -76,7 +76,7 @@ async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
     view = body["view"]
     team = body["actions"][0]["selected_option"]["value"]
     try:
-        window = modals.start(await desk.store.teams(), modals.channel_of(view), team)
+        window = modals.start(await desk.store.workers.teams(), modals.channel_of(view), team)
         async with asyncio.timeout(5):
             await desk.client.views_update(view_id=view["id"], hash=view["hash"], view=window)
     except (CountersignError, SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as lost:
@@ -108,7 +108,7 @@ async def _start(
     at = who(body)
     async with _on_record(desk, body, channel, run, team, words, options or {}):
         if options is None:
-            teams = await desk.store.teams()
+            teams = await desk.store.workers.teams()
             team = _meant(team, teams)
             offered = next((t.options for t in teams if t.name == team), ())
             options, words = in_words(words, offered)
@@ -156,7 +156,7 @@ async def _on_record(
 async def _started(
     desk: Desk, at: Who, channel: ChannelId, run: RunId, team: str, task: str, options: Mapping[str, str]
 ) -> Said:
-    if task.strip() and any(t.name == team for t in await desk.store.teams()):
+    if task.strip() and any(t.name == team for t in await desk.store.workers.teams()):
         rules = await usecases.rules_of(desk.store, channel)
         why = await why_not_seen(desk.directory, channel)
         if why := why or await why_not_start(desk.directory, at.workspace, rules, at.user):
@@ -184,7 +184,7 @@ async def _started(
 
 
 async def _status(desk: Desk, at: Who) -> Said:
-    found = [r for r in await desk.store.active_runs(200) if at.channel == r.channel or at.user == r.requester]
+    found = [r for r in await desk.store.indexes.active_runs(200) if at.channel == r.channel or at.user == r.requester]
     if not found:
         return Said("Nothing goes on here. `/agent <team> <task>` starts something.")
     head = f"{len(found)} {'run goes' if len(found) == 1 else 'runs go'} on"

@@ -99,7 +99,7 @@ class Poster:
             if found is None:
                 still_good(name)
                 if looked:
-                    await self._store.look_again(name, SECOND_LOOK)
+                    await self._store.indexes.look_again(name, SECOND_LOOK)
             self._absent.pop(name, None)
             ts = found if found is not None else await self._post(seen.value, drawing)
             if ts is None:
@@ -123,11 +123,11 @@ class Poster:
     async def look_again(self) -> None:
         """Delete what a process posted that was frozen before its post, and killed right after it. StoreUnavailable,
         and CannotPost if Slack does not let us look."""
-        for name in await self._store.to_look_at():
+        for name in await self._store.indexes.to_look_at():
             seen = await self._store.message(name)
             if seen is not None and seen.value.ts:
                 await self._find(seen.value)
-            await self._store.looked_at(name)
+            await self._store.indexes.looked_at(name)
 
     async def doubt(self, name: str) -> None:
         """Slack may show something else than was drawn last: what is drawn next is sent, even if it is the same."""
