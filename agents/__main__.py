@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from countersign import metrics
+from countersign.autogen import compat
 from countersign.autogen.models.config import load_model
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Teams
@@ -80,13 +81,14 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = re
                 announcing = jobs.create_task(_announce(store, owner, found, stop))
                 jobs.create_task(_reconcile(runner, stop))
                 keeping = jobs.create_task(deadlines.keep(store, queue, wakeups), name="deadlines")
-                await work(
-                    queue,
-                    runner.advance,
-                    concurrency=settings.concurrency,
-                    redelivery=settings.lease + BEYOND_THE_LEASE,
-                    stop=stop,
-                )
+                with compat.mended():
+                    await work(
+                        queue,
+                        runner.advance,
+                        concurrency=settings.concurrency,
+                        redelivery=settings.lease + BEYOND_THE_LEASE,
+                        stop=stop,
+                    )
                 keeping.cancel()
                 await announcing
     await model.close()

@@ -1,6 +1,5 @@
-"""How fast a click wakes an agent and how many clicks a process takes, beside what Redis and Bolt cost by themselves;
-and what it takes for a run to survive.
+"""The benchmark: what the product takes beside what Bolt, Redis and AutoGen take by themselves.
 
-`make bench` runs `python -m bench`; `--quick` does the same with tiny counts, to see that it runs. bench/engine.py is
-a script of its own.
+`make bench` runs `python -m bench`, in five minutes at most; `--quick` does the same with tiny counts, to see that it
+runs, and `--only NAME` asks one question. `first_page` and `job_engine` are scripts of their own.
 """

@@ -1,96 +1,94 @@
-"""`python -m bench [--quick]`: its tables, about eight minutes. A missed aim is said, and is no failure."""
+"""`python -m bench [--quick] [--only QUESTION]`: one table, in five minutes at most. A missed aim is no failure."""
 
 import argparse
 import asyncio
 import os
-import statistics
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench import clicking, in_memory, surviving, waking
-from bench.clicking import Round
-from bench.in_memory import Woken
-from bench.telling import percentile, verdict
-from bench.waking import Waking
+from bench import (
+    click_rate,
+    deadline_lag,
+    million_requests,
+    parked_memory,
+    parked_return,
+    recovery,
+    redis_size,
+    wakeup_latency,
+)
+from bench.figures import Figure, table
 from countersign.store.redis.embedded_server import EmbeddedRedis
 
 
-def show_waking(seen: Waking) -> None:
-    """One table of milliseconds."""
-    print(f"\nClick → input_func returned, web and worker in two processes, {seen.transport}, {len(seen.ours)} rounds")
-    print(f"  {'milliseconds':<58}{'p50':>8}{'p99':>8}")
-    for name, values in (
-        ("ours: click sent → input_func returned", seen.ours),
-        ("bare Bolt: click sent → empty listener entered", seen.bare),
-        ("raw Redis: script sent → coroutine of another process runs", seen.redis),
-    ):
-        print(f"  {name:<58}{percentile(values, 50):>8.2f}{percentile(values, 99):>8.2f}")
-    ours, bare = statistics.median(seen.ours), statistics.median(seen.bare)
-    limit, raw, adds = bare + waking.AIM, statistics.median(seen.redis), ours - bare
-    print(
-        f"  ours {ours:.2f}, limit {limit:.2f} (bare + {waking.AIM:.1f}), ratio to bare {ours / bare:.2f}; waking adds "
-        f"{adds:.2f} ms,\n  {adds / raw:.1f} times raw Redis ({raw:.2f}); aim at most {waking.AIM:.1f} ms, set where "
-        f"raw Redis took {waking.RAW_THERE:.2f}: "
-        f"{verdict(ours <= limit)}"
-    )
+@dataclass(frozen=True)
+class Counts:
+    """The amount of each that is done."""
+
+    wakeups: int = 100
+    click_rounds: int = 7
+    clicks: int = 400
+    returns: int = 25
+    deadlines: int = 3000
+    lost: int = 2000
+    stored: int = 500
+    parked: int = 10_000
+    waiting: int = 1_000_000
+    walks: int = 25
+    lease: str = "10s"
 
 
-def show_clicking(rounds: list[Round]) -> None:
-    """One table of clicks a second."""
-    clicks = rounds[0].ours.load.statuses.total()
-    print(f"\nClicks a second, signed HTTP, {clicking.AT_ONCE} at a time, {len(rounds)} rounds of {clicks} each")
-    print(f"  {'':<34}{'median':>8}{'lowest':>8}{'highest':>9}{'server CPU, ms a click':>24}{'generator busy':>16}")
-    for name, taken in (
-        ("ours: decided in Redis, then acked", [r.ours for r in rounds]),
-        ("bare Bolt: empty listener", [r.bare for r in rounds]),
-    ):
-        rates, busy = [t.load.rate for t in taken], max(t.load.busy for t in taken)
-        cpu = statistics.mean(t.cpu for t in taken)
-        print(
-            f"  {name:<34}{statistics.median(rates):>8.0f}{min(rates):>8.0f}{max(rates):>9.0f}{cpu:>24.2f}{busy:>16.0%}"
-        )
-    ratio = statistics.median(r.ours.load.rate / r.bare.load.rate for r in rounds)
-    limit = clicking.AIM * statistics.median(r.bare.load.rate for r in rounds)
-    print(
-        f"  ours {statistics.median(r.ours.load.rate for r in rounds):.0f}, limit {limit:.0f}, median ratio "
-        f"{ratio:.0%} of bare, aim at least {clicking.AIM:.0%}: {verdict(ratio >= clicking.AIM)}"
-    )
+QUICK = Counts(5, 2, 60, 2, 60, 10, 3, 20, 5000, 2, "5s")
+Question = Callable[[], Awaitable[list[Figure]]]
 
 
-def show_in_memory(seen: list[Woken]) -> None:
-    """One table of milliseconds, a line for each number that wait."""
-    print(f"\nDecision → agent goes on, its run in memory, {len(seen[0].ours)} rounds each")
-    print(f"  {'milliseconds, p50 and p99':<26}{'ours':>16}{'raw Redis':>18}{'ours / raw':>12}")
-    ratios = []
-    for woken in seen:
-        ours, raw = ([percentile(values, p) for p in (50, 99)] for values in (woken.ours, woken.redis))
-        ratios.append(ours[0] / raw[0])
-        name = f"{woken.waiting:,} {'waits' if woken.waiting == 1 else 'wait'}"
-        print(f"  {name:<26}{ours[0]:>8.2f}{ours[1]:>8.2f}{raw[0]:>10.2f}{raw[1]:>8.2f}{ratios[-1]:>12.2f}")
-    growth = ratios[-1] / ratios[0]
-    print(
-        f"  aim at most {in_memory.AIM:.1f} times raw Redis: {verdict(max(ratios) <= in_memory.AIM)}; no growth with "
-        f"the number (ratio × {growth:.2f}, at most × {in_memory.GROWTH:.1f}): {verdict(growth <= in_memory.GROWTH)}"
-    )
+def questions(url: str, folder: Path, counts: Counts) -> dict[str, Question]:
+    """Each by its name, in the order of the table."""
+    return {
+        "wakeup": lambda: wakeup_latency.measure(url, folder / "wakeup", counts.wakeups),
+        "clicks": lambda: click_rate.measure(url, counts.click_rounds, counts.clicks),
+        "return": lambda: parked_return.measure(url, folder / "return", counts.returns),
+        "deadlines": lambda: deadline_lag.measure(url, folder / "deadlines", counts.deadlines),
+        "recovery": lambda: recovery.measure(url, folder / "recovery", counts.lost, counts.lease),
+        "size": lambda: redis_size.measure(url, folder / "size", counts.stored),
+        "memory": lambda: parked_memory.measure(url, folder / "memory", counts.parked),
+        "million": lambda: million_requests.measure(folder / "million", counts.waiting, counts.walks),
+    }
 
 
-async def main(*, quick: bool) -> None:
-    """Everything on one embedded server with its append-only file written before every answer."""
-    rounds, takes, clicks, crowd = (5, 2, 60, 500) if quick else (200, 9, 500, 50_000)
+TOGETHER = frozenset({"size", "memory"})
+"""Questions about bytes, which no clock disturbs: they are asked beside each other."""
+
+
+async def main(counts: Counts, only: str = "") -> None:
+    """Ask every question once, on an embedded server whose append-only file is written before every answer."""
     begun = time.perf_counter()
-    print(f"Embedded Valkey, appendfsync always; localslack; {os.cpu_count()} CPUs")
+    print(f"Embedded Valkey, appendfsync always; localslack; {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory(prefix="countersign-bench-") as folder:
         async with EmbeddedRedis(Path(folder) / "redis") as server:
-            for http in (False, True):
-                show_waking(await waking.measure(server.url, Path(folder) / f"data{http:d}", rounds, http=http))
-            show_in_memory([await in_memory.measure(server.url, Path(folder) / "data", rounds, n) for n in (1, crowd)])
-            show_clicking(await clicking.measure(server.url, takes, clicks))
-            await surviving.show(server.url, Path(folder), surviving.QUICK if quick else surviving.WHOLE)
-    print(f"\n{time.perf_counter() - begun:.0f} s")
+            asked = questions(server.url, Path(folder), counts)
+            if only:
+                asked = {only: asked[only]}
+            figures: dict[str, list[Figure]] = {name: [] for name in asked}
+
+            async def answer(name: str) -> None:
+                since = time.perf_counter()
+                figures[name] = await asked[name]()
+                print(f"  {name}: {time.perf_counter() - since:.0f} s", flush=True)
+
+            for name in asked:
+                if name not in TOGETHER:
+                    await answer(name)
+            await asyncio.gather(*(answer(name) for name in asked if name in TOGETHER))
+    print(f"\n{table([figure for some in figures.values() for figure in some])}")
+    print(f"\n{time.perf_counter() - begun:.0f} s; load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny counts, to see that it runs")
-    asyncio.run(main(quick=parser.parse_args().quick))
+    parser.add_argument("--only", default="", choices=sorted(questions("", Path(), QUICK)), help="one question")
+    arguments = parser.parse_args()
+    asyncio.run(main(QUICK if arguments.quick else Counts(), arguments.only))

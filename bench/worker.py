@@ -10,7 +10,7 @@ from countersign.settings import WorkerSettings, read
 
 
 async def main() -> None:
-    """Until SIGTERM."""
+    """Serve until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await serve(read(WorkerSettings), stop, Path(__file__).parent / "teams")

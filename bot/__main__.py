@@ -18,7 +18,7 @@ from countersign.domain.ids import ChannelId, UserId
 from countersign.gc_tuning import settle_memory
 from countersign.policy import file
 from countersign.policy.evaluation import Rulebook
-from countersign.settings import WebSettings, read
+from countersign.settings import read
 from countersign.store.audit_log import Ledger
 from countersign.store.job_queue import Queue
 from countersign.store.outbox import Outbox
@@ -34,6 +34,7 @@ from countersign.usecases import deadlines
 from .audit import receipts
 from .audit.auditor import Auditor, Keep
 from .audit.sql_copy import SqlSink
+from .settings import WebSettings
 from .slack import health, http
 from .slack.app import build, identify, slack_clients, socket_mode
 from .slack.handlers.grants import allowing
@@ -43,7 +44,7 @@ from .slack.people.directory import Directory
 from .slack.projector import audit_checkpoint, unreachable_reviewers
 from .slack.projector.home_publisher import Homes
 from .slack.projector.message_sync import Poster
-from .slack.projector.projector import Scribe
+from .slack.projector.projector import Projector
 
 _TRY_AGAIN: Final = 2.0
 _log = logging.getLogger("bot")
@@ -94,11 +95,11 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         )
         desk = Desk(store, queue, directory, clients.reads, admins, poster.link, homes)
         app = build(clients, identity, desk, secret)
-        scribe = Scribe(
+        projector = Projector(
             store, Outbox(store), poster, owner, drawn=homes.changed, allow=allowing(store, queue, directory)
         )
         await stack.enter_async_context(_at_work("homes", homes.run()))
-        await stack.enter_async_context(_at_work("scribe", scribe.run()))
+        await stack.enter_async_context(_at_work("projector", projector.run()))
         await stack.enter_async_context(_at_work("reports", take_over(store)))
         await stack.enter_async_context(
             _at_work("deadlines", deadlines.keep(store, queue, wakeups, directory.still_there))

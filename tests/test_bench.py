@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import stored, surviving
-from bench.memory import Memory
-from bench.recovery import Recovery
+from bench import __main__ as bench
+from bench import redis_size
+from bench.figures import Figure, table
 from countersign.store import keys
 from countersign.store.store import Store
 
@@ -15,37 +15,38 @@ pytest_plugins = ["tests.redis_server"]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
-async def test_the_tables_of_what_a_run_survives_are_printed_with_tiny_counts(
-    redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    await surviving.show(redis_url, tmp_path, surviving.QUICK)
-    said = capsys.readouterr().out
-    for title in ("Decision →", "Bytes in Redis", "Deadlines", "kill -9", "Memory of a worker"):
-        assert title in said
-    assert len([line for line in said.splitlines() if line.endswith(("met", "MISSED"))]) == 8
+@pytest.mark.timeout(400)
+async def test_every_question_is_answered_with_tiny_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    await bench.main(bench.QUICK)
+    printed = capsys.readouterr().out
+    for name in bench.questions("", Path(), bench.QUICK):
+        assert f"  {name}: " in printed
+    assert len([line for line in printed.splitlines() if line.endswith(("met", "MISSED"))]) == 17
 
 
 async def test_a_key_that_nobody_counts_ends_the_benchmark(store: Store) -> None:
-    """Issue 3: a waiting run does not grow by a key that was forgotten."""
-    await stored._bytes(store)
+    """A waiting run does not grow by a key that was forgotten."""
+    await redis_size._bytes(store)
     await store.client.set(f"{store.keys.prefix}novelty:r1", "x", px=60_000)
     with pytest.raises(LookupError, match="novelty:r1"):
-        await stored._bytes(store)
+        await redis_size._bytes(store)
 
 
 def test_the_benchmark_counts_keys_that_there_are() -> None:
     named = {*re.findall(r"^\| `\{ns\}:(\w+)", keys.__doc__ or "", re.M), "jobs"}
-    assert {*stored.KINDS, *stored.ONCE} <= named
-    assert not {*stored.KINDS} & {*stored.ONCE}
+    assert {*redis_size.KINDS, *redis_size.ONCE} <= named
+    assert not {*redis_size.KINDS} & {*redis_size.ONCE}
 
 
-def test_a_missed_aim_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    surviving.show_recovery(Recovery(2000, 3.0, 9.0, 10.1))
-    surviving.show_memory(Memory(10_000, 70.0, 80.0, 88.1))
-    surviving.show_lateness([1.0] * 98 + [101.0] * 2, 60)
-    assert capsys.readouterr().out.count(": MISSED\n") == 3
-    surviving.show_recovery(Recovery(2000, 3.0, 9.0, 10.0))
-    surviving.show_memory(Memory(10_000, 70.0, 80.0, 88.0))
-    surviving.show_lateness([1.0] * 99 + [101.0], 60)
-    assert capsys.readouterr().out.count(": met\n") == 3
+def test_a_missed_aim_is_named() -> None:
+    assert Figure("memory", "10 MB", "11 MB", 1.104, aim=1.1).verdict == "met"
+    assert Figure("memory", "10 MB", "12 MB", 1.106, aim=1.1).verdict == "MISSED"
+    assert Figure("clicks", "100", "80", 80.0, "%", 80, at_least=True).verdict == "met"
+    assert Figure("clicks", "100", "79", 79.9, "%", 80, at_least=True).verdict == "MISSED"
+    assert Figure("Redis", "", "3 GB", 3000, "B each").verdict == ""
+
+
+def test_the_table_has_a_line_for_each_figure_with_limit_aim_and_last_version() -> None:
+    lines = table([Figure("clicks", "Bolt 500", "400", 80.0, "%", 80, at_least=True, last="77 %")]).splitlines()
+    assert re.split(r" {2,}", lines[0]) == ["question", "limit", "ours", "ratio", "aim", "last version"]
+    assert re.split(r" {2,}", lines[1]) == ["clicks", "Bolt 500", "400", "80 %", "≥ 80 %", "77 %", "met"]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bot.settings import WebSettings
 from countersign.domain import requests, runs
 from countersign.metrics import Repair
-from countersign.settings import WebSettings, WorkerSettings, variables
+from countersign.settings import WorkerSettings, variables
 
 HERE = Path(__file__).resolve().parent.parent
 README = (HERE / "README.md").read_text()
@@ -20,7 +21,7 @@ README = (HERE / "README.md").read_text()
 _LIBRARY = ("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.metrics")
 _AUTOGEN = {
     *(*_LIBRARY, "countersign.settings", "countersign.json_schema", "countersign.replay", "countersign.autogen"),
-    *("autogen_agentchat", "autogen_core", "autogen_ext", "pydantic", "yaml", "opentelemetry"),
+    *("autogen_agentchat", "autogen_core", "autogen_ext", "pydantic", "yaml"),
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "countersign.domain": {"countersign.domain"},
@@ -39,9 +40,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.usecases", "countersign.settings", "countersign.store"),
         *("countersign.autogen", "autogen_agentchat", "autogen_core"),
     },
+    "bot.settings": {"countersign.domain", "countersign.settings", "pydantic", "pydantic_settings"},
     "bot.audit": {
         *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.store"),
-        *("countersign.settings", "bot.audit", "cryptography", "sqlalchemy"),
+        *("countersign.settings", "bot.settings", "bot.audit", "cryptography", "sqlalchemy"),
     },
     "bot.slack": {
         *(
@@ -76,7 +78,6 @@ WIRING = ("countersign", "countersign.__main__", "bot.__main__", "agents.__main_
 
 LONGEST = 300
 LONGER = {
-    "bot/slack/projector/projector.py": "what is drawn of each event, in one list",
     "countersign/store/redis/embedded_server.py": "the supervisor of one server, with its locks",
 }
 """Files over 300 lines, and why; a file that shrinks below leaves the list."""

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bot.settings import WebSettings
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, resolve
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Reviewers
-from countersign.settings import WebSettings, WorkerSettings, read, variables
+from countersign.settings import WorkerSettings, read, variables
 from countersign.store.redis.connection import connect
 from tests.making import BOB, LEADS
 

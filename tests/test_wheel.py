@@ -1,16 +1,21 @@
-"""The wheel: one name beside everybody else's, and the demo from it."""
+"""The wheel as somebody else gets it: one name beside all others, typed, with the demo and a team of their own."""
 
+import asyncio
 import os
 import re
 import signal
 import subprocess
 import sys
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from localslack import LocalSlack
 from tests.demo.test_story import five_free_ports
+from tests.e2e.test_main_job import card
+from tests.processes import Process, town
 
 pytestmark = pytest.mark.slow
 
@@ -18,49 +23,181 @@ HERE = Path(__file__).resolve().parent.parent
 UV = Path(sys.executable).with_name("uv")
 OTHERS = "openai-agents==0.24.0"
 """Its package is called `agents`, as our folder is."""
+PACKAGES = ("countersign", "bot", "agents", "localslack", "demo")
+NEEDED = ("**/*.py", "**/*.lua", "**/*.acl", "static/*", "py.typed")
+PROGRAM = '''\
+import asyncio
+import json
+from collections.abc import Sequence
+
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core import FunctionCall
+from autogen_core.models import CreateResult, LLMMessage, ModelFamily, ModelInfo, RequestUsage
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from countersign import Conclusion, Option, Proposal, RunContext, Team, Tier, Use, Verdict, run_here, turns
+
+
+async def order(item: str, count: int) -> str:
+    """Order an item."""
+    return f"{count} {item} ordered."
+
+
+def judge(proposal: Proposal) -> Verdict:
+    return Verdict(Tier.PASS if proposal.arguments["count"] < 5 else Tier.ASK, "Five or more cost real money.")
+
+
+def build(run: RunContext) -> AutoGenTeam:
+    clerk = AssistantAgent("clerk", run.model("clerk"), workbench=run.tools("clerk", [order], ask=judge))
+    return RoundRobinGroupChat([clerk], max_turns=1)
+
+
+async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    return Conclusion("; ".join(outcome.result for outcome in run.outcomes))
+
+
+def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
+    return [Use("order", {"item": "pens", "count": 10})] if turns(messages) == 0 else "Done."
+
+
+TEAM = Team("stock", "orders", build, conclude, options=(Option("care", "How", ("usual",), "usual"),), demo=play)
+
+
+def model() -> ReplayChatCompletionClient:
+    call = FunctionCall("1", json.dumps({"item": "pens", "count": 10}), "order")
+    usage = RequestUsage(0, 0)
+    can = ModelInfo(
+        vision=False,
+        function_calling=True,
+        json_output=True,
+        family=ModelFamily.UNKNOWN,
+        structured_output=False,
+    )
+    answer = CreateResult(finish_reason="function_calls", content=[call], usage=usage, cached=False)
+    return ReplayChatCompletionClient([answer], model_info=can)
+
+
+async def main() -> str:
+    run = await run_here(
+        build, "more pens", channel="C0GENERAL", requester="U0ALICE", model=model(), conclude=conclude
+    )
+    return run.result
+
+
+if __name__ == "__main__":
+    print(asyncio.run(main()))
+'''
+"""What the author of a team writes."""
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment of its own with the wheel, what the lock says, and somebody else's `agents`."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run([UV, "build", "--quiet", "--wheel", "--out-dir", folder, HERE], check=True)
     (wheel,) = folder.glob("*.whl")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
-    python = folder / "venv" / "bin" / "python"
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path) -> Path:
+    """An environment with the wheel and its dependencies, as in the lock, and somebody else's `agents`."""
+    folder = wheel.parent / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
     lock = HERE / "requirements.lock"
     subprocess.run([UV, "pip", "install", "--quiet", "--python", python, "-c", lock, wheel, OTHERS], check=True)
     return python
 
 
-def test_the_wheel_brings_one_name(python: Path, tmp_path: Path) -> None:
-    names = "sorted({f.parts[0] for f in m.files('countersign-slack')})"
-    whose = f"import agents, importlib.metadata as m; print(agents.Agent, {names})"
-    done = subprocess.run([python, "-c", whose], cwd=tmp_path, check=True, text=True, stdout=subprocess.PIPE)
-    assert "agents.agent.Agent" in done.stdout
-    brought = set(re.findall(r"'([^']+)'", done.stdout.split(">", 1)[1]))
-    assert {name for name in brought if "dist-info" not in name and name != ".."} == {"countersign"}
+class Installed(Process):
+    """A process of the other environment, outside of the checkout."""
+
+    def __init__(self, command: list[str | Path], folder: Path, env: dict[str, str]) -> None:
+        super().__init__(Path(command[-1]).stem, env)
+        self._command = command
+        self._folder = folder
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            cwd=self._folder,
+            env=self.env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
 
 
-def test_the_wheels_demo_shows_its_page(python: Path, tmp_path: Path) -> None:
+def test_the_wheel_holds_one_name_and_all_files_that_the_package_needs(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        files = set(archive.namelist())
+    assert {file.split("/")[0] for file in files if ".dist-info/" not in file} == {"countersign"}
+    needed = {
+        path.relative_to(HERE).as_posix()
+        for package in PACKAGES
+        for pattern in NEEDED
+        for path in (HERE / package).glob(pattern)
+    }
+    inside = {path if path.startswith("countersign/") else f"countersign/{path}" for path in needed}
+    assert inside | {"countersign/demo/manifest.yml"} == {file for file in files if ".dist-info/" not in file}
+
+
+def test_openai_agents_keeps_its_name(python: Path, tmp_path: Path) -> None:
+    look = "import agents, countersign.agents; print(agents.Agent.__module__, countersign.agents.__name__)"
+    done = subprocess.run([python, "-c", look], cwd=tmp_path, check=True, text=True, stdout=subprocess.PIPE)
+    assert done.stdout.split() == ["agents.agent", "countersign.agents"]
+
+
+def test_an_authors_types_are_checked_against_the_wheel(python: Path, tmp_path: Path) -> None:
+    (tmp_path / "stock.py").write_text(PROGRAM)
+    wrong = PROGRAM.replace("Verdict(Tier.PASS", 'Verdict("pass"').replace("run.outcomes", "run.outcome")
+    (tmp_path / "wrong.py").write_text(wrong)
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "stock.py", "wrong.py"]
+    done = subprocess.run(command, cwd=tmp_path, check=False, text=True, stdout=subprocess.PIPE)
+    errors = [line for line in done.stdout.splitlines() if ": error:" in line]
+    assert [re.sub(r":\d+: .*\[", " [", line) for line in errors] == [
+        "wrong.py [arg-type]",
+        "wrong.py [attr-defined]",
+    ], done.stdout
+
+
+async def test_a_program_asks_people_by_the_public_names(
+    python: Path, slack: LocalSlack, redis_url: str, namespace: str, tmp_path: Path
+) -> None:
+    """S5, S9: `countersign web` and a program are all that runs, from the wheel."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    async with town(slack, redis_url, namespace, tmp_path) as there:
+        service = {
+            "SLACK_BOT_TOKEN": slack.bot_token,
+            "SLACK_API_URL": slack.api_url,
+            "SLACK_APP_TOKEN": slack.app_token,
+            "REVIEWERS": "S0REVIEWERS",
+            "PORT": "0",
+        }
+        web = Installed([python.with_name("countersign"), "web"], tmp_path, {**there.common, **service})
+        program = Installed([python, tmp_path / "program.py"], tmp_path, there.agents)
+        there.processes += [web, program]
+        await web.start()
+        await slack.wait_connected(1)
+        await program.start()
+        asked = await card(slack)
+        assert (await slack.user("bob").click(asked, "Approve")).ok
+        assert await program.wait() == 0, program.lines
+        assert "10 pens ordered." in program.lines
+
+
+async def test_the_demo_shows_its_page(python: Path, tmp_path: Path) -> None:
     command = [str(python.with_name("countersign")), "demo", "--port", str(five_free_ports())]
-    theirs = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "SMTP_URL", "PYTHONPATH")}
-    demo = subprocess.Popen(
-        command, cwd=tmp_path, env=theirs, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    assert demo.stdout is not None
+    env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "SMTP_URL", "PYTHONPATH")}
+    demo = Installed([*command], tmp_path, env)
+    await demo.start()
     try:
-        lines: list[str] = []
-        for line in demo.stdout:
-            lines.append(line)
-            if page := re.search(r"Slack +(http\S+) +open this", line):
-                with urllib.request.urlopen(page[1]) as answer:
-                    assert b"<html" in answer.read()
-                break
-        else:
-            raise AssertionError("".join(lines))
+        page = await demo.said(r"Slack +(http\S+) +open this")
+        with await asyncio.to_thread(urllib.request.urlopen, page[1]) as response:
+            assert b"<html" in response.read()
     finally:
-        demo.send_signal(signal.SIGINT)
-        rest, _ = demo.communicate()
-    assert demo.returncode == 0, rest
+        status = await demo.kill(signal.SIGINT)
+    assert status == 0, demo.lines
     assert (tmp_path / ".data" / "demo" / "redis").is_dir()

@@ -1,4 +1,7 @@
-"""A team for the benchmark: agents with a model speak, then people are asked; the task is `<how> <agents> <turns>`."""
+"""A team for the benchmark: agents with a model speak, then people are asked.
+
+The task is `<how> <agents> <turns>`; a word after it tells it from others like it.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -46,7 +49,7 @@ def build(run: RunContext) -> AutoGenTeam:
 
 def team(task: str, models: Models, people: UserProxyAgent) -> AutoGenTeam:
     """The team of a task, with these models."""
-    how, agents, turns = task.split()
+    how, agents, turns, *_ = task.split()
     speakers = [AssistantAgent(f"agent{n}", models(f"agent{n}")) for n in range(int(agents))]
     match how:
         case "beside":

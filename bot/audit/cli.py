@@ -13,11 +13,12 @@ from countersign.domain.errors import CountersignError, InvalidInput, NotFound, 
 from countersign.domain.hash_chain import START, Head, Kept, Problem, Verifier, read_head
 from countersign.domain.ids import RequestId
 from countersign.policy import file, simulation
-from countersign.settings import AuditSettings, read
+from countersign.settings import read
 from countersign.store.audit_log import Ledger
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 
+from ..settings import AuditSettings
 from . import export, policy_replay, receipts
 from .card_links import meant
 

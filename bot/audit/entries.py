@@ -10,11 +10,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from countersign.domain.asker_names import asker
 from countersign.domain.channel_settings import Rules
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId, RunId, digest_of
 from countersign.domain.people import Reviewers
+from countersign.domain.questions import asker
 from countersign.domain.redaction import plain, without_secrets
 from countersign.domain.requests import Request
 from countersign.domain.secrets import hide

@@ -1,16 +1,22 @@
-"""Calls of Slack's Web API that wait while Slack is away or asks to slow down, and say what is left open.
+"""Call Slack's Web API, wait while it is away or limits the rate, and report what stays unclear.
 
 What Slack never takes is `CannotPost`. A call that may have happened is not repeated here: whoever made it looks.
-A method that Slack closes (429, Retry-After) is closed for all who call it: they go on in line, one at a time.
+
+A method that Slack closes (429, Retry-After) is closed for all who call it. They wait in a line, and one at a time
+tries whether it is open again; a 429 does not cost it its turn. The line is ordered by when a task began to draw, not
+by when it made the call: a run with several messages is drawn to its end before the next one begins, and a task that
+reads anew what it draws comes back to its old place. So a backlog costs each message one call that counts.
 """
 
 import asyncio
+import heapq
+import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
@@ -21,17 +27,14 @@ from countersign.domain.errors import CountersignError
 
 READS: Final = frozenset({"conversations.history", "conversations.replies"})
 """Slack takes no JSON for methods that read: it finds no arguments there. They may be repeated at will."""
+PAUSE: Final = 0.5
+"""Seconds after a failure, before anybody looks or tries again."""
 _TRANSIENT: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "rate_limited"}
 )
-FRESH: Final = timedelta(seconds=3)
-"""A drawing that waited longer for its turn is read anew, once: it may have been overtaken by what came meanwhile."""
-PAUSE: Final = 0.5
-"""Seconds after a failure, before anybody looks or tries again."""
 _LONGEST_PAUSE: Final = 30.0
-_KEPT_PLACE: Final = 1.0
-"""Seconds in which whoever was next, and has to read anew what it draws, comes back to its place in the line."""
 _log = logging.getLogger(__name__)
+_places: Final = itertools.count()
 
 
 class CannotPost(CountersignError):
@@ -39,16 +42,21 @@ class CannotPost(CountersignError):
 
 
 class Outdated(CountersignError):
-    """What was to be drawn was read too long ago to be drawn over what stands there now."""
+    """The drawing may be older than what stands in Slack, or than what is stored: read again."""
 
 
 @dataclass(slots=True)
 class DrawingTask:
-    """What a task that draws knows of itself: until when nobody else may draw, by the loop's clock; whether it has read
-    anew what it draws."""
+    """A task that draws from what it has read.
+
+    `held_until`: when another process may draw, by the loop's clock. `has_news`: whether something happened since this
+    task read. `place`: its place in every line.
+    """
 
     held_until: Callable[[], float]
+    has_news: Callable[[], bool] = lambda: False
     reread: bool = False
+    place: int = field(default_factory=_places.__next__)
 
 
 drawing_task: Final[ContextVar[DrawingTask | None]] = ContextVar("drawing_task", default=None)
@@ -65,15 +73,13 @@ class Calls:
     async def call(self, method: str, content: dict[str, Any]) -> dict[str, Any] | None:
         """Slack's answer; None after a failure that leaves open whether it happened. CannotPost if it never will."""
         pause = PAUSE
+        content = {name: value for name, value in content.items() if value is not None}
         while True:
             try:
-                return await self._in_turn(method, {k: v for k, v in content.items() if v is not None})
+                return await self._in_turn(method, content)
             except SlackApiError as refused:
-                asked = pause_after(refused)
-                if asked is None:
+                if pause_after(refused) is None:
                     raise CannotPost(code(refused)) from refused
-                if refused.response.status_code == 429:
-                    continue
                 _log.warning("%s failed (%s); looking whether it happened.", method, code(refused))
             except (aiohttp.ClientError, TimeoutError, OSError) as wrong:
                 _log.warning("Slack did not answer %s (%r); looking whether it happened.", method, wrong)
@@ -84,19 +90,18 @@ class Calls:
 
     async def _in_turn(self, method: str, content: dict[str, Any]) -> dict[str, Any]:
         line = self._lines[method]
-        if not line.stands:
-            return await self._send(line, method, content)
-        joined = asyncio.get_running_loop().time()
-        await line.turn()
-        try:
-            if method == "chat.update" and _to_reread(asyncio.get_running_loop().time() - joined):
-                line.keep_place()
-                raise Outdated(f"{method}: what it shows was read too long ago; reading again.")
-            return await self._send(line, method, content)
-        finally:
-            line.next()
+        if line.is_empty and (answer := await self._try(line, method, content)) is not None:
+            return answer
+        async with line.turn():
+            while True:
+                await line.opened()
+                if method == "chat.update" and _to_reread():
+                    raise Outdated(f"{method}: something happened while it waited in line; reading again.")
+                if (answer := await self._try(line, method, content)) is not None:
+                    return answer
 
-    async def _send(self, line: "_Line", method: str, content: dict[str, Any]) -> dict[str, Any]:
+    async def _try(self, line: "_Line", method: str, content: dict[str, Any]) -> dict[str, Any] | None:
+        """Slack's answer; None if Slack closes the method."""
         if method == "chat.update":
             still_good(method)
         try:
@@ -105,61 +110,63 @@ class Calls:
             else:
                 answer = await self._client.api_call(method, json=content)
         except SlackApiError as refused:
-            if refused.response.status_code == 429:
-                seconds = pause_after(refused) or 0.0
-                line.close(seconds)
-                _log.info("Slack asks to wait %.0f s before the next %s.", seconds, method)
-            raise
+            if refused.response.status_code != 429:
+                raise
+            seconds = pause_after(refused) or 0.0
+            _log.info("Slack asks to wait %.0f s before the next %s.", seconds, method)
+            line.close(seconds)
+            return None
         return dict(answer.data) if isinstance(answer.data, dict) else {}
 
 
 class _Line:
-    """Those who wait for a method that Slack closed. Whoever is first tries whether it is open again."""
+    """Tasks that wait for a method that Slack closed. Whoever has the turn tries whether it is open again."""
 
     def __init__(self) -> None:
-        self._busy = asyncio.Lock()
         self._open_at = 0.0
-        self._place_of: asyncio.Task[Any] | None = None
-        self._gives_up: asyncio.TimerHandle | None = None
+        self._taken = False
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
 
     @property
-    def stands(self) -> bool:
-        """Whether there is a line to stand in."""
-        return self._busy.locked() or self._open_at > asyncio.get_running_loop().time()
+    def is_empty(self) -> bool:
+        """Whether nobody has to wait."""
+        return not self._taken and self._open_at <= asyncio.get_running_loop().time()
 
     def close(self, seconds: float) -> None:
-        """Slack said so."""
+        """Let nobody call for so long."""
         self._open_at = max(self._open_at, asyncio.get_running_loop().time() + seconds)
 
-    async def turn(self) -> None:
-        """Returns when it is this task's turn, and the method is open as far as anybody knows."""
-        if self._gives_up is not None and self._place_of is asyncio.current_task():
-            self._gives_up.cancel()
-            self._gives_up = None
-        else:
-            await self._busy.acquire()
-        self._place_of = None
+    async def opened(self) -> None:
+        """Wait until the method is open, as far as anybody knows."""
+        while (left := self._open_at - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(left)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for the turn of this task, and pass it on at the end."""
+        if self._taken:
+            task, called = drawing_task.get(), next(_places)
+            mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (task.place if task else called, called, mine))
+            try:
+                await mine
+            except asyncio.CancelledError:
+                if mine.done() and not mine.cancelled():
+                    self._pass_on()
+                raise
+        self._taken = True
         try:
-            while (left := self._open_at - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110
-                await asyncio.sleep(left)
-        except BaseException:
-            self.next()
-            raise
-
-    def keep_place(self) -> None:
-        """This task comes back at once with what it reads anew: else all who waited would be outdated in turn."""
-        self._place_of = asyncio.current_task()
-
-    def next(self) -> None:
-        """Let the next one go, or the same one again."""
-        if self._place_of is None:
-            self._busy.release()
-        else:
-            self._gives_up = asyncio.get_running_loop().call_later(_KEPT_PLACE, self._pass_on)
+            yield
+        finally:
+            self._pass_on()
 
     def _pass_on(self) -> None:
-        self._place_of = self._gives_up = None
-        self._busy.release()
+        while self._waiting:
+            *_, following = heapq.heappop(self._waiting)
+            if not following.done():
+                following.set_result(None)
+                return
+        self._taken = False
 
 
 def still_good(what: str) -> None:
@@ -169,10 +176,10 @@ def still_good(what: str) -> None:
         raise Outdated(f"{what}: another process may draw by now; reading again.")
 
 
-def _to_reread(waited: float) -> bool:
-    """Whether to read anew what has waited so many seconds. Once: in a long line all are late."""
+def _to_reread() -> bool:
+    """Whether to read anew what waited in line. Once for each task: news may come faster than turns."""
     task = drawing_task.get()
-    if task is None or task.reread or waited <= FRESH.total_seconds():
+    if task is None or task.reread or not task.has_news():
         return False
     task.reread = True
     return True

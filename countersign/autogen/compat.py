@@ -1,31 +1,52 @@
-"""An agent whose tool calls were cut off is cut off too: AutoGen's AssistantAgent would wait for them for ever.
+"""Mends AutoGen 0.7.5 for a process that advances the runs of many people; nothing else here changes AutoGen.
 
-AssistantAgent (AutoGen 0.7.5, `_process_model_result`) runs the calls in a task of their own, and that task says when
-it is done; cancelled, it says nothing. A run that parks, stops or is taken over while a tool asks people would stay in
-memory: an agent or a team as a tool, or any tool behind a gate.
+Only the worker switches it on (`agents/__main__.py`). A program of a user's own, which calls `run_here`, keeps AutoGen
+as it is: there `sys.exit` ends the program, as it should.
+
+SystemExit (no issue upstream): AutoGen handles each message, and asks a selector, in a task of its own, and asyncio
+lets a SystemExit in any task end the whole process. An agent, a selector or a termination condition that calls
+`sys.exit` would end the worker with all of its runs, and after it each worker that takes the run up. Here it fails the
+run alone.
+
+Two more defects need no patch. AssistantAgent waits for ever for tool calls that were cancelled
+(microsoft/autogen#7956): `Driver._cut_off` cancels the agents of a run that leaves the process. A delivery that ends
+after its team was cut off is counted in the wrong queue (microsoft/autogen#7007, `task_done() called too many times`):
+AutoGen logs it, and nothing depends on the queue of a team that is gone.
+
+`tests/autogen/test_compat.py` fails once AutoGen does these by itself.
 """
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+import functools
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
-T = TypeVar("T")
+from autogen_agentchat.teams._group_chat._selector_group_chat import SelectorGroupChatManager
+from autogen_agentchat.teams._group_chat._sequential_routed_agent import SequentialRoutedAgent
 
-_CALLS: Final = "AssistantAgent._process_model_result.<locals>._execute_tool_calls"
+_BEGIN_TASKS: Final = ((SequentialRoutedAgent, "on_message_impl"), (SelectorGroupChatManager, "select_speaker"))
+"""The methods through which AutoGen's tasks run code of a team's own."""
 
 
-def watch() -> None:
-    """From now on, in the running loop; again is the same as once. Another task factory is kept and used."""
-    loop = asyncio.get_running_loop()
-    before = loop.get_task_factory()
-    if getattr(before, "cuts_off", False):
-        return
+@contextmanager
+def mended() -> Iterator[None]:
+    """Mend AutoGen in this process for as long as the block runs."""
+    originals = [(owner, name, getattr(owner, name)) for owner, name in _BEGIN_TASKS]
+    for owner, name, method in originals:
+        setattr(owner, name, _without_exit(method))
+    try:
+        yield
+    finally:
+        for owner, name, method in originals:
+            setattr(owner, name, method)
 
-    def factory(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], **more: Any) -> asyncio.Future[T]:
-        task = before(loop, coroutine, **more) if before else asyncio.Task(coroutine, loop=loop, **more)
-        if getattr(coroutine, "__qualname__", "") == _CALLS and (agent := asyncio.current_task()) is not None:
-            task.add_done_callback(lambda calls: agent.cancel() if calls.cancelled() else None)
-        return task
 
-    factory.cuts_off = True  # type: ignore[attr-defined]  # how the next call knows it
-    loop.set_task_factory(factory)  # type: ignore[arg-type]  # typeshed knows it without the context of 3.11
+def _without_exit(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(method)
+    async def guarded(*args: Any, **more: Any) -> Any:
+        try:
+            return await method(*args, **more)
+        except SystemExit as error:
+            raise RuntimeError(f"its code ended with SystemExit: {error}") from error
+
+    return guarded

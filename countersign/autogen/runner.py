@@ -13,8 +13,6 @@ from typing import Final, TypeVar
 from autogen_core.models import ChatCompletionClient
 
 from countersign import metrics, usecases
-from countersign.autogen import compat
-from countersign.autogen.deliveries import lighten
 from countersign.autogen.models.usage import add_up
 from countersign.autogen.progress import Pace
 from countersign.autogen.run_context import RunContext
@@ -73,7 +71,6 @@ class Runner:
         self._hand: set[RunId] = set()
         self._pace = Pace()
         self._forgotten_at = 0.0
-        lighten()
 
     async def advance(self, run: RunId) -> None:
         """See the run to its end or until it parks, unless it is another's; StoreUnavailable only when stopping.
@@ -83,7 +80,6 @@ class Runner:
         if run in self._hand or self._stop.is_set():
             return
         self._hand.add(run)
-        compat.watch()
         try:
             await self._claimed(run)
         except NewerSchema as newer:

@@ -2,26 +2,35 @@
 
 The run leaves a process without an end when it parks, when it ended elsewhere, when another worker has claimed it, and
 when the process stops. The team is then cut off: what it says from there on is no reason for anything.
+
+The ends of the turns of its agents are events of the run's order (`countersign.replay.event_order`): what an agent has
+said reaches the others right after it has given it to AutoGen. AutoGen has no hook there, so the method that it calls
+is wrapped on each agent, and on each team inside: on these objects alone, which `build` has just made for this run.
 """
 
 import asyncio
+import functools
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Final
 
-from autogen_agentchat.base import TaskResult
+from autogen_agentchat.base import ChatAgent, Response, TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChunkEvent
+from autogen_agentchat.tools import AgentTool, TeamTool
 
 from countersign import usecases
 from countersign.autogen.people.conversation import for_people
 from countersign.autogen.progress import LINE, Pace, Teller
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team
-from countersign.autogen.tools.bypass_check import look_through
-from countersign.autogen.turn_boundaries import in_order
+from countersign.autogen.tools.bypass_check import held, look_through
+from countersign.autogen.tools.gated_tools import JournaledTools
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
 from countersign.domain.runs import Verb
+from countersign.replay.event_order import Order
 from countersign.replay.journal import RunJournal
 from countersign.replay.store_outages import ended, patiently
 from countersign.usecases.ports import Lease, Store, Wakeups
@@ -30,6 +39,7 @@ log = logging.getLogger(__name__)
 
 GRACE: Final = timedelta(seconds=5)
 """How long a cancelled team may take to end before it is left behind."""
+_INSIDE: Final = (ChatAgent, AutoGenTeam, JournaledTools, AgentTool, TeamTool)
 Ending = tuple[Verb, Conclusion]
 
 
@@ -54,6 +64,8 @@ class Driver:
         self._wakeups = wakeups
         self._journal = journal
         self._stop = stop
+        self._speaking: list[asyncio.Task[Any] | None] = []
+        """The tasks in which agents speak."""
         self._teller = Teller(store, lease, journal, context, pace)
 
     async def drive(self) -> Ending | None:
@@ -101,7 +113,7 @@ class Driver:
         context = self._context
         context.enter()
         look_through(team := self._team.build(context))
-        in_order(team, context.order)
+        wrap_turns(team, context.order, self._speaking)
         async for item in team.run_stream(task=context.task, cancellation_token=context.token):
             if isinstance(item, TaskResult):
                 result = item
@@ -144,11 +156,15 @@ class Driver:
     async def _cut_off(self, team: asyncio.Task[Conclusion]) -> None:
         """Cancel the team by its token, which is how AutoGen ends; by force if it does not listen.
 
-        An effect under way is waited for: cut off, nobody would know whether it happened.
+        An effect under way is waited for: cut off, nobody would know whether it happened. Agents are then cancelled
+        themselves, because AutoGen's AssistantAgent waits for ever for tool calls that were cancelled
+        (microsoft/autogen#7956, in 0.7.5): a run that parks while a tool asks people would stay in memory.
         """
         self._context.token.cancel()
         while self._context.acting:
             await asyncio.wait(set(self._context.acting))
+        for speaker in {task for task in self._speaking if task is not None}:
+            speaker.cancel()
         await asyncio.wait({team}, timeout=GRACE.total_seconds())
         for _ in range(3):
             if team.done():
@@ -195,3 +211,41 @@ def _failure(error: BaseException, words: str) -> str:
     lines = words.split("\nTraceback", 1)[0].strip().splitlines()
     first = lines[0] if lines else type(error).__name__
     return f"The team failed, and the run has ended: {first[:LINE]}. Nothing more will be done; see the worker's log."
+
+
+def wrap_turns(team: AutoGenTeam, order: Order, speaking: list[asyncio.Task[Any] | None]) -> None:
+    """Make what the team's agents say wait for its turn; `speaking` holds the tasks in which they do so."""
+    seen = {id(team)}
+    holders: list[tuple[object, str]] = [(team, "")]
+    while holders:
+        holder, path = holders.pop()
+        for part in held(holder):
+            if isinstance(part, _INSIDE) and id(part) not in seen:
+                seen.add(id(part))
+                holders.append((part, _wrapped(part, path, order, speaking)))
+
+
+def _wrapped(part: object, path: str, order: Order, speaking: list[asyncio.Task[Any] | None]) -> str:
+    """Wrap an agent or a team; return the path by which the order calls what is inside."""
+    if not isinstance(part, ChatAgent | AutoGenTeam):
+        return path
+    name = f"{path}/{part.name}".lstrip("/")
+    method = "on_messages_stream" if isinstance(part, ChatAgent) else "run_stream"
+    stream: Callable[..., AsyncGenerator[Any, None]] = getattr(part, method)
+
+    @functools.wraps(stream)
+    async def in_turn(*args: Any, **more: Any) -> AsyncGenerator[Any, None]:
+        task = asyncio.current_task()
+        speaking.append(task)
+        try:
+            with order.turn(name):
+                async with aclosing(stream(*args, **more)) as items:
+                    async for item in items:
+                        if isinstance(item, Response | TaskResult):
+                            await order.ended(name)
+                        yield item
+        finally:
+            speaking.remove(task)
+
+    setattr(part, method, in_turn)
+    return name

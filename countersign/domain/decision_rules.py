@@ -4,26 +4,35 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from countersign.domain import deputies, grants, high_risk
+from countersign.domain import delegation, grants, high_risk
 from countersign.domain.calls import LONGEST_ARGUMENTS, is_canonical
 from countersign.domain.channel_settings import Risk
 from countersign.domain.events import Event, EventType
 from countersign.domain.grant_scopes import Standing, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, Digest, UserId
-from countersign.domain.people import Actor, those_of, why_nobody
+from countersign.domain.people import Actor, why_nobody
 from countersign.domain.refusals import Refusal
-from countersign.domain.request_endings import approved_by_timeout, settle
+from countersign.domain.request_endings import settle
 from countersign.domain.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event
-from countersign.domain.slack_dates import when
-from countersign.domain.slack_markup import mention
-from countersign.domain.visible_text import is_legible, legible
-from countersign.domain.vote_count import alike, people, recount, voided
+from countersign.domain.text_checks import is_legible, legible
+from countersign.domain.vote_count import people, recount, tied, voided
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
 """Verbs of which a quorum is needed; one rejection or one answer is enough."""
-_NAMED: Final = 12
-"""So many reviewers a sentence names; the others are counted."""
+_ABOUT_THE_ANSWER: Final = frozenset(
+    {
+        Refusal.NOT_OFFERED,
+        Refusal.NO_WORDS,
+        Refusal.TOO_LONG,
+        Refusal.EDIT_NEEDS_ONE,
+        Refusal.NOT_ARGUMENTS,
+        Refusal.NOTHING_CHANGED,
+        Refusal.NO_CHOICE,
+        Refusal.NOT_OPENED,
+    }
+)
+"""Faults of an answer, not of who gives it or when."""
 LONGEST_WORDS: Final = 3000
 """Characters of a reason or an answer: what one plain_text_input of Slack holds."""
 
@@ -137,14 +146,14 @@ def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote,
     actor = attempt.actor
     others = tuple(v for v in request.votes if (v.workspace, v.user) != (actor.workspace, actor.user))
     # Who breaks the glass decides as who asked, even if they stand in for a reviewer.
-    seat = actor.user if attempt.break_glass else deputies.free(request, actor)
+    seat = actor.user if attempt.break_glass else delegation.free_seat(request, actor)
     chosen = _chosen(request, attempt)
     return (*others, Vote(actor.workspace, actor.user, now, attempt.id, chosen, None if seat == actor.user else seat))
 
 
 def _in_place_of(request: Request, actor: Actor) -> tuple[UserId, ...]:
     """In whose place somebody decides who needs no others; nobody if they are named themselves."""
-    return tuple(seat for seat in deputies.of(request, actor)[:1] if seat != actor.user)
+    return tuple(seat for seat in delegation.seats(request, actor)[:1] if seat != actor.user)
 
 
 def _vote_cast(voted: Request, attempt: Attempt, now: datetime) -> Event:
@@ -174,7 +183,7 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.TOO_LONG
     if attempt.verb is Verb.APPROVE and any(v.user == attempt.actor.user for v in request.votes):
         return Refusal.VOTED_ALREADY
-    if attempt.verb in _VOTES and not alone and deputies.free(request, attempt.actor) is None:
+    if attempt.verb in _VOTES and not alone and delegation.free_seat(request, attempt.actor) is None:
         return Refusal.SEAT_TAKEN
     if attempt.wish is not None and attempt.verb is not Verb.APPROVE:
         return Refusal.NOT_OFFERED
@@ -183,6 +192,20 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
     if (not_this := _why_not_this(request, attempt)) is not None:
         return not_this
     return high_risk.why_not(request, attempt.verb, attempt.actor.user, attempt.opened_for, attempt.typed)
+
+
+def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
+    """Tell whether this person's answer would count, by the same rule that judges it when it comes.
+
+    People who voted are asked again only where the votes are tied.
+    """
+    voted = any((vote.workspace, vote.user) == (actor.workspace, actor.user) for vote in request.votes)
+    if voted and not tied(request):
+        return False
+    # An answer that holds nothing: it never gets further than what is asked about who and when.
+    nothing = Attempt(AttemptId("none"), actor, request.question.offers[0], request.digest)
+    refusal = why_refused(request, nothing, now)
+    return refusal is None or refusal in _ABOUT_THE_ANSWER
 
 
 def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | None:
@@ -197,7 +220,7 @@ def _why_not_one(request: Request, actor: Actor) -> Refusal | None:
         return nobody
     if not rules.reviewers:
         return Refusal.NOBODY_NAMED
-    if (not_one := rules.reviewers.why_not(actor)) is not None and not deputies.of(request, actor):
+    if (not_one := rules.reviewers.why_not(actor)) is not None and not delegation.seats(request, actor):
         untold = any(not a.checked or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED for a in actor.stands_for)
         return Refusal.NOT_CHECKED if untold else not_one
     return Refusal.OWN_REQUEST if actor.user == request.requester and not rules.own_requests else None
@@ -248,36 +271,6 @@ def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
             None if allowed and attempt.chosen and (question.several or len(attempt.chosen) == 1) else Refusal.NO_CHOICE
         )
     return Refusal.NOT_OFFERED if attempt.chosen else None
-
-
-def sentence(refusal: Refusal, request: Request) -> str:
-    """The refusal as the person reads it, with Slack's mentions and dates in it."""
-    decision, question, reviewers = request.decision, request.question, deputies.deciders(request)
-    by = " and ".join(mention(u) for u in decision.by) if decision else ""
-    if decision is not None and not decision.by:
-        by = "nobody (timeout)" if decision.how is How.TIMEOUT else "a rule, before anybody did"
-    what = decision.outcome.value if decision else ""
-    match refusal:
-        case Refusal.NOT_A_REVIEWER:
-            names = [mention(u) for u in sorted(reviewers.users)]
-            names += [those_of(group) for group in sorted(reviewers.groups)]
-            by = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-        case Refusal.VOTED_ALREADY | Refusal.SEAT_TAKEN:
-            what = f"{alike(request)} of {request.rules.quorum} needed"
-        case Refusal.EDIT_NEEDS_ONE:
-            what = str(request.rules.quorum)
-        case Refusal.NOT_TYPED:
-            what = high_risk.word(request)
-        case Refusal.NO_CHOICE:
-            what = "one or more" if question.several else "one"
-        case Refusal.TIME_RAN_OUT if request.status is Status.APPROVED:
-            what = "it counts as approved by timeout, as this channel asked for"
-        case Refusal.TIME_RAN_OUT if request.status is Status.PENDING and approved_by_timeout(request):
-            what = "it counts as approved by timeout if its card stood in its channel until then"
-        case Refusal.TIME_RAN_OUT:
-            what = "the run ends" if question.kind in ABOUT_THE_RUN else "the agent is told that nobody answered"
-    at = decision.at if decision else request.deadline
-    return refusal.value.format(by=by, at=when(at) if at else "", what=what)
 
 
 def _counted(request: Request, attempt: Attempt) -> bool:

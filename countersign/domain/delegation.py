@@ -1,4 +1,7 @@
-"""Who is away, and who stands in for them meanwhile: one person for one person, without chains."""
+"""Absences with one stand-in each, and the seats from which people decide: without chains.
+
+Somebody who stands in counts as one person, and a seat as one vote: coming back, or going away, adds none.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -6,15 +9,16 @@ from typing import Final
 
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId, WorkspaceId
-from countersign.domain.people import Actor, why_nobody
-from countersign.domain.slack_markup import mention
+from countersign.domain.people import Actor, Reviewers, why_nobody
+from countersign.domain.refusals import Sentence
+from countersign.domain.requests import Request
 
 LONGEST: Final = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """Somebody is away until then, and this person decides in their place."""
+    """The time in which somebody is away, and who decides in their place."""
 
     workspace: WorkspaceId
     user: UserId
@@ -25,22 +29,22 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class Absences:
-    """All that were told; those whose time has ended count no more."""
+    """All absences that people announced; those whose time has ended no longer count."""
 
     people: tuple[Absence, ...] = ()
 
     def of(self, workspace: WorkspaceId, user: UserId, now: datetime) -> Absence | None:
-        """This person's absence; None while they are here."""
+        """Return this person's absence; None while they are here."""
         return next((a for a in self.people if (a.workspace, a.user) == (workspace, user) and now < a.until), None)
 
     def behind(self, workspace: WorkspaceId, stand_in: UserId, now: datetime) -> tuple[UserId, ...]:
-        """Whom this person stands in for themselves: not whom those stand in for."""
+        """Return those for whom this person stands in directly, without chains."""
         return tuple(
             a.user for a in self.people if (a.workspace, a.stand_in) == (workspace, stand_in) and now < a.until
         )
 
     def without(self, workspace: WorkspaceId, user: UserId, now: datetime) -> "Absences":
-        """Without this person's, and without those that have ended."""
+        """Drop this person's absence, and those that have ended."""
         return replace(
             self,
             people=tuple(a for a in self.people if (a.workspace, a.user) != (workspace, user) and now < a.until),
@@ -48,7 +52,7 @@ class Absences:
 
 
 def leave(known: Absences, actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> tuple[Absences, Event]:
-    """The absences with this one, and the event. Call it only when `why_not` finds nothing."""
+    """Add an absence; call it only when `why_not` returns None."""
     absence = Absence(actor.workspace, actor.user, stand_in.user, now, until)
     rest = known.without(actor.workspace, actor.user, now)
     data = {"stand_in": stand_in.user, "until": until.isoformat()}
@@ -59,7 +63,7 @@ def leave(known: Absences, actor: Actor, stand_in: Actor, until: datetime, now: 
 
 
 def come_back(known: Absences, actor: Actor, now: datetime) -> tuple[Absences, Event] | None:
-    """The absences without this person's, and the event; None if they are not away."""
+    """End this person's absence; None if they are not away."""
     before = known.of(actor.workspace, actor.user, now)
     if before is None:
         return None
@@ -73,18 +77,50 @@ def come_back(known: Absences, actor: Actor, now: datetime) -> tuple[Absences, E
     return known.without(actor.workspace, actor.user, now), event
 
 
-def why_not(actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> str | None:
-    """Why this stand-in cannot be named for so long, in a sentence; None if they can."""
+def why_not(actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> Sentence | None:
+    """Return why this stand-in cannot be named for so long; None if they can."""
     if (nobody := why_nobody(actor, actor.workspace)) is not None:
-        return nobody.value
+        return (nobody.value,)
     if stand_in.user == actor.user:
-        return "Nobody stands in for themselves: name somebody else."
+        return ("You cannot stand in for yourself: name somebody else.",)
     if not stand_in.checked:
-        return f"Slack did not say who {mention(stand_in.user)} is; please try again in a moment."
+        return "Slack did not say who ", stand_in.user, " is; please try again in a moment."
     if why_nobody(stand_in, actor.workspace) is not None:
-        return f"{mention(stand_in.user)} could not decide: name a full member of this workspace, no guest and no bot."
+        return stand_in.user, " could not decide: name a full member of this workspace, no guest and no bot."
     if until <= now:
-        return "That moment has passed already."
+        return ("That moment has passed already.",)
     if until - now > LONGEST:
-        return f"A stand-in is named for {LONGEST.days} days at most."
+        return (f"A stand-in is named for {LONGEST.days} days at most.",)
     return None
+
+
+def deciders(request: Request, some: Reviewers | None = None) -> Reviewers:
+    """Return the reviewers (or these ones of them) who may really decide.
+
+    The requester is left out where requesters may not decide on their own requests.
+    """
+    some = request.rules.reviewers if some is None else some
+    return some if request.rules.own_requests else replace(some, users=some.users - {request.requester})
+
+
+def seats(request: Request, actor: Actor) -> tuple[UserId, ...]:
+    """Return the seats from which this actor may decide: their own, or those of people who are away.
+
+    A requester who may not decide on their own request has no seat that somebody else could take.
+    """
+    rules = request.rules
+    if rules.reviewers.why_not(actor) is None:
+        return (actor.user,)
+    return tuple(
+        away.user
+        for away in actor.stands_for
+        if why_nobody(away, request.workspace) is None
+        and rules.reviewers.why_not(away) is None
+        and (rules.own_requests or away.user != request.requester)
+    )
+
+
+def free_seat(request: Request, actor: Actor) -> UserId | None:
+    """Return a seat of this actor from which nobody else has voted; None if there is none."""
+    taken = {vote.seat or vote.user for vote in request.votes if vote.user != actor.user}
+    return next((seat for seat in seats(request, actor) if seat not in taken), None)

@@ -25,11 +25,26 @@
 The text of an error is for people: what happened, what was kept, what to do next.
 """
 
-from countersign.domain.refusals import Refusal
+from datetime import datetime
+
+from countersign.domain.refusals import Refusal, Sentence
 
 
 class CountersignError(Exception):
-    """Root of the tree."""
+    """Root of the tree, made of the parts of a sentence: words, ids and moments."""
+
+    @property
+    def sentence(self) -> Sentence:
+        """The parts; whoever shows them draws the mentions and the dates."""
+        return self.args
+
+    def __str__(self) -> str:
+        return plain_text(self.sentence)
+
+
+def plain_text(sentence: Sentence) -> str:
+    """Write a sentence for logs, records and command lines: ids as they are, moments in UTC."""
+    return "".join(f"{part:%Y-%m-%d %H:%M:%S} UTC" if isinstance(part, datetime) else str(part) for part in sentence)
 
 
 class WrongSettings(CountersignError):
@@ -61,11 +76,11 @@ class NotFound(CountersignError):
 
 
 class Refused(CountersignError):
-    """An attempt did not count. `refusal` says why; the text is the sentence for the person."""
+    """An attempt did not count. `refusal` says why; the sentence is for the person."""
 
-    def __init__(self, refusal: Refusal, sentence: str) -> None:
+    def __init__(self, refusal: Refusal, sentence: Sentence) -> None:
         self.refusal = refusal
-        super().__init__(sentence)
+        super().__init__(*sentence)
 
 
 class LeaseLost(CountersignError):

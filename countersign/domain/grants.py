@@ -23,9 +23,9 @@ from countersign.domain.ids import (
     short_name,
 )
 from countersign.domain.people import Actor, why_nobody
+from countersign.domain.questions import unsalted
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import How, Kind, Request
-from countersign.domain.salted_digests import unsalted
 
 
 @dataclass(frozen=True, slots=True)

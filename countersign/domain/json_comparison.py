@@ -13,7 +13,7 @@ from math import isnan
 from typing import Any, Final
 
 from countersign.domain.errors import CannotTell, NotRecorded
-from countersign.domain.visible_text import EMPTY
+from countersign.domain.text_checks import EMPTY
 
 _SELECTS: Final = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _FULL_STOP: Final = "\u3002"

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
-from countersign.domain.refusals import Refusal
-from countersign.domain.slack_markup import mention
+from countersign.domain.refusals import Refusal, Sentence
 
 MEMBERS: Final = "members"
 """How people write: everybody in the channel that cards go to."""
@@ -78,9 +77,9 @@ def is_channel(group: GroupId) -> bool:
     return group.startswith(("C", "G", "D"))
 
 
-def those_of(group: GroupId) -> str:
-    """As Slack shows it; who is in a channel is named and not called."""
-    return f"everybody in {mention(group)}" if is_channel(group) else mention(group)
+def those_of(group: GroupId) -> Sentence:
+    """Name the members of a group; a channel is named so that nobody in it is notified."""
+    return ("everybody in ", group) if is_channel(group) else (group,)
 
 
 def why_nobody(actor: Actor, workspace: WorkspaceId) -> Refusal | None:

@@ -1,10 +1,15 @@
-"""Why an attempt did not count. A refusal's value is the sentence that the person reads (R7)."""
+"""Reasons why an attempt did not count. A refusal's value is the sentence that the person reads (R7)."""
 
+from datetime import datetime
 from enum import StrEnum
+from string import Formatter
+
+Sentence = tuple[str | datetime, ...]
+"""Words, ids (each of its own type) and moments in order: whoever shows it draws the mentions and the dates."""
 
 
 class Refusal(StrEnum):
-    """`{by}`, `{at}` and `{what}` are filled in by whoever shows the sentence."""
+    """One member for each reason; `filled` puts in `{by}`, `{at}` and `{what}`."""
 
     BY_POLICY = "The workspace's policy refuses this ({what}). Nobody was asked, and nothing was done."
     NOBODY_COULD = "Nobody was asked, because {what}."
@@ -81,3 +86,10 @@ class Refusal(StrEnum):
         "close this window."
     )
     NO_CHOICE = "Please choose {what} of the options on the card; nothing was counted."
+
+    def filled(self, **values: Sentence) -> Sentence:
+        """Return the sentence with these parts in the places of that name."""
+        parts: list[str | datetime] = []
+        for words, place, _, _ in Formatter().parse(self.value):
+            parts += [words, *(values[place] if place else ())]
+        return tuple(part for part in parts if part != "")

@@ -155,7 +155,7 @@ class Question:
 
     `content` is what people read; of a call (kinds tool and code) what its renderer made of the arguments. `options`,
     and whether `several` may be chosen, are those of a choice. `notes` are what people must know besides, a sentence
-    each. `before` is the content that was refused last in this place. `salt`: see `countersign.domain.salted_digests`.
+    each. `before` is the content that was refused last in this place. `salt`: see `countersign.domain.questions`.
     """
 
     agent: str

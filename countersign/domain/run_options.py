@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from countersign.domain.errors import InvalidInput
-from countersign.domain.slack_markup import escape
 
 LONGEST_CHOICE: Final = 75
 """Characters that Slack shows of an option of a select (static_select, `text`)."""
@@ -67,12 +66,12 @@ def chosen(team: str, options: Sequence[Option], given: Mapping[str, str]) -> di
     offered = {option.name: option for option in options}
     for name, choice in given.items():
         if name not in offered:
-            what = f"Its options: {escape(', '.join(map(str, options)))}." if options else "It has none."
-            raise InvalidInput(f"The team “{team}” has no option “{escape(name[:40])}”; nothing was started. {what}")
+            what = f"Its options: {', '.join(map(str, options))}." if options else "It has none."
+            raise InvalidInput(f"The team “{team}” has no option “{name[:40]}”; nothing was started. {what}")
         if choice.casefold() not in (c.casefold() for c in offered[name].choices):
             raise InvalidInput(
-                f"“{escape(choice[:40])}” cannot be chosen for “{name}”; nothing was started. "
-                f"Choose one of {escape(', '.join(offered[name].choices))}."
+                f"“{choice[:40]}” cannot be chosen for “{name}”; nothing was started. "
+                f"Choose one of {', '.join(offered[name].choices)}."
             )
     return {
         option.name: next(

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple
 
-from countersign.domain.executable_text import could_act
+from countersign.domain.text_checks import could_act
 
 MARK: Final = re.compile(r"⟦hidden: [0-9,]+ characters?⟧")
 """What stands in the place of a secret."""

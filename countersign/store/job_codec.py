@@ -6,7 +6,9 @@ server forgets a script that was just loaded. So a class, a module and a method 
 
 import contextlib
 import json
+import logging
 import time
+from collections.abc import Mapping
 from typing import Any, Final, Self
 
 from docket import Docket, Execution, execution, strikelist, worker
@@ -14,6 +16,7 @@ from docket._lua import RedisScript
 
 from countersign.store.redis.scripts import Script
 
+_log = logging.getLogger("countersign.store.job_queue")
 _NUMBERS: Final = (b"attempt", b"generation")
 
 
@@ -29,15 +32,20 @@ class _Plain:
         return json.loads(stored)
 
 
+def run_of(message: Mapping[bytes, bytes]) -> str:
+    """The run that a job of the stream is about; empty if it is none of ours."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+        [run] = json.loads(message[b"args"])
+        return run if isinstance(run, str) else ""
+    return ""
+
+
 class _Job(Execution):
     """A job from the stream. What is none of ours becomes one for no run: what is raised here would end the worker."""
 
     @classmethod
     async def from_message(cls, docket: Docket, message: dict[bytes, bytes], **how: Any) -> Self:  # type: ignore[override]
-        run = ""
-        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-            [found] = json.loads(message[b"args"])
-            run = found if isinstance(found, str) else ""
+        run = run_of(message)
         now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()).encode()
         ours = {b"args": _Plain.dumps([run]), b"kwargs": b"{}", b"function": b"advance", b"when": now}
         numbers = {name: value for name, value in message.items() if name in _NUMBERS and value.isdigit()}
@@ -57,3 +65,27 @@ def mend_docket() -> None:
     for module in (execution, strikelist):
         module.cloudpickle = _Plain  # type: ignore[attr-defined]
     worker.Execution = _Job  # type: ignore[attr-defined]
+
+
+class _Calm(logging.Handler):
+    """Docket's warnings, one line each and at most once a minute: in an outage it writes 5 tracebacks a second."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = time.monotonic()
+        if now - self._said.get(record.msg, -60.0) >= 60.0:
+            self._said[record.msg] = now
+            cause = f" ({record.exc_info[1]!r})" if record.exc_info else ""
+            _log.warning("Job engine: %s%s", record.getMessage(), cause)
+
+
+def calm_docket() -> None:
+    """Write docket's warnings through `_Calm`."""
+    engine = logging.getLogger("docket")
+    if not any(isinstance(handler, _Calm) for handler in engine.handlers):
+        engine.addHandler(_Calm())
+        engine.propagate = False
+        engine.setLevel(logging.WARNING)

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -20,7 +19,7 @@ from typing import Any, Final, Self
 
 from docket import Docket, Worker
 from docket.dependencies import Dependency
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RequestId, RunId
@@ -64,7 +63,7 @@ class Queue:
         self._docket.register(_nobody, names=["advance"])
 
     async def __aenter__(self) -> Self:
-        _calm_the_engine()
+        job_codec.calm_docket()
         job_codec.mend_docket()
         await self._docket.__aenter__()
         return self
@@ -207,6 +206,15 @@ class _Hand:
             self._again.discard(run)
             self._runs.pop(run, None)
 
+    async def ask_again(self, handed_out: list[str]) -> None:
+        """Ask again for runs whose jobs came with the last reply before Redis was lost, and were never begun.
+
+        Docket leaves them to redelivery, minutes later.
+        """
+        for run in handed_out:
+            if run and run not in self._runs:
+                await self._queue.pass_on(RunId(run))
+
     def lost(self) -> None:
         """The engine lost Redis: let its jobs go, so that they come again, and keep the runs."""
         if not (self._stop.is_set() or self._dropped):
@@ -266,35 +274,24 @@ class _Connection(Dependency[None]):
     @classmethod
     @contextlib.asynccontextmanager
     async def worker_lifecycle(cls, docket: Docket, worker: _Worker) -> AsyncIterator[None]:
+        await worker.hand.ask_again(await _handed_out(docket, worker.name))
         try:
             yield
         finally:
             worker.hand.lost()
 
 
+async def _handed_out(docket: Docket, worker: str) -> list[str]:
+    """The runs of jobs that were handed out to this worker and have not ended, the oldest 1,000."""
+    async with docket.redis() as client:
+        stream, group = docket.stream_key, docket.worker_group_name
+        with contextlib.suppress(ResponseError):  # before the first job there is neither stream nor group
+            pending = await client.xpending_range(stream, group, "-", "+", 1000, consumername=worker)
+            jobs = [await client.xrange(stream, entry["message_id"], entry["message_id"]) for entry in pending]
+            return [job_codec.run_of(fields) for [(_, fields)] in filter(None, jobs)]
+    return []
+
+
 async def _nobody(run: str) -> None:
     """Stands for the task in a process that only asks."""
     raise NotImplementedError(run)
-
-
-class _Calm(logging.Handler):
-    """Docket's warnings, one line each and at most once a minute: in an outage it writes 5 tracebacks a second."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._said: dict[str, float] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        now = time.monotonic()
-        if now - self._said.get(record.msg, -60.0) >= 60.0:
-            self._said[record.msg] = now
-            cause = f" ({record.exc_info[1]!r})" if record.exc_info else ""
-            log.warning("Job engine: %s%s", record.getMessage(), cause)
-
-
-def _calm_the_engine() -> None:
-    engine = logging.getLogger("docket")
-    if not any(isinstance(handler, _Calm) for handler in engine.handlers):
-        engine.addHandler(_Calm())
-        engine.propagate = False
-        engine.setLevel(logging.WARNING)

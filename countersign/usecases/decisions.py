@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from countersign.domain import decision_rules, grants, request_endings, requests, runs, schedule
-from countersign.domain.asker_names import asker
+from countersign.domain import decision_rules, grants, refusal_sentences, request_endings, requests, runs, schedule
 from countersign.domain.calls import is_canonical
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import CountersignError, NotFound, Refused, StoreUnavailable
 from countersign.domain.ids import RequestId
 from countersign.domain.people import Actor
+from countersign.domain.questions import asker
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Decision, Request
 from countersign.domain.runs import Run
@@ -74,7 +74,7 @@ async def decide(
             raise
         if (settled := await expire(store, queue, request)) is None:
             raise
-        raise Refused(refused.refusal, decision_rules.sentence(refused.refusal, settled)) from None
+        raise Refused(refused.refusal, refusal_sentences.sentence(refused.refusal, settled)) from None
     return await wake_parked(store, queue, outcome)
 
 
@@ -95,7 +95,7 @@ def _counted(read: _Attempted | None) -> Keep[Request] | Swap[Request] | Refuse:
     if not step.changes:
         return Keep(step.request, confirm=seen)
     if (refusal := step.refusal) is not None:
-        error = Refused(refusal, decision_rules.sentence(refusal, step.request))
+        error = Refused(refusal, refusal_sentences.sentence(refusal, step.request))
         return Refuse(error, record=Change(events=step.events, once=attempt.id))
     change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
     given = None if read.run is None else grants.given_with(step.request, read.run.known_as)

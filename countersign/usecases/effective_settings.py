@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from countersign.domain import channel_settings
-from countersign.domain.asker_names import asker
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
-from countersign.domain.errors import InvalidInput, NotFound, Refused
+from countersign.domain.errors import InvalidInput, NotFound, Refused, plain_text
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Actor
+from countersign.domain.questions import asker
 from countersign.domain.redaction import plain
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusals import Refusal, Sentence
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question
 from countersign.domain.runs import Run
 from countersign.policy import evaluation, loosening
@@ -66,7 +66,7 @@ async def ruled_for(store: Store, run: Run, question: Question) -> Ruled:
     elif question.kind is Kind.IN_DOUBT:  # whether it is done again is for those who may have it done
         rules = evaluation.apply(await _of_doubt(store, run, question, settings), settings)
     if not rules.reviewers:
-        return Ruled(rules, settings, Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.value))
+        return Ruled(rules, settings, Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.filled()))
     nobody = _why_nobody(rules, run)
     return Ruled(rules, settings, None if nobody is None else _refused(Refusal.NOBODY_COULD, nobody))
 
@@ -91,7 +91,7 @@ async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says
 
 
 def _refused(refusal: Refusal, what: str) -> Refused:
-    return Refused(refusal, refusal.value.format(what=what))
+    return Refused(refusal, refusal.filled(what=(what,)))
 
 
 async def configure(
@@ -100,7 +100,7 @@ async def configure(
     actor: Actor,
     admins: frozenset[UserId],
     change: Callable[[ChannelSettings], ChannelSettings],
-    check: Callable[[Rules], Awaitable[list[str]]],
+    check: Callable[[Rules], Awaitable[list[Sentence]]],
     attempt: AttemptId | None = None,
     confirms: Proposal | None = None,
     proposer: Actor | None = None,
@@ -124,7 +124,11 @@ async def configure(
         why_not = channel_settings.why_not_configure(actor, before, admins)
         if why_not is None and confirms is not None:
             why_not = loosening.why_not_second(confirms, actor, proposer, admins, seen.version, effect)
-        problems = [why_not] if why_not is not None else channel_settings.problems_of(after) or await check(after)
+        problems: list[Sentence] = (
+            [(why_not,)]
+            if why_not is not None
+            else [(problem,) for problem in channel_settings.problems_of(after)] or await check(after)
+        )
         return _Configuring(seen, wanted, effect, problems)
 
     def rule(read: _Configuring) -> Swap[Configured] | Refuse:
@@ -137,13 +141,14 @@ async def configure(
             seen.now,
             workspace=actor.workspace,
             user=actor.user,
-            data={"channel": channel, "problems": " ".join(problems), "settings": repr(wanted)}
+            data={"channel": channel, "problems": " ".join(map(plain_text, problems)), "settings": repr(wanted)}
             | ({} if problems else {**_recorded(effect), "milder": "; ".join(milder)})
             | ({} if confirms is None else {"proposed_by": confirms.by}),
         )
         record = Change(events=(event,), once=attempt)
         if problems:
-            return Refuse(InvalidInput(" ".join(problems) + " Nothing was changed."), record)
+            words = (part for problem in problems for part in (*problem, " "))
+            return Refuse(InvalidInput(*words, "Nothing was changed."), record)
         if alone:
             proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(*effect))
             first, again = (NeedsSecond(proposal, effect, again) for again in (False, True))
@@ -161,7 +166,7 @@ class _Configuring(NamedTuple):
     seen: Seen[ChannelSettings]
     wanted: ChannelSettings
     effect: Configured
-    problems: list[str]
+    problems: list[Sentence]
 
 
 def _recorded(effect: Configured) -> dict[str, str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from countersign.domain import decision_rules, delegation, presence
+from countersign.domain import delegation, presence, refusal_sentences
 from countersign.domain.delegation import Absence, Absences
 from countersign.domain.errors import InvalidInput, NotFound, Refused
 from countersign.domain.events import Event
@@ -41,7 +41,7 @@ async def leave(
     def rule(read: _Away) -> Swap[Absence] | Refuse:
         seen = read.seen
         if (why_not := delegation.why_not(actor, stand_in, until, seen.now)) is not None:
-            return Refuse(InvalidInput(f"{why_not} Nothing was changed."))
+            return Refuse(InvalidInput(*why_not, " Nothing was changed."))
         known, event = delegation.leave(seen.value, actor, stand_in, until, seen.now)
         change = Change(absences=Put(known, seen.version), events=_each(event, read.waiting), once=attempt)
         still = seen.value.of(actor.workspace, actor.user, seen.now)
@@ -92,7 +92,7 @@ async def _attend(store: Store, request: RequestId, attempt: AttemptId, attend: 
             return Refuse(NotFound(Refusal.UNKNOWN.value))
         step = attend(seen)
         if step.refusal is not None:
-            error = Refused(step.refusal, decision_rules.sentence(step.refusal, seen.value))
+            error = Refused(step.refusal, refusal_sentences.sentence(step.refusal, seen.value))
             return Refuse(error, record=Change(events=step.events, once=attempt))
         if not step.changes:
             return Keep(seen.value)

@@ -10,7 +10,6 @@ from countersign.domain.ids import AttemptId, RunId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Request, Step
 from countersign.domain.runs import Run
-from countersign.domain.slack_markup import escape
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Change, Lease, Put, Seen, Store
@@ -52,7 +51,7 @@ async def stop(
 
     stopped = (await update(store, read, rule)).value
     if stopped is None:
-        why = f"There is no run “{escape(run[:40])}”. `/agent status` lists those that are going on."
+        why = f"There is no run “{run[:40]}”. `/agent status` lists those that are going on."
         await unknown_run(store, attempt, name=run, workspace=actor.workspace, user=actor.user, why=why)
         raise NotFound(why)
     return stopped

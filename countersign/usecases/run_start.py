@@ -12,8 +12,7 @@ from countersign.domain.errors import CountersignError, InvalidInput, NotFound
 from countersign.domain.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId, short_name
 from countersign.domain.run_options import chosen as choose
 from countersign.domain.runs import Run
-from countersign.domain.slack_markup import escape
-from countersign.domain.visible_text import legible
+from countersign.domain.text_checks import legible
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Change, Committed, Put, Queue, Store
 
@@ -49,9 +48,9 @@ async def start(
     if not teams:
         raise InvalidInput("No worker is running, so nothing was started. Start one with `python -m agents`.")
     if team not in teams:
-        raise InvalidInput(f"There is no team “{escape(team[:40])}”; nothing was started. Teams: {', '.join(teams)}.")
+        raise InvalidInput(f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}.")
     if teams[team].problem:
-        raise InvalidInput(f"The team “{team}” cannot run: {escape(teams[team].problem[:500])} Nothing was started.")
+        raise InvalidInput(f"The team “{team}” cannot run: {teams[team].problem[:500]} Nothing was started.")
     chosen = choose(team, teams[team].options, options or {})
     await _somebody_may_decide(store, channel)
     now = await store.now()

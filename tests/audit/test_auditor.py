@@ -22,6 +22,7 @@ from countersign.domain.hash_chain import START, Kept, Verifier, seal
 from countersign.domain.ids import ChannelId, RequestId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.quiet_hours import Quiet
+from countersign.domain.refusals import Sentence
 from countersign.domain.requests import Verb
 from countersign.policy import file
 from countersign.policy.evaluation import Effect
@@ -150,7 +151,7 @@ async def test_what_may_not_be_asked_is_on_record_with_all_that_a_policy_judges(
     assert (was.effect, was.settings, was.requester) == (Effect.REFUSE, rules(), ALICE)
 
 
-async def _no_problem(_: object) -> list[str]:
+async def _no_problem(_: object) -> list[Sentence]:
     return []
 
 

@@ -10,12 +10,12 @@ from autogen_agentchat.messages import TextMessage
 from countersign.autogen.people import decision_texts
 from countersign.autogen.people.decision_messages import (
     DecisionTermination,
-    answer,
     changes,
     decided,
     decision_in,
     metadata_of,
 )
+from countersign.autogen.people.decision_texts import answer
 from countersign.domain import requests
 from countersign.domain.calls import Call, canonical
 from countersign.domain.ids import RunId, UserId

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -19,9 +19,10 @@ from autogen_core.models import CreateResult, RequestUsage
 from autogen_core.tools import Workbench
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
+from countersign.autogen import compat
 from countersign.autogen.action_outcomes import Became
 from countersign.autogen.code.local_executor import LocalExecutor
-from countersign.autogen.people.decision_messages import CHANGED
+from countersign.autogen.people.decision_texts import CHANGED
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Conclusion, Team, Teams
 from countersign.autogen.tools.policies import Proposal
@@ -132,6 +133,14 @@ async def left(run: RunContext, result: TaskResult) -> Conclusion:
     sys.exit("Set the KEY.")
 
 
+@pytest.fixture
+def mended() -> Iterator[None]:
+    """AutoGen as the worker has it."""
+    with compat.mended():
+        yield
+
+
+@pytest.mark.usefixtures("mended")
 @pytest.mark.parametrize(
     "team",
     [Team("t", "", leaves), Team("t", "", agent), Team("t", "", boss, left)],

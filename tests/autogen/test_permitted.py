@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from countersign import usecases
-from countersign.autogen.people.decision_messages import answer
+from countersign.autogen.people.decision_texts import answer
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.grant_scopes import Scope, Span, Wish

@@ -29,11 +29,11 @@ from countersign.autogen.people.decision_messages import DecisionTermination
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Conclusion, Team, Teams
-from countersign.domain.asker_names import asker
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.questions import asker
 from countersign.domain.requests import Request, Verb
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.runs import Status

@@ -12,7 +12,7 @@ from countersign.domain.ids import Digest, UserId, WorkspaceId
 from countersign.domain.people import Reviewers
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import MOVES, Decision, How, Status, Verb
-from tests.making import ALICE, BOB, CAROL, DAVE, HERE, LEADS, NOW, attempt, choice, later, request
+from tests.making import ALICE, BOB, CAROL, DAVE, HERE, LEADS, NOW, attempt, choice, later, refusal_text, request
 
 
 def test_a_reviewer_approves() -> None:
@@ -49,7 +49,7 @@ def test_what_does_not_count_is_refused_recorded_and_changes_nothing(changes: di
     step = decision_rules.decide(asked, attempt(asked, **changes), NOW)
     assert (step.refusal, step.request) == (refusal, asked)
     assert [(e.type, e.data["refusal"]) for e in step.events] == [(EventType.ATTEMPT_REFUSED, refusal.name.lower())]
-    assert len(decision_rules.sentence(refusal, asked)) > 20
+    assert len(refusal_text(refusal, asked)) > 20
 
 
 def test_a_failed_look_up_of_a_group_refuses() -> None:
@@ -82,7 +82,7 @@ def test_a_quorum_counts_each_person_once() -> None:
     assert [e.type for e in voted.events] == [EventType.VOTE_CAST]
     again = decision_rules.decide(voted.request, attempt(asked, BOB, name="second"), NOW)
     assert again.refusal is Refusal.VOTED_ALREADY
-    assert "1 of 2" in decision_rules.sentence(Refusal.VOTED_ALREADY, voted.request)
+    assert "1 of 2" in refusal_text(Refusal.VOTED_ALREADY, voted.request)
     done = decision_rules.decide(voted.request, attempt(asked, CAROL), NOW).request
     assert done.status is Status.APPROVED
     assert done.decision is not None
@@ -122,45 +122,45 @@ def test_who_comes_second_is_told_who_decided() -> None:
     late = decision_rules.decide(done, attempt(asked, CAROL, Verb.REJECT), NOW)
     assert late.refusal is Refusal.ALREADY_DECIDED
     assert late.request == done
-    said = decision_rules.sentence(Refusal.ALREADY_DECIDED, done)
-    assert f"lready decided by <@{BOB}>" in said
+    said = refusal_text(Refusal.ALREADY_DECIDED, done)
+    assert f"lready decided by {BOB}" in said
     assert "approved" in said
 
 
 def test_what_a_rule_decided_is_not_said_to_be_a_timeout() -> None:
     """R7, R17"""
     ruled = request_endings.settle(request(), Decision(Status.REJECTED, How.POLICY, NOW)).request
-    said = decision_rules.sentence(Refusal.ALREADY_DECIDED, ruled)
+    said = refusal_text(Refusal.ALREADY_DECIDED, ruled)
     assert "lready decided by a rule" in said and "timeout" not in said
     silent = request_endings.expire(request(on_timeout=OnTimeout.APPROVE), later(hours=1)).request
-    assert "nobody (timeout)" in decision_rules.sentence(Refusal.ALREADY_DECIDED, silent)
+    assert "nobody (timeout)" in refusal_text(Refusal.ALREADY_DECIDED, silent)
 
 
 def test_of_many_reviewers_a_refusal_names_a_few() -> None:
     """R7: a sentence for a phone; and under an input each name would be a look-up of its own."""
     many = request(reviewers=Reviewers(frozenset(UserId(f"U{n:09}") for n in range(400)), frozenset({LEADS})))
-    said = decision_rules.sentence(Refusal.NOT_A_REVIEWER, many)
-    assert said.count("<@") == 12 and said.endswith("<@U000000011> and 389 more.")
+    said = refusal_text(Refusal.NOT_A_REVIEWER, many)
+    assert said.count("U0") == 12 and said.endswith("U000000011 and 389 more.")
 
 
 def test_a_refusal_tells_the_day_too() -> None:
-    """R7: a card of last Friday is clicked on Monday; Slack says "today" where it was."""
+    """R7: a card of last Friday is clicked on Monday."""
     asked = request()
     gone = request_endings.expire(asked, later(hours=1)).request
-    at = f"<!date^{int(later(hours=1).timestamp())}^{{date_short_pretty}} {{time_secs}}|2026-03-06 18:00:00 UTC>"
-    assert f"Time ran out {at}, before" in decision_rules.sentence(Refusal.TIME_RAN_OUT, gone)
+    at = "2026-03-06 18:00:00 UTC"
+    assert f"Time ran out {at}, before" in refusal_text(Refusal.TIME_RAN_OUT, gone)
     done = decision_rules.decide(asked, attempt(asked), later(hours=1, seconds=-1)).request
-    assert "|2026-03-06 17:59:59 UTC>: approved." in decision_rules.sentence(Refusal.ALREADY_DECIDED, done)
+    assert " 2026-03-06 17:59:59 UTC: approved." in refusal_text(Refusal.ALREADY_DECIDED, done)
     back = request_endings.withdraw(asked, later(hours=1), "the run ended").request
-    assert f"it was withdrawn {at}." in decision_rules.sentence(Refusal.WITHDRAWN, back)
+    assert f"it was withdrawn {at}." in refusal_text(Refusal.WITHDRAWN, back)
 
 
 def test_a_refusal_does_not_name_who_asked_among_those_who_decide() -> None:
     """R7, R10."""
     both = Reviewers(frozenset({ALICE, BOB}))
-    assert "It is for <@U0BOB>." in decision_rules.sentence(Refusal.NOT_A_REVIEWER, request(reviewers=both))
+    assert "It is for U0BOB." in refusal_text(Refusal.NOT_A_REVIEWER, request(reviewers=both))
     own = request(reviewers=both, own_requests=True)
-    assert "It is for <@U0ALICE>, <@U0BOB>." in decision_rules.sentence(Refusal.NOT_A_REVIEWER, own)
+    assert "It is for U0ALICE, U0BOB." in refusal_text(Refusal.NOT_A_REVIEWER, own)
 
 
 def test_whose_place_has_chosen_is_told_how_many_choose_the_same() -> None:
@@ -168,7 +168,7 @@ def test_whose_place_has_chosen_is_told_how_many_choose_the_same() -> None:
     asked = request(asked=choice("eu", "us"), quorum=2)
     for user, chosen in ((BOB, "eu"), (CAROL, "us")):
         asked = decision_rules.decide(asked, attempt(asked, user, Verb.CHOOSE, chosen=(chosen,)), NOW).request
-    assert decision_rules.sentence(Refusal.SEAT_TAKEN, asked).endswith("; 1 of 2 needed.")
+    assert refusal_text(Refusal.SEAT_TAKEN, asked).endswith("; 1 of 2 needed.")
 
 
 def test_a_click_at_the_deadline_is_late_and_one_before_is_not() -> None:
@@ -189,7 +189,7 @@ def test_time_running_out_is_not_a_rejection() -> None:
     assert (gone.decision.how, gone.decision.by) == (How.TIMEOUT, ())
     late = decision_rules.decide(gone, attempt(asked), later(days=3))
     assert late.refusal is Refusal.TIME_RAN_OUT
-    assert "Time ran out" in decision_rules.sentence(Refusal.TIME_RAN_OUT, gone)
+    assert "Time ran out" in refusal_text(Refusal.TIME_RAN_OUT, gone)
 
 
 def test_approval_by_timeout_only_where_the_channel_asked_for_it_and_says_so() -> None:
@@ -201,7 +201,7 @@ def test_approval_by_timeout_only_where_the_channel_asked_for_it_and_says_so() -
     assert step.request.decision is not None
     assert step.request.decision.how is How.TIMEOUT
     assert step.events[0].data["how"] == "timeout"
-    assert "by timeout" in decision_rules.sentence(Refusal.TIME_RAN_OUT, step.request)
+    assert "by timeout" in refusal_text(Refusal.TIME_RAN_OUT, step.request)
     assert request_endings.expire(request(on_timeout=OnTimeout.REJECT), later(hours=1)).request.status is Status.EXPIRED
 
 

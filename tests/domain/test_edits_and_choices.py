@@ -8,7 +8,7 @@ from countersign.domain import decision_rules, requests
 from countersign.domain.calls import Call, canonical, is_canonical
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Status, Verb
-from tests.making import BOB, CAROL, NOW, attempt, call, choice, question, request
+from tests.making import BOB, CAROL, NOW, attempt, call, choice, question, refusal_text, request
 
 CHANGED = canonical({"order": 17, "amount": 10})
 
@@ -44,7 +44,7 @@ def test_where_several_must_approve_one_person_cannot_change_the_content() -> No
     asked = request(asked=call(), quorum=2)
     step = decision_rules.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW)
     assert step.refusal is Refusal.EDIT_NEEDS_ONE
-    assert "2 approvals" in decision_rules.sentence(step.refusal, asked)
+    assert "2 approvals" in refusal_text(step.refusal, asked)
 
 
 def test_only_a_call_can_be_changed() -> None:
@@ -106,7 +106,7 @@ def test_a_choice_of_nothing_of_something_else_or_of_too_many_is_refused(chosen:
     asked = request(asked=choice("eu", "us"))
     step = decision_rules.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=chosen), NOW)
     assert step.refusal is Refusal.NO_CHOICE
-    assert "choose one of" in decision_rules.sentence(step.refusal, asked)
+    assert "choose one of" in refusal_text(step.refusal, asked)
 
 
 def test_several_options_are_kept_in_the_order_of_the_card() -> None:

@@ -8,14 +8,13 @@ import pytest
 from countersign.domain import high_risk
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Risk
-from countersign.domain.decision_rules import decide, sentence
+from countersign.domain.decision_rules import decide, waits_for
 from countersign.domain.events import EventType
 from countersign.domain.grant_scopes import Scope, Span, Wish
-from countersign.domain.pending import waits_for
 from countersign.domain.people import Actor
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
-from tests.making import ALICE, BOB, CAROL, DAVE, HERE, NOW, attempt, call, choice, question, request
+from tests.making import ALICE, BOB, CAROL, DAVE, HERE, NOW, attempt, call, choice, question, refusal_text, request
 
 CHANGED = canonical({"order": 17, "amount": 10})
 EDIT: dict[str, Any] = {"verb": Verb.EDIT, "arguments": CHANGED}
@@ -59,7 +58,7 @@ def test_what_is_of_high_risk_is_approved_by_who_opened_all_of_it_and_typed_the_
         return
     assert step.request == asked
     assert [(e.type, e.data["refusal"]) for e in step.events] == [(EventType.ATTEMPT_REFUSED, refusal.name.lower())]
-    assert "{" not in sentence(refusal, asked)
+    assert "{" not in refusal_text(refusal, asked)
 
 
 @pytest.mark.parametrize("risk", [Risk.LOW, Risk.MEDIUM])
@@ -105,7 +104,7 @@ def test_who_stands_in_for_a_reviewer_opens_it_themselves() -> None:
 def test_the_word_is_what_the_tool_is_called_if_it_can_be_typed(asked: Question, word: str) -> None:
     of = risky(asked)
     assert high_risk.word(of) == word
-    assert f"“{word}”" in sentence(Refusal.NOT_TYPED, of)
+    assert f"“{word}”" in refusal_text(Refusal.NOT_TYPED, of)
     assert decide(of, attempt(of, opened_for=BOB, typed=word.replace("_", " ").upper()), NOW).refusal is None
     assert high_risk.word(risky(asked, quorum=2)) == ""
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_rules import decide, waits_for
 from countersign.domain.ids import UserId, WorkspaceId
-from countersign.domain.pending import waits_for
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.refusals import Refusal
 from countersign.domain.request_endings import withdraw

@@ -110,7 +110,7 @@ RECORDING: Final = (
     Bug(
         "a path is hidden where a secret's name stands before it",
         "R30",
-        "countersign/domain/executable_text.py",
+        "countersign/domain/text_checks.py",
         "return bool(_PATH.match(text)) and not _is_base64(text)",
         "return False",
         (_SECRETS + "test_what_could_act_is_hidden_by_no_name[@/root/.ssh/id_rsa]",),

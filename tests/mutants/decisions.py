@@ -369,8 +369,8 @@ DECIDING: Final = (
     Bug(
         "a card vouches for nothing, so that new settings change what was asked before",
         "R9",
-        "bot/slack/projector/projector.py",
-        "claim=claim",
+        "bot/slack/projector/card_drawing.py",
+        "claim=self.claim",
         'claim=""',
         (_SCRIBE + "test_a_card_vouches_for_the_rules_that_it_shows",),
     ),

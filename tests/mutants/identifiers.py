@@ -96,7 +96,7 @@ NAMING: Final = (
     Bug(
         "a mention is drawn of any text",
         "R15",
-        "countersign/domain/slack_markup.py",
+        "bot/slack/views/slack_markup.py",
         "if UserId.named(name) is not None:",
         "if name:",
         ("tests/slack/test_slack_markup.py::test_only_an_id_is_mentioned",),
@@ -104,9 +104,9 @@ NAMING: Final = (
     Bug(
         "what a worker says of its teams is markup",
         "R15",
-        "countersign/usecases/run_start.py",
-        "{escape(teams[team].problem[:500])}",
-        "{teams[team].problem}",
+        "bot/slack/views/slack_markup.py",
+        "else escape(part)",
+        "else part",
         ("tests/slack/test_agent_command.py::test_what_a_worker_says_of_its_teams_is_only_text",),
     ),
     Bug(

@@ -383,15 +383,4 @@ RUNNING: Final = (
         "",
         (_FORGOTTEN + "test_a_job_is_added_and_done_on_a_server_that_forgets_its_scripts",),
     ),
-    Bug(
-        "a delivery is counted in the queue of a runtime that began anew",
-        "R4",
-        "countersign/autogen/deliveries.py",
-        "        queue.task_done()\n",
-        "        runtime._message_queue.task_done()\n",
-        (
-            "tests/autogen/test_deliveries.py::"
-            "test_a_delivery_that_ends_after_its_runtime_was_stopped_is_counted_where_it_began",
-        ),
-    ),
 )

@@ -38,9 +38,9 @@ WAITING: Final = (
     Bug(
         "what is settled is said to wait because its card cannot be changed",
         "R32",
-        "bot/slack/projector/projector.py",
-        "root, unposted, post=sheet.pending)",
-        "root, unposted)",
+        "bot/slack/projector/card_drawing.py",
+        "unposted, post=self.sheet.pending)",
+        "unposted)",
         (_SILENCE + "test_silence_does_not_approve_what_somebody_took_away[its channel archived]",),
     ),
     Bug(
@@ -84,7 +84,7 @@ WAITING: Final = (
     Bug(
         "time counts from the question though its card came late",
         "R32",
-        "bot/slack/projector/projector.py",
+        "bot/slack/projector/card_drawing.py",
         "        if card is not None and card.stands_since is not None:\n",
         "        if False:\n",
         (_SILENCE + "test_a_card_that_slack_took_late_gives_people_all_of_their_time",),
@@ -146,7 +146,7 @@ WAITING: Final = (
     Bug(
         "a stand-in decides for a requester who may not",
         "R10",
-        "countersign/domain/deputies.py",
+        "countersign/domain/delegation.py",
         "        and (rules.own_requests or away.user != request.requester)\n",
         "",
         (_STANDING_IN + "test_nobody_gets_round_own_requests_by_standing_in",),
@@ -154,7 +154,7 @@ WAITING: Final = (
     Bug(
         "a reviewer and their stand-in are two of a quorum",
         "R11",
-        "countersign/domain/deputies.py",
+        "countersign/domain/delegation.py",
         "vote.seat or vote.user",
         "vote.user",
         (_STANDING_IN + "test_a_quorum_counts_a_person_once_and_a_seat_once",),

@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 
 from countersign import usecases
-from countersign.domain.asker_names import asking
 from countersign.domain.calls import canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.errors import Refused
 from countersign.domain.events import EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers
+from countersign.domain.questions import asking
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Kind, Status, Verb
 from countersign.policy import file

@@ -1,18 +1,23 @@
 """After Slack was away many messages wait at once to be looked for, posted and changed; each of them gets its turn."""
 
 import asyncio
-from datetime import timedelta
+import math
+from collections import Counter
 from itertools import pairwise
 
-import pytest
-
-from bot.slack import slack_calls
 from bot.slack.projector.message_sync import Place
+from bot.slack.projector.projector import Projector
+from bot.slack.slack_calls import DrawingTask, Outdated, drawing_task
 from countersign import usecases
+from countersign.domain.events import Event
+from countersign.domain.people import Actor
+from countersign.store.outbox import Outbox
 from countersign.store.store import Store
-from countersign.usecases.ports import Lease
+from countersign.usecases.ports import Change, Committed, Lease
 from localslack import LocalSlack
-from tests.making import GENERAL, question
+from localslack.fixtures import UNHURRIED
+from tests.making import ALICE, GENERAL, HERE, question
+from tests.patience import PATIENCE
 from tests.slack.test_overtaken import NEW, OLD, poster
 from tests.slack.test_projector import all_drawn, drawing
 from tests.storing import NoQueue, new_run
@@ -20,11 +25,8 @@ from tests.storing import NoQueue, new_run
 MANY = 20
 
 
-async def test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it(
-    slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """R21, R35: every post was left unclear, and a look-up takes longer than what was read is fresh."""
-    monkeypatch.setattr(slack_calls, "FRESH", timedelta(seconds=0.5))
+async def test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it(slack: LocalSlack, store: Store) -> None:
+    """R21, R35: every post was left unclear."""
     slack.faults.add("server_error", on="chat.postMessage", times=MANY)
     slack.faults.add("delay", on="conversations.history", times=None, seconds=0.8)
     for number in range(MANY):
@@ -37,20 +39,86 @@ async def test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it(
     assert len(slack.channel("#approvals").messages) == MANY
 
 
-async def test_what_waited_for_its_turn_is_read_anew_once_and_then_drawn(
-    slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """R6, R21: in a long line everything is late, and whoever reads anew is too slow to keep its place."""
-    monkeypatch.setattr(slack_calls, "FRESH", timedelta(0))
-    monkeypatch.setattr(slack_calls, "_KEPT_PLACE", 0.0)
-    asked = [await usecases.ask(store, await new_run(store, f"r{number}"), question()) for number in range(MANY)]
-    async with drawing(slack, store):
-        await all_drawn(slack, store)
+async def test_a_backlog_is_drawn_to_its_end_with_few_calls_for_each_message(store: Store) -> None:
+    """R6, R35: all runs change at once, and again while Slack takes five updates a second."""
+    async with LocalSlack(**UNHURRIED, rates={"chat.update": 5.0}) as slack:
+        leases = [await new_run(store, f"r{number}") for number in range(MANY)]
+        asked = [await usecases.ask(store, lease, question()) for lease in leases]
+        async with drawing(slack, store):
+            await all_drawn(slack, store)
+            before = len(slack.calls)
+            for request in asked:
+                await usecases.withdraw(store, NoQueue(), request.id, "not wanted")
+            await slack.wait_for(lambda _: any(call.status == 429 for call in slack.calls))
+            for lease in leases:
+                await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+            await all_drawn(slack, store)
+        updates = [call for call in slack.calls[before:] if call.method == "chat.update"]
+        assert not any("Approve" in repr(message.blocks) for message in slack.channel("#approvals").messages)
+    tries, drawn = Counter(c.args["ts"] for c in updates), Counter(c.args["ts"] for c in updates if c.ok)
+    assert len(drawn) == 2 * MANY
+    assert max(drawn.values()) <= 2, "once, and once more at most for what changed meanwhile"
+    assert max(tries.values()) <= 4, "and refused once before there is a line, and once in turn"
+    assert len(updates) - drawn.total() <= MANY + drawn.total() / 4, "all at first, and then one at a time finds out"
+
+
+async def test_what_waits_in_line_is_read_anew_once_and_keeps_its_place(slack: LocalSlack, store: Store) -> None:
+    """R6, R21: news may come faster than turns, and whoever reads anew must not begin again at the end of the line."""
+    names = [f"note/{number}" for number in range(8)]
+    async with poster(slack, store) as one:
+        posted = [await one.show(name, Place(GENERAL), OLD) for name in names]
         slack.faults.add("ratelimited", on="chat.update", times=1, retry_after=1)
-        for request in asked:
-            await usecases.withdraw(store, NoQueue(), request.id, "not wanted")
+        slack.faults.add("delay", on="chat.update", times=None, seconds=0.05)
+        reread: list[str] = []
+
+        async def draw(name: str) -> None:
+            drawing_task.set(DrawingTask(lambda: math.inf, lambda: name == names[1]))
+            while len(reread) < 3:
+                try:
+                    await one.show(name, Place(GENERAL), NEW)
+                    return
+                except Outdated:
+                    reread.append(name)
+
+        first = asyncio.create_task(draw(names[0]))
+        await slack.wait_for(lambda _: slack.calls[-1].status == 429)
+        await asyncio.gather(first, *(draw(name) for name in names[1:]))
+    assert reread == [names[1]]
+    order = [call.args["ts"] for call in slack.calls if call.method == "chat.update" and call.ok]
+    assert posted[1] is not None
+    assert posted[1].ts in order[1:-1], "others are drawn while it reads, but it is not the last one"
+
+
+async def test_a_run_that_never_rests_does_not_keep_its_events_in_hand(
+    slack: LocalSlack, redis_url: str, store: Store, lease: Lease
+) -> None:
+    """R5, R6: what changes while a run is drawn has an event of its own, which is drawn next."""
+    ticked: list[Event] = []
+    ticked_when_drawn: list[int] = []
+
+    class Restless(Store):
+        """In which the run goes on whenever its progress was drawn."""
+
+        async def commit(self, change: Change) -> Committed:
+            result = await super().commit(change)
+            drawn = any(put.value.name.startswith("progress/") and put.value.drawn for put in change.messages)
+            if drawn and len(ticked_when_drawn) < MANY:
+                ticked_when_drawn.append(len(ticked))
+                await usecases.progressed(store, lease, "writer", f"step {len(ticked_when_drawn)}")
+            return result
+
+    restless = Restless(store.client, store.keys.prefix[1:-2])
+    await usecases.progressed(store, lease, "writer", "the first step")
+    async with poster(slack, restless) as one:
+        projector = Projector(restless, Outbox(restless), one, "web-1", drawn=ticked.append)
+        task = asyncio.create_task(projector.run())
+        async with asyncio.timeout(PATIENCE):
+            while len(ticked_when_drawn) < MANY:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
         await all_drawn(slack, store)
-    assert not any("Approve" in repr(message.blocks) for message in slack.channel("#approvals").messages)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert ticked_when_drawn[-1] > 0, "while the run still went on"
 
 
 async def test_what_slack_closes_for_one_is_closed_for_all_and_tried_by_one(

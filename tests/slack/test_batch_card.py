@@ -15,7 +15,7 @@ from playwright.async_api import Page, expect
 from bot.slack.handlers.responses import Desk
 from bot.slack.projector import card_placement
 from bot.slack.projector.home_publisher import with_links
-from bot.slack.projector.projector import Scribe
+from bot.slack.projector.projector import Projector
 from countersign import usecases
 from countersign.domain import batching
 from countersign.domain.channel_settings import OnTimeout, Risk
@@ -225,13 +225,13 @@ async def test_a_scribe_that_draws_over_another_row_draws_the_card_again(
     """R6, R20: it was frozen with one row in hand while another process drew the decision on the other."""
     first, second = await ask(store, lease, 0, 1)
     async with poster(slack, store) as one, poster(slack, store) as other:
-        frozen = asyncio.create_task(Scribe(store, Outbox(store), one, "web-1").run())
+        frozen = asyncio.create_task(Projector(store, Outbox(store), one, "web-1").run())
         await all_drawn(slack, store)
         slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
         await decided(store, second)
         await under_way(slack, slow)
         await store.client.delete(store.keys.scribe)
-        awake = asyncio.create_task(Scribe(store, Outbox(store), other, "web-2").run())
+        awake = asyncio.create_task(Projector(store, Outbox(store), other, "web-2").run())
         await decided(store, first)
         await slack.wait_for(lambda _: "none waits" in shown(slack)[0].text)
         frozen.cancel()

@@ -30,22 +30,22 @@ from bot.slack.views import (
 )
 from bot.slack.views.cards import Drawing
 from bot.slack.views.safe_text import size_of
+from bot.slack.views.slack_markup import escape
 from countersign.domain import grants, presence, quiet_hours, request_endings, runs, schedule
-from countersign.domain.asker_names import asking
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
-from countersign.domain.decision_rules import allow, decide, sentence
+from countersign.domain.decision_rules import allow, decide
 from countersign.domain.delegation import Absence
 from countersign.domain.escalation import Escalation
 from countersign.domain.grant_scopes import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.questions import asking
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Passed, Run, Usage, Writing
 from countersign.domain.schedule import Snooze
-from countersign.domain.slack_markup import escape
 from countersign.usecases.ports import TeamInfo
 from localslack.limits import check_message_blocks, check_view
 from tests.longer import times
@@ -63,6 +63,7 @@ from tests.making import (
     editable,
     later,
     question,
+    refusal_text,
     request,
     rules,
 )
@@ -453,7 +454,7 @@ def test_no_timeout_approves_what_only_people_can_know() -> None:
     late = request_endings.expire(in_doubt(), later(hours=2)).request
     assert late.status is Status.EXPIRED
     assert "nothing is repeated" in mrkdwn_of(DRAWINGS["card_in_doubt_expired"].blocks)
-    assert sentence(Refusal.TIME_RAN_OUT, late).endswith("the run ends.")
+    assert refusal_text(Refusal.TIME_RAN_OUT, late).endswith("the run ends.")
 
 
 def test_expired_is_not_rejected() -> None:

@@ -13,7 +13,7 @@ from bot.slack.handlers import review
 from bot.slack.handlers.grants import allowing
 from bot.slack.handlers.responses import Desk
 from bot.slack.projector.message_sync import Poster
-from bot.slack.projector.projector import Scribe
+from bot.slack.projector.projector import Projector
 from bot.slack.views import grant_modals, modals
 from bot.slack.views.card_menu import BREAK_GLASS, MORE, chosen
 from bot.slack.views.outcome_text import allows
@@ -59,7 +59,7 @@ async def drawing(slack: LocalSlack, store: Store, bot: Desk) -> AsyncIterator[N
     """A scribe at work, as `python -m bot` wires it."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
     allow = allowing(store, NoQueue(), bot.directory)
-    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), "web-1", allow=allow)
+    scribe = Projector(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), "web-1", allow=allow)
     task = asyncio.create_task(scribe.run())
     try:
         yield

@@ -20,7 +20,7 @@ from bot.audit.auditor import Auditor
 from bot.slack.handlers.responses import Desk
 from bot.slack.projector.home_publisher import Homes
 from bot.slack.projector.message_sync import Poster
-from bot.slack.projector.projector import Scribe
+from bot.slack.projector.projector import Projector
 from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.grant_scopes import Scope, Span, Wish
@@ -50,7 +50,7 @@ async def living(slack: LocalSlack, store: Store, desk: Desk, each: float = 0.1)
     span = timedelta(seconds=each)
     homes = Homes(store, Overview(store), desk.directory, desk.client, HERE, desk.link, each=span, pace=span / 10)
     poster = Poster(desk.client, store, HERE, slack.url, OURS)
-    scribe = Scribe(store, Outbox(store), poster, "web-1", drawn=homes.changed)
+    scribe = Projector(store, Outbox(store), poster, "web-1", drawn=homes.changed)
     tasks = [asyncio.create_task(scribe.run()), asyncio.create_task(homes.run())]
     try:
         yield homes

@@ -11,7 +11,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.projector.message_sync import Place, Poster
-from bot.slack.projector.projector import Scribe
+from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import DrawingTask, Outdated, drawing_task
 from bot.slack.views.cards import Drawing
 from countersign import usecases
@@ -58,10 +58,10 @@ async def test_a_scribe_that_is_put_down_finishes_its_post_and_deletes_the_secon
     """R6, R20: the post was on its way when another process took over; who posted knows about it, nobody else does."""
     slow = slack.faults.add("delay", on="chat.postMessage", seconds=1.0)
     async with poster(slack, store) as first, poster(slack, store) as second:
-        frozen = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
+        frozen = asyncio.create_task(Projector(store, Outbox(store), first, "web-1").run())
         await under_way(slack, slow)
         await store.client.delete(store.keys.scribe)
-        awake = asyncio.create_task(Scribe(store, Outbox(store), second, "web-2").run())
+        awake = asyncio.create_task(Projector(store, Outbox(store), second, "web-2").run())
         await slack.wait_for(lambda _: shown(slack))
         frozen.cancel()
         await asyncio.gather(frozen, return_exceptions=True)
@@ -86,7 +86,7 @@ async def test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a
         killed.cancel()
         known = await second.show("note/1", Place(GENERAL), NEW)
         await slack.wait_for(lambda _: len(shown(slack)) == 2)
-        awake = asyncio.create_task(Scribe(store, Outbox(store), second, "web-2").run())
+        awake = asyncio.create_task(Projector(store, Outbox(store), second, "web-2").run())
         async with asyncio.timeout(PATIENCE):
             while await store.indexes.to_look_at():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -151,13 +151,13 @@ async def test_a_scribe_that_draws_over_something_newer_draws_that_again(
 ) -> None:
     """R6, R20: what it drew from has changed while it was frozen; it looks once more when it has drawn."""
     async with poster(slack, store) as first, poster(slack, store) as second:
-        frozen = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
+        frozen = asyncio.create_task(Projector(store, Outbox(store), first, "web-1").run())
         await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)))
         slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
         await usecases.ask(store, lease, question())
         await under_way(slack, slow)
         await store.client.delete(store.keys.scribe)
-        awake = asyncio.create_task(Scribe(store, Outbox(store), second, "web-2").run())
+        awake = asyncio.create_task(Projector(store, Outbox(store), second, "web-2").run())
         await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
         await slack.wait_for(lambda _: "Stopped" in " ".join(shown(slack)))
         frozen.cancel()
@@ -183,7 +183,7 @@ async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_
         return seen.value
 
     async with poster(slack, store) as first:
-        drawing = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
+        drawing = asyncio.create_task(Projector(store, Outbox(store), first, "web-1").run())
         before = await known()
         seen = await store.message(name)
         assert seen is not None
@@ -241,7 +241,7 @@ async def test_events_that_were_handed_out_and_lost_are_drawn_all_the_same(
 
 async def _draw_what_was_lost(slack: LocalSlack, store: Store, lease: Lease, outbox: Unlucky) -> None:
     async with poster(slack, store) as first:
-        scribe = Scribe(store, outbox, first, "web-1", overlooked=timedelta(seconds=0.5))
+        scribe = Projector(store, outbox, first, "web-1", overlooked=timedelta(seconds=0.5))
         drawing = asyncio.create_task(scribe.run())
         await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)))
         outbox.lost = 0
@@ -258,14 +258,14 @@ async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_t
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6, R7: it drew over the settled card as it woke up, and nobody else knows. Torture found it."""
-    monkeypatch.setattr("bot.slack.projector.projector._LATE", timedelta(0))
+    monkeypatch.setattr("bot.slack.projector.run_drawing._LATE", timedelta(0))
     asked = await usecases.ask(store, lease, question())
 
     def card() -> str:
         return "".join(message.text for message in slack.channel("#approvals").messages)
 
     async with poster(slack, store) as first:
-        drawing = asyncio.create_task(Scribe(store, Outbox(store), first, "web-1").run())
+        drawing = asyncio.create_task(Projector(store, Outbox(store), first, "web-1").run())
         await slack.wait_for(lambda _: card())
         older, ts = card(), slack.channel("#approvals").messages[0].ts
         await usecases.withdraw(store, NoQueue(), asked.id, "not wanted")

@@ -296,7 +296,7 @@ async def test_a_stand_in_of_a_member_of_a_group_decides_and_one_of_somebody_who
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("@bob for 2d", "stands in for themselves"),
+        ("@bob for 2d", "cannot stand in for yourself"),
         ("@greta for 2d", "could not decide"),
         ("@reviewers for 2d", "One person stands in"),
         ("@carol", "Until when?"),

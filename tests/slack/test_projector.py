@@ -9,7 +9,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.projector.message_sync import Poster
-from bot.slack.projector.projector import OVERLOOKED, Scribe
+from bot.slack.projector.projector import OVERLOOKED, Projector
 from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.errors import Refused
@@ -36,10 +36,10 @@ from tests.storing import NoQueue, configured, new_run
 @asynccontextmanager
 async def drawing(
     slack: LocalSlack, store: Store, owner: str = "web-1", *, overlooked: timedelta = OVERLOOKED
-) -> AsyncIterator[Scribe]:
+) -> AsyncIterator[Projector]:
     """A scribe at work."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
-    scribe = Scribe(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), owner, overlooked=overlooked)
+    scribe = Projector(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), owner, overlooked=overlooked)
     task = asyncio.create_task(scribe.run())
     try:
         yield scribe

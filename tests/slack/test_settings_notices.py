@@ -17,6 +17,7 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.quiet_hours import Quiet
+from countersign.domain.refusals import Sentence
 from countersign.policy.loosening import Configured
 from countersign.store.outbox import GROUP
 from countersign.store.store import Store
@@ -32,7 +33,7 @@ from tests.slack.test_two_people import CARDS, room
 RANDOM = ChannelId("C0RANDOM")
 
 
-async def none_wrong(_: object) -> list[str]:
+async def none_wrong(_: object) -> list[Sentence]:
     return []
 
 

@@ -2,20 +2,19 @@
 
 import ast
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from countersign.domain.slack_markup import link, mention
+from bot.slack.views.slack_markup import drawn, link, mention, mentioned_in, without_marks
+from countersign.domain.ids import ChannelId, UserId
 
 HERE = Path(__file__).resolve().parent.parent.parent
 _MARK = re.compile(r"(?<!\(\?)<(?:[@#!{\0]|https?:)")
-WRITERS = sorted(
-    path
-    for folder in ("bot", "countersign/domain", "countersign/policy", "countersign/usecases")
-    for path in (HERE / folder).rglob("*.py")
-)
-DRAW = {"countersign/domain/slack_markup.py", "countersign/domain/slack_dates.py"}
+FOLDERS = ("bot", *(f"countersign/{part}" for part in ("autogen", "domain", "policy", "replay", "usecases")))
+WRITERS = sorted(path for folder in FOLDERS for path in (HERE / folder).rglob("*.py"))
+DRAW = {"bot/slack/views/slack_markup.py"}
 READ = {"bot/slack/handlers/mention_parsing.py", "bot/slack/views/safe_text.py"}
 """Those that take apart what Slack sends."""
 
@@ -63,3 +62,15 @@ def test_only_an_id_is_mentioned(name: str, drawn: str) -> None:
 def test_a_link_cannot_be_left_by_its_address() -> None:
     drawn = link("https://a.example/?a=1&b=<!channel>|x", "open")
     assert drawn == "<https://a.example/?a=1&amp;b=%3C!channel%3E%7Cx|open>"
+
+
+def test_a_sentence_is_drawn_with_marks_or_written_with_names() -> None:
+    """R7, R15: an error holds ids and moments; each place that shows it draws them in its own way."""
+    at = datetime(2026, 3, 6, 18, tzinfo=UTC)
+    sentence = (UserId("U0BOB"), " decided ", at, " in ", ChannelId("C0GENERAL"), ": `<!channel>` U0BOB")
+    date = "<!date^1772820000^{date_short_pretty} {time_secs}|2026-03-06 18:00:00 UTC>"
+    assert drawn(sentence) == f"<@U0BOB> decided {date} in <#C0GENERAL>: `&lt;!channel&gt;` U0BOB"
+    assert mentioned_in(sentence) == ["C0GENERAL", "U0BOB"]
+    names = {"U0BOB": "Bob", "C0GENERAL": "#general"}
+    written = "Bob decided 2026-03-06 18:00:00 UTC in #general: <!channel> U0BOB"
+    assert without_marks(sentence, names) == written

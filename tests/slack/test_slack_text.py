@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.slack.views import safe_text
 from bot.slack.views.safe_text import Room
-from countersign.domain.slack_markup import escape
+from bot.slack.views.slack_markup import escape
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ async def test_whose_run_it_is_and_where_a_worker_cannot_say_of_what_web_started
     counted = (await seen(sides, made)).value
     assert said(counted) == said(made)
     assert counted.rules.reviewers == made.rules.reviewers
-    (run,) = await sides.web.runs([made.run])
+    run = (await sides.web.readable_runs([made.run]))[made.run]
     assert run is not None
     assert (run.requester, run.channel, run.by_script) == (ALICE, GENERAL, False)
 

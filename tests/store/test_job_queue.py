@@ -17,6 +17,7 @@ from typing import Any
 import docket
 import pytest
 import redis.asyncio
+from docket import Worker
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RequestId, RunId
@@ -390,6 +391,18 @@ async def test_the_runs_of_a_killed_worker_are_shared_by_those_that_are_left(
             if process.returncode is None:
                 process.kill()
             await process.communicate()
+
+
+async def test_a_job_whose_handing_out_was_lost_with_redis_comes_again_at_once(queue: Queue) -> None:
+    """R5: docket leaves it to redelivery, which is for workers that died."""
+    recorder, docket = Recorder(), queue._docket
+    await docket._ensure_stream_and_group()
+    await queue.advance(RUN)
+    async with docket.redis() as client:
+        worker = Worker(docket).name
+        assert await client.xreadgroup(docket.worker_group_name, worker, {docket.stream_key: ">"})
+    async with working(queue, recorder):
+        await until(lambda: recorder.started == [RUN])
 
 
 @pytest.mark.slow

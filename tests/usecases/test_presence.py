@@ -181,7 +181,7 @@ async def test_absences_of_many_at_once_are_all_kept_and_end_when_people_come_ba
     assert await presence_changes.come_back(store, BOB_HERE)
     assert not await presence_changes.come_back(store, BOB_HERE)
     assert (await store.absences()).value.behind(HERE, DAVE, seen.now) == (CAROL,)
-    with pytest.raises(InvalidInput, match="stands in for themselves"):
+    with pytest.raises(InvalidInput, match="cannot stand in for yourself"):
         await presence_changes.leave(store, BOB_HERE, BOB_HERE, until)
     assert len([e for e in await of_type(store, EventType.STAND_IN_NAMED) if e.request is None]) == 2
     assert len(await of_type(store, EventType.STAND_IN_ENDED)) == 1

@@ -17,7 +17,6 @@ from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, short_n
 from countersign.domain.people import is_channel
 from countersign.domain.run_options import in_words
 from countersign.domain.runs import Run
-from countersign.domain.slack_markup import escape, link, mention
 from countersign.usecases.ports import TeamInfo
 
 from ..people.settings_check import why_not_seen, why_not_start
@@ -25,6 +24,7 @@ from ..views import modals
 from ..views.block_kit import context, fitting, plain, words
 from ..views.cards import STATES
 from ..views.safe_text import quoted, typed, unescape
+from ..views.slack_markup import escape, link, mention
 from .modal_opening import open_modal
 from .responses import Desk, Said, Who, answer_command, answer_window, delivered, said, who
 
@@ -160,7 +160,7 @@ async def _started(
         rules = await usecases.rules_of(desk.store, channel)
         why = await why_not_seen(desk.directory, channel)
         if why := why or await why_not_start(desk.directory, at.workspace, rules, at.user):
-            raise InvalidInput(why)
+            raise InvalidInput(*why)
     started = await usecases.start(
         desk.store,
         desk.queue,

@@ -11,18 +11,20 @@ from slack_bolt.async_app import AsyncAck
 from countersign import usecases
 from countersign.domain import channel_settings
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules, parse_duration
-from countersign.domain.errors import CountersignError, InvalidInput, StoreUnavailable
+from countersign.domain.errors import CountersignError, InvalidInput, StoreUnavailable, plain_text
 from countersign.domain.ids import ChannelId
+from countersign.domain.refusals import Sentence
 from countersign.policy.loosening import NeedsSecond
 
 from ..people.settings_check import Found, problems
 from ..projector.settings_notices import say
 from ..views import modals, settings_modal
 from ..views.block_kit import context, mrkdwn
+from ..views.safe_text import unescape
 from . import away_command, grants, list_commands, schedule_commands, settings_changes
 from .mention_parsing import channel_named, people_named
 from .modal_opening import open_modal
-from .responses import Desk, Said, answer_command, delivered, in_time, said, tell, who, without_marks
+from .responses import Desk, Said, answer_command, delivered, in_plain_text, in_time, said, tell, who
 
 HELP: Final = (
     "*`/approvals`* opens this channel's settings in a window; *`/approvals show`* shows them\n"
@@ -64,7 +66,7 @@ async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) ->
             except settings_modal.Problem as wrong:
                 raise settings_modal.as_shown(body["view"], wrong) from None
 
-    work = without_marks(desk.directory, said(save(), "change"))
+    work = in_plain_text(desk.directory, said(save(), "change"))
     await in_time(work, answer, lambda result: tell(desk.client, body, result, channel))
 
 
@@ -98,7 +100,7 @@ async def _approvals(desk: Desk, body: dict[str, Any]) -> Said:
         if word in away_command.COMMANDS:
             return await away_command.COMMANDS[word](desk, at, rest, delivered(body))
         if word not in _WORDS:
-            raise InvalidInput(f"There is no setting “{word[:40]}”; nothing was changed.\n{HELP}")
+            raise InvalidInput(f"There is no setting “{unescape(word)[:40]}”; nothing was changed.\n{HELP}")
         if not rest:
             raise InvalidInput(f"What should it be? Nothing was changed.\n{HELP}")
         return await _configure(desk, body, at.here, await _WORDS[word](desk, rest))
@@ -126,7 +128,7 @@ async def _configure(desk: Desk, body: dict[str, Any], channel: ChannelId, edit:
     actor = await desk.directory.actor(at.workspace, at.user, before.reviewers.groups)
     found: list[Found] = []
 
-    async def check(rules: Rules) -> list[str]:
+    async def check(rules: Rules) -> list[Sentence]:
         found[:] = await problems(desk.directory, at.workspace, rules)
         return [problem.sentence for problem in found]
 
@@ -135,13 +137,13 @@ async def _configure(desk: Desk, body: dict[str, Any], channel: ChannelId, edit:
     except NeedsSecond as milder:
         return await settings_changes.ask_for_second(desk, body, milder)
     except InvalidInput as wrong:
-        block = settings_modal.block_of(*reversed(found[0])) if found else settings_modal.block_of(str(wrong))
-        raise settings_modal.Problem(block, str(wrong)) from None
+        about = (plain_text(found[0].sentence), found[0].field) if found else (str(wrong),)
+        raise settings_modal.Problem(settings_modal.block_of(*about), *wrong.sentence) from None
     return Said(f"Saved. {say(channel, done.after)}")
 
 
 async def _timeout(desk: Desk, rest: str) -> Edit:
-    timeout = parse_duration(rest)
+    timeout = parse_duration(unescape(rest))
     return lambda own: replace(own, timeout=timeout)
 
 
@@ -150,7 +152,7 @@ async def _on_timeout(desk: Desk, rest: str) -> Edit:
         meaning = OnTimeout(rest.lower())
     except ValueError:
         known = ", ".join(f"`{o.value}`" for o in OnTimeout)
-        raise InvalidInput(f"“{rest[:40]}” is not one of {known}; nothing was changed.") from None
+        raise InvalidInput(f"“{unescape(rest)[:40]}” is not one of {known}; nothing was changed.") from None
     return lambda own: replace(own, on_timeout=meaning)
 
 
@@ -166,7 +168,7 @@ async def _reviewers(desk: Desk, rest: str) -> Edit:
 
 async def _quorum(desk: Desk, rest: str) -> Edit:
     if not re.fullmatch(r"[0-9]{1,3}", rest):
-        raise InvalidInput(f"“{rest[:40]}” is not a whole number; nothing was changed.")
+        raise InvalidInput(f"“{unescape(rest)[:40]}” is not a whole number; nothing was changed.")
     return lambda own: replace(own, quorum=int(rest))
 
 
@@ -183,7 +185,7 @@ async def _break_glass(desk: Desk, rest: str) -> Edit:
 def _yes_or_no(rest: str) -> bool:
     known = {"yes": True, "on": True, "no": False, "off": False}
     if rest.lower() not in known:
-        raise InvalidInput(f"“{rest[:40]}” is neither `yes` nor `no`; nothing was changed.")
+        raise InvalidInput(f"“{unescape(rest)[:40]}” is neither `yes` nor `no`; nothing was changed.")
     return known[rest.lower()]
 
 

@@ -10,10 +10,10 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import AttemptId
 from countersign.domain.people import Reviewers
 from countersign.domain.quiet_hours import zone_of
-from countersign.domain.slack_dates import when
-from countersign.domain.slack_markup import mention
 from countersign.usecases import presence_changes
 
+from ..views.safe_text import unescape
+from ..views.slack_markup import mention, when
 from .mention_parsing import people_named
 from .responses import Desk, Said, Who
 
@@ -59,13 +59,15 @@ async def _until(desk: Desk, at: Who, words: str) -> datetime:
                 date.fromisoformat(words), time(0), zone_of(await desk.directory.zone(at.user))
             ).astimezone(UTC)
         except (ValueError, OverflowError):
-            raise InvalidInput(f"“{words}” is no date; nothing was changed. {_HOW}") from None
+            raise InvalidInput(f"“{unescape(words)}” is no date; nothing was changed. {_HOW}") from None
     if not words:
         raise InvalidInput(f"Until when? Nothing was changed. {_HOW}")
     try:
         return await desk.store.now() + parse_duration(words, _ANY)
     except InvalidInput:
-        raise InvalidInput(f"“{words[:40]}” is neither a date nor a span; nothing was changed. {_HOW}") from None
+        raise InvalidInput(
+            f"“{unescape(words)[:40]}” is neither a date nor a span; nothing was changed. {_HOW}"
+        ) from None
 
 
 COMMANDS: Final[dict[str, Callable[[Desk, Who, str, AttemptId], Awaitable[Said]]]] = {"away": _away, "back": _back}

@@ -17,7 +17,6 @@ from countersign.domain.high_risk import is_asked
 from countersign.domain.ids import AttemptId, ChannelId, digest_of, short_name
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Request, Status, Verb
-from countersign.domain.slack_dates import when
 from countersign.usecases import presence_changes
 from countersign.usecases.ports import Admitted
 
@@ -25,6 +24,7 @@ from ..views import card_menu, cards, grant_modals, high_risk_modal, modals, pen
 from ..views.card_content import complete
 from ..views.cards import Handle
 from ..views.outcome_text import no_votes
+from ..views.slack_markup import when
 from . import edits
 from .actors import actor_at, voters_of
 from .modal_opening import open_modal

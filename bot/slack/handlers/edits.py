@@ -25,7 +25,7 @@ from ..views.cards import Handle
 from ..views.outcome_text import no_votes
 from .actors import actor_at, voters_of
 from .modal_opening import open_modal
-from .responses import Desk, Said, in_time, said, tell, who, without_marks
+from .responses import Desk, Said, in_plain_text, in_time, said, tell, who
 
 _NOT_YET: Final = (None, Refusal.NOT_ARGUMENTS, Refusal.NO_CHOICE, Refusal.NOT_OPENED)
 """What a window may open for: the person has still to say what they want."""
@@ -126,7 +126,7 @@ async def _sent(
         if result is not None and result.counted:
             await tell(desk.client, body, result, channel)
 
-    told = without_marks(desk.directory, said(work(), what))
+    told = in_plain_text(desk.directory, said(work(), what))
     await in_time(told, answer, lambda result: tell(desk.client, body, result, channel))
 
 

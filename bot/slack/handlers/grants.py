@@ -14,7 +14,6 @@ from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, PermissionId, RequestId, short_name
 from countersign.domain.people import Actor
 from countersign.domain.requests import Verb
-from countersign.domain.slack_markup import mention
 from countersign.usecases import grant_changes
 from countersign.usecases.ports import Queue, Store
 
@@ -22,6 +21,7 @@ from ..people import settings_check
 from ..people.directory import Directory
 from ..views import grant_modals, modals
 from ..views.cards import Handle
+from ..views.slack_markup import mention
 from . import card_actions, review
 from .actors import actor_of
 from .responses import Desk, Said, Who, answer_click, answer_window, delivered, said, who

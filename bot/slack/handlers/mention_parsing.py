@@ -8,6 +8,7 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
 
+from ..views.safe_text import unescape
 from .responses import Desk
 
 _CHANNEL: Final = r"<#([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})"
@@ -27,7 +28,8 @@ async def channel_named(desk: Desk, name: str) -> ChannelId:
     found = await desk.directory.room_named(name)
     if found is None:
         raise InvalidInput(
-            f"The app is in no channel “{name[:80]}”; nothing was changed. Invite it there with `/invite` first."
+            f"The app is in no channel “{unescape(name)[:80]}”; nothing was changed. "
+            "Invite it there with `/invite` first."
         )
     return found
 
@@ -44,7 +46,7 @@ def people_named(tokens: Iterable[str]) -> Reviewers:
             groups.add(GroupId(group[1] or group[2]))
         elif token:
             raise InvalidInput(
-                f"“{token[:40]}” is neither a person nor a user group; nothing was changed. "
+                f"“{unescape(token)[:40]}” is neither a person nor a user group; nothing was changed. "
                 f"Write them like `/approvals reviewers @someone @a-group`, or `{MEMBERS}` for everybody in the "
                 "channel that cards go to."
             )

@@ -18,14 +18,14 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from countersign.domain.errors import CountersignError, InvalidInput, NotReplicated, StoreUnavailable
 from countersign.domain.ids import AttemptId, ChannelId, GroupId, UserId, WorkspaceId, short_name
-from countersign.domain.slack_markup import DATE, MENTION
+from countersign.domain.refusals import Sentence
 from countersign.usecases.ports import Message, Queue, Store
 
 from ..people.directory import Directory
 from ..projector.home_publisher import Homes
 from ..views.block_kit import Block
-from ..views.safe_text import unescape
 from ..views.settings_modal import Problem
+from ..views.slack_markup import drawn, mentioned_in, without_marks
 
 ACK_WITHIN: Final = 2.4
 """Seconds; Slack waits 3 s from its own clock."""
@@ -77,12 +77,16 @@ class Who(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What the person is told ("" for nothing), whether what they did counted, and the input it is about."""
+    """What the person is told ("" for nothing), whether what they did counted, and the input it is about.
+
+    `text` is mrkdwn; `sentence` is the same as data, where an error says it.
+    """
 
     text: str
     counted: bool = True
     block: str = ""
     blocks: list[Block] | None = None
+    sentence: Sentence = ()
 
 
 def who(body: dict[str, Any]) -> Who:
@@ -110,15 +114,20 @@ async def said(work: Awaitable[Said], what: str) -> Said:
     try:
         return await work
     except Problem as problem:
-        return Said(str(problem), False, problem.block)
+        return refused(problem, problem.block)
     except NotReplicated as unsafe:
         _log.error("%s", unsafe)
-        return Said(str(unsafe), False)
+        return refused(unsafe)
     except StoreUnavailable as away:
         _log.error("%s", away)
         return Said(STORE_AWAY.format(what=what), False)
     except CountersignError as wrong:
-        return Said(str(wrong), False)
+        return refused(wrong)
+
+
+def refused(error: CountersignError, block: str = "") -> Said:
+    """Say why nothing was done; `block` is the input that it is about."""
+    return Said(drawn(error.sentence), False, block, sentence=error.sentence)
 
 
 async def in_time(
@@ -182,7 +191,7 @@ async def answer_window(
         else:
             await ack(response_action="errors", errors={block: result.text})
 
-    told = without_marks(desk.directory, work)
+    told = in_plain_text(desk.directory, work)
     await in_time(told, answer, lambda result: tell(desk.client, body, result, channel))
 
 
@@ -220,16 +229,14 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], answer: Said, chann
         _log.error("%s could not be told: %s (%s)", at.user, answer.text, lost)
 
 
-async def without_marks(directory: Directory, work: Awaitable[Said]) -> Said:
-    """What the work says; a refusal is for under an input of a modal, where Slack shows plain text only."""
+async def in_plain_text(directory: Directory, work: Awaitable[Said]) -> Said:
+    """Say a refusal under an input of a modal, where Slack shows plain text only: with names instead of mentions."""
     answer = await work
-    if answer.counted:
+    if answer.counted or not answer.sentence:
         return answer
-    text = DATE.sub(r"\1", answer.text)
-    ids = sorted(set(MENTION.findall(text)))
+    ids = mentioned_in(answer.sentence)
     names = dict(zip(ids, await asyncio.gather(*(_name(directory, name) for name in ids)), strict=True))
-    text = MENTION.sub(lambda found: names[found[1]], text)
-    return answer._replace(text=unescape(text).replace("`", ""))
+    return answer._replace(text=without_marks(answer.sentence, names))
 
 
 async def _name(directory: Directory, name: str) -> str:

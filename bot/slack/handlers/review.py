@@ -15,7 +15,7 @@ from ..views.card_content import parts
 from ..views.cards import Handle
 from ..views.modals import View
 from . import card_actions, edits
-from .responses import Desk, Said, in_time, said, tell, who, without_marks
+from .responses import Desk, Said, in_plain_text, in_time, said, tell, who
 
 READ_FIRST: Final = "Please read the file in the card's thread, and say so here. Nothing was decided."
 _OTHER_PARTS: Final = (
@@ -72,7 +72,7 @@ async def on_high_risk_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -
             await ack(response_action="update", view=modals.not_counted(result.text))
 
     told = said(work(), "approval")
-    told = without_marks(desk.directory, told) if has_word else told
+    told = in_plain_text(desk.directory, told) if has_word else told
     await in_time(told, answer, lambda result: tell(desk.client, body, _TOO_SLOW if turned else result, channel))
 
 

@@ -10,9 +10,10 @@ from countersign.domain import quiet_hours
 from countersign.domain.channel_settings import ChannelSettings, Rules, parse_duration, say_duration
 from countersign.domain.errors import InvalidInput
 from countersign.domain.escalation import Escalation
-from countersign.domain.slack_markup import mention
 
 from ..views.outcome_text import named
+from ..views.safe_text import unescape
+from ..views.slack_markup import mention
 from .mention_parsing import channel_named, is_channel, people_named
 from .responses import Desk
 
@@ -42,7 +43,7 @@ def say(rules: Rules) -> str:
 
 
 async def _remind(desk: Desk, rest: str) -> Edit:
-    after = timedelta(0) if rest.lower() == "off" else parse_duration(rest)
+    after = timedelta(0) if rest.lower() == "off" else parse_duration(unescape(rest))
     return lambda own: replace(own, remind_after=after)
 
 
@@ -60,15 +61,15 @@ async def _step(desk: Desk, words: str) -> Escalation:
     rooms = [token for token in tokens if is_channel(token)]
     if not after or tokens == [""] or len(rooms) > 1:
         raise InvalidInput(
-            f"“{words[:80]}” is no step of an escalation; nothing was changed. "
+            f"“{unescape(words)[:80]}” is no step of an escalation; nothing was changed. "
             "Write it like `/approvals escalate 30m @leads #leads`."
         )
     people = people_named(token for token in tokens if token not in rooms)
-    return Escalation(parse_duration(after), people, await channel_named(desk, rooms[0]) if rooms else None)
+    return Escalation(parse_duration(unescape(after)), people, await channel_named(desk, rooms[0]) if rooms else None)
 
 
 async def _quiet(desk: Desk, rest: str) -> Edit:
-    hours = quiet_hours.parse(rest)
+    hours = quiet_hours.parse(unescape(rest))
     return lambda own: replace(own, quiet=hours)
 
 

@@ -12,12 +12,13 @@ from countersign import usecases
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
-from countersign.domain.slack_markup import mention
+from countersign.domain.refusals import Sentence
 from countersign.policy.loosening import NeedsSecond, loosened_by
 
 from ..people.settings_check import problems
 from ..projector.settings_notices import changed_lines, say, shown
 from ..views.block_kit import Block, button, words
+from ..views.slack_markup import mention
 from . import settings_proposals
 from .responses import Desk, Said, answer_click, delivered, who
 
@@ -42,7 +43,7 @@ async def ask_for_second(desk: Desk, body: dict[str, Any], milder: NeedsSecond) 
         asks = "Nothing has changed yet. An admin or another reviewer may confirm it."
         blocks = [*shown(f"{text}\n{lines}"), words(asks), {"type": "actions", "elements": [confirm]}]
         if not await _post(desk, place, text, blocks):
-            raise InvalidInput(f"{milder} Slack did not take the message that asks for one in {mention(place)}.")
+            raise InvalidInput(f"{milder} Slack did not take the message that asks for one in ", place, ".")
     return Said(f"{milder} {mention(place)} shows what you want, with a button for them.")
 
 
@@ -59,7 +60,7 @@ async def _confirm(desk: Desk, body: dict[str, Any]) -> Said:
         *(desk.directory.actor(at.workspace, user, before.reviewers.groups) for user in (at.user, proposal.by))
     )
 
-    async def check(rules: Rules) -> list[str]:
+    async def check(rules: Rules) -> list[Sentence]:
         return [problem.sentence for problem in await problems(desk.directory, at.workspace, rules)]
 
     done = await usecases.configure(

@@ -12,8 +12,8 @@ from countersign.domain import schedule
 from countersign.domain.channel_settings import Rules, enough_people
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers, is_channel, why_nobody
+from countersign.domain.refusals import Sentence
 from countersign.domain.requests import Request
-from countersign.domain.slack_markup import mention
 
 from .directory import Directory, Room
 
@@ -28,7 +28,7 @@ class Found(NamedTuple):
     """A problem: the setting it is about (a field of Rules), and the sentence."""
 
     field: str
-    sentence: str
+    sentence: Sentence
 
 
 class People(NamedTuple):
@@ -46,46 +46,48 @@ async def problems(directory: Directory, workspace: WorkspaceId, rules: Rules) -
     found = [*people.problems, *room]
     if not found and len(people.users | people.members) < rules.quorum:
         found.append(
-            Found("quorum", f"{rules.quorum} approvals needed, {len(people.users | people.members)} may give them.")
+            Found("quorum", (f"{rules.quorum} approvals needed, {len(people.users | people.members)} may give them.",))
         )
     for number, step in enumerate(rules.escalation, 1):
         there = step.channel or rules.approvals_channel
         reached = replace(rules, reviewers=step.reviewers, approvals_channel=there, quorum=1, escalation=())
         again = await problems(directory, workspace, reached)
-        found += [Found(problem.field, f"Step {number} of the escalation: {problem.sentence}") for problem in again]
+        found += [Found(problem.field, (f"Step {number} of the escalation: ", *problem.sentence)) for problem in again]
     return found
 
 
-async def why_not_start(directory: Directory, workspace: WorkspaceId, rules: Rules, requester: UserId) -> str | None:
+async def why_not_start(
+    directory: Directory, workspace: WorkspaceId, rules: Rules, requester: UserId
+) -> Sentence | None:
     """Why nobody could decide what a run of this requester asks, in a sentence; None if enough people can."""
     if not rules.reviewers:
         return None  # flows.start says so itself
     people, room = await asyncio.gather(_people(directory, workspace, rules.reviewers), _room(directory, rules))
     if room:
-        return f"{room[0].sentence} Nothing was started."
+        return *room[0].sentence, " Nothing was started."
     real = replace(rules, reviewers=Reviewers(people.users, rules.reviewers.groups))
     why = enough_people(real, requester, people.members)
     if why is None:
         return None
     if people.silent:
-        return f"{_SLACK_SILENT} who may decide here, so nothing was started. Please try again in a moment."
-    details = " ".join(problem.sentence for problem in people.problems)
-    return f"Nothing was started, because {why}. {details}".strip()
+        return (f"{_SLACK_SILENT} who may decide here, so nothing was started. Please try again in a moment.",)
+    details = [part for problem in people.problems for part in (" ", *problem.sentence)]
+    return f"Nothing was started, because {why}.", *details
 
 
-async def why_not_seen(directory: Directory, channel: ChannelId) -> str | None:
+async def why_not_seen(directory: Directory, channel: ChannelId) -> Sentence | None:
     """Why nobody would see a run that is started in this channel, in a sentence; None if it would be seen.
 
     The app cannot ask Slack about messages between two people; a run that is started there is told its requester.
     """
     room = await directory.room(channel) if is_channel(GroupId(channel)) else Room(channel, is_member=True)
     if room is None:
-        return f"{_SLACK_SILENT} whether the app is here, so nothing was started. Please try again in a moment."
+        return (f"{_SLACK_SILENT} whether the app is here, so nothing was started. Please try again in a moment.",)
     if room.known and room.is_member:
         return None
     return (
         "The app is not in this channel, so nobody would see the run there and nothing was started. Invite it with "
-        "`/invite`, and try again."
+        "`/invite`, and try again.",
     )
 
 
@@ -118,7 +120,7 @@ async def _people(directory: Directory, workspace: WorkspaceId, reviewers: Revie
     named = frozenset(a.user for a in actors if why_nobody(a, workspace) is None)
     silent = any(not a.checked for a in (*actors, *some)) or None in lists
     if groups and not named and not fit and not found and not silent:
-        found.append(Found("reviewers", "Nobody there may decide: there are only guests, bots or strangers."))
+        found.append(Found("reviewers", ("Nobody there may decide: there are only guests, bots or strangers.",)))
     return People(named, fit, found, silent)
 
 
@@ -126,38 +128,36 @@ async def _actors(directory: Directory, workspace: WorkspaceId, users: Iterable[
     return list(await asyncio.gather(*(directory.actor(workspace, user) for user in users)))
 
 
-def _about(actor: Actor) -> str | None:
-    name = mention(actor.user)
+def _about(actor: Actor) -> Sentence | None:
     if not actor.checked:
-        return f"{_SLACK_SILENT} who {name} is; please try again in a moment."
+        return f"{_SLACK_SILENT} who ", actor.user, " is; please try again in a moment."
     if actor.is_stranger:
-        return f"{name} is not a member of this workspace and could not decide."
+        return actor.user, " is not a member of this workspace and could not decide."
     if actor.is_bot:
-        return f"{name} is a bot, and bots do not decide."
+        return actor.user, " is a bot, and bots do not decide."
     if actor.is_deactivated:
-        return f"{name} left: the account is deactivated and could not decide."
-    return f"{name} is a guest, and guests do not decide." if actor.is_guest else None
+        return actor.user, " left: the account is deactivated and could not decide."
+    return (actor.user, " is a guest, and guests do not decide.") if actor.is_guest else None
 
 
-def _about_group(group: GroupId, members: frozenset[UserId] | None) -> str | None:
+def _about_group(group: GroupId, members: frozenset[UserId] | None) -> Sentence | None:
     if members is None:
-        return f"{_SLACK_SILENT} who is {_in(group)}; please try again in a moment."
-    return None if members else f"There is nobody {_in(group)}, so nobody of it could decide."
-
-
-def _in(group: GroupId) -> str:
-    return f"in {mention(group)}"
+        return f"{_SLACK_SILENT} who is in ", group, "; please try again in a moment."
+    return None if members else ("There is nobody in ", group, ", so nobody of it could decide.")
 
 
 async def _room(directory: Directory, rules: Rules) -> list[Found]:
-    room = await directory.room(rules.approvals_channel)
-    name, field = mention(rules.approvals_channel), "approvals_channel"
+    channel = rules.approvals_channel
+    room = await directory.room(channel)
+    problem: Sentence
     if room is None:
-        return [Found(field, f"{_SLACK_SILENT} whether cards can be posted in {name}; please try again in a moment.")]
-    if not room.known:
-        return [Found(field, f"The app does not see the channel {name}. Invite it there with `/invite` first.")]
-    if room.is_archived:
-        return [Found(field, f"The channel {name} is archived, so no card can be posted there.")]
-    if not room.is_member:
-        return [Found(field, f"The app is not in {name} and cannot post cards there. Invite it with `/invite` first.")]
-    return []
+        problem = f"{_SLACK_SILENT} whether cards can be posted in ", channel, "; please try again in a moment."
+    elif not room.known:
+        problem = "The app does not see the channel ", channel, ". Invite it there with `/invite` first."
+    elif room.is_archived:
+        problem = "The channel ", channel, " is archived, so no card can be posted there."
+    elif not room.is_member:
+        problem = "The app is not in ", channel, " and cannot post cards there. Invite it with `/invite` first."
+    else:
+        return []
+    return [Found("approvals_channel", problem)]

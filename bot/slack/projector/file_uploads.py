@@ -1,7 +1,11 @@
-"""Files in threads: what has no room in a card or a note. They come last; nothing that counts waits for one (R36)."""
+"""Upload what has no room in a card or a note as a file in its thread.
+
+Files come last, and nothing that counts waits for one (R36).
+"""
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, NamedTuple
@@ -22,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class File(NamedTuple):
-    """A file that belongs into a thread, under a name of ours."""
+    """A file that belongs in a thread, and our name for it."""
 
     name: str
     place: Place
@@ -31,15 +35,20 @@ class File(NamedTuple):
     title: str
 
 
+async def missing(store: Store, names: Sequence[str]) -> set[str]:
+    """Those of these files that could not be uploaded."""
+    return {name for name, file in (await store.messages(names)).items() if file.problem}
+
+
 class Files:
-    """Uploads to where a poster posts."""
+    """Uploads files to where a poster posts."""
 
     def __init__(self, poster: Poster, store: Store) -> None:
         self._poster = poster
         self._store = store
 
     async def attach(self, file: File) -> None:
-        """Put a file into its thread, once. After a few tries in vain it is stored that it is missing, and why."""
+        """Put a file into its thread, once. After a few failures the store says that it is missing, and why."""
         seen = await self._store.message(file.name)
         if seen is not None and (seen.value.ts or seen.value.problem):
             return
@@ -51,14 +60,14 @@ class Files:
             fresh = await self._store.commit(Change(messages=(Put(message, 0),))) is Committed.DONE
             seen = await self._store.message(file.name)
             assert seen is not None, "a message that exists already can be read"
-        problem = await self._brought(seen.value, file, fresh)
+        problem = await self._deliver(seen.value, file, fresh)
         known = replace(seen.value, ts="" if problem else file.filename, problem=problem, posting_since=None)
         if problem:
             _log.error("%s could not be uploaded (%s); what shows it says so.", file.name, problem)
         await self._store.commit(Change(messages=(Put(known, seen.version),)))
 
-    async def _brought(self, message: Message, file: File, fresh: bool) -> str:
-        """Slack's word for why the file does not stand there; "" once it does."""
+    async def _deliver(self, message: Message, file: File, fresh: bool) -> str:
+        """Try a few times; returns Slack's word for why the file is not there, "" if it is."""
         pause, problem = PAUSE, ""
         for left in range(TRIES, -1, -1):
             try:

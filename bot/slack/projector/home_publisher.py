@@ -16,10 +16,10 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from countersign.domain.decision_rules import waits_for
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
-from countersign.domain.pending import waits_for
 from countersign.domain.people import Actor, why_nobody
 from countersign.domain.requests import Request
 from countersign.usecases import grant_changes

@@ -1,4 +1,4 @@
-"""Keeps one Slack message equal to one drawing, whatever Slack or this process does in between.
+"""Keep one Slack message equal to one drawing, whatever Slack or this process does in between.
 
 Posting is not idempotent, so the intent is stored first and the message carries our name for it in its metadata.
 After an unclear failure (a lost reply, a kill between post and index) the message is looked up and adopted; a second
@@ -8,7 +8,7 @@ copy is deleted. Slack's limits: chat.postMessage about one a second per channel
 import asyncio
 import logging
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -27,8 +27,6 @@ SECOND_LOOK: Final = timedelta(seconds=20)
 """After a message was posted that another process, frozen or cut off, may be about to post too."""
 _LONGEST_POST: Final = timedelta(hours=1)
 """Before Slack took a message another process may have posted it too: it lets who posts much wait."""
-_REMEMBERED: Final = timedelta(seconds=10)
-"""How long a message that was looked for and does not stand is known not to, while its post was not tried again."""
 _GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _log = logging.getLogger(__name__)
 
@@ -39,6 +37,22 @@ class Place:
 
     channel: ChannelId | UserId
     thread: str = ""
+
+
+@dataclass(slots=True)
+class _Order:
+    """What a message is to show, and where. `unclear`: whether a post of ours may have arrived without a reply."""
+
+    name: str
+    place: Place
+    drawing: Drawing
+    request: RequestId | None
+    claim: str
+    unclear: bool = False
+    drawn: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.drawn = short_name(self.drawing.text, repr(self.drawing.blocks), length=13)
 
 
 class Poster:
@@ -52,7 +66,6 @@ class Poster:
         self.workspace: Final = workspace
         self._calls = Calls(client)
         self.lookups = Lookups(self._calls, ours)
-        self._absent: dict[str, tuple[int, float]] = {}
         self._store = store
         self._home = home if home.endswith("/") else home + "/"
         self._turn: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -77,48 +90,21 @@ class Poster:
         A new one vouches for `claim`. CannotPost if Slack refuses for good, Outdated if another process may draw.
         Waits as long as Slack is away or asks to slow down.
         """
-        drawn = short_name(drawing.text, repr(drawing.blocks), length=13)
-        unclear = looked = False
+        order = _Order(name, place, drawing, request, claim)
         while True:
             seen = await self._store.message(name)
-            if seen is None or not (seen.value.ts or seen.value.posting_since):
-                if not post:
-                    return None
-                still_good(name)
-                seen, found = await self._intend(name, place, request, claim, seen), None
-                if seen is None:
-                    continue
-            elif seen.value.ts:
-                if unclear:
+            if seen is not None and seen.value.ts:
+                if order.unclear:  # what we posted may be a second copy
                     await self._find(seen.value)
-                return await self._redraw(seen, drawing, drawn, post)
-            else:
-                found, looked = await self._looked_for(seen), True
-            if found is None and not post:
+                return await self._redraw(seen, order, post)
+            if seen is not None and seen.value.posting_since and await self._adopt(seen, order):
+                continue
+            if not post:
                 return None
-            if found is None:
-                still_good(name)
-                if looked:
-                    await self._store.indexes.look_again(name, SECOND_LOOK)
-            self._absent.pop(name, None)
-            ts = found if found is not None else await self._post(seen.value, drawing)
-            if ts is None:
-                unclear = True
-                await asyncio.sleep(PAUSE)
-                continue
-            known = replace(seen.value, ts=ts[1], channel=ChannelId(ts[0]), drawn="" if found else drawn, problem="")
-            if request is None or place.thread:
-                known = replace(known, posting_since=None)
-            else:  # a card: rows may come while it is new, and silence may count from now on
-                known = replace(known, stands_since=await self._store.now())
-            if await self._store.commit(Change(messages=(Put(known, seen.version),))) is not Committed.DONE:
-                await self._drop_orphan(name, known)
-                continue
-            if looked:
-                _log.warning("%s was meant to be posted and %s.", name, "stood there" if found else "is now")
-                metrics.repaired(Repair.NEVER_INDEXED if found else Repair.NEVER_POSTED)
-            if not found:
-                return known
+            still_good(name)
+            posted = await self._post_first(seen, order)
+            if posted is not None:
+                return posted
 
     async def look_again(self) -> None:
         """Delete what a process posted that was frozen before its post, and killed right after it. StoreUnavailable,
@@ -135,17 +121,58 @@ class Poster:
         if seen is not None and seen.value.drawn:
             await self._store.commit(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)))
 
-    async def _intend(
-        self,
-        name: str,
-        place: Place,
-        request: RequestId | None,
-        claim: str = "",
-        planned: Seen[Message] | None = None,
-    ) -> Seen[Message] | None:
+    async def _adopt(self, seen: Seen[Message], order: "_Order") -> bool:
+        """Whether the message that somebody meant to post stands in Slack; it is known then."""
+        found = await self._find(seen.value)
+        if found is not None and await self._record(seen, order, found, adopted=True):
+            _log.warning("%s was meant to be posted and stood there.", order.name)
+            metrics.repaired(Repair.NEVER_INDEXED)
+        return found is not None
+
+    async def _post_first(self, seen: Seen[Message] | None, order: "_Order") -> Message | None:
+        """The message, newly posted; None if it has to be looked at again.
+
+        `seen`: what is stored of it: nothing, its plan, or that somebody meant to post it, whose post may still arrive.
+        """
+        again = seen is not None and seen.value.posting_since is not None
+        if again:
+            await self._store.indexes.look_again(order.name, SECOND_LOOK)
+        intent = seen if again else await self._intend(seen, order)
+        if intent is None:
+            return None
+        posted = await self._post(intent.value, order.drawing)
+        if posted is None:
+            order.unclear = True
+            await asyncio.sleep(PAUSE)
+            return None
+        known = await self._record(intent, order, posted)
+        if known is not None and again:
+            _log.warning("%s was meant to be posted and is now.", order.name)
+            metrics.repaired(Repair.NEVER_POSTED)
+        return known
+
+    async def _record(
+        self, seen: Seen[Message], order: "_Order", where: tuple[str, str], *, adopted: bool = False
+    ) -> Message | None:
+        """Store where the message stands; None if somebody stored another one, and this one is deleted."""
+        drawn = "" if adopted else order.drawn
+        known = replace(seen.value, ts=where[1], channel=ChannelId(where[0]), drawn=drawn, problem="")
+        if order.request is None or order.place.thread:
+            known = replace(known, posting_since=None)
+        else:  # a card: rows may come while it is new, and silence may count from now on
+            known = replace(known, stands_since=await self._store.now())
+        if await self._store.commit(Change(messages=(Put(known, seen.version),))) is Committed.DONE:
+            return known
+        await self._drop_orphan(order.name, known)
+        return None
+
+    async def _intend(self, planned: Seen[Message] | None, order: "_Order") -> Seen[Message] | None:
         """The message before its post; None if another process has the same intent, and may have posted already."""
         now, version = await self._store.now(), planned.version if planned else 0
-        message = Message(self.workspace, place.channel, name, "", place.thread, "", request, now, vouches=claim)
+        place = order.place
+        message = Message(
+            self.workspace, place.channel, order.name, "", place.thread, "", order.request, now, vouches=order.claim
+        )
         if planned is not None:
             message = replace(message, rows=planned.value.rows, vouches=planned.value.vouches)
         if await self._store.commit(Change(messages=(Put(message, version),))) is Committed.DONE:
@@ -169,9 +196,9 @@ class Poster:
             )
         return (answer["channel"], answer["ts"]) if answer is not None else None
 
-    async def _redraw(self, seen: Seen[Message], drawing: Drawing, drawn: str, post: bool) -> Message | None:
-        message = seen.value
-        if message.drawn == drawn:
+    async def _redraw(self, seen: Seen[Message], order: "_Order", post: bool) -> Message | None:
+        message, drawing = seen.value, order.drawing
+        if message.drawn == order.drawn:
             return message
         content = {"channel": message.channel, "ts": message.ts, "text": drawing.text, "blocks": drawing.blocks}
         try:
@@ -182,12 +209,11 @@ class Poster:
                 raise
             _log.warning("Slack no longer lets us change %s (%s).", message.name, wrong)
             if str(wrong) == "message_not_found" and post:
-                await self._store.commit(
-                    Change(messages=(Put(replace(message, ts="", posting_since=seen.now), seen.version),))
-                )
+                unposted = replace(message, ts="", posting_since=seen.now)
+                await self._store.commit(Change(messages=(Put(unposted, seen.version),)))
                 place = Place(message.channel, message.thread)
                 return await self.show(message.name, place, drawing, request=message.request)
-        redrawn = replace(message, drawn=drawn)
+        redrawn = replace(message, drawn=order.drawn)
         if await self._store.commit(Change(messages=(Put(redrawn, seen.version),))) is not Committed.DONE:
             await self._overtaken(redrawn)
         return redrawn
@@ -199,17 +225,6 @@ class Poster:
             unknown = Change(messages=(Put(replace(seen.value, drawn=""), seen.version),))
             if await self._store.commit(unknown) is Committed.DONE:
                 return
-
-    async def _looked_for(self, seen: Seen[Message]) -> tuple[str, str] | None:
-        """As `_find`; what it did not find is not looked for again by whoever was `Outdated` meanwhile."""
-        name, loop = seen.value.name, asyncio.get_running_loop()
-        version, until = self._absent.pop(name, (0, 0.0))
-        if version == seen.version and loop.time() < until:
-            return None
-        found = await self._find(seen.value)
-        if found is None:
-            self._absent[name] = seen.version, loop.time() + _REMEMBERED.total_seconds()
-        return found
 
     async def _find(self, message: Message) -> tuple[str, str] | None:
         """The message of this name that stands in Slack; all copies of it but the known or else first are deleted."""

@@ -7,13 +7,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from countersign.domain import schedule
-from countersign.domain.delegation import Absence
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import Absence, deciders
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Raised, Request, Status
-from countersign.domain.slack_markup import escape, link
 from countersign.domain.vote_count import tied
 from countersign.usecases.ports import Change, Message, Store
 
@@ -26,6 +24,7 @@ from ..views.cards import Drawing, expiry
 from ..views.outcome_text import named, sentence
 from ..views.pending_state import stand_ins
 from ..views.safe_text import one_line, quoted
+from ..views.slack_markup import escape, link
 from .card_placement import Sheet, number_of
 from .file_uploads import File
 from .message_sync import Place, Poster

@@ -4,15 +4,15 @@ A notice is drawn from its event alone, because the settings may have changed ag
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Final
 
 from countersign.domain.channel_settings import OnTimeout, Rules, say_duration
+from countersign.domain.errors import InvalidInput
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Reviewers
-from countersign.domain.slack_markup import mention
 from countersign.policy.loosening import Configured
 
 from ..handlers import schedule_commands, settings_proposals
@@ -22,6 +22,7 @@ from ..views.block_kit import Block, words
 from ..views.cards import Drawing
 from ..views.outcome_text import NAMED, mentioned, named
 from ..views.safe_text import pieces
+from ..views.slack_markup import mention
 from .message_sync import Place, Poster
 
 _ROOM: Final = 2900
@@ -85,27 +86,42 @@ def shown(text: str) -> list[Block]:
     return [words(piece) for piece in pieces(text, _ROOM)]
 
 
-def concerns(event: Event) -> ChannelId | None:
-    """The channel whose settings the event changed; None if it is another event."""
-    return ChannelId.named(event.data.get("channel", "")) if event.type is EventType.SETTINGS_CHANGED else None
+def channel_of(event: Event) -> ChannelId | None:
+    """The channel whose settings the event is about; None if it is another event."""
+    return ChannelId.named(event.data.get("channel", "")) if event.type in DRAWN else None
 
 
-async def show(poster: Poster, entry: str, event: Event) -> None:
+async def draw(poster: Poster, entries: Sequence[tuple[str, Event]]) -> None:
+    """Draw the notices of these events in their order; an event that says nothing is left out."""
+    for entry, event in entries:
+        try:
+            await DRAWN[event.type](poster, entry, event)
+        except InvalidInput as wrong:
+            _log.error("Nobody is told of the change in event %s. %s", entry, wrong)
+
+
+async def draw_change(poster: Poster, entry: str, event: Event) -> None:
     """Tell of a change in its channel, where cards went and where they go now; nobody if nothing changed.
 
     `entry` is the event's id in the stream, so that each place is told once. InvalidInput if the event does not say
     what changed. A place that Slack does not let us post in is left out.
     """
-    channel, done = ChannelId(event.data["channel"]), settings_proposals.effect_of(event.data)
-    lines = changed_lines(channel, done)
+    channel, change = ChannelId(event.data["channel"]), settings_proposals.effect_of(event.data)
+    lines = changed_lines(channel, change)
     if not lines:
         return
     by, proposed_by = mention(event.user) if event.user else "Somebody", event.data.get("proposed_by")
     together = f", as {mention(UserId(proposed_by))} had asked for" if proposed_by else ""
     text = f":gear: {by} changed the settings of {mention(channel)}{together}."
     drawing = Drawing(text, shown(f"{text}\n{lines}"))
-    for place in dict.fromkeys((channel, done.before.approvals_channel, done.after.approvals_channel)):
+    for place in dict.fromkeys((channel, change.before.approvals_channel, change.after.approvals_channel)):
         try:
             await poster.show(f"settings/{entry}/{place}", Place(place), drawing)
         except CannotPost as refused:
             _log.error("A change of the settings of %s cannot be told in %s (%s).", channel, place, refused)
+
+
+DRAWN: Final[Mapping[EventType, Callable[[Poster, str, Event], Awaitable[None]]]] = {
+    EventType.SETTINGS_CHANGED: draw_change,
+}
+"""Event about a channel's settings -> what draws it."""

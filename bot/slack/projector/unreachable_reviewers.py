@@ -10,10 +10,9 @@ from datetime import timedelta
 from typing import Final
 
 from countersign import usecases
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import deciders
 from countersign.domain.errors import CountersignError, UnknownSchema
 from countersign.domain.requests import Request, Status
-from countersign.domain.slack_markup import escape
 from countersign.usecases.ports import Store
 
 from ..people import settings_check
@@ -24,6 +23,7 @@ from ..views.card_content import TITLE
 from ..views.cards import Drawing
 from ..views.outcome_text import named
 from ..views.safe_text import quoted
+from ..views.slack_markup import escape
 from .message_sync import Place, Poster
 
 EVERY: Final = timedelta(hours=1)

@@ -10,12 +10,10 @@ from typing import Final
 
 from countersign.domain import grants
 from countersign.domain.decision_rules import may_break_glass
-from countersign.domain.delegation import Absence
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import Absence, deciders
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request, Status, Verb
 from countersign.domain.runs import Run
-from countersign.domain.slack_markup import escape, link, mention
 
 from . import button_labels, card_menu, cards, pending_state
 from .block_kit import Block, button, context, data, heading, mrkdwn, plain, words
@@ -23,6 +21,7 @@ from .card_content import TITLE, UNFILED, in_row
 from .cards import Drawing, Handle
 from .outcome_text import changes_of, named, sentence, standing_of, votes
 from .safe_text import Room, one_line, quoted, shorten, typed
+from .slack_markup import escape, link, mention
 
 _NAMED: Final = Room(100, 150, 1)
 """Of who asks for what in a row's first line; a longer one is cut, and the full view has it."""

@@ -13,11 +13,11 @@ from countersign.domain.diffs import changed_lines
 from countersign.domain.redaction import told_apart
 from countersign.domain.requests import Kind, Question, Request
 from countersign.domain.secrets import MARK, guessed_in, hide, hide_in
-from countersign.domain.slack_markup import escape
 
 from .block_kit import Block, context, data, mrkdwn, plain, words
 from .homoglyphs import odd_words
 from .safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
+from .slack_markup import escape
 
 TITLE: Final = 120
 """Characters of a title in a first line; a longer one is in the content too."""

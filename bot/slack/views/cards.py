@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from countersign.domain import high_risk, runs
-from countersign.domain.asker_names import asker
 from countersign.domain.channel_settings import say_duration
 from countersign.domain.decision_rules import may_break_glass
-from countersign.domain.delegation import Absence
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import Absence, deciders
 from countersign.domain.ids import Digest, RequestId
+from countersign.domain.questions import asker
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, Kind, Question, Request, Verb
 from countersign.domain.runs import Run
-from countersign.domain.slack_dates import when
-from countersign.domain.slack_markup import escape, link, mention
 
 from . import button_labels, choice_controls, pending_state, run_summary
 from .block_kit import Block, button, context, data, heading, mrkdwn, plain, words
@@ -28,6 +25,7 @@ from .card_content import TITLE, TOOL, complete, has_room, on_card
 from .card_menu import menu
 from .outcome_text import WORDS, details, named, sentence, votes
 from .safe_text import Room, fits, one_line, pieces, quoted, shorten, typed, visible
+from .slack_markup import escape, link, mention, when
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"

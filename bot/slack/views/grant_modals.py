@@ -11,17 +11,15 @@ from countersign.domain.decision_rules import LONGEST_WORDS
 from countersign.domain.grant_scopes import Scope, Span, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.ids import ChannelId
-from countersign.domain.people import those_of
 from countersign.domain.requests import Kind, Request
-from countersign.domain.slack_dates import when
-from countersign.domain.slack_markup import escape, mention
 
 from . import modals
 from .block_kit import Block, button, context, data, fitting, mrkdwn, plain, words
 from .cards import Drawing
 from .modals import View
-from .outcome_text import WORDS, allows, sentence
+from .outcome_text import WORDS, allows, mentioned, sentence
 from .safe_text import quoted, shorten, typed, visible
+from .slack_markup import escape, mention, when
 
 PERMIT: Final = "permit_request"
 BREAK_GLASS: Final = "break_glass"
@@ -101,7 +99,7 @@ def break_glass_note(request: Request, row: int = 0) -> Drawing:
     number on a card with several."""
     decision, reviewers = request.decision, request.rules.reviewers
     assert decision is not None, "only what was decided is told"
-    names = [mention(u) for u in sorted(reviewers.users)] + [those_of(group) for group in sorted(reviewers.groups)]
+    names = mentioned(reviewers)
     told = [" ".join(names[at : at + _NAMED_IN_A_BLOCK]) for at in range(0, len(names), _NAMED_IN_A_BLOCK)]
     short, hidden, rest = shorten(visible(typed(decision.words)).strip(), WORDS)
     what = f"row {row} of this card" if row else "it"

@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from countersign.domain.asker_names import asker
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import deciders
 from countersign.domain.grants import Permission
 from countersign.domain.ids import GroupId, RequestId, RunId
 from countersign.domain.people import those_of
+from countersign.domain.questions import asker
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.domain.slack_markup import escape, link, mention
 
 from .block_kit import Block, context, data, heading, mrkdwn, plain, words
 from .cards import STATES, asks, expiry
 from .grant_modals import line
 from .outcome_text import named, sentence, so_far
 from .safe_text import quoted, size_of, typed
+from .slack_markup import drawn, escape, link, mention
 
 MOST_WAITING: Final = 15
 MOST_RUNS: Final = 6
@@ -88,7 +88,7 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
         problem = "Slack did not say whether you may decide, so nothing is listed. Please open this page again."
         return [*blocks, words(f":warning: {problem}")]
     if unknown:
-        groups = ", ".join(those_of(group) for group in unknown[:5])
+        groups = ", ".join(drawn(those_of(group)) for group in unknown[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         missing = f"Slack did not say whether you are in {groups}{more}, so what waits for them may be missing here."
         blocks.append(words(f":warning: {missing} Please open this page again in a moment."))

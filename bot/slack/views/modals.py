@@ -7,7 +7,6 @@ from countersign.domain.decision_rules import LONGEST_WORDS
 from countersign.domain.ids import ChannelId
 from countersign.domain.requests import Request, Status, Verb
 from countersign.domain.run_options import Option
-from countersign.domain.slack_markup import mention
 from countersign.usecases.ports import TeamInfo
 
 from . import button_labels, choice_controls
@@ -16,6 +15,7 @@ from .card_content import in_full
 from .cards import Handle
 from .outcome_text import changes_of
 from .safe_text import Room, quoted, shorten, typed
+from .slack_markup import mention
 
 START: Final = "start_run"
 REJECT: Final = "reject_request"

@@ -10,13 +10,12 @@ from countersign.domain.grant_scopes import Scope
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers, those_of
 from countersign.domain.requests import Decision, How, Kind, Request, Status
-from countersign.domain.slack_dates import when
-from countersign.domain.slack_markup import escape, mention
 from countersign.domain.vote_count import alike
 
 from . import button_labels
 from .block_kit import Block, data, words
 from .safe_text import Room, quoted, shorten, typed, visible
+from .slack_markup import drawn, escape, mention, when
 
 WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
@@ -134,7 +133,7 @@ def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = NAMED)
 def mentioned(reviewers: Reviewers, gone: Mapping[UserId, Absence] = _NONE) -> list[str]:
     """Each of them."""
     names = [_with_stand_in(u, gone.get(u)) for u in sorted(reviewers.users)]
-    return names + [those_of(group) for group in sorted(reviewers.groups)]
+    return names + [drawn(those_of(group)) for group in sorted(reviewers.groups)]
 
 
 def _with_stand_in(user: UserId, away: Absence | None) -> str:

@@ -4,17 +4,15 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from countersign.domain import schedule
-from countersign.domain.delegation import Absence
-from countersign.domain.deputies import deciders
+from countersign.domain.delegation import Absence, deciders
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request
 from countersign.domain.schedule import Snooze
-from countersign.domain.slack_dates import when
-from countersign.domain.slack_markup import mention
 
 from .block_kit import Block, context, mrkdwn, plain
 from .outcome_text import named
+from .slack_markup import mention, when
 
 STAYS: Final = "Escalation and deadline stay as they are."
 _LOOK: Final = "look"

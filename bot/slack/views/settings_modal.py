@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from countersign.domain import channel_settings
@@ -13,12 +13,12 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.escalation import MOST, Escalation
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
-from countersign.domain.slack_markup import mention
 from countersign.policy.loosening import print_of
 
 from .block_kit import Block, context, mrkdwn, plain, words
 from .modals import View, held, input_of, modal, value
 from .schedule_inputs import INPUTS
+from .slack_markup import mention
 
 SETTINGS: Final = "channel_settings"
 USERS, GROUPS, QUORUM, EXCEPTIONS = "users", "groups", "quorum", "exceptions"
@@ -41,9 +41,9 @@ _AT_STEP: Final = re.compile(r"(?:after|people|where)_([1-9])")
 class Problem(InvalidInput):
     """An input that cannot be used: `block` is where the sentence belongs."""
 
-    def __init__(self, block: str, sentence: str) -> None:
+    def __init__(self, block: str, *sentence: str | datetime) -> None:
         self.block = block
-        super().__init__(sentence)
+        super().__init__(*sentence)
 
 
 def view(channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None) -> View:
@@ -114,7 +114,8 @@ def as_shown(window: View, wrong: Problem) -> Problem:
     def renumbered(found: re.Match[str]) -> str:
         return found[0].replace(found[1], numbers.get(int(found[1]), found[1]))
 
-    return Problem(_AT_STEP.sub(renumbered, wrong.block), _STEP.sub(renumbered, str(wrong)))
+    sentence = (_STEP.sub(renumbered, part) if type(part) is str else part for part in wrong.sentence)
+    return Problem(_AT_STEP.sub(renumbered, wrong.block), *sentence)
 
 
 def block_of(sentence: str, field: str = "") -> str:

@@ -15,8 +15,7 @@ from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
 from countersign.autogen.code.local_executor import LocalExecutor
 from countersign.autogen.tools.approval_gate import Gate
-from countersign.autogen.tools.gated_tools import Once
-from countersign.autogen.tools.permits import Denial, Permit, Wanted, written
+from countersign.autogen.tools.permits import Denial, Once, Permit, Wanted, written
 from countersign.autogen.tools.policies import Ask
 from countersign.autogen.tools.workbenches import mark_asking
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown

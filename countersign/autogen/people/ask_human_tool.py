@@ -7,13 +7,13 @@ from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool
 from pydantic import BaseModel, Field
 
-from countersign.autogen.people.decision_messages import answer
+from countersign.autogen.people.decision_texts import answer
 from countersign.autogen.people.human import Desk
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.workbenches import AsksItself
-from countersign.domain.asker_names import asking
 from countersign.domain.errors import ActionFailed, CountersignError
 from countersign.domain.ids import digest_of
+from countersign.domain.questions import asking
 from countersign.domain.requests import Kind, Question, Verb
 from countersign.replay.entries import Entry, Numbered
 from countersign.replay.journal import RunJournal

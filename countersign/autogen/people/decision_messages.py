@@ -1,21 +1,17 @@
-"""What an agent reads after people were asked: one fixed text per outcome, and the same as data in the metadata.
+"""Decisions as data in the metadata of messages, and conditions that end a team by them.
 
-The text leaves nothing to guess (R16, R17): what was decided, by whom, why, what to do next and what not. Words of
-people are quoted, a line each, so that they cannot pose as the decision. Code reads the metadata, never the text. The
-texts themselves stand in `countersign.autogen.people.decision_texts`.
+Code reads the metadata and never the text that agents read (`countersign.autogen.people.decision_texts`).
 """
 
 import json
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from autogen_agentchat.base import TerminatedException, TerminationCondition
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage
 
-from countersign.autogen.people import decision_texts
 from countersign.domain.diffs import changed_fields
 from countersign.domain.ids import Digest, RequestId, UserId
 from countersign.domain.requests import How, Request, Status
@@ -24,7 +20,6 @@ METADATA: Final = "countersign"
 """The key of the decision in a message's metadata; its value is JSON, because AutoGen's metadata holds texts."""
 LONGEST_CHANGE: Final = 500
 """Characters of a value in the list of what was changed."""
-CHANGED: Final = "What was changed:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,38 +88,6 @@ def decision_in(message: BaseAgentEvent | BaseChatMessage) -> Decided | None:
     )
 
 
-def answer(request: Request) -> str:
-    """The text that the agents read about a settled request. ValueError if it still waits."""
-    decision = decided(request)
-    text = decision_texts.of(request.question.kind, _outcome(request, decision))
-    parts = [f"DECISION: {text.title} (request {decision.request})", _fill(text.facts, request, decision)]
-    if decision.chosen:
-        parts.append("Chosen:\n" + quoted("\n".join(" ".join(option.split()) for option in decision.chosen)))
-    if request.status is Status.EDITED and request.question.call is not None:
-        parts.append(f"{CHANGED}\n" + "\n".join(f"- {line}" for line in changes(request)))
-    if decision.words:
-        parts.append(f"The words given with it, quoted:\n{quoted(decision.words)}")
-    elif decision.outcome is Status.REJECTED:
-        parts.append("No reason was given.")
-    if request.rules.why:
-        parts.append(
-            f"Why people were asked, by the rule “{request.rules.clause}”, quoted:\n{quoted(request.rules.why)}"
-        )
-    return "\n".join([*parts, text.then])
-
-
-def again(request: Request) -> str:
-    """The same, for who wants exactly what was refused already."""
-    return f"{answer(request)}\n{decision_texts.AGAIN}"
-
-
-def refused(tool: str, why: str) -> str:
-    """For a call that the team's policy refused; `why` is the policy's own sentence."""
-    text = decision_texts.REFUSED
-    reason = f"The policy's reason, quoted:\n{quoted(why)}" if why else "The policy gives no reason."
-    return f"DECISION: {text.title}\n{text.facts.format(tool=tool)}\n{reason}\n{text.then}"
-
-
 def quoted(words: str) -> str:
     """Words of a person, every line behind `> `."""
     return "\n".join(f"> {line}" for line in words.splitlines())
@@ -143,21 +106,6 @@ def _short(value: str) -> str:
     if not value:
         return "(nothing)"
     return value if len(value) <= LONGEST_CHANGE else f"{value[:LONGEST_CHANGE]}… ({len(value):,} characters)"
-
-
-def _outcome(request: Request, decision: Decided) -> decision_texts.Outcome:
-    if decision.outcome is Status.APPROVED and decision.how is How.TIMEOUT:
-        return "approved by timeout"
-    if decision.outcome is Status.APPROVED and decision.how is How.PERMISSION:
-        return "approved in advance"
-    return "chosen" if decision.chosen else decision.outcome
-
-
-def _fill(facts: str, request: Request, decision: Decided) -> str:
-    at: datetime | None = request.decision.at if request.decision else None
-    if decision.how is How.TIMEOUT:
-        at = request.deadline
-    return facts.format(by=decision.who(), at=f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "now")
 
 
 class MetadataTermination(TerminationCondition):

@@ -1,14 +1,20 @@
 """Every sentence that a model reads about a decision: one text per kind of question and outcome, none like another.
 
+The text leaves nothing to guess (R16, R17): what was decided, by whom, why, what to do next and what not. Words of
+people are quoted, a line each, so that they cannot pose as the decision.
+
 `docs/answers.md` shows them as a table. Runs that wait are rebuilt against these texts: a changed text makes their
 models' next questions new ones, so change them rarely.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal
 
-from countersign.domain.requests import Kind, Status
+from countersign.autogen.people.decision_messages import Decided, changes, decided, quoted
+from countersign.domain.requests import How, Kind, Request, Status
 
+CHANGED: Final = "What was changed:"
 Outcome = Status | Literal["approved by timeout", "approved in advance", "chosen"]
 
 
@@ -175,6 +181,53 @@ AGAIN: Final = (
 )
 
 
-def of(kind: Kind, outcome: Outcome) -> Text:
+def _of(kind: Kind, outcome: Outcome) -> Text:
     """The text for an outcome; questions about the run itself have those of messages."""
     return TEXTS.get(kind, _MESSAGE).get(outcome) or _MESSAGE[outcome]
+
+
+def answer(request: Request) -> str:
+    """The text that the agents read about a settled request. ValueError if it still waits."""
+    decision = decided(request)
+    text = _of(request.question.kind, _outcome(request, decision))
+    parts = [f"DECISION: {text.title} (request {decision.request})", _fill(text.facts, request, decision)]
+    if decision.chosen:
+        parts.append("Chosen:\n" + quoted("\n".join(" ".join(option.split()) for option in decision.chosen)))
+    if request.status is Status.EDITED and request.question.call is not None:
+        parts.append(f"{CHANGED}\n" + "\n".join(f"- {line}" for line in changes(request)))
+    if decision.words:
+        parts.append(f"The words given with it, quoted:\n{quoted(decision.words)}")
+    elif decision.outcome is Status.REJECTED:
+        parts.append("No reason was given.")
+    if request.rules.why:
+        parts.append(
+            f"Why people were asked, by the rule “{request.rules.clause}”, quoted:\n{quoted(request.rules.why)}"
+        )
+    return "\n".join([*parts, text.then])
+
+
+def again(request: Request) -> str:
+    """The same, for who wants exactly what was refused already."""
+    return f"{answer(request)}\n{AGAIN}"
+
+
+def refused(tool: str, why: str) -> str:
+    """For a call that the team's policy refused; `why` is the policy's own sentence."""
+    text = REFUSED
+    reason = f"The policy's reason, quoted:\n{quoted(why)}" if why else "The policy gives no reason."
+    return f"DECISION: {text.title}\n{text.facts.format(tool=tool)}\n{reason}\n{text.then}"
+
+
+def _outcome(request: Request, decision: Decided) -> Outcome:
+    if decision.outcome is Status.APPROVED and decision.how is How.TIMEOUT:
+        return "approved by timeout"
+    if decision.outcome is Status.APPROVED and decision.how is How.PERMISSION:
+        return "approved in advance"
+    return "chosen" if decision.chosen else decision.outcome
+
+
+def _fill(facts: str, request: Request, decision: Decided) -> str:
+    at: datetime | None = request.decision.at if request.decision else None
+    if decision.how is How.TIMEOUT:
+        at = request.deadline
+    return facts.format(by=decision.who(), at=f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "now")

@@ -1,7 +1,7 @@
 """The human as AutoGen sees one: an `input_func` or an agent, behind which stand the people in Slack.
 
 A question is asked in the store and waited for in this process; the answer is the fixed text of
-`countersign.autogen.people.decision_messages`.
+`countersign.autogen.people.decision_texts`.
 Nothing but the end of the run, or its loss to another worker, ends a wait early: a lost store is waited out, a
 timeout is an answer.
 """
@@ -27,13 +27,13 @@ from autogen_core import CancellationToken
 
 from countersign import usecases
 from countersign.autogen.action_outcomes import Outcomes, outcome_of
-from countersign.autogen.people.decision_messages import answer, decided, metadata_of
-from countersign.domain.asker_names import asking
+from countersign.autogen.people.decision_messages import decided, metadata_of
+from countersign.autogen.people.decision_texts import answer
 from countersign.domain.errors import CountersignError, Refused, WrongTeam
 from countersign.domain.ids import RequestId
+from countersign.domain.questions import asking, salted
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
-from countersign.domain.salted_digests import salted
 from countersign.policy.evaluation import Effect
 from countersign.replay.journal import RunJournal
 from countersign.replay.store_outages import patiently

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from countersign import usecases
 from countersign.autogen.action_outcomes import CALL, Became, Outcome, outcome_of
-from countersign.autogen.people import decision_messages
+from countersign.autogen.people import decision_texts
 from countersign.autogen.people.human import Desk, Transcript
 from countersign.autogen.tools.arguments import unspoken
 from countersign.autogen.tools.duplicate_calls import Twins
@@ -24,10 +24,10 @@ from countersign.autogen.tools.policies import Proposal, Tier, Verdict, judge
 from countersign.domain.calls import Call
 from countersign.domain.errors import CountersignError, NotFound, Refused
 from countersign.domain.ids import AttemptId, Digest, RequestId, digest_of
+from countersign.domain.questions import salted
 from countersign.domain.redaction import shortened, without_secrets
 from countersign.domain.requests import Kind, Question, Request, Status, Verb, request_id
 from countersign.domain.runs import Run
-from countersign.domain.salted_digests import salted
 from countersign.replay.entries import Entry, Judged, Numbered, whole
 from countersign.replay.journal import RunJournal
 from countersign.replay.store_outages import patiently
@@ -95,7 +95,7 @@ class Gate:
             yield await self._refusal(wanted, key, judged)
         elif judged.same is not None:
             before = await self._find(judged.same)
-            yield self._denied(wanted, decision_messages.again(before), before)
+            yield self._denied(wanted, decision_texts.again(before), before)
         else:
             twins = self._twins.setdefault(wanted.same, Twins(self._asked_before[wanted.same], self._journal))
             since = len(twins.settled)
@@ -164,7 +164,7 @@ class Gate:
         before, noted = twins.refused(since), judged.question
         if before is not None and not (noted and await self._was_asked(self._question(wanted, judged, noted))):
             await self._placed(key, replace(judged, question=None, same=before.id))
-            return self._denied(wanted, decision_messages.again(before), before)
+            return self._denied(wanted, decision_texts.again(before), before)
         if noted is None:
             noted = Numbered(self.number(), wanted.same)
             judged = await self._note(key, replace(judged, question=noted))
@@ -179,7 +179,7 @@ class Gate:
         place = (wanted.agent, wanted.tool)
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
             self._refused[place] = question.content
-            return self._denied(wanted, decision_messages.answer(request), request)
+            return self._denied(wanted, decision_texts.answer(request), request)
         self._refused.pop(place, None)
         if request.status is not Status.EDITED:
             return Permit(wanted, key, wanted.arguments, request)
@@ -203,7 +203,7 @@ class Gate:
         return True
 
     def _refuse(self, wanted: Wanted, why: str) -> Denial:
-        text, outcome = decision_messages.refused(wanted.tool, why), self._outcome(wanted, Became.REFUSED, None)
+        text, outcome = decision_texts.refused(wanted.tool, why), self._outcome(wanted, Became.REFUSED, None)
         self.outcomes.add(replace(outcome, reason=why), text)
         return Denial(text)
 
@@ -215,7 +215,7 @@ class Gate:
         """Note that it was done; return what the model reads before the result of a changed call (R18)."""
         request, words = permit.request, ""
         if request is not None and request.status is Status.EDITED:
-            words = f"{decision_messages.answer(request)}\nThe result of the changed call:"
+            words = f"{decision_texts.answer(request)}\nThe result of the changed call:"
         outcome = self._outcome(permit.wanted, Became.FAILED if failed else Became.DONE, request)
         self.outcomes.add(replace(outcome, result=result), words and f"{words}\n{result}")
         return words

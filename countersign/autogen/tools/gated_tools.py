@@ -8,11 +8,11 @@ declared idempotent; else people are asked.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
@@ -21,7 +21,7 @@ from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSche
 from countersign.autogen.action_outcomes import CALL, Became, Outcome
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.arguments import as_entered, closed, failed_result, failure, taking
-from countersign.autogen.tools.permits import Denial, Permit, Renderer, Wanted, written
+from countersign.autogen.tools.permits import Denial, Once, Permit, Renderer, Wanted, written
 from countersign.autogen.tools.policies import Ask, Tier, named
 from countersign.autogen.tools.workbenches import (
     ARGUMENT,
@@ -47,14 +47,6 @@ from countersign.replay.journal import RunJournal
 from countersign.replay.store_outages import being_cancelled
 
 _KEY: ContextVar[str] = ContextVar(ARGUMENT)
-
-
-class Once(Protocol):
-    """Does `act` at most once under `key` and returns what it returned; `act` is told the key of its attempt."""
-
-    def __call__(
-        self, name: str, shown: str, key: str, act: Callable[[str], Awaitable[str]], *, idempotent: bool
-    ) -> Awaitable[str]: ...
 
 
 def idempotency_key() -> str:

@@ -1,9 +1,9 @@
 """What comes to the gate, how people see it, and what leaves: a permit for exactly one action, or a denial."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from countersign.autogen.tools.policies import Ask
 from countersign.domain.calls import LONGEST_ARGUMENTS, canonical, is_canonical
@@ -16,6 +16,14 @@ from countersign.replay.entries import Judged
 
 Renderer = Callable[[dict[str, Any]], str]
 """Draws the arguments, without their secrets, as people read them best. It is quick, and the same for the same."""
+
+
+class Once(Protocol):
+    """Does `act` at most once under `key` and returns what it returned; `act` is told the key of its attempt."""
+
+    def __call__(
+        self, name: str, shown: str, key: str, act: Callable[[str], Awaitable[str]], *, idempotent: bool
+    ) -> Awaitable[str]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,4 +15,4 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     return await email.conclude(run, result)
 
 
-TEAM = Team("email", email.TEAM.line, email.build, conclude)
+TEAM = Team("email", email.TEAM.line, email.build, conclude, demo=email.TEAM.demo)

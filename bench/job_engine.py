@@ -1,8 +1,8 @@
-"""What the job engine does when things go wrong, seen with real processes: `python bench/engine.py`, about a minute.
+"""The job engine when things go wrong, seen with real processes in about a minute.
 
-docs/decisions/0001-job-engine.md rests on this table. Everything runs with a redelivery time of 2 s on an
-embedded Valkey behind a password. "docket" is the engine as it comes, "ours" the same through
-countersign.store.job_queue.
+`python bench/job_engine.py` prints the table on which docs/decisions/0001-job-engine.md rests. Everything runs with a
+redelivery time of 2 s on an embedded Valkey behind a password. "docket" is the engine as it comes, "ours" the same
+through countersign.store.job_queue.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A process that keeps deadlines as `web` does, and nothing else; prints `keeping`."""
+"""A process that keeps deadlines as `web` does, and nothing else. Prints `keeping`."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from countersign.usecases import deadlines
 
 
 async def main(url: str, namespace: str) -> None:
-    """Until SIGTERM."""
+    """Serve until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with connect(url) as client, Queue(url, namespace) as queue:

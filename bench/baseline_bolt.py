@@ -19,7 +19,7 @@ from countersign.gc_tuning import settle_memory
 
 
 async def main(way: str, token: str, api_url: str, app_token: str, secret: str) -> None:
-    """Until SIGTERM."""
+    """Serve until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     entered = 0

@@ -29,8 +29,8 @@ AT_ONCE: Final = 50
 _WORKSPACE, _CHANNEL, _ALICE, _BOB = WorkspaceId("T0LOCAL"), ChannelId("C0GENERAL"), UserId("U0ALICE"), UserId("U0BOB")
 
 
-class Place:
-    """One namespace of a Redis."""
+class Installation:
+    """One namespace of a Redis, and its workers."""
 
     def __init__(self, url: str, namespace: str, store: Store, queue: Queue, data: Path) -> None:
         self.url = url
@@ -41,7 +41,7 @@ class Place:
         self._data = data
 
     async def worker(self, **env: str) -> Process:
-        """A worker process that has announced its teams."""
+        """Start a worker process; return when it has announced its teams."""
         common = {"REDIS_URL": self.url, "NAMESPACE": self.namespace, "DATA_DIR": str(self._data)}
         process = await Process("bench.worker", {**common, "REQUESTS": "0", **env}).start()
         self.workers.append(process)
@@ -49,7 +49,7 @@ class Place:
         return process
 
     async def start(self, runs: Sequence[RunId], task: str) -> None:
-        """Runs of the team `turns`, some at a time."""
+        """Start runs of the team `turns`, some at a time."""
         for first in range(0, len(runs), AT_ONCE):
             await asyncio.gather(*(self._start(run, task) for run in runs[first : first + AT_ONCE]))
 
@@ -66,15 +66,15 @@ class Place:
         )
 
     async def parked(self) -> int:
-        """How many runs are."""
+        """The number of parked runs."""
         return int(await self.store.client.zcard(self.store.keys.parked))
 
     async def all_parked(self, count: int, within: timedelta) -> None:
-        """Returns when so many runs are parked. TimeoutError otherwise."""
+        """Wait until so many runs are parked. TimeoutError otherwise."""
         await self._all(self.store.keys.parked, count, within)
 
     async def all_asked(self, count: int, within: timedelta) -> None:
-        """Returns when so many requests wait for people. TimeoutError otherwise."""
+        """Wait until so many requests wait for people. TimeoutError otherwise."""
         await self._all(self.store.keys.pending, count, within)
 
     async def _all(self, index: str, count: int, within: timedelta) -> None:
@@ -83,7 +83,7 @@ class Place:
                 await asyncio.sleep(0.05)
 
     async def asked(self, run: RunId) -> Request:
-        """What the run waits for."""
+        """The request that the run waits for."""
         seen = await self.store.run(run)
         assert seen is not None
         request = await self.store.request(next(iter(seen.value.open.values())))
@@ -91,7 +91,7 @@ class Place:
         return request.value
 
     async def approve(self, request: Request) -> int:
-        """The monotonic nanosecond before Bob's click was counted."""
+        """Approve as Bob; return the monotonic nanosecond before that."""
         attempt = Attempt(AttemptId(secrets.token_hex(8)), Actor(_WORKSPACE, _BOB), Verb.APPROVE, request.digest)
         sent = time.monotonic_ns()
         await usecases.decide(self.store, self.queue, request.id, attempt)
@@ -99,19 +99,19 @@ class Place:
 
 
 @asynccontextmanager
-async def place(url: str, data: Path, rules: Rules = RULES) -> AsyncIterator[Place]:
-    """Its workers end with the block, and its keys are deleted."""
+async def installation(url: str, data: Path, rules: Rules = RULES) -> AsyncIterator[Installation]:
+    """An empty one. Its workers end with the block, and its keys are deleted."""
     namespace = f"bench{secrets.token_hex(4)}"
     client = connect(url)
     store = Store(client, namespace)
     await store.set_defaults(rules)
     await store.workers.announce("bench", [TeamInfo("turns", "")], timedelta(minutes=30))
     async with Queue(url, namespace) as queue:
-        it = Place(url, namespace, store, queue, data)
+        there = Installation(url, namespace, store, queue, data)
         try:
-            yield it
+            yield there
         finally:
-            await asyncio.gather(*(worker.kill(signal.SIGTERM) for worker in it.workers if worker.running))
+            await asyncio.gather(*(worker.kill(signal.SIGTERM) for worker in there.workers if worker.running))
             await _empty(store, namespace)
             await client.aclose()
 

@@ -1,7 +1,7 @@
-"""From a click until `input_func` has returned in another process, beside Bolt's dispatch alone and Redis alone.
+"""The way from a click until `input_func` has returned in another process, beside bare Bolt and bare Redis.
 
-The three are measured in turn within one run: the same card, payload, transport, Redis and moment. All processes of
-a machine share one monotonic clock.
+The three are measured in turn: the same card, payload, transport, Redis and moment. All processes of a machine share
+one monotonic clock.
 """
 
 import asyncio
@@ -10,74 +10,25 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import redis.asyncio
-
+from bench.baseline_redis import raw_wakeup
+from bench.figures import Figure, median
 from localslack import LocalSlack
 from localslack.errors import Json
 from localslack.workspace import Message
 from tests.processes import Process, Town, town
 
-AIM: Final = 2.0
-"""Milliseconds that waking may add to Bolt's own dispatch, at the median (issue 2)."""
-RAW_THERE: Final = 0.25
-"""Milliseconds of the raw wake-up on the machine for which the aim was set: it tells how much slower this one is."""
+AIM: Final = 2.5
+"""Raw wake-ups that waking may add to Bolt's own dispatch, at the median."""
+LAST: Final = "2.5–2.9 wake-ups"
+PORT: Final = r"^port (\d+) (\d+)$"
+"""What a server of the benchmark says: its port, its process."""
 _CALM: Final = 0.03
 _WARM: Final = 10
 """Rounds that are not counted."""
-_DECIDE: Final = """
-redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000)
-redis.call('ZREM', KEYS[2], ARGV[3])
-redis.call('XADD', KEYS[3], '*', 'event', ARGV[2])
-redis.call('PUBLISH', KEYS[4], ARGV[3])
-"""
 _APPROVE: Final = "Approve"
-PORT: Final = r"^port (\d+) (\d+)$"
-"""What a server of the benchmark says: its port, its process."""
-
-
-@dataclass
-class Waking:
-    """Milliseconds of each round, over one transport."""
-
-    transport: str
-    ours: list[float] = field(default_factory=list)
-    bare: list[float] = field(default_factory=list)
-    redis: list[float] = field(default_factory=list)
-
-
-class Floor:
-    """A decision as one script here, a coroutine that waits for it in another process."""
-
-    def __init__(self, client: redis.asyncio.Redis, names: list[str], waiter: Process) -> None:
-        self._script = client.register_script(_DECIDE)
-        self._names = names
-        self._waiter = waiter
-
-    async def wake(self, number: int) -> float:
-        """Milliseconds from before the script until the coroutine runs."""
-        sent = time.monotonic_ns()
-        await self._script(keys=self._names, args=[b"x" * 1000, b"y" * 300, str(number)])
-        return _ms(sent, await self._waiter.said(rf"woken {number} (\d+)"))
-
-
-@asynccontextmanager
-async def floor(redis_url: str, names: int) -> AsyncIterator[Floor]:
-    """The waiter's process runs as long as the block."""
-    prefix = f"{{bench{secrets.token_hex(4)}}}:"
-    keys = [prefix + name for name in ("decision", "pending", "events", "wake")]
-    waiter = await Process("bench.waiter", {"REDIS_URL": redis_url, "WAKE": keys[3], "NAMES": str(names)}).start()
-    client = redis.asyncio.Redis.from_url(redis_url)
-    try:
-        await waiter.said("ready")
-        yield Floor(client, keys, waiter)
-    finally:
-        await waiter.kill()
-        await client.delete(*keys[:3])
-        await client.aclose()
 
 
 class Bare:
@@ -100,54 +51,60 @@ class Bare:
 
 
 @asynccontextmanager
-async def bare(*, http: bool) -> AsyncIterator[Bare]:
-    """Its process and its Slack run as long as the block."""
+async def bare() -> AsyncIterator[Bare]:
+    """Bolt's process and its Slack run as long as the block."""
     async with LocalSlack() as slack:
-        process = await Process("bench.bare", environment(slack, "http" if http else "socket")).start()
+        process = await Process("bench.baseline_bolt", environment(slack, "socket")).start()
         try:
-            port = (await process.said(PORT))[1]
-            if http:
-                slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
-            else:
-                await slack.wait_connected(1, timeout=10)
+            await process.said(PORT)
+            await slack.wait_connected(1, timeout=10)
             yield Bare(slack, process)
         finally:
             await process.kill()
 
 
-async def measure(redis_url: str, data: Path, rounds: int, *, http: bool) -> Waking:
-    """That many rounds over one transport, after some to warm up."""
-    result = Waking("signed HTTP" if http else "Socket Mode")
+async def measure(redis_url: str, data: Path, rounds: int) -> list[Figure]:
+    """Measure that many rounds over Socket Mode, after some to warm up."""
+    ours: list[float] = []
+    bolt: list[float] = []
+    redis: list[float] = []
     async with AsyncExitStack() as stack:
         slack = await stack.enter_async_context(LocalSlack())
-        alone = await stack.enter_async_context(bare(http=http))
-        raw = await stack.enter_async_context(floor(redis_url, rounds + _WARM))
+        alone = await stack.enter_async_context(bare())
+        raw = await stack.enter_async_context(raw_wakeup(redis_url))
         there = await stack.enter_async_context(town(slack, redis_url, f"bench{secrets.token_hex(4)}", data))
-        await there.web(http=http)
+        await there.web()
         worker = await _worker(there)
         reply = await slack.user("alice").command(f"/agent rounds {rounds + _WARM}", channel="#general")
         assert reply.ok, reply.error
         for number in range(rounds + _WARM):
             card = await _next_card(slack, number)
             await _calm(slack)
-            dispatched = await alone.click(card, number)
+            bolt.append(await alone.click(card, number))
             await asyncio.sleep(_CALM)
-            woken = await raw.wake(number)
+            redis.append(await raw.wake())
             await asyncio.sleep(_CALM)
             payload = payload_of(slack, card)
             sent = time.monotonic_ns()
             await click(slack, payload)
-            returned = _ms(sent, await worker.said(rf"returned {number} (\d+)"))
-            if number >= _WARM:
-                result.ours.append(returned)
-                result.bare.append(dispatched)
-                result.redis.append(woken)
+            ours.append(_ms(sent, await worker.said(rf"returned {number} (\d+)")))
         assert not slack.problems, slack.problems
-    return result
+    taken, limit, wake = (median(values[_WARM:]) for values in (ours, bolt, redis))
+    return [
+        Figure(
+            "click → agent goes on, beyond bare Bolt",
+            f"Bolt {limit:.2f} ms, raw wake-up {wake:.2f} ms",
+            f"{taken:.2f} ms",
+            (taken - limit) / wake,
+            "wake-ups",
+            AIM,
+            last=LAST,
+        )
+    ]
 
 
 def environment(slack: LocalSlack, way: str) -> dict[str, str]:
-    """What bench.bare needs."""
+    """What bench.baseline_bolt needs."""
     return {
         "WAY": way,
         "SLACK_BOT_TOKEN": slack.bot_token,
@@ -165,7 +122,7 @@ def payload_of(slack: LocalSlack, card: Message) -> Json:
 
 
 async def click(slack: LocalSlack, payload: Json) -> None:
-    """Sends it; returns when the app acked."""
+    """Send it; return when the app acked."""
     ack = await slack.server.acting.click(slack.user("bob").user, payload)
     assert ack.ok, ack.error
 
@@ -190,7 +147,7 @@ async def _next_card(slack: LocalSlack, number: int) -> Message:
 
 
 async def _calm(slack: LocalSlack) -> None:
-    """Until the scribe has drawn all that is to draw: people click long after."""
+    """Wait until everything is drawn: people click long after."""
     seen = -1
     while len(slack.calls) != seen:
         seen = len(slack.calls)

@@ -1,9 +1,9 @@
-"""What a waiting run takes in Redis beyond its own words: the mail team, with its card and thread in Slack.
+"""The bytes of a waiting run in Redis beyond its own words: the mail team, with its card and thread in Slack.
 
 Counted is what MEMORY USAGE says of every key of the namespace whose family stands in `KINDS`, keys and Redis's own
 overhead too: the run, the request, its journal, the entries of the audit record, the messages in Slack and the indexes.
 What is there once falls out, because a few runs before those that count are subtracted. What leaves by itself within a
-day, however long the run waits, is told and not counted: its last lease, the job engine's keys of the job that began
+day, however long the run waits, is not counted: its last lease, the job engine's keys of the job that began
 it, and the key by which the same task, sent again at once, starts no second run.
 
 Events are gone by then: those that are drawn and recorded leave. A key of a family that stands neither in `KINDS` nor
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.figures import Figure
 from countersign.domain.ids import RequestId, RunId
 from countersign.replay.entries import Entry
 from countersign.store.journal import RedisJournal
@@ -30,6 +31,7 @@ from tests.processes import town
 
 AIM: Final = 3000
 """Bytes, with its part of the record."""
+LAST: Final = "3,345 B"
 RECORD: Final = "the audit record"
 LEAVING: Final = "what leaves within a day, not counted"
 KINDS: Final = {
@@ -75,7 +77,6 @@ _FEW: Final = 5
 class Stored:
     """Bytes for each run: everything by kind, and its own words. `beyond` is without what leaves, and without these."""
 
-    runs: int
     kinds: dict[str, float]
     words: float
 
@@ -84,27 +85,45 @@ class Stored:
         return sum(taken for kind, taken in self.kinds.items() if kind != LEAVING) - self.words
 
 
-async def measure(url: str, data: Path, count: int) -> Stored:
-    """That many runs, parked, with everything drawn in Slack."""
+async def measure(url: str, data: Path, count: int) -> list[Figure]:
+    """Measure that many parked runs, with everything drawn in Slack."""
+    stored = await _stored(url, data, count)
+    parts = ", ".join(f"{kind} {taken:.0f}" for kind, taken in stored.kinds.items() if taken >= 1)
+    print(f"  bytes of a waiting run: {parts}", flush=True)
+    return [
+        Figure(
+            f"bytes of a waiting run beyond its words, of {count}",
+            f"words {stored.words:.0f} B",
+            f"{stored.beyond + stored.words:.0f} B",
+            stored.beyond,
+            "B",
+            AIM,
+            last=LAST,
+        )
+    ]
+
+
+async def _stored(url: str, data: Path, count: int) -> Stored:
     namespace = f"bench{secrets.token_hex(4)}"
     async with LocalSlack() as slack, town(slack, url, namespace, data) as there, connect(url) as client:
         store = Store(client, namespace)
         await there.web(ON_TIMEOUT="wait")
         await there.worker(PARK_AFTER="0s")
         before: dict[str, float] = {}
+        after: dict[str, float] = {}
         for runs, more in ((_FEW, _FEW), (_FEW + count, count)):
             for _ in range(more):
                 task = f"tell vendor {secrets.token_hex(2)} that we need {secrets.randbelow(90)}% off"
                 reply = await slack.user("alice").command(f"/agent email {task}", channel="#general")
                 assert reply.ok, reply.error
             await _drawn(store, runs)
-            before, after = (await _bytes(store), before)
-        kinds = {kind: (before[kind] - after[kind]) / count for kind in dict.fromkeys(KINDS.values())}
-        return Stored(count, kinds, await _words(store))
+            before, after = after, await _bytes(store)
+        kinds = {kind: (after[kind] - before[kind]) / count for kind in dict.fromkeys(KINDS.values())}
+        return Stored(kinds, await _words(store))
 
 
 async def _drawn(store: Store, runs: int) -> None:
-    """Returns when so many runs are parked and all that happened is drawn and recorded, and has left therefore."""
+    """Wait until so many runs are parked, and all that happened is drawn and recorded, and has left therefore."""
     async with asyncio.timeout(120):
         while True:
             parked = await store.client.zcard(store.keys.parked)
@@ -130,10 +149,10 @@ async def _bytes(store: Store) -> dict[str, float]:
 
 
 async def _words(store: Store) -> float:
-    """Bytes of one run's own words, on average."""
+    """The bytes of one run's own words, on average."""
     names = [RunId(name.decode()) for name in await store.client.zrange(store.keys.parked, 0, -1)]
     total = 0
-    for run in await store.runs(names):
+    for run in (await store.readable_runs(names)).values():
         assert run is not None
         texts = [run.task, *(line.words for line in run.progress)]
         for request in await store.requests([RequestId(name) for name in run.open.values()]):

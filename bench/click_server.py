@@ -9,13 +9,14 @@ import os
 import signal
 from contextlib import AsyncExitStack
 
+from bot.settings import WebSettings
 from bot.slack import http
 from bot.slack.app import build, identify, slack_clients
 from bot.slack.handlers.responses import Desk
 from bot.slack.people.directory import Directory
 from bot.slack.projector.home_publisher import Homes
 from countersign.gc_tuning import settle_memory
-from countersign.settings import WebSettings, read
+from countersign.settings import read
 from countersign.store.job_queue import Queue
 from countersign.store.queries import Overview
 from countersign.store.redis.connection import connect
@@ -23,7 +24,7 @@ from countersign.store.store import Store
 
 
 async def main(settings: WebSettings) -> None:
-    """Until SIGTERM."""
+    """Serve until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     assert settings.slack_signing_secret is not None, "the benchmark sets it"

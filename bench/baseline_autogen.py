@@ -1,7 +1,7 @@
-"""AutoGen by itself: the same team as a parked run's, with models that answer at once, until it asks its human.
+"""AutoGen by itself: a new team like a parked run's, whose models answer at once, until it asks its human.
 
-That is what a run would take to come back if all that it had done were done again and cost nothing. TASK is the team's
-(bench/teams/turns.py). Prints `asked <ns>` for each of ROUNDS, after three to warm up.
+That is what a run would take to come back if all that it had done were done again and cost nothing. A process of its
+own: TASK is the team's (bench/teams/turns.py), and it prints `asked <ns>` for each of ROUNDS, after three to warm up.
 """
 
 import asyncio
@@ -16,12 +16,21 @@ from autogen_core.models import ChatCompletionClient
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from bench.teams.turns import team
+from tests.processes import Process
 
 _WARM = 3
 
 
+async def rounds_of(task: str, rounds: int) -> list[float]:
+    """Milliseconds of each round of the team of this task."""
+    process = await Process("bench.baseline_autogen", {"TASK": task, "ROUNDS": str(rounds)}).start()
+    if await process.wait():
+        raise RuntimeError("AutoGen by itself did not end as it should:\n" + "\n".join(process.lines))
+    return [int(line.split()[1]) / 1e6 for line in process.lines if line.startswith("asked ")]
+
+
 async def main(task: str, rounds: int) -> None:
-    """That many rounds of the team of this task."""
+    """Run the team of this task so many times."""
     turns = int(task.split()[2])
 
     def answers(agent: str) -> ChatCompletionClient:

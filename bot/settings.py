@@ -1,0 +1,153 @@
+"""Settings of the process `web` and of `countersign audit`, read from the environment like all others."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
+
+from countersign.domain.channel_settings import OnTimeout, Rules
+from countersign.domain.ids import ChannelId
+from countersign.domain.people import MEMBERS, reviewers_named
+from countersign.settings import CommonSettings, Duration, check_prefix, is_zero
+
+
+def _ids(value: Any) -> Any:
+    """Split `U012 S345, U678` into a set of ids."""
+    return frozenset(re.split(r"[\s,]+", value.strip())) - {""} if isinstance(value, str) else value
+
+
+def _age(value: Any, choices: str = "12h, 30d, 8w, 7y and forever") -> Any:
+    """Read how long something is kept; None is for ever."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    if text == "forever":
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([hdwy])", text)
+    if match is None:
+        raise ValueError(f"“{value.strip()[:40]}” is none of {choices}")
+    return timedelta(hours=int(match[1]) * {"h": 1, "d": 24, "w": 168, "y": 8766}[match[2]])
+
+
+def _age_or_zero(value: Any) -> Any:
+    return timedelta(0) if is_zero(value) else _age(value, "0s, 12h, 30d, 8w, 7y and forever")
+
+
+Age = Annotated[timedelta | None, BeforeValidator(_age)]
+AgeOrZero = Annotated[timedelta | None, BeforeValidator(_age_or_zero)]
+Ids = Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)]
+Channel = Annotated[str, Field(pattern=r"^(#\S+|[CG][A-Z0-9]+)$")]
+
+
+class AuditSettings(CommonSettings):
+    """What `countersign audit` needs: where Redis is, and the key that signs."""
+
+    audit_key: Path = Field(
+        Path(".data/audit-key.pem"), description="Ed25519 key that signs receipts, PEM; made if there is none"
+    )
+
+
+class WebSettings(AuditSettings):
+    """What the process `web` needs."""
+
+    slack_bot_token: SecretStr = Field(description="the bot's token, `xoxb-…`")
+    slack_app_token: SecretStr | None = Field(None, description="`xapp-…`: Socket Mode, no public address needed")
+    slack_signing_secret: SecretStr | None = Field(None, description="without SLACK_APP_TOKEN: checks requests")
+    slack_api_url: str = Field("https://slack.com/api/", pattern=r"^https?://", description="another Slack, for tests")
+    approvals_channel: Channel = Field("#approvals", description="where cards go")
+    reviewers: Ids = Field(
+        frozenset(),
+        description="default reviewers: user and user group ids, like `U012 S345`; "
+        "`members` are all in the channel that cards go to",
+    )
+    admins: Ids = Field(
+        frozenset(), description="users who may change settings besides workspace admins and a channel's reviewers"
+    )
+    approval_timeout: Duration = Field(timedelta(hours=1), description="how long a request waits: 90s, 15m, 1h30m, 2d")
+    on_timeout: OnTimeout = Field(OnTimeout.REJECT, description="what a timeout means: reject or wait")
+    quorum: int = Field(1, ge=1, le=20, description="how many different people must approve")
+    own_requests: bool = Field(False, description="whether people may decide on requests of runs they started")
+    break_glass: bool = Field(
+        False,
+        description="whether a requester may decide alone in an emergency, with a reason that everybody named reads",
+    )
+    policy: Path | None = Field(None, description="YAML file with the workspace's policy, see docs/policy.md")
+    audit_channel: Channel | None = Field(None, description="where the head of the record is posted daily")
+    audit_sql_url: SecretStr | None = Field(
+        None, description="SQLAlchemy's async URL of a database that gets a copy of the record"
+    )
+    keep_events: AgeOrZero = Field(
+        timedelta(0), description="how long events stay that are drawn and recorded: 0s, 30d or forever"
+    )
+    keep_audit: Age = Field(None, description="how long the record stays in Redis: 90d, 7y or forever")
+    port: int = Field(
+        3000, ge=0, le=65535, description="for `/slack/events`, `/healthz` and `/metrics`; 0 takes a free one"
+    )
+
+    @field_validator("slack_bot_token")
+    @classmethod
+    def _bot_token(cls, value: SecretStr) -> SecretStr:
+        return check_prefix(value, "xoxb-")
+
+    @field_validator("slack_app_token")
+    @classmethod
+    def _app_token(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and check_prefix(value, "xapp-")
+
+    @field_validator("slack_signing_secret")
+    @classmethod
+    def _one_way_in(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("slack_app_token", "wrong") is None:
+            raise ValueError("set it (HTTP), or SLACK_APP_TOKEN (Socket Mode)")
+        return value
+
+    @field_validator("reviewers")
+    @classmethod
+    def _people(cls, value: frozenset[str]) -> frozenset[str]:
+        if unknown := sorted(i for i in value if not re.fullmatch(rf"[UWS][A-Z0-9]+|{MEMBERS}", i)):
+            raise ValueError(f"neither user ids (U…, W…) nor user group ids (S…), nor {MEMBERS}: {', '.join(unknown)}")
+        return value
+
+    @field_validator("admins")
+    @classmethod
+    def _users(cls, value: frozenset[str]) -> frozenset[str]:
+        if unknown := sorted(i for i in value if not _is_user(i)):
+            raise ValueError(f"not user ids (U…, W…): {', '.join(unknown)}")
+        return value
+
+    @field_validator("on_timeout")
+    @classmethod
+    def _never_for_all(cls, value: OnTimeout) -> OnTimeout:
+        if value is OnTimeout.APPROVE:  # R23: each channel asks for it, and no installation for all of them
+            raise ValueError(
+                "approve cannot be the default of every channel. "
+                "Set it in each that wants it: `/approvals on-timeout approve`"
+            )
+        return value
+
+    @field_validator("quorum")
+    @classmethod
+    def _reachable(cls, value: int, info: ValidationInfo) -> int:
+        reviewers = info.data.get("reviewers") or frozenset()
+        if reviewers and all(map(_is_user, reviewers)) and value > len(reviewers):
+            raise ValueError(f"{value} approvals are needed, but REVIEWERS names only {len(reviewers)}")
+        return value
+
+    def rules(self, approvals_channel: ChannelId) -> Rules:
+        """Return the default rules, given the id of the approvals channel."""
+        return Rules(
+            approvals_channel=approvals_channel,
+            reviewers=reviewers_named(self.reviewers),
+            timeout=self.approval_timeout,
+            on_timeout=self.on_timeout,
+            quorum=self.quorum,
+            own_requests=self.own_requests,
+            break_glass=self.break_glass,
+        )
+
+
+def _is_user(name: str) -> bool:
+    return re.fullmatch(r"[UW][A-Z0-9]+", name) is not None

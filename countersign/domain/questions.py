@@ -1,0 +1,37 @@
+"""The asker's name and the digest of a question, where both need more than the question itself.
+
+A run draws a random salt when it starts, and each of its questions has one derived from it. So a rebuilt run that asks
+the same finds the same request, and nobody who has the record finds a PIN by hashing guesses: salts are in no record,
+no receipt and no export.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from countersign.domain.ids import Digest, digest_of
+from countersign.domain.requests import ABOUT_THE_RUN, Question, digest, slot_of
+
+_LENGTH: Final = 32
+"""Hex digits of a question's salt: as many as a run's has."""
+_TO: Final = " to "
+"""AutoGen's names have no spaces; those of steps, about which only the run asks, may have."""
+
+
+def salted(question: Question, salt: str) -> Question:
+    """Give the question the salt that it has in a run of this salt."""
+    return replace(question, salt=digest_of(salt, slot_of(question))[:_LENGTH]) if salt else question
+
+
+def unsalted(question: Question) -> Digest:
+    """Digest the same content to the same value in any run: for what only this program reads."""
+    return digest(replace(question, salt=""))
+
+
+def asking(agent: str, whom: str) -> str:
+    """Name the `Question.agent` of an agent that may ask several people, each with questions of their own."""
+    return f"{agent}{_TO}{whom}"
+
+
+def asker(question: Question) -> str:
+    """Return the agent's name without whom it asks, or that of the step that the run asks about."""
+    return question.agent if question.kind in ABOUT_THE_RUN else question.agent.partition(_TO)[0]

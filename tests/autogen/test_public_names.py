@@ -1,0 +1,134 @@
+"""docs/api.md: every public name with an example that is run, and nothing that is not public."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import pytest
+
+import countersign
+from countersign.autogen.team import Team, Teams
+from countersign.domain.ids import ChannelId
+from countersign.domain.requests import Verb
+from countersign.domain.runs import Status as RunStatus
+from tests.autogen.harness import WORKSPACE, House, fact
+
+pytest_plugins = ["tests.redis_server"]
+PAGE: Final = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
+SECTION = re.compile(r"^## ([^\n]+)\n(.*?)```python\n(.*?)```\n\nIt ends with: ([^\n]+)$", re.M | re.S)
+IMPORT = re.compile(r"^from countersign import (\([^)]*\)|.*)$", re.M)
+SECTIONS = SECTION.findall(PAGE)
+EXAMPLES = {title: (code, end) for title, _, code, end in SECTIONS}
+SCRIPT = "A team in a program of your own"
+
+
+def names_of(table: str) -> list[str]:
+    return re.findall(r"^\| `(\w+)` \|", table, re.M)
+
+
+def imported(code: str) -> list[str]:
+    [names] = IMPORT.findall(code)
+    return re.findall(r"\w+", names)
+
+
+def test_the_page_has_every_public_name_once() -> None:
+    listed = [name for _, table, _, _ in SECTIONS for name in names_of(table)]
+    assert sorted(listed) == sorted(countersign.__all__)
+    assert len(SECTIONS) == PAGE.count("\n## ")
+
+
+@pytest.mark.parametrize(("title", "table", "code"), [section[:3] for section in SECTIONS], ids=lambda v: v[:20])
+def test_an_example_uses_every_name_of_its_section_and_imports_nothing_that_is_not_public(
+    title: str, table: str, code: str
+) -> None:
+    assert set(names_of(table)) <= set(imported(code)) <= set(countersign.__all__)
+    body = IMPORT.sub("", code)
+    assert [name for name in imported(code) if not re.search(rf"\b{name}\b", body)] == []
+    assert "from countersign." not in code
+
+
+@pytest.mark.parametrize("name", countersign.__all__)
+def test_a_public_name_has_a_docstring_at_its_home(name: str) -> None:
+    value = getattr(countersign, name)
+    if isinstance(value, str):
+        home = Path(str(countersign.__file__)).parent / f"{countersign._HOME[name].replace('.', '/')}.py"
+        assert re.search(rf'^{name}\b.* = .*\n"""', home.read_text(), re.M)
+    else:
+        assert value.__doc__
+
+
+def test_type_checkers_and_the_interpreter_see_the_same_names() -> None:
+    assert sorted(countersign._HOME) == sorted(countersign.__all__) == sorted(dir(countersign))
+
+
+def test_importing_the_package_loads_nothing_of_anybody_elses() -> None:
+    """Neither AutoGen nor Slack, Redis or pydantic; so it is with names that need none of them."""
+    look = (
+        "import sys; before = {name.partition('.')[0] for name in sys.modules}\n"
+        "import countersign; countersign.__all__, dir(countersign)\n"
+        "from countersign import CountersignError, Option\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules} - before - set(sys.stdlib_module_names)\n"
+        "print(*sorted(loaded))"
+    )
+    process = subprocess.run([sys.executable, "-c", look], check=True, text=True, stdout=subprocess.PIPE)
+    assert process.stdout.split() == ["countersign"]
+
+
+def test_another_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Runner'"):
+        countersign.Runner  # noqa: B018
+
+
+async def approve_until_over(house: House, run: str) -> None:
+    async def approve() -> None:
+        last = None
+        while True:
+            last = await house.asked(run, not_this=last)
+            await house.decide(last, Verb.APPROVE)
+
+    approving = asyncio.create_task(approve())
+    try:
+        await house.over(run)
+    finally:
+        approving.cancel()
+        await asyncio.gather(approving, return_exceptions=True)
+
+
+@pytest.mark.parametrize("title", [title for title in EXAMPLES if title != SCRIPT])
+async def test_the_example_of_a_team_ends_as_the_page_says(house: House, title: str) -> None:
+    code, end = EXAMPLES[title]
+    example = ModuleType("example")
+    exec(compile(code, f"docs/api.md: {title}", "exec", dont_inherit=True), example.__dict__)
+    team: Team = example.TEAM
+    found = Teams({team.name: team}, {})
+    options = {option.name: option.default for option in team.options}
+    await house.start(team=team.name, task="play the example", found=found, **options)
+    async with house.worker(found=found) as worker:
+        worker.advance()
+        await approve_until_over(house, "r1")
+    run = await house.run()
+    assert (run.status, run.result) == (RunStatus.FINISHED, end)
+
+
+async def test_the_example_of_a_program_ends_as_the_page_says(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has an event loop of its own, in a thread; people decide in this one."""
+    code, end = EXAMPLES[SCRIPT]
+    await house.store.set_workspace(WORKSPACE)
+    monkeypatch.setenv("REDIS_URL", house.url)
+    monkeypatch.setenv("NAMESPACE", house.namespace)
+    example: dict[str, Any] = {}
+    program = asyncio.create_task(asyncio.to_thread(exec, compile(code, SCRIPT, "exec", dont_inherit=True), example))
+
+    async def started() -> str | None:
+        return next((run.id for run in await house.store.indexes.active_runs(10)), None)
+
+    run = await fact(started)
+    asked = await house.asked(run)
+    assert (asked.question.title, (await house.run(run)).channel) == ("Shall this go out?", ChannelId("C0GENERAL"))
+    await house.decide(asked, Verb.APPROVE)
+    await program
+    assert example["result"] == end
