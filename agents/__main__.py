@@ -22,11 +22,10 @@ from countersign.domain.ids import worker_id
 from countersign.gc_tuning import keep_what_is_loaded
 from countersign.settings import WorkerSettings, read
 from countersign.store.job_queue import Queue, work
-from countersign.store.journal import RedisJournal
-from countersign.store.model_cache import RedisAnswers
+from countersign.store.journal import RedisAnswers, RedisJournal
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
-from countersign.store.redis.replication import Replicas
+from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines

@@ -10,7 +10,7 @@ _COMMANDS = {
     "worker": ("agents.__main__", "a process that runs teams of agents"),
     "policy": (".policy.cli", "check or explain a workspace's policy, or print its schema"),
     "audit": ("bot.audit.cli", "export and verify the record, or sign a receipt from it"),
-    "acl": (".store.acl_cli", "print the file of Redis' users for a namespace"),
+    "acl": (".store.acl", "print the file of Redis' users for a namespace"),
 }
 
 

@@ -11,8 +11,8 @@ from countersign import usecases
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.store.list_updates import Lists
 from countersign.store.redis.connection import connect
+from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.store.worker_reports import read_event

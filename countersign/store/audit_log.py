@@ -13,11 +13,10 @@ from typing import Final, NamedTuple
 
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.hash_chain import START, Head, Kept, read_head
-from countersign.store.clock import from_ms, ms
-from countersign.store.compression import compress, decompress
+from countersign.store.codec import compress, decompress, from_ms, ms
 from countersign.store.keys import KEPT_LEASE
+from countersign.store.ownership import EVENTS
 from countersign.store.reads import reaching
-from countersign.store.records import EVENTS
 from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
 from countersign.store.worker_reports import read_event

@@ -14,7 +14,7 @@ from countersign.domain.ids import Id, RequestId, RunId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
-from countersign.store.clock import from_ms, ms
+from countersign.store.codec import from_ms, ms
 from countersign.store.reads import Reads, reaching
 from countersign.store.redis.scripts import Script
 

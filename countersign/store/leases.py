@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from countersign.domain.ids import RunId
-from countersign.store.clock import ms
+from countersign.store.codec import ms
 from countersign.store.keys import KEPT_LEASE, Keys
 from countersign.store.reads import reaching
 from countersign.store.redis.scripts import Script

@@ -14,8 +14,8 @@ from countersign import metrics
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event
 from countersign.metrics import Repair
-from countersign.store.list_updates import Lists
 from countersign.store.reads import reaching
+from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.store.worker_reports import read_event
 

@@ -24,11 +24,12 @@ from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, Wo
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.store.bounds import LARGEST
-from countersign.store.clock import from_ms, ms
-from countersign.store.codec import Codec
+from countersign.store.codec import Codec, from_ms, ms
 from countersign.store.keys import Keys
 from countersign.store.ownership import (
+    ABSENCES,
     ORIGINS,
+    SETTINGS,
     Origin,
     Side,
     claim_of,
@@ -37,7 +38,6 @@ from countersign.store.ownership import (
     read_request,
     read_run,
 )
-from countersign.store.records import ABSENCES, SETTINGS
 from countersign.store.redis.pipelining import Together
 from countersign.store.redis.scripts import Script
 from countersign.usecases.ports import Claimed, Message, Seen

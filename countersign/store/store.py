@@ -15,17 +15,16 @@ from countersign.domain.errors import StoreUnsafe, UnknownSchema
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
 from countersign.domain.requests import Request
 from countersign.policy.evaluation import Rulebook
-from countersign.store.clock import from_ms, ms
+from countersign.store.codec import from_ms, ms
 from countersign.store.commit import Plan
 from countersign.store.indexes import Indexes
 from countersign.store.keys import KEPT, KEPT_CHANNELS, Keys
 from countersign.store.leases import Leases
-from countersign.store.ownership import Side
+from countersign.store.ownership import RULEBOOK, RULES, Side, rulebook_in
 from countersign.store.reads import Reads, reaching
-from countersign.store.records import RULEBOOK, RULES, rulebook_in
 from countersign.store.redis import durability
 from countersign.store.redis.connection import ClusterClient
-from countersign.store.redis.replication import NONE, Replicas, WritingScript
+from countersign.store.redis.durability import NONE, Replicas, WritingScript
 from countersign.store.workers import Workers
 from countersign.usecases.ports import Change, Committed, Put, Seen
 from countersign.usecases.worker_claims import KEPT_POLICIES

@@ -10,9 +10,9 @@ from typing import Final
 
 from countersign.domain.errors import StoreUnavailable, UnknownSchema
 from countersign.domain.events import Event, EventType
-from countersign.store.clock import from_ms
+from countersign.store.codec import from_ms
+from countersign.store.ownership import EVENTS
 from countersign.store.reads import reaching
-from countersign.store.records import EVENTS
 from countersign.store.store import Store
 from countersign.usecases import worker_claims
 from countersign.usecases.ports import Change

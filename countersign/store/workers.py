@@ -5,10 +5,10 @@ from functools import partial
 from typing import Final
 
 from countersign.domain.ids import WorkerId
-from countersign.store.clock import ms
+from countersign.store.codec import ms
 from countersign.store.indexes import Indexes
+from countersign.store.ownership import TEAMS
 from countersign.store.reads import Reads, reaching
-from countersign.store.records import TEAMS
 from countersign.usecases.ports import TeamInfo
 
 _WORKERS: Final = 1000

@@ -28,7 +28,7 @@ from countersign.domain.runs import Run
 from countersign.replay.store_outages import patiently
 from countersign.settings import WorkerSettings
 from countersign.store.journal import RedisJournal
-from countersign.store.records import EVENTS
+from countersign.store.ownership import EVENTS
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change, Journal, Lease, Queue, TeamInfo

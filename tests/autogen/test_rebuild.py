@@ -21,7 +21,7 @@ from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.runs import Status
 from countersign.replay.entries import Entry
 from countersign.store.journal import RedisJournal
-from countersign.store.records import EVENTS
+from countersign.store.ownership import EVENTS
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House, Silent
 from tests.autogen.rebuild_teams import (

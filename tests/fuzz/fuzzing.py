@@ -22,11 +22,10 @@ from countersign.domain.ids import RequestId, RunId, digest_of
 from countersign.domain.requests import Status, digest, request_id
 from countersign.replay.entries import Entry
 from countersign.replay.journal import RunJournal
-from countersign.store.compression import compress, decompress
-from countersign.store.list_updates import Lists
-from countersign.store.ownership import REQUESTS, RUNS
-from countersign.store.queries import Overview
-from countersign.store.records import EVENTS, TEAMS
+from countersign.store.codec import compress, decompress
+from countersign.store.overview import Overview
+from countersign.store.ownership import EVENTS, REQUESTS, RUNS, TEAMS
+from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.store.worker_reports import read_event
 from countersign.usecases.ports import Change, Lease

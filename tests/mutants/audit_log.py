@@ -60,7 +60,7 @@ RECORDING: Final = (
     Bug(
         "whoever a worker lists a run for sees it",
         "R25",
-        "countersign/store/queries.py",
+        "countersign/store/overview.py",
         " and run.requester == requester], total",
         "], total",
         (_FORGERY + "test_nobody_is_shown_a_run_of_another_that_a_worker_lists_as_theirs",),

@@ -75,7 +75,7 @@ BOUNDING: Final = (
     Bug(
         "a few compressed bytes may be very many",
         "R29",
-        "countersign/store/compression.py",
+        "countersign/store/codec.py",
         "return min(LARGEST, max(ROOM, TIMES * len(packed)))",
         "return 2**40",
         ("tests/store/test_compression.py::test_a_few_bytes_do_not_fill_the_memory",),

@@ -368,7 +368,7 @@ DRAWING: Final = (
         "countersign/store/outbox.py",
         "        await self._lists.follow(event for _, event in told)\n",
         "",
-        ("tests/store/test_list_updates.py::test_an_event_is_handed_out_once_the_lists_know_of_it",),
+        ("tests/store/test_request_lists.py::test_an_event_is_handed_out_once_the_lists_know_of_it",),
     ),
     Bug(
         "an event that only a newer version reads ends the scribe",

@@ -362,7 +362,7 @@ RUNNING: Final = (
     Bug(
         "a script that must be on the disk is called by its hash again",
         "R4",
-        "countersign/store/redis/replication.py",
+        "countersign/store/redis/durability.py",
         "self._sent(keys[0], self._script.whole(keys, args), within)",
         "self._sent(keys[0], self._script.known(keys, args), within)",
         (_FORGOTTEN + "test_every_step_is_done_on_a_server_that_has_just_forgotten_its_scripts",),

@@ -15,11 +15,9 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request
 from countersign.store import bounds, codec
-from countersign.store.codec import Codec
-from countersign.store.compression import compress, decompress
-from countersign.store.ownership import REQUESTS, RUNS
+from countersign.store.codec import Codec, compress, decompress
+from countersign.store.ownership import EVENTS, REQUESTS, RUNS, SETTINGS, TEAMS
 from countersign.store.reads import REMEMBERED, Tolerant
-from countersign.store.records import EVENTS, SETTINGS, TEAMS
 from countersign.store.store import Store
 from countersign.store.worker_reports import read_event
 from countersign.usecases.ports import Change, Lease, TeamInfo

@@ -20,7 +20,7 @@ from countersign.store.journal import RedisJournal
 from countersign.store.outbox import Outbox
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
-from countersign.store.redis.replication import Replicas
+from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines

@@ -15,12 +15,10 @@ from countersign.domain.grant_scopes import Scope, Span, Wish
 from countersign.domain.grants import given_with
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, UserId
 from countersign.store.audit_log import Ledger
-from countersign.store.clock import ms
-from countersign.store.compression import decompress
+from countersign.store.codec import decompress, ms
 from countersign.store.outbox import Outbox
-from countersign.store.ownership import REQUESTS, RUNS
-from countersign.store.queries import Overview
-from countersign.store.records import PERMISSIONS
+from countersign.store.overview import Overview
+from countersign.store.ownership import PERMISSIONS, REQUESTS, RUNS
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change
 from tests.making import ALICE, BOB, GENERAL, HERE, attempt, call

@@ -13,11 +13,11 @@ from countersign.domain.requests import Status
 from countersign.store.audit_log import Ledger
 from countersign.store.job_queue import Queue, work
 from countersign.store.journal import RedisJournal
-from countersign.store.list_updates import Lists
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
 from countersign.store.redis.pipelining import Together
 from countersign.store.redis.scripts import Script
+from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from tests.audit.test_trimming import COUNT, happen, problems
 from tests.forgetting import Forgetting

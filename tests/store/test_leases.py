@@ -7,7 +7,7 @@ import pytest
 from countersign import usecases
 from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import RunId
-from countersign.store.clock import ms
+from countersign.store.codec import ms
 from countersign.store.journal import RedisJournal
 from countersign.store.keys import KEPT_LEASE
 from countersign.store.store import Store

@@ -14,7 +14,7 @@ from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, Status
 from countersign.store.journal import RedisJournal
 from countersign.store.redis.connection import connect
-from countersign.store.redis.replication import Replicas
+from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
 from tests.forgetting import Forgetting

@@ -16,7 +16,7 @@ from countersign.domain.requests import Status
 from countersign.replay.store_outages import patiently
 from countersign.store.job_queue import Queue, work
 from countersign.store.redis.connection import connect
-from countersign.store.redis.replication import Replicas
+from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import TeamInfo

@@ -26,8 +26,8 @@ from countersign.domain.requests import Decision, How, Request, Status, Verb
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.runs import Verb as RunVerb
-from countersign.store.clock import from_ms
-from countersign.store.records import EVENTS
+from countersign.store.codec import from_ms
+from countersign.store.ownership import EVENTS
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Lease, TeamInfo
 from tests.longer import longer, times

@@ -12,8 +12,8 @@ from countersign.domain.grant_scopes import Scope, Span, Wish
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.store.codec import Codec
-from countersign.store.list_updates import Lists
-from countersign.store.queries import Overview
+from countersign.store.overview import Overview
+from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines, grant_changes

@@ -18,7 +18,7 @@ from countersign.domain.refusals import Refusal, Sentence
 from countersign.domain.requests import Status, Verb
 from countersign.metrics import Repair
 from countersign.store.keys import KEPT
-from countersign.store.records import EVENTS
+from countersign.store.ownership import EVENTS
 from countersign.store.store import _COMMIT, Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines

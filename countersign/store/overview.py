@@ -12,9 +12,9 @@ from countersign.domain.ids import GroupId, RequestId, RunId, UserId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.store.audit_log import COUNTED
-from countersign.store.clock import ms
+from countersign.store.codec import ms
 from countersign.store.reads import reaching
-from countersign.store.request_indexes import Name
+from countersign.store.request_lists import Name
 from countersign.store.store import Store
 from countersign.usecases.ports import Message, Waiting
 
