@@ -1,4 +1,7 @@
-"""Users of `users.acl`: as a file for one namespace, and with passwords made from one for the embedded Redis."""
+"""Redis users of `web` and worker, as a file for one namespace.
+
+For the embedded Redis their passwords are made from that of the administrator.
+"""
 
 import argparse
 import hashlib

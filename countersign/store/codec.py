@@ -1,4 +1,6 @@
-"""Records as bytes: `<version> <schema>`, newline, JSON, compressed where that is shorter; times as milliseconds.
+"""Records as bytes, and times as milliseconds.
+
+A record is `<version> <schema>`, newline, JSON, compressed where that is shorter.
 
 What this program does not read is refused by name: quickly, and each such record once. Compression is zlib, with a
 bound on what comes out again: `zlib.decompress(stored[1:], -15)` reads what begins with `_DEFLATED`; everything else

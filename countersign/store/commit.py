@@ -1,4 +1,4 @@
-"""A change as the script `commit.lua` wants it: everything that one step checks and writes."""
+"""A change as `commit.lua` takes it: all that one step checks and writes."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Indexes over requests and runs: what waits, what is due, what goes on, and what was lost on the way.
+"""Indexes of requests and runs that wait, are due, go on, or were lost on the way.
 
 Workers write some of them, and may put anything there. What belongs to nothing is removed wherever it is met.
 """
@@ -19,7 +19,7 @@ from countersign.store.reads import Reads, reaching
 from countersign.store.redis.scripts import Script
 
 A = TypeVar("A", bound=Id)
-_UNHELD = (Path(__file__).parent / "unheld.lua").read_text()
+_UNHELD = (Path(__file__).parent / "find_unheld.lua").read_text()
 _AT_ONCE: Final = 1000
 _SWEEPS: Final = 20
 """How often a list is read again after names that belong to nothing were removed from it."""
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Indexes:
-    """What is found without knowing its name."""
+    """Requests and runs, found without their names."""
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
@@ -72,7 +72,7 @@ class Indexes:
         return found
 
     async def standing(self) -> dict[str, int]:
-        """How many requests wait for people, how many runs are in memory or on their way there, and how many parked."""
+        """Count requests that wait for people, runs in memory or on their way there, and parked runs."""
         indexes = {"requests": self._keys.pending, "runs": self._keys.active, "parked_runs": self._keys.parked}
         async with reaching():
             return {what: int(await self._client.zcard(index)) for what, index in indexes.items()}
@@ -150,7 +150,7 @@ class Indexes:
         await self.forget(self._keys.pending, [name.encode() for name in unknown], RequestId, self._reads.of_request)
 
     async def look_again(self, name: str, after: timedelta) -> None:
-        """The message of this name may get a second copy: it is to be looked at after so long."""
+        """Note that the message may get a second copy and is to be looked at after so long."""
         at = ms(await self._reads.now() + after)
         async with reaching():
             await self._client.zadd(self._keys.second_look, {name: at})
@@ -163,7 +163,7 @@ class Indexes:
         return [name.decode() for name in found]
 
     async def looked_at(self, name: str) -> None:
-        """That was done."""
+        """Note that the message was looked at."""
         async with reaching():
             await self._client.zrem(self._keys.second_look, name)
 

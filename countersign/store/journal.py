@@ -1,4 +1,6 @@
-"""Recorded effects of runs, and answers of models: bytes that only the agents' side understands.
+"""Recorded effects of runs, and answers of models, as bytes.
+
+Only the agents' side understands them.
 
 A run's journal is one hash, each entry written once, only under the run's lease. Answers are kept for a while, so that
 all workers give them again.
@@ -16,7 +18,7 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 
 FSYNC: Final = timedelta(seconds=2)
-_RECORD: Final = (Path(__file__).parent / "record.lua").read_text()
+_RECORD: Final = (Path(__file__).parent / "write_journal.lua").read_text()
 
 
 class RedisJournal:
@@ -58,7 +60,7 @@ class RedisAnswers:
         self._store = store
 
     async def get(self, question: Digest) -> bytes | None:
-        """What was kept, if its time has not ended."""
+        """The answer, if its time has not ended."""
         async with reaching():
             kept: bytes | None = await self._store.client.get(self._store.keys.answer(question))
         return kept

@@ -1,4 +1,4 @@
-"""The right to advance a run, and to draw Slack: by one process at a time, for as long as it says so.
+"""Leases: the right of one process at a time to advance a run, or to draw Slack.
 
 A lease counts by the server's clock, and its fence grows with each claim: every write of a run names the fence.
 """
@@ -14,7 +14,7 @@ from countersign.store.reads import reaching
 from countersign.store.redis.scripts import Script
 from countersign.usecases.ports import Lease
 
-_LEASE = (Path(__file__).parent / "lease.lua").read_text()
+_LEASE = (Path(__file__).parent / "hold_lease.lua").read_text()
 
 
 class Leases:
@@ -38,7 +38,7 @@ class Leases:
         await self._with_lease(self._keys.lease(lease.run), "release", lease.owner, lease.fence, timedelta(0))
 
     async def claim_projector(self, owner: str, ttl: timedelta) -> int:
-        """The right to draw Slack, by one process at a time; the fence, or 0 while another holds it."""
+        """Claim the right to draw Slack; the fence, or 0 while another process holds it."""
         return await self._with_lease(self._keys.scribe, "claim", owner, 0, ttl)
 
     async def renew_projector(self, owner: str, ttl: timedelta) -> bool:

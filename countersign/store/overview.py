@@ -1,4 +1,6 @@
-"""What waits, goes on and was decided, for one person or one channel: read from lists that follow the events.
+"""Overview for one person or one channel: what waits, goes on and was decided.
+
+It is read from lists that follow the events.
 
 A list holds ids only. What it says is checked against the record, and an id whose request has been settled is
 dropped from it, so a list that was left behind by other rules of a request mends itself.
@@ -100,7 +102,7 @@ class Overview:
         return {name: message for name, message in messages.items() if message.ts}
 
     async def contradicted(self) -> int:
-        """How many calls passed at a worker in the last seven days that the policy does not let pass; at most 1,000."""
+        """Count calls of the last seven days that passed at a worker against the policy; at most 1,000."""
         since = await self._store.now() - COUNTED
         async with reaching():
             return int(await self._client.zcount(self._keys.audit_contradicted, ms(since), "+inf"))

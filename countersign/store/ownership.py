@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a worker cannot say otherwise of a run that web started."""
+    """Facts of a run that web started; a worker cannot change them."""
 
     workspace: WorkspaceId
     channel: ChannelId
@@ -62,7 +62,7 @@ class Origin:
 
 
 class Side(StrEnum):
-    """Which process this is. `both`: a program that is trusted with everything, as tests are."""
+    """A process: `web`, `agents`, or `both`, a program that is trusted with everything, as tests are."""
 
     WEB = "web"
     AGENTS = "agents"

@@ -1,4 +1,6 @@
-"""Reads of records, each with the server's clock; those that were written by two sides come as one.
+"""Reads of records, each with the server's clock.
+
+Records that two sides wrote come as one.
 
 Lists bear a record that nobody can read: it is named in the log once and left out, and the others are there. A worker
 may store anything under its own keys, and a newer program what this one does not know. That must not keep deadlines, a
@@ -75,7 +77,7 @@ it has says only where it goes, which all keys of a namespace share.
 
 @asynccontextmanager
 async def reaching() -> AsyncIterator[None]:
-    """Turns what redis-py raises into StoreUnavailable, and lets no cancellation get lost.
+    """Turn what redis-py raises into StoreUnavailable, and let no cancellation get lost.
 
     redis-py 8.1 on Python 3.11 swallows a cancellation that arrives together with a reply; the task would go on for
     ever while somebody waits for its end.
@@ -93,7 +95,7 @@ async def reaching() -> AsyncIterator[None]:
 
 
 def _out_of(wrong: Exception) -> str:
-    """What a Redis that answers is out of, and what to do; "" if that is not it."""
+    """The shortage of a Redis that answers, and what to do; "" if it has none."""
     if isinstance(wrong, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in str(wrong):
         return "it has reached its `maxmemory`. Give it more memory."
     return "it cannot write to its disk. Free some space there." if str(wrong).startswith("MISCONF") else ""
@@ -106,7 +108,7 @@ class Tolerant:
         self._named: set[str] = set()
 
     def each(self, kind: str, reads: Mapping[K, Callable[[], V]]) -> dict[K, V]:
-        """What each of these reads gives, by name; without those that raise UnknownSchema. `kind` is for the log."""
+        """Results of these reads by name, without those that raise UnknownSchema. `kind` is for the log."""
         found = {}
         for name, read in reads.items():
             try:
@@ -183,7 +185,7 @@ class Reads:
         return seen or Seen(ChannelSettings(), 0, await self.now())
 
     async def absences(self) -> Seen[Absences]:
-        """Who is away, and who stands in for them."""
+        """People who are away, and who stands in for them."""
         seen = await self._record(self.keys.absences, ABSENCES)
         return seen or Seen(Absences(), 0, await self.now())
 
@@ -223,7 +225,7 @@ class Reads:
         return {name: pair[0] if pair else None for name, pair in self.tolerant.each("Run", reads).items()}
 
     async def origins(self, ids: Sequence[RunId]) -> dict[RunId, Origin]:
-        """What web wrote down itself of those of these runs that it started, whatever workers made of their records."""
+        """Web's own notes of those of these runs that it started, whatever workers made of their records."""
         found, _ = await self.values(*(self.keys.origin(run) for run in ids)) if ids else ([], None)
         reads = {run: partial(ORIGINS.read, raw) for run, raw in zip(ids, found, strict=True) if raw is not None}
         return {run: origin for run, (origin, _) in self.tolerant.each("Origin", reads).items()}
@@ -255,7 +257,7 @@ class Reads:
         return Seen(*codec.read(raw), now) if raw is not None else None
 
     async def values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
-        """What stands under these keys, then those messages, and the clock at that moment."""
+        """Raw values of these keys, then of these messages, and the clock at that moment."""
         places = [part for name in messages for part in self.keys.message(name)]
         async with reaching():
             values, time = await self.together.call(self._get, [self.keys.pending], [len(keys), *keys, *places])

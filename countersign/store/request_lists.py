@@ -77,7 +77,7 @@ def _voters_of_groups(request: Request) -> set[Name]:
     return {vote.user for vote in request.votes} if request.rules.reviewers.groups else set()
 
 
-_LISTS = (Path(__file__).parent / "lists.lua").read_text()
+_LISTS = (Path(__file__).parent / "relist_requests.lua").read_text()
 
 
 class Lists:

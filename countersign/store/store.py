@@ -1,4 +1,4 @@
-"""The store: reads records with the server's clock, and commits a change in one step or not at all."""
+"""Store over Redis: reads records, commits a change in one step or not at all."""
 
 import contextlib
 import logging
@@ -141,7 +141,7 @@ class Store(Reads):
         return Committed(answer.decode())
 
     async def confirm(self, seen: Seen[Request]) -> bool:
-        """Whether the request still is as it was seen; NotReplicated unless the replicas have it so.
+        """Confirm that the request still is as it was seen; NotReplicated unless the replicas have it so.
 
         For a repeat that finds its work done: the one before may have failed at just that.
         """

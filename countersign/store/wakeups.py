@@ -1,4 +1,6 @@
-"""The futures of one process, kept in Redis: one subscription for all of them, and the state read back (R5).
+"""Futures of one process, kept in Redis: one subscription for all of them (R5).
+
+The state is read back too.
 
 A published hint may be lost with its connection, so it is only a hint: everything still waited for is read back on
 each (re)subscription and now and then. Subscribe first, then read.

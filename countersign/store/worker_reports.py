@@ -1,7 +1,7 @@
-"""What workers report, on its way into the events: they cannot write these, so `web` takes their reports over.
+"""Reports of workers, which `web` takes over into the events.
 
-Every commit of web does that first, so that what a worker told before stands before. `take_over` does it when web has
-nothing to commit.
+Workers cannot write events. Every commit of web takes their reports over first, so that what a worker told before
+stands before; `take_over` does so when web has nothing to commit.
 """
 
 import asyncio

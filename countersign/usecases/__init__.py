@@ -1,7 +1,7 @@
-"""The verbs: start, ask, decide, expire, park, stop, configure …: each reads, lets a pure rule compute, and commits.
+"""Use cases: start, ask, decide, expire, park, stop, configure ….
 
-A verb whose commit finds that somebody was faster reads again and lets the rule judge anew, so two people, a person
-and the clock, or one person twice never decide the same request twice.
+Each reads, lets a pure rule compute, and commits. One whose commit finds that somebody was faster reads again and lets
+the rule judge anew, so two people, a person and the clock, or one person twice never decide the same request twice.
 """
 
 from countersign.usecases.decisions import decide, due, expire, stands, turn_down, wake_parked, withdraw

@@ -1,4 +1,6 @@
-"""One compare-and-set for all use cases: read, let a rule propose, commit; again if somebody was faster.
+"""Compare-and-set for all use cases: read, let a rule propose, commit.
+
+If somebody was faster, all of that is repeated after a pause.
 
 A rule is pure and may run more than once. What it returns says what becomes of the attempt: `Keep` stores nothing,
 `Swap` stores a change, `Refuse` raises an error after it was put on record. So two people, a person and the clock, or

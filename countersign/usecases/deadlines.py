@@ -1,4 +1,6 @@
-"""Keeps deadlines, reminders and escalations to the second: sleeps until the next, does what is due, 100 at once.
+"""Keep deadlines, reminders and escalations to the second.
+
+The loop sleeps until the next one and does what is due, 100 at once.
 
 Any number of processes may do this at once; the store lets one of them win. A late click is refused by the server's
 clock whether or not anybody got here first.
@@ -33,14 +35,14 @@ _log = logging.getLogger(__name__)
 
 
 class Hints(Protocol):
-    """Whoever hears of new deadlines, and of other things to come."""
+    """Hints of new deadlines, and of other things to come."""
 
     due: asyncio.Event
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What became of a name in the index. `again`: when it is time for it, which is not now; None is never."""
+    """Outcome for a name in the index. `again`: when it is time for it, which is not now; None is never."""
 
     became: Literal["done", "left", "settled", "unknown", "unreadable", "early"]
     again: datetime | None = None

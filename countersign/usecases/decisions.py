@@ -1,4 +1,4 @@
-"""What becomes of a request: a decision, the end of its time, its withdrawal; and who is woken by it."""
+"""Decide, expire, withdraw a request, and wake the run that waits for it."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Ruling(NamedTuple):
-    """What is to become of a request, and the card without which it may not."""
+    """The step for a request, and the card without which it may not be taken."""
 
     step: requests.Step
     card: Put[Message] | None = None
@@ -79,7 +79,7 @@ async def decide(
 
 
 class _Attempted(NamedTuple):
-    """What an attempt is judged by. `run` only if it comes with the wish for a permission."""
+    """Facts by which an attempt is judged. `run` only if it comes with the wish for a permission."""
 
     seen: Admitted
     attempt: Attempt

@@ -1,4 +1,4 @@
-"""The rules that are in force, what the policy says of an action, and how a channel's settings change."""
+"""Rules in force in a channel, the policy's judgement, and changes of settings."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -84,7 +84,7 @@ def _why_nobody(rules: Rules, run: Run) -> str | None:
 
 
 async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says: Effect | None) -> Judgement:
-    """What the workspace's policy says of an action of the run; of a question that is no call where it is None."""
+    """The policy's judgement of an action of the run; of a question that is no call where it is None."""
     arguments = json.loads(call.arguments) if call else {}
     action = Action(run.team, agent, call.tool if call else "", arguments, run.channel)
     return evaluation.judge(await store.rulebook(), action, team_says)
@@ -109,7 +109,7 @@ async def configure(
 
     InvalidInput, with nothing changed but an event, once for each `attempt`, if the actor may not, or nobody could
     decide afterwards. `check` finds what only Slack knows (an empty group, a channel without the bot). NeedsSecond,
-    likewise, if it makes the rules milder and the actor may not do so alone (R33).
+    with an event too, if it makes the rules milder and the actor may not do so alone (R33).
     """
 
     async def read() -> _Configuring:
@@ -185,7 +185,7 @@ def _recorded(effect: Configured) -> dict[str, str]:
 
 
 def _differences(before: Rules, after: Rules) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What differs, as it was and as it is."""
+    """Differing fields, as they were and as they are."""
     old, new = plain(before), plain(after)
     names = [name for name in old if old[name] != new[name]]
     return {name: old[name] for name in names}, {name: new[name] for name in names}

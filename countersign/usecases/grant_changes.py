@@ -1,4 +1,6 @@
-"""The verbs of standing permissions: allow, revoke. They are given with an approval, in the same step (`flows.decide`).
+"""Use and revoke standing permissions.
+
+They are given with an approval, in the same step (`decisions.decide`).
 
 Only `web` allows and revokes: a worker may not write what counts as an approval, and only `web` can ask Slack whether
 who gave a permission may still decide.

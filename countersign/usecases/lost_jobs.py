@@ -1,4 +1,7 @@
-"""Asks again for runs whose jobs were lost (R5): each by itself, so that what is wrong with one keeps no other."""
+"""Ask again for runs whose jobs were lost (R5).
+
+Each is asked for by itself, so that a run that cannot be asked for keeps no other.
+"""
 
 import logging
 from collections.abc import Set

@@ -129,7 +129,7 @@ class Change:
 
 
 class Committed(StrEnum):
-    """What became of a change."""
+    """The store's answer to a change."""
 
     DONE = "done"
     DONE_BUT_PARKED = "done, parked"
@@ -157,7 +157,7 @@ class TeamInfo:
 
 
 class Indexes(Protocol):
-    """What is found without knowing its name."""
+    """Requests and runs, found without their names."""
 
     async def active_runs(self, limit: int) -> list[Run]: ...
     async def unheld(self, limit: int, since: timedelta) -> list[RunId]: ...
@@ -238,7 +238,7 @@ class Waiting:
 
 
 class Overview(Protocol):
-    """What waits, goes on and was decided, for one person or one channel. May raise what `Store` may."""
+    """Requests and runs of one person or one channel. May raise what `Store` may."""
 
     async def groups(self) -> list[GroupId]: ...
     async def waiting(
@@ -257,7 +257,7 @@ class Overview(Protocol):
 
 
 class Queue(Protocol):
-    """Says "advance run X" to some worker: at least once, or never if the message is lost.
+    """Asks some worker to advance a run: at least once, or never if the message is lost.
 
     Asking again while an earlier ask is not done with is asking once; but each `signal` is heard by itself.
     """
@@ -279,7 +279,7 @@ class Answers(Protocol):
     """Answers of models that are kept for a while. Values are bytes that only the agents' side understands."""
 
     async def get(self, question: Digest) -> bytes | None:
-        """What was kept for the question, if its time has not ended."""
+        """The answer kept for the question, if its time has not ended."""
 
     async def put(self, question: Digest, answer: bytes, kept: timedelta) -> None:
         """Keep the answer for so long."""

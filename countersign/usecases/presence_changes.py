@@ -1,4 +1,4 @@
-"""The verbs of those who look after requests, and after themselves: look, snooze, leave, come back."""
+"""Look at a request, snooze it; leave, and come back."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +28,8 @@ async def look(store: Store, request: RequestId, actor: Actor, attempt: AttemptI
 
 
 async def snooze(store: Store, request: RequestId, actor: Actor, how: Snooze, attempt: AttemptId) -> Request:
-    """Put its reminders off; the same attempt again puts nothing off further. Refused, likewise."""
+    """Put its reminders off; the same attempt again puts nothing off further. Refused, with an event, if
+    they may not decide on it."""
     return await _attend(store, request, attempt, lambda seen: presence.snooze(seen.value, actor, how, seen.now))
 
 
@@ -68,7 +69,7 @@ async def come_back(store: Store, actor: Actor, attempt: AttemptId | None = None
 
 
 class _Away(NamedTuple):
-    """Who is away, and the requests that wait for the person who leaves or comes back."""
+    """People who are away, and requests that wait for the one who leaves or comes back."""
 
     seen: Seen[Absences]
     waiting: list[Request]

@@ -1,4 +1,4 @@
-"""A run asks people something."""
+"""Ask people a question of a run, and take it back."""
 
 import json
 from dataclasses import replace
@@ -123,7 +123,7 @@ def _refusal(read: _Place, refused: Refused, lease: Lease, team_says: str) -> Re
 
 
 def _about(read: _Place, team_says: str) -> dict[str, str]:
-    """What the record keeps of any question, asked or refused."""
+    """Data that the record keeps of any question, asked or refused."""
     return {"team": read.run.value.team, "team_says": str(team_says), **_settings(read.ruled)}
 
 

@@ -1,4 +1,4 @@
-"""A run ends: stopped by people, or as its worker found it to end."""
+"""End a run: stopped by people, or as its worker found it to end."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -90,7 +90,7 @@ async def _open(store: Store, run: Run) -> list[Seen[Request]]:
 
 
 def _withdrawn(read: _Ending, why: str, user: UserId | None = None) -> list[tuple[Seen[Request], Step]]:
-    """What it asks and nobody has decided, taken back."""
+    """Open requests of the run, taken back."""
     steps = [(before, request_endings.withdraw(before.value, read.seen.now, why, user)) for before in read.asked]
     return [(before, step) for before, step in steps if step.changes]
 

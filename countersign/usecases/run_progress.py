@@ -1,4 +1,4 @@
-"""A run goes on under the lease of its worker."""
+"""Advance a run under the lease of its worker."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How runs begin: by a worker that takes them, or in a script that advances its own."""
+"""Start a run: for a worker, or in a script that advances its own."""
 
 import logging
 from collections.abc import Mapping

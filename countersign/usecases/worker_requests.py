@@ -1,4 +1,4 @@
-"""Web takes over what a worker asked: under the rules that web finds, whatever the worker wrote as rules.
+"""Admit requests of workers, under the rules that web finds.
 
 A worker writes its requests, and their copies of the rules, under its own keys. Before web draws a card or counts
 anything, it finds the rules itself. On the usual way they are the same and nothing is written: the card's own record

@@ -115,7 +115,7 @@ RUNNING: Final = (
     Bug(
         "the journal is not fenced",
         "R4",
-        "countersign/store/record.lua",
+        "countersign/store/write_journal.lua",
         "~= ARGV[1] then return nil end",
         "~= ARGV[1] and false then return nil end",
         (_JOURNAL + "test_who_lost_the_run_does_nothing_outside",),
@@ -158,7 +158,7 @@ RUNNING: Final = (
     Bug(
         "two workers hold one lease",
         "R4",
-        "countersign/store/lease.lua",
+        "countersign/store/hold_lease.lua",
         "tonumber(held[3]) > now and held[2] ~= owner then return 0 end",
         "tonumber(held[3]) > now and false then return 0 end",
         (_LEASES + "test_a_lease_is_one_owners_until_it_lets_go",),
@@ -166,7 +166,7 @@ RUNNING: Final = (
     Bug(
         "a claim keeps the fence",
         "R4",
-        "countersign/store/lease.lua",
+        "countersign/store/hold_lease.lua",
         "math.max(last + 1, now)",
         "math.max(last, 1)",
         (_LEASES + "test_an_owner_that_claims_again_fences_its_own_past",),
@@ -174,7 +174,7 @@ RUNNING: Final = (
     Bug(
         "a lease's key ends with the lease",
         "R4",
-        "countersign/store/lease.lua",
+        "countersign/store/hold_lease.lua",
         "math.max(ends, last) + stays)",
         "ends + 1)",
         (_LEASES + "test_a_lease_that_nobody_holds_leaves_redis_and_the_next_fence_is_higher_all_the_same[over]",),
@@ -182,7 +182,7 @@ RUNNING: Final = (
     Bug(
         "an old holder renews and releases",
         "R4",
-        "countersign/store/lease.lua",
+        "countersign/store/hold_lease.lua",
         "elseif held[2] ~= owner or (mine >= 0 and last ~= mine) then",
         "elseif false then",
         (

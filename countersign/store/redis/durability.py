@@ -38,7 +38,7 @@ _LATER: Final = (
 
 
 async def flaw(client: Any, mark: str) -> str:
-    """What may be lost of what this Redis answers, and what to do; "" if nothing, or if it cannot say (before 7.2).
+    """Describe what this Redis may lose, and what to do; "" if nothing, or if it cannot say (before 7.2).
     `mark`: a key that may be written."""
     clustered = isinstance(client, ClusterClient)
     node = {"target_nodes": client.get_node_from_key(mark)} if clustered else {}
@@ -76,7 +76,7 @@ _AGAIN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """How many must confirm a write, and for how long they are waited for."""
+    """Number of replicas that must confirm a write, and how long they are waited for."""
 
     wanted: int = 0
     within: timedelta = timedelta(seconds=1)
