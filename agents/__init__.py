@@ -1,1 +1,1 @@
-"""The process that runs agents: AutoGen teams, their journal, and the people they ask."""
+"""The process that runs agents: AutoGen teams and what they work with."""

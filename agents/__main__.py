@@ -1,4 +1,4 @@
-"""Door 2, the process `worker`: settings, store, teams; takes runs from the queue until it is told to stop."""
+"""The process `worker`: it takes runs from the queue until it is told to stop."""
 
 import asyncio
 import logging
@@ -50,7 +50,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = re
         log.warning("MODEL_CONFIG is not set: the offline demo model writes, by fixed rules.")
     if settings.smtp_url is None:
         log.warning("SMTP_URL is not set: mails go into the folder %s and to nobody.", settings.data_dir / "mail")
-    found = registry.find(folder)
+    teams = registry.find(folder)
     url = settings.redis_url.get_secret_value()
     owner = worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4))
     async with connect(url) as client:
@@ -71,13 +71,13 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = re
                 queue=queue,
                 wakeups=wakeups,
                 journal=RedisJournal(store, timedelta(milliseconds=settings.redis_fsync_ms)),
-                teams=found,
+                teams=teams,
                 model=model,
                 settings=settings,
                 stop=stop,
             )
             async with metrics.served(settings.host, settings.metrics_port), asyncio.TaskGroup() as jobs:
-                announcing = jobs.create_task(_announce(store, owner, found, stop))
+                announcing = jobs.create_task(_announce(store, owner, teams, stop))
                 jobs.create_task(_reconcile(runner, stop))
                 keeping = jobs.create_task(deadlines.keep(store, queue, wakeups), name="deadlines")
                 with compat.mended():
@@ -108,7 +108,7 @@ def _check(settings: WorkerSettings) -> None:
 
 
 async def _reached(store: Store, stop: asyncio.Event) -> bool:
-    """Whether Redis was reached and is safe to use, before `stop`."""
+    """Wait for Redis; say whether it was reached before `stop` and is safe to use."""
     pause = timedelta(seconds=1)
     while not stop.is_set():
         try:
@@ -121,13 +121,13 @@ async def _reached(store: Store, stop: asyncio.Event) -> bool:
     return False
 
 
-async def _announce(store: Store, owner: str, found: Teams, stop: asyncio.Event) -> None:
+async def _announce(store: Store, owner: str, teams: Teams, stop: asyncio.Event) -> None:
     ready = False
     while not stop.is_set():
         try:
-            await store.workers.announce(owner, found.infos(), ANNOUNCED_FOR)
+            await store.workers.announce(owner, teams.infos(), ANNOUNCED_FOR)
             if not ready:
-                log.info("Worker %s is ready; teams: %s.", owner, ", ".join(found.working) or "none")
+                log.info("Worker %s is ready; teams: %s.", owner, ", ".join(teams.working) or "none")
             ready = True
         except StoreUnavailable as away:
             log.warning("The teams were not announced: %s", away)

@@ -19,7 +19,7 @@ HERE: Final = Path(teams.__path__[0])
 
 def find(folder: Path = HERE) -> Teams:
     """Load the team files of a folder, in the order of their names; files that begin with `_` are left alone."""
-    found = Teams({}, {})
+    result = Teams({}, {})
     for path in sorted(folder.glob("*.py")):
         if path.stem.startswith("_"):
             continue
@@ -31,15 +31,15 @@ def find(folder: Path = HERE) -> Teams:
         except (Exception, SystemExit) as error:
             log.exception("The team file %s does not load; the other teams work.", path.name)
             words = (str(error) or "no reason given").splitlines()[0][:200]
-            found.broken[path.stem] = f"its file {path.name} does not load ({type(error).__name__}: {words})."
+            result.broken[path.stem] = f"its file {path.name} does not load ({type(error).__name__}: {words})."
             continue
         if not isinstance(team, Team):
-            found.broken[path.stem] = f"its file {path.name} has no “TEAM = Team(…)”."
-        elif team.name in found.working:
-            found.broken[path.stem] = f"its file {path.name} names itself “{team.name}”, as another file does."
+            result.broken[path.stem] = f"its file {path.name} has no “TEAM = Team(…)”."
+        elif team.name in result.working:
+            result.broken[path.stem] = f"its file {path.name} names itself “{team.name}”, as another file does."
         else:
-            found.working[team.name] = team
-    return found
+            result.working[team.name] = team
+    return result
 
 
 def _load(path: Path) -> ModuleType:

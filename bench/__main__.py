@@ -27,16 +27,16 @@ from countersign.store.redis.embedded_server import EmbeddedRedis
 class Counts:
     """The amount of each that is done."""
 
-    wakeups: int = 100
-    click_rounds: int = 7
+    wakeups: int = 80
+    click_rounds: int = 5
     clicks: int = 400
-    returns: int = 25
-    deadlines: int = 3000
+    returns: int = 20
+    deadlines: int = 2000
     lost: int = 2000
-    stored: int = 500
+    stored: int = 300
     parked: int = 10_000
     waiting: int = 1_000_000
-    walks: int = 25
+    walks: int = 15
     lease: str = "10s"
 
 

@@ -1,4 +1,4 @@
-"""Bolt by itself: one process, one empty listener for every button, by Bolt's own adapter under our uvicorn.
+"""Bolt by itself: one process with an empty listener for every button, behind Bolt's own adapter and our uvicorn.
 
 WAY is `socket`, `http` or `quiet` (HTTP, prints nothing). Prints `port <n> <pid>`, and `entered <n> <monotonic ns>` for
 each click as its listener is entered.
@@ -27,7 +27,7 @@ async def main(way: str, token: str, api_url: str, app_token: str, secret: str) 
     async def empty(ack: AsyncAck) -> None:
         await ack()
 
-    async def telling(ack: AsyncAck) -> None:
+    async def printing(ack: AsyncAck) -> None:
         nonlocal entered
         at = time.monotonic_ns()
         await ack()
@@ -36,7 +36,7 @@ async def main(way: str, token: str, api_url: str, app_token: str, secret: str) 
 
     async with slack_clients(token, api_url) as clients:
         app = AsyncApp(client=clients.reads, signing_secret=secret)
-        app.action(re.compile(r""))(empty if way == "quiet" else telling)
+        app.action(re.compile(r""))(empty if way == "quiet" else printing)
         if way == "socket":
             async with socket_mode(app, app_token, clients.reads):
                 print(f"port 0 {os.getpid()}", flush=True)

@@ -98,12 +98,12 @@ async def _ask(store: Store, count: int) -> list[Request]:
     """Make as many pending requests, some in each run."""
     await store.set_defaults(Rules(_APPROVALS, Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))))
     await store.workers.announce("bench", [TeamInfo("rounds", "asks")], timedelta(minutes=5))
-    found: list[Request] = []
+    asked: list[Request] = []
     runs = [RunId(f"rbench{n}") for n in range(-(-count // _QUESTIONS))]
     for start in range(0, len(runs), AT_ONCE):
         for some in await asyncio.gather(*(_run(store, run) for run in runs[start : start + AT_ONCE])):
-            found += some
-    return found[:count]
+            asked += some
+    return asked[:count]
 
 
 async def _run(store: Store, run: RunId) -> list[Request]:

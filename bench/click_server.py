@@ -1,4 +1,4 @@
-"""Our listeners on the real store over signed HTTP, without scribe and deadlines: what a click itself costs.
+"""The cost of a click alone: our listeners on the real store over signed HTTP, without projector and deadlines.
 
 Prints `port <n> <pid>`.
 """

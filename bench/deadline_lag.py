@@ -105,11 +105,11 @@ async def _store(there: Installation, request: Request) -> None:
 
 
 async def _late(there: Installation, ids: Sequence[RequestId]) -> list[float]:
-    found = []
+    late = []
     for start in range(0, len(ids), 1000):
         for request in await there.store.requests(list(ids[start : start + 1000])):
             assert request is not None
             assert request.decision is not None
             assert request.deadline is not None
-            found.append((request.decision.at - request.deadline) / timedelta(milliseconds=1))
-    return found
+            late.append((request.decision.at - request.deadline) / timedelta(milliseconds=1))
+    return late

@@ -63,10 +63,10 @@ async def _last_lease(there: Installation, runs: list[RunId]) -> float:
 
 def _asking(workers: list[Process]) -> dict[str, float]:
     """Each run, and the second at which it was first back at its question."""
-    found: dict[str, float] = {}
+    first: dict[str, float] = {}
     for worker in workers:
         for line in worker.lines:
             if line.startswith("asks "):
                 _, run, at = line.split()
-                found[run] = min(found.get(run, float("inf")), int(at) / 1e9)
-    return found
+                first[run] = min(first.get(run, float("inf")), int(at) / 1e9)
+    return first

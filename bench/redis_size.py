@@ -135,7 +135,7 @@ async def _drawn(store: Store, runs: int) -> None:
 
 
 async def _bytes(store: Store) -> dict[str, float]:
-    found: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     async for key in store.client.scan_iter(f"{store.keys.prefix}*", count=1000):
         family = key.decode().removeprefix(store.keys.prefix).split(":")[0]
         if family not in KINDS and family not in ONCE:
@@ -144,8 +144,8 @@ async def _bytes(store: Store) -> dict[str, float]:
             )
         if family in KINDS:
             # None: it ended meanwhile.
-            found[KINDS[family]] += await store.client.memory_usage(key, samples=0) or 0
-    return {kind: float(found[kind]) for kind in KINDS.values()}
+            sizes[KINDS[family]] += await store.client.memory_usage(key, samples=0) or 0
+    return {kind: float(sizes[kind]) for kind in KINDS.values()}
 
 
 async def _words(store: Store) -> float:

@@ -118,12 +118,12 @@ def payload_of(slack: LocalSlack, card: Message) -> Json:
     """Bob's click on the card's Approve, ready to be sent."""
     button = next(e for e in card.elements if e["type"] == "button" and e["text"]["text"] == _APPROVE)
     room = slack.channel("#approvals")
-    return slack.server.acting.message_click(slack.user("bob").user, room, card, card, button, {}, {})
+    return slack.server.actions.message_click(slack.user("bob").user, room, card, card, button, {}, {})
 
 
 async def click(slack: LocalSlack, payload: Json) -> None:
     """Send it; return when the app acked."""
-    ack = await slack.server.acting.click(slack.user("bob").user, payload)
+    ack = await slack.server.actions.click(slack.user("bob").user, payload)
     assert ack.ok, ack.error
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .autogen.action_outcomes import Became, Outcome, Outcomes
+    from .autogen.action_outcomes import Became, Conclusion, Outcome, Outcomes
     from .autogen.code.agent import CodeAgent
     from .autogen.code.executors import code_executor
     from .autogen.models.demo import NOTE, Use, turns
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .autogen.people.input_modes import Mode, any_of, every, last_line, when_from, when_said
     from .autogen.run_context import RunContext, current_run
     from .autogen.standalone import run_here
-    from .autogen.team import Conclusion, Team, last_words
+    from .autogen.team import Team, last_words
     from .autogen.tools.gated_function import gated
     from .autogen.tools.gated_tools import idempotency_key
     from .autogen.tools.policies import Proposal, Tier, Verdict
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .settings import WorkerSettings
 
 _PUBLIC = {
-    "autogen.action_outcomes": ("Became", "Outcome", "Outcomes"),
+    "autogen.action_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
     "autogen.code.agent": ("CodeAgent",),
     "autogen.code.executors": ("code_executor",),
     "autogen.models.demo": ("NOTE", "Use", "turns"),
@@ -36,7 +36,7 @@ _PUBLIC = {
     "autogen.people.input_modes": ("Mode", "any_of", "every", "last_line", "when_from", "when_said"),
     "autogen.run_context": ("RunContext", "current_run"),
     "autogen.standalone": ("run_here",),
-    "autogen.team": ("Conclusion", "Team", "last_words"),
+    "autogen.team": ("Team", "last_words"),
     "autogen.tools.gated_function": ("gated",),
     "autogen.tools.gated_tools": ("idempotency_key",),
     "autogen.tools.policies": ("Proposal", "Tier", "Verdict"),

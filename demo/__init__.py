@@ -1,1 +1,1 @@
-"""Parts of the demo that are not Countersign itself."""
+"""The demo: what it needs besides Countersign itself."""

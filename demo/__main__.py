@@ -1,4 +1,6 @@
-"""`make demo`: the whole thing on embedded parts, each a process of its own; Ctrl-C ends them all.
+"""Countersign on embedded parts, with a local Slack in the browser.
+
+Each part is a process of its own; Ctrl-C ends them all.
 
 Redis keeps its data in the data folder, so runs that wait survive a restart of the demo. Slack here is localslack,
 which forgets everything when it ends.
@@ -22,7 +24,7 @@ import aiohttp
 from countersign.store.redis.embedded_server import EmbeddedRedis, EmbeddedRedisError
 
 BESIDE: Final = __package__.removesuffix("demo")
-"""What the other packages are in: nothing in a checkout, `countersign.` where it is installed."""
+"""The package around the others: none in a checkout, `countersign.` where it is installed."""
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = None if BESIDE else HERE.parent
 MANIFEST: Final = (ROOT or HERE) / "manifest.yml"
@@ -32,7 +34,10 @@ LOOPBACK: Final = "127.0.0.1"
 
 @asynccontextmanager
 async def process(name: str, module: str, *args: str, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python -m …` as a process of its own, its words with its name before them; ended politely, then not."""
+    """`python -m …` as a process of its own, its words with its name before them.
+
+    Ended politely, then not.
+    """
     running = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -66,7 +71,10 @@ async def _repeat(name: str, running: asyncio.subprocess.Process) -> None:
 
 
 async def answers(url: str, running: asyncio.subprocess.Process) -> None:
-    """Returns when the address answers 200. RuntimeError if its process ends or takes too long."""
+    """Return when the address answers 200.
+
+    RuntimeError if its process ends or takes too long.
+    """
     async with aiohttp.ClientSession() as session, asyncio.timeout(READY_WITHIN):
         while running.returncode is None:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
@@ -78,7 +86,9 @@ async def answers(url: str, running: asyncio.subprocess.Process) -> None:
 
 
 async def run(data: Path, port: int, stop: asyncio.Event) -> None:
-    """The demo, until `stop` is set or one of its processes ends. Uses five ports from `port` on.
+    """Run the demo until `stop` is set or one of its processes ends.
+
+    It uses five ports from `port` on.
 
     All start at once, because most of the time goes into imports: `web` and the worker wait for what is not there yet.
     """
@@ -164,7 +174,10 @@ def _all_free(*ports: int) -> None:
 
 
 async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, str]:
-    """The address of each process: the embedded server knows them apart, one of the person's own may not."""
+    """The address of each process.
+
+    The embedded server knows them apart, one of the person's own may not.
+    """
     if given := os.environ.get("REDIS_URL"):
         return {"web": given, "worker": given}
     server = await stack.enter_async_context(

@@ -1,4 +1,4 @@
-"""The demo's mailbox: a real SMTP server on loopback, and a page that shows what arrived.
+"""The demo's mailbox: a real SMTP server on loopback, and a page of its mails.
 
     python -m demo.mailbox --smtp-port 1025 --http-port 8025 --maildir .data/mailbox
 
@@ -26,7 +26,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class Mailbox:
-    """Takes mail by SMTP into a Maildir and serves a page of it; both on loopback only."""
+    """Take mail by SMTP into a Maildir and serve a page of it; both on loopback only."""
 
     def __init__(self, maildir: Path, smtp_port: int = 0, http_port: int = 0) -> None:
         """Port 0 takes any free one; after `start` the attributes hold the real ports."""
@@ -78,14 +78,20 @@ class Mailbox:
             self._web = None
 
     def _session(self) -> StreamReaderProtocol:
-        """One SMTP connection. The name is given because looking it up may take seconds without DNS."""
+        """One SMTP connection.
+
+        The name is given because looking it up may take seconds without DNS.
+        """
         protocol: StreamReaderProtocol = SMTP(
             self, hostname="localhost", enable_SMTPUTF8=True, loop=asyncio.get_running_loop()
         )
         return protocol
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        """Called by aiosmtpd with the whole content; the answer is given after the mail is in the Maildir."""
+        """Called by aiosmtpd with the whole content.
+
+        The answer is given after the mail is in the Maildir.
+        """
         try:
             await asyncio.to_thread(_keep, self.maildir, envelope.content)
         except OSError as failure:
@@ -107,7 +113,10 @@ class Mailbox:
         return _html(list_html(await self._letters()))
 
     async def _tell_changes(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: one at once, so that nothing is missed between page and stream, then one per change."""
+        """Server-sent events.
+
+        One at once, so that nothing is missed between page and stream, then one per change.
+        """
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await stream.prepare(request)
         with contextlib.suppress(ConnectionResetError):
@@ -124,7 +133,7 @@ class Mailbox:
 
 @web.middleware
 async def _only_from_here(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Keeps web pages of other sites, open in the same browser, from reading mails by DNS rebinding."""
+    """Keep other sites' pages in the same browser from reading mails."""
     try:
         host = request.url.host
     except ValueError:
@@ -151,12 +160,12 @@ def _keep(maildir: Path, content: bytes) -> None:
 def _letters(maildir: Path) -> list[Letter]:
     """All mails, newest first."""
     box = mailbox.Maildir(maildir, create=True)
-    found: list[tuple[float, str, Letter]] = []
+    letters: list[tuple[float, str, Letter]] = []
     for key in box.keys():  # noqa: SIM118  (a Maildir is no dict: iterating it gives the messages)
         with contextlib.suppress(KeyError, FileNotFoundError):
             message = box.get_message(key)
-            found.append((message.get_date(), key, Letter.read(box.get_bytes(key))))
-    return [letter for _, _, letter in sorted(found, key=lambda item: item[:2], reverse=True)]
+            letters.append((message.get_date(), key, Letter.read(box.get_bytes(key))))
+    return [letter for _, _, letter in sorted(letters, key=lambda item: item[:2], reverse=True)]
 
 
 async def serve(maildir: Path, smtp_port: int, http_port: int) -> int:

@@ -1,4 +1,4 @@
-"""A Slack that runs here, for a demo in the browser and for honest tests.
+"""A local Slack, for a demo in the browser and for honest tests.
 
 It speaks the real protocols (Web API, Socket Mode, signed HTTP), is as strict as the real one, and knows nothing
 of the app that it talks to. It keeps its state in memory and listens on loopback only.

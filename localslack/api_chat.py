@@ -1,10 +1,10 @@
 """chat.*, reactions.add and response URLs: messages written by the app."""
 
-from .args import Args
+from .arguments import Arguments
 from .errors import Json, RateLimited, SlackError
+from .expiring_tokens import ResponseUrl
 from .limits import MESSAGE_TEXT, check_message_blocks, check_metadata
 from .platform import Platform
-from .tickets import ResponseUrl
 from .workspace import TS, Channel, Message
 
 
@@ -26,7 +26,10 @@ def room(platform: Platform, ref: str, *, member: bool = True) -> Channel:
 
 
 def _destination(platform: Platform, ref: str) -> Channel:
-    """Where chat.postMessage may post: an id, the name of a public channel, a user's id for direct messages."""
+    """Find the channel that chat.postMessage posts to.
+
+    It is named by an id, the name of a public channel, a user's id for direct messages.
+    """
     workspace = platform.workspace
     if ref in workspace.users:
         return workspace.direct(ref)
@@ -38,7 +41,7 @@ def _destination(platform: Platform, ref: str) -> Channel:
     return room(platform, ref)
 
 
-def _content(args: Args) -> Json:
+def _content(args: Arguments) -> Json:
     """Checked text, blocks and metadata of a message."""
     blocks = args.data("blocks", "invalid_blocks_format")
     if blocks is not None:
@@ -55,7 +58,7 @@ def _content(args: Args) -> Json:
     return {"text": text, "blocks": blocks, "metadata": metadata}
 
 
-def _thread(channel: Channel, args: Args) -> str | None:
+def _thread(channel: Channel, args: Arguments) -> str | None:
     thread_ts = args.text("thread_ts")
     if not thread_ts:
         return None
@@ -66,7 +69,7 @@ def _thread(channel: Channel, args: Args) -> str | None:
     return channel.posts[thread_ts].thread_ts or thread_ts
 
 
-def _post_message(platform: Platform, args: Args) -> Json:
+def _post_message(platform: Platform, args: Arguments) -> Json:
     channel = _destination(platform, args.needed("channel", "channel_not_found"))
     if channel.is_archived:
         raise SlackError("is_archived")
@@ -86,7 +89,10 @@ def _post_message(platform: Platform, args: Args) -> Json:
 
 
 def _pace(platform: Platform, channel: Channel) -> None:
-    """About one post a second for each channel: https://docs.slack.dev/apis/web-api/rate-limits"""
+    """About one post a second for each channel.
+
+    Https://docs.slack.dev/apis/web-api/rate-limits
+    """
     if not platform.config.enforce_rate_limits:
         return
     own = [m for m in channel.posts.values() if m.from_app]
@@ -94,7 +100,7 @@ def _pace(platform: Platform, channel: Channel) -> None:
         raise RateLimited(1)
 
 
-def _own(platform: Platform, args: Args, refusal: str) -> tuple[Channel, Message]:
+def _own(platform: Platform, args: Arguments, refusal: str) -> tuple[Channel, Message]:
     channel = room(platform, args.needed("channel", "channel_not_found"))
     message = channel.posts.get(args.needed("ts"))
     if message is None or message.subtype == "tombstone":
@@ -106,7 +112,7 @@ def _own(platform: Platform, args: Args, refusal: str) -> tuple[Channel, Message
     return channel, message
 
 
-def _update(platform: Platform, args: Args) -> Json:
+def _update(platform: Platform, args: Arguments) -> Json:
     channel, message = _own(platform, args, "cant_update_message")
     content = _content(args)
     _rewrite(platform, message, content)
@@ -115,7 +121,10 @@ def _update(platform: Platform, args: Args) -> Json:
 
 
 def _rewrite(platform: Platform, message: Message, content: Json) -> None:
-    """Text without blocks removes the blocks; metadata stays unless new metadata is given ({} removes it)."""
+    """Text without blocks removes the blocks.
+
+    Metadata stays unless new metadata is given ({} removes it).
+    """
     workspace = platform.workspace
     message.text = content["text"]
     message.blocks = workspace.with_ids(content["blocks"])
@@ -125,14 +134,14 @@ def _rewrite(platform: Platform, message: Message, content: Json) -> None:
     workspace.rang()
 
 
-def _delete(platform: Platform, args: Args) -> Json:
+def _delete(platform: Platform, args: Arguments) -> Json:
     channel, message = _own(platform, args, "cant_delete_message")
     channel.remove(message)
     platform.workspace.rang()
     return {"channel": channel.id, "ts": message.ts}
 
 
-def _post_ephemeral(platform: Platform, args: Args) -> Json:
+def _post_ephemeral(platform: Platform, args: Arguments) -> Json:
     channel = room(platform, args.needed("channel", "channel_not_found"))
     user = args.needed("user", "user_not_found")
     if user not in platform.workspace.users:
@@ -154,7 +163,7 @@ def _post_ephemeral(platform: Platform, args: Args) -> Json:
     return {"message_ts": message.ts}
 
 
-def _permalink(platform: Platform, args: Args) -> Json:
+def _permalink(platform: Platform, args: Arguments) -> Json:
     channel = room(platform, args.needed("channel", "channel_not_found"), member=False)
     message = channel.posts.get(args.text("message_ts"))
     if message is None:
@@ -164,7 +173,7 @@ def _permalink(platform: Platform, args: Args) -> Json:
     return {"channel": channel.id, "permalink": platform.base_url + path}
 
 
-def _react(platform: Platform, args: Args) -> Json:
+def _react(platform: Platform, args: Arguments) -> Json:
     channel = room(platform, args.needed("channel", "channel_not_found"))
     message = channel.posts.get(args.text("timestamp"))
     if message is None:
@@ -183,12 +192,12 @@ def _react(platform: Platform, args: Args) -> Json:
 
 
 def respond(platform: Platform, url: ResponseUrl, answer: Json) -> None:
-    """What the app sent to a response URL. Raises SlackError as the Web API would."""
+    """Handle what the app sent to a response URL. Raises SlackError as the Web API would."""
     workspace = platform.workspace
     channel = workspace.channels[url.channel]
     seen = [m for m in workspace.ephemerals if m.ts == url.message_ts and m.ephemeral_to == url.user]
     original = seen[0] if url.ephemeral and seen else channel.posts.get(url.message_ts or "")
-    args = Args(answer)
+    args = Arguments(answer)
     if args.flag("delete_original"):
         if original is None:
             raise SlackError("message_not_found")

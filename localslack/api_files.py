@@ -1,17 +1,17 @@
-"""files.*: the three steps of an upload as slack-sdk's files_upload_v2 takes them."""
+"""files.*: the three steps of an upload by slack-sdk's files_upload_v2."""
 
 import mimetypes
 
 from aiohttp import web
 
 from .api_chat import room
-from .args import Args
+from .arguments import Arguments
 from .errors import Json, SlackError
 from .platform import Platform, file_json
 from .workspace import File
 
 
-def _upload_url(platform: Platform, args: Args) -> Json:
+def _upload_url(platform: Platform, args: Arguments) -> Json:
     name, length = args.needed("filename"), args.number("length", 0)
     if length <= 0:
         raise SlackError("invalid_arguments", ["[ERROR] must be greater than 0 [json-pointer:/length]"])
@@ -38,7 +38,7 @@ async def receive(platform: Platform, request: web.Request) -> web.Response:
     return web.Response(text=f"OK - {len(content)}")
 
 
-def _complete(platform: Platform, args: Args) -> Json:
+def _complete(platform: Platform, args: Arguments) -> Json:
     given = args.data("files", "invalid_arguments")
     if not isinstance(given, list) or not given:
         raise SlackError("invalid_arguments", ["[ERROR] missing required field: files"])
@@ -67,7 +67,7 @@ def _complete(platform: Platform, args: Args) -> Json:
     return {"files": [file_json(platform, file.id) for file in files]}
 
 
-def _info(platform: Platform, args: Args) -> Json:
+def _info(platform: Platform, args: Arguments) -> Json:
     file = platform.workspace.files.get(args.text("file"))
     if file is None or not file.complete:
         raise SlackError("file_not_found")

@@ -1,26 +1,26 @@
 """views.*: modals and Homes."""
 
-from .args import Args
+from .arguments import Arguments
 from .errors import Json, SlackError
 from .limits import check_view
 from .platform import Platform
 
 
-def _view(args: Args) -> Json:
+def _view(args: Arguments) -> Json:
     view = args.data("view", "invalid_arguments")
     if not isinstance(view, dict):
         raise SlackError("invalid_arguments", ["[ERROR] missing required field: view"])
     return view
 
 
-def _open(platform: Platform, args: Args) -> Json:
+def _open(platform: Platform, args: Arguments) -> Json:
     trigger_id, view = args.needed("trigger_id"), _view(args)
     check_view(view, ("modal",))
     trigger = platform.triggers.spend(trigger_id)
     return {"view": platform.modals.open(trigger, view).full()}
 
 
-def _push(platform: Platform, args: Args) -> Json:
+def _push(platform: Platform, args: Arguments) -> Json:
     trigger_id, view = args.needed("trigger_id"), _view(args)
     check_view(view, ("modal",))
     trigger = platform.triggers.spend(trigger_id)
@@ -29,16 +29,16 @@ def _push(platform: Platform, args: Args) -> Json:
     return {"view": platform.modals.push(trigger.user, view).full()}
 
 
-def _update(platform: Platform, args: Args) -> Json:
+def _update(platform: Platform, args: Arguments) -> Json:
     view_id, external_id = args.text("view_id"), args.text("external_id")
     if not view_id and not external_id:
         raise SlackError("invalid_arguments", ["[ERROR] missing required field: view_id or external_id"])
     given = _view(args)
-    found = platform.modals.find(view_id or None, external_id or None)
-    return {"view": platform.modals.update(found, given, args.text("hash") or None).full()}
+    view = platform.modals.find(view_id or None, external_id or None)
+    return {"view": platform.modals.update(view, given, args.text("hash") or None).full()}
 
 
-def _publish(platform: Platform, args: Args) -> Json:
+def _publish(platform: Platform, args: Arguments) -> Json:
     user = args.needed("user_id")
     if user not in platform.workspace.users:
         raise SlackError("user_not_found")

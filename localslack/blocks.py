@@ -1,9 +1,12 @@
-"""The shapes and limits of Block Kit: https://docs.slack.dev/reference/block-kit and slack-sdk's models."""
+"""Shapes and limits of Block Kit.
+
+Sources: https://docs.slack.dev/reference/block-kit and slack-sdk's models.
+"""
 
 import re
 from typing import Any
 
-from .shapes import Check, array, boolean, choice, integer, problem, shape, string, variants
+from .payload_shapes import Check, array, boolean, choice, integer, problem, shape, string, variants
 
 ID = string(255)
 _TEXT_OPTIONS: dict[str, Check] = {"emoji": boolean}
@@ -67,7 +70,7 @@ def _static(more: dict[str, Check]) -> Check:
 
 
 def _initials(value: Any, pointer: str, problems: list[str]) -> None:
-    """What is chosen at the start must be one of the options, exactly (Slack compares the whole object)."""
+    """Refuse an initial choice that is not exactly one of the options."""
     given = list(value.get("options") or [])
     for group in value.get("option_groups") or []:
         given += group.get("options") or [] if isinstance(group, dict) else []

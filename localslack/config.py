@@ -1,4 +1,4 @@
-"""What localslack is started with: secrets, how the app is reached, which rules of Slack are on."""
+"""Settings: secrets, how the app is reached, which rules of Slack are on."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ class Config:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The parts of an app manifest (YAML) that decide what Slack sends: arguments for `Config`.
+    """Read from an app manifest (YAML) what decides what Slack sends.
 
     Raises ValueError with a sentence when the file is no manifest.
     """

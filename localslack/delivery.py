@@ -1,13 +1,12 @@
-"""Payloads on their way to the app: which transport, which faults, how often an event is tried again."""
+"""Delivery of payloads to the app: transport, faults, repeated attempts."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from .acks import Ack
-from .changes import Changes
+from .change_feed import ChangeFeed
 from .config import Config
-from .errors import Json
+from .errors import Ack, Json
 from .faults import DELIVERY_KINDS, Faults
 from .http_events import HttpEvents
 from .socket_mode import SocketMode
@@ -17,9 +16,14 @@ REMEMBERED = 20_000
 
 
 class Delivery:
-    """Interactions and commands are sent once; events up to four times until they are acked."""
+    """Send interactions and commands once.
 
-    def __init__(self, config: Config, faults: Faults, socket: SocketMode, http: HttpEvents, changes: Changes) -> None:
+    Events up to four times until they are acked.
+    """
+
+    def __init__(
+        self, config: Config, faults: Faults, socket: SocketMode, http: HttpEvents, changes: ChangeFeed
+    ) -> None:
         self._changes = changes
         self.sent: list[tuple[str, Json]] = []
         self._config = config
@@ -34,16 +38,16 @@ class Delivery:
         return bool(self._http.urls or self._socket.connections)
 
     async def interaction(self, kind: str, payload: Json) -> Ack:
-        """Delivers a click, a submission or a command, and gives the app's answer."""
+        """Deliver a click, a submission or a command, and return the app's answer."""
         name = str(payload.get("type", kind)) if kind == "interactive" else kind
         return await self._with_faults(name, kind, payload)
 
     def event(self, event: Json, envelope: Json) -> None:
-        """Starts the deliveries of an event; nobody waits for them."""
+        """Start the deliveries of an event; nobody waits for them."""
         self.background(self._event({**envelope, "event": event}))
 
     def background(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Runs something on its own until it is done or localslack stops."""
+        """Run something on its own until it is done or localslack stops."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,12 +1,12 @@
-"""The Python API that a test drives localslack with: it does what people do and sees what they see."""
+"""The Python API for tests: does what people do, and sees what they see."""
 
-# ruff: noqa: ASYNC109  (a test says how long it waits; the waiting itself is asyncio.timeout in `Changes`)
+# ruff: noqa: ASYNC109  (a test says how long it waits; the waiting itself is asyncio.timeout in `ChangeFeed`)
 
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from .changes import PATIENCE
+from .change_feed import PATIENCE
 from .config import Config
 from .errors import Json
 from .faults import Faults
@@ -20,7 +20,10 @@ Found = TypeVar("Found")
 
 
 class LocalSlack:
-    """A running local Slack: `async with LocalSlack(...) as slack`, or `await LocalSlack.start(...)` and `stop()`."""
+    """A running local Slack.
+
+    `async with LocalSlack(...) as slack`, or `await LocalSlack.start(...)` and `stop()`.
+    """
 
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
         """Settings are the fields of `Config`."""
@@ -90,12 +93,18 @@ class LocalSlack:
 
     @property
     def deliveries(self) -> list[tuple[str, Json]]:
-        """Every payload sent to the app: (`interactive` | `slash_commands` | `events_api`, payload)."""
+        """Every payload sent to the app.
+
+        (`interactive` | `slash_commands` | `events_api`, payload).
+        """
         return self.platform.delivery.sent
 
     @property
     def events_urls(self) -> list[str]:
-        """The request URLs of HTTP mode, one for each replica; may be changed while it runs. Empty: Socket Mode."""
+        """The request URLs of HTTP mode, one for each replica.
+
+        May be changed while it runs. Empty: Socket Mode.
+        """
         return self.platform.http.urls
 
     def user(self, ref: str) -> "Person":
@@ -104,11 +113,17 @@ class LocalSlack:
         return self._people.setdefault(user.id, Person(self, user))
 
     def channel(self, ref: str) -> Channel:
-        """A channel by id or name: `.messages` and `.thread(ts)` are copies of what is there now."""
+        """A channel by id or name.
+
+        `.messages` and `.thread(ts)` are copies of what is there now.
+        """
         return self.workspace.channel(ref)
 
     def add_user(self, name: str, channels: tuple[str, ...] = ("#general", "#approvals"), **kind: Any) -> Person:
-        """One more person, U0<NAME>, in these channels; `kind`: the fields of `User` (is_bot, is_restricted, …)."""
+        """One more person, U0<NAME>, in these channels.
+
+        `kind`: the fields of `User` (is_bot, is_restricted, …).
+        """
         user = User(f"U0{name.upper()}", name, name.capitalize(), **kind)
         self.workspace.users[user.id] = user
         for channel in channels:
@@ -116,7 +131,10 @@ class LocalSlack:
         return self.user(user.id)
 
     def add_channel(self, name: str, members: tuple[str, ...] = ("alice", "bob"), **kind: Any) -> Channel:
-        """One more channel, C0<NAME>; `kind`: the fields of `Channel` (is_private, is_archived). The app is not in."""
+        """One more channel, C0<NAME>.
+
+        `kind`: the fields of `Channel` (is_private, is_archived). The app is not in.
+        """
         users = {self.workspace.user(member).id for member in members}
         channel = Channel(f"C0{name.upper()}", name, users, **kind)
         self.workspace.channels[channel.id] = channel
@@ -124,7 +142,7 @@ class LocalSlack:
         return channel
 
     def invite(self, user: str, channel: str) -> None:
-        """Makes a person, or the app by the id of its bot user, a member of a channel."""
+        """Make a person, or the app by the id of its bot user, a member of a channel."""
         self.platform.join(self.channel(channel), self.workspace.user(user).id)
 
     async def wait_for(
@@ -133,7 +151,10 @@ class LocalSlack:
         timeout: float = PATIENCE,
         what: str = "what was waited for",
     ) -> Found:
-        """The first truthy value of `fact`, checked after each change. Raises TimeoutError."""
+        """The first truthy value of `fact`, checked after each change.
+
+        Raises TimeoutError.
+        """
         return await self.platform.changes.until(lambda: fact(self.workspace), timeout, lambda: self._story(what))
 
     async def wait_message(
@@ -144,7 +165,10 @@ class LocalSlack:
         *,
         thread: str | None = None,
     ) -> Message:
-        """A copy of the newest message that matches: of the channel, or of one thread in it."""
+        """A copy of the newest message that matches.
+
+        Of the channel, or of one thread in it.
+        """
         room = self.channel(channel)
 
         def find(_: Workspace) -> Message | None:
@@ -159,15 +183,18 @@ class LocalSlack:
         await self.wait_for(lambda _: len(sockets) >= count, timeout, f"{count} connections of the app")
 
     async def ask_to_reconnect(self, reason: str = "refresh_requested", count: int | None = None) -> None:
-        """Sends `disconnect` frames, as Slack does when it refreshes connections."""
+        """Send `disconnect` frames, as Slack does when it refreshes connections."""
         await self.platform.socket.ask_to_reconnect(reason, count)
 
     def cut_sockets(self) -> int:
-        """Breaks all Socket Mode connections at once, without a word; returns how many there were."""
+        """Break all Socket Mode connections at once, without a word.
+
+        Return how many there were.
+        """
         return self.platform.socket.cut()
 
     async def verify_events_urls(self) -> list[bool]:
-        """Sends `url_verification` to each events URL."""
+        """Send `url_verification` to each events URL."""
         return await self.platform.http.verify()
 
     def _story(self, what: str) -> str:

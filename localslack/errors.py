@@ -1,5 +1,6 @@
-"""How a Web API call fails: Slack's error code, and the details that Slack sends with it."""
+"""Failures: Slack's error codes, refusals of a client, answers to deliveries."""
 
+from dataclasses import dataclass
 from typing import Any
 
 Json = dict[str, Any]
@@ -33,7 +34,25 @@ class RateLimited(SlackError):
 
 
 class CannotDo(Exception):
-    """A person tried what Slack's own client would not let them do: a button that is not there, an empty input.
+    """Something that Slack's own client would not let a person do.
 
     The text is a sentence for that person; nothing was sent to the app.
     """
+
+
+@dataclass(frozen=True)
+class Ack:
+    """The app's answer to one delivery.
+
+    `body` is a mapping, a text, or None. `error` is Slack's word for why there was no answer; `reason` is the one that
+    a retried event carries: `timeout`, `http_error` or `connection_failed`.
+    """
+
+    ok: bool
+    body: Any = None
+    error: str = ""
+    reason: str = ""
+
+    @classmethod
+    def failed(cls, error: str, reason: str) -> "Ack":
+        return cls(False, None, error, reason)

@@ -1,4 +1,4 @@
-"""Faults on demand: what a network and a busy Slack do to an app, once or a number of times."""
+"""Faults on demand, as a network and a busy Slack have them."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -15,7 +15,9 @@ DELIVERY_KINDS: tuple[str, ...] = get_args(DeliveryKind)
 
 @dataclass
 class Fault:
-    """`on`: a pattern of API methods (`chat.*`, `response_url`), or of deliveries: `slash_commands`, `block_actions`,
+    """One armed fault.
+
+    `on`: a pattern of API methods (`chat.*`, `response_url`), or of deliveries: `slash_commands`, `block_actions`,
     `view_submission`, `view_closed`, or an event's type.
 
     `times`: how many calls it still hits; None for ever. `skip`: how many calls pass untouched first.
@@ -37,7 +39,10 @@ class Faults:
         self.active: list[Fault] = []
 
     def add(self, kind: Kind, on: str = "*", **details: Any) -> Fault:
-        """Arms a fault; details are the fields of `Fault`. Raises ValueError for an unknown kind."""
+        """Arm a fault; details are the fields of `Fault`.
+
+        Raises ValueError for an unknown kind.
+        """
         if kind not in API_KINDS and kind not in DELIVERY_KINDS:
             raise ValueError(f"There is no fault {kind!r}; there are {', '.join(API_KINDS + DELIVERY_KINDS)}.")
         fault = Fault(kind, on, **details)

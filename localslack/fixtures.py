@@ -1,11 +1,14 @@
-"""The pytest fixture `slack`: put `pytest_plugins = ["localslack.fixtures"]` into the top conftest."""
+"""The pytest fixture `slack`.
+
+Put `pytest_plugins = ["localslack.fixtures"]` into the top conftest.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import pytest_asyncio
 
-from .changes import PATIENCE
+from .change_feed import PATIENCE
 from .driver import LocalSlack
 
 UNHURRIED: Final[dict[str, Any]] = {"ack_seconds": PATIENCE, "trigger_seconds": PATIENCE}

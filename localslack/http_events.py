@@ -1,4 +1,7 @@
-"""Signed HTTP: the app's request URLs, one base for each replica behind what would be a load balancer."""
+"""Signed HTTP: the app's request URLs, one for each replica.
+
+Several replicas stand in for what a load balancer would hide.
+"""
 
 import hashlib
 import hmac
@@ -9,18 +12,23 @@ from urllib.parse import urlencode
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from .acks import Ack
-from .errors import Json
+from .errors import Ack, Json
 
 
 def sign(secret: str, timestamp: int, body: str) -> str:
-    """Slack's v0 signature: https://docs.slack.dev/authentication/verifying-requests-from-slack"""
+    """Slack's v0 signature.
+
+    Https://docs.slack.dev/authentication/verifying-requests-from-slack
+    """
     digest = hmac.new(secret.encode(), f"v0:{timestamp}:{body}".encode(), hashlib.sha256)
     return f"v0={digest.hexdigest()}"
 
 
 class HttpEvents:
-    """Posts to the replicas in turn. Without `failover` a dead replica is an error for the person, as in Slack."""
+    """Posts to the replicas in turn.
+
+    Without `failover` a dead replica is an error for the person, as in Slack.
+    """
 
     def __init__(self, urls: list[str], secret: str, ack_seconds: float, failover: bool) -> None:
         self.urls = urls
@@ -71,7 +79,10 @@ class HttpEvents:
             return Ack.failed("dispatch_failed", "connection_failed")
 
     async def verify(self) -> list[bool]:
-        """Asks every URL for its challenge, as Slack does when an address is saved; True for each that knew it."""
+        """Ask every URL for its challenge, as Slack does when an address is saved.
+
+        True for each that knew it.
+        """
         challenge = hashlib.sha256(str(time.time_ns()).encode()).hexdigest()
         body = json.dumps({"token": "local", "challenge": challenge, "type": "url_verification"})
         answers = [await self.post(url, body, {"Content-Type": "application/json"}) for url in self.urls]

@@ -1,4 +1,4 @@
-"""Inputs of modals and messages: what they hold, what Slack checks itself before the app hears of it."""
+"""Inputs of modals and messages: their values, and Slack's own checks."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -34,7 +34,10 @@ FIELDS: dict[str, tuple[str, str]] = {
 
 
 def state_of(blocks: Iterable[Json], kept: Values | None = None) -> Values:
-    """What the blocks hold: values kept from before (same block_id, action_id, type), else the initial ones."""
+    """Return the values that the blocks hold.
+
+    Values kept from before (same block_id, action_id, type), else the initial ones.
+    """
     values: Values = {}
     for element in elements_of(list(blocks)):
         if element["type"] not in FIELDS:
@@ -52,7 +55,10 @@ def state_of(blocks: Iterable[Json], kept: Values | None = None) -> Values:
 
 
 def merged(blocks: list[Json], current: Values, given: Values) -> Values:
-    """The current values with what the person filled in; raises CannotDo for a field that is not there."""
+    """The current values with what the person filled in.
+
+    Raises CannotDo for a field that is not there.
+    """
     values: Values = {block_id: dict(actions) for block_id, actions in current.items()}
     types = {(e["block_id"], e["action_id"]): e["type"] for e in elements_of(blocks)}
     for block_id, actions in given.items():
@@ -67,8 +73,11 @@ def merged(blocks: list[Json], current: Values, given: Values) -> Values:
 
 
 def refusals(blocks: list[Json], values: Values, workspace: Workspace) -> dict[str, str]:
-    """What Slack tells the person by block_id before anything is sent; empty when all is well."""
-    found: dict[str, str] = {}
+    """Return what Slack tells the person, by block_id, before it sends anything.
+
+    Empty when all is well.
+    """
+    errors: dict[str, str] = {}
     for block in blocks:
         if block["type"] != "input":
             continue
@@ -77,10 +86,10 @@ def refusals(blocks: list[Json], values: Values, workspace: Workspace) -> dict[s
         value = held.get(FIELDS[element["type"]][0])
         if value in (None, "", []):
             if not block.get("optional"):
-                found[block["block_id"]] = "Please complete this required field."
+                errors[block["block_id"]] = "Please complete this required field."
         elif (words := _refusal(element, value, workspace)) is not None:
-            found[block["block_id"]] = words
-    return found
+            errors[block["block_id"]] = words
+    return errors
 
 
 def _refusal(element: Json, value: Any, workspace: Workspace) -> str | None:
@@ -134,7 +143,9 @@ def options_of(element: Json) -> list[Json]:
 
 
 def filled(element: Json, value: Any, workspace: Workspace) -> Json:
-    """What a person means by a plain value, in Slack's shape: an option by value or text, @bob, #general.
+    """Turn a plain value into Slack's shape.
+
+    It names an option by value or text, a person like @bob, a channel like #general.
 
     Raises CannotDo for an option or name that is not there.
     """

@@ -1,4 +1,4 @@
-"""What Slack refuses in messages and views, with its error codes.
+"""Messages and views that Slack refuses, with its error codes.
 
 Numbers: https://docs.slack.dev/reference/block-kit/blocks, /reference/views, and slack-sdk's models. The sum of a
 message's blocks is undocumented (slackapi/bolt-js #2509): about 13.2 kB. How Slack counts is unknown, so this takes
@@ -10,7 +10,7 @@ from typing import Any
 
 from .blocks import BLOCKS, plain
 from .errors import Json, SlackError
-from .shapes import Check, array, boolean, problem, shape, string, variants
+from .payload_shapes import Check, array, boolean, problem, shape, string, variants
 
 MESSAGE_BLOCKS = 50
 VIEW_BLOCKS = 100
@@ -45,7 +45,7 @@ def size_of(blocks: list[Json]) -> int:
 
 
 def check_message_blocks(blocks: list[Json]) -> None:
-    """Raises SlackError invalid_blocks or msg_blocks_too_long for blocks that Slack would refuse in a message."""
+    """Raise SlackError for blocks that Slack would refuse in a message."""
     problems: list[str] = []
     array(variants(BLOCKS), MESSAGE_BLOCKS, 0)(blocks, "/blocks", problems)
     if not problems:
@@ -60,7 +60,7 @@ def check_message_blocks(blocks: list[Json]) -> None:
 
 
 def check_view(view: Any, kinds: tuple[str, ...]) -> None:
-    """Raises SlackError invalid_arguments or view_too_large for a view that Slack would refuse."""
+    """Raise SlackError for a view that Slack would refuse."""
     problems: list[str] = []
     variants({kind: _VIEW[kind] for kind in kinds})(view, "/view", problems)
     if not problems:
@@ -78,7 +78,7 @@ def check_view(view: Any, kinds: tuple[str, ...]) -> None:
 
 
 def check_metadata(metadata: Any) -> None:
-    """Raises SlackError invalid_metadata_format unless it has a type and its payload is an object."""
+    """Raise SlackError unless it has a type and its payload is an object."""
     problems: list[str] = []
     _METADATA(metadata, "/metadata", problems)
     if problems:
@@ -90,7 +90,10 @@ def check_metadata(metadata: Any) -> None:
 
 
 def check_errors(answer: Any, view: Json) -> dict[str, str]:
-    """The errors of a view_submission ack by block_id; raises ValueError when Slack would not show them."""
+    """The errors of a view_submission ack by block_id.
+
+    Raises ValueError when Slack would not show them.
+    """
     inputs = {block["block_id"] for block in view["blocks"] if block["type"] == "input"}
     if not isinstance(answer, dict) or not answer:
         raise ValueError("response_action errors needs a mapping of block_id to text in `errors`")

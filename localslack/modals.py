@@ -1,13 +1,13 @@
-"""Modals: one stack of at most three views for each user, opened by triggers, changed by hash."""
+"""Modals: a stack of at most three views for each user."""
 
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import Json, SlackError
+from .expiring_tokens import Trigger
 from .inputs import Values, state_of
 from .limits import check_view
-from .tickets import Trigger
 from .workspace import Workspace
 
 DEPTH = 3
@@ -15,7 +15,10 @@ DEPTH = 3
 
 @dataclass
 class View:
-    """A view as the app gave it and Slack completed it; `json` is what payloads and answers carry."""
+    """A view as the app gave it and Slack completed it.
+
+    `json` is what payloads and answers carry.
+    """
 
     user: str
     json: Json
@@ -73,7 +76,10 @@ class Modals:
         return view
 
     def push(self, user: str, given: Json) -> View:
-        """One more on top of the stack. Raises SlackError push_limit_reached, not_found without a modal."""
+        """One more on top of the stack.
+
+        Raises SlackError push_limit_reached, not_found without a modal.
+        """
         check_view(given, ("modal",))
         self._check_external(given)
         stack = self.stacks.get(user)
@@ -87,7 +93,10 @@ class Modals:
         return view
 
     def update(self, view: View, given: Json, expected_hash: str | None = None) -> View:
-        """Replaces a view's content; inputs with the same ids keep what was typed. Raises SlackError hash_conflict."""
+        """Replace a view's content; inputs with the same ids keep what was typed.
+
+        Raises SlackError hash_conflict.
+        """
         check_view(given, (view.json["type"],))
         if expected_hash is not None and expected_hash != view.json["hash"]:
             raise SlackError("hash_conflict")
@@ -111,7 +120,10 @@ class Modals:
         return view
 
     def remove(self, view: View, *, everything: bool = False) -> list[View]:
-        """Closes this view and those above it, or the whole stack; returns what was closed, top first."""
+        """Close this view and those above it, or the whole stack.
+
+        Return what was closed, top first.
+        """
         stack = self.stacks.get(view.user, [])
         if view not in stack:
             return []

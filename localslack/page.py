@@ -1,4 +1,4 @@
-"""The page's two doors: `/page/live` shows what a person sees, `/page/act` does what they do."""
+"""The page's two endpoints: `/page/live` shows, `/page/act` acts."""
 
 import asyncio
 import contextlib
@@ -6,11 +6,11 @@ import json
 
 from aiohttp import WSMsgType, web
 
-from .acting import Acting
 from .errors import CannotDo, Json, SlackError
 from .modals import View
+from .page_snapshot import Look, snapshot
 from .platform import Platform
-from .snapshot import Look, snapshot
+from .user_actions import UserActions
 from .workspace import User, elements_of
 
 # At most twenty frames a second: changes in between arrive together in the next one.
@@ -18,9 +18,9 @@ BETWEEN_FRAMES = 0.05
 
 
 class Page:
-    def __init__(self, platform: Platform, acting: Acting) -> None:
+    def __init__(self, platform: Platform, actions: UserActions) -> None:
         self.platform = platform
-        self.acting = acting
+        self.actions = actions
         self._sockets: set[web.WebSocketResponse] = set()
 
     async def stop(self) -> None:
@@ -82,16 +82,16 @@ class Page:
         match do:
             case "post":
                 channel = workspace.channel(given["channel"])
-                await self.acting.post(user, channel, given["text"], given.get("thread_ts"))
+                await self.actions.post(user, channel, given["text"], given.get("thread_ts"))
             case "click":
                 await self._click(user, given)
             case "submit":
                 view = self._view(user, given["view_id"])
-                await self.acting.submit(user, view, (given.get("state") or {}).get("values") or {})
+                await self.actions.submit(user, view, (given.get("state") or {}).get("values") or {})
             case "close":
-                await self.acting.close(user, self._view(user, given["view_id"]))
+                await self.actions.close(user, self._view(user, given["view_id"]))
             case "home":
-                self.acting.open_home(user)
+                self.actions.open_home(user)
             case "dismiss":
                 notices = self.platform.notices.get(user.id, [])
                 notices[:] = [notice for notice in notices if notice.id != given["notice"]]
@@ -111,7 +111,7 @@ class Page:
         return view
 
     async def _click(self, user: User, given: Json) -> None:
-        """Starts the click; whether the app took it shows in a later frame."""
+        """Start the click; whether the app took it shows in a later frame."""
         chosen: Json = dict(given.get("selected") or {})
         values = (given.get("state") or {}).get("values") or {}
         if given.get("value") is not None:
@@ -119,7 +119,7 @@ class Page:
         if given.get("view_id"):
             view = self._view(user, given["view_id"])
             element = _element(view.blocks, given)
-            payload = self.acting.view_click(user, view, element, chosen, values)
+            payload = self.actions.view_click(user, view, element, chosen, values)
         else:
             channel = self.platform.workspace.channel(given["channel"])
             ephemerals = self.platform.workspace.ephemerals
@@ -129,8 +129,8 @@ class Page:
             if message is None:
                 raise CannotDo("That message is not there any more.")
             element = _element(message.blocks or [], given)
-            payload = self.acting.message_click(user, channel, message, message, element, chosen, values)
-        self.platform.delivery.background(self.acting.click(user, payload))
+            payload = self.actions.message_click(user, channel, message, message, element, chosen, values)
+        self.platform.delivery.background(self.actions.click(user, payload))
 
 
 def _element(blocks: list[Json], given: Json) -> Json:

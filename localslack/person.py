@@ -1,19 +1,18 @@
-"""One person at their Slack client, for tests: what they do, and what they see."""
+"""One person at their Slack client, for tests."""
 
-# ruff: noqa: ASYNC109  (a test says how long it waits; the waiting itself is asyncio.timeout in `Changes`)
+# ruff: noqa: ASYNC109  (a test says how long it waits; the waiting itself is asyncio.timeout in `ChangeFeed`)
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .acks import Ack
-from .acting import Acting, Reply
-from .changes import PATIENCE
-from .errors import CannotDo, Json
+from .change_feed import PATIENCE
+from .errors import Ack, CannotDo, Json
 from .inputs import Values, filled
 from .modals import View
 from .text import text_of
+from .user_actions import Reply, UserActions
 from .workspace import Message, User, Workspace, elements_of
 
 if TYPE_CHECKING:
@@ -21,12 +20,15 @@ if TYPE_CHECKING:
 
 
 class Person:
-    """Somebody at their Slack client. Raises CannotDo for what the client would not let them do."""
+    """Somebody at their Slack client.
+
+    Raises CannotDo for what the client would not let them do.
+    """
 
     def __init__(self, slack: LocalSlack, user: User) -> None:
         self.slack = slack
         self.user = user
-        self._acting: Acting = slack.server.acting
+        self._actions: UserActions = slack.server.actions
         self._platform = slack.platform
 
     @property
@@ -54,45 +56,47 @@ class Person:
         return self._platform.modals.homes.get(self.id)
 
     async def command(self, text: str, channel: str = "#general") -> Reply:
-        """Types a slash command; returns when the app acked it or Slack gave up."""
-        return await self._acting.command(self.user, self.slack.channel(channel), text)
+        """Type a slash command; return when the app acked it or Slack gave up."""
+        return await self._actions.command(self.user, self.slack.channel(channel), text)
 
     async def say(self, text: str, channel: str = "#general", thread: str | None = None) -> Reply:
-        """Types a message, into a thread if one is named."""
-        return await self._acting.post(self.user, self.slack.channel(channel), text, thread)
+        """Type a message, into a thread if one is named."""
+        return await self._actions.post(self.user, self.slack.channel(channel), text, thread)
 
     def delete(self, message: Message) -> None:
-        """Deletes a message: their own, or as an admin anybody's."""
-        self._acting.delete(self.user, self.slack.channel(message.channel), message.ts)
+        """Delete a message: their own, or as an admin anybody's."""
+        self._actions.delete(self.user, self.slack.channel(message.channel), message.ts)
 
     def archive(self, channel: str) -> None:
-        """Archives a channel."""
-        self._acting.archive(self.user, self.slack.channel(channel))
+        """Archive a channel."""
+        self._actions.archive(self.user, self.slack.channel(channel))
 
     async def click(
-        self, target: Message | View, what: str, *, choose: Any = None, stale: bool = False, block: str = ""
+        self, target: Message | View, name: str, *, choose: Any = None, stale: bool = False, block: str = ""
     ) -> Ack:
-        """Clicks a button by action_id or text, or chooses `choose` in a select; returns when the app acked it.
+        """Click a button by action_id or text, or choose `choose` in a select.
+
+        Returns when the app acked it.
 
         `block`: in the block of this id, where several have such a button. Looks at the message as it is now; with
         `stale=True` at the copy given, as a client that was not told yet.
         """
         if isinstance(target, View):
-            element = self._element(target.blocks, what, block)
+            element = self._element(target.blocks, name, block)
             given = self._given(element, choose)
-            return await self._acting.click(self.user, self._acting.view_click(self.user, target, element, given, {}))
+            return await self._actions.click(self.user, self._actions.view_click(self.user, target, element, given, {}))
         channel = self.slack.channel(target.channel)
         current = self._current(target)
         if current is None and not stale:
             raise CannotDo("That message is not there any more.")
         seen = target if stale or current is None else current
-        element = self._element(seen.blocks or [], what, block)
+        element = self._element(seen.blocks or [], name, block)
         given = self._given(element, choose)
-        payload = self._acting.message_click(self.user, channel, seen, current or seen, element, given, {})
-        return await self._acting.click(self.user, payload)
+        payload = self._actions.message_click(self.user, channel, seen, current or seen, element, given, {})
+        return await self._actions.click(self.user, payload)
 
     async def wait_modal(self, match: Callable[[View], Any] | str = "", timeout: float = PATIENCE) -> View:
-        """The modal on top once there is one that matches (a function, or a part of its words)."""
+        """Return the modal on top once it matches a function or a part of its words."""
 
         def find(_: Workspace) -> View | None:
             view = self.modal
@@ -102,7 +106,7 @@ class Person:
         return await self.slack.wait_for(find, timeout, f"a modal for {self.user.name}")
 
     async def wait_ephemeral(self, match: Callable[[Message], Any] | str = "", timeout: float = PATIENCE) -> Message:
-        """The newest message only for this person that matches (a function, or a part of its words)."""
+        """Return the newest message for this person alone, once one matches."""
 
         def find(_: Workspace) -> Message | None:
             for message in reversed(self.ephemerals):
@@ -113,20 +117,20 @@ class Person:
         return await self.slack.wait_for(find, timeout, f"an ephemeral message for {self.user.name}")
 
     async def submit(self, values: dict[str, Any] | None = None, view: View | None = None) -> dict[str, str]:
-        """Fills in the modal on top (inputs by block_id, action_id or label) and submits it.
+        """Fill in and submit the modal on top; inputs by block_id, action_id or label.
 
         Returns the errors by block_id that the person now sees; empty when the app took it.
         """
         target = view or self._top()
-        return await self._acting.submit(self.user, target, self._filled(target, values or {}))
+        return await self._actions.submit(self.user, target, self._filled(target, values or {}))
 
     async def close(self) -> None:
-        """Closes the modal on top."""
-        await self._acting.close(self.user, self._top())
+        """Close the modal on top."""
+        await self._actions.close(self.user, self._top())
 
     async def open_home(self, tab: str = "home") -> None:
-        """Opens the app at its tab `home` or `messages`."""
-        self._acting.open_home(self.user, tab)
+        """Open the app at its tab `home` or `messages`."""
+        self._actions.open_home(self.user, tab)
 
     def _top(self) -> View:
         if self.modal is None:
@@ -139,14 +143,14 @@ class Person:
             return next((m for m in ephemerals if (m.ts, m.ephemeral_to) == (message.ts, self.id)), None)
         return self.slack.channel(message.channel).posts.get(message.ts)
 
-    def _element(self, blocks: list[Json], what: str, block: str = "") -> Json:
+    def _element(self, blocks: list[Json], name: str, block: str = "") -> Json:
         elements = [e for e in elements_of(blocks) if not block or e["block_id"] == block]
         for element in elements:
             text = element["text"]["text"] if element["type"] == "button" else None
-            if what in (element["action_id"], element["block_id"], text):
+            if name in (element["action_id"], element["block_id"], text):
                 return element
         there = ", ".join(e["text"]["text"] if e["type"] == "button" else e["action_id"] for e in elements)
-        raise CannotDo(f"There is no {what!r} to click; there is: {there or 'nothing'}.")
+        raise CannotDo(f"There is no {name!r} to click; there is: {there or 'nothing'}.")
 
     def _given(self, element: Json, choose: Any) -> Json:
         if choose is None or element["type"] == "button":

@@ -1,4 +1,4 @@
-"""The parts of one local Slack, put together: what the Web API, the page and the driver all work on."""
+"""The parts of one local Slack, shared by Web API, page and driver."""
 
 import asyncio
 import secrets
@@ -6,23 +6,24 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from .acks import Ack
-from .changes import Changes
+from .change_feed import ChangeFeed
 from .config import Config
 from .delivery import Delivery
-from .errors import Json
+from .errors import Ack, Json
+from .expiring_tokens import ResponseUrls, Triggers
 from .faults import Faults
 from .http_events import HttpEvents
 from .modals import Modals
-from .seed import seed
 from .socket_mode import SocketMode
-from .tickets import ResponseUrls, Triggers
-from .workspace import Channel, Message, Workspace
+from .workspace import Channel, Message, Workspace, seed
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the Web API. `at` is wall-clock seconds; `result` is None when no reply was sent."""
+    """One call of the Web API.
+
+    `at` is wall-clock seconds; `result` is None when no reply was sent.
+    """
 
     method: str
     args: Json
@@ -46,7 +47,7 @@ class Notice:
 @dataclass
 class Platform:
     config: Config
-    changes: Changes = field(default_factory=Changes)
+    changes: ChangeFeed = field(default_factory=ChangeFeed)
     faults: Faults = field(default_factory=Faults)
     calls: list[Call] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -65,17 +66,20 @@ class Platform:
         self.delivery = Delivery(config, self.faults, self.socket, self.http, self.changes)
 
     def notify(self, user: str, text: str) -> None:
-        """Shows an error to a person, as Slack's client does."""
+        """Show an error to a person, as Slack's client does."""
         self.notices.setdefault(user, []).append(Notice(secrets.token_hex(4), text))
         self.changes.ring()
 
     def problem(self, sentence: str) -> None:
-        """Something that the app answered and Slack could not use; a test may want none of these."""
+        """Something that the app answered and Slack could not use.
+
+        A test may want none of these.
+        """
         self.problems.append(sentence)
         self.changes.ring()
 
     def join(self, channel: Channel, user: str) -> None:
-        """Makes somebody a member; the app hears of it if it is in the channel too."""
+        """Make somebody a member; the app hears of it if it is in the channel too."""
         if user in channel.members:
             return
         channel.members.add(user)
@@ -86,11 +90,11 @@ class Platform:
         self.changes.ring()
 
     async def interact(self, payload: Json, kind: str = "interactive") -> Ack:
-        """Delivers what a person did, and gives the app's answer."""
+        """Deliver what a person did, and return the app's answer."""
         return await self.delivery.interaction(kind, payload)
 
     def event(self, event: Json) -> None:
-        """Sends an event if the app subscribed to its type."""
+        """Send an event if the app subscribed to its type."""
         subscription = f"message.{event['channel_type']}s" if event["type"] == "message" else event["type"]
         if subscription.replace("message.ims", "message.im") not in self.config.bot_events:
             return

@@ -1,4 +1,4 @@
-"""The HTTP server: one loopback port for Web API, Socket Mode, files, response URLs, faults and the page."""
+"""The HTTP server: one loopback port for the APIs, Socket Mode and the page."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,11 +8,11 @@ from typing import Any
 from aiohttp import web
 
 from . import api_files
-from .acting import Acting
 from .api_chat import respond
 from .errors import Json, SlackError
 from .page import Page
 from .platform import Platform
+from .user_actions import UserActions
 from .web_api import WebApi
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -22,7 +22,7 @@ STATIC = Path(__file__).parent / "static"
 
 @web.middleware
 async def _only_from_here(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Keeps web pages of other sites, open in the same browser, from clicking here (also by DNS rebinding)."""
+    """Keep other sites' pages in the same browser from clicking here."""
     try:
         host = request.url.host or ""
     except ValueError:
@@ -36,13 +36,16 @@ async def _only_from_here(request: web.Request, handler: Handler) -> web.StreamR
 class Server:
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.acting = Acting(platform)
+        self.actions = UserActions(platform)
         self.api = WebApi(platform)
-        self.page = Page(platform, self.acting)
+        self.page = Page(platform, self.actions)
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Binds the port. Raises ValueError for a host that is not loopback, OSError for a port in use."""
+        """Binds the port.
+
+        Raises ValueError for a host that is not loopback, OSError for a port in use.
+        """
         config = self.platform.config
         if config.host not in LOOPBACK:
             raise ValueError(f"localslack listens on loopback only, not on {config.host}: it has no passwords.")
@@ -99,7 +102,10 @@ class Server:
         return web.Response(body=file.content, headers=headers)
 
     async def _respond(self, request: web.Request) -> web.Response:
-        """A response URL: answers as Slack does, in plain words, 404 when it is used up or too old."""
+        """A response URL.
+
+        Answers as Slack does, in plain words, 404 when it is used up or too old.
+        """
         try:
             answer: Json = await request.json()
         except ValueError:
@@ -119,7 +125,10 @@ class Server:
         return web.json_response({"faults": self.platform.faults.as_json()})
 
     async def _add_fault(self, request: web.Request) -> web.Response:
-        """Arms a fault for other processes: {"kind": …, "on": …, "times": …}, or {"kind": "cut_sockets"}."""
+        """Arm a fault for other processes.
+
+        {"kind": …, "on": …, "times": …}, or {"kind": "cut_sockets"}.
+        """
         try:
             details: dict[str, Any] = await request.json()
             kind = details.pop("kind")

@@ -1,4 +1,4 @@
-"""Socket Mode: up to ten WebSockets, each payload to exactly one of them, each acked by its envelope id."""
+"""Socket Mode: up to ten WebSockets, each payload to exactly one of them."""
 
 import asyncio
 import contextlib
@@ -8,9 +8,8 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from .acks import Ack
-from .changes import Changes
-from .errors import Json
+from .change_feed import ChangeFeed
+from .errors import Ack, Json
 
 MOST_CONNECTIONS = 10
 # How long a closing connection waits for its other end, which may be a process that hangs.
@@ -18,9 +17,9 @@ CLOSE_SECONDS = 0.5
 
 
 class SocketMode:
-    """Gives out tickets (`apps.connections.open`), holds the connections, sends envelopes in turn."""
+    """Give out tickets, hold the connections, and send envelopes to them in turn."""
 
-    def __init__(self, app_id: str, ack_seconds: float, changes: Changes) -> None:
+    def __init__(self, app_id: str, ack_seconds: float, changes: ChangeFeed) -> None:
         self.connections: list[web.WebSocketResponse] = []
         self._app_id = app_id
         self._ack_seconds = ack_seconds
@@ -65,7 +64,10 @@ class SocketMode:
     async def send(
         self, kind: str, payload: Json, attempt: int = 0, reason: str = "", accepts_response: bool = True
     ) -> Ack:
-        """One envelope to one connection; kind is `interactive`, `slash_commands` or `events_api`."""
+        """One envelope to one connection.
+
+        Kind is `interactive`, `slash_commands` or `events_api`.
+        """
         if not self.connections:
             return Ack.failed("app_not_connected", "the app is not connected")
         envelope: Json = {
@@ -91,17 +93,23 @@ class SocketMode:
             del self._waiting[envelope["envelope_id"]]
 
     async def ask_to_reconnect(self, reason: str = "refresh_requested", count: int | None = None) -> None:
-        """Sends `disconnect` frames (reasons: warning, refresh_requested, link_disabled), to the oldest first."""
+        """Send `disconnect` frames, to the oldest connections first.
+
+        The reason is warning, refresh_requested or link_disabled.
+        """
         for socket in list(self.connections)[:count]:
             with contextlib.suppress(ConnectionError):
                 await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {"host": "local"}})
 
     async def close(self) -> None:
-        """Closes every connection as a server does that goes away."""
+        """Close every connection as a server does that goes away."""
         await asyncio.gather(*[socket.close(code=1001) for socket in self.connections])
 
     def cut(self) -> int:
-        """Breaks every connection without a closing frame, as a broken network does; returns how many."""
+        """Break every connection without a closing frame, as a broken network does.
+
+        Return how many.
+        """
         cut = list(self.connections)
         for socket in cut:
             transport = socket._req.transport if socket._req is not None else None

@@ -1,4 +1,4 @@
-"""Words: what a person reads in blocks, and what Slack makes of what a person types."""
+"""Texts: blocks as people read them, and typed words as Slack escapes them."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,9 @@ def escape(text: str) -> str:
 
 
 def text_of(message: Message | Json | None) -> str:
-    """The text that a person reads on a message or a view, one line per piece, buttons in [brackets].
+    """Return a message or a view as people read it, one line per piece.
+
+    Buttons stand in [brackets].
 
     A message with blocks shows its blocks; its top-level text is for notifications only.
     """
@@ -94,7 +96,7 @@ _TOKEN = re.compile(r"(?P<url>https?://[^\s<>]+)|(?P<sigil>[@#])(?P<name>[\w.-]*
 
 
 def typed(text: str, workspace: Workspace, *, names: bool = True) -> str:
-    """What Slack sends for what a person typed: entities escaped, names and links turned into ids.
+    """Turn typed words into what Slack sends: entities, ids and links.
 
     `names=False` is a command without should_escape: the app gets @bob as typed.
     """

@@ -1,4 +1,4 @@
-"""The Web API: reads a call, checks its token, meets the armed faults, finds the method, writes the log."""
+"""The Web API: reads a call, checks its token, applies faults, answers, logs."""
 
 import asyncio
 import json
@@ -7,20 +7,20 @@ from typing import Any
 
 from aiohttp import web
 
-from . import api_chat, api_files, api_people, api_rooms, api_views
-from .args import Args
-from .buckets import Buckets
+from . import api_chat, api_conversations, api_files, api_users, api_views
+from .arguments import Arguments
 from .errors import Json, RateLimited, SlackError
 from .faults import API_KINDS
 from .platform import Call, Platform
+from .rate_limits import RateLimits
 
-Method = Callable[[Platform, Args], Json]
+Method = Callable[[Platform, Arguments], Json]
 
 METHODS: dict[str, Method] = {
     **api_chat.METHODS,
     **api_files.METHODS,
-    **api_people.METHODS,
-    **api_rooms.METHODS,
+    **api_users.METHODS,
+    **api_conversations.METHODS,
     **api_views.METHODS,
 }
 # So many calls are kept for a test to look at.
@@ -74,7 +74,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
 class WebApi:
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self._buckets = Buckets(platform.config.rates, platform.config.clock)
+        self._buckets = RateLimits(platform.config.rates, platform.config.clock)
 
     async def handle(self, request: web.Request) -> web.Response:
         """One call of `/api/<method>`."""
@@ -103,7 +103,7 @@ class WebApi:
             self.platform.changes.ring()
 
         def lost(result: Json | None) -> web.Response:
-            """Ends the connection without a word, as when a network breaks."""
+            """End the connection without a word, as when a network breaks."""
             log(0, result)
             if request.transport is not None:
                 request.transport.close()
@@ -147,8 +147,8 @@ class WebApi:
         if method not in _WITHOUT_TOKEN:
             if not token:
                 raise SlackError("not_authed")
-            wanted = config.app_token if method in _APP_TOKEN else config.bot_token
-            if token != wanted:
+            expected = config.app_token if method in _APP_TOKEN else config.bot_token
+            if token != expected:
                 known = token in (config.app_token, config.bot_token)
                 raise SlackError("not_allowed_token_type" if known else "invalid_auth")
         needed = SCOPES.get(method)
@@ -157,7 +157,7 @@ class WebApi:
             raise SlackError("missing_scope", needed=needed[0], provided=provided)
         if unread:
             raise SlackError("invalid_arguments", ["[ERROR] missing required field: this method takes no JSON"])
-        return {"ok": True, **METHODS[method](self.platform, Args(values))}
+        return {"ok": True, **METHODS[method](self.platform, Arguments(values))}
 
 
 async def _read(request: web.Request) -> tuple[Json, str]:

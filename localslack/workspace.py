@@ -1,4 +1,4 @@
-"""The workspace: people, channels, messages, files. Plain data and the rules that need nothing else."""
+"""The workspace: people, channels, messages and files, as plain data."""
 
 import base64
 import re
@@ -52,7 +52,10 @@ class File:
 
 @dataclass
 class Message:
-    """One message as it is now; `Channel.messages` hands out copies, so an old one is what somebody saw before."""
+    """One message as it is now.
+
+    `Channel.messages` hands out copies, so an old one is what somebody saw before.
+    """
 
     channel: str
     ts: str
@@ -93,18 +96,21 @@ class Message:
 
 
 def speaks(block: Json) -> bool:
-    """Whether what is done in this block is sent at once: an input waits for the submission unless it dispatches."""
+    """Say whether an action in this block is sent at once.
+
+    An input waits for the submission unless it dispatches.
+    """
     return block["type"] != "input" or bool(block.get("dispatch_action"))
 
 
 def elements_of(blocks: list[Json]) -> list[Json]:
-    """Every element with an `action_id` in message or view blocks, with its `block_id` added."""
-    found: list[Json] = []
+    """Return all elements that have an `action_id`, with their `block_id`."""
+    elements: list[Json] = []
     for block in blocks:
         parts = list(block.get("elements") or []) if block["type"] == "actions" else []
         parts += [block[key] for key in ("accessory", "element") if isinstance(block.get(key), dict)]
-        found += [{**part, "block_id": block["block_id"]} for part in parts if "action_id" in part]
-    return found
+        elements += [{**part, "block_id": block["block_id"]} for part in parts if "action_id" in part]
+    return elements
 
 
 @dataclass
@@ -125,7 +131,7 @@ class Channel:
             self.replies.setdefault(message.thread_ts, []).append(message.ts)
 
     def remove(self, message: Message) -> None:
-        """Takes a message away; what had replies leaves a tombstone, as in Slack."""
+        """Take a message away; what had replies leaves a tombstone, as in Slack."""
         if self.replies.get(message.ts):
             left = Message(self.id, message.ts, "USLACKBOT", "This message was deleted.", thread_ts=message.ts)
             self.posts[message.ts] = replace(left, subtype="tombstone")
@@ -141,7 +147,7 @@ class Channel:
 
     @property
     def messages(self) -> list[Message]:
-        """Copies of the messages of the channel itself, oldest first, without replies in threads."""
+        """Copies of the channel's messages without replies, oldest first."""
         return [m.copy() for m in self.posts.values() if not m.is_reply or m.broadcast]
 
     def thread(self, ts: str) -> list[Message]:
@@ -175,29 +181,29 @@ class Workspace:
 
     def user(self, ref: str) -> User:
         """A user by id, name or @name. Raises SlackError user_not_found."""
-        found = self.users.get(ref) or next((u for u in self.users.values() if u.name == ref.lstrip("@")), None)
-        if found is None:
+        user = self.users.get(ref) or next((u for u in self.users.values() if u.name == ref.lstrip("@")), None)
+        if user is None:
             raise SlackError("user_not_found")
-        return found
+        return user
 
     def group(self, ref: str) -> UserGroup:
         """A user group by id or @handle. Raises SlackError no_such_subteam."""
         handle = ref.lstrip("@")
-        found = self.groups.get(ref) or next((g for g in self.groups.values() if g.handle == handle), None)
-        if found is None:
+        group = self.groups.get(ref) or next((g for g in self.groups.values() if g.handle == handle), None)
+        if group is None:
             raise SlackError("no_such_subteam")
-        return found
+        return group
 
     def channel(self, ref: str) -> Channel:
         """A channel by id, name or #name. Raises SlackError channel_not_found."""
         name = ref.lstrip("#")
-        found = self.channels.get(ref) or next((c for c in self.channels.values() if c.name == name), None)
-        if found is None:
+        channel = self.channels.get(ref) or next((c for c in self.channels.values() if c.name == name), None)
+        if channel is None:
             raise SlackError("channel_not_found")
-        return found
+        return channel
 
     def direct(self, user_id: str, other: str | None = None) -> Channel:
-        """The direct-message channel of a user with the app (or with another user), opened when needed."""
+        """Return the direct messages of a user with the app or another user."""
         other = other or self.bot_user
         channel_id = "D0" + user_id[2:] + ("" if other == self.bot_user else other[2:])
         if channel_id not in self.channels:
@@ -215,7 +221,7 @@ class Workspace:
         return f"{micros // 1_000_000}.{micros % 1_000_000:06d}"
 
     def post(self, channel: Channel, user: str, **fields: Any) -> Message:
-        """Adds a message and returns it (the live one, not a copy)."""
+        """Add a message and return it (the live one, not a copy)."""
         message = Message(channel.id, self.next_ts(channel), user, **fields)
         message.blocks = self.with_ids(message.blocks)
         if message.ephemeral_to:
@@ -227,7 +233,10 @@ class Workspace:
         return message
 
     def with_ids(self, blocks: list[Json] | None) -> list[Json] | None:
-        """The blocks with the ids that Slack adds where the app gave none; an empty list is none at all."""
+        """The blocks with the ids that Slack adds where the app gave none.
+
+        An empty list is none at all.
+        """
         if not blocks:
             return None
         return [self._with_ids(block) for block in blocks]
@@ -246,7 +255,10 @@ class Workspace:
 
 
 def page_of(items: list[Any], limit: int, cursor: str) -> tuple[list[Any], str]:
-    """One page of a list and the cursor of the next ("" at the end). Raises SlackError invalid_cursor."""
+    """One page of a list and the cursor of the next ("" at the end).
+
+    Raises SlackError invalid_cursor.
+    """
     start = 0
     if cursor:
         try:
@@ -258,3 +270,30 @@ def page_of(items: list[Any], limit: int, cursor: str) -> tuple[list[Any], str]:
 
 
 TS = re.compile(r"^\d{9,11}\.\d{6}$")
+
+
+def seed(workspace: Workspace, app_name: str) -> None:
+    """Fill in people of every kind that a check must tell apart, under readable ids.
+
+    alice (admin), bob, carol, dave; greta is a guest, dora left, sam is a stranger; @reviewers are bob and carol.
+    """
+    people = [
+        User("U0ALICE", "alice", "Alice Adams", is_admin=True),
+        User("U0BOB", "bob", "Bob Brown"),
+        User("U0CAROL", "carol", "Carol Clark"),
+        User("U0DAVE", "dave", "Dave Dunn"),
+        User("U0GRETA", "greta", "Greta Guest", is_restricted=True),
+        User("U0DORA", "dora", "Dora Departed", deleted=True),
+        User("U0SAM", "sam", "Sam Stranger", is_stranger=True, team_id="T0OTHER"),
+        User(workspace.bot_user, app_name.lower().replace(" ", "-"), app_name, is_bot=True),
+    ]
+    workspace.users = {user.id: user for user in people}
+    reviewers = UserGroup("S0REVIEWERS", "reviewers", "Reviewers", ["U0BOB", "U0CAROL"])
+    workspace.groups = {reviewers.id: reviewers}
+    staff = {"U0ALICE", "U0BOB", "U0CAROL", "U0DAVE"}
+    channels = [
+        Channel("C0GENERAL", "general", staff | {"U0GRETA", workspace.bot_user}),
+        Channel("C0APPROVALS", "approvals", staff | {"U0GRETA", "U0SAM", workspace.bot_user}),
+        Channel("C0RANDOM", "random", set(staff)),
+    ]
+    workspace.channels = {channel.id: channel for channel in channels}

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from localslack.changes import PATIENCE as _PATIENCE
+from localslack.change_feed import PATIENCE as _PATIENCE
 
 PATIENCE: Final = _PATIENCE
 """Seconds; minutes, because a machine may be slow and busy. Only what hangs for ever is ended by it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.views import cards
+from bot.slack.views import cards, thread_notes
 from countersign.domain import request_endings, requests, runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import decide
@@ -39,9 +39,9 @@ def a_good_end() -> Facts:
     over = runs.end(begun, runs.Verb.FINISH, NOW, result="done")
     names: dict[str, Any] = {
         f"card/{asked.id}": cards.card(step.request, run=over.run, run_link=None),
-        f"decided/{asked.id}": cards.decided_note(step.request),
-        f"run/{asked.run}": cards.run_message(over.run),
-        f"outcome/{asked.run}": cards.outcome_note(over.run),
+        f"decided/{asked.id}": thread_notes.decided_note(step.request),
+        f"run/{asked.run}": thread_notes.run_message(over.run),
+        f"outcome/{asked.run}": thread_notes.outcome_note(over.run),
     }
     line = {"run": asked.run, "request": asked.id}
     heard = {**line, "outcome": "approved", "by": [REVIEWER], "words": ""}

@@ -1,1 +1,1 @@
-"""What the example teams work with: mail, a shop, notes, deployments."""
+"""The services of the example teams: mail, a shop, notes, deployments."""

@@ -1,4 +1,4 @@
-"""Writes the demo model's mails: from a task and the feedback so far, by rules, without a model.
+"""The writer of the demo model's mails: rules instead of a model.
 
 Feedback is worked in by what it plainly asks for (shorter, longer, a subject, recipients, a tone, words to mention,
 to replace or to leave out). What no rule knows goes into the mail as the reviewer's own words: seen, not understood.
@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from countersign.autogen.models.demo import NOTE
+from countersign import NOTE
 
 from .mail import MAX_RECIPIENTS, is_address
 

@@ -1,4 +1,4 @@
-"""What the steps of the deploy team do: programs in a folder, and where there is none, a line in a log."""
+"""The steps of the deploy team: programs in a folder, or else lines in a log."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ Version = Annotated[str, "Its version"]
 
 
 class Step(BaseModel):
-    """What became of a step that was done; `only_written`: it had no program."""
+    """The result of a step that was done; `only_written`: it had no program."""
 
     said: str
     only_written: bool = False

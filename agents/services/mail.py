@@ -1,4 +1,4 @@
-"""A mail as the agents write it, as the reviewer sees it, and as it is sent: one text, read strictly.
+"""A mail as one text, which agents write, reviewers see, and a server gets.
 
 The drafter answers in `FORMAT`; `parse` accepts that form and nothing else, so that no header can be smuggled
 past the reviewer and the body that was approved is the body that is sent (R13). `agents.services.mail_delivery` sends
@@ -69,7 +69,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class MailProblem:
-    """Why a text is not a mail: a sentence that the drafter, or a person, can act on."""
+    """The reason why a text is no mail: a sentence that drafter and people can act on."""
 
     sentence: str
 
@@ -79,7 +79,7 @@ class _Unreadable(Exception):
 
 
 def is_address(text: str) -> bool:
-    """Whether the text is one bare address, short enough for SMTP (RFC 5321, 4.5.3.1)."""
+    """Say whether the text is one address, short enough for SMTP (RFC 5321, 4.5.3.1)."""
     return len(text) <= 254 and len(text.partition("@")[0]) <= 64 and _ADDRESS.fullmatch(text) is not None
 
 

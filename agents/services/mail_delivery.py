@@ -1,4 +1,4 @@
-"""Hands an approved mail over, once, and knows afterwards which of three things happened.
+"""The delivery of an approved mail, once, with one of three known ends.
 
 It was sent (a sentence says where to), it was certainly not sent (`ActionFailed`), or nobody knows
 (`OutcomeUnknown`): the connection was lost after the content went out. Only the second may be tried again
@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from countersign.domain.errors import ActionFailed, OutcomeUnknown
+from countersign import ActionFailed, OutcomeUnknown
 
 from .mail import envelope
 
@@ -32,7 +32,7 @@ URL_FORM = "smtp://user:password@host:587 or smtps://user:password@host:465"
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """Where mail is handed over. The password is never part of its text form."""
+    """The server that takes mail. The password is never part of its text form."""
 
     host: str
     port: int

@@ -34,14 +34,14 @@ class Notes:
     def _search(self, words: str) -> str:
         if not self._folder.exists():
             self._begin()
-        wanted = {word for word in re.findall(r"\w+", words.casefold()) if len(word) > 2}
-        found = []
+        terms = {word for word in re.findall(r"\w+", words.casefold()) if len(word) > 2}
+        facts = []
         for path in sorted([*self._folder.glob("*.md"), *self._folder.glob("*.txt")]):
             for line in path.read_text(encoding="utf-8", errors="replace")[:LONGEST_FILE].splitlines():
-                if wanted & set(re.findall(r"\w+", line.casefold())):
-                    found.append(f"- {path.name}: {line.strip().lstrip('-# ')}")
-        more = f"\n({len(found) - MOST} more; search for fewer words.)" if len(found) > MOST else ""
-        return "\n".join(found[:MOST]) + more if found else "No note has any of these words."
+                if terms & set(re.findall(r"\w+", line.casefold())):
+                    facts.append(f"- {path.name}: {line.strip().lstrip('-# ')}")
+        more = f"\n({len(facts) - MOST} more; search for fewer words.)" if len(facts) > MOST else ""
+        return "\n".join(facts[:MOST]) + more if facts else "No note has any of these words."
 
     def _begin(self) -> None:
         """The folder appears with its example in it: a search at the same moment finds both or makes both."""

@@ -1,4 +1,6 @@
-"""A small shop in a file, for the support team: orders, what was paid back, and tickets. Money is whole cents."""
+"""A small shop in a file, for the support team: orders, refunds and tickets.
+
+Money is whole cents."""
 
 import asyncio
 import sqlite3
@@ -51,12 +53,12 @@ class Shop:
         """Pay some of an order back, once for each key; returns the order as it then is."""
 
         def pay(file: sqlite3.Connection) -> Order:
-            found = _order(file, order)
+            current = _order(file, order)
             if cents <= 0:
                 raise ValueError(f"Nothing was paid back: {euros(cents)} is no amount to pay back.")
             if not file.execute("SELECT 1 FROM refunds WHERE key = ?", (key,)).fetchone():
-                if cents > found.cents - found.refunded:
-                    left = euros(found.cents - found.refunded)
+                if cents > current.cents - current.refunded:
+                    left = euros(current.cents - current.refunded)
                     raise ValueError(f"Nothing was paid back: of order {order} it can be up to {left}.")
                 file.execute("INSERT INTO refunds VALUES (?, ?, ?)", (key, order, cents))
             return _order(file, order)

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.gated_tools import idempotency_key
+from countersign import RunContext, idempotency_key
 
 from .mail import MailProblem, parse, to_message
 from .mail_delivery import deliver
@@ -14,7 +13,7 @@ OrderNumber = Annotated[int, "The number of the order"]
 
 
 class Counter:
-    """What each of them does is in the shop's file or in a mail."""
+    """The tools; what they do is in the shop's file or in a mail."""
 
     def __init__(self, run: RunContext) -> None:
         self._run = run
@@ -22,18 +21,18 @@ class Counter:
 
     async def look_up(self, order: OrderNumber) -> str:
         """Look up an order by its number."""
-        found = await self.shop.order(order)
+        stored = await self.shop.order(order)
         return (
-            f"Order {found.id}: {found.item}, {euros(found.cents)} paid by {found.customer} <{found.mail}>, "
-            f"{euros(found.refunded)} of it paid back."
+            f"Order {stored.id}: {stored.item}, {euros(stored.cents)} paid by {stored.customer} <{stored.mail}>, "
+            f"{euros(stored.refunded)} of it paid back."
         )
 
     async def refund(
         self, order: OrderNumber, cents: Annotated[int, "In whole cents: 4500 is 45.00 EUR"], idempotency_key: str
     ) -> str:
         """Pay back some of an order, in whole cents."""
-        found = await self.shop.refund(order, cents, idempotency_key)
-        return f"{euros(cents)} of order {order} were paid back; {euros(found.refunded)} in all."
+        stored = await self.shop.refund(order, cents, idempotency_key)
+        return f"{euros(cents)} of order {order} were paid back; {euros(stored.refunded)} in all."
 
     async def open_ticket(
         self, order: OrderNumber, words: Annotated[str, "What colleagues should know"], idempotency_key: str

@@ -15,5 +15,5 @@ Say that it can be started in two ways, and how it plays without a model:
     )
 
 `/agent refunds pace=fast order 17` starts it; so does the window of `/agent`, which shows a select for each option; and
-`build` finds `run.options["pace"]`. `Use`, `turns` and `NOTE` are in `countersign.autogen.models.demo`.
+`build` finds `run.options["pace"]`. All of these names are in `countersign`.
 """

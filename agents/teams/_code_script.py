@@ -1,4 +1,4 @@
-"""What the coder of the code team says without a model: its first program has a mistake, and is corrected."""
+"""The lines of the coder of the code team without a model: a mistake, corrected."""
 
 import re
 from collections.abc import Sequence
@@ -6,9 +6,7 @@ from typing import Final
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign.autogen.action_outcomes import Became
-from countersign.autogen.models.demo import NOTE
-from countersign.autogen.run_context import current_run
+from countersign import NOTE, Became, current_run
 
 FENCE: Final = "```"
 

@@ -1,4 +1,4 @@
-"""What the agents of the deploy team say without a model."""
+"""The lines of the agents of the deploy team without a model."""
 
 import re
 from collections.abc import Sequence
@@ -6,9 +6,7 @@ from typing import Final
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign.autogen.action_outcomes import Became
-from countersign.autogen.models.demo import NOTE, Use, turns
-from countersign.autogen.run_context import current_run
+from countersign import NOTE, Became, Use, current_run, turns
 
 CARRY_OUT: Final = "carry_out"
 

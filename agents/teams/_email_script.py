@@ -1,10 +1,10 @@
-"""What the drafter of the email team says without a model."""
+"""The lines of the drafter of the email team without a model."""
 
 from collections.abc import Sequence
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign.autogen.run_context import current_run
+from countersign import current_run
 
 from ..services.demo_writer import write_mail
 

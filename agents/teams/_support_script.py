@@ -1,13 +1,11 @@
-"""What the agents of the support team say without a model."""
+"""The lines of the agents of the support team without a model."""
 
 import re
 from collections.abc import Sequence
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign.autogen.action_outcomes import Became, Outcomes
-from countersign.autogen.models.demo import NOTE, Use
-from countersign.autogen.run_context import current_run
+from countersign import NOTE, Became, Outcomes, Use, current_run
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:

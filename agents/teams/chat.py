@@ -1,7 +1,7 @@
-"""An assistant that works through a task step by step, and people who are asked as often as the chosen mode says."""
+"""An assistant that works step by step, and people asked as the chosen mode says."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from autogen_agentchat.agents import AssistantAgent
@@ -11,17 +11,33 @@ from autogen_agentchat.messages import BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import AssistantMessage, LLMMessage, UserMessage
 
-from countersign.autogen.models.demo import NOTE
-from countersign.autogen.people.conversation import GO_ON, ConversationOver, Over, turn_in
-from countersign.autogen.people.input_modes import Mode, Policy, any_of, every, last_line, when_said
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team, last_words
-from countersign.domain.run_options import Option
+from countersign import (
+    NOTE,
+    Conclusion,
+    ConversationOver,
+    Mode,
+    Option,
+    Over,
+    RunContext,
+    Team,
+    any_of,
+    every,
+    last_line,
+    last_words,
+    turn_in,
+    when_said,
+)
 
 DONE: Final = "TERMINATE"
+GO_ON: Final = "Please go on."
+"""What the assistant reads where nobody is asked."""
 ADAPTIVE: Final = any_of(when_said("delete", "drop table", "send email", "production"), every(3))
 """Asks when risky words are said, and after every third step."""
-MODES: Final[dict[str, Mode | Policy]] = {**{mode.value: mode for mode in Mode}, "adaptive": ADAPTIVE}
+AskWhen = Callable[[Sequence[BaseChatMessage]], bool | Awaitable[bool]]
+MODES: Final[dict[str, Mode | AskWhen]] = {
+    **{mode.value: mode for mode in Mode},
+    "adaptive": ADAPTIVE,
+}
 
 _ASSISTANT: Final = f"""\
 You work through the task you are given, one small step in each message: say what the step is and what comes of it, in
@@ -52,7 +68,7 @@ _RESULTS: Final = {
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
-    """How the conversation ended, and the assistant's last words."""
+    """Say how the conversation ended, with the assistant's last words."""
     words = (await last_words(run, result)).words
     turn = turn_in(result.messages[-1]) if isinstance(result.messages[-1], BaseChatMessage) else None
     if turn is None or turn.over is None:

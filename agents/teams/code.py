@@ -1,4 +1,4 @@
-"""Writes code for a task, runs it once people approve it, corrects it after an error, and says what came of it."""
+"""A team that writes code, runs it once people approve it, and corrects it."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,13 +11,7 @@ from autogen_agentchat.conditions import FunctionalTermination, MaxMessageTermin
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.autogen.action_outcomes import Became
-from countersign.autogen.code.agent import CodeAgent
-from countersign.autogen.code.executors import code_executor
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team, last_words
-from countersign.domain.requests import Kind
-from countersign.domain.run_options import Option
+from countersign import Became, CodeAgent, Conclusion, Kind, Option, RunContext, Team, code_executor, last_words
 
 from ._code_script import FENCE, play
 
@@ -46,7 +40,7 @@ def _summed_up(messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> bool:
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
-    """What became of the last program, and the coder's summary."""
+    """Say what became of the last program, with the coder's summary."""
     words = (await last_words(run, result)).words
     programs = [outcome for outcome in run.outcomes if outcome.kind is Kind.CODE]
     if not programs:

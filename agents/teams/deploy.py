@@ -1,4 +1,4 @@
-"""Plans a deployment, lets people judge the plan, and has another team carry out exactly the plan they approved.
+"""A team that plans a deployment, and another that carries out the approved plan.
 
 A step is a program of its name in the folder `deploy/steps` of the data folder; where there is none, the step writes a
 line into `deploy/log` instead, and says so.
@@ -6,7 +6,7 @@ line into `deploy/log` instead, and says so.
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any, Final
@@ -20,11 +20,19 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_agentchat.tools import TeamTool
 from autogen_core import CancellationToken
 
-from countersign.autogen.action_outcomes import Became, Outcome, Outcomes
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team, last_words
-from countersign.autogen.tools.policies import Policy, Proposal, Tier, Verdict
-from countersign.domain.run_options import Option
+from countersign import (
+    Became,
+    Conclusion,
+    Option,
+    Outcome,
+    Outcomes,
+    Proposal,
+    RunContext,
+    Team,
+    Tier,
+    Verdict,
+    last_words,
+)
 
 from ..services.deploy_steps import ONLY, STEPS, Step, Steps
 from ._deploy_script import CARRY_OUT, play
@@ -75,7 +83,7 @@ def _missed(steps: Sequence[Outcome]) -> Outcome | None:
 
 
 def _report(steps: Sequence[Outcome]) -> str:
-    """What was done of a plan, and where it stopped."""
+    """Report what was done of a plan, and where it stopped."""
     done = [step for step in steps if step.became is Became.DONE]
     only = [step.tool for step in done if Step.model_validate_json(step.result).only_written]
     over = "The plan was carried out."
@@ -110,7 +118,7 @@ def build(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([planner], max_turns=1)
 
 
-def policy(steps: Steps, *, each: bool) -> Policy:
+def policy(steps: Steps, *, each: bool) -> Callable[[Proposal], Verdict]:
     """Releases ask, or each step; the card says where nothing but the log would be written."""
 
     def judge(proposal: Proposal) -> Verdict:
@@ -133,7 +141,7 @@ def drawn(arguments: dict[str, Any]) -> str:
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
-    """What the other team did; nothing, if it never got a plan."""
+    """Say what the other team did: nothing, if it never got a plan."""
     words = (await last_words(run, result)).words
     plans = [outcome for outcome in run.outcomes if outcome.tool == CARRY_OUT]
     if not plans:

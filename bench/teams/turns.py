@@ -23,7 +23,7 @@ Models = Callable[[str], ChatCompletionClient]
 
 
 class Timed(Human):
-    """Prints when it is asked and when its answer has come."""
+    """A human who prints when a question is asked and when its answer has come."""
 
     def __init__(self, run: RunContext) -> None:
         human = run.human(title="Go on?")
@@ -39,9 +39,11 @@ class Timed(Human):
 
 
 def build(run: RunContext) -> AutoGenTeam:
-    """How: `again` (in turn, as often as it takes), `once` (each has one), `beside` (the first, then the others).
+    """Build the team of a run.
 
-    The human prints when it is asked and when its answer has come: `asks <run> <monotonic ns>`, `went on …`.
+    How: `again` (in turn, as often as it takes), `once` (each has one), `beside` (the first, then the others).
+
+    The human prints `asks <run> <monotonic ns>` for a question, and `went on …` when its answer has come.
     """
     human = Timed(run)
     return team(run.task, run.model, UserProxyAgent("human", input_func=human.input_func))

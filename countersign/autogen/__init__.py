@@ -1,1 +1,1 @@
-"""What a team of AutoGen agents gets: people, tools behind the gate, models and code, all of them journaled."""
+"""The parts of AutoGen teams: people, gated tools, models and code, all journaled."""

@@ -1,8 +1,8 @@
-"""What became of what a team's agents wanted, as values: no text that was written for a model is read by code (R31).
+"""The outcomes of what a team's agents wanted, as values that code reads (R31).
 
-Who judges or asks (the gate, the tools, the executors, the desk) adds each outcome as it comes, in a rebuilt run again,
-with the text that the model gets. Where people are shown words of agents, those texts stand in them as they were given,
-and a sentence for people takes their place.
+No code reads a text that was written for a model. Who judges or asks (the gate, the tools, the executors, the desk)
+adds each outcome as it comes, in a rebuilt run again, with the text that the model gets. Where people are shown words
+of agents, those texts stand in them as they were given, and a sentence for people takes their place.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ CALL: Final[ContextVar[tuple[str, str]]] = ContextVar("call", default=("", ""))
 
 
 class Became(StrEnum):
-    """What became of it; for a question, DONE is that people agreed or chose."""
+    """The kinds of outcomes; for a question, DONE is that people agreed or chose."""
 
     DONE = "done"
     FAILED = "failed"
@@ -55,7 +55,7 @@ _OF_WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one call, one execution of code, or one question of an agent.
+    """The outcome of one call, one execution of code, or one question of an agent.
 
     `tool` and `call` are empty for what no model called. `decision` is None where nobody was asked; `changes` are what
     a reviewer changed, a line each. `result` is what was returned, or how it failed; `reason` is the policy's own.
@@ -78,7 +78,7 @@ class Outcome:
 
     @property
     def words(self) -> str:
-        """What people said with their decision."""
+        """The words that people gave with their decision."""
         return self.decision.words if self.decision else ""
 
     @property
@@ -114,6 +114,14 @@ def outcome_of(
     return Outcome(agent, kind, became, tool, call, decision, tuple(changes(request)))
 
 
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """The end of a run: `result` is a sentence for the requester, `words` are what the agents leave."""
+
+    result: str
+    words: str = ""
+
+
 class Outcomes:
     """The outcomes of one run, in the order in which they came."""
 
@@ -137,12 +145,12 @@ class Outcomes:
         """The newest of them."""
         return next(reversed(self.of(*tools)), None)
 
-    def conclusion(self, result: str, words: str) -> tuple[str, str]:
-        """How a run ended, as people read it: with what a policy refused and why, where nobody tells them."""
-        result, words = self.for_people(result), self.for_people(words)
+    def conclusion(self, end: Conclusion) -> Conclusion:
+        """The end of a run as people read it: with what a policy refused and why, where nobody tells them."""
+        result, words = self.for_people(end.result), self.for_people(end.words)
         refused = [o for o in self._all if o.became is Became.REFUSED and o.reason]
         untold = dict.fromkeys(o.sentence for o in refused if o.reason.rstrip(".") not in result + words)
-        return " ".join([result, *untold]), words
+        return Conclusion(" ".join([result, *untold]), words)
 
     def add(self, outcome: Outcome, text: str = "") -> None:
         """One more; `text` is what the model is told of it."""

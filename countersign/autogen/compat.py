@@ -1,7 +1,7 @@
-"""Mends AutoGen 0.7.5 for a process that advances the runs of many people; nothing else here changes AutoGen.
+"""The patches that AutoGen 0.7.5 needs in a process with many people's runs.
 
-Only the worker switches it on (`agents/__main__.py`). A program of a user's own, which calls `run_here`, keeps AutoGen
-as it is: there `sys.exit` ends the program, as it should.
+Nothing else changes AutoGen, and only the worker switches them on (`agents/__main__.py`). A program of a user's own,
+which calls `run_here`, keeps AutoGen as it is: there `sys.exit` ends the program, as it should.
 
 SystemExit (no issue upstream): AutoGen handles each message, and asks a selector, in a task of its own, and asyncio
 lets a SystemExit in any task end the whole process. An agent, a selector or a termination condition that calls

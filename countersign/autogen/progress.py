@@ -1,12 +1,12 @@
-"""Tells the requester what agents say, and now and then that one is writing, in the run's thread."""
+"""Progress lines: what agents say and write, for the thread of the run."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from countersign import usecases
-from countersign.autogen.run_context import RunContext
 from countersign.domain.runs import Writing
 from countersign.replay.entries import Entry, whole
 from countersign.replay.journal import RunJournal
@@ -21,14 +21,14 @@ takes 50 changes of messages a minute (Tier 3), and decisions need them more."""
 
 
 class Pace:
-    """When this process may show again what is being written; its runs share it."""
+    """The time when this process may show again what is being written; its runs share it."""
 
     def __init__(self) -> None:
         self.every: Final = PACE
         self._next = 0.0
 
     def due(self, now: float) -> bool:
-        """Whether it may, `now` in seconds; if so, it is taken."""
+        """Say whether it may, `now` in seconds; if so, that is taken."""
         if now < self._next:
             return False
         self._next = now + self.every.total_seconds()
@@ -43,30 +43,32 @@ class _Draft:
     shown: bool = False
 
 
-class Teller:
-    """Tells what the agents of one run say, a line each, once: also when the run is rebuilt.
+class ProgressLines:
+    """What the agents of one run say, a line each, told once: also when the run is rebuilt.
 
     What is being written is shown as it comes, not recorded, and not missed if it is lost. A recorded answer comes in
-    one piece, so nothing of it is shown as being written.
+    one piece, so nothing of it is shown as being written. `give_up` is told why a line could not be stored.
     """
 
-    def __init__(self, store: Store, lease: Lease, journal: RunJournal, context: RunContext, pace: Pace) -> None:
+    def __init__(
+        self, store: Store, lease: Lease, journal: RunJournal, pace: Pace, give_up: Callable[[Exception], None]
+    ) -> None:
         self._store = store
         self._lease = lease
         self._journal = journal
-        self._context = context
         self._pace = pace
+        self._give_up = give_up
         self._drafts: dict[str, _Draft] = {}
         self._lines: asyncio.Queue[tuple[str, str] | Writing] = asyncio.Queue()
 
     def tell(self, agent: str, words: str) -> None:
-        """Take the line down; it is told in its turn, and is what the agent was writing."""
+        """Queue what the agent said, which is also what it was writing."""
         self._drafts.pop(agent, None)
         line = " ".join(words.split())
         self._lines.put_nowait((agent, line if len(line) <= LINE else line[: LINE - 1] + "…"))
 
     def writes(self, agent: str, piece: str) -> None:
-        """A piece of what the agent is writing."""
+        """Take a piece of what the agent is writing."""
         now = asyncio.get_running_loop().time()
         draft = self._drafts.setdefault(agent, _Draft(now))
         draft.characters += len(piece)
@@ -76,19 +78,18 @@ class Teller:
             self._lines.put_nowait(_shown(agent, draft))
 
     def wrote(self, agent: str) -> None:
-        """The agent does something else now; a text of its that was shown is not shown as going on any more."""
+        """Note that the agent does something else now, and show as finished what was shown of its text."""
         draft = self._drafts.pop(agent, None)
         if draft is not None and draft.shown:
             self._lines.put_nowait(_shown(agent, draft, done=True))
 
     async def done(self) -> None:
-        """Everything was told, and what is written behind the agents is written."""
-        if self._context.error is None:
-            await self._lines.join()
-            await self._journal.behind.written()
+        """Return once every line is told, and what is written behind the agents is written."""
+        await self._lines.join()
+        await self._journal.behind.written()
 
     async def work(self) -> None:
-        """Until cancelled."""
+        """Tell the lines one after the other, until cancelled."""
         while True:
             line = await self._lines.get()
             try:
@@ -97,7 +98,7 @@ class Teller:
                 else:
                     await self._once(*line)
             except Exception as error:
-                self._context.give_up(error)
+                self._give_up(error)
             finally:
                 self._lines.task_done()
 

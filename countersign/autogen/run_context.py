@@ -1,20 +1,23 @@
-"""What a team gets to work with: its task, models, humans and effects, all of them journaled."""
+"""The run as a team sees it: task, models, humans and effects, all journaled."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, Final
 
 from autogen_agentchat.agents import ApprovalRequest, ApprovalResponse
+from autogen_agentchat.base import TaskResult, Team
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeExecutor
 from autogen_core.models import ChatCompletionClient
 from autogen_core.tools import BaseTool, Workbench
 
 from countersign import usecases
+from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.code.executors import GatedExecutor, approval_func
 from countersign.autogen.models.demo import DemoModel, Script
 from countersign.autogen.models.journaled import JournaledModel
@@ -22,17 +25,17 @@ from countersign.autogen.models.usage import Budget
 from countersign.autogen.people.ask_human_tool import AskHuman
 from countersign.autogen.people.conversation import GO_ON
 from countersign.autogen.people.human import Desk, Human, Reviewer
-from countersign.autogen.people.input_modes import IsTermination, Mode, Policy, marks_of, says_terminate
+from countersign.autogen.people.input_modes import AskWhen, IsTermination, Mode, marks_of, says_terminate
 from countersign.autogen.people.user_proxy import REPLIES, HumanProxy
 from countersign.autogen.tools.approval_gate import Gate
-from countersign.autogen.tools.gated_tools import JournaledTools, Rules
+from countersign.autogen.tools.gated_tools import Handling, JournaledTools
 from countersign.autogen.tools.permits import Renderer
 from countersign.autogen.tools.policies import Ask
 from countersign.autogen.tools.workbenches import Offered
 from countersign.autogen.unknown_outcomes import Doubts
 from countersign.domain.errors import ActionFailed, LeaseLost, NotFound, WrongTeam
 from countersign.domain.ids import RequestId
-from countersign.domain.requests import Request
+from countersign.domain.requests import Request, digest
 from countersign.domain.runs import Run
 from countersign.replay.entries import Entry
 from countersign.replay.journal import RunJournal
@@ -44,10 +47,12 @@ from countersign.usecases.ports import Lease, Queue, Store, Wakeups
 log = logging.getLogger(__name__)
 STOPPED_WITHIN: Final = timedelta(seconds=30)
 _RUN: Final[ContextVar["RunContext"]] = ContextVar("run")
+Build = Callable[["RunContext"], Team]
+Conclude = Callable[["RunContext", TaskResult], Awaitable[Conclusion]]
 
 
 def current_run() -> "RunContext":
-    """The run that this code belongs to. ActionFailed outside of one: then nobody could be asked."""
+    """Return the run that this code belongs to. ActionFailed outside of one: then nobody could be asked."""
     try:
         return _RUN.get()
     except LookupError:
@@ -58,7 +63,7 @@ def current_run() -> "RunContext":
 
 
 class RunContext:
-    """One run in this process. Whatever a team does outside goes through here, or it is done again after a crash."""
+    """One run in this process. What a team does outside goes through here, or it is done again after a crash."""
 
     def __init__(
         self,
@@ -87,7 +92,7 @@ class RunContext:
         self.activity, self.order = journal.activity, journal.order
         self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, journal, run.salt, settings.requests)
         self._doubts = Doubts(self._desk, journal, self.give_up, run.team)
-        journal.now, journal.let_go = self._now, self.token.is_cancelled
+        journal.now, journal.let_go = partial(patiently, store.now), self.token.is_cancelled
         self.token.add_callback(journal.order.close)
         journal.behind.give_up = self.give_up
         self.transcript = self._desk.transcript
@@ -100,7 +105,7 @@ class RunContext:
 
     @property
     def task(self) -> str:
-        """What the requester wrote."""
+        """The words of the requester."""
         return self.run.task
 
     @property
@@ -109,15 +114,14 @@ class RunContext:
         return self.run.options
 
     def model(self, agent: str) -> ChatCompletionClient:
-        """The model for the agent of this name; each agent has its own, so that their journals do not mix."""
+        """Return the model for the agent of this name; each agent has its own, so that their journals do not mix."""
         model = self._model
         if self._script is not None and isinstance(model, DemoModel):
             model = model.playing(agent, self._script)
         return JournaledModel(model, self._journal, agent, self.give_up, self._budget, self.token)
 
     def human(self, agent_name: str = "human", *, title: str = "") -> Human:
-        """Somebody to ask: `UserProxyAgent(name, input_func=run.human().input_func)`. `title` is the question in a few
-        words, as the card shows it."""
+        """Return somebody to ask: `UserProxyAgent(name, input_func=run.human().input_func)`. Cards show `title`."""
         return self._desk.human(agent_name, title)
 
     def reviewer(
@@ -125,14 +129,15 @@ class RunContext:
         agent_name: str = "reviewer",
         *,
         title: str = "",
-        mode: Mode | Policy | None = None,
+        mode: Mode | AskWhen | None = None,
         is_termination_msg: IsTermination = says_terminate,
         max_consecutive_auto_reply: int = REPLIES,
         default_auto_reply: str = GO_ON,
     ) -> Reviewer:
-        """The same as an agent. Without a mode it asks every time, and its messages carry the decision in their
-        metadata (`countersign.autogen.people.decision_messages`); with one it is AutoGen 0.2's human proxy
-        (`countersign.autogen.people.user_proxy`), and the team needs `ConversationOver()`.
+        """Return an agent that asks people.
+
+        Without a mode it asks every time, and its messages carry the decision in their metadata (`decision_in` reads
+        it). With one it is AutoGen 0.2's human proxy, and the team needs `ConversationOver()`.
         """
         human = self.human(agent_name, title=title)
         if mode is None:
@@ -152,9 +157,9 @@ class RunContext:
     ) -> str:
         """Do something outside, at most once in the life of the run; its result is recorded and given again.
 
-        `content` is what it is done with; other content is another step. `act` raises ActionFailed when it
-        certainly did not happen, which comes out of here, and OutcomeUnknown when nobody knows: then people are
-        asked, who are shown `shown` or else the content. It is never cancelled.
+        `content` is what it is done with; other content is another step. `act` raises ActionFailed, which comes out of
+        here, when it certainly did not happen, and OutcomeUnknown when nobody knows: then people are asked, who see
+        `shown` or else the content. It is never cancelled.
         """
         key, shown = self._journal.key("step", name, content), content if shown is None else shown
         return await self._once(name, shown, key, lambda _: act(), idempotent=False)
@@ -169,7 +174,7 @@ class RunContext:
         show: Mapping[str, Renderer] | None = None,
         hide: Mapping[str, Collection[str]] | None = None,
     ) -> Workbench:
-        """Tools for the agent of this name: `AssistantAgent(…, workbench=run.tools("clerk", [order]))`.
+        """Wrap tools for the agent of this name: `AssistantAgent(…, workbench=run.tools("clerk", [order]))`.
 
         People are asked before each call that the workspace's policy does not let pass, or as `ask` says: True, each;
         False, none; names of tools; a mapping from names to `Tier`, where what is not named is asked about; or a
@@ -184,7 +189,7 @@ class RunContext:
         A workbench belongs to the run: it is stopped when the run leaves this process, so each build makes its own.
         WrongTeam if two tools of one agent have the same name, or a rule names a tool that there is not.
         """
-        wrapped = self._wrapped(agent, tools, Rules(ask, idempotent, show or {}, hide or {}))
+        wrapped = self._wrapped(agent, tools, Handling(ask, idempotent, show or {}, hide or {}))
         taken = self._tool_names.setdefault(agent, set())
         if twice := sorted(taken.intersection(wrapped.names)):
             raise WrongTeam(
@@ -195,33 +200,33 @@ class RunContext:
         self._to_stop.append((f"A workbench of “{agent}”", wrapped.stop))
         return wrapped
 
-    async def call(self, tool: Offered, name: str, arguments: dict[str, Any], rules: Rules) -> tuple[str, bool]:
-        """One call of a tool that belongs to no agent's list: its text, and whether that is an error."""
+    async def call(self, tool: Offered, name: str, arguments: dict[str, Any], rules: Handling) -> tuple[str, bool]:
+        """Call a tool that belongs to no agent's list; return its text, and whether that is an error."""
         result = await self._wrapped(name, [tool], rules).call_tool(name, arguments, self.token)
         return result.to_text(), result.is_error
 
     def executor(self, agent: str, executor: CodeExecutor, *, ask: Ask = None) -> GatedExecutor:
-        """`CodeAgent(name, run.executor(name, …))`: people see the code whole before it runs, and it
-        runs at most once in the life of the run. It is started when it is needed, and stopped with the run in this
-        process."""
+        """Wrap an executor, for `CodeAgent(name, run.executor(name, …))`; it is started and stopped with the run.
+
+        People see the code whole before it runs, and it runs at most once in the life of the run.
+        """
         gated = GatedExecutor(agent, executor, self._gate, self._journal, self._once, self.give_up, ask)
         self._to_stop.append((f"The executor of “{agent}”", gated.stop))
         return gated
 
     def code_approval(self, agent: str, *, ask: Ask = None) -> Callable[[ApprovalRequest], Awaitable[ApprovalResponse]]:
-        """`approval_func` for a team that keeps its own executor. Results are not recorded: when the run is rebuilt,
-        people are asked what became of code that was let through. `executor` does without."""
+        """Return an `approval_func` for a team that keeps its own executor, whose results are not recorded.
+
+        When the run is rebuilt, people are asked what became of code that was let through; `executor` spares them that.
+        """
         return approval_func(agent, self._gate, self._journal, self._doubts.once, self.give_up, ask)
 
     def ask_human(self, agent: str) -> BaseTool[Any, Any]:
-        """A tool by which the agent of this name asks people itself, in words or with options.
-
-        It goes beside the agent's others: `run.tools("clerk", [order, run.ask_human("clerk")])`.
-        """
+        """Return a tool by which the agent asks people: `run.tools("clerk", [order, run.ask_human("clerk")])`."""
         return AskHuman(agent, self._gate, self._journal, self._desk, self.give_up)
 
     def enter(self) -> None:
-        """From here on, in this task and those that it starts, `current_run` is this one."""
+        """Make this the `current_run` of this task and of those that it starts."""
         _RUN.set(self)
         driver = asyncio.current_task()
         self._journal.let_go = lambda: self.token.is_cancelled() or bool(driver and driver.cancelling())
@@ -234,21 +239,20 @@ class RunContext:
             except Exception as error:
                 log.warning("Run %s: %s did not stop: %s", self.run.id, name, error)
 
-    def _wrapped(self, agent: str, tools: Workbench | Sequence[Offered], rules: Rules) -> JournaledTools:
+    def _wrapped(self, agent: str, tools: Workbench | Sequence[Offered], rules: Handling) -> JournaledTools:
         return JournaledTools(agent, tools, self._gate, self._journal, self._once, self.give_up, rules)
 
     async def now(self, agent: str = "") -> datetime:
-        """The store's clock, UTC; in a rebuilt run what it was then. Agents that go on at once name themselves."""
+        """Return the store's time, UTC; in a rebuilt run the time it was. Agents that go on at once name themselves."""
         key = self._journal.key("now", agent)
         with self.activity.working():
             entry = await self._journal.again(key)
             if entry is None:
-                entry = await self._journal.result(key, Entry("done", (await self._now()).isoformat()))
+                entry = await self._journal.result(key, Entry("done", (await self._journal.now()).isoformat()))
         return datetime.fromisoformat(entry.value)
 
     def random(self, agent: str = "") -> Random:
-        """The same numbers in a rebuilt run, by its id and how often this was asked; not for secrets. Agents that go on
-        at once name themselves."""
+        """Return a source of the same numbers in a rebuilt run, not for secrets; agents at once name themselves."""
         return Random(f"{self.run.id}/{self._journal.key('random', agent)}")
 
     async def _once(
@@ -257,10 +261,11 @@ class RunContext:
         return await self._doubts.once(name, shown, key, lambda this: self._uncut(this, name, act, idempotent))
 
     async def _uncut(self, key: str, name: str, act: Callable[[str], Awaitable[str]], idempotent: bool) -> str:
-        """The effect, which goes on when its caller is cancelled, unless it can be done again."""
+        """Perform the effect, which goes on when its caller is cancelled, unless it can be done again."""
         if self.token.is_cancelled():
             raise asyncio.CancelledError
-        doing = effect(self._journal, key, name, lambda: act(key), self._still_wanted, idempotent=idempotent)
+        ours = partial(patiently, partial(usecases.still_ours, self._store, self._lease))
+        doing = effect(self._journal, key, name, lambda: act(key), ours, idempotent=idempotent)
         task = asyncio.create_task(doing, name=f"step {name}")
         if idempotent:
             self.token.link_future(task)
@@ -276,23 +281,18 @@ class RunContext:
             raise
 
     async def request(self, request: RequestId) -> Request:
-        """A request of this run as it stands. NotFound if there is none."""
+        """Return a request of this run. NotFound if there is none; ActionFailed if it is not what was judged (R13)."""
         seen = await patiently(lambda: self._store.request(request))
         if seen is None or seen.value.run != self.run.id:
             raise NotFound(f"Run {self.run.id} has no request {request}.")
+        if digest(seen.value.question) != seen.value.digest:
+            raise ActionFailed("What was approved is not what is stored, so nothing was done.")
         return seen.value
 
     def give_up(self, error: Exception) -> None:
-        """The run cannot go on in this process: it ends with this error, whatever the team says. The first counts."""
+        """End the run in this process with this error, whatever the team says. The first error counts."""
         self.error = self.error or error
         self.token.cancel()
-
-    async def _still_wanted(self) -> None:
-        """LeaseLost if the run was stopped or taken over."""
-        await patiently(lambda: usecases.still_ours(self._store, self._lease))
-
-    async def _now(self) -> datetime:
-        return await patiently(self._store.now)
 
     def _acted(self, task: asyncio.Task[str]) -> None:
         self.acting.discard(task)

@@ -1,4 +1,4 @@
-"""Advances runs: claims each, has its team driven against the journal, and writes its end or lets it go.
+"""Advance runs: claim each, drive its team, and write its end or let it go.
 
 Correctness is the store's: every write of a run is fenced by its lease, so a job that comes twice, a worker that
 slept, or one that is killed at any moment changes nothing twice.
@@ -13,10 +13,11 @@ from typing import Final, TypeVar
 from autogen_core.models import ChatCompletionClient
 
 from countersign import metrics, usecases
+from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.models.usage import add_up
 from countersign.autogen.progress import Pace
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Teams
+from countersign.autogen.team import Teams
 from countersign.autogen.team_driver import Driver
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
 from countersign.domain.ids import RunId
@@ -36,7 +37,7 @@ ELSEWHERE: Final = timedelta(seconds=2)
 UNHEARD: Final = timedelta(seconds=5)
 """A run that nobody held, or a parked one's decision that was not heard of, for so long has lost its job."""
 _FORGOTTEN_EVERY: Final = timedelta(hours=1)
-"""How often all that parked runs wait for is looked for."""
+"""Between the first looks for lost questions of parked runs; each further page of them comes with the next repair."""
 _AT_REST: Final = frozenset({Status.PARKED, *(status for status, moves in MOVES.items() if not moves)})
 
 
@@ -71,6 +72,7 @@ class Runner:
         self._hand: set[RunId] = set()
         self._pace = Pace()
         self._forgotten_at = 0.0
+        self._forgotten_from = 0
 
     async def advance(self, run: RunId) -> None:
         """See the run to its end or until it parks, unless it is another's; StoreUnavailable only when stopping.
@@ -94,9 +96,10 @@ class Runner:
         """Ask again for runs whose jobs were lost; `starting`: for all that nobody holds now."""
         await ask_again(self._store, self._queue, self._hand, UNHEARD, starting=starting)
         loop = asyncio.get_running_loop()
-        if starting or loop.time() >= self._forgotten_at:
-            self._forgotten_at = loop.time() + _FORGOTTEN_EVERY.total_seconds()
-            await ask_for_forgotten(self._store, self._queue)
+        if starting or loop.time() >= self._forgotten_at or self._forgotten_from:
+            if not self._forgotten_from:
+                self._forgotten_at = loop.time() + _FORGOTTEN_EVERY.total_seconds()
+            self._forgotten_from = await ask_for_forgotten(self._store, self._queue, self._forgotten_from)
 
     async def _claimed(self, run_id: RunId) -> None:
         lease = await self._claim(run_id)
@@ -149,7 +152,9 @@ class Runner:
         journal = await RunJournal.open(self._journal, lease)
         ports = (self._store, self._queue, self._wakeups)
         context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
-        driver = Driver(team, context, lease, self._store, self._wakeups, journal, self._pace, self._stop)
+        driver = Driver(
+            team.build, team.conclude, context, lease, self._store, self._wakeups, journal, self._pace, self._stop
+        )
         ending = await driver.drive()
         if ending is not None:
             await self._end(lease, *ending, usage=add_up(journal))

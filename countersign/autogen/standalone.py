@@ -1,4 +1,4 @@
-"""A team in a program of one's own: it asks people through a running `web`, and needs no worker.
+"""A team in a user's own program, which asks people through a running `web`.
 
     def build(run):
         writer = AssistantAgent("writer", model_client=run.model("writer"))
@@ -15,19 +15,16 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
-from autogen_agentchat.base import TaskResult
-from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_core.models import ChatCompletionClient
 
 from countersign import usecases
 from countersign.autogen.models.config import load_model
-from countersign.autogen.run_context import RunContext
+from countersign.autogen.run_context import Build, Conclude
 from countersign.autogen.runner import Runner
-from countersign.autogen.team import Conclusion, Team, Teams, last_words
+from countersign.autogen.team import Team, Teams, last_words
 from countersign.domain.errors import LeaseLost, NotFound
 from countersign.domain.ids import ChannelId, RequestId, RunId, TeamName, UserId, worker_id
 from countersign.domain.runs import Run
@@ -57,7 +54,7 @@ class _Nobody:
 
 
 async def run_here(
-    build: Callable[[RunContext], AutoGenTeam],
+    build: Build,
     task: str,
     *,
     channel: str,
@@ -65,7 +62,7 @@ async def run_here(
     name: str = "script",
     again: str | None = None,
     model: ChatCompletionClient | None = None,
-    conclude: Callable[[RunContext, TaskResult], Awaitable[Conclusion]] = last_words,
+    conclude: Conclude = last_words,
     settings: WorkerSettings | None = None,
 ) -> Run:
     """Run a team in this program to its end; returns the run with how it ended.

@@ -1,16 +1,15 @@
-"""A team of agents as the worker knows it: how it is built, what can be chosen, how it ends."""
+"""A team of agents as the worker knows it: its build, its options, its conclusion."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from autogen_agentchat.base import TaskResult
-from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.messages import BaseChatMessage
 
+from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.models.demo import Script
 from countersign.autogen.people.conversation import turn_in
 from countersign.autogen.people.decision_messages import decision_in
-from countersign.autogen.run_context import RunContext
+from countersign.autogen.run_context import Build, Conclude, RunContext
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import TeamName
 from countersign.domain.run_options import Option
@@ -18,16 +17,8 @@ from countersign.domain.runs import Run
 from countersign.usecases.ports import TeamInfo
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
-    """How a run ended: `result` is a sentence for the requester, `words` are what the agents leave."""
-
-    result: str
-    words: str = ""
-
-
 async def last_words(run: RunContext, result: TaskResult) -> Conclusion:
-    """The usual conclusion: the agents' last message that is not a human's."""
+    """Conclude with the agents' last message that is not a human's: the usual conclusion."""
     said = [m for m in result.messages if isinstance(m, BaseChatMessage) and m.source != "user"]
     words = next((m.to_text() for m in reversed(said) if decision_in(m) is None and turn_in(m) is None), "")
     return Conclusion("The team has finished.", words)
@@ -46,8 +37,8 @@ class Team:
 
     name: str
     line: str
-    build: Callable[[RunContext], AutoGenTeam]
-    conclude: Callable[[RunContext, TaskResult], Awaitable[Conclusion]] = last_words
+    build: Build
+    conclude: Conclude = last_words
     options: tuple[Option, ...] = ()
     demo: Script | None = None
 
@@ -55,7 +46,7 @@ class Team:
         TeamName(self.name)
 
     def chosen(self, run: Run) -> Run:
-        """The run with a choice for each option of today; InvalidInput if it was started with one that is gone."""
+        """Return the run with a choice for each option of today; InvalidInput if it has one that is gone."""
         given = {option.name: run.options.get(option.name, option.default) for option in self.options}
         for option in self.options:
             if given[option.name] not in option.choices:
@@ -68,12 +59,12 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Teams:
-    """What was found: the teams that work by name, and why others do not, a sentence each."""
+    """The teams that work, by name, and why others do not, a sentence each."""
 
     working: dict[str, Team]
     broken: dict[str, str]
 
     def infos(self) -> list[TeamInfo]:
-        """For the announcement."""
+        """List them for the announcement."""
         usable = [TeamInfo(team.name, team.line, options=team.options) for team in self.working.values()]
         return usable + [TeamInfo(name, "", problem) for name, problem in self.broken.items()]

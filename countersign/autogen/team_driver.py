@@ -1,4 +1,4 @@
-"""Drives the team of one run in this process, until the run ends or leaves it.
+"""Drive the team of one run in this process, until the run ends or leaves it.
 
 The run leaves a process without an end when it parks, when it ended elsewhere, when another worker has claimed it, and
 when the process stops. The team is then cut off: what it says from there on is no reason for anything.
@@ -22,10 +22,10 @@ from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChun
 from autogen_agentchat.tools import AgentTool, TeamTool
 
 from countersign import usecases
+from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import for_people
-from countersign.autogen.progress import LINE, Pace, Teller
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team
+from countersign.autogen.progress import LINE, Pace, ProgressLines
+from countersign.autogen.run_context import Build, Conclude, RunContext
 from countersign.autogen.tools.bypass_check import held, look_through
 from countersign.autogen.tools.gated_tools import JournaledTools
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
@@ -44,11 +44,12 @@ Ending = tuple[Verb, Conclusion]
 
 
 class Driver:
-    """One run in this process. `stop` set: the run is let go."""
+    """One run in this process. `stop` set: the run is let go. `build` and `conclude` are the team's."""
 
     def __init__(
         self,
-        team: Team,
+        build: Build,
+        conclude: Conclude,
         context: RunContext,
         lease: Lease,
         store: Store,
@@ -57,7 +58,8 @@ class Driver:
         pace: Pace,
         stop: asyncio.Event,
     ) -> None:
-        self._team = team
+        self._build = build
+        self._conclude = conclude
         self._context = context
         self._lease = lease
         self._store = store
@@ -66,11 +68,11 @@ class Driver:
         self._stop = stop
         self._speaking: list[asyncio.Task[Any] | None] = []
         """The tasks in which agents speak."""
-        self._teller = Teller(store, lease, journal, context, pace)
+        self._lines = ProgressLines(store, lease, journal, pace, context.give_up)
 
     async def drive(self) -> Ending | None:
         """How the run ended; None if it left this process before. Raises what keeps this process from going on."""
-        team = self._task("team", self._conclude())
+        team = self._task("team", self._run_to_its_end())
         given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._context.token.link_future(given_up)
         leaving: list[asyncio.Future[Any]] = [
@@ -79,7 +81,7 @@ class Driver:
             given_up,
             self._task("parking", self._park()),
         ]
-        telling = self._task("progress", self._teller.work())
+        telling = self._task("progress", self._lines.work())
         beating = self._task("heartbeat", self._beat())
         try:
             await asyncio.wait([team, *leaving], return_when=asyncio.FIRST_COMPLETED)
@@ -97,34 +99,34 @@ class Driver:
             finally:
                 await ended(beating)
 
-    def _task(self, what: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        return asyncio.create_task(work, name=f"{what} of run {self._lease.run}")
+    def _task(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        return asyncio.create_task(work, name=f"{name} of run {self._lease.run}")
 
-    async def _conclude(self) -> Conclusion:
+    async def _run_to_its_end(self) -> Conclusion:
         try:
             result = await self._run_team()
-            end = await self._team.conclude(self._context, result)
+            end = await self._conclude(self._context, result)
         except SystemExit as error:  # would end the worker, with all of its runs, and then the next one that takes this
             raise RuntimeError(f"its code ended with SystemExit: {error}") from error
-        return Conclusion(*self._context.outcomes.conclusion(end.result, end.words))
+        return self._context.outcomes.conclusion(end)
 
     async def _run_team(self) -> TaskResult:
         result: TaskResult | None = None
         context = self._context
         context.enter()
-        look_through(team := self._team.build(context))
+        look_through(team := self._build(context))
         wrap_turns(team, context.order, self._speaking)
         async for item in team.run_stream(task=context.task, cancellation_token=context.token):
             if isinstance(item, TaskResult):
                 result = item
             elif isinstance(item, ModelClientStreamingChunkEvent):
-                self._teller.writes(item.source, item.content)
+                self._lines.writes(item.source, item.content)
             else:
                 context.transcript.heard(item)
                 if isinstance(item, BaseChatMessage) and (words := for_people(item, context.outcomes)):
-                    self._teller.tell(item.source, words)
+                    self._lines.tell(item.source, words)
                 else:
-                    self._teller.wrote(item.source)
+                    self._lines.wrote(item.source)
         assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."
         return result
 
@@ -133,7 +135,8 @@ class Driver:
         activity = self._context.activity
         while True:
             await activity.rests(self._context.settings.park_after)
-            await self._teller.done()
+            if self._context.error is None:
+                await self._lines.done()
             if not activity.resting:
                 continue
             try:
@@ -174,7 +177,7 @@ class Driver:
             await asyncio.wait({team}, timeout=GRACE.total_seconds() / 5)
 
     def _outcome(self, team: asyncio.Task[Conclusion], cut: bool) -> Conclusion | BaseException | None:
-        """What the run ends with, or why it cannot go on; None if it goes on elsewhere."""
+        """Return the run's end, or why it cannot go on; None if it goes on elsewhere."""
         error, run = self._context.error, self._lease.run
         if not team.done():
             log.error("Run %s: its team could not be ended and is left behind in memory.", run)
@@ -196,7 +199,7 @@ class Driver:
             case None:
                 return None
             case Conclusion():
-                await self._teller.done()
+                await self._lines.done()
                 return Verb.FINISH, outcome
             case LeaseLost() | NewerSchema() | QuestionLost() | StoreUnavailable():
                 raise outcome

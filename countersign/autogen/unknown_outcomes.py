@@ -1,4 +1,4 @@
-"""What a run cannot know by itself is asked of people: whether an action happened, and how to go on with other code.
+"""Questions about the run itself: did an action happen, how to go on.
 
 Such a question is a request like any other, to the same reviewers, and the run waits and parks for it; but no timeout
 approves it, whatever the channel says.
@@ -185,7 +185,7 @@ def _who(key: str) -> str:
 
 
 def _which(key: str) -> tuple[str, ...]:
-    """Which one it is of several that read the same: people answer for each by itself."""
+    """Number one of several that read the same: people answer for each by itself."""
     digest, number = re.sub(r"/again\d+$", "", key).split("/")[-2:]
     return (f"This is about action {digest[:6]}-{int(number) + 1} of the run; the same words may stand for another.",)
 

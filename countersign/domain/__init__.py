@@ -1,1 +1,4 @@
-"""The rules: pure functions over plain values. Standard library only, no clock, no log, not async."""
+"""The rules: pure functions over plain values, standard library only.
+
+They read no clock, write no log and never wait.
+"""

@@ -1,4 +1,4 @@
-"""Which questions of a run come as one burst, so that people see one card with a row for each (R26).
+"""Batching: questions that come together are rows of one card (R26).
 
 Two that are asked at about the same time are enough: nothing waits for more, the first card grows. It grows for a
 short time only, because Slack notifies nobody of a change, and a button must not move under a reader's hand.
@@ -17,10 +17,10 @@ machine within seconds, and nobody who was notified has read the card and clicks
 
 
 def may_be_a_row(request: Request) -> bool:
-    """Whether a row is enough: an ordinary call of a tool. What needs more, or a warning, keeps a card of its own.
+    """Tell whether a row is enough: for an ordinary call of a tool.
 
-    Code, choices, words for an agent, calls of high risk, asked again after a refusal, or approved by silence are
-    such.
+    A card of its own is for code, choices, words for an agent, calls of high risk, and for what is asked again after a
+    refusal or approved by silence.
     """
     question = request.question
     plain = question.kind is Kind.TOOL and question.call is not None and not question.before
@@ -28,9 +28,10 @@ def may_be_a_row(request: Request) -> bool:
 
 
 def together(first: Request, other: Request) -> bool:
-    """Whether `other` may be a row of the card that begins with `first`: the same people decide by the same rules.
+    """Tell whether `other` may be a row of the card that begins with `first`.
 
-    Who put off the reminders of `first` has read its card; and people are reminded once for all rows.
+    The same people decide on both by the same rules. Whoever snoozed `first` has read its card; and people are reminded
+    once for all rows.
     """
     return (
         may_be_a_row(first)
@@ -43,6 +44,8 @@ def together(first: Request, other: Request) -> bool:
 
 
 def grows(posted: datetime | None, now: datetime) -> bool:
-    """Whether a card that was posted then, or is not yet, may have another row: whatever a worker says about when it
-    asked, and however late it is drawn."""
+    """Tell whether a card that was posted then, or is not yet, may have another row.
+
+    It does not depend on when a worker says that it asked, or on how late the card is drawn.
+    """
     return posted is None or now - posted <= WITHIN

@@ -1,4 +1,4 @@
-"""An action that waits for consent: what runs is byte for byte what was judged, or it does not run (R13)."""
+"""Calls that wait for consent: byte for byte what was judged runs (R13)."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,10 @@ class Call:
 
 
 def canonical(arguments: Mapping[str, Any]) -> str:
-    """The one way in which these arguments are written: keys sorted, no spaces, no NaN. ValueError if JSON cannot."""
+    """Write these arguments in the one way: keys sorted, no spaces, no NaN.
+
+    ValueError if JSON cannot hold them.
+    """
     try:
         return json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except TypeError as wrong:
@@ -36,7 +39,7 @@ def canonical(arguments: Mapping[str, Any]) -> str:
 
 
 def is_canonical(arguments: str) -> bool:
-    """Whether the text is the canonical JSON of some arguments."""
+    """Tell whether the text is the canonical JSON of some arguments."""
     try:
         value = json.loads(arguments)
     except (ValueError, RecursionError):

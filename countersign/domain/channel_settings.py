@@ -1,4 +1,4 @@
-"""A channel's settings: how long requests wait, what a timeout means, who decides, where cards go."""
+"""Channel settings: who decides, for how long, where, and what a timeout means."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 class OnTimeout(StrEnum):
-    """What it means that nobody decided in time."""
+    """The meaning of a timeout."""
 
     REJECT = "reject"
     """The request expires; the agent is told that nobody answered."""
@@ -31,7 +31,7 @@ class OnTimeout(StrEnum):
 
 
 class Risk(StrEnum):
-    """How much harm an action may do, the smaller first."""
+    """The harm that an action may do, the smaller first."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -195,7 +195,7 @@ def say_value(value: Any) -> str:
 
 
 def problems_of(rules: Rules) -> list[str]:
-    """Why rules like these must not be set, a sentence each; empty if they may."""
+    """List why rules like these must not be set, a sentence each."""
     problems = []
     if not rules.reviewers:
         problems.append(
@@ -224,7 +224,7 @@ def problems_of(rules: Rules) -> list[str]:
 
 
 def why_not_configure(actor: Actor, rules: Rules, admins: frozenset[UserId]) -> str | None:
-    """Why this actor may not change the settings that are in force; None if they may."""
+    """Return why this actor may not change the settings in force; None if they may."""
     nobody = why_nobody(actor, actor.workspace)
     if nobody is not None:
         return nobody.value

@@ -1,4 +1,4 @@
-"""Who may decide, in time, and on what: the one place where an attempt is judged."""
+"""The rules by which an attempt to decide is judged: by whom, in time, on what."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -39,12 +39,12 @@ LONGEST_WORDS: Final = 3000
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Somebody's try to decide. `digest` is that of what they were shown.
+    """An attempt to decide. `digest` is that of the content the person saw.
 
     `arguments` are the changed ones of an edit, canonical JSON; `chosen` are options of a choice. `wish` is what they
     do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency. `opened_for` is
-    whom the window that it comes from showed all of the content to, and `typed` the word that was asked for there.
-    `voters` are those who voted before, as Slack describes them at this moment, with whom they stood in for.
+    the user to whom the window showed all of the content, and `typed` the word that was asked for there. `voters` are
+    the people who voted before, as Slack describes them at this moment, with those for whom they stand in.
     """
 
     id: AttemptId
@@ -62,10 +62,11 @@ class Attempt:
 
 
 def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = False) -> Step:
-    """What an attempt does to a request: a vote, the decision, or a refusal; always an event, unless it is a repeat.
+    """Judge an attempt: it becomes a vote, the decision, or a refusal.
 
-    The one place where the approver's identity, the content and the deadline are checked. A repeat of an attempt
-    that counted (a retried delivery, a lost reply) counts as that attempt and changes nothing (R8).
+    The approver's identity, the content and the deadline are checked here and nowhere else. There is always an event,
+    unless it is a repeat: a repeat of an attempt that counted (a retried delivery, a lost reply) counts as that attempt
+    and changes nothing (R8).
     """
     if _counted(request, attempt):
         return Step(request)
@@ -109,8 +110,10 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
 
 
 def allow(request: Request, permission: Permission, giver: Actor, team: str, now: datetime) -> Step:
-    """The request as approved by a standing permission (R24); nothing changes if it is not covered, or if who gave it
-    could not approve it themselves now."""
+    """Approve the request by a standing permission (R24).
+
+    Nothing changes if the permission does not cover it, or if whoever gave it could not approve the request now.
+    """
     attempt = Attempt(AttemptId(f"{permission.id}-{request.id}"), giver, Verb.APPROVE, request.digest)
     if (
         giver.user != permission.by
@@ -134,8 +137,11 @@ def allow(request: Request, permission: Permission, giver: Actor, team: str, now
 
 
 def may_break_glass(request: Request) -> bool:
-    """Whether the requester may decide alone in an emergency: never what is of high risk or needs several people, nor
-    a question about the run, which does not know under which rule the action stood that may be done again."""
+    """Tell whether the requester may decide alone in an emergency.
+
+    They never may on what is of high risk or needs several people, nor on a question about the run, which does not know
+    under which rule the action stood that may be done again.
+    """
     rules = request.rules
     one_is_enough = rules.risk is not Risk.HIGH and rules.quorum == 1
     return rules.break_glass and one_is_enough and request.question.kind not in ABOUT_THE_RUN
@@ -152,23 +158,23 @@ def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote,
 
 
 def _in_place_of(request: Request, actor: Actor) -> tuple[UserId, ...]:
-    """In whose place somebody decides who needs no others; nobody if they are named themselves."""
+    """Return in whose place somebody decides alone; empty if it is their own."""
     return tuple(seat for seat in delegation.seats(request, actor)[:1] if seat != actor.user)
 
 
 def _vote_cast(voted: Request, attempt: Attempt, now: datetime) -> Event:
     seat = voted.votes[-1].seat
-    told = event(EventType.VOTE_CAST, voted, now, user=attempt.actor.user, digest=voted.digest)
-    return told if seat is None else replace(told, data={**told.data, "instead_of": str(seat)})
+    cast = event(EventType.VOTE_CAST, voted, now, user=attempt.actor.user, digest=voted.digest)
+    return cast if seat is None else replace(cast, data={**cast.data, "instead_of": str(seat)})
 
 
 def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
-    """What was chosen, in the order of the options, so that the same choice is the same."""
+    """Return the choice in the order of the options, so that equal choices are equal."""
     return tuple(option for option in request.question.options if option in attempt.chosen)
 
 
 def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
-    """Why this attempt does not count; None if it does. Who comes before what, so that strangers learn nothing."""
+    """Return why this attempt does not count; the person first, so that strangers learn nothing."""
     alone = attempt.break_glass
     not_they = _why_not_alone(request, attempt, now) if alone else why_not_person(request, attempt.actor, now)
     if not_they is not None:
@@ -195,10 +201,7 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
 
 
 def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
-    """Tell whether this person's answer would count, by the same rule that judges it when it comes.
-
-    People who voted are asked again only where the votes are tied.
-    """
+    """Tell whether this person's answer would count; whoever voted answers again only in a tie."""
     voted = any((vote.workspace, vote.user) == (actor.workspace, actor.user) for vote in request.votes)
     if voted and not tied(request):
         return False
@@ -209,12 +212,12 @@ def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
 
 
 def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | None:
-    """Why this actor may not decide on the request now, whatever they want; None if they may."""
+    """Return why this actor may decide nothing on the request now; None if they may."""
     return _why_not_now(request, actor, now) or _why_not_one(request, actor)
 
 
 def _why_not_one(request: Request, actor: Actor) -> Refusal | None:
-    """Why this actor is none of those who may decide on the request, whenever; None if they are."""
+    """Return why this actor is no decider of the request; None if they are one."""
     rules = request.rules
     if (nobody := why_nobody(actor, request.workspace)) is not None:
         return nobody
@@ -227,7 +230,7 @@ def _why_not_one(request: Request, actor: Actor) -> Refusal | None:
 
 
 def _why_not_alone(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
-    """Why who asked may not break the glass; None if they may."""
+    """Return why the actor may not break the glass; None if they may."""
     if (not_now := _why_not_now(request, attempt.actor, now)) is not None:
         return not_now
     if attempt.actor.user != request.requester:
@@ -238,7 +241,7 @@ def _why_not_alone(request: Request, attempt: Attempt, now: datetime) -> Refusal
 
 
 def _why_not_now(request: Request, actor: Actor, now: datetime) -> Refusal | None:
-    """Why this actor, or anybody, decides nothing on the request now, whoever is named."""
+    """Return why this actor, or anybody, decides nothing now, whoever is named."""
     if (nobody := why_nobody(actor, request.workspace)) is not None:
         return nobody
     if request.status is Status.EXPIRED:
@@ -253,7 +256,7 @@ def _why_not_now(request: Request, actor: Actor, now: datetime) -> Refusal | Non
 
 
 def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
-    """Why what was changed or chosen cannot be taken."""
+    """Return why the changed arguments or the choice cannot be taken."""
     question = request.question
     if attempt.verb is Verb.EDIT:
         if question.call is None:

@@ -1,4 +1,4 @@
-"""What changed, for people to see: between two versions of a text, and between two calls."""
+"""Differences for people to see: between two texts, and between two calls."""
 
 import difflib
 import json
@@ -31,7 +31,7 @@ def changed_lines(before: str, after: str) -> list[str]:
 
 
 def _same(old: list[str], new: list[str]) -> int:
-    """How many lines at the beginning are the same."""
+    """Count the lines at the beginning that are the same."""
     pairs = enumerate(zip(old, new, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(old), len(new)))
 
@@ -45,7 +45,10 @@ class Field(NamedTuple):
 
 
 def changed_fields(before: Any, after: Any, hidden: Collection[str] = ()) -> list[Field]:
-    """Every place where two JSON values differ, with secrets hidden; lists of different lengths are one place."""
+    """List the places where two JSON values differ, with secrets hidden.
+
+    Lists of different lengths are one place.
+    """
     old, new = (hide_in(told_apart(value, names=False), hidden)[0] for value in (before, after))
     return list(_fields(before, after, old, new, ()))
 

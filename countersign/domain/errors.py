@@ -1,4 +1,4 @@
-"""Everything that can go wrong and is ours to say.
+"""All errors that this project raises, in one tree.
 
     CountersignError
     ├── WrongSettings        the environment or a file of settings; the process ends and says what to fix

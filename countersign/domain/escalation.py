@@ -1,4 +1,4 @@
-"""To whom a request goes that nobody decides: the next people, the next channel, each once."""
+"""Escalation: where an undecided request goes next, each people and channel once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ MOST: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """One step: so long after the question these may decide too, told in this channel (None: where its card is)."""
+    """One step: after so long these may decide too, told in this channel.
+
+    Without a channel it is told where the card is.
+    """
 
     after: timedelta
     reviewers: Reviewers
@@ -24,31 +27,34 @@ class Escalation:
 def problems(
     steps: Sequence[Escalation], reviewers: Reviewers, channel: ChannelId | None, deadline: timedelta | None
 ) -> list[str]:
-    """Why a request must not go this way, a sentence each; empty if it may. `deadline` is None where there is none."""
-    found = []
+    """List why a request must not go this way, a sentence each.
+
+    `deadline` is None where there is none.
+    """
+    faults = []
     if len(steps) > MOST:
-        found.append(f"An escalation has at most {MOST} steps.")
-    told = {(reviewers, channel)}
+        faults.append(f"An escalation has at most {MOST} steps.")
+    reached = {(reviewers, channel)}
     before = timedelta(0)
     rooms = {channel}
     users, groups = set(reviewers.users), set(reviewers.groups)
     for number, step in enumerate(steps, 1):
         if not step.reviewers:
-            found.append(f"Step {number} of the escalation names nobody who could decide.")
+            faults.append(f"Step {number} of the escalation names nobody who could decide.")
         if step.after <= before:
-            found.append(f"Step {number} of the escalation must come later than the one before it.")
+            faults.append(f"Step {number} of the escalation must come later than the one before it.")
         if deadline is not None and step.after >= deadline:
-            found.append(f"Step {number} of the escalation comes when time has run out already, so it never would.")
+            faults.append(f"Step {number} of the escalation comes when time has run out already, so it never would.")
         here = (step.reviewers, step.channel or channel)
-        if here in told:
-            found.append(
+        if here in reached:
+            faults.append(
                 f"Step {number} of the escalation goes round in a circle: the same people, in the same channel."
             )
         elif step.reviewers and here[1] in rooms and step.reviewers.users <= users and step.reviewers.groups <= groups:
-            found.append(f"Step {number} of the escalation names only people who may decide already.")
-        told.add(here)
+            faults.append(f"Step {number} of the escalation names only people who may decide already.")
+        reached.add(here)
         rooms.add(here[1])
         users |= step.reviewers.users
         groups |= step.reviewers.groups
         before = max(before, step.after)
-    return found
+    return faults

@@ -1,4 +1,4 @@
-"""What happened: one stream that is at once the audit log and the outbox from which Slack is drawn."""
+"""Events: one stream is the audit log and the outbox that Slack is drawn from."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +9,7 @@ from countersign.domain.ids import RequestId, RunId, UserId, WorkspaceId
 
 
 class EventType(StrEnum):
-    """What happened, in the past tense."""
+    """The types of events, in the past tense."""
 
     RUN_QUEUED = "run_queued"
     RUN_STARTED = "run_started"

@@ -1,4 +1,7 @@
-"""What is not asked again, and for how long: the words of standing permissions."""
+"""Scopes and spans of standing permissions.
+
+A decision holds a `Standing`, so these words stand below requests, and the rules about them in `grants`.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +15,7 @@ LONGEST: Final = timedelta(days=1)
 
 
 class Scope(StrEnum):
-    """What is not asked again, the narrower first; always of the same team in the same channel."""
+    """Breadth of a permission, the narrower first; always of one team in one channel."""
 
     CALL = "call"
     """Exactly what was shown, by the same agent."""
@@ -23,7 +26,7 @@ class Scope(StrEnum):
 
 
 class Span(StrEnum):
-    """How long."""
+    """The time for which people are not asked again."""
 
     RUN = "run"
     """As long as this run goes on, a day at most."""
@@ -36,7 +39,7 @@ SPANS: Final = {Span.RUN: LONGEST, Span.HOUR: timedelta(hours=1), Span.DAY: LONG
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody who approves does not want to be asked again."""
+    """The scope and span that somebody chose with an approval."""
 
     scope: Scope
     span: Span

@@ -57,7 +57,10 @@ class Permission:
 
 
 def why_not(request: Request, wish: Wish | None = None) -> Refusal | None:
-    """Why no such permission can be given with the approval of this request; None if it can. Without a wish: any."""
+    """Return why this approval can give no such permission; None if it can.
+
+    Without a wish: why it can give none at all.
+    """
     if request.question.call is None:
         return Refusal.NO_STANDING_HERE
     if request.rules.quorum > 1:
@@ -70,7 +73,7 @@ def why_not(request: Request, wish: Wish | None = None) -> Refusal | None:
 
 
 def standing(request: Request, wish: Wish, attempt: AttemptId, now: datetime) -> Standing:
-    """What an approval of the request, by this attempt, allows from now on."""
+    """Return what an approval of the request, by this attempt, allows from now on."""
     name = PermissionId("p" + short_name(request.id, attempt, length=10))
     return Standing(name, wish.scope, now + SPANS[wish.span], wish.span is Span.RUN)
 
@@ -100,13 +103,15 @@ def given_with(request: Request, team: str) -> Permission | None:
 
 
 def in_force(permission: Permission, now: datetime) -> bool:
-    """Whether it has neither ended nor been revoked."""
+    """Tell whether it has neither ended nor been revoked."""
     return permission.revoked_by is None and permission.at <= now < permission.until
 
 
 def covers(permission: Permission, request: Request, team: str, now: datetime) -> bool:
-    """Whether the request need not be asked, as far as the permission goes; who gave it must still be somebody who may
-    decide. What was asked before it was given is for people."""
+    """Tell whether the request need not be asked, as far as the permission goes.
+
+    Whoever gave it must still be somebody who may decide. What was asked before it was given is for people.
+    """
     call = request.question.call
     return (
         call is not None
@@ -122,8 +127,10 @@ def covers(permission: Permission, request: Request, team: str, now: datetime) -
 
 
 def why_not_revoke(permission: Permission, actor: Actor, rules: Rules, admins: frozenset[UserId]) -> Refusal | None:
-    """Why this actor may not end it before its time; None for who gave it, and for who may change its channel's
-    settings. `rules` are those in force there now."""
+    """Return why this actor may not end it before its time; None if they may.
+
+    The person who gave it may, and everybody who may change its channel's settings. `rules` are in force there now.
+    """
     if (nobody := why_nobody(actor, permission.workspace)) is not None:
         return nobody
     may = actor.user == permission.by or why_not_configure(actor, rules, admins) is None

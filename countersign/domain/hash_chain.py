@@ -41,22 +41,22 @@ class Kept(NamedTuple):
     hash: str
 
     def fields(self) -> dict[str, Any]:
-        """What the entry says. ValueError if it is no JSON object."""
+        """Read the entry. ValueError if it is no JSON object."""
         try:
-            found = json.loads(self.entry)
+            fields = json.loads(self.entry)
         except RecursionError:
             raise ValueError("nested too deep") from None
-        if not isinstance(found, dict):
+        if not isinstance(fields, dict):
             raise ValueError("no JSON object")
-        return found
+        return fields
 
     def line(self) -> str:
-        """As it is exported, without the newline."""
+        """The entry as it is exported, without the newline."""
         return f'{{"entry":{self.entry},"hash":"{self.hash}"}}'
 
 
 class Problem(NamedTuple):
-    """What is wrong with the entry of that number (0: with the whole)."""
+    """A fault of the entry of that number (0: of the whole)."""
 
     n: int
     what: str
@@ -90,7 +90,7 @@ def read_head(text: str) -> Head:
 
 
 def read_line(line: str) -> Kept:
-    """An exported line without its newline; ValueError if it is not exactly as `Kept.line` writes it."""
+    """Read an exported line; ValueError if it is not exactly as `Kept.line` writes it."""
     kept = Kept(line[len('{"entry":') : -75], line[-66:-2])
     if len(line) < 100 or kept.line() != line:
         raise ValueError("is not written as an exported entry is")

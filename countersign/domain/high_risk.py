@@ -1,9 +1,9 @@
-"""Approving what is of high risk: by who opened all of it, and typed a word there or is one of several.
+"""Approval of high risk: by people who opened all of it, and typed a word there.
 
-A click is a reflex, and so is a word that is always the same; so the word is what the tool is called. That somebody
-opened all of it is known from the window that they send: we made it, for one person, and give its last part only to
-who sent the one before; Slack keeps it and signs what comes from it. So nothing is stored when a window opens, any web
-process can judge what is sent, and who it was opened for is compared here with who sends it.
+A click is a reflex, and so is a word that is always the same; so the word is the tool's name. The modal that is sent
+proves that somebody opened all of the content: it is made for one person, and its last part comes only in answer to
+the one before; Slack keeps it and signs what comes from it. So nothing is stored when a modal opens, any web process
+can judge what is sent, and here the user it was opened for is compared with the user who sends it.
 """
 
 import re
@@ -20,12 +20,12 @@ _OTHERWISE: Final = "approve"
 
 
 def is_asked(request: Request, verb: Verb) -> bool:
-    """Whether all of the request must be opened before this counts."""
+    """Tell whether all of the request must be opened before this counts."""
     return request.rules.risk is Risk.HIGH and verb in APPROVING
 
 
 def word(request: Request) -> str:
-    """What is typed to approve the request, if it is of high risk; "" where several people must approve."""
+    """Return the word to type for an approval; "" where several people must approve."""
     if request.rules.quorum > 1:
         return ""
     question = request.question
@@ -35,15 +35,15 @@ def word(request: Request) -> str:
 
 
 def why_not(request: Request, verb: Verb, by: UserId, opened_for: UserId | None, typed: str) -> Refusal | None:
-    """Why this does not approve a request of high risk; None if it does, or if the request is of less."""
+    """Return why this does not approve a request of high risk; None if it does."""
     if not is_asked(request, verb):
         return None
     if opened_for != by:
         return Refusal.NOT_OPENED
-    wanted = word(request)
-    return Refusal.NOT_TYPED if wanted and _letters(typed) != _letters(wanted) else None
+    expected = word(request)
+    return Refusal.NOT_TYPED if expected and _letters(typed) != _letters(expected) else None
 
 
 def _letters(text: str) -> str:
-    """Capitals and signs do not count: a phone adds the one, and has the other on a second keyboard."""
+    """Drop capitals and signs: a phone adds the one, and hides the other."""
     return re.sub(r"[^a-z0-9]", "", text.lower())

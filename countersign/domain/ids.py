@@ -14,7 +14,10 @@ from countersign.domain.errors import InvalidId
 
 
 class Id(str):
-    """A text of one strict form. Making one checks it: InvalidId, which is an InvalidInput, if it has another."""
+    """A text of one strict form; making one checks it.
+
+    InvalidId, which is an InvalidInput, if it has another form.
+    """
 
     __slots__ = ()
     noun: ClassVar[str]
@@ -40,12 +43,15 @@ class Id(str):
 
     @classmethod
     def among(cls, members: Iterable[bytes]) -> list[Self]:
-        """The ids among the members of an index. Workers write these too: what is no id names nothing."""
+        """List the ids among the members of an index; members that are no ids are skipped.
+
+        Workers write these too.
+        """
         return [name for member in members if (name := cls.named(member)) is not None]
 
     @classmethod
     def __get_pydantic_core_schema__(cls, *_: object) -> dict[str, Any]:
-        """How pydantic reads one in a record."""
+        """Tell pydantic how to read one in a record."""
         function = {"type": "no-info", "function": cls}
         return {"type": "function-after", "function": function, "schema": {"type": "str", "strict": True}}
 
@@ -71,7 +77,7 @@ class RunId(Id, noun="the id of a run", form="[rs][a-z0-9_-]{1,40}"):
 
     @property
     def of_script(self) -> bool:
-        """Whether somebody's own program advances it, so that no worker is asked to."""
+        """Tell whether somebody's own program advances it, so that no worker is asked to."""
         return self.startswith("s")
 
 
@@ -92,7 +98,7 @@ class WorkerId(Id, noun="the id of a worker", form="[A-Za-z0-9-]{1,100}"):
 
 
 class TeamName(Id, noun="the name of a team", form="[A-Za-z0-9][A-Za-z0-9_.-]{0,59}"):
-    """What a team of agents is called: a word, so that it says nothing and marks nothing where it is shown."""
+    """The name of a team of agents: one word, so that it marks nothing in a message."""
 
 
 class Digest(Id, noun="the digest of a content", form="[0-9a-f]{64}"):
@@ -108,7 +114,10 @@ def worker_id(host: str, process: int, chance: str) -> WorkerId:
 
 
 def digest_of(*parts: str | bytes) -> Digest:
-    """Digest of the parts; their borders count, so ("ab", "c") and ("a", "bc") differ. A text counts as its UTF-8."""
+    """Digest the parts; their borders count, so ("ab", "c") and ("a", "bc") differ.
+
+    A text counts as its UTF-8.
+    """
     whole = hashlib.sha256()
     for part in parts:
         raw = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")

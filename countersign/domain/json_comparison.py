@@ -1,4 +1,4 @@
-"""Whether JSON values are the same, to a policy's conditions: yes, no, or CannotTell.
+"""Comparison of JSON values for a policy's conditions: yes, no, or CannotTell.
 
 Nothing is guessed (R28). Values of different kinds, and texts that differ only in how they are written (capitals,
 width, blanks around them, characters that nobody sees), are neither the same nor different: what reads them next may
@@ -43,7 +43,7 @@ def decided(by: bool, parts: Iterable[Callable[[], bool]]) -> bool:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two values are one: true is not 1, but 1.0 is."""
+    """Tell whether two values are one: true is not 1, but 1.0 is."""
     kinds = kind(left), kind(right)
     if kinds[0] != kinds[1]:
         raise CannotTell(f"{kinds[0]} and {kinds[1]} cannot be compared")
@@ -102,14 +102,14 @@ def _digit(char: str) -> str:
 
 
 def _unseen(char: str) -> bool:
-    """What shows nothing: control and format characters, variation selectors, and letters without a shape."""
+    """Tell characters that show nothing: control, format, and letters without a shape."""
     if unicodedata.category(char) in ("Cc", "Cf"):
         return not char.isspace()
     return char in EMPTY or _SELECTS.match(char) is not None
 
 
 def within(part: Any, whole: Any) -> bool:
-    """Whether a text holds a text, a list a value, or an object a name."""
+    """Tell whether a text holds a text, a list a value, or an object a name."""
     if isinstance(whole, str) and isinstance(part, str):
         return part in whole or _doubted(_folded(part) in _folded(whole))
     if isinstance(whole, list | dict):
@@ -120,12 +120,12 @@ def within(part: Any, whole: Any) -> bool:
 
 
 def like(text: str, pattern: str) -> bool:
-    """Whether a text fits a pattern, in which `*` stands for anything."""
+    """Tell whether a text fits a pattern, in which `*` stands for anything."""
     return _fits(text, pattern) or _doubted(_fits(_folded(text), _folded(pattern)))
 
 
 def _fits(text: str, pattern: str) -> bool:
-    """`*` stands for anything. Found piece by piece, so that no pattern takes more than a look over the text."""
+    """Match `*` with anything, piece by piece, in time linear in the text."""
     pieces = pattern.split("*")
     if len(pieces) == 1:
         return text == pieces[0]
@@ -141,12 +141,14 @@ def _fits(text: str, pattern: str) -> bool:
 
 
 def ordered(left: Any, right: Any) -> bool:
-    """Whether one of the two can be less than the other."""
+    """Tell whether one of the two can be less than the other."""
     kinds = {kind(left), kind(right)}
     return kinds in ({"a number"}, {"a text"})
 
 
 def matches(name: str, pattern: str, *, exactly: bool = False) -> bool:
-    """Whether a team's or tool's name is meant by a pattern, in which `*` stands for anything; unless `exactly`, also
-    one that is only written in another way."""
+    """Tell whether a pattern, in which `*` stands for anything, means this name.
+
+    Unless `exactly`, a name that is only written in another way is meant too.
+    """
     return _fits(name, pattern) or (not exactly and _fits(_folded(name), _folded(pattern)))

@@ -1,4 +1,4 @@
-"""Who somebody is, as far as deciding goes. Names never count, ids do (R9)."""
+"""People as far as deciding goes: actors and reviewers, known by their ids (R9)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Reviewers:
-    """Those who may decide: users, and the members of user groups and channels. Empty means nobody (R10).
+    """Users, and members of user groups and channels, who may decide; empty is nobody.
 
     `members` are those of the channel that a card goes to, whichever that is. Rules in force name that channel among
-    the `groups` instead (`at`), so that who is in it is asked of Slack as for a group.
+    the `groups` instead (`at`), so that its members are asked of Slack as a group's are.
     """
 
     users: frozenset[UserId] = frozenset()
@@ -48,16 +48,16 @@ class Reviewers:
         return bool(self.users or self.groups or self.members)
 
     def at(self, channel: ChannelId) -> "Reviewers":
-        """Where the card goes to this channel."""
+        """Name the channel that the card goes to instead of `members`."""
         return Reviewers(self.users, self.groups | {GroupId(channel)}) if self.members else self
 
     def meant(self, channel: ChannelId) -> "Reviewers":
-        """The way back: as somebody says it whose cards go to this channel."""
+        """Put `members` in the place of this channel: the way back from `at`."""
         here = frozenset({GroupId(channel)})
         return Reviewers(self.users, self.groups - here, True) if here <= self.groups else self
 
     def why_not(self, actor: Actor) -> Refusal | None:
-        """Why this actor is none of these reviewers; None if they are one."""
+        """Return why this actor is none of these reviewers; None if they are one."""
         if actor.user in self.users:
             return None
         if actor.groups is None:
@@ -66,14 +66,17 @@ class Reviewers:
 
 
 def reviewers_named(names: Collection[str]) -> Reviewers:
-    """As a file or the environment names them: ids of users (U…, W…) and user groups (S…), and `members`."""
+    """Read ids of users (U…, W…) and user groups (S…), and `members`."""
     users = frozenset(UserId(name) for name in names if name.startswith(("U", "W")))
     groups = frozenset(GroupId(name) for name in names if name.startswith("S"))
     return Reviewers(users, groups, MEMBERS in names)
 
 
 def is_channel(group: GroupId) -> bool:
-    """Whether these are the members of a channel, not of a user group. Slack's ids tell by their first letter."""
+    """Tell whether these are the members of a channel, not of a user group.
+
+    Slack's ids tell by their first letter.
+    """
     return group.startswith(("C", "G", "D"))
 
 
@@ -83,7 +86,7 @@ def those_of(group: GroupId) -> Sentence:
 
 
 def why_nobody(actor: Actor, workspace: WorkspaceId) -> Refusal | None:
-    """Why this account may decide on nothing at all in the workspace; None if it may."""
+    """Return why this account may decide nothing in the workspace; None if it may."""
     if not actor.checked:
         return Refusal.NOT_CHECKED
     if actor.workspace != workspace or actor.is_stranger:

@@ -1,4 +1,4 @@
-"""What people do with a request besides deciding: say that they look at it, put its reminders off."""
+"""Attention to a request besides deciding: people look at it, or snooze it."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +11,7 @@ from countersign.domain.schedule import Snooze
 
 
 def look(request: Request, actor: Actor, now: datetime) -> Step:
-    """They are looking at it; nobody is kept from deciding by that. Nothing if they said so already."""
+    """Note that they look at it, once; nobody is kept from deciding by that."""
     if (refused := _refused(request, actor, now, "look")) is not None:
         return refused
     if any(one.user == actor.user for one in request.looking):
@@ -21,31 +21,34 @@ def look(request: Request, actor: Actor, now: datetime) -> Step:
 
 
 def snooze(request: Request, actor: Actor, how: Snooze, now: datetime) -> Step:
-    """Its reminders are put off, for everybody; escalation and deadline stay. Nothing where it has no reminders."""
+    """Put its reminders off, for everybody; escalation and deadline stay.
+
+    Nothing happens where it has no reminders.
+    """
     if (refused := _refused(request, actor, now, "snooze")) is not None:
         return refused
     if not request.rules.remind_after:
         return Step(request)
     until = schedule.snooze_end(request, how, now)
     put_off = replace(request, snoozed_until=until, snoozed_by=actor.user)
-    told = event(EventType.REQUEST_SNOOZED, put_off, now, user=actor.user, until=until.isoformat())
-    return Step(put_off, (told,))
+    noted = event(EventType.REQUEST_SNOOZED, put_off, now, user=actor.user, until=until.isoformat())
+    return Step(put_off, (noted,))
 
 
-def _refused(request: Request, actor: Actor, now: datetime, what: str) -> Step | None:
+def _refused(request: Request, actor: Actor, now: datetime, verb: str) -> Step | None:
     """The refusal, with its event, of somebody who may not decide on it now (R25)."""
     refusal = decision_rules.why_not_person(request, actor, now)
     if refusal is None:
         return None
-    told = event(
+    noted = event(
         EventType.ATTEMPT_REFUSED,
         request,
         now,
         user=actor.user,
         workspace=actor.workspace,
-        verb=what,
+        verb=verb,
         refusal=refusal.name.lower(),
         words="",
         digest=request.digest,
     )
-    return Step(request, (told,), refusal)
+    return Step(request, (noted,), refusal)

@@ -25,9 +25,9 @@ _HINT: Final = "Write it like `19:00-08:00 weekends Europe/Berlin`, or `off`."
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """From `since` to `until` each day, and all of `days` (0 is Monday); the default is never.
+    """Hours from `since` to `until` each day, and all of `days` (0 is Monday).
 
-    `since` may be later than `until`: then it goes over midnight. `zone` is a name of the IANA's list.
+    `since` may be later than `until`: then they go over midnight. `zone` is a name of the IANA's list.
     """
 
     zone: str = "UTC"
@@ -39,7 +39,7 @@ class Quiet:
         return self.since is not None or bool(self.days)
 
     def covers(self, at: datetime) -> bool:
-        """Whether it is quiet at this moment."""
+        """Tell whether it is quiet at this moment."""
         here = at.astimezone(zone_of(self.zone))
         if here.weekday() in self.days:
             return True
@@ -62,7 +62,7 @@ class Quiet:
         raise ValueError(f"these quiet hours never end: {self}")
 
     def why_not(self) -> str | None:
-        """Why such hours must not be set, in a sentence; None if they may."""
+        """Return why such hours must not be set, in a sentence; None if they may."""
         if (self.since is None) != (self.until is None):
             return "Quiet hours need a beginning and an end."
         if self.since is not None and self.since == self.until:
@@ -133,7 +133,7 @@ def parse(words: str) -> Quiet:
 
 
 def say(quiet: Quiet) -> str:
-    """In words, as `parse` reads them."""
+    """Write the hours as `parse` reads them."""
     if not quiet:
         return "off"
     hours = f"{quiet.since:%H:%M}-{quiet.until:%H:%M}" if quiet.since is not None else ""

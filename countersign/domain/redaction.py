@@ -1,4 +1,4 @@
-"""How what happened is written down: records as plain JSON, the arguments of calls without secrets, and read back.
+"""Redaction: records as plain JSON, without secrets, and read back.
 
 What the record does not hold, because it was hidden or too long, is read back as `Unrecorded`, never as a value.
 """
@@ -18,8 +18,10 @@ LONGEST: Final = 3000
 
 
 def plain(value: Any) -> Any:
-    """A record as JSON: sets sorted, spans in seconds, times in ISO 8601, texts without secrets; anything else as text,
-    because nothing stops the record."""
+    """Write a record as JSON, without secrets.
+
+    Sets are sorted, spans are in seconds, times in ISO 8601; anything else is text, because nothing stops the record.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Enum):
@@ -48,8 +50,10 @@ def without_secrets(arguments: str, paths: tuple[str, ...] = ()) -> str:
 
 
 def told_apart(value: Any, *, names: bool = True) -> Any:
-    """A copy of a JSON value, or a text, in which no mark of a secret stands that is not ours. Before it is hidden, and
-    only in what is shown; marks that follow are ours. `names`: in names too."""
+    """Copy a JSON value or a text, with foreign marks of secrets told from ours.
+
+    Call it before secrets are hidden, and only for what is shown; marks that follow are ours. `names`: in names too.
+    """
     if isinstance(value, str):
         return MARK.sub(lambda found: f"{TYPED}{found[0][1:]}", value)
     if isinstance(value, dict):
@@ -58,17 +62,17 @@ def told_apart(value: Any, *, names: bool = True) -> Any:
 
 
 def shortened(text: str) -> str:
-    """At most `LONGEST` characters of it, and how many there were."""
+    """Cut it to `LONGEST` characters, and say how many there were."""
     return f"{text[:LONGEST]}… ({len(text):,} characters)" if len(text) > LONGEST else text
 
 
 def read_arguments(recorded: str) -> dict[str, Any] | Unrecorded:
     """The arguments that an entry holds; what was hidden in them, or all of them if they were cut, is not there."""
     try:
-        found = _with_gaps(json.loads(recorded))
+        arguments = _with_gaps(json.loads(recorded))
     except (ValueError, RecursionError):
         return Unrecorded()
-    return found if isinstance(found, dict) else Unrecorded()
+    return arguments if isinstance(arguments, dict) else Unrecorded()
 
 
 def _with_gaps(value: Any) -> Any:

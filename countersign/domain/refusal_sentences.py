@@ -1,4 +1,7 @@
-"""The sentence that refuses an attempt on one request: who decided, when, and what to do next (R7)."""
+"""Sentences that refuse an attempt on one request: by whom, when, what to do next.
+
+They are data (R7): views draw the mentions and the dates.
+"""
 
 from datetime import datetime
 from typing import Final

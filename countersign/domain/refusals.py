@@ -1,4 +1,4 @@
-"""Reasons why an attempt did not count. A refusal's value is the sentence that the person reads (R7)."""
+"""Reasons why an attempt did not count; the value is what the person reads (R7)."""
 
 from datetime import datetime
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""How a request ends: by its deadline, by its run, or by a decision. Each with the event that tells of it."""
+"""Endings of a request: by its deadline, by its run, by a decision."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ UNSEEN: Final = (
 
 
 def expire(request: Request, now: datetime, *, unless: str | None = None) -> Step:
-    """What the passing of the deadline makes of a request; nothing if it is not due or already settled.
+    """End a request whose deadline passed; nothing if it is not due or is settled.
 
     `unless`: why silence does not approve, whatever the request's own rules say: it expires, with these words.
     """
@@ -29,7 +29,7 @@ def expire(request: Request, now: datetime, *, unless: str | None = None) -> Ste
 
 
 def stands(request: Request, since: datetime, now: datetime) -> Step:
-    """People can see its card since then. Where silence approves, their time counts from that moment (R32)."""
+    """Note since when people can see its card: silent approval counts from then (R32)."""
     if request.status is not Status.PENDING or request.deadline is None or not approved_by_timeout(request):
         return Step(request)
     if now >= request.deadline or since + request.rules.timeout - request.deadline <= _lag(request):
@@ -38,17 +38,17 @@ def stands(request: Request, since: datetime, now: datetime) -> Step:
 
 
 def seen_long_enough(request: Request, since: datetime | None, now: datetime) -> bool:
-    """Whether a card that stands since then was there for all the time that people had."""
+    """Tell whether a card that stands since then was there for all of the time."""
     return since is not None and now >= since + request.rules.timeout - _lag(request)
 
 
 def _lag(request: Request) -> timedelta:
-    """What it may take to post a card without anybody missing the time."""
+    """Allow the time that posting a card may take without anybody missing it."""
     return min(_POSTED_WITHIN, request.rules.timeout / 10)
 
 
 def approved_by_timeout(request: Request) -> bool:
-    """Whether it counts as approved if nobody decides in time (R23)."""
+    """Tell whether it counts as approved if nobody decides in time (R23)."""
     question = request.question
     return (
         request.rules.on_timeout is OnTimeout.APPROVE
@@ -69,7 +69,7 @@ def withdraw(request: Request, now: datetime, why: str, user: UserId | None = No
 def settle(
     request: Request, decision: Decision, *, user: UserId | None = None, votes: tuple[Vote, ...] | None = None
 ) -> Step:
-    """The request with its decision, and with these votes if they are not as they were; and the event."""
+    """Give the request its decision, and these votes if they changed; with the event."""
     votes = request.votes if votes is None else votes
     settled = replace(request, status=decision.outcome, votes=votes, decision=decision)
     data = {"outcome": str(decision.outcome), "how": str(decision.how), "words": decision.words}
@@ -82,8 +82,8 @@ def settle(
         data["chosen"] = " | ".join(decision.chosen)
     if decision.instead_of:
         data["instead_of"] = " ".join(decision.instead_of)
-    told = Event(EventType.REQUEST_DECIDED, decision.at, request.run, request.id, request.workspace, user, data)
-    return Step(settled, (told,))
+    decided = Event(EventType.REQUEST_DECIDED, decision.at, request.run, request.id, request.workspace, user, data)
+    return Step(settled, (decided,))
 
 
 def _spans(request: Request, decision: Decision) -> dict[str, str]:

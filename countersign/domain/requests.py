@@ -26,7 +26,7 @@ from countersign.domain.secrets import hide
 
 
 class Kind(StrEnum):
-    """What is asked."""
+    """The kinds of questions."""
 
     MESSAGE = "message"
     TOOL = "tool"
@@ -48,7 +48,7 @@ ABOUT_THE_RUN: Final = frozenset({Kind.IN_DOUBT, Kind.DIVERGED})
 
 
 class Verb(StrEnum):
-    """What a person, the clock or the run does to a request."""
+    """The verbs of people, the clock and the run on a request."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -60,7 +60,7 @@ class Verb(StrEnum):
 
 
 class Status(StrEnum):
-    """Where a request stands; all but pending are final."""
+    """The states of a request; all but pending are final."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -86,7 +86,7 @@ MOVES: Final[dict[Status, dict[Verb, Status]]] = {
 
 
 class How(StrEnum):
-    """How a decision came about."""
+    """The ways in which a decision comes about."""
 
     REVIEWERS = "reviewers"
     TIMEOUT = "timeout"
@@ -120,7 +120,10 @@ class Looking:
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """A step of the escalation was taken; `number` counts from 0 in the rules. Steps left out were overtaken."""
+    """A step of the escalation that was taken; `number` counts from 0 in the rules.
+
+    Steps left out were overtaken.
+    """
 
     number: int
     at: datetime
@@ -130,10 +133,11 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a request. `by` is empty when no person decided; `words` are the reason or the answer.
+    """The decision on a request. `by` is empty when no person decided.
 
-    `arguments` are those of an edited call, canonical JSON: they run instead of what was asked. `chosen` are the
-    options of a choice. `standing` is the permission that was given with it, or by which it came about.
+    `words` are the reason or the answer. `arguments` are those of an edited call, canonical JSON: they run instead of
+    what was asked. `chosen` are the options of a choice. `standing` is the permission that was given with it, or by
+    which it came about.
     """
 
     outcome: Status
@@ -151,7 +155,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an agent asks. `asked` counts the questions of this agent in this run, from 0.
+    """A question; `asked` counts those of this agent in this run, from 0.
 
     `content` is what people read; of a call (kinds tool and code) what its renderer made of the arguments. `options`,
     and whether `several` may be chosen, are those of a choice. `notes` are what people must know besides, a sentence
@@ -210,7 +214,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a rule says should become of a request, with the events that tell it."""
+    """The request as a rule leaves it, with the events that tell it."""
 
     request: Request
     events: tuple[Event, ...] = ()
@@ -218,7 +222,7 @@ class Step:
 
     @property
     def changes(self) -> bool:
-        """Whether there is anything to store."""
+        """Tell whether there is anything to store."""
         return bool(self.events)
 
 
@@ -291,5 +295,5 @@ def event(
     **data: str,
 ) -> Event:
     """An event about the request."""
-    told = {k: str(v) for k, v in data.items()}
-    return Event(kind, now, request.run, request.id, workspace or request.workspace, user, told)
+    texts = {k: str(v) for k, v in data.items()}
+    return Event(kind, now, request.run, request.id, workspace or request.workspace, user, texts)

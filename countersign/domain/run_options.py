@@ -1,4 +1,4 @@
-"""What can be chosen when a task is started, like a mode: announced with the team, kept by the run."""
+"""Options of a team, like a mode: chosen when a task starts, kept by the run."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -45,29 +45,29 @@ class Option:
 
 
 def in_words(words: str, options: Sequence[Option]) -> tuple[dict[str, str], str]:
-    """The `name=choice` words that the text begins with, and the rest of it; a team without options has no such words.
+    """Split a text into the `name=choice` words that it begins with, and the rest.
 
-    What was chosen is not judged here. InvalidInput if a name is given twice.
+    A team without options has no such words. Choices are not judged here. InvalidInput if a name is given twice.
     """
     given: dict[str, str] = {}
-    while options and (found := _GIVEN.match(words)):
-        name = found[1].lower()
+    while options and (match := _GIVEN.match(words)):
+        name = match[1].lower()
         if name in given:
             raise InvalidInput(f"“{name}” is chosen twice; nothing was started.")
-        given[name], words = found[2], words[found.end() :]
+        given[name], words = match[2], words[match.end() :]
     return given, words
 
 
 def chosen(team: str, options: Sequence[Option], given: Mapping[str, str]) -> dict[str, str]:
-    """A choice for every option of the team: the given one, whatever its letters' case, or the default.
+    """Return a choice for every option of the team: the given one, or the default.
 
-    InvalidInput with a sentence for an unknown option or choice.
+    Upper and lower case do not matter. InvalidInput with a sentence for an unknown option or choice.
     """
     offered = {option.name: option for option in options}
     for name, choice in given.items():
         if name not in offered:
-            what = f"Its options: {', '.join(map(str, options))}." if options else "It has none."
-            raise InvalidInput(f"The team “{team}” has no option “{name[:40]}”; nothing was started. {what}")
+            known = f"Its options: {', '.join(map(str, options))}." if options else "It has none."
+            raise InvalidInput(f"The team “{team}” has no option “{name[:40]}”; nothing was started. {known}")
         if choice.casefold() not in (c.casefold() for c in offered[name].choices):
             raise InvalidInput(
                 f"“{choice[:40]}” cannot be chosen for “{name}”; nothing was started. "

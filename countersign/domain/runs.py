@@ -18,7 +18,7 @@ KEPT_PASSED: Final = 20
 
 
 class Status(StrEnum):
-    """Where a run stands; finished, failed and stopped are final."""
+    """The states of a run; finished, failed and stopped are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -30,7 +30,7 @@ class Status(StrEnum):
 
 
 class Verb(StrEnum):
-    """What happens to a run."""
+    """The verbs on a run."""
 
     START = "start"
     WAIT = "wait"
@@ -73,7 +73,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """A text that an agent's model is still writing, or has just written (`done`): how long it is, and its end."""
+    """A text that an agent's model is writing, or has just written (`done`).
+
+    Its length so far, and its end.
+    """
 
     agent: str
     characters: int
@@ -83,7 +86,7 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run's models were asked and what that took.
+    """The calls of a run's models and what they took.
 
     Tokens are those of answers that models gave, not of the `cached` ones among `calls`. `models` are the names of
     those that answered, `fallbacks` sentences about those that did not, each with how often.
@@ -99,7 +102,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """How many calls of a tool a policy let pass for the same reason; `tool` is empty for all that have no room."""
+    """Calls of a tool that a policy let pass for the same reason.
+
+    `tool` is empty for all that have no room.
+    """
 
     tool: str
     why: str
@@ -147,18 +153,18 @@ class Run:
 
     @property
     def known_as(self) -> str:
-        """The team's name. Of a program of one's own, which may take any, it says so, as no team's name can."""
+        """The team's name; of somebody's own program it says so, as no team's name can."""
         return f"{self.team} (a program)" if self.by_script else self.team
 
     @property
     def over(self) -> bool:
-        """Whether nothing will happen to this run any more."""
+        """Tell whether nothing will happen to this run any more."""
         return not MOVES[self.status]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a rule says should become of a run; no events means that nothing changes."""
+    """The run as a rule leaves it; no events means that nothing changes."""
 
     run: Run
     events: tuple[Event, ...] = ()
@@ -185,7 +191,7 @@ def start(
 
 
 def said(run: Run) -> str:
-    """What was chosen when it was started, as people write it: `mode=never replies=3`."""
+    """Write the chosen options as people do: `mode=never replies=3`."""
     return " ".join(f"{name}={choice}" for name, choice in run.options.items())
 
 
@@ -198,14 +204,14 @@ def move(run: Run, verb: Verb, now: datetime) -> Run | None:
 
 
 def note_progress(run: Run, agent: str, words: str, now: datetime) -> Step:
-    """The run with one more line of progress; only the newest ten are kept here, all of them in the events."""
+    """Add a line of progress; the run keeps the newest ten, the events all of them."""
     lines = (*run.progress, Progress(now, agent, words))[-KEPT_PROGRESS:]
     noted = replace(run, progress=lines, writing=None)
     return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent=agent, words=words),))
 
 
 def note_writing(run: Run, writing: Writing, now: datetime) -> Step:
-    """The run with what is being written; its words are in no event, only how many characters there are."""
+    """Note what is being written; events hold its length only."""
     noted = replace(run, writing=writing)
     words = f"{'has written' if writing.done else 'is writing'} {writing.characters:,} characters"
     return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent=writing.agent, words=words),))

@@ -1,7 +1,7 @@
-"""What happens to a request by itself while nobody decides, and when: reminders, escalation, the deadline.
+"""Schedule of an undecided request: reminders, escalation, the deadline.
 
 Reminders and escalations keep out of the channel's quiet hours: they come at their end. The deadline is firm, because
-it is what people and agents were told. What was missed while nobody was there is not made up for: one reminder comes,
+it is what people and agents were told. What was missed while no process ran is not made up for: one reminder comes,
 and of several escalations the last, which lets all of their people decide.
 """
 
@@ -23,7 +23,7 @@ _MORNING: Final = time(9)
 
 
 class What(StrEnum):
-    """What comes next by itself."""
+    """The next thing that happens by itself."""
 
     REMIND = "remind"
     ESCALATE = "escalate"
@@ -31,14 +31,14 @@ class What(StrEnum):
 
 
 class Next(NamedTuple):
-    """When, and what."""
+    """The moment of the next thing, and which it is."""
 
     at: datetime
     what: What
 
 
 class Snooze(StrEnum):
-    """For how long reminders are put off."""
+    """The time for which reminders are put off."""
 
     HOUR = "hour"
     MORNING = "morning"
@@ -60,7 +60,10 @@ def next_step(request: Request) -> Next | None:
 
 
 def next_reminder(request: Request) -> datetime | None:
-    """When people are reminded next: in growing gaps, or when they said so; None if not before the deadline."""
+    """Return when people are reminded next; None if not before the deadline.
+
+    Gaps grow, unless people chose the moment.
+    """
     first = request.rules.remind_after
     if not first:
         return None
@@ -69,7 +72,7 @@ def next_reminder(request: Request) -> datetime | None:
 
 
 def next_escalation(request: Request) -> datetime | None:
-    """When it goes to the next people; None if not before the deadline."""
+    """Return when it goes to the next people; None if not before the deadline."""
     number = taken(request)
     if number >= len(request.rules.escalation):
         return None
@@ -77,7 +80,7 @@ def next_escalation(request: Request) -> datetime | None:
 
 
 def taken(request: Request) -> int:
-    """How many steps of its escalation lie behind it."""
+    """Count the steps of its escalation that were taken."""
     return request.raised[-1].number + 1 if request.raised else 0
 
 
@@ -87,7 +90,7 @@ def place_of(request: Request, raised: Raised) -> ChannelId:
 
 
 def due(request: Request, now: datetime) -> Step:
-    """What is due at this moment, all at once; nothing if nothing is."""
+    """Do what is due at this moment, all at once; nothing if nothing is."""
     step = request_endings.expire(request, now)
     if step.changes or request.status is not Status.PENDING:
         return step
@@ -110,7 +113,7 @@ def due(request: Request, now: datetime) -> Step:
 
 
 def snooze_end(request: Request, snooze: Snooze, now: datetime) -> datetime:
-    """Until when reminders are put off: never beyond the deadline."""
+    """Return until when reminders are put off: never beyond the deadline."""
     if snooze is Snooze.HOUR:
         end = now + timedelta(hours=1)
     else:
@@ -143,7 +146,7 @@ def _raise(request: Request, now: datetime) -> Step:
         rules=replace(request.rules, reviewers=reviewers),
         raised=(*request.raised, Raised(last, now, joined)),
     )
-    told = event(
+    raised_event = event(
         EventType.REQUEST_ESCALATED,
         raised,
         now,
@@ -151,7 +154,7 @@ def _raise(request: Request, now: datetime) -> Step:
         reviewers=" ".join([*sorted(steps[last].reviewers.users), *sorted(steps[last].reviewers.groups)]),
         channel=place_of(raised, raised.raised[-1]),
     )
-    return Step(raised, (told,))
+    return Step(raised, (raised_event,))
 
 
 def _remind(request: Request, now: datetime) -> Step:

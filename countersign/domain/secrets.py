@@ -30,8 +30,8 @@ def hide(text: str) -> tuple[str, int]:
     count, lower = 0, text.lower()
     for pattern in _PATTERNS:
         if any(need in lower for need in pattern.needs.split()):
-            text, found = _without(text, pattern)
-            count += found
+            text, marks = _without(text, pattern)
+            count += marks
     return text, count
 
 
@@ -46,7 +46,7 @@ def hide_in(value: Any, paths: Collection[str] = ()) -> tuple[Any, tuple[str, ..
 
 
 def guessed_in(value: Any, paths: Collection[str] = ()) -> int:
-    """How many of those are hidden by our guess: nobody named them in `paths`."""
+    """Count the values hidden by our guess: nobody named them in `paths`."""
     copy = _Copy(paths)
     copy.of(value, (), "", False)
     return copy.guessed
@@ -119,7 +119,7 @@ def _mark(length: int) -> str:
 
 
 def _leads(named: Sequence[str], path: Sequence[str]) -> bool:
-    """Whether a team's path leads there; whether it names the numbers of lists on its way or not."""
+    """Tell whether a team's path leads there, with or without numbers of lists."""
     places = {0}
     for name in path:
         on = {place + 1 for place in places if place < len(named) and named[place] in ("*", name)}
@@ -141,12 +141,12 @@ _PIN: Final = re.compile(r"(?i)(?:.*[_\-. ])?(?:pass\w*|pwd)")
 
 
 def _is_pin(name: str) -> bool:
-    """Whether numbers, and words with blanks, under this name are there to be kept secret: `password`, not `token`."""
+    """Tell whether numbers under this name are secret: `password`, not `token`."""
     return len(name) <= 200 and bool(_PIN.fullmatch(_CAMEL.sub("_", name)))
 
 
 def _is_secret_name(name: str) -> bool:
-    """`password`, `db_password`, `clientSecret`, `X-Api-Key`; not `max_tokens`, not `next_page_token`."""
+    """Tell names of secrets: `db_password`, `clientSecret`; not `max_tokens`."""
     if len(name) > 200:
         return False
     split = _CAMEL.sub("_", name)
@@ -194,7 +194,7 @@ def _is_mixed(secret: str) -> bool:
 
 
 def _is_drawn(found: re.Match[str]) -> bool:
-    """What follows the known beginning of a key: no name of a package or of a variable."""
+    """Tell the rest of a key, behind its known beginning, from a name in a program."""
     secret = found["secret"]
     both = any(c.islower() for c in secret[5:]) and any(c.isupper() for c in secret[5:])
     return both or sum(c.isdigit() for c in secret) >= _RANDOM

@@ -1,4 +1,4 @@
-"""Checks of plain text: whether it says anything, and whether it could act as a command or an address."""
+"""Checks of plain text: whether it says anything, and whether it could act."""
 
 import re
 import unicodedata
@@ -18,7 +18,10 @@ _TURNS: Final = re.compile(r"(?<=[a-z])[A-Z0-9]|(?<=[0-9])[A-Za-z]|(?<=[A-Z])[0-
 
 
 def is_legible(text: str) -> bool:
-    """Tell whether at least one character can be seen; blanks are no reason, no answer and no task."""
+    """Tell whether at least one character can be seen.
+
+    Blanks are no reason, no answer and no task.
+    """
     return any(unicodedata.category(c) not in _UNSEEN and c not in EMPTY for c in text)
 
 

@@ -1,4 +1,4 @@
-"""How far the votes on a request are: those on a choice count together only where they are the same.
+"""Count of the votes on a request; on a choice only equal votes count together.
 
 A vote counts while its voter may decide: all of them are looked at again whenever another one is counted (R9).
 """
@@ -16,7 +16,10 @@ from countersign.domain.requests import Kind, Request, Vote, event
 
 
 class Recount(NamedTuple):
-    """The votes that still count; of those `untold` Slack did not say; `gone` are no votes any more, and why."""
+    """The votes that still count; Slack did not say whether `untold` may still vote.
+
+    `gone` are the votes that no longer count, and why.
+    """
 
     kept: tuple[Vote, ...]
     untold: frozenset[UserId]
@@ -24,19 +27,22 @@ class Recount(NamedTuple):
 
 
 def recount(request: Request, voters: tuple[Actor, ...], why_not: Callable[[Actor], Refusal | None]) -> Recount:
-    """The votes by what is known of their `voters` now; a voter of whom nothing is known is untold."""
+    """Judge the votes by what is known of their `voters` now.
+
+    A voter of whom nothing is known is untold.
+    """
     known = {voter.user: voter for voter in voters}
-    said = [(vote, why_not(known[vote.user]) if vote.user in known else Refusal.NOT_CHECKED) for vote in request.votes]
-    gone = tuple((vote, why) for vote, why in said if why is not None and why is not Refusal.NOT_CHECKED)
+    judged = [(v, why_not(known[v.user]) if v.user in known else Refusal.NOT_CHECKED) for v in request.votes]
+    gone = tuple((vote, why) for vote, why in judged if why is not None and why is not Refusal.NOT_CHECKED)
     return Recount(
         tuple(vote for vote in request.votes if vote not in [one for one, _ in gone]),
-        frozenset(vote.user for vote, why in said if why is Refusal.NOT_CHECKED),
+        frozenset(vote.user for vote, why in judged if why is Refusal.NOT_CHECKED),
         gone,
     )
 
 
 def voided(request: Request, count: Recount, now: datetime) -> tuple[Event, ...]:
-    """The events that tell which votes are none any more."""
+    """Return the events of the votes that no longer count."""
     return tuple(
         event(EventType.VOTE_VOIDED, request, now, user=vote.user, why=why.name.lower(), attempt=vote.attempt)
         for vote, why in count.gone
@@ -44,16 +50,19 @@ def voided(request: Request, count: Recount, now: datetime) -> tuple[Event, ...]
 
 
 def people(votes: Iterable[Vote]) -> int:
-    """How many people these votes are of, each counted once."""
+    """Count the people of these votes, each once."""
     return len({(vote.workspace, vote.user) for vote in votes})
 
 
 def alike(request: Request) -> int:
-    """How many votes count together."""
+    """Count the votes that agree."""
     return max(Counter(vote.chosen for vote in request.votes).values(), default=0)
 
 
 def tied(request: Request) -> bool:
-    """Whether enough people have chosen, and different things: then each of them may choose anew, and is asked to."""
+    """Tell whether enough people have chosen, but different things.
+
+    Then each of them may choose anew, and is asked to.
+    """
     open_still = request.decision is None and request.question.kind is Kind.CHOICE
     return open_still and len(request.votes) >= request.rules.quorum

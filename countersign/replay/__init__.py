@@ -1,1 +1,1 @@
-"""Why a run survives its process: the journal, the order of what reached a team, effects done once."""
+"""The journal of a run, by which it survives its process."""

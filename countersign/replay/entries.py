@@ -1,4 +1,4 @@
-"""One entry of a run's journal, as it is stored, and what the entries of some kinds hold in their values."""
+"""The entries of a run's journal as they are stored, and the values of some kinds."""
 
 import json
 from contextlib import suppress
@@ -91,7 +91,7 @@ class Numbered(_Note):
 
 @dataclass(frozen=True, slots=True)
 class Judged(_Note):
-    """What the gate made of an action: the policies' verdict, and what came of it.
+    """The gate's record of an action: the policies' verdict, and what came of it.
 
     `says` is what the team's own policy wants, `clause` the rule of the workspace's that counted, `policy` its version.
     `question` is what people were asked; or `same` is the request that refused the same before. `recorded`: a refusal

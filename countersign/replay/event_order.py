@@ -1,22 +1,35 @@
-"""The order of one run: what reached its team, and what the team's agents said, one after the other.
+"""The order of one run: what reached its team, and what its agents said.
 
-The invariant on which replay rests: **what a team does next depends only on what reached it so far, and in which
-order.** Two kinds of events make up that order. A *hand-on*: something that an agent waited for reaches it, be it a
-result, a failure, a refusal, a person's answer, or the end of its own waiting. An *end of a turn*: what an agent says
-reaches the others. Each hand-on has a place in the journal; its entry holds which turns ended since the one before, and
-what else had been asked for by then.
+Theory of operation. Replay rests on one invariant:
 
-A rebuilt run lets events pass in that order, and each only when everything that had been asked for is asked for again.
-So local work, which nothing records, takes its time: the event after it waits. Whatever nothing recorded answers (a
-model, a tool, a step) begins when the last recorded event has passed. No clock decides anything. Only where nothing at
-all has moved for LAST_RESORT is it taken that the code has changed, and then people are asked how to go on.
+    What a team does next depends only on what has reached it so far, and in which order.
 
-What is not covered: two pieces of local work inside one agent's own turn that race for something in its own memory.
+So a rebuilt run does what it did before, if the same things reach it in the same order; what happens in between needs
+no record. Two kinds of events make up the order:
 
-While agents of different branches speak at once, an event passes SETTLED rounds of the event loop after the one before:
-an agent's words go through AutoGen's queue and locks to the others, which takes a fixed number of rounds however busy
-the process is, and nothing tells when they have come there. (`SingleThreadedAgentRuntime` counts what is queued, not
-what is being handled, and a turn counts as being handled until its end.)
+- A hand-on: something that an agent waited for reaches it, be it a result, a failure, a refusal, a person's answer, or
+  the end of its own waiting. Each has a place in the journal.
+- The end of a turn: what an agent says reaches the others. The entry of the next hand-on holds it: which turns ended
+  since the hand-on before, and what else had been asked for by then.
+
+The rules:
+
+1. Recorded events pass one by one, in their order, and each only when everything that had been asked for by then is
+   asked for again. So local work, which nothing records, takes as long as it likes: the event after it waits.
+2. What no record answers (a model, a tool, a step) begins when the last recorded event has passed.
+3. No clock decides. Only where nothing at all has moved for LAST_RESORT is the code taken to have changed, and people
+   are asked how to go on.
+4. While agents of different branches speak at once, an event passes SETTLED rounds of the event loop after the one
+   before, because the words of an agent are on their way to the others for some rounds.
+
+Rule 4 counts rounds because nothing tells when words have arrived. AutoGen counts unfinished messages, but the message
+that asks an agent to speak is unfinished until that agent has spoken, so the count does not reach zero while another
+branch goes on. Leaving those messages out does not help: a delivery may wait for an event itself (a selector asks its
+model), and the event would then wait for the delivery. Nor must anything happen on arrival: a join in a graph only
+counts. But the way consists of callbacks, each ready in the round after the one before, so it takes as many rounds in a
+busy process as in an idle one. `call_soon` counts them; nothing is read from the loop's private queue.
+
+Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory.
 """
 
 import asyncio
@@ -29,15 +42,15 @@ from typing import Final, Protocol
 from countersign.replay.run_activity import Activity
 
 SETTLED: Final = 60
-"""Rounds. From the end of a turn to the beginning of the next AutoGen 0.7.5 takes 27, and one more for each message
-before it in the queue: ten branches that end in the same round take 36."""
+"""Rounds. From the end of a turn to the beginning of the next AutoGen 0.7.5 takes 9, and about two for each message
+before it in the queue: ten branches that end in the same round take 24."""
 LAST_RESORT: Final = timedelta(minutes=2)
 MARK: Final = "mark/"
 """Begins the keys of entries that hold nothing but which turns have ended."""
 
 
-class Recorded(Protocol):
-    """What of an entry tells its place. `turns` ended before it, `after` is the number of those before them."""
+class RecordedPlace(Protocol):
+    """The place of an entry. `turns` ended before it, `after` is the number of those before them."""
 
     @property
     def place(self) -> int: ...
@@ -50,7 +63,7 @@ class Recorded(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class Event:
+class OrderedEvent:
     """A hand-on under the key `name`, or the end of a turn of the agent `name` (`place` is 0, and `number` counts).
 
     `done`: it passes by itself. `taken`: somebody waits for it to pass.
@@ -68,13 +81,15 @@ class Event:
 
 
 class Order:
-    """The events of one run that have not passed yet. `stuck` is told what is missing, of a recorded order that
-    nothing moves any more."""
+    """The events of one run that have not passed yet.
 
-    def __init__(self, recorded: Mapping[str, Recorded], activity: Activity) -> None:
+    `stuck` is called with what is missing when nothing moves a recorded order any more.
+    """
+
+    def __init__(self, recorded: Mapping[str, RecordedPlace], activity: Activity) -> None:
         self.stuck: Callable[[str], None] = lambda missing: None
         self._activity = activity
-        self._events: list[Event] = []
+        self._events: list[OrderedEvent] = []
         self._open: list[str] = []
         self._known = {name for entry in recorded.values() for name in entry.asked}
         self._made: set[str] = set()
@@ -93,65 +108,65 @@ class Order:
                 continue
             for number, name in enumerate(entry.turns, entry.after + 1):
                 if number > self._number:
-                    self._events.append(Event(name, number=number, recorded=True))
+                    self._events.append(OrderedEvent(name, number=number, recorded=True))
                     self._number = number
             asked = frozenset(entry.asked)
             done = key.startswith(MARK)
-            self._events.append(Event(key, entry.place, recorded=True, done=done, asked=asked))
+            self._events.append(OrderedEvent(key, entry.place, recorded=True, done=done, asked=asked))
             self._place = entry.place
         self._kept = self._number
 
     @property
     def replaying(self) -> bool:
-        """Whether something that was recorded has not passed yet."""
+        """Say whether something that was recorded has not passed yet."""
         return any(event.recorded for event in self._events)
 
     @property
     def unkept(self) -> bool:
-        """Whether turns have ended in an order that nothing would tell in another process."""
+        """Say whether turns have ended in an order that nothing would tell in another process."""
         return self._at_once and bool(self._ended)
 
     def close(self) -> None:
-        """The run leaves this process: whoever waits here is cancelled."""
+        """Cancel whoever waits here: the run leaves this process."""
         self._closed = True
         self.move()
 
     def was_asked(self, key: str) -> bool:
-        """Whether this had been asked for by the time that is recorded."""
+        """Say whether this had been asked for by the time that is recorded."""
         return short(key) in self._known
 
     def asking(self, key: str) -> None:
-        """This is waited for, from now on."""
+        """Note that this is waited for from now on."""
         self._made.add(short(key))
         self._new.add(short(key))
         self.move()
 
     def answered(self, key: str) -> None:
-        """This is not waited for any more."""
+        """Note that this is not waited for any more."""
         self._new.discard(short(key))
 
-    def new(self, key: str, *, done: bool = False) -> Event:
-        """The event of something that has just come: behind all others."""
+    def new(self, key: str, *, done: bool = False) -> OrderedEvent:
+        """Append the event of something that has just come."""
         self._place += 1
         asked = frozenset(self._new - {short(key)})
         turns = tuple(name for _, name in self._ended)
-        event = Event(key, self._place, taken=True, done=done, after=self._kept, turns=turns, asked=asked)
+        event = OrderedEvent(key, self._place, taken=True, done=done, after=self._kept, turns=turns, asked=asked)
         self._events.append(event)
         return event
 
-    def kept(self, event: Event) -> None:
-        """The event is in the journal now, and with it what came before."""
+    def kept(self, event: OrderedEvent) -> None:
+        """Note that the event is in the journal now, and with it what came before."""
         self._kept = max(self._kept, event.after + len(event.turns))
         self._ended = [(number, name) for number, name in self._ended if number > self._kept]
         self._at_once = self._at_once and bool(self._ended)
         self._new -= event.asked
 
-    def of(self, key: str) -> Event | None:
-        """The hand-on under this key, if it has not passed."""
+    def of(self, key: str) -> OrderedEvent | None:
+        """Return the hand-on under this key, if it has not passed."""
         return next((event for event in self._events if event.place and event.name == key), None)
 
-    async def come(self, event: Event) -> None:
-        """Returns when it is the event's turn; it has passed then."""
+    async def come(self, event: OrderedEvent) -> None:
+        """Wait for the event's turn and let it pass."""
         event.taken = True
         try:
             await self.until(lambda: event not in self._events or self._may_pass(event))
@@ -161,15 +176,15 @@ class Order:
         if event in self._events:
             self._pass(event)
 
-    def drop(self, event: Event) -> None:
-        """It will not come."""
+    def drop(self, event: OrderedEvent) -> None:
+        """Remove an event that will not come."""
         if event in self._events:
             self._events.remove(event)
         self.move()
 
     @contextmanager
     def turn(self, agent: str) -> Iterator[None]:
-        """Around all that an agent does until it has spoken. Inside the turn of `a` are those of `a/b`."""
+        """Enclose all that an agent does until it has spoken. Inside the turn of `a` are those of `a/b`."""
         self._open.append(agent)
         try:
             yield
@@ -178,11 +193,11 @@ class Order:
             self.move()
 
     async def ended(self, agent: str) -> None:
-        """Returns when what the agent says may reach the others."""
+        """Wait until what the agent says may reach the others."""
         event = next((e for e in self._events if not e.place and e.name == agent and not e.taken), None)
         if event is None:
             self._number += 1
-            event = Event(agent, number=self._number)
+            event = OrderedEvent(agent, number=self._number)
             self._events.append(event)
             self._ended.append((self._number, agent))
             self._at_once = self._at_once or self._in_branches()
@@ -196,10 +211,10 @@ class Order:
         look: Callable[[], None] | None = None,
         missing: Callable[[], str] | None = None,
     ) -> None:
-        """Returns when this is so; CancelledError when the run leaves this process.
+        """Wait until `reached` is true; CancelledError when the run leaves this process.
 
         `held`: meanwhile the run does not rest. `look` is called whenever something has moved. `missing` names what is
-        waited for if it is no event.
+        missing if that is no event.
         """
         while not reached():
             if self._closed:
@@ -213,7 +228,7 @@ class Order:
                 self.stuck(lacking)
 
     def missing(self) -> str:
-        """The name of what would have to come first; empty if nothing is missing."""
+        """Name what would have to come first; empty if nothing is missing."""
         first = next(iter(self._events), None)
         if first is None or not first.recorded:
             return ""
@@ -221,13 +236,13 @@ class Order:
             return first.name
         return min(first.asked - self._made, default="")
 
-    def left_from(self, names: Collection[str]) -> list[Event]:
-        """The recorded events that nobody has come to, from the first of these names on; if none has them, all."""
+    def left_from(self, names: Collection[str]) -> list[OrderedEvent]:
+        """List the recorded events that nobody has come to, from the first of these names on; if none has them, all."""
         left = [event for event in self._events if event.recorded and not event.taken]
         return left[next((at for at, event in enumerate(left) if event.name in names), 0) :]
 
     def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
-        """Nobody need come to these any more, nor need what was asked for then be asked for again."""
+        """Let the order go on without these, and without what was asked for then being asked for again."""
         self._events = [
             e
             for e in self._events
@@ -239,17 +254,17 @@ class Order:
         self.move()
 
     def move(self) -> None:
-        """Something has changed: whoever waits looks again."""
+        """Make whoever waits look again, because something has changed."""
         while self._events and self._events[0].done and self._may_pass(self._events[0]):
             self._events.pop(0)
         moved, self._moved = self._moved, None
         if moved is not None and not moved.done():
             moved.set_result(None)
 
-    def _may_pass(self, event: Event) -> bool:
+    def _may_pass(self, event: OrderedEvent) -> bool:
         return self._events[0] is event and not self._settling and (not event.recorded or event.asked <= self._made)
 
-    def _pass(self, event: Event) -> None:
+    def _pass(self, event: OrderedEvent) -> None:
         self._events.remove(event)
         if self._in_branches():
             self._settling = True
@@ -265,12 +280,12 @@ class Order:
             self.move()
 
     def _in_branches(self) -> bool:
-        """Whether agents speak at once, of which none is inside another."""
+        """Say whether agents speak at once, of which none is inside another."""
         inner = [one for one in self._open if not any(other.startswith(f"{one}/") for other in self._open)]
         return len(inner) > 1
 
 
 def short(key: str) -> str:
-    """The name of a key in the entries of others."""
+    """Shorten a key to its name in the entries of others."""
     head, _, digest = key.removesuffix(tail := "/" + key.rpartition("/")[2]).rpartition("/")
     return f"{head}/{digest[:8]}{tail}"

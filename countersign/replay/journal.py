@@ -1,7 +1,7 @@
-"""What came from outside, recorded as it happens, so that a rebuilt run repeats nothing.
+"""The journal of one run: what came from outside, so that nothing is repeated.
 
-The key of an entry is its kind, the asking agent, the digest of what was asked, and the how-many-eth time this was
-asked. Everything that an agent waits for has its place, and reaches a rebuilt team in that order (`event_order` states
+The key of an entry is its kind, the asking agent, the digest of what was asked, and how often this was asked
+before. Everything that an agent waits for has its place, and reaches a rebuilt team in that order (`event_order` states
 the invariant): results, failures, refusals, and that it waited no longer. Of a human's answer only the place is
 recorded, because the request of a question is found again by its id. What is asked inside an effect has no place:
 recorded, the effect is not done again.
@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from countersign.domain.ids import digest_of
 from countersign.replay.entries import Entry
-from countersign.replay.event_order import MARK, Event, Order
+from countersign.replay.event_order import MARK, Order, OrderedEvent
 from countersign.replay.run_activity import Activity
 from countersign.replay.store_outages import being_cancelled, patiently
 from countersign.replay.write_behind import Behind
@@ -27,11 +27,11 @@ from countersign.usecases import ports
 from countersign.usecases.ports import Lease
 
 _INSIDE: Final[ContextVar[bool]] = ContextVar("inside an effect", default=False)
-_CALL: Final[ContextVar["Call | None"]] = ContextVar("call", default=None)
+_CALL: Final[ContextVar["PendingCall | None"]] = ContextVar("call", default=None)
 
 
 @dataclass(eq=False, slots=True)
-class Call:
+class PendingCall:
     """Something that an agent wants to do and that has not come to its effect yet, which may be recorded."""
 
     agent: str
@@ -55,9 +55,9 @@ class RunJournal:
         self._unused = {key for key, entry in self._entries.items() if not entry.inside}
         self.activity = Activity()
         self.order = Order(self._entries, self.activity)
-        self._left: dict[str, Event] = {}
+        self._left: dict[str, OrderedEvent] = {}
         self._aside: set[str] = set()
-        self._calls: set[Call] = set()
+        self._calls: set[PendingCall] = set()
         self.behind = Behind()
         self.before_live: Callable[[str], Awaitable[None]] = _always
         self.now: Callable[[], Awaitable[datetime]] = _by_this_machine
@@ -65,22 +65,22 @@ class RunJournal:
 
     @classmethod
     async def open(cls, journal: ports.Journal, lease: Lease) -> Self:
-        """With everything recorded so far."""
+        """Open the journal of the lease's run with everything recorded so far."""
         return cls(journal, lease, await patiently(lambda: journal.entries(lease.run)))
 
     def key(self, kind: str, agent: str, *content: str | bytes) -> str:
-        """The key for the next effect of this kind, agent and content."""
+        """Give out the key for the next effect of this kind, agent and content."""
         name = f"{kind}/{agent}/{digest_of(*content)[:32]}"
         self._times[name] += 1
         return f"{name}/{self._times[name] - 1}"
 
     def found(self, key: str) -> Entry | None:
-        """What was recorded under the key, if anything."""
+        """Return what was recorded under the key, if anything."""
         self._unused.discard(key)
         return self._entries.get(key)
 
     async def again(self, key: str) -> Entry | None:
-        """The same, in its turn; who waited no longer for it waits until then."""
+        """Wait for the entry's turn and return it; where the team gave up waiting for it, wait until it does again."""
         if _INSIDE.get():
             return self.found(key)
         entry = self.found(key)
@@ -97,19 +97,19 @@ class RunJournal:
         return entry
 
     def asking(self, key: str) -> None:
-        """People are asked this, from now on."""
+        """Note that people are asked this from now on."""
         if not _INSIDE.get():
             self.order.asking(key)
 
     async def unless_left(self, key: str) -> None:
-        """Returns unless this was recorded as left: then who asks for it again waits until it is left again."""
+        """Wait, if this was recorded as left, until it is left again; else return at once."""
         entry = self.found(key)
         if entry is not None and entry.left:
             self.order.asking(key)
             await self._never(key)
 
     async def result(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
-        """Like `record`, for something that has just come; returns when it is its turn to be handed on."""
+        """Record something that has just come, and return when it is its turn to be handed on."""
         if _INSIDE.get():
             return await self.record(key, entry, replace=replace)
         if (left := self._left.get(key)) is not None:
@@ -179,8 +179,8 @@ class RunJournal:
 
     @contextmanager
     def calling(self, agent: str) -> Iterator[None]:
-        """Around what an agent wants to do, from the beginning: what is looked up before its effect takes a while."""
-        call = Call(agent)
+        """Enclose what an agent wants to do, with what is looked up before its effect."""
+        call = PendingCall(agent)
         self._calls.add(call)
         token = _CALL.set(call)
         try:
@@ -191,41 +191,41 @@ class RunJournal:
             self.order.move()
 
     def on_the_way(self, agent: str) -> bool:
-        """Whether the agent wants something whose effect it has not come to yet."""
+        """Say whether the agent wants something whose effect it has not come to yet."""
         return any(call.agent == agent and not call.asked for call in self._calls)
 
     def unused(self) -> set[str]:
-        """Keys of what was recorded before this process took the run, and not asked for since, nor set aside."""
+        """Return the keys recorded before this process took the run, and neither asked for since nor set aside."""
         return set(self._unused)
 
     def unused_since(self, names: Collection[str]) -> tuple[list[str], list[int]]:
-        """The same, but only what came when the first of these keys or turns did, or later; and the turns' numbers."""
+        """Return the unused keys since the first of these keys or turns, and the numbers of the turns since."""
         later = self.order.left_from(names)
         places = {event.place for event in later if event.place}
         keys = sorted(key for key in self._unused if self._entries[key].place in {0, *places})
         return keys, [event.number for event in later if not event.place]
 
     def is_recorded(self, key: str) -> bool:
-        """Whether anything is recorded under the key."""
+        """Say whether anything is recorded under the key."""
         return key in self._entries
 
     def is_set_aside(self, key: str) -> bool:
-        """Whether nobody need ask for this any more."""
+        """Say whether nobody need ask for this any more."""
         return key in self._aside
 
     def of_kind(self, kind: str) -> dict[str, Entry]:
-        """Everything of this kind that is recorded now, by key; what was set aside too, for it happened."""
+        """Return all that is recorded of this kind, by key; what was set aside too, for it happened."""
         return {key: entry for key, entry in self._entries.items() if key.startswith(f"{kind}/")}
 
     def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
-        """Nobody need ask for these any more, nor need these turns end; who does ask still finds them."""
+        """Let the run go on without these entries and turns; an agent that asks for one still finds it."""
         self._unused.difference_update(keys)
         self._aside.update(keys)
         self.order.set_aside(keys, turns)
 
     @asynccontextmanager
     async def live(self, key: str) -> AsyncIterator[None]:
-        """Around what happens now, because nothing is recorded under the key."""
+        """Enclose what happens now, because nothing is recorded under the key."""
         try:
             await self.before_live(key)
             with self.activity.working():
@@ -252,14 +252,14 @@ class RunJournal:
         cancelled itself, but the models and people that it waits for are."""
         return being_cancelled() or self.let_go()
 
-    def _placed(self, entry: Entry, event: Event, *, left: bool = False) -> Entry:
+    def _placed(self, entry: Entry, event: OrderedEvent, *, left: bool = False) -> Entry:
         asked = tuple(sorted(event.asked))
         return dataclasses.replace(
             entry, place=event.place, left=left, after=event.after, turns=event.turns, asked=asked
         )
 
     async def _never(self, key: str) -> None:
-        """Until the team waits no longer, as it did before."""
+        """Wait until the team waits no longer, as it did before."""
         event = self.order.of(key)
         try:
             with self.activity.working():
@@ -280,7 +280,7 @@ class RunJournal:
 
 
 async def inside(act: Callable[[], Awaitable[str]]) -> str:
-    """What it returns; what it asks for meanwhile has no place, because it is not done again once it is recorded."""
+    """Perform an effect; what it asks for has no place, because a recorded effect is not done again."""
     token = _INSIDE.set(True)
     try:
         return await act()

@@ -1,4 +1,4 @@
-"""What a run is busy with in this process, so that one in which everything waits for people can leave memory."""
+"""The activity of a run in this process, which it may leave while people decide."""
 
 import asyncio
 from collections import Counter
@@ -27,17 +27,17 @@ class Activity:
 
     @property
     def asked(self) -> frozenset[RequestId]:
-        """What is waited for."""
+        """The requests that are waited for."""
         return frozenset(self._asked)
 
     @property
     def resting(self) -> bool:
-        """Whether nothing but people is waited for."""
+        """Say whether nothing but people is waited for."""
         return bool(self._asked) and not self._working and (not self._held or self._asking_how > 0)
 
     @contextmanager
     def holding(self, held: bool) -> Iterator[None]:
-        """Around the wait for what comes first in the run's order (`countersign.replay.event_order`)."""
+        """Enclose the wait for what comes first in the run's order (`countersign.replay.event_order`)."""
         self._held += held
         self._changed.set()
         try:
@@ -48,7 +48,7 @@ class Activity:
 
     @contextmanager
     def asking_how(self) -> Iterator[None]:
-        """Around a question on whose answer everything that is held depends."""
+        """Enclose a question on whose answer everything that is held depends."""
         self._asking_how += 1
         self._changed.set()
         try:
@@ -59,7 +59,7 @@ class Activity:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Around anything that goes on by itself."""
+        """Enclose anything that goes on by itself."""
         self._working += 1
         self._changed.set()
         try:
@@ -70,7 +70,7 @@ class Activity:
 
     @contextmanager
     def asking(self, request: RequestId) -> Iterator[None]:
-        """Around the wait for people."""
+        """Enclose the wait for people."""
         self._asked[request] += 1
         self._changed.set()
         try:
@@ -80,7 +80,7 @@ class Activity:
             self._changed.set()
 
     async def rests(self, span: timedelta) -> None:
-        """Returns when nothing but people was waited for, for as long as `span`, and nothing began or ended."""
+        """Wait until nothing but people was waited for throughout a `span`, and nothing began or ended."""
         while True:
             self._changed.clear()
             if not self.resting:

@@ -1,4 +1,4 @@
-"""What a run does outside: at most once in its life, however often it is rebuilt."""
+"""Effects outside of a run, done at most once however often it is rebuilt."""
 
 import asyncio
 import dataclasses

@@ -1,4 +1,6 @@
-"""A store that does not answer is waited for: its absence is never a decision and never ends a run.
+"""Repetition of store operations until Redis is back, and other waits.
+
+That the store is away is never a decision and never ends a run.
 
 And a task that is cancelled ends: redis-py 8.1 on Python 3.11 now and then swallows a cancellation that arrives while
 a reply does, and its caller goes on as if nothing had been said.

@@ -1,4 +1,4 @@
-"""What is written while the agent already goes on.
+"""Writes that are made while the agent already goes on.
 
 That a decision was delivered is a note for later, and the agent need not stand still for it: the decision itself is
 kept in its request. But nothing that comes of it may be kept before the note is: whatever is recorded, asked or ended
@@ -17,7 +17,7 @@ Write = Callable[[], Awaitable[None]]
 class Behind:
     """The writes of one run that are under way, one after the other.
 
-    `give_up` is told why one could not be made; nothing is written after it, and `written` raises the same.
+    `give_up` is called with why one could not be made; nothing is written after it, and `written` raises the same.
     """
 
     def __init__(self) -> None:
@@ -29,14 +29,14 @@ class Behind:
         self._last = asyncio.create_task(self._after(self._last, write), name="write behind")
 
     async def written(self) -> None:
-        """Returns when nothing is under way."""
+        """Wait until nothing is under way."""
         while (last := self._last) is not None:
             await asyncio.shield(last)
             if self._last is last:
                 self._last = None
 
     async def close(self) -> None:
-        """Ends what is under way; the run is let go, and finds it undone."""
+        """End what is under way; the run is let go, and finds it undone."""
         if self._last is not None:
             await ended(self._last)
 
@@ -52,4 +52,4 @@ class Behind:
 
 
 def _nobody(error: Exception) -> None:
-    """Is told."""
+    """Take an error that nobody waits for."""

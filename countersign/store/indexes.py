@@ -96,16 +96,21 @@ class Indexes:
                 found += [some[place - 1] for place in await self._gone(keys=[self._keys.pending], args=names)]
         return found
 
-    async def forgotten(self) -> list[RunId]:
-        """Parked runs that wait for a question that is gone: no decision will ever call them."""
+    async def forgotten(self, start: int) -> tuple[list[RunId], int]:
+        """Parked runs that wait for a question that is gone, so that no decision will ever call them: those of a page.
+
+        `start`: the moment (ms) with whose runs the page begins. Also returns where the next begins, 0 after the last.
+        """
         async with reaching():
-            parked = RunId.among(await self._client.zrange(self._keys.parked, 0, -1))
-        found: list[RunId] = []
-        for start in range(0, len(parked), _AT_ONCE):
-            runs = (await self._reads.readable_runs(parked[start : start + _AT_ONCE])).values()
-            asked = {request: run.id for run in runs if run is not None for request in run.open.values()}
-            found += [asked[request] for request in await self.gone(list(asked))]
-        return list(dict.fromkeys(found))
+            page = await self._client.zrange(
+                self._keys.parked, start, "+inf", byscore=True, offset=0, num=_AT_ONCE, withscores=True
+            )
+        runs = (await self._reads.readable_runs(RunId.among([name for name, _ in page]))).values()
+        asked = {request: run.id for run in runs if run is not None for request in run.open.values()}
+        forgotten = [asked[request] for request in await self.gone(list(asked))]
+        # The last moment is read again, for some of its runs may be on the next page; but a page moves on in any case.
+        following = max(int(page[-1][1]), start + 1) if len(page) == _AT_ONCE else 0
+        return list(dict.fromkeys(forgotten)), following
 
     async def waiting(self, limit: int) -> list[Request]:
         """Undecided requests, first those to which something is due next."""

@@ -44,14 +44,19 @@ async def ask_again(
         await _ask(store, queue, run.id, request.id)
 
 
-async def ask_for_forgotten(store: Store, queue: Queue) -> None:
-    """Ask for every parked run that waits for a question which Redis does not have any more."""
-    for name in await store.indexes.forgotten():
+async def ask_for_forgotten(store: Store, queue: Queue, start: int = 0) -> int:
+    """Ask for every parked run of a page that waits for a question which Redis does not have any more.
+
+    Returns the start of the next page, 0 after the last one: however many are parked, a look takes no longer.
+    """
+    names, following = await store.indexes.forgotten(start)
+    for name in names:
         if name.of_script:
             continue
         metrics.repaired(Repair.QUESTION_LOST)
         log.warning("Run %s is parked for a question that Redis does not have any more; asking.", name)
         await _ask(store, queue, name)
+    return following
 
 
 async def _ask(store: Store, queue: Queue, run: RunId, signal: RequestId | None = None) -> None:

@@ -1,4 +1,4 @@
-// Where people write: Enter sends, Shift+Enter makes a line, "/" offers the app's commands, "@" offers names. A draft stays
+// Text entry: Enter sends, Shift+Enter makes a line, "/" offers the app's commands, "@" offers names. A draft stays
 // with its channel, thread and person.
 
 import { h, icon } from "./dom.js";

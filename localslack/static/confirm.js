@@ -1,7 +1,7 @@
 // The "are you sure" of a `confirm` object.
 
 import { h } from "./dom.js";
-import { closeLayer, focusFirst, openLayer } from "./layers.js";
+import { closeLayer, focusFirst, openLayer } from "./overlays.js";
 import { textObject } from "./mrkdwn.js";
 
 let directory = null;

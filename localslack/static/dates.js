@@ -1,4 +1,4 @@
-// How times are said: the page's clock, Slack's `<!date^…>` tokens, and the day lines between messages.
+// Times as people read them: the page's clock, Slack's `<!date^…>` tokens, and the day lines between messages.
 
 const LOCALE = "en-US";
 

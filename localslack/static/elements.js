@@ -6,7 +6,7 @@ import { h, icon } from "./dom.js";
 import { withEmoji } from "./emoji.js";
 import { textObject } from "./mrkdwn.js";
 import { picker, place } from "./picker.js";
-import { placeOfLink } from "./place.js";
+import { placeOfLink } from "./address.js";
 import { textLimit } from "./validate.js";
 
 const LOWEST_COUNTER = 100; // from so many characters left on, the input counts them

@@ -6,7 +6,7 @@ import { avatar } from "./directory.js";
 import { fileCard } from "./files.js";
 import { fill, h, icon, keyed } from "./dom.js";
 import { mrkdwn } from "./mrkdwn.js";
-import { addressOf, permalink } from "./place.js";
+import { addressOf, permalink } from "./address.js";
 import { surfaceOf } from "./surface.js";
 
 const SAME_BREATH_S = 300; // messages of one person within five minutes stand under one name

@@ -3,7 +3,7 @@
 
 import { renderBlocks, showErrors } from "./blocks.js";
 import { fill, h, icon } from "./dom.js";
-import { closeLayer, focusFirst, openLayer } from "./layers.js";
+import { closeLayer, focusFirst, openLayer } from "./overlays.js";
 import { plainText } from "./mrkdwn.js";
 import { surfaceOf } from "./surface.js";
 import { problems } from "./validate.js";

@@ -2,7 +2,7 @@
 
 import { avatar } from "./directory.js";
 import { fill, h, icon, keyed } from "./dom.js";
-import { addressOf } from "./place.js";
+import { addressOf } from "./address.js";
 
 const $ = (id) => document.getElementById(id);
 

@@ -1,4 +1,4 @@
-// What Slack's own client refuses before it asks the app.
+// Checks that Slack's own client makes before it asks the app.
 
 import { blockId } from "./surface.js";
 

@@ -19,7 +19,8 @@ from countersign.autogen.tools.policies import Proposal, Tier, Verdict
 from countersign.domain import request_endings
 from countersign.domain.calls import LONGEST_ARGUMENTS, canonical
 from countersign.domain.errors import ActionFailed, GivenUp, WrongTeam
-from countersign.domain.requests import Kind, Request, Verb
+from countersign.domain.ids import RequestId
+from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.usecases.ports import Change, Put
 from tests.autogen.harness import House, fact
 from tests.autogen.test_gated_tools import call, life
@@ -490,3 +491,26 @@ async def test_a_tool_that_does_the_same_inside_itself_is_asked_about_twice_and_
         await house.decide(await house.asked(not_this=first), Verb.APPROVE)
         assert await asyncio.wait_for(job, PATIENCE) == ("gone", False)
     assert done == ["/tmp"]
+
+
+async def test_a_request_whose_content_is_not_what_people_judged_is_given_to_no_team(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R13: a team that does by itself what was approved takes it from there."""
+    await house.start()
+    async with life(house) as run:
+        asking = asyncio.create_task(run.human().desk.put(Question("writer", 0, Kind.MESSAGE, "Send this?", "Pay.")))
+        request = await house.asked()
+        assert (await run.request(request.id)).question == request.question
+        await house.decide(request, Verb.APPROVE)
+        await asking
+        seen = await house.store.request(request.id)
+        assert seen is not None
+        other = replace(seen.value, question=replace(seen.value.question, content="Pay twice."))
+
+        async def tampered(name: RequestId) -> object:
+            return replace(seen, value=other)
+
+        monkeypatch.setattr(house.store, "request", tampered)
+        with pytest.raises(ActionFailed, match="What was approved is not what is stored"):
+            await run.request(request.id)

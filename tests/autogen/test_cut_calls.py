@@ -15,9 +15,10 @@ from autogen_core import FunctionCall
 from autogen_core.models import CreateResult, LLMMessage, RequestUsage, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
+from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.models.config import load_model
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team, Teams
+from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools.gated_function import gated
 from countersign.domain.errors import ActionFailed
 from countersign.domain.ids import RunId

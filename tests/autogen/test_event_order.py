@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from countersign.replay.entries import Entry
-from countersign.replay.event_order import Event, Order, short
+from countersign.replay.event_order import Order, OrderedEvent, short
 from countersign.replay.run_activity import Activity
 
 KEYS = {name: f"model/{name}/{'0' * 32}/0" for name in "abcd"}
@@ -157,7 +157,7 @@ async def test_branches_settle_between_two_events() -> None:
     """What the first sets off inside AutoGen has reached the others before the second comes."""
     order, passed = order_of(), list[str]()
 
-    async def speaks(agent: str, event: Event, rounds: int) -> None:
+    async def speaks(agent: str, event: OrderedEvent, rounds: int) -> None:
         with order.turn(agent):
             await asyncio.sleep(0)  # both have begun
             await order.come(event)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from countersign.autogen.people.input_modes import (
+    AskWhen,
     Mode,
     Move,
-    Policy,
     any_of,
     every,
     last_line,
@@ -96,7 +96,7 @@ def test_every_counts_what_was_said_since_people_were_asked() -> None:
 @pytest.mark.parametrize(
     "make", [lambda: when_said(), lambda: when_said("", "\u200b"), lambda: every(0), lambda: when_from()]
 )
-def test_a_policy_that_could_never_be_meant_is_refused(make: Callable[[], Policy]) -> None:
+def test_a_policy_that_could_never_be_meant_is_refused(make: Callable[[], AskWhen]) -> None:
     with pytest.raises(ValueError):
         make()
 
@@ -111,7 +111,7 @@ async def test_any_of_asks_when_one_does_whether_they_are_async_or_not() -> None
     assert any_of(every(9), every(8))(said("a")) is False
 
 
-async def judged(policy: Policy, *texts: str, within: float = PATIENCE) -> Opinion:
+async def judged(policy: AskWhen, *texts: str, within: float = PATIENCE) -> Opinion:
     return await opinion(
         lambda: policy(said(*texts)),
         name="the policy",
@@ -131,7 +131,7 @@ async def test_a_callable_that_fails_or_says_nothing_has_not_answered() -> None:
     async def fails_later(messages: Sequence[BaseChatMessage]) -> bool:
         raise ValueError
 
-    nothing: Policy = lambda messages: None  # type: ignore[assignment,return-value]  # noqa: E731
+    nothing: AskWhen = lambda messages: None  # type: ignore[assignment,return-value]  # noqa: E731
     assert await judged(fails) == Opinion(None, "the policy failed (KeyError)")
     assert await judged(fails_later) == Opinion(None, "the policy failed (ValueError)")
     assert await judged(nothing) == Opinion(None, "the policy answered neither yes nor no")

@@ -66,3 +66,30 @@ async def test_either_side_may_look_for_what_is_lost(sides: Sides) -> None:
     made = await ask(sides)
     for store in (sides.agents, sides.web):
         assert await store.indexes.gone([RequestId("qlost"), made.id]) == [RequestId("qlost")]
+
+
+async def test_a_repair_looks_at_one_page_of_parked_runs_and_the_next_at_the_next(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many runs are parked, no repair takes longer, and each of them has its turn."""
+    monkeypatch.setattr("countersign.store.indexes._AT_ONCE", 2)
+    house.park_after = timedelta(0)
+    await house.start()
+    async with house.worker() as worker:
+        await worker.advance()
+        asked = await house.asked()
+        seen = await house.store.run(asked.run)
+        assert seen is not None
+        score = await house.store.client.zscore(house.store.keys.parked, asked.run)
+        # Runs that parked before it, three of them at the same moment; nothing is wrong with them.
+        earlier = {f"rearlier{n}": score - max(n, 3) for n in range(6)}
+        await house.store.client.zadd(house.store.keys.parked, earlier)
+        await lose(house, asked)
+        pages = 0
+        with repaired(Repair.QUESTION_LOST, 1):
+            while not worker.queue.asked:
+                await worker.runner.reconcile()
+                pages += 1
+                assert pages < 10, "it is not found"
+    assert pages > 2
+    assert worker.queue.asked == [asked.run]

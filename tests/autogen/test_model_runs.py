@@ -309,11 +309,11 @@ async def test_a_text_that_ends_in_a_tool_call_is_not_shown_as_going_on(
     house: House,
 ) -> None:
     context: Any = None
-    teller = progress.Teller(house.store, context, context, context, progress.Pace())
+    lines = progress.ProgressLines(house.store, context, context, progress.Pace(), context)
     pace = progress.PACE.total_seconds()
     loop = asyncio.get_running_loop()
-    teller._drafts["clerk"] = progress._Draft(loop.time() - pace)
-    teller.writes("clerk", "I look")
-    teller.wrote("clerk")
-    shown = [teller._lines.get_nowait() for _ in range(2)]
+    lines._drafts["clerk"] = progress._Draft(loop.time() - pace)
+    lines.writes("clerk", "I look")
+    lines.wrote("clerk")
+    shown = [lines._lines.get_nowait() for _ in range(2)]
     assert shown == [Writing("clerk", 6, "I look"), Writing("clerk", 6, "I look", done=True)]

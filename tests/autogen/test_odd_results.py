@@ -20,11 +20,11 @@ from autogen_core.tools import Workbench
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.autogen import compat
-from countersign.autogen.action_outcomes import Became
+from countersign.autogen.action_outcomes import Became, Conclusion
 from countersign.autogen.code.local_executor import LocalExecutor
 from countersign.autogen.people.decision_texts import CHANGED
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team, Teams
+from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools.policies import Proposal
 from countersign.domain.errors import ActionFailed, OutcomeUnknown
 from countersign.domain.requests import Verb

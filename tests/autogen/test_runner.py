@@ -23,12 +23,13 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.registry import find
 from countersign import usecases
+from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.models.wrapper import ModelRequest, Pieces
 from countersign.autogen.people.decision_messages import DecisionTermination
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.runner import Runner
-from countersign.autogen.team import Conclusion, Team, Teams
+from countersign.autogen.team import Team, Teams
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RunId

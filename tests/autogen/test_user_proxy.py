@@ -16,6 +16,7 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat, SelectorGroupChat
 from autogen_core.models import LLMMessage
 
+from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.models.demo import turns
 from countersign.autogen.people.conversation import (
     BY_RULE,
@@ -27,9 +28,9 @@ from countersign.autogen.people.conversation import (
     turn_in,
 )
 from countersign.autogen.people.decision_messages import decision_in
-from countersign.autogen.people.input_modes import IsTermination, Mode, Policy, every, last_line, when_from
+from countersign.autogen.people.input_modes import AskWhen, IsTermination, Mode, every, last_line, when_from
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team, Teams
+from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools import policies
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.requests import Kind, Request, Verb
@@ -45,7 +46,7 @@ class Talk:
     """A conversation: what the assistant says in turn, how it is proxied, and what came of it."""
 
     says: Sequence[str]
-    mode: Mode | Policy
+    mode: Mode | AskWhen
     how: dict[str, Any] = field(default_factory=dict)
     messages: list[BaseChatMessage] = field(default_factory=list)
     read: list[str] = field(default_factory=list)
@@ -98,7 +99,7 @@ class Table:
 
 
 @asynccontextmanager
-async def table(house: House, mode: Mode | Policy, *says: str, **how: Any) -> AsyncIterator[Table]:
+async def table(house: House, mode: Mode | AskWhen, *says: str, **how: Any) -> AsyncIterator[Table]:
     """The conversation under way."""
     talk = Talk(says, mode, how)
     team = Team("talk", "", talk.build, talk.conclude, demo=talk.play)

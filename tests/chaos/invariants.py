@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.slack.projector import card_placement
-from bot.slack.views import batch_card, cards
+from bot.slack.views import block_kit, card_controls, cards, thread_notes
 from countersign.domain import request_endings
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId
@@ -218,21 +218,21 @@ class Verdict:
             name, on_it = self._card_of(request)
             card = self._shown(name) or self._shown(f"{name}/instead")
             if card is not None:
-                cases += self._compare(name, card, batch_card.card(on_it, run=run, run_link=None))
+                cases += self._compare(name, card, cards.batch(on_it, run=run, run_link=None))
                 if request.status is not Status.PENDING and any(
-                    e.get("action_id") in (cards.APPROVE, cards.REJECT, cards.RESPOND)
+                    e.get("action_id") in (card_controls.APPROVE, card_controls.REJECT, card_controls.RESPOND)
                     and request.id in str(e.get("value"))
                     for e in card.elements
                 ):
                     cases.append(Case("a settled card has buttons", request.run, request.id))
             if request.status is not Status.PENDING:
-                told = cards.decided_note(request, card_placement.number_of(request, on_it))
+                told = thread_notes.decided_note(request, card_placement.number_of(request, on_it))
                 cases += self._compare(f"decided/{request.id}", None, told)
         for run in self.facts.runs.values():
             root = self._shown(f"run/{run.id}") or self._shown(f"run/{run.id}/direct")
-            cases += self._compare(f"run/{run.id}", root, cards.run_message(run))
+            cases += self._compare(f"run/{run.id}", root, thread_notes.run_message(run))
             if run.over:
-                cases += self._compare(f"outcome/{run.id}", None, cards.outcome_note(run))
+                cases += self._compare(f"outcome/{run.id}", None, thread_notes.outcome_note(run))
         return cases
 
     def _card_of(self, request: Request) -> tuple[str, list[Request]]:
@@ -243,7 +243,7 @@ class Verdict:
             return f"card/{request.id}", [request]
         return known.name, [self.facts.requests[row] for row in known.rows]
 
-    def _compare(self, name: str, shown: SlackMessage | None, drawing: cards.Drawing) -> list[Case]:
+    def _compare(self, name: str, shown: SlackMessage | None, drawing: block_kit.Drawing) -> list[Case]:
         shown = shown or self._shown(name)
         if shown is None:
             return [self._about(name, f"{name} is not there")]

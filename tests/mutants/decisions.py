@@ -145,7 +145,7 @@ DECIDING: Final = (
         "who voted once counts for ever",
         "R9",
         "countersign/domain/vote_count.py",
-        "why_not(known[vote.user]) if vote.user in known else Refusal.NOT_CHECKED",
+        "why_not(known[v.user]) if v.user in known else Refusal.NOT_CHECKED",
         "None",
         (*_TABLES, _CLICKS + "test_an_approval_of_somebody_who_left_completes_no_quorum"),
     ),
@@ -277,7 +277,7 @@ DECIDING: Final = (
         "any word approves what is of high risk",
         "R13",
         "countersign/domain/high_risk.py",
-        "_letters(typed) != _letters(wanted)",
+        "_letters(typed) != _letters(expected)",
         "not _letters(typed)",
         (
             _HIGH_RISK + "test_what_is_of_high_risk_is_approved_by_who_opened_all_of_it_and_typed_the_word",

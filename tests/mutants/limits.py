@@ -14,11 +14,11 @@ BOUNDING: Final = (
         "a window that names no channel leaves work that nobody awaits",
         "R29",
         "bot/slack/handlers/grants.py",
-        '    handle, channel = Handle.read(view["private_metadata"]), modals.channel_of(view)\n'
+        '    handle, channel = Handle.read(view["private_metadata"]), modal_parts.channel_of(view)\n'
         '    work = said(card_actions.count(desk, body, handle, attempt, Verb.APPROVE, "", wish=wish), "approval")\n',
         '    handle = Handle.read(view["private_metadata"])\n'
         '    work = said(card_actions.count(desk, body, handle, attempt, Verb.APPROVE, "", wish=wish), "approval")\n'
-        "    channel = modals.channel_of(view)\n",
+        "    channel = modal_parts.channel_of(view)\n",
         ("tests/fuzz/test_fuzz.py::test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits",),
     ),
     Bug(

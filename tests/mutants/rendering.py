@@ -64,7 +64,7 @@ DRAWING: Final = (
     Bug(
         "a choice is said to be not approved",
         "R17",
-        "bot/slack/views/cards.py",
+        "bot/slack/views/request_text.py",
         "{_nothing(request.question)}",
         "not approved; ",
         (_CARDS + "test_a_card_says_not_approved_only_where_something_can_be",),
@@ -229,7 +229,7 @@ DRAWING: Final = (
     Bug(
         "the last part of what is long comes first",
         "R13",
-        "bot/slack/views/high_risk_modal.py",
+        "bot/slack/views/review_modals.py",
         "    last = part + 1 == len(made)\n",
         "    last = True\n",
         (_WINDOWS + "test_all_parts_of_what_is_long_come_before_the_word",),
@@ -269,7 +269,7 @@ DRAWING: Final = (
     Bug(
         "every row of a burst has the buttons of the first request",
         "R1, R26",
-        "bot/slack/views/batch_card.py",
+        "bot/slack/views/cards.py",
         "*_row(number, row)]\n",
         "*_row(number, first)]\n",
         (_CARDS + "test_every_button_of_a_row_carries_its_own_request",),
@@ -293,7 +293,7 @@ DRAWING: Final = (
     Bug(
         "a row that does not show all of it is approved with one click",
         "R13, R26",
-        "bot/slack/views/batch_card.py",
+        "bot/slack/views/cards.py",
         "        elif verb is Verb.APPROVE and not whole:",
         "        elif verb is Verb.APPROVE and not whole and not request.id:",
         (_CARDS + "test_what_a_row_does_not_show_is_not_approved_there",),
@@ -301,9 +301,9 @@ DRAWING: Final = (
     Bug(
         "a row with half of its title is approved with one click",
         "R13, R26",
-        "bot/slack/views/batch_card.py",
-        "whole = whole and _cut(what) == what",
-        "whole = whole and bool(what)",
+        "bot/slack/views/cards.py",
+        "whole = whole and _cut(wish) == wish",
+        "whole = whole and bool(wish)",
         (_CARDS + "test_a_row_whose_title_is_cut_is_not_approved_there",),
     ),
     Bug(

@@ -13,7 +13,7 @@ from bot.slack.handlers.responses import Desk
 from bot.slack.people.directory import Directory
 from bot.slack.projector.home_publisher import Homes
 from bot.slack.projector.message_sync import Place, Poster
-from bot.slack.views.cards import Drawing
+from bot.slack.views.block_kit import Drawing
 from countersign.domain.events import Event
 from countersign.domain.ids import UserId
 from countersign.domain.requests import Request

@@ -12,8 +12,8 @@ from slack_bolt.async_app import AsyncAck
 from bot.slack.handlers import card_actions
 from bot.slack.handlers.responses import Desk
 from bot.slack.handlers.routes import bound
-from bot.slack.views import cards
-from bot.slack.views.cards import Handle
+from bot.slack.views import card_controls, cards
+from bot.slack.views.card_controls import Handle
 from countersign import usecases
 from countersign.domain.events import EventType
 from countersign.domain.ids import Digest, GroupId, RequestId
@@ -409,7 +409,9 @@ async def test_a_card_that_shows_other_content_decides_nothing(
 
 
 @pytest.mark.parametrize("value", [Handle(RequestId("qunknown"), Digest("d" * 64)).write(), "junk", json.dumps([1])])
-@pytest.mark.parametrize("action", [cards.APPROVE, cards.REJECT, cards.VIEW_FULL, "of_another_version"])
+@pytest.mark.parametrize(
+    "action", [card_controls.APPROVE, card_controls.REJECT, card_controls.VIEW_FULL, "of_another_version"]
+)
 async def test_a_button_of_no_known_request_is_answered(slack: LocalSlack, bot: Desk, value: str, action: str) -> None:
     """R7: old cards, other versions, nonsense."""
     button = {"type": "button", "action_id": action, "value": value, "text": {"type": "plain_text", "text": "Go"}}

@@ -7,7 +7,7 @@ from bot.slack.handlers.responses import Desk
 from bot.slack.people.directory import Directory
 from bot.slack.projector import unreachable_reviewers
 from bot.slack.projector.message_sync import Place, Poster
-from bot.slack.views.cards import Drawing
+from bot.slack.views.block_kit import Drawing
 from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RunId

@@ -16,19 +16,21 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.slack.projector import card_placement, reminders
-from bot.slack.views import batch_card as burst_rows
 from bot.slack.views import card_content as judged
 from bot.slack.views import (
-    card_menu,
+    card_controls,
     cards,
     edit_modal,
-    grant_modals,
-    high_risk_modal,
+    modal_parts,
     modals,
-    pending_state,
+    request_text,
+    review_modals,
     settings_modal,
+    thread_notes,
 )
-from bot.slack.views.cards import Drawing
+from bot.slack.views import cards as burst_rows
+from bot.slack.views.block_kit import Drawing
+from bot.slack.views.card_controls import Handle, MenuItem
 from bot.slack.views.safe_text import size_of
 from bot.slack.views.slack_markup import escape
 from countersign.domain import grants, presence, quiet_hours, request_endings, runs, schedule
@@ -240,7 +242,7 @@ def settled_burst() -> list[Request]:
 
 
 def on_one_card(rows: list[Request]) -> Drawing:
-    return burst_rows.card(rows, run=run(), run_link=LINK)
+    return burst_rows.batch(rows, run=run(), run_link=LINK)
 
 
 BEFORE = "Refund order 17: 200 EUR\nto the card that was used"
@@ -310,8 +312,8 @@ DRAWINGS: dict[str, Drawing] = {
     "card_tool_approved_not_asked_again": card(permitted()),
     "card_tool_approved_in_advance": card(in_advance()),
     "card_approved_broken_glass": card(broken()),
-    "note_in_advance": cards.decided_note(in_advance()),
-    "note_broken_glass": grant_modals.break_glass_note(broken()),
+    "note_in_advance": thread_notes.decided_note(in_advance()),
+    "note_broken_glass": thread_notes.break_glass_note(broken()),
     "card_tool_titled": card(request(asked=refund(title="give back what was paid"))),
     "card_tool_long": card(request(asked=refund(content=LONG))),
     "card_tool_again": card(request(asked=refund(before=BEFORE, notes=("Over the limit of 10 EUR.", "Bob is away.")))),
@@ -332,32 +334,32 @@ DRAWINGS: dict[str, Drawing] = {
     "burst_whole_menu": on_one_card(burst(break_glass=True, quorum=2, clause="refunds", why="money", **LATER)),
     "burst_half_settled": on_one_card(half_settled()),
     "burst_settled": on_one_card(settled_burst()),
-    "note_waiting_for_many": cards.waiting_note(burst()[0], LINK, 4),
+    "note_waiting_for_many": thread_notes.waiting_note(burst()[0], LINK, 4),
     "note_reminder_of_many": reminders.reminder_note(half_settled(), LINK),
     "note_reminder_of_many_over": reminders.reminder_note(settled_burst(), LINK),
-    "run_queued": cards.run_message(run()),
-    "run_hostile": cards.run_message(run(task=HOSTILE)),
-    "run_waiting": cards.run_message(run(status=runs.Status.WAITING)),
-    "run_finished": cards.run_message(ended()),
-    "run_long_task": cards.run_message(run(task="do " * 3000)),
-    "note_progress": cards.progress_note(at_work()),
-    "note_writing": cards.progress_note(writing()),
-    "note_written": cards.progress_note(writing(done=True)),
-    "note_waiting": cards.waiting_note(request(), LINK),
-    "note_decided": cards.decided_note(decided(Verb.REJECT, "Too dear.")),
-    "note_expired": cards.decided_note(expired()),
-    "note_outcome": cards.outcome_note(ended()),
-    "note_outcome_with_usage": cards.outcome_note(ended(usage=USAGE)),
-    "note_outcome_with_passed": cards.outcome_note(ended(passed=PASSED, usage=USAGE)),
-    "note_outcome_long": cards.outcome_note(ended(words=LONG * 3)),
-    "note_failed": cards.outcome_note(ended(status=runs.Status.FAILED, result=HOSTILE, words="")),
-    "note_stopped": cards.outcome_note(
+    "run_queued": thread_notes.run_message(run()),
+    "run_hostile": thread_notes.run_message(run(task=HOSTILE)),
+    "run_waiting": thread_notes.run_message(run(status=runs.Status.WAITING)),
+    "run_finished": thread_notes.run_message(ended()),
+    "run_long_task": thread_notes.run_message(run(task="do " * 3000)),
+    "note_progress": thread_notes.progress_note(at_work()),
+    "note_writing": thread_notes.progress_note(writing()),
+    "note_written": thread_notes.progress_note(writing(done=True)),
+    "note_waiting": thread_notes.waiting_note(request(), LINK),
+    "note_decided": thread_notes.decided_note(decided(Verb.REJECT, "Too dear.")),
+    "note_expired": thread_notes.decided_note(expired()),
+    "note_outcome": thread_notes.outcome_note(ended()),
+    "note_outcome_with_usage": thread_notes.outcome_note(ended(usage=USAGE)),
+    "note_outcome_with_passed": thread_notes.outcome_note(ended(passed=PASSED, usage=USAGE)),
+    "note_outcome_long": thread_notes.outcome_note(ended(words=LONG * 3)),
+    "note_failed": thread_notes.outcome_note(ended(status=runs.Status.FAILED, result=HOSTILE, words="")),
+    "note_stopped": thread_notes.outcome_note(
         ended(status=runs.Status.STOPPED, stopped_by=ALICE, result="Stopped.", words="")
     ),
     "note_reminder": reminders.reminder_note([raised()], LINK, AWAY),
     "note_reminder_over": reminders.reminder_note([request_endings.expire(raised(), later(days=2)).request], LINK),
     "note_raised": reminders.raised_note([raised()], raised().raised[0], LINK),
-    "note_not_posted": cards.not_posted_note(request(), "not_in_channel"),
+    "note_not_posted": thread_notes.not_posted_note(request(), "not_in_channel"),
 }
 VIEWS: dict[str, dict[str, Any]] = {
     "modal_start": modals.start([TeamInfo("email", "writes a mail"), TeamInfo("broken", "", "no model")], GENERAL),
@@ -366,18 +368,22 @@ VIEWS: dict[str, dict[str, Any]] = {
     "modal_respond": modals.respond(request(), GENERAL),
     "modal_in_doubt_stop": modals.reject(in_doubt(), GENERAL),
     "modal_in_doubt_it_ran": modals.respond(in_doubt(), GENERAL),
-    "modal_full": modals.full(request(asked=question(LONG))),
-    "modal_review": modals.review(request(asked=question(LONG)), GENERAL),
-    "modal_review_tool": modals.review(request(asked=refund(content=LONG, before=BEFORE, notes=("Mind.",))), GENERAL),
-    "modal_high_risk": high_risk_modal.window(request(asked=refund(), risk=Risk.HIGH), GENERAL, BOB),
-    "modal_high_risk_edit": high_risk_modal.form(edit_modal.edit(request(asked=editable()), GENERAL), request(), BOB),
-    "modal_permit": grant_modals.permit(request(asked=refund()), GENERAL),
-    "modal_permit_code": grant_modals.permit(request(asked=code()), GENERAL),
-    "modal_break_glass": grant_modals.break_glass(request(break_glass=True), GENERAL),
-    "modal_full_tool": modals.full(request(asked=refund())),
-    "modal_full_edited": modals.full(edited()),
-    "modal_review_with_file": modals.review(request(asked=code("語" * 4000 + "x" * 40_000)), GENERAL),
-    "modal_not_counted": modals.not_counted("Already decided by <@U0CAROL>."),
+    "modal_full": review_modals.full(request(asked=question(LONG))),
+    "modal_review": review_modals.review(request(asked=question(LONG)), GENERAL),
+    "modal_review_tool": review_modals.review(
+        request(asked=refund(content=LONG, before=BEFORE, notes=("Mind.",))), GENERAL
+    ),
+    "modal_high_risk": review_modals.review_part(request(asked=refund(), risk=Risk.HIGH), GENERAL, BOB),
+    "modal_high_risk_edit": review_modals.high_risk_edit(
+        edit_modal.edit(request(asked=editable()), GENERAL), request(), BOB
+    ),
+    "modal_permit": review_modals.permit(request(asked=refund()), GENERAL),
+    "modal_permit_code": review_modals.permit(request(asked=code()), GENERAL),
+    "modal_break_glass": review_modals.break_glass(request(break_glass=True), GENERAL),
+    "modal_full_tool": review_modals.full(request(asked=refund())),
+    "modal_full_edited": review_modals.full(edited()),
+    "modal_review_with_file": review_modals.review(request(asked=code("語" * 4000 + "x" * 40_000)), GENERAL),
+    "modal_not_counted": modal_parts.not_counted("Already decided by <@U0CAROL>."),
     "modal_edit": edit_modal.edit(request(asked=editable()), GENERAL),
     "modal_choose": modals.choose(request(asked=choice(*"abcdef")), GENERAL),
     "modal_choose_several": modals.choose(request(asked=choice("eu", "us " * 40, several=True)), GENERAL),
@@ -411,7 +417,7 @@ def test_views_are_as_they_were_reviewed(name: str) -> None:
     ],
 )
 def test_a_card_says_not_approved_only_where_something_can_be(asked: Question, then: str) -> None:
-    assert cards.expiry(request(asked=asked)).partition(" · then: ")[2] == then
+    assert request_text.expiry(request(asked=asked)).partition(" · then: ")[2] == then
 
 
 def test_every_golden_file_is_of_a_view() -> None:
@@ -442,7 +448,7 @@ def test_an_approval_by_timeout_is_announced_and_told() -> None:
     """R23: on the card while it waits, in the settled card, in the thread."""
     assert "counts as APPROVED if nobody decides" in mrkdwn_of(DRAWINGS["card_timeout_approves"].blocks)
     assert "APPROVED" not in mrkdwn_of(DRAWINGS["card"].blocks)
-    told = cards.decided_note(expired(on_timeout=OnTimeout.APPROVE))
+    told = thread_notes.decided_note(expired(on_timeout=OnTimeout.APPROVE))
     for drawing in (DRAWINGS["card_approved_by_timeout"], told):
         assert "*Approved by timeout*" in drawing.text
         assert "nobody decided" in mrkdwn_of(drawing.blocks)
@@ -468,14 +474,14 @@ def test_every_button_carries_its_own_request_and_digest() -> None:
     asked = request(asked=refund(), break_glass=True, remind_after=timedelta(hours=1))
     actions = next(b for b in card(asked).blocks if b["type"] == "actions")
     *buttons, more = actions["elements"]
-    assert {cards.Handle.read(button["value"]) for button in buttons} == {cards.Handle(asked.id, asked.digest)}
+    assert {Handle.read(button["value"]) for button in buttons} == {Handle(asked.id, asked.digest)}
     one, other, *looking = [option["value"] for option in more["options"]]
-    assert card_menu.chosen(one) == (card_menu.PERMIT, asked.id, asked.digest)
-    assert card_menu.chosen(other) == (card_menu.BREAK_GLASS, asked.id, asked.digest)
-    assert [pending_state.Chosen.read(value) for value in looking] == [
-        pending_state.Chosen((asked.id,), snooze) for snooze in (None, *Snooze)
+    assert card_controls.chosen(one) == (MenuItem.PERMIT, asked.id, asked.digest)
+    assert card_controls.chosen(other) == (MenuItem.BREAK_GLASS, asked.id, asked.digest)
+    assert [card_controls.Chosen.read(value) for value in looking] == [
+        card_controls.Chosen((asked.id,), snooze) for snooze in (None, *Snooze)
     ]
-    assert {pending_state.Chosen.read(one), pending_state.Chosen.read(other)} == {None}
+    assert {card_controls.Chosen.read(one), card_controls.Chosen.read(other)} == {None}
 
 
 @pytest.mark.parametrize("name", ["card_hostile", "card_answered", "run_hostile", "note_progress", "note_failed"])
@@ -575,11 +581,11 @@ def test_every_button_of_a_row_carries_its_own_request(name: str) -> None:
     assert [b["block_id"] for b in blocks] == [f"decide {row.id}" for row in waiting]
     for row, block in zip(waiting, blocks, strict=True):
         *buttons, more = block["elements"]
-        assert {cards.Handle.read(button["value"]) for button in buttons} == {cards.Handle(row.id, row.digest)}
-        found = [card_menu.chosen(option["value"]) for option in more["options"]]
+        assert {Handle.read(button["value"]) for button in buttons} == {Handle(row.id, row.digest)}
+        found = [card_controls.chosen(option["value"]) for option in more["options"]]
         assert {one[1] for one in found if one} == {row.id} and None not in found
     last = DRAWINGS[name].blocks[-1]["accessory"]["options"]
-    chosen = [pending_state.Chosen.read(option["value"]) for option in last]
+    chosen = [card_controls.Chosen.read(option["value"]) for option in last]
     assert {one.requests for one in chosen if one} == {tuple(row.id for row in waiting)} and None not in chosen
 
 
@@ -587,7 +593,8 @@ def test_what_a_row_does_not_show_is_not_approved_there() -> None:
     """R13: too long for it, or a spoof, goes through the full view; nothing on a settled row decides."""
     rows = [b["elements"] for b in DRAWINGS["burst"].blocks if b["type"] == "actions"]
     assert [[e["action_id"] for e in row][:2] for row in rows] == [
-        [cards.REVIEW if number in (2, 3) else cards.APPROVE, cards.REJECT] for number in range(5)
+        [card_controls.REVIEW if number in (2, 3) else card_controls.APPROVE, card_controls.REJECT]
+        for number in range(5)
     ]
     assert not [b for b in DRAWINGS["burst_settled"].blocks if b["type"] == "actions"]
 
@@ -597,7 +604,7 @@ def test_a_row_whose_title_is_cut_is_not_approved_there(title: str) -> None:
     """R13: the title is judged too, and stands nowhere else on the card."""
     shown = on_one_card([request(asked=refund(title=title, asked=9)), burst()[0]])
     buttons = [b["elements"][0]["action_id"] for b in shown.blocks if b["type"] == "actions"]
-    assert buttons == [cards.REVIEW, cards.APPROVE]
+    assert buttons == [card_controls.REVIEW, card_controls.APPROVE]
 
 
 @pytest.mark.parametrize("tool", ["customers_" + "x" * 50 + "_" + end for end in ("read", "delete")])
@@ -606,7 +613,7 @@ def test_a_tool_s_long_name_is_judged_whole_too(tool: str) -> None:
     made = refund(title="call it")
     assert made.call is not None
     asked = request(asked=replace(made, call=replace(made.call, tool=tool)))
-    shown = [card(asked).blocks, judged.in_row(asked.question)[0], modals.full(asked)["blocks"]]
+    shown = [card(asked).blocks, judged.in_row(asked.question)[0], review_modals.full(asked)["blocks"]]
     assert all(tool in json.dumps(blocks) for blocks in shown)
     assert tool in judged.file_of(asked)[1].decode()
 
@@ -653,19 +660,19 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
     for drawing in (
         card(asked),
         card(settled),
-        cards.decided_note(settled),
-        cards.waiting_note(asked, LINK),
-        cards.run_message(replace(spoken, task=content[:10_000])),
-        cards.outcome_note(spoken),
-        cards.progress_note(runs.note_progress(spoken, title, content, later()).run),
-        cards.progress_note(runs.note_progress(busy, title, content, later()).run),
-        cards.progress_note(busy),
-        cards.not_posted_note(asked, title),
+        thread_notes.decided_note(settled),
+        thread_notes.waiting_note(asked, LINK),
+        thread_notes.run_message(replace(spoken, task=content[:10_000])),
+        thread_notes.outcome_note(spoken),
+        thread_notes.progress_note(runs.note_progress(spoken, title, content, later()).run),
+        thread_notes.progress_note(runs.note_progress(busy, title, content, later()).run),
+        thread_notes.progress_note(busy),
+        thread_notes.not_posted_note(asked, title),
     ):
         check_message_blocks(drawing.blocks)
         assert size_of(drawing.blocks) <= 13_000
         assert len(drawing.text) < 4000
-    check_view(modals.full(asked), ("modal",))
+    check_view(review_modals.full(asked), ("modal",))
     check_view(modals.reject(asked, GENERAL), ("modal",))
     whole = judged.whole(asked)
     boxes = [box for box in boxes_of(card(asked).blocks)]
@@ -699,13 +706,13 @@ def test_whatever_is_called_slack_takes_the_card_and_all_can_be_seen(content: st
     of = replace(request(asked=asked, quorum=1, break_glass=True, **LATER), id=RequestId("q" * 17))
     changed = canonical({"text": before.encode(errors="replace").decode(), "n": None})
     after = decide(of, attempt(of, BOB, Verb.EDIT, arguments=changed, words=other[:3000]), later()).request
-    for drawing in (card(of), card(after), cards.decided_note(after), cards.waiting_note(of, LINK)):
+    for drawing in (card(of), card(after), thread_notes.decided_note(after), thread_notes.waiting_note(of, LINK)):
         check_message_blocks(drawing.blocks)
         assert size_of(drawing.blocks) <= 13_000
-    views = (modals.full(of), modals.full(after), modals.review(of, GENERAL))
-    for view in (*views, grant_modals.permit(of, GENERAL), grant_modals.break_glass(of, GENERAL)):
+    views = (review_modals.full(of), review_modals.full(after), review_modals.review(of, GENERAL))
+    for view in (*views, review_modals.permit(of, GENERAL), review_modals.break_glass(of, GENERAL)):
         check_view(view, ("modal",))
-    shown, in_file = "".join(boxes_of(modals.review(of, GENERAL)["blocks"])), judged.file_of(of)[1].decode()
+    shown, in_file = "".join(boxes_of(review_modals.review(of, GENERAL)["blocks"])), judged.file_of(of)[1].decode()
     it = judged.seen(asked)
     for part in (it.text, judged._arguments(asked), "\n".join(it.notes)):
         assert part in shown or judged.needs_file(of)
@@ -740,9 +747,9 @@ def test_only_what_is_whole_on_the_card_is_approved_there(asked: Question) -> No
     ):
         actions = next(b for b in card(request(asked=more)).blocks if b["type"] == "actions")
         ids = [element["action_id"] for element in actions["elements"]]
-        assert (cards.APPROVE in ids) == judged.complete(more)
-        assert (cards.REVIEW in ids) != judged.complete(more)
-        assert cards.APPROVE not in json.dumps(card(request(asked=more, risk=Risk.HIGH)).blocks)
+        assert (card_controls.APPROVE in ids) == judged.complete(more)
+        assert (card_controls.REVIEW in ids) != judged.complete(more)
+        assert card_controls.APPROVE not in json.dumps(card(request(asked=more, risk=Risk.HIGH)).blocks)
     assert not judged.complete(replace(asked, content=LONG))
 
 
@@ -763,22 +770,22 @@ def test_no_secret_of_a_call_is_drawn() -> None:
 
 def test_who_must_read_the_file_says_so() -> None:
     """R14: beyond what a window holds; the box is asked for where it is needed only."""
-    assert not modals.has_read({**VIEWS["modal_review_with_file"], "state": {"values": {}}})
-    checked = {modals.READ: {modals.READ: {"selected_options": [{"value": "yes"}]}}}
-    assert modals.has_read({**VIEWS["modal_review_with_file"], "state": {"values": checked}})
-    assert modals.has_read({**VIEWS["modal_review"], "state": {"values": {}}})
+    assert not modal_parts.has_read({**VIEWS["modal_review_with_file"], "state": {"values": {}}})
+    checked = {modal_parts.READ: {modal_parts.READ: {"selected_options": [{"value": "yes"}]}}}
+    assert modal_parts.has_read({**VIEWS["modal_review_with_file"], "state": {"values": checked}})
+    assert modal_parts.has_read({**VIEWS["modal_review"], "state": {"values": {}}})
 
 
 def test_fifty_thousand_characters_are_whole_in_the_modal() -> None:
     """R14"""
     content = "x" * 49_000 + "\n." * 500
-    shown = "".join(boxes_of(modals.full(request(asked=question(content)))["blocks"]))
+    shown = "".join(boxes_of(review_modals.full(request(asked=question(content)))["blocks"]))
     assert shown == content
 
 
 def test_more_than_a_modal_holds_is_said_there() -> None:
     """R14: with the file named."""
-    view = modals.full(request(asked=question("語" * 50_000)))
+    view = review_modals.full(request(asked=question("語" * 50_000)))
     check_view(view, ("modal",))
     assert "The file in the card's thread has all" in mrkdwn_of(view["blocks"])
 
@@ -788,15 +795,15 @@ def test_slack_takes_the_last_note_whatever_it_counts(text: str) -> None:
     """R14, R26: and all that passed is counted, also what has no room."""
     passed = (*(Passed(f"{n}{text * 59}", text * 200, n) for n in range(1, 20)), Passed("", "", 10))
     usage = replace(USAGE, models=((text * 200, 1),) * 9, fallbacks=((text * 200, 1),) * 9)
-    drawing = cards.outcome_note(ended(result=text * 9000, words=text * 9000, passed=passed, usage=usage))
+    drawing = thread_notes.outcome_note(ended(result=text * 9000, words=text * 9000, passed=passed, usage=usage))
     check_message_blocks(drawing.blocks)
     assert "*200 calls passed by policy*" in mrkdwn_of(drawing.blocks)
 
 
 def test_final_words_without_room_are_in_a_file() -> None:
     """R14"""
-    assert cards.outcome_file(ended()) is None
-    named = cards.outcome_file(ended(words=LONG * 3))
+    assert thread_notes.outcome_file(ended()) is None
+    named = thread_notes.outcome_file(ended(words=LONG * 3))
     assert named is not None and LONG * 3 in named[1].decode()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.views import cards, choice_controls, modals
+from bot.slack.views import cards, choice_controls, modal_parts, modals
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Question
@@ -114,9 +114,9 @@ def test_what_the_card_has_no_room_for_is_in_the_window() -> None:
     """R13, R14."""
     view = window(replace(choice("eu", "us"), content="\n".join(f"line {n}" for n in range(2000))))
     assert "line 1999" in json.dumps(view)
-    assert modals.has_read(view)
+    assert modal_parts.has_read(view)
     too_long = window(replace(choice("eu", "us"), content="x" * 200_000))
-    assert not modals.has_read(too_long)
+    assert not modal_parts.has_read(too_long)
 
 
 @given(st.lists(st.text(max_size=100), min_size=1, max_size=12, unique=True), st.booleans())

@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 
 from bot.slack.handlers.responses import Desk
 from bot.slack.views import cards
-from bot.slack.views.cards import Handle
+from bot.slack.views.card_controls import Handle
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.events import EventType

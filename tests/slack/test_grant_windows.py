@@ -14,9 +14,9 @@ from bot.slack.handlers.grants import allowing
 from bot.slack.handlers.responses import Desk
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
-from bot.slack.views import grant_modals, modals
-from bot.slack.views.card_menu import BREAK_GLASS, MORE, chosen
-from bot.slack.views.outcome_text import allows
+from bot.slack.views import home, modal_parts, review_modals
+from bot.slack.views.card_controls import MORE, MenuItem, chosen
+from bot.slack.views.request_text import allows
 from countersign import usecases
 from countersign.domain import decision_rules, grants
 from countersign.domain.calls import Call
@@ -86,7 +86,7 @@ async def test_approve_and_dont_ask_again_counts_and_is_listed(
     radios = [b["element"] for b in view.blocks if b["type"] == "input"]
     assert [r["initial_option"]["value"] for r in radios] == ["call", "run"]
     assert (await now_is(store, asked)).status is Status.PENDING
-    choices = {grant_modals.SCOPE: "This tool with these arguments", grant_modals.SPAN: "For an hour"}
+    choices = {review_modals.SCOPE: "This tool with these arguments", review_modals.SPAN: "For an hour"}
     assert await bob.submit(choices) == {}
     done = await now_is(store, asked)
     assert done.decision is not None and done.decision.standing is not None
@@ -145,7 +145,7 @@ async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
     asked, dave = await usecases.ask(store, lease, call()), slack.user("dave")
     await dave.click(await show(asked), MORE, choose=DONT_ASK)
     await dave.wait_modal("Refund order 17")
-    choices = {grant_modals.SCOPE: "This tool with any arguments", grant_modals.SPAN: "For an hour"}
+    choices = {review_modals.SCOPE: "This tool with any arguments", review_modals.SPAN: "For an hour"}
     assert await dave.submit(choices) == {}
     allowed = await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
     async with drawing(slack, store, bot):
@@ -239,13 +239,13 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     person = slack.user("bob" if window == "permit" else "alice")
     await person.click(await show(asked), MORE, choose=DONT_ASK if window == "permit" else "Break glass…")
     view = await person.wait_modal("This window has no room for all of it")
-    reason = {grant_modals.REASON: "The shop is down."} if window == "break-glass" else {}
-    assert modals.READ in await person.submit(reason, view)  # Slack itself asks for what is required
-    next(block for block in view.blocks if block["block_id"] == modals.READ)["optional"] = True
-    assert await person.submit(reason, view) == {modals.READ: review.READ_FIRST}  # and so do we
+    reason = {review_modals.REASON: "The shop is down."} if window == "break-glass" else {}
+    assert modal_parts.READ in await person.submit(reason, view)  # Slack itself asks for what is required
+    next(block for block in view.blocks if block["block_id"] == modal_parts.READ)["optional"] = True
+    assert await person.submit(reason, view) == {modal_parts.READ: review.READ_FIRST}  # and so do we
     assert (await now_is(store, asked)).status is Status.PENDING
     assert EventType.REQUEST_DECIDED not in [event.type for event in await events(store)]
-    assert await person.submit({**reason, modals.READ: ["yes"]}, view) == {}
+    assert await person.submit({**reason, modal_parts.READ: ["yes"]}, view) == {}
     assert (await now_is(store, asked)).status is Status.APPROVED
 
 
@@ -261,9 +261,9 @@ async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
         assert "in an emergency the requester alone" in text_of(card)
         await alice.click(card, MORE, choose="Break glass…")
         await alice.wait_modal("Break-glass")
-        assert await alice.submit({grant_modals.REASON: "   "}) != {}
+        assert await alice.submit({review_modals.REASON: "   "}) != {}
         assert (await now_is(store, asked)).status is Status.PENDING
-        assert await alice.submit({grant_modals.REASON: "The shop is down <!channel>."}) == {}
+        assert await alice.submit({review_modals.REASON: "The shop is down <!channel>."}) == {}
         told = await slack.wait_message("#approvals", lambda m: "You were named" in text_of(m), thread=card.ts)
         root = await slack.wait_message("#general", lambda m: "asked *email*" in text_of(m))
         await slack.wait_message("#general", lambda m: "Break-glass" in text_of(m), thread=root.ts)
@@ -306,7 +306,7 @@ async def test_break_glass_is_off_until_the_channel_says_so(
     assert menu(shown) == []
     for element in next(b for b in open_card.blocks or [] if b["type"] == "actions")["elements"]:
         for option in element.get("options", ()):
-            option["value"] = f"{BREAK_GLASS} {asked.id} {asked.digest}"
+            option["value"] = f"{MenuItem.BREAK_GLASS} {asked.id} {asked.digest}"
     alice = slack.user("alice")
     await alice.click(open_card, MORE, choose="Break glass…", stale=True)
     await alice.wait_ephemeral("Break-glass is off in this channel")
@@ -334,7 +334,7 @@ def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -
     by = attempt(request(asked=asked), BOB, wish=Wish(Scope.TOOL, Span.DAY))
     one = grants.given_with(decision_rules.decide(request(asked=asked), by, NOW).request, "email")
     assert one is not None
-    _, blocks = grant_modals.listed([one] * 30)
+    _, blocks = home.permission_list([one] * 30)
     check_message_blocks(blocks)
     shown = sum("accessory" in block for block in blocks)
     assert 5 < shown < 20 and f"and {30 - shown} that end later" in str(blocks[-1])

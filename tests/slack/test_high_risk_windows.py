@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot.slack.handlers import responses
-from bot.slack.views import card_menu, cards, high_risk_modal
+from bot.slack.views import card_controls, review_modals
 from bot.slack.views.cards import card
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
@@ -27,7 +27,7 @@ from tests.slack.test_actions import status
 from tests.slack.test_edits import ask, decision, refund
 from tests.slack.test_review import RM
 
-WORD = high_risk_modal.WORD
+WORD = review_modals.WORD
 HUGE = "\n".join(f"{n:06} echo all is well" for n in range(8_000)) + f"\n{RM}\n" + "x" * 150_000
 
 
@@ -77,9 +77,9 @@ async def test_a_button_that_would_approve_at_once_opens_the_window(
     """R7, R13: whatever button a card has, of an older version or made up."""
     asked = await ask(store, lease, refund())
     shown = await show(asked)
-    forged(shown, cards.REVIEW, action_id=cards.APPROVE)
+    forged(shown, card_controls.REVIEW, action_id=card_controls.APPROVE)
     bob = slack.user("bob")
-    await bob.click(shown, cards.APPROVE, stale=True)
+    await bob.click(shown, card_controls.APPROVE, stale=True)
     await bob.wait_modal("Type “refund” to approve")
     assert await status(store, asked) is Status.PENDING
 
@@ -92,12 +92,12 @@ async def test_nothing_is_allowed_in_advance_by_a_menu_that_was_made_up(
     bob, alice = slack.user("bob"), slack.user("alice")
     shown = await show(asked)
     for person, do, told in (
-        (bob, card_menu.PERMIT, "looked at each time"),
-        (alice, card_menu.BREAK_GLASS, "high risk"),
+        (bob, card_controls.MenuItem.PERMIT, "looked at each time"),
+        (alice, card_controls.MenuItem.BREAK_GLASS, "high risk"),
     ):
         made_up = {"text": {"type": "plain_text", "text": "Go"}, "value": f"{do} {asked.id} {asked.digest}"}
-        forged(shown, card_menu.MORE, options=[made_up])
-        await person.click(shown, card_menu.MORE, choose="Go", stale=True)
+        forged(shown, card_controls.MORE, options=[made_up])
+        await person.click(shown, card_controls.MORE, choose="Go", stale=True)
         await person.wait_ephemeral(told)
         assert person.modal is None
     assert await status(store, asked) is Status.PENDING
@@ -146,7 +146,7 @@ async def test_all_parts_of_what_is_long_come_before_the_word(
     bob = slack.user("bob")
     await bob.click(await show(asked), "Review…")
     view, read = await bob.wait_modal("part 1 of"), ""
-    while not high_risk_modal.asks_for_word(view.json):
+    while not review_modals.asks_for_word(view.json):
         read += text_of(view.json)
         assert await status(store, asked) is Status.PENDING
         view = await next_part(bob, view)

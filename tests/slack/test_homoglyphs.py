@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.slack.views import cards, modals
+from bot.slack.views import block_kit, modals, review_modals, thread_notes
 from bot.slack.views.cards import card
 from bot.slack.views.homoglyphs import mark, odd_words
 from bot.slack.views.safe_text import one_line, typed, visible
@@ -100,15 +100,19 @@ def test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands() -
     content, _ = shown(arguments, ("pin",), None)
     of = Call(FAKE, arguments, hidden=("pin",))
     tool = request(asked=question(content, kind=Kind.TOOL, title=FAKE, call=of))
-    drawings: list[cards.Drawing] = [cards.run_message(its), cards.progress_note(its), cards.outcome_note(its)]
+    drawings: list[block_kit.Drawing] = [
+        thread_notes.run_message(its),
+        thread_notes.progress_note(its),
+        thread_notes.outcome_note(its),
+    ]
     for one in (message, tool):
-        drawings += [card(one, run=its, run_link=None), cards.waiting_note(one, None)]
-    views = [modals.full(message), modals.full(tool), modals.start([TeamInfo("a", FAKE)], GENERAL)]
+        drawings += [card(one, run=its, run_link=None), thread_notes.waiting_note(one, None)]
+    views = [review_modals.full(message), review_modals.full(tool), modals.start([TeamInfo("a", FAKE)], GENERAL)]
     for seen in (*([drawing.text, drawing.blocks] for drawing in drawings), *views):
         everything = json.dumps(seen, ensure_ascii=False)
         assert "⟦U+27E6⟧hidden: 4" in everything
         assert everything.count(FAKE) == everything.count(rf"pin\": \"{FAKE}")
-    assert json.dumps(modals.full(tool), ensure_ascii=False).count(FAKE) == 2
+    assert json.dumps(review_modals.full(tool), ensure_ascii=False).count(FAKE) == 2
 
 
 def test_the_words_are_named_each_once() -> None:

@@ -13,7 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.slack.projector.message_sync import Place, Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import DrawingTask, Outdated, drawing_task
-from bot.slack.views.cards import Drawing
+from bot.slack.views.block_kit import Drawing
 from countersign import usecases
 from countersign.domain.errors import Refused, StoreUnavailable
 from countersign.domain.events import Event

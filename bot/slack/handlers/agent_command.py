@@ -20,9 +20,9 @@ from countersign.domain.runs import Run
 from countersign.usecases.ports import TeamInfo
 
 from ..people.settings_check import why_not_seen, why_not_start
-from ..views import modals
+from ..views import modal_parts, modals
 from ..views.block_kit import context, fitting, plain, words
-from ..views.cards import STATES
+from ..views.button_labels import STATES
 from ..views.safe_text import quoted, typed, unescape
 from ..views.slack_markup import escape, link, mention
 from .modal_opening import open_modal
@@ -76,7 +76,7 @@ async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
     view = body["view"]
     team = body["actions"][0]["selected_option"]["value"]
     try:
-        window = modals.start(await desk.store.workers.teams(), modals.channel_of(view), team)
+        window = modals.start(await desk.store.workers.teams(), modal_parts.channel_of(view), team)
         async with asyncio.timeout(5):
             await desk.client.views_update(view_id=view["id"], hash=view["hash"], view=window)
     except (CountersignError, SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as lost:
@@ -87,9 +87,9 @@ async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
 async def on_start_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """The window of `/agent` was filled in."""
     view = body["view"]
-    channel = modals.channel_of(view)
+    channel = modal_parts.channel_of(view)
     run = RunId("r" + short_name(str(view["id"]), who(body).user, length=8))
-    team, task = modals.value(view, modals.TEAM), modals.value(view, modals.TASK)
+    team, task = modal_parts.value(view, modals.TEAM), modal_parts.value(view, modals.TASK)
     options = modals.options_of(view, team)
     work = said(_start(desk, body, channel, run, team, task, options), "task")
     await answer_window(desk, ack, body, work, modals.TASK, channel)

@@ -18,7 +18,7 @@ from countersign.policy.loosening import NeedsSecond
 
 from ..people.settings_check import Found, problems
 from ..projector.settings_notices import say
-from ..views import modals, settings_modal
+from ..views import modal_parts, settings_modal
 from ..views.block_kit import context, mrkdwn
 from ..views.safe_text import unescape
 from . import away_command, grants, list_commands, schedule_commands, settings_changes
@@ -48,7 +48,7 @@ async def on_approvals(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
 
 async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """The settings' window was saved."""
-    channel = modals.channel_of(body["view"])
+    channel = modal_parts.channel_of(body["view"])
 
     async def answer(result: Said | None) -> None:
         if result is None or result.counted:

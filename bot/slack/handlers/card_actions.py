@@ -20,20 +20,32 @@ from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases import presence_changes
 from countersign.usecases.ports import Admitted
 
-from ..views import card_menu, cards, grant_modals, high_risk_modal, modals, pending_state
+from ..views import card_controls, choice_controls, modal_parts, modals, review_modals
 from ..views.card_content import complete
-from ..views.cards import Handle
-from ..views.outcome_text import no_votes
+from ..views.card_controls import Handle, MenuItem
+from ..views.request_text import no_votes
 from ..views.slack_markup import when
 from . import edits
 from .actors import actor_at, voters_of
 from .modal_opening import open_modal
 from .responses import Desk, Said, answer_click, answer_window, said, who
 
-_OPENS: Final = {cards.REVIEW: Verb.APPROVE, cards.REJECT: Verb.REJECT, cards.RESPOND: Verb.RESPOND}
-_WINDOWS: Final = {Verb.APPROVE: modals.review, Verb.REJECT: modals.reject, Verb.RESPOND: modals.respond}
-_MORE: Final = {card_menu.PERMIT: grant_modals.permit, card_menu.BREAK_GLASS: grant_modals.break_glass}
-_IN_MENU: Final = {*_MORE, card_menu.EDIT, card_menu.RESPOND, card_menu.VIEW_FULL}
+_OPENS: Final = {
+    card_controls.REVIEW: Verb.APPROVE,
+    card_controls.REJECT: Verb.REJECT,
+    card_controls.RESPOND: Verb.RESPOND,
+}
+_WINDOWS: Final = {Verb.APPROVE: review_modals.review, Verb.REJECT: modals.reject, Verb.RESPOND: modals.respond}
+_MORE: Final = {
+    MenuItem.PERMIT: review_modals.permit,
+    MenuItem.BREAK_GLASS: review_modals.break_glass,
+}
+_IN_MENU: Final = {
+    *_MORE,
+    MenuItem.EDIT,
+    MenuItem.RESPOND,
+    MenuItem.VIEW_FULL,
+}
 _ASKED_IN_THE_WINDOW: Final = (None, Refusal.NO_WORDS, Refusal.NO_REASON, Refusal.NOT_OPENED)
 _LEAST: Final = Wish(Scope.CALL, Span.RUN)
 """Where not even this can be allowed in advance, nothing can."""
@@ -54,8 +66,8 @@ async def on_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """The window of Reject or Respond was submitted: identity and time are judged again."""
     view = body["view"]
     verb, block = _SUBMITS[view["callback_id"]]
-    channel = modals.channel_of(view)
-    words = modals.value(view, block)
+    channel = modal_parts.channel_of(view)
+    words = modal_parts.value(view, block)
     handle = Handle.read(view["private_metadata"])
     at = who(body)
     # The words are part of the attempt: after a refusal the same window may be submitted with others.
@@ -74,17 +86,17 @@ async def _click(desk: Desk, body: dict[str, Any]) -> Said:
     action = body["actions"][0]
     name, handle = action.get("action_id", ""), Handle.read(str(action.get("value")))
     attempt = AttemptId("c" + short_name(str(body["trigger_id"]), who(body).user, length=20))
-    if name == cards.APPROVE:
+    if name == card_controls.APPROVE:
         return await _approve(desk, body, handle, attempt)
-    if name == cards.VIEW_FULL:
-        return await open_modal(desk.client, body, modals.full((await _known(desk, handle)).value))
-    if name == cards.EDIT:
+    if name == card_controls.VIEW_FULL:
+        return await open_modal(desk.client, body, review_modals.full((await _known(desk, handle)).value))
+    if name == card_controls.EDIT:
         return await edits.on_edit(desk, body, handle, attempt)
-    if name.startswith(cards.CHOOSE):
+    if name.startswith(choice_controls.CHOOSE):
         return await edits.on_choose(desk, body, handle, attempt)
     if name in _OPENS:
         return await _open(desk, body, handle, attempt, _OPENS[name])
-    if name == card_menu.MORE:
+    if name == card_controls.MORE:
         return await _more(desk, body, str((action.get("selected_option") or {}).get("value")), attempt)
     _log.warning("A button that is not known was clicked: %s", name)
     return Said(_UNKNOWN_BUTTON, False)
@@ -99,9 +111,9 @@ async def _approve(desk: Desk, body: dict[str, Any], handle: Handle | None, name
 
 
 async def _more(desk: Desk, body: dict[str, Any], chosen: str, name: AttemptId) -> Said:
-    if (meant := pending_state.Chosen.read(chosen)) is not None:
+    if (meant := card_controls.Chosen.read(chosen)) is not None:
         return await _attend(desk, body, meant, name)
-    found = card_menu.chosen(chosen)
+    found = card_controls.chosen(chosen)
     if found is None or found[0] not in _IN_MENU:
         return Said(_UNKNOWN_BUTTON, False)
     do, request, digest = found
@@ -109,13 +121,13 @@ async def _more(desk: Desk, body: dict[str, Any], chosen: str, name: AttemptId) 
         seen = await usecases.admitted(desk.store, request)
         digest = seen.value.digest if seen is not None else digest_of()
     handle = Handle(request, digest)
-    if do == card_menu.VIEW_FULL:
-        return await open_modal(desk.client, body, modals.full((await _known(desk, handle)).value))
-    if do == card_menu.EDIT:
+    if do == MenuItem.VIEW_FULL:
+        return await open_modal(desk.client, body, review_modals.full((await _known(desk, handle)).value))
+    if do == MenuItem.EDIT:
         return await edits.on_edit(desk, body, handle, name)
-    if do == card_menu.RESPOND:
+    if do == MenuItem.RESPOND:
         return await _open(desk, body, handle, name, Verb.RESPOND)
-    alone, wish = do == card_menu.BREAK_GLASS, _LEAST if do == card_menu.PERMIT else None
+    alone, wish = do == MenuItem.BREAK_GLASS, _LEAST if do == MenuItem.PERMIT else None
     return await _open(desk, body, handle, name, Verb.APPROVE, _MORE[do], break_glass=alone, wish=wish)
 
 
@@ -125,7 +137,7 @@ async def _open(
     handle: Handle | None,
     name: AttemptId,
     verb: Verb,
-    window: Callable[[Request, ChannelId], modals.View] | None = None,
+    window: Callable[[Request, ChannelId], modal_parts.View] | None = None,
     *,
     break_glass: bool = False,
     wish: Wish | None = None,
@@ -139,7 +151,7 @@ async def _open(
     at = who(body)
     channel = at.channel or seen.value.rules.approvals_channel
     if is_asked(seen.value, verb):
-        return await open_modal(desk.client, body, high_risk_modal.window(seen.value, channel, at.user))
+        return await open_modal(desk.client, body, review_modals.review_part(seen.value, channel, at.user))
     return await open_modal(desk.client, body, (window or _WINDOWS[verb])(seen.value, channel))
 
 
@@ -186,7 +198,7 @@ async def _attempt(
     return seen, Attempt(name, actor, verb, handle.digest, words)
 
 
-async def _attend(desk: Desk, body: dict[str, Any], chosen: pending_state.Chosen, name: AttemptId) -> Said:
+async def _attend(desk: Desk, body: dict[str, Any], chosen: card_controls.Chosen, name: AttemptId) -> Said:
     """What was chosen in the card's menu that decides nothing, for all that wait there; what one refuses is said if
     none takes it."""
     after, refused = [], []
@@ -210,7 +222,7 @@ async def _attend(desk: Desk, body: dict[str, Any], chosen: pending_state.Chosen
     until = max((one.snoozed_until for one in after if one.snoozed_until is not None), default=None)
     if until is None:
         return Said("This request has no reminders that could be put off; nothing was changed.", False)
-    return Said(f"Nobody is reminded of it before {when(until)}. {pending_state.STAYS}")
+    return Said(f"Nobody is reminded of it before {when(until)}. {card_controls.STAYS}")
 
 
 async def _known(desk: Desk, handle: Handle | None) -> Admitted:

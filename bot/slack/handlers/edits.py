@@ -20,9 +20,9 @@ from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Status, Verb
 from countersign.usecases.ports import Admitted
 
-from ..views import choice_controls, edit_modal, high_risk_modal, modals
-from ..views.cards import Handle
-from ..views.outcome_text import no_votes
+from ..views import choice_controls, edit_modal, modal_parts, modals, review_modals
+from ..views.card_controls import Handle
+from ..views.request_text import no_votes
 from .actors import actor_at, voters_of
 from .modal_opening import open_modal
 from .responses import Desk, Said, in_plain_text, in_time, said, tell, who
@@ -40,7 +40,7 @@ async def on_edit(desk: Desk, body: dict[str, Any], handle: Handle | None, name:
     channel = who(body).channel or seen.value.rules.approvals_channel
     form = edit_modal.edit(seen.value, channel)  # also where it comes later, because nobody reads all of it for nothing
     if is_asked(seen.value, Verb.EDIT):
-        form = high_risk_modal.window(seen.value, channel, who(body).user, Verb.EDIT)
+        form = review_modals.review_part(seen.value, channel, who(body).user, Verb.EDIT)
     return await open_modal(desk.client, body, form)
 
 
@@ -60,8 +60,8 @@ async def on_choose(desk: Desk, body: dict[str, Any], handle: Handle | None, nam
 async def on_edit_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """The form was sent. What cannot be used is told under its input, and the form stays open."""
     view = body["view"]
-    if not modals.has_read(view):
-        await ack(response_action="errors", errors={modals.READ: _READ_FIRST})
+    if not modal_parts.has_read(view):
+        await ack(response_action="errors", errors={modal_parts.READ: _READ_FIRST})
         return
     errors: dict[str, str] = {}
 
@@ -72,12 +72,12 @@ async def on_edit_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
         except edit_modal.WrongFields as wrong:
             errors.update(wrong.fields)
             return Said(str(wrong), False)
-        attempt = replace(attempt, opened_for=high_risk_modal.opened_for(view), typed=high_risk_modal.typed(view))
+        attempt = replace(attempt, opened_for=review_modals.opened_for(view), typed=review_modals.typed_word(view))
         try:
             return await _decided(desk, seen, _named(attempt, view, words=words, arguments=arguments))
         except Refused as refused:
             if refused.refusal is Refusal.NOT_TYPED:
-                errors[high_risk_modal.WORD] = str(refused)
+                errors[review_modals.WORD] = str(refused)
             raise
 
     await _sent(desk, ack, body, work, "change", edit_modal.first_input(view), errors)
@@ -86,8 +86,8 @@ async def on_edit_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
 async def on_choose_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Options were chosen in the window."""
     view = body["view"]
-    if not modals.has_read(view):
-        await ack(response_action="errors", errors={modals.READ: _READ_FIRST})
+    if not modal_parts.has_read(view):
+        await ack(response_action="errors", errors={modal_parts.READ: _READ_FIRST})
         return
 
     async def work() -> Said:
@@ -116,7 +116,7 @@ async def _sent(
     block: str,
     errors: dict[str, str],
 ) -> None:
-    channel = modals.channel_of(body["view"])
+    channel = modal_parts.channel_of(body["view"])
 
     async def answer(result: Said | None) -> None:
         if result is None or result.counted:

@@ -19,8 +19,8 @@ from countersign.usecases.ports import Queue, Store
 
 from ..people import settings_check
 from ..people.directory import Directory
-from ..views import grant_modals, modals
-from ..views.cards import Handle
+from ..views import home, modal_parts, review_modals
+from ..views.card_controls import Handle
 from ..views.slack_markup import mention
 from . import card_actions, review
 from .actors import actor_of
@@ -58,32 +58,32 @@ def allowing(store: Store, queue: Queue, directory: Directory) -> Callable[[Requ
 async def on_permit_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Approve, and don't ask again: identity, time and digest are judged again, and both are stored in one step."""
     view, at = body["view"], who(body)
-    if not modals.has_read(view):
-        await ack(response_action="errors", errors={modals.READ: review.READ_FIRST})
+    if not modal_parts.has_read(view):
+        await ack(response_action="errors", errors={modal_parts.READ: review.READ_FIRST})
         return
     try:
-        wish = grant_modals.wish_of(view)
+        wish = review_modals.wish_of(view)
     except ValueError:
-        await ack(response_action="errors", errors={grant_modals.SCOPE: _NOTHING_CHOSEN})
+        await ack(response_action="errors", errors={review_modals.SCOPE: _NOTHING_CHOSEN})
         return
     # The choice is part of the attempt: after a refusal the same window may be submitted with another.
     attempt = AttemptId("v" + short_name(view["id"], at.user, wish.scope, wish.span, length=20))
-    handle, channel = Handle.read(view["private_metadata"]), modals.channel_of(view)
+    handle, channel = Handle.read(view["private_metadata"]), modal_parts.channel_of(view)
     work = said(card_actions.count(desk, body, handle, attempt, Verb.APPROVE, "", wish=wish), "approval")
-    await answer_window(desk, ack, body, work, grant_modals.SCOPE, channel)
+    await answer_window(desk, ack, body, work, review_modals.SCOPE, channel)
 
 
 async def on_break_glass_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """The requester decides alone: whether they may is judged here, whoever opened the window."""
     view, at = body["view"], who(body)
-    if not modals.has_read(view):
-        await ack(response_action="errors", errors={modals.READ: review.READ_FIRST})
+    if not modal_parts.has_read(view):
+        await ack(response_action="errors", errors={modal_parts.READ: review.READ_FIRST})
         return
-    reason = modals.value(view, grant_modals.REASON)
+    reason = modal_parts.value(view, review_modals.REASON)
     attempt = AttemptId("v" + short_name(view["id"], at.user, reason, length=20))
-    handle, channel = Handle.read(view["private_metadata"]), modals.channel_of(view)
+    handle, channel = Handle.read(view["private_metadata"]), modal_parts.channel_of(view)
     work = said(card_actions.count(desk, body, handle, attempt, Verb.APPROVE, reason, break_glass=True), "approval")
-    await answer_window(desk, ack, body, work, grant_modals.REASON, channel)
+    await answer_window(desk, ack, body, work, review_modals.REASON, channel)
 
 
 async def on_revoke(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -116,5 +116,5 @@ async def permissions_here(desk: Desk, at: Who) -> Said:
             or (await usecases.rules_of(desk.store, one.channel)).approvals_channel == at.channel
         ):
             found.append(one)
-    text, blocks = grant_modals.listed(found)
+    text, blocks = home.permission_list(found)
     return Said(text, blocks=blocks or None)

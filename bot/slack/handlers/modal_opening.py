@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.ids import UserId
 
-from ..views.modals import View
+from ..views.modal_parts import View
 from .responses import Desk, Said, workspace_of
 
 _NOT_OPENED = "Slack did not open the window in time. Nothing was changed; please try again."

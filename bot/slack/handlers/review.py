@@ -10,10 +10,10 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import AttemptId, short_name
 from countersign.domain.requests import Verb
 
-from ..views import edit_modal, high_risk_modal, modals
+from ..views import edit_modal, modal_parts, review_modals
 from ..views.card_content import parts
-from ..views.cards import Handle
-from ..views.modals import View
+from ..views.card_controls import Handle
+from ..views.modal_parts import View
 from . import card_actions, edits
 from .responses import Desk, Said, in_plain_text, in_time, said, tell, who
 
@@ -28,17 +28,17 @@ _TOO_SLOW: Final = Said("That took too long, and the window closed. Nothing was 
 async def on_review_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
     """The full view was approved: identity, time and digest are judged again. What does not count is told in it."""
     view, at = body["view"], who(body)
-    if not modals.has_read(view):
-        await ack(response_action="errors", errors={modals.READ: READ_FIRST})
+    if not modal_parts.has_read(view):
+        await ack(response_action="errors", errors={modal_parts.READ: READ_FIRST})
         return
     attempt = AttemptId("v" + short_name(view["id"], at.user, length=20))
-    channel = modals.channel_of(view)
+    channel = modal_parts.channel_of(view)
 
     async def answer(result: Said | None) -> None:
         if result is None or result.counted:
             await ack()
         else:
-            await ack(response_action="update", view=modals.not_counted(result.text))
+            await ack(response_action="update", view=modal_parts.not_counted(result.text))
         if result is not None and result.counted:
             await tell(desk.client, body, result, channel)
 
@@ -52,7 +52,7 @@ async def on_high_risk_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -
     """A part of the full view was sent: the next part comes, after the last of Edit the form, and the last of Approve
     is judged. What does not count is told under the word, or in the window."""
     view = body["view"]
-    channel, has_word = modals.channel_of(view), high_risk_modal.asks_for_word(view)
+    channel, has_word = modal_parts.channel_of(view), review_modals.asks_for_word(view)
     turned: list[View] = []
 
     async def work() -> Said:
@@ -67,9 +67,9 @@ async def on_high_risk_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -
             await ack()
             await tell(desk.client, body, result, channel)
         elif has_word:
-            await ack(response_action="errors", errors={high_risk_modal.WORD: result.text})
+            await ack(response_action="errors", errors={review_modals.WORD: result.text})
         else:
-            await ack(response_action="update", view=modals.not_counted(result.text))
+            await ack(response_action="update", view=modal_parts.not_counted(result.text))
 
     told = said(work(), "approval")
     told = in_plain_text(desk.directory, told) if has_word else told
@@ -79,19 +79,19 @@ async def on_high_risk_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -
 async def _sent(desk: Desk, body: dict[str, Any], turned: list[View]) -> Said:
     """What the approval comes to, or the view that follows in `turned`."""
     view = body["view"]
-    opened, typed, channel = high_risk_modal.opened(view), high_risk_modal.typed(view), modals.channel_of(view)
+    opened, typed, channel = review_modals.opened(view), review_modals.typed_word(view), modal_parts.channel_of(view)
     # What was typed is part of the attempt: after a refusal the same window may be sent with something else.
     name = AttemptId("v" + short_name(view["id"], who(body).user, str(opened.part), typed, length=20))
     handle = Handle.read(view["private_metadata"])
     seen, attempt = await edits.attempt_of(desk, body, handle, name, opened.verb)
     await edits.refuse_for_good(desk, seen, attempt)
     request = seen.value
-    if opened.layout != high_risk_modal.layout(request):
+    if opened.layout != review_modals.layout(request):
         raise InvalidInput(_OTHER_PARTS)
     if opened.part + 1 < len(parts(request.question)):
-        turned.append(high_risk_modal.window(request, channel, opened.user, opened.verb, opened.part + 1))
+        turned.append(review_modals.review_part(request, channel, opened.user, opened.verb, opened.part + 1))
     elif opened.verb is Verb.EDIT:
-        turned.append(high_risk_modal.form(edit_modal.edit(request, channel), request, opened.user))
+        turned.append(review_modals.high_risk_edit(edit_modal.edit(request, channel), request, opened.user))
     else:
         return await card_actions.decided(desk, seen, replace(attempt, opened_for=opened.user, typed=typed))
     return Said("")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from ..views import choice_controls, edit_modal, grant_modals, high_risk_modal, modals, settings_modal
+from ..views import choice_controls, edit_modal, home, modals, review_modals, settings_modal
 from . import (
     agent_command,
     approvals_command,
@@ -28,16 +28,16 @@ Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
 COMMANDS: Final[dict[str, Listener]] = {"/agent": agent_command.on_agent, "/approvals": approvals_command.on_approvals}
 ACTIONS: Final[dict[str, Listener]] = {
     modals.TEAM: agent_command.on_team_chosen,
-    grant_modals.REVOKE: grants.on_revoke,
+    home.REVOKE: grants.on_revoke,
     settings_changes.CONFIRM: settings_changes.on_confirm,
 }
 SUBMITS: Final[dict[str, Listener]] = {
     modals.START: agent_command.on_start_submit,
     settings_modal.SETTINGS: approvals_command.on_settings_submit,
-    modals.APPROVE: review.on_review_submit,
-    high_risk_modal.REVIEW: review.on_high_risk_submit,
-    grant_modals.PERMIT: grants.on_permit_submit,
-    grant_modals.BREAK_GLASS: grants.on_break_glass_submit,
+    review_modals.APPROVE: review.on_review_submit,
+    review_modals.HIGH_RISK: review.on_high_risk_submit,
+    review_modals.PERMIT: grants.on_permit_submit,
+    review_modals.BREAK_GLASS: grants.on_break_glass_submit,
     edit_modal.EDIT: edits.on_edit_submit,
     choice_controls.SUBMIT: edits.on_choose_submit,
     modals.REJECT: card_actions.on_submit,

@@ -11,7 +11,7 @@ from countersign.domain.channel_settings import ChannelSettings, Rules, parse_du
 from countersign.domain.errors import InvalidInput
 from countersign.domain.escalation import Escalation
 
-from ..views.outcome_text import named
+from ..views.request_text import named
 from ..views.safe_text import unescape
 from ..views.slack_markup import mention
 from .mention_parsing import channel_named, is_channel, people_named

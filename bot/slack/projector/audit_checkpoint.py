@@ -12,8 +12,7 @@ from countersign.domain.ids import ChannelId
 from countersign.usecases.ports import Store
 
 from ..slack_calls import CannotPost
-from ..views.block_kit import words
-from ..views.cards import Drawing
+from ..views.block_kit import Drawing, words
 from .message_sync import Place, Poster
 
 LOOK_EVERY: Final = timedelta(minutes=1)

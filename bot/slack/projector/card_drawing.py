@@ -14,8 +14,8 @@ from countersign.domain.runs import Run
 from countersign.usecases.ports import Message, Store
 
 from ..slack_calls import CannotPost
-from ..views import batch_card, card_content, cards
-from ..views.cards import Drawing
+from ..views import card_content, cards, thread_notes
+from ..views.block_kit import Drawing
 from . import reminders
 from .card_placement import Sheet, number_of
 from .file_uploads import File, missing
@@ -86,7 +86,7 @@ class _CardDrawing:
             return await self._show(self.sheet.name, Place(channel), drawing, post=self.sheet.pending), ""
         except CannotPost as refused:
             problem = str(refused)
-        unposted = cards.not_posted_note(first, problem)
+        unposted = thread_notes.not_posted_note(first, problem)
         await self.thread.note(f"unposted/{first.id}", unposted, post=self.sheet.pending)
         await reminders.record_unposted(self.thread.store, self.request, problem, channel)
         return None, problem
@@ -97,7 +97,7 @@ class _CardDrawing:
 
     def _picture(self, rows: Sequence[Request]) -> Drawing:
         link = self.thread.poster.link(self.thread.root)
-        return batch_card.card(rows, run=self.thread.run, run_link=link, away=self.away, unfiled=self.unfiled)
+        return cards.batch(rows, run=self.thread.run, run_link=link, away=self.away, unfiled=self.unfiled)
 
     def _files(self, card: Message) -> list[File]:
         if self.request.status is not Status.PENDING or not card_content.needs_file(self.request):

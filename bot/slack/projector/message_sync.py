@@ -21,7 +21,7 @@ from countersign.usecases.ports import Change, Committed, Message, Put, Seen, St
 
 from ..posted_messages import CLOCKS_DIFFER, EVENT_TYPE, Lookups, name_of
 from ..slack_calls import PAUSE, Calls, CannotPost, still_good
-from ..views.cards import Drawing
+from ..views.block_kit import Drawing
 
 SECOND_LOOK: Final = timedelta(seconds=20)
 """After a message was posted that another process, frozen or cut off, may be about to post too."""

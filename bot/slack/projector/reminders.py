@@ -17,12 +17,9 @@ from countersign.usecases.ports import Change, Message, Store
 
 from ..slack_calls import CannotPost
 from ..views import card_content
-from ..views.batch_card import how_they_stand, tools
-from ..views.block_kit import context, mrkdwn, plain, words
-from ..views.card_content import TITLE
-from ..views.cards import Drawing, expiry
-from ..views.outcome_text import named, sentence
-from ..views.pending_state import stand_ins
+from ..views.block_kit import TITLE, Drawing, context, mrkdwn, plain, words
+from ..views.cards import how_they_stand, tools
+from ..views.request_text import expiry, named, sentence, stand_ins
 from ..views.safe_text import one_line, quoted
 from ..views.slack_markup import escape, link
 from .card_placement import Sheet, number_of

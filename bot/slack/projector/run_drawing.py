@@ -16,7 +16,7 @@ from countersign.domain.runs import Run
 from countersign.usecases.ports import Message, Store
 
 from ..slack_calls import CannotPost
-from ..views import cards, grant_modals
+from ..views import thread_notes
 from . import card_drawing, card_placement
 from .card_drawing import RunThread
 from .file_uploads import File, missing
@@ -48,7 +48,7 @@ async def draw(
     ]
     await card_placement.seat(store, run, changed)
     if run.progress or run.writing:
-        await thread.note(f"progress/{run.id}", cards.progress_note(run))
+        await thread.note(f"progress/{run.id}", thread_notes.progress_note(run))
     files: list[File] = []
     for request in dict.fromkeys(changed):
         files += await _draw_request(thread, request)
@@ -84,7 +84,7 @@ REDRAWS: Final[Mapping[EventType, Callable[[Store, Poster, Event, set[RequestId]
 
 async def _root(poster: Poster, run: Run) -> Message:
     """The message in the requester's channel that the run's thread hangs on; a direct message if need be."""
-    name, drawing = f"run/{run.id}", cards.run_message(run)
+    name, drawing = f"run/{run.id}", thread_notes.run_message(run)
     try:
         root = await poster.show(name, Place(run.channel), drawing)
     except CannotPost as refused:
@@ -105,21 +105,21 @@ async def _draw_request(thread: RunThread, request_id: RequestId) -> list[File]:
     card, files = await card_drawing.draw(thread, sheet, request, seen.claim)
     if card is not None:
         # Of a settled request only if it stands already, and perhaps nobody has written down where.
-        waiting = cards.waiting_note(first, poster.link(card), more)
+        waiting = thread_notes.waiting_note(first, poster.link(card), more)
         await thread.note(f"waiting/{first.id}", waiting, request=first.id, post=sheet.pending)
     if card is not None and request.decision is not None and request.decision.how is How.BREAK_GLASS:
         below = Place(card.channel, card.thread or card.ts)
-        await poster.show(f"glass/{request.id}", below, grant_modals.break_glass_note(request, row))
+        await poster.show(f"glass/{request.id}", below, thread_notes.break_glass_note(request, row))
     if request.status is not Status.PENDING:
-        await thread.note(f"decided/{request.id}", cards.decided_note(request, row), request=request.id)
+        await thread.note(f"decided/{request.id}", thread_notes.decided_note(request, row), request=request.id)
     return files
 
 
 async def _draw_outcome(thread: RunThread) -> list[File]:
     """Tell how the run ended; its words are a file if they are too long."""
     run, files = thread.run, []
-    if (whole := cards.outcome_file(run)) is not None:
+    if (whole := thread_notes.outcome_file(run)) is not None:
         files.append(File(f"outcome-file/{run.id}", thread.place, *whole, "All of the final words"))
     filed = not await missing(thread.store, [file.name for file in files])
-    await thread.note(f"outcome/{run.id}", cards.outcome_note(run, filed=filed))
+    await thread.note(f"outcome/{run.id}", thread_notes.outcome_note(run, filed=filed))
     return files

@@ -18,9 +18,8 @@ from countersign.policy.loosening import Configured
 from ..handlers import schedule_commands, settings_proposals
 from ..slack_calls import CannotPost
 from ..views import settings_modal
-from ..views.block_kit import Block, words
-from ..views.cards import Drawing
-from ..views.outcome_text import NAMED, mentioned, named
+from ..views.block_kit import Block, Drawing, words
+from ..views.request_text import NAMED, mentioned, named
 from ..views.safe_text import pieces
 from ..views.slack_markup import mention
 from .message_sync import Place, Poster

@@ -18,10 +18,8 @@ from countersign.usecases.ports import Store
 from ..people import settings_check
 from ..people.directory import Directory
 from ..slack_calls import CannotPost
-from ..views.block_kit import context, plain, words
-from ..views.card_content import TITLE
-from ..views.cards import Drawing
-from ..views.outcome_text import named
+from ..views.block_kit import TITLE, Drawing, context, plain, words
+from ..views.request_text import named
 from ..views.safe_text import quoted
 from ..views.slack_markup import escape
 from .message_sync import Place, Poster

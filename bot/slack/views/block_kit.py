@@ -1,13 +1,27 @@
-"""The few Block Kit pieces that our views are made of, so that text of models and people lands in none that acts."""
+"""The few Block Kit pieces of all views: text of models and people acts in none."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from .safe_text import one_line, size_of
 
 Block = dict[str, Any]
+TITLE: Final = 120
+"""Characters of a title in a first line; a longer one is in the content too."""
+TOOL: Final = 60
+"""Characters of a tool's name in a first line; a longer one is in the content too."""
 _ROOM: Final = 12_000
 """Bytes of one message's blocks (slackapi/bolt-js #2509), with room for the lines around a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One message. `text` is what notifications and screen readers say."""
+
+    text: str
+    blocks: list[Block]
+    metadata: dict[str, Any] | None = None
 
 
 def words(text: str) -> Block:

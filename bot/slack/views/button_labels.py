@@ -1,8 +1,9 @@
-"""What the answers to each kind of request are called: on its buttons, in its windows, and in what is said of it."""
+"""Wording of answers and states: on buttons, in modals, and in sentences."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from countersign.domain import runs
 from countersign.domain.requests import Kind, Status, Verb
 
 
@@ -24,7 +25,7 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """`unanswered`: what happens when nobody decides in time."""
+    """The words for one kind; `unanswered` is what happens if nobody decides in time."""
 
     buttons: tuple[Button, ...]
     outcomes: dict[Status, str]
@@ -119,6 +120,15 @@ _DIVERGED: Final = Wording(
 )
 
 
+STATES: Final = {
+    runs.Status.QUEUED: ":inbox_tray: Queued",
+    runs.Status.RUNNING: ":gear: Working",
+    runs.Status.WAITING: ":hourglass_flowing_sand: Waiting for a decision",
+    runs.Status.PARKED: ":hourglass_flowing_sand: Waiting for a decision",
+    runs.Status.FINISHED: ":checkered_flag: Finished",
+    runs.Status.FAILED: ":x: Failed",
+    runs.Status.STOPPED: ":octagonal_sign: Stopped",
+}
 HIGH_RISK: Final = (
     ":rotating_light: *High risk*: who approves opens all of it first and types a word. Silence never approves it."
 )
@@ -140,5 +150,5 @@ _SPECIAL: Final = {
 
 
 def of(kind: Kind) -> Wording:
-    """The words for requests of this kind."""
+    """Return the words for requests of this kind."""
     return _SPECIAL.get(kind, _ORDINARY)

@@ -1,6 +1,6 @@
-"""What a reviewer judges, and where it has room: on the card, in the full view, in a file (R13, R14).
+"""The content that is judged: on the card, in the full view, in a file (R13, R14).
 
-Who cannot see all of it on the card cannot approve it there: the button opens the full view, which approves.
+People who cannot see all of it on the card cannot approve it there: the button opens the full view, which approves.
 """
 
 import json
@@ -14,15 +14,11 @@ from countersign.domain.redaction import told_apart
 from countersign.domain.requests import Kind, Question, Request
 from countersign.domain.secrets import MARK, guessed_in, hide, hide_in
 
-from .block_kit import Block, context, data, mrkdwn, plain, words
+from .block_kit import TITLE, TOOL, Block, context, data, mrkdwn, plain, words
 from .homoglyphs import odd_words
 from .safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 from .slack_markup import escape
 
-TITLE: Final = 120
-"""Characters of a title in a first line; a longer one is in the content too."""
-TOOL: Final = 60
-"""Likewise of a tool's name."""
 _CARD: Final = Room(2500, 5000, 60)
 _ROW: Final = Room(260, 320, 6)
 """Of a card with several requests."""
@@ -50,7 +46,7 @@ class Seen:
     """All of a question as people see it: nothing in it hides, acts, or is secret.
 
     `since` is what changed since the refused version, None if there was none. `secrets` counts what is hidden, and
-    `guessed` what of it only looks like a secret: no team named it. `odd` are the words that mix alphabets.
+    `guessed` those of them that no team named. `odd` are the words that mix alphabets.
     """
 
     text: str
@@ -65,14 +61,14 @@ class Seen:
 def seen(question: Question) -> Seen:
     """Pure, and remembered, because one click draws the same question more than once."""
     # The agents hide what stands in a call, and in what may have happened; all else is as models wrote it.
-    told = partial(typed, hidden=question.call is not None or question.kind in (Kind.IN_DOUBT, Kind.DIVERGED))
+    readable = partial(typed, hidden=question.call is not None or question.kind in (Kind.IN_DOUBT, Kind.DIVERGED))
     question = replace(
         question,
         title=typed(question.title),
-        content=told(question.content),
+        content=readable(question.content),
         options=tuple(map(typed, question.options)),
-        notes=tuple(map(told, question.notes)),
-        before=told(question.before),
+        notes=tuple(map(readable, question.notes)),
+        before=readable(question.before),
     )
     options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
     ask = "several may be chosen" if question.several else "one of these"
@@ -99,28 +95,34 @@ def _guessed(question: Question, everything: str, secrets: int) -> int:
 
 
 def whole(request: Request) -> str:
-    """All that a reviewer judges, with nothing in it that hides or acts."""
+    """Return all that a reviewer judges, with nothing in it that hides or acts."""
     return seen(request.question).text
 
 
 def complete(question: Question) -> bool:
-    """Whether the card shows all that is judged but what the team hides itself, so that it can be approved there."""
+    """Tell whether the card shows all but what the team hides itself.
+
+    Then it can be approved there.
+    """
     return has_room(question) and not seen(question).guessed
 
 
 def has_room(question: Question) -> bool:
-    """Whether the card has room for all that is judged."""
+    """Tell whether the card has room for all that is judged."""
     it = seen(question)
     return fits(it.text, _CARD) and len(it.notes) <= _NOTES and all(fits(note, _NOTE) for note in it.notes)
 
 
 def needs_file(request: Request) -> bool:
-    """Whether the card or the full view has no room for all of it, so that a file in the card's thread holds it too."""
+    """Tell whether a file in the card's thread holds all of it too.
+
+    It does where the card or the full view has no room.
+    """
     return not has_room(request.question) or not _whole_in_full(request.question)
 
 
 def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
-    """Name, bytes and title of the file with all of the request; `row` is its number on a card with several."""
+    """Make the name, bytes and title of the file; `row` is its number in a batch."""
     it = seen(request.question)
     parts = [*it.notes, it.text]
     if request.question.call is not None:
@@ -130,7 +132,7 @@ def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
 
 
 def on_card(question: Question, view_full: Block, *, pending: bool, filed: bool = True) -> list[Block]:
-    """Notes and warnings, the content or its beginning and end, and what changed since it was refused."""
+    """Draw notes, warnings, the content or its ends, and changes since a refusal."""
     it, room = seen(question), _SETTLED_CALL if question.call is not None and not pending else _CARD
     blocks = _notes(it, view_full) if pending else []
     beginning, hidden, end = shorten(it.text, room)
@@ -147,8 +149,10 @@ def on_card(question: Question, view_full: Block, *, pending: bool, filed: bool 
 
 
 def in_row(question: Question) -> tuple[list[Block], bool]:
-    """Notes and content or their beginning and end, for a row of a card with several, and whether that is all of it
-    and needs no warning: else it is reviewed in the full view."""
+    """Draw a row's content or its ends, and tell whether that is all of it.
+
+    It is not if it needs a warning: then it is reviewed in the full view.
+    """
     it = seen(question)
     beginning, hidden, end = shorten("\n".join([*(f"⚠️ {note}" for note in it.notes), it.text]), _ROW)
     if not hidden:
@@ -157,14 +161,17 @@ def in_row(question: Question) -> tuple[list[Block], bool]:
 
 
 def in_full(question: Question, *, changed: bool = False) -> tuple[list[Block], bool]:
-    """The blocks of a view with all of it, and whether it is all. `changed`: it ran with other arguments."""
+    """Draw a modal with all of it, and tell whether it is all.
+
+    `changed`: it ran with other arguments.
+    """
     drawn = _drawn(question, _full_room(question), _FULL_ARGUMENTS, _FULL_NOTES, changed)
     return drawn, _whole_in_full(question)
 
 
 @lru_cache(maxsize=4)
 def parts(question: Question) -> list[list[Block]]:
-    """The blocks of as many views as it takes: all that is judged, with nothing left out in between."""
+    """Draw as many modals as it takes to show all that is judged."""
     made: list[list[Block]] = [[]]
     size = 0
     for block in _drawn(question, _ANY, _ANY, _ANY):
@@ -194,8 +201,10 @@ def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed
 
 @lru_cache(maxsize=64)
 def _arguments(question: Question) -> str:
-    """Those of a call, indented. Apart from `seen`, because a click on Approve needs none of them, and may not wait
-    for a megabyte."""
+    """Write the arguments of a call, indented.
+
+    They are apart from `seen`, because a click on Approve needs none of them, and may not wait for a megabyte.
+    """
     if question.call is None:
         return ""
     shown, _ = hide_in(told_apart(json.loads(question.call.arguments)), question.call.hidden)
@@ -218,8 +227,8 @@ def _whole_in_full(question: Question) -> bool:
 def _notes(it: Seen, view_full: Block) -> list[Block]:
     blocks = [_note(shorten(note, _NOTE)[0] + "…" * (not fits(note, _NOTE))) for note in it.notes[:_NOTES]]
     if len(it.notes) > _NOTES or not all(fits(note, _NOTE) for note in it.notes):
-        told = words("_Not all notes have room here._ *View full* before you decide.")
-        blocks.append({**told, "accessory": view_full})
+        gap = words("_Not all notes have room here._ *View full* before you decide.")
+        blocks.append({**gap, "accessory": view_full})
     return blocks
 
 
@@ -236,9 +245,9 @@ def _warnings(it: Seen) -> list[Block]:
     if it.guessed:
         many = f"{it.guessed:,} values are hidden because they look like secrets"
         many = many if it.guessed > 1 else "1 value is hidden because it looks like a secret"
-        what = "what runs has them" if it.guessed > 1 else "what runs has it"
+        rest = "what runs has them" if it.guessed > 1 else "what runs has it"
         blocks.append(
-            words(f":lock: *{many}*, not because the team named {'them' if it.guessed > 1 else 'it'}; {what}.")
+            words(f":lock: *{many}*, not because the team named {'them' if it.guessed > 1 else 'it'}; {rest}.")
         )
     elif it.secrets:
         many = f"{it.secrets:,} secrets are hidden here; what runs has them."
@@ -255,8 +264,8 @@ def _since(it: Seen, view_full: Block) -> list[Block]:
         return [words("*Asked again after it was refused.* The text is the same.")]
     if fits(it.since, _SINCE):
         return [words("*What changed since the refused version*"), data([it.since])]
-    told = words("*Asked again after it was refused.* *View full* shows what changed.")
-    return [{**told, "accessory": view_full}]
+    gap = words("*Asked again after it was refused.* *View full* shows what changed.")
+    return [{**gap, "accessory": view_full}]
 
 
 def _boxes(text: str, room: Room) -> list[Block]:

@@ -1,6 +1,6 @@
-"""Options that people choose from: as buttons on the card, or in a window where there are many or long ones.
+"""Options of a choice: as buttons on the card, or in a modal if many or long.
 
-What an option says is data: a button carries its number, and the digest says of which options (R1, R13).
+The text of an option is data: a button carries its number, and the digest says of which options (R1, R13).
 """
 
 import json
@@ -12,7 +12,6 @@ from countersign.domain.requests import Question, Request
 
 from . import button_labels
 from .block_kit import Block, button, heading, plain
-from .card_content import complete, in_full
 from .safe_text import one_line, quoted, visible
 
 CHOOSE: Final = "decide_choose"
@@ -26,9 +25,12 @@ _MOST: Final = 100
 _LABEL: Final = 75
 
 
-def buttons(question: Question, choose: Block) -> list[Block]:
-    """A button for each option, or `choose`, which opens the window. Each carries its number too."""
-    if not _are_buttons(question):
+def buttons(question: Question, choose: Block, *, whole: bool) -> list[Block]:
+    """Draw a button for each option, or `choose`, which opens the modal.
+
+    Each carries its number too. `whole`: the card shows all that is judged.
+    """
+    if not (whole and _are_buttons(question)):
         return [choose]
     handle = json.loads(choose["value"])
     return [
@@ -38,16 +40,19 @@ def buttons(question: Question, choose: Block) -> list[Block]:
 
 
 def clicked(value: str) -> int | None:
-    """The number of the option that a button carries; None if it opens the window, -1 if it is nothing of ours."""
+    """Read the number of the option on a button.
+
+    None if it opens the modal, -1 if it is nothing of ours.
+    """
     try:
-        found = json.loads(value).get("option")
+        number = json.loads(value).get("option")
     except (ValueError, AttributeError):
         return -1
-    return found if found is None or (isinstance(found, int) and not isinstance(found, bool)) else -1
+    return number if number is None or (isinstance(number, int) and not isinstance(number, bool)) else -1
 
 
-def choose(request: Request, carried: dict[str, Any], unread: Block) -> dict[str, Any]:
-    """The window; what the card does not show whole is in it, and `unread` below it if that has no room either.
+def choose(request: Request, carried: str, above: list[Block], below: list[Block]) -> dict[str, Any]:
+    """Draw the modal, with these blocks around the options.
 
     InvalidInput if there are too many options.
     """
@@ -57,7 +62,6 @@ def choose(request: Request, carried: dict[str, Any], unread: Block) -> dict[str
             f"Slack cannot show {len(question.options)} options to choose from. Nothing was decided; please answer "
             "with words, or choose none of these."
         )
-    blocks, is_all = in_full(question) if not complete(question) else ([], True)
     options = [{"text": plain(label), "value": str(number)} for number, label in enumerate(_numbered(question))]
     few = len(options) <= _LISTED
     element: Block = {"action_id": OPTIONS, "options": options}
@@ -82,13 +86,13 @@ def choose(request: Request, carried: dict[str, Any], unread: Block) -> dict[str
         "title": plain(button_labels.CHOOSE.title, 24),
         "submit": plain(button_labels.CHOOSE.title, 24),
         "close": plain("Cancel"),
-        "blocks": [heading("About: ", quoted(question.title, 150)), *blocks, ask, *([] if is_all else [unread])],
-        "private_metadata": json.dumps(carried),
+        "blocks": [heading("About: ", quoted(question.title, 150)), *above, ask, *below],
+        "private_metadata": carried,
     }
 
 
 def read(view: dict[str, Any], question: Question) -> tuple[str, ...]:
-    """What was chosen; options that are not there are left out, so that the choice is judged as none."""
+    """Read the choice; options that do not exist are left out, and then it is none."""
     held: dict[str, Any] = next(iter(view["state"]["values"].get(OPTIONS, {}).values()), {})
     chosen = held.get("selected_options") or [held.get("selected_option") or {}]
     numbers = [str(option.get("value")) for option in chosen]
@@ -98,7 +102,7 @@ def read(view: dict[str, Any], question: Question) -> tuple[str, ...]:
 
 
 def _are_buttons(question: Question) -> bool:
-    """Few, short, told apart from each other and from our own buttons, and the card shows all that is judged."""
+    """Tell whether the options are few, short, and distinct from all our buttons."""
     names = [option.strip().casefold() for option in question.options]
     ours = {b.label.casefold() for b in button_labels.of(question.kind).buttons} | {"view full"}
     return (
@@ -108,7 +112,6 @@ def _are_buttons(question: Question) -> bool:
         and not ours & set(names)
         and all(name for name in names)
         and not any(_is_cut(option) for option in question.options)
-        and complete(question)
     )
 
 
@@ -117,5 +120,5 @@ def _numbered(question: Question) -> list[str]:
 
 
 def _is_cut(option: str) -> bool:
-    """Whether a label would not show the option as it is, its number in front."""
+    """Tell whether a label would not show the option as it is, with its number."""
     return visible(option) != option or one_line(f"100. {option}", _LABEL) != f"100. {option}"

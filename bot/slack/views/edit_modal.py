@@ -1,4 +1,4 @@
-"""The form in which people change a call before they approve it: build and parse stand together.
+"""The form that changes a call before it is approved: build and parse.
 
 Made from the tool's own JSON schema. Secrets are not in it and keep their values (R15); what has no room in an input
 is kept and named. What comes back is the whole of the changed arguments (R13).
@@ -21,10 +21,10 @@ from countersign.json_schema import Schema, resolved, without_null
 from . import button_labels
 from .block_kit import Block, context, heading, plain
 from .card_content import has_room, in_full, in_row
-from .cards import Handle
+from .card_controls import carried
 from .form_fields import Argument, Input, Kept, input_of, is_too_long
 from .form_values import MISSING, WrongValue
-from .modals import View, read_box, value
+from .modal_parts import View, read_box, value
 from .safe_text import quoted, size_of, typed
 
 EDIT: Final = "edit_request"
@@ -42,7 +42,7 @@ _NO_ARGUMENTS: Final = "With these changes it is no call that could be made. Not
 
 
 class WrongFields(Exception):
-    """What was entered cannot be used: block id -> the sentence for under it."""
+    """Input that cannot be used: block id -> the sentence under it."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         self.fields = fields
@@ -51,21 +51,23 @@ class WrongFields(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`inputs` are those of the arguments with these names, in their order; `kept` have none. Of a call whose
-    arguments are shown as one JSON text the only name is ""."""
+    """The inputs of a call's arguments by name, in order; `kept` arguments have none.
+
+    Of a call whose arguments are shown as one JSON text the only name is "".
+    """
 
     inputs: dict[str, Input]
     kept: dict[str, Kept]
 
     @property
     def print(self) -> str:
-        """The same for forms that are read in the same way."""
+        """The same digest for forms that are read in the same way."""
         parts = [f"{name}\n{json.dumps(shown.element, sort_keys=True)}" for name, shown in self.inputs.items()]
         return digest_of(*parts)[:16]
 
 
 def edit(request: Request, channel: ChannelId) -> View:
-    """The form; InvalidInput with a sentence if this call cannot be changed in one."""
+    """Draw the form; InvalidInput if this call cannot be changed in one."""
     form = form_of(request.question)
     about = heading("About: ", quoted(request.question.title, 150))
     blocks = [about, context(plain(button_labels.EDIT_TELLS, 150))]
@@ -91,7 +93,6 @@ def edit(request: Request, channel: ChannelId) -> View:
             "hint": plain(button_labels.EDIT.hint),
         }
     )
-    carried = {**Handle(request.id, request.digest)._asdict(), "channel": channel, "form": form.print}
     view: View = {
         "type": "modal",
         "callback_id": EDIT,
@@ -99,7 +100,7 @@ def edit(request: Request, channel: ChannelId) -> View:
         "submit": plain(button_labels.EDIT_SUBMIT, 24),
         "close": plain("Cancel"),
         "blocks": blocks,
-        "private_metadata": json.dumps(carried),
+        "private_metadata": carried(request, channel, form=form.print),
     }
     if size_of(view) > _LARGEST:
         raise InvalidInput(_refused(request.question, "is too large for a form"))
@@ -107,7 +108,10 @@ def edit(request: Request, channel: ChannelId) -> View:
 
 
 def read(view: View, question: Question) -> tuple[str, str]:
-    """The changed arguments as canonical JSON, and the words for the agents. WrongFields says what cannot be used."""
+    """Read the changed arguments as canonical JSON, and the words for the agents.
+
+    WrongFields says what cannot be used.
+    """
     form = form_of(question)
     first = first_input(view)
     if json.loads(view["private_metadata"]).get("form") != form.print:
@@ -133,7 +137,7 @@ def read(view: View, question: Question) -> tuple[str, str]:
 
 
 def first_input(view: View) -> str:
-    """The id of the first block that a sentence can stand under."""
+    """Return the id of the first block that a sentence can stand under."""
     return next(str(block["block_id"]) for block in view["blocks"] if block["type"] == "input")
 
 
@@ -170,12 +174,15 @@ def form_of(question: Question) -> Form:
 def _arguments(
     known: Schema, root: Schema, values: dict[str, Any], shown: dict[str, Any], hidden: tuple[str, ...]
 ) -> list[Argument]:
-    """One for each property of the schema that is not too long; one for all if the schema is not of that kind."""
+    """List the properties of the schema that are not too long.
+
+    It is one argument for all if the schema is not of that kind.
+    """
     properties = known.get("properties")
     mixed = any(word in known for word in ("anyOf", "oneOf", "allOf"))
     if not isinstance(properties, Mapping) or mixed or "" in properties:
         return [Argument("", values, shown, {**known, "type": "object"}, root)] if len(shown) == len(values) else []
-    found = []
+    arguments = []
     for name, schema in properties.items():
         inner, nullable = without_null(schema, root)
         if name in shown:
@@ -185,16 +192,16 @@ def _arguments(
         else:
             value, seen = MISSING, None if hide_in({name: "?"}, hidden)[1] else MISSING
         required = name in (known.get("required") or ())
-        found.append(Argument(name, value, seen, inner, root, required, nullable))
-    return found
+        arguments.append(Argument(name, value, seen, inner, root, required, nullable))
+    return arguments
 
 
 def _object(schema: str) -> Schema:
     try:
-        found = json.loads(schema) if schema else {}
+        parsed = json.loads(schema) if schema else {}
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _block(block: str, name: str, shown: Input) -> Block:

@@ -1,7 +1,7 @@
-"""One argument of a call in a form: which input shows it, and what value comes back from it.
+"""Inputs of a form, one for each argument of a call, and their values.
 
-What nobody touched comes back as the very value that was there, not as what its text could also mean. What cannot come
-back as it was, or must not be shown, gets no input and is kept.
+An untouched input gives back the very value that was there, not what its text could also mean. A value that cannot
+come back as it was, or must not be shown, gets no input and is kept.
 """
 
 import json
@@ -29,7 +29,7 @@ _NEEDED: Final = "This is needed; please fill it in."
 
 
 class Kept(StrEnum):
-    """Why an argument gets no input; the value is what people read."""
+    """Reasons why an argument gets no input, as people read them."""
 
     HIDDEN = "hidden"
     LONG = "too long for a form"
@@ -39,7 +39,10 @@ class Kept(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """`value` is what would run, `shown` the same without secrets; `schema` is without null, which is `nullable`."""
+    """One argument: the `value` that would run, and `shown`, the same without secrets.
+
+    `schema` is without null, which is `nullable`.
+    """
 
     name: str
     value: Any
@@ -55,7 +58,7 @@ class Argument:
 
 
 class Input(NamedTuple):
-    """An element of Slack with what it holds at first, its hint, and how what is entered becomes a value.
+    """An element of Slack with its first value, its hint, and its reader.
 
     `read` gets the text, or the number of the option; it raises WrongValue. `optional`: it may be left empty.
     """
@@ -67,14 +70,17 @@ class Input(NamedTuple):
 
 
 def is_too_long(value: Any) -> bool:
-    """Whether the value has no room in any input; seen at once, so that nobody waits for a form of a megabyte."""
+    """Tell at once whether the value has no room in any input.
+
+    So nobody waits for a form of a megabyte.
+    """
     if isinstance(value, str):
         return len(value) > LONGEST
     return isinstance(value, dict | list) and len(json.dumps(value, ensure_ascii=False)) > 4 * LONGEST
 
 
 def input_of(argument: Argument) -> Input | Kept:
-    """The input for this argument, or why it has none."""
+    """Draw the input for this argument, or return why it has none."""
     if _is_secret(argument.value, argument.shown):
         return Kept.HIDDEN
     if (options := _options(argument)) is not None:
@@ -107,7 +113,7 @@ def _number(argument: Argument) -> Input | Kept:
 
 
 def _lines(argument: Argument) -> Input | Kept:
-    """A list of texts or numbers, one a line; other lists are JSON."""
+    """Draw a list of texts or numbers, one a line; other lists are JSON."""
     kind = str(resolved(argument.schema.get("items", {}), argument.root).get("type"))
     value = [] if argument.is_empty else argument.value
     readers: dict[str, Callable[[str], Any]] = {
@@ -160,7 +166,7 @@ def _select(argument: Argument, options: list[tuple[str, Any]]) -> Input:
 
 
 def _options(argument: Argument) -> list[tuple[str, Any]] | None:
-    """What may be chosen, what is held among it; None if it is not chosen from a list."""
+    """List what may be chosen, with what is held; None if there is no such list."""
     schema = argument.schema
     allowed = [schema["const"]] if "const" in schema else schema.get("enum")
     if schema.get("type") == "boolean" and not isinstance(allowed, list):
@@ -197,7 +203,10 @@ def _typed(
 
 
 def _filled(argument: Argument, element: Block, initial: str, read: Callable[[str], Any], hint: str) -> Input:
-    """An input that is typed into. Blanks at the ends and kinds of line ends are no change."""
+    """Draw an input that is typed into.
+
+    Blanks at the ends and kinds of line ends are no change.
+    """
     if initial:
         element["initial_value"] = initial
 
@@ -208,19 +217,19 @@ def _filled(argument: Argument, element: Block, initial: str, read: Callable[[st
             if not argument.nullable and argument.required:
                 raise WrongValue(_NEEDED)
             return None if argument.nullable else MISSING
-        found = read(text)
-        if is_type(found, "number") and is_type(argument.value, "number") and found == argument.value:
+        entered = read(text)
+        if is_type(entered, "number") and is_type(argument.value, "number") and entered == argument.value:
             return argument.value
-        if wrong := why_not(found, argument.schema, argument.root):
+        if wrong := why_not(entered, argument.schema, argument.root):
             raise WrongValue(one_line(wrong, 500))
-        return found
+        return entered
 
     optional = argument.nullable or not argument.required or not initial
     return Input(element, _hint(argument, hint, _empty_means(argument)), optional, value)
 
 
 def _hint(argument: Argument, *sentences: str) -> str:
-    """What the tool says of the argument, how it is written, and what leaving it empty means."""
+    """Join the tool's words about the argument, its format, and what empty means."""
     about = argument.schema.get("description")
     parts = [typed(about.strip()) if isinstance(about, str) else "", *sentences]
     return one_line(" ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part), 500)
@@ -235,7 +244,10 @@ def _empty_means(argument: Argument) -> str:
 
 
 def _is_secret(value: Any, shown: Any) -> bool:
-    """Whether the value is hidden itself, or holds a secret in a list, where its place could not be told again."""
+    """Tell whether the value is hidden itself, or holds a secret in a list.
+
+    In a list the secret's place could not be told again.
+    """
     if value is MISSING:
         return shown is not MISSING
     if is_same(value, shown):

@@ -1,4 +1,4 @@
-"""What people typed into a form, as the value that would run; nothing is rounded, guessed or read in two ways."""
+"""Values read from a form: nothing is rounded, guessed or read in two ways."""
 
 import json
 import re
@@ -16,18 +16,18 @@ _LOST: Final = "What is hidden can only stay where it was. Please put it back, o
 
 
 class WrongValue(Exception):
-    """What was entered cannot be this argument; the text is the sentence under the input."""
+    """Input that cannot be this argument; the text is the sentence under it."""
 
 
 def whole(text: str) -> int:
-    """A whole number."""
+    """Read a whole number."""
     if not re.fullmatch(r"[+-]?[0-9]{1,300}", text.strip()):
         raise WrongValue(f"{_quoted(text)} is no whole number.")
     return int(text)
 
 
 def number(text: str) -> float:
-    """A number: 20 stays whole, 20.0 does not become it."""
+    """Read a number: 20 stays whole, 20.0 does not become it."""
     text = text.strip()
     if re.fullmatch(r"[+-]?[0-9]{1,300}", text):
         return int(text)
@@ -38,10 +38,10 @@ def number(text: str) -> float:
 
 def _exact(text: str) -> float:
     """The number; WrongValue if it would run with fewer digits than were written."""
-    found = float(text)
-    if found in (float("inf"), float("-inf")) or Decimal(repr(found)) != Decimal(text):
+    number = float(text)
+    if number in (float("inf"), float("-inf")) or Decimal(repr(number)) != Decimal(text):
         raise WrongValue(f"{_quoted(text)} has more digits than would be kept. Please write it with 15 at most.")
-    return found
+    return number
 
 
 def _no_number(word: str) -> None:
@@ -49,15 +49,15 @@ def _no_number(word: str) -> None:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         raise WrongValue(f"{_quoted(next(n for n in names if names.count(n) > 1))} is there twice.")
-    return found
+    return fields
 
 
 def json_value(text: str, value: Any, shown: Any) -> Any:
-    """JSON, with the secrets of `value` where their marks stand as in `shown`."""
+    """Read JSON, with the secrets of `value` where their marks stand as in `shown`."""
     try:
         parsed = json.loads(text, parse_constant=_no_number, parse_float=_exact, object_pairs_hook=_once)
     except json.JSONDecodeError as wrong:
@@ -68,7 +68,7 @@ def json_value(text: str, value: Any, shown: Any) -> Any:
 
 
 def _with_secrets(parsed: Any, value: Any, shown: Any) -> Any:
-    """What was entered, with the secrets of the value where their marks stand."""
+    """Put the secrets of the value where their marks stand."""
     if value is not MISSING and is_same(parsed, shown):
         return value
     if isinstance(parsed, dict) and isinstance(value, dict) and isinstance(shown, dict):

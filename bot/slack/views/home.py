@@ -1,6 +1,7 @@
-"""What a person's Home shows: pure drawings of what the store holds, at most 100 blocks and 250 kB of them.
+"""A person's Home, and lists in channels: pure drawings of what the store holds.
 
-Nothing is decided here: a card shows all of what is asked, a line in a list does not (R13).
+A Home has at most 100 blocks and 250 kB. Nothing is decided here: a card shows all of what is asked, a line in a list
+does not (R13).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,14 @@ from countersign.domain.questions import asker
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 
-from .block_kit import Block, context, data, heading, mrkdwn, plain, words
-from .cards import STATES, asks, expiry
-from .grant_modals import line
-from .outcome_text import named, sentence, so_far
+from .block_kit import Block, button, context, data, fitting, heading, mrkdwn, plain, words
+from .button_labels import STATES
+from .request_text import asks, expiry, named, permission_line, sentence, so_far
 from .safe_text import quoted, size_of, typed
 from .slack_markup import drawn, escape, link, mention
 
+REVOKE: Final = "revoke_permission"
+_LISTED: Final = 20
 MOST_WAITING: Final = 15
 MOST_RUNS: Final = 6
 MOST_RECENT: Final = 20
@@ -36,9 +38,10 @@ _SIZE: Final = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Requests with the addresses of their cards, where they are known; `total` with those that are not among them.
+    """Requests with the addresses of their cards, where they are known.
 
-    There are even more if not `whole`. `teams` are those that ask, by run; where one is not known its agent is named.
+    `total` counts those that are not among them too; there are even more if not `whole`. `teams` are those that ask, by
+    run; where one is not known its agent is named.
     """
 
     requests: Sequence[Request]
@@ -50,14 +53,14 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Runs that go on, newest first, each with the address of its thread, or "", and what it waits for."""
+    """Runs in progress, newest first, with their threads' addresses and open requests."""
 
     runs: Sequence[tuple[Run, str, Listed]]
     total: int
 
 
 def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
-    """The Home of one person, from its sections; what has no room at the end is left out, and that is said."""
+    """Draw the Home of one person; sections that have no room at the end are left out."""
     note = context(mrkdwn("This page follows what happens for an hour after you opened it; open it again to go on."))
     blocks: list[Block] = []
     for section in sections:
@@ -73,15 +76,15 @@ def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
 
 
 def away() -> dict[str, Any]:
-    """Instead of a Home, while what it shows cannot be read."""
-    what = ":warning: The store cannot be reached just now, so nothing can be shown. What was stored before is kept."
-    return {"type": "home", "blocks": [words(what), context(mrkdwn("Please open this page again in a moment."))]}
+    """Draw a Home while the store cannot be read."""
+    problem = ":warning: The store cannot be reached just now, so nothing can be shown. What was stored before is kept."
+    return {"type": "home", "blocks": [words(problem), context(mrkdwn("Please open this page again in a moment."))]}
 
 
 def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = True) -> list[Block]:
-    """What waits for this person. `unknown`: groups of which Slack did not say whether they are in it.
+    """Draw what waits for this person.
 
-    `known` is False when Slack did not say who they are.
+    `unknown`: groups of which Slack did not say whether they are in it. Not `known`: Slack did not say who they are.
     """
     blocks = [_title("Waiting for you", count(listed.total, listed.whole))]
     if not known:
@@ -100,7 +103,7 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
 
 
 def runs(running: Running) -> list[Block]:
-    """This person's runs that go on, and what each waits for."""
+    """Draw this person's runs in progress, and what each waits for."""
     blocks = [_title("Your runs", count(running.total))]
     if not running.runs:
         how = "None goes on. `/agent <team> <task>` starts one, in a channel that the app is in."
@@ -111,30 +114,45 @@ def runs(running: Running) -> list[Block]:
         blocks.append(context(plain(typed(run.task), 150), mrkdwn(f"`/agent stop {escape(run.id)}` ends it")))
         for number, request in enumerate(listed.requests[:_MOST_OPEN], 1):
             card = listed.links.get(request.id)
-            said = f"for {named(deciders(request))}" + (f" · {link(card, 'open the card')}" if card else "")
+            small = f"for {named(deciders(request))}" + (f" · {link(card, 'open the card')}" if card else "")
             if number == _MOST_OPEN and len(listed.requests) > _MOST_OPEN:
-                said += f" · and {len(listed.requests) - _MOST_OPEN} more"
-            blocks.append(context(plain(f"Waits: {typed(request.question.title)}", _TITLE), mrkdwn(said)))
+                small += f" · and {len(listed.requests) - _MOST_OPEN} more"
+            blocks.append(context(plain(f"Waits: {typed(request.question.title)}", _TITLE), mrkdwn(small)))
     if (more := running.total - len(running.runs)) > 0:
         blocks.append(context(mrkdwn(f"and {more:,} older ones; `/agent status` lists what you started")))
     return blocks
 
 
 def permissions(found: Sequence[Permission]) -> list[Block]:
-    """What this person does not want to be asked again, the first to end first; nothing where there is none.
+    """Draw what this person does not want to be asked again, the first to end first.
 
     There are no buttons: a permission is revoked where everybody whom it concerns can list it.
     """
     if not found:
         return []
     blocks = [_title("Not asked again", count(len(found)))]
-    blocks += [words(line(one, f" in {mention(one.channel)}")) for one in found[:MOST_PERMISSIONS]]
+    blocks += [words(permission_line(one, f" in {mention(one.channel)}")) for one in found[:MOST_PERMISSIONS]]
     more = f"and {len(found) - MOST_PERMISSIONS:,} that end later; " if len(found) > MOST_PERMISSIONS else ""
     return [*blocks, context(mrkdwn(f"{more}`/approvals permissions` in the channel revokes them"))]
 
 
+def permission_list(found: Sequence[Permission]) -> tuple[str, list[Block]]:
+    """Draw permissions in force, the first to end first, each with Revoke."""
+    if not found:
+        return "No standing permission is in force here; people are asked about everything that needs them.", []
+    many = len(found)
+    head = f"{many} standing permission{'s are' if many > 1 else ' is'} in force here"
+    lines = [
+        [{**words(permission_line(one)), "accessory": button("Revoke", REVOKE, one.id)}] for one in found[:_LISTED]
+    ]
+    blocks, shown = fitting(head, lines)
+    if many > shown:
+        blocks.append(context(plain(f"and {many - shown} that end later")))
+    return head, blocks
+
+
 def recent(listed: Listed) -> list[Block]:
-    """The newest decisions that concern this person."""
+    """Draw the newest decisions that concern this person."""
     blocks = [_title("Recent decisions")]
     if not listed.requests:
         return [*blocks, context(mrkdwn("None yet, of what you asked for or decided."))]
@@ -142,7 +160,7 @@ def recent(listed: Listed) -> list[Block]:
 
 
 def receipts(public_key: str) -> list[Block]:
-    """The key that receipts of decisions are checked with, PEM; nothing where none is signed."""
+    """Draw the key that receipts are checked with, PEM; nothing where none is signed."""
     if not public_key:
         return []
     how = (
@@ -153,8 +171,11 @@ def receipts(public_key: str) -> list[Block]:
 
 
 def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
-    """What is asked, for whom and until when, two blocks each; `who` may decide too, where that is not the reader."""
-    found = []
+    """Draw the requests in two blocks each: for whom, and until when.
+
+    `who`: name the people who may decide, where that is not the reader.
+    """
+    blocks = []
     for request in listed.requests:
         team = quoted(listed.teams.get(request.run, asker(request.question)), 40)
         first, rest = asks(request.question, team, quoted(request.question.title, _TITLE))
@@ -163,30 +184,30 @@ def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
         votes = f" · {so_far(request)}" if request.rules.quorum > 1 else ""
         by = f" · may decide: {named(deciders(request))}" if who else ""
         place = f"For {mention(request.requester)} in {mention(request.channel)}{votes}{by}{at}"
-        found.append([heading(first, rest), context(mrkdwn(place), mrkdwn(expiry(request)))])
-    return found
+        blocks.append([heading(first, rest), context(mrkdwn(place), mrkdwn(expiry(request)))])
+    return blocks
 
 
 def outcomes(listed: Listed) -> list[Block]:
-    """Who decided what, when and how, a block each."""
-    found = []
+    """Draw who decided what, when and how, a block each."""
+    blocks = []
     for request in listed.requests:
         if request.decision is not None:
             card = listed.links.get(request.id)
             at = f" · {link(card, 'open')}" if card else ""
-            told = f"{sentence(request, request.decision)} · for {mention(request.requester)}{at}"
-            found.append(context(plain(typed(request.question.title), _TITLE), mrkdwn(told)))
-    return found
+            line = f"{sentence(request, request.decision)} · for {mention(request.requester)}{at}"
+            blocks.append(context(plain(typed(request.question.title), _TITLE), mrkdwn(line)))
+    return blocks
 
 
 def more_than(listed: Listed) -> list[Block]:
-    """How many are not shown."""
+    """Say how many are not shown."""
     more = listed.total - len(listed.requests)
     return [context(mrkdwn(f"and {count(more, listed.whole)} more"))] if more > 0 else []
 
 
 def count(total: int, whole: bool = True) -> str:
-    """A number as people read it, "" for none; `whole` is False for one that was not counted to its end."""
+    """Write a number, "" for zero; `whole` is False if it was not counted to its end."""
     return "" if total == 0 else f"{total:,}" if whole else f"more than {total:,}"
 
 

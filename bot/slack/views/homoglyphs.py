@@ -1,7 +1,7 @@
-"""Letters that look like others (R15): a word that mixes alphabets is marked where it does, and named in a warning.
+"""Homoglyphs: a word that mixes alphabets is marked, and named in a warning (R15).
 
-The rule is that of Unicode's UTS #39 (mixed-script and whole-script confusables), and which character is taken for
-which is said by its data; narrowed to what is taken for ASCII, and to what the writing around it does not use, so that
+The rule is that of Unicode's UTS #39 (mixed-script and whole-script confusables), and its data says which character
+is taken for which; narrowed to what is taken for ASCII, and to what the writing around it does not use, so that
 ordinary Russian, Greek, Turkish or Japanese is left alone. The standard library knows a letter's alphabet by the first
 word of its name.
 """
@@ -45,14 +45,17 @@ _NAMED: Final = 4
 
 
 def mark(text: str) -> str:
-    """The text with ⟦U+0430⟧ after letters that are taken for those of another alphabet; twice adds nothing."""
+    """Put ⟦U+0430⟧ after letters that look like those of another alphabet.
+
+    Marking twice adds nothing.
+    """
     if text.isascii():
         return text
     return "\n".join(line if line.isascii() else _marked(line) for line in text.split("\n"))
 
 
 def odd_words(text: str) -> list[str]:
-    """The words that `mark` marks, in order, each once."""
+    """List the words that `mark` marks, in order, each once."""
     if text.isascii():
         return []
     found = (found[0] for line in text.split("\n") if not line.isascii() for found, odd in _words(line) if odd)
@@ -71,7 +74,7 @@ def _marked(line: str) -> str:
 
 
 def _with_signs(line: str) -> str:
-    """Marks signs that look like those of ASCII, and digits, of a writing that the line does not use."""
+    """Mark signs and digits of a writing that the line does not use."""
     writings = {_writing(c) for c in set(line) if not c.isascii() and c.isalpha() and _alphabet(c) != _STYLED}
 
     def marked(found: re.Match[str]) -> str:
@@ -108,7 +111,7 @@ def _words(line: str) -> Iterator[tuple[re.Match[str], frozenset[str]]]:
 
 
 def _is_marked(word: str) -> bool:
-    """Whether a mark in it is true: what it names stands before it, or would not be seen."""
+    """Tell whether a mark is true: what it names stands before it, or is invisible."""
     for mark in _MARK.finditer(word):
         letters = "".join(chr(min(int(code, 16), 0x10FFFF)) for code in re.findall(r"U\+([0-9A-F]{4,6})", mark[0]))
         more = re.search(r" and ([0-9]{1,6}) more", mark[0])
@@ -138,7 +141,7 @@ def _odd(word: str, count: Counter[str], latin: bool, east: bool, genuine: set[s
 
 
 def _is_genuine(word: str, alphabet: str, count: Counter[str]) -> bool:
-    """Whether a word is of that alphabet alone, and does not look like a Latin one."""
+    """Tell whether a word is of that alphabet alone, and does not look Latin."""
     return count[alphabet] > 1 and not count[_LATIN] and any(_alphabet(c) == alphabet and not _twin(c) for c in word)
 
 
@@ -148,7 +151,10 @@ def _any_same(word: str, alphabet: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _alphabet(c: str) -> str:
-    """`LATIN`, `CYRILLIC`, …; STYLED for Latin letters in another dress (full-width, mathematical); "" for the rest."""
+    """Name the alphabet: `LATIN`, `CYRILLIC`, …; "" for what is none.
+
+    STYLED are Latin letters in another dress (full-width, mathematical).
+    """
     if c.isascii():
         return _LATIN if c.isalpha() else ""
     name = unicodedata.name(c, "")
@@ -160,7 +166,7 @@ def _alphabet(c: str) -> str:
 
 
 def _is_dressed(c: str) -> bool:
-    """Whether it is of the Latin alphabet, and no language's own variant of the ASCII letter that it is taken for."""
+    """Tell Latin letters that pass for ASCII from a language's own variants of them."""
     if c.isascii() or c == _DOTLESS or _alphabet(c) != _LATIN or unicodedata.normalize("NFKD", c)[0].isascii():
         return False
     return bool(_twin(c)) or _small_capital(unicodedata.name(c, "")) != ""
@@ -202,8 +208,8 @@ def _seems(c: str) -> str:
 
 
 def _small_capital(name: str) -> str:
-    found = re.fullmatch(r"LATIN LETTER SMALL CAPITAL ([A-Z])", name)
-    return found[1].lower() if found else ""
+    match = re.fullmatch(r"LATIN LETTER SMALL CAPITAL ([A-Z])", name)
+    return match[1].lower() if match else ""
 
 
 @cache

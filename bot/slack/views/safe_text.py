@@ -1,4 +1,4 @@
-"""Text from models and people is data (R15): nothing in it may act in Slack, hide, or push other text out of sight."""
+"""Safe text: nothing from models or people acts, hides, or crowds out (R15)."""
 
 import json
 import re
@@ -35,7 +35,7 @@ _PILE: Final = 5
 
 
 class Room(NamedTuple):
-    """How much may be shown: characters, bytes as escaped JSON, and lines."""
+    """Room for text: characters, bytes as escaped JSON, and lines."""
 
     characters: int
     size: int
@@ -43,24 +43,27 @@ class Room(NamedTuple):
 
 
 def unescape(text: str) -> str:
-    """What a person typed, from what Slack makes of it in a command: `<@U012|bob>` was @bob, `<https://…>` an address.
+    """Return what a person typed, from what Slack makes of it in a command.
 
-    An id that comes without a name stays as Slack wrote it.
+    `<@U012|bob>` was @bob, `<https://…>` an address. An id that comes without a name stays as Slack wrote it.
     """
     text = _MADE_BY_SLACK.sub(_as_typed, text)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def typed(text: str, *, hidden: bool = False) -> str:
-    """The text with each `⟦` that it brings itself as ⟦U+27E6⟧, so that nothing in it passes for a mark of ours. Before
-    `visible`, once. `hidden`: secrets in it were hidden where it came from (`told_apart`), and those marks stay."""
+    """Write each `⟦` of the text as ⟦U+27E6⟧: nothing passes for a mark of ours.
+
+    Call it before `visible`, once. `hidden`: secrets in it were hidden where it came from (`told_apart`); those marks
+    stay.
+    """
     if "⟦" not in text:
         return text
     return text.replace("⟦", TYPED) if not hidden else _FOREIGN.sub(TYPED, text)
 
 
 def visible(text: str) -> str:
-    """The text with everything spelled out that hides itself or something else, and without secrets.
+    """Spell out everything in the text that hides, and take secrets out.
 
     Control, bidi and invisible characters become ⟦U+202E⟧, long runs of blanks ⟦9,998 spaces⟧, many empty lines
     ⟦200 empty lines⟧; letters of another alphabet in a word get their number, а⟦U+0430⟧; secrets become
@@ -74,28 +77,31 @@ def visible(text: str) -> str:
 
 
 def quoted(text: str, most: int) -> str:
-    """One line of what people, models or tools wrote, as it came: its own marks are told from ours."""
+    """Quote people, models or tools on one line, their marks told from ours."""
     return one_line(typed(text), most)
 
 
 def one_line(text: str, most: int) -> str:
-    """Visible, on one line, and at most so many characters."""
+    """Make the text visible, on one line, and at most so long."""
     line = re.sub(r"\s+", " ", visible(text)).strip()
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def size_of(value: object) -> int:
-    """Bytes of the value as JSON with everything but ASCII escaped: never less than what Slack counts."""
+    """Count the bytes as JSON escaped to ASCII: never less than Slack counts."""
     return len(json.dumps(value))
 
 
 def fits(text: str, room: Room) -> bool:
-    """Whether all of the text has room."""
+    """Tell whether all of the text has room."""
     return len(text) <= room.characters and len(_head(text, room)) == len(text)
 
 
 def shorten(text: str, room: Room) -> tuple[str, int, str]:
-    """The beginning, how many characters in the middle have no room, and the end; all of it and 0 if it fits."""
+    """Return the beginning, how many characters are left out, and the end.
+
+    All of the text and 0 if it fits.
+    """
     if fits(text, room):
         return text, 0, ""
     beginning = _head(text, _share(room, 0.6))
@@ -104,7 +110,10 @@ def shorten(text: str, room: Room) -> tuple[str, int, str]:
 
 
 def pieces(text: str, most: int) -> Iterator[str]:
-    """The text in parts of at most so many characters, cut after a line where there is one; joined they are it."""
+    """Cut the text into parts of at most so many characters, after lines if possible.
+
+    Joined they are the text.
+    """
     while len(text) > most:
         cut = text.rfind("\n", most // 2, most) + 1 or most
         yield text[:cut]
@@ -140,7 +149,7 @@ def _counted_lines(found: re.Match[str]) -> str:
 
 
 def _shows(text: str, at: int) -> bool:
-    """Of the `_UNUSUAL` character there."""
+    """Tell whether the `_UNUSUAL` character there is drawn as itself."""
     c, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
     if c == _JOINER:
         return _is_emoji(before) and _is_emoji(after)
@@ -156,7 +165,10 @@ def _shows(text: str, at: int) -> bool:
 
 
 def _is_of_its_writing(mark: str, before: str) -> bool:
-    """Whether a mark that belongs to one alphabet stands on a letter or mark of it; elsewhere fonts draw nothing."""
+    """Tell whether a mark stands on a letter or mark of its own alphabet.
+
+    Elsewhere fonts draw nothing.
+    """
     return bool(before) and unicodedata.name(mark, "?").split()[0] == unicodedata.name(before, "!").split()[0]
 
 

@@ -16,7 +16,7 @@ from countersign.domain.people import MEMBERS, Reviewers
 from countersign.policy.loosening import print_of
 
 from .block_kit import Block, context, mrkdwn, plain, words
-from .modals import View, held, input_of, modal, value
+from .modal_parts import View, held, input_of, modal, value
 from .schedule_inputs import INPUTS
 from .slack_markup import mention
 

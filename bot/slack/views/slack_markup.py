@@ -1,4 +1,4 @@
-"""Slack's own marks: mentions, dates and links. Nothing else writes a `<` that Slack reads (R15, R27)."""
+"""Slack's own marks: mentions, dates, links; nothing else writes them (R15, R27)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -26,7 +26,7 @@ def mention(name: str) -> str:
 
 
 def when(at: datetime) -> str:
-    """Show a moment in the reader's own zone, with "today" where it was; in UTC where Slack cannot."""
+    """Show a moment in the reader's own zone, in UTC where Slack cannot."""
     return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{plain_text((at,))}>"
 
 

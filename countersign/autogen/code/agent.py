@@ -1,4 +1,4 @@
-"""AutoGen's code executor agent says of code that was not allowed to run that it ran and failed; this one does not."""
+"""A code executor agent that tells refused code from code that failed."""
 
 from typing import Any, Final
 

@@ -1,4 +1,6 @@
-"""Code that agents write: shown whole, run after consent, exactly as shown and at most once, its output given back."""
+"""The gate for code that agents write.
+
+Code is shown whole and runs after consent, exactly as shown and at most once; its output is recorded."""
 
 import contextlib
 import importlib

@@ -1,4 +1,6 @@
-"""A process around code that agents wrote: nothing that the code starts outlives it. Run as a script, never imported.
+"""A process around code that agents wrote, which nothing started by it outlives.
+
+It is run as a script and never imported.
 
 `python -I -S process_supervisor.py isolate|reap command …` runs the command and exits with its code, or 128 and the
 signal that ended it. It holds its standard input open: when that ends, because the worker closes it or is gone, all
@@ -51,7 +53,7 @@ def main() -> int:
 
 
 def _isolated() -> bool:
-    """Whether what is forked from here on has process ids of its own."""
+    """Give what is forked from here on process ids of its own; say whether that worked."""
     if sys.platform != "linux":
         return False
     libc, user, group = ctypes.CDLL(None), os.getuid(), os.getgid()

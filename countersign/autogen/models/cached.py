@@ -1,4 +1,4 @@
-"""A model client that gives kept answers again: the same question, word for word, is put to the model once.
+"""A model client that asks the same question, word for word, once.
 
 AutoGen ships a cache (autogen-ext 0.7.5, `ChatCompletionCache`), but its Redis store blocks the event loop and keeps
 everything for ever, and its key names neither the model nor `tool_choice`, so a call that must use a tool could be

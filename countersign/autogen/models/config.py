@@ -1,4 +1,4 @@
-"""The model clients that MODEL_CONFIG names, or the offline demo model when it names none.
+"""The model clients that MODEL_CONFIG names, or else the offline demo model.
 
 MODEL_CONFIG is the path of a YAML file that holds one AutoGen component, or several in order of preference;
 `docs/models.md` has examples. Whatever is wrong with it is one `WrongSettings` with all of it, raised at start, and
@@ -218,7 +218,7 @@ def _say_what_others_cannot(choices: Sequence[Choice]) -> None:
 
 
 def _fill(value: Any, environment: Mapping[str, str], used: dict[str, str], missing: set[str]) -> Any:
-    """The same YAML value with each `${NAME}` replaced; notes which variables were used and which are missing."""
+    """Replace each `${NAME}` in a YAML value; note which variables were used and which are missing."""
 
     def put_in(found: re.Match[str]) -> str:
         name = found[1]

@@ -1,4 +1,4 @@
-"""A model client without a model: the demo and the tests run offline and come out the same every time.
+"""A model client without a model, for demo and tests: offline, always the same.
 
 It plays a team's script, or repeats what it is asked, and says in every message what it is, so nobody mistakes its
 words for a model's.
@@ -52,7 +52,7 @@ The same messages give the same answer. Words that people read say what wrote th
 
 
 def turns(messages: Sequence[LLMMessage]) -> int:
-    """How often the model has answered already."""
+    """Count the model's answers so far."""
     return sum(isinstance(message, AssistantMessage) for message in messages)
 
 

@@ -1,4 +1,4 @@
-"""Several models in order of preference: the next one is asked when one does not answer.
+"""Several models in order of preference: if one fails, the next is asked.
 
 Whatever a client raises, a time-out and an answer with nothing in it count as no answer. A request that one model
 refuses is put to the next too, which may have the longer context. A model that failed rests, which means that it is
@@ -194,7 +194,7 @@ def _sum(usages: Sequence[RequestUsage]) -> RequestUsage:
 
 
 def failure_of(error: Exception, timeout: timedelta) -> Failure:
-    """What this exception of a model client means."""
+    """Classify an exception of a model client."""
     status = getattr(error, "status_code", None)
     names = " ".join(kind.__name__ for kind in type(error).__mro__)
     if isinstance(status, int):

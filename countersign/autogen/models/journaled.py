@@ -1,4 +1,4 @@
-"""A model client that asks the model once: in a rebuilt run the recorded answer is given."""
+"""A model client that records answers and gives them again in a rebuilt run."""
 
 import asyncio
 import json
@@ -138,7 +138,7 @@ def _for_one_call(run: CancellationToken, caller: CancellationToken | None) -> C
 
 
 async def _together(live: Pieces) -> Pieces:
-    """The same, with pieces that come fast after one another in one."""
+    """Join the pieces of a stream that come fast after one another."""
     loop = asyncio.get_running_loop()
     held, since = "", loop.time()
     async with aclosing(live):

@@ -1,4 +1,4 @@
-"""What the models of one run were asked, what that took, and how often they may be asked."""
+"""The calls and tokens of one run's models, and the limit of their number."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Budget:
 
     @contextmanager
     def call(self, key: str) -> Iterator[None]:
-        """Around one live call. GivenUp if it would be one too many."""
+        """Enclose one live call. GivenUp if it would be one too many."""
         if len(self._journal.of_kind(MODEL).keys() | self._asking) >= self._most:
             raise GivenUp(
                 f"The agents have asked their models {self._most:,} times, which is as often as one run may "

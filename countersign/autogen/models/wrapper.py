@@ -1,4 +1,4 @@
-"""The base of our model clients: `create` and `create_stream` over one generator that a client overrides."""
+"""The base of model clients: one generator behind `create` and `create_stream`."""
 
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ class Answer(CreateResult):
 
     @classmethod
     def of(cls, result: CreateResult, **known: object) -> "Answer":
-        """The same answer, and what else is known of it."""
+        """Copy the answer with changes of what is known of it."""
         return cls.model_construct(**{**dict(result), **known})
 
     def pieces(self) -> Iterator[str | CreateResult]:
@@ -52,7 +52,7 @@ class ModelRequest:
     streamed: bool
 
     def content(self) -> tuple[bytes, str]:
-        """Everything that a model is asked with, as JSON: the messages, and the rest.
+        """Write everything that a model is asked with as JSON: the messages, and the rest.
 
         Both are for digests: of a long conversation each is megabytes, so it is not made a text on the way.
         """

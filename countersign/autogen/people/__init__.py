@@ -1,1 +1,1 @@
-"""People as AutoGen agents meet them: reviewers, user proxies, and what they decided."""
+"""People as AutoGen agents meet them: reviewers, user proxies, decisions."""

@@ -1,4 +1,4 @@
-"""`ask_human`: a tool by which a model asks people itself, in words or with options."""
+"""The tool `ask_human`, by which a model asks people, in words or with options."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final

@@ -1,4 +1,4 @@
-"""What agents read in a conversation with people, and how a team knows that it is over: from metadata, never from text.
+"""The turns of a conversation with people and its end, by metadata, not by text.
 
 To let a conversation go on is not to approve anything: what
 `countersign.autogen.people.decision_messages.decision_in` reads is never written here.
@@ -22,7 +22,7 @@ GO_ON: Final = "Please go on."
 
 
 class Over(StrEnum):
-    """Why a conversation is over."""
+    """The reasons for which a conversation is over."""
 
     STOPPED = "stopped"
     FINISHED = "finished"
@@ -37,7 +37,7 @@ class Over(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a proxy did with its turn. `over` is None if the conversation goes on.
+    """One turn of a proxy. `over` is None if the conversation goes on.
 
     `request` is None and `by` empty when nobody was asked; `words` are those of the person who answered.
     """
@@ -119,7 +119,7 @@ def after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str, Turn
 
 
 def by_itself(over: Over, *, limit: int, problem: str) -> tuple[str, Turn]:
-    """The same where nobody is asked."""
+    """Make a turn in which nobody is asked."""
     facts = {
         Over.LIMIT: f"The agents were answered {limit} times in a row without a person, which is the limit here.",
         Over.UNJUDGED: f"Nobody knows whether the last message is the last one: {problem}.",

@@ -1,4 +1,4 @@
-"""Decisions as data in the metadata of messages, and conditions that end a team by them.
+"""Decisions as data in the metadata of messages, and conditions that read them.
 
 Code reads the metadata and never the text that agents read (`countersign.autogen.people.decision_texts`).
 """
@@ -94,7 +94,7 @@ def quoted(words: str) -> str:
 
 
 def changes(request: Request) -> list[str]:
-    """What a reviewer changed in a call, a line for each place, secrets hidden."""
+    """List what a reviewer changed in a call, a line for each place, secrets hidden."""
     call, decision = request.question.call, request.decision
     if call is None or decision is None or not decision.arguments:
         return []

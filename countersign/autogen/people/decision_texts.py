@@ -1,7 +1,7 @@
-"""Every sentence that a model reads about a decision: one text per kind of question and outcome, none like another.
+"""The texts that a model reads about decisions, by kind of question and outcome.
 
-The text leaves nothing to guess (R16, R17): what was decided, by whom, why, what to do next and what not. Words of
-people are quoted, a line each, so that they cannot pose as the decision.
+No two are alike. A text leaves nothing to guess (R16, R17): what was decided, by whom, why, what to do next and what
+not. Words of people are quoted, a line each, so that they cannot pose as the decision.
 
 `docs/answers.md` shows them as a table. Runs that wait are rebuilt against these texts: a changed text makes their
 models' next questions new ones, so change them rarely.
@@ -207,7 +207,7 @@ def answer(request: Request) -> str:
 
 
 def again(request: Request) -> str:
-    """The same, for who wants exactly what was refused already."""
+    """Say it to an agent that wants exactly what was refused already."""
     return f"{answer(request)}\n{AGAIN}"
 
 

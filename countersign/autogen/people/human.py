@@ -1,4 +1,4 @@
-"""The human as AutoGen sees one: an `input_func` or an agent, behind which stand the people in Slack.
+"""The human as AutoGen sees one: an `input_func` or an agent.
 
 A question is asked in the store and waited for in this process; the answer is the fixed text of
 `countersign.autogen.people.decision_texts`.
@@ -51,7 +51,7 @@ HEARD_WITHIN: Final = timedelta(minutes=1)
 
 
 class Transcript:
-    """What a team has said, in the order of its stream.
+    """The words of a team, in the order of its stream.
 
     `input_func` is told nothing of it, and the stream may deliver the event of a question after `input_func` was
     entered; so the words before a question are waited for.
@@ -76,7 +76,7 @@ class Transcript:
             self.last = item
 
     async def before(self, request_id: str) -> BaseChatMessage | None:
-        """The last message before AutoGen's question of this id; None if nobody had said anything."""
+        """Return the last message before AutoGen's question of this id; None if nobody had said anything."""
         return await self._slot(request_id)
 
     def _slot(self, request_id: str) -> asyncio.Future[BaseChatMessage | None]:
@@ -86,7 +86,7 @@ class Transcript:
 
 
 class Desk:
-    """Where the humans of one run put their questions.
+    """The place where the humans of one run put their questions.
 
     `token` is the run's own; `give_up` is told what makes going on impossible, because AutoGen turns exceptions into
     text. `salt` is the run's. `limit`: more questions than that end the run; 0: no limit.
@@ -125,8 +125,10 @@ class Desk:
         return Human(self, name, title)
 
     async def before(self, human: "Human", request_id: str) -> BaseChatMessage | None:
-        """The words before AutoGen's question of this id, as the stream has them. A question that is in no stream
-        would be waited for until the end of days: it ends the run."""
+        """Return the words before AutoGen's question of this id, as the stream has them.
+
+        A question that comes in no stream ends the run, because its words would be waited for for ever.
+        """
         try:
             async with asyncio.timeout(HEARD_WITHIN.total_seconds()):
                 return await self.transcript.before(request_id)
@@ -143,13 +145,13 @@ class Desk:
     async def ask(
         self, human: "Human", words: BaseChatMessage | None, cancellation_token: CancellationToken | None
     ) -> Request:
-        """The settled request for the words; CancelledError if the run ends or is lost first."""
+        """Ask about the words and return the settled request; CancelledError if the run ends or is lost first."""
         return await self.put(self.question(human, words), cancellation_token)
 
     async def put(
         self, question: Question, cancellation_token: CancellationToken | None = None, team_says: str = Effect.ASK
     ) -> Request:
-        """The settled request for a question, likewise; the same question is the same request. `team_says` is for the
+        """Ask a question and return its settled request; the same question is the same request. `team_says` is for the
         record: what the team's own code wanted of it. Refused, if it is about a call that the policy refuses by now."""
         settled = asyncio.ensure_future(self._settled(question, team_says))
         self._token.link_future(settled)
@@ -171,7 +173,7 @@ class Desk:
         offers: tuple[Verb, ...] = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND),
         notes: tuple[str, ...] = (),
     ) -> Question:
-        """The next question about these words; `content` is what people read if it is not just them."""
+        """Make the next question about these words; `content` is what people read if it is not just them."""
         agent = human.name if words is None or words.source == "user" else words.source
         title = title or human.title or f"{agent} wants an answer"
         if len(self._humans) > 1 and agent != human.name:
@@ -223,7 +225,7 @@ class Desk:
         return request
 
     def _taken_back(self, request: RequestId, key: str) -> None:
-        """Nobody waits for the answer any more: it is recorded, and people need not decide."""
+        """Record that nobody waits for the answer any more, and spare people the decision."""
 
         async def take_back() -> None:
             await patiently(lambda: usecases.take_back(self._store, self._lease, request, _GONE))

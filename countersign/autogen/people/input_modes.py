@@ -1,4 +1,4 @@
-"""When a conversation asks its people: the modes of AutoGen 0.2, and policies that decide from what was said.
+"""The modes of AutoGen 0.2 and other rules for when a conversation asks people.
 
 AutoGen 0.2's own rules are `ConversableAgent.check_termination_and_human_reply` of microsoft/autogen's branch 0.2; the
 rules here take no time, ask nobody and remember nothing: a rebuilt run comes to the same.
@@ -13,7 +13,7 @@ from typing import Final
 
 from autogen_agentchat.messages import BaseChatMessage
 
-Policy = Callable[[Sequence[BaseChatMessage]], bool | Awaitable[bool]]
+AskWhen = Callable[[Sequence[BaseChatMessage]], bool | Awaitable[bool]]
 """Whether people are asked now: given what the agents have said since people were last asked, the newest last."""
 IsTermination = Callable[[BaseChatMessage], bool | Awaitable[bool]]
 """Whether a message means that its agent is finished, or must be looked at."""
@@ -31,7 +31,7 @@ class Mode(StrEnum):
 
 
 class Move(StrEnum):
-    """What a proxy does next."""
+    """The next move of a proxy."""
 
     ASK = "ask"
     """Whether the conversation goes on."""
@@ -83,7 +83,7 @@ def marks_of(is_termination_msg: IsTermination) -> frozenset[str]:
     return marks
 
 
-def when_said(*phrases: str) -> Policy:
+def when_said(*phrases: str) -> AskWhen:
     """Asks when an agent used one of the words, in any case, also as the beginning of a longer word ("deleted").
 
     Spaces, line breaks and what lies between the words make no difference, invisible characters neither, so that
@@ -96,21 +96,21 @@ def when_said(*phrases: str) -> Policy:
     return lambda messages: any(pattern.search(_plain(message.to_text())) for message in messages)
 
 
-def every(count: int) -> Policy:
+def every(count: int) -> AskWhen:
     """Asks after so many messages of the agents since people were last asked. ValueError below 1."""
     if count < 1:
         raise ValueError("every(n) needs 1 or more.")
     return lambda messages: len(messages) >= count
 
 
-def when_from(*agents: str) -> Policy:
+def when_from(*agents: str) -> AskWhen:
     """Asks when one of these agents has spoken; the others run free. ValueError if there is none."""
     if not agents:
         raise ValueError("when_from needs at least one agent's name.")
     return lambda messages: any(message.source in agents for message in messages)
 
 
-def any_of(*policies: Policy) -> Policy:
+def any_of(*policies: AskWhen) -> AskWhen:
     """Asks when one of the policies does."""
 
     def one_asks(messages: Sequence[BaseChatMessage]) -> bool | Awaitable[bool]:

@@ -1,4 +1,4 @@
-"""AutoGen 0.2's human proxy in AutoGen 0.7: a participant that replies by itself and asks people when its mode says so.
+"""AutoGen 0.2's human proxy in AutoGen 0.7: it replies, or asks as its mode says.
 
 The meaning is that of 0.2's `ConversableAgent.check_termination_and_human_reply` (microsoft/autogen, branch 0.2):
 the empty Enter is “Go on”, typed words are the next message and begin the count of replies anew, `exit` is “Stop”, and
@@ -34,7 +34,7 @@ from autogen_core import CancellationToken
 
 from countersign.autogen.people.conversation import GO_ON, SENTENCES, Over, Turn, after, by_itself, metadata_of
 from countersign.autogen.people.human import Human, Reviewer
-from countersign.autogen.people.input_modes import IsTermination, Mode, Move, Policy, next_move, says_terminate
+from countersign.autogen.people.input_modes import AskWhen, IsTermination, Mode, Move, next_move, says_terminate
 from countersign.autogen.tools.policies import Opinion, opinion
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.replay.journal import RunJournal
@@ -69,7 +69,7 @@ class HumanProxy(Reviewer):
     def __init__(
         self,
         human: Human,
-        mode: Mode | Policy = Mode.ALWAYS,
+        mode: Mode | AskWhen = Mode.ALWAYS,
         *,
         is_termination_msg: IsTermination = says_terminate,
         max_consecutive_auto_reply: int = REPLIES,

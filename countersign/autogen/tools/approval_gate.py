@@ -1,4 +1,4 @@
-"""The one gate: whatever an agent wants to do passes it, is asked about, or is refused; and only what was judged runs.
+"""The gate before all that agents do: it passes, is asked about, or is refused.
 
 Tools, workbenches, code and MCP come here with a `Wanted` and leave with a `Permit` for exactly one action, or with a
 `Denial` that the model reads. What the policy said, and which question was asked, is recorded before anybody is asked,
@@ -72,7 +72,7 @@ class Gate:
 
     @property
     def transcript(self) -> Transcript:
-        """What the run's team has said."""
+        """The words of the run's team."""
         return self._desk.transcript
 
     def number(self) -> int:

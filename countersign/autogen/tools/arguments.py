@@ -1,4 +1,4 @@
-"""The one form of a call's arguments: what is judged, shown, digested and run is the value that the tool takes (R28).
+"""The one form of a call's arguments, which is judged, shown and run (R28).
 
 A model writes `"4711"` where the tool takes 4711, or leaves out what has a default. Whoever judged what was written
 would judge another call than the one that is made. So the arguments are read as the tool reads them, and written down
@@ -108,7 +108,7 @@ def closed(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def problem(wrong: ValidationError, given: Any, hide: Collection[str]) -> str:
-    """What is wrong with arguments, without the values that nobody may see."""
+    """Say what is wrong with arguments, without the values that nobody may see."""
     told = []
     for error in wrong.errors(include_url=False, include_input=False, include_context=False):
         at = ".".join(map(str, error["loc"]))
@@ -118,7 +118,7 @@ def problem(wrong: ValidationError, given: Any, hide: Collection[str]) -> str:
 
 
 def failure(error: BaseException, arguments: str, hide: Collection[str]) -> str:
-    """What the error of a tool says, likewise."""
+    """Say how a tool failed, without the values that nobody may see."""
     given = json.loads(arguments)
     told = problem(error, given, hide) if isinstance(error, ValidationError) else str(error)
     told = f"SystemExit: {told}" if isinstance(error, SystemExit) else told or type(error).__name__
@@ -126,7 +126,7 @@ def failure(error: BaseException, arguments: str, hide: Collection[str]) -> str:
 
 
 def failed_result(result: ToolResult, arguments: str, hide: Collection[str]) -> ToolResult:
-    """What a tool gives back that failed, likewise."""
+    """Take the values that nobody may see out of the result of a tool that failed."""
     text = result.to_text()
     said = unspoken(text, json.loads(arguments), hide)
     return result if said == text else error_result(result.name, said)
@@ -167,7 +167,7 @@ def _only(given: Mapping[str, Any], known: Collection[str]) -> None:
 
 
 def _names(name: str, field: FieldInfo) -> Iterator[str]:
-    """What an argument may be called, first what it is called here."""
+    """Yield the names of an argument, first the one that is used here."""
     alias = field.validation_alias or field.alias
     choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
     yield from (choice for choice in choices if isinstance(choice, str))

@@ -1,4 +1,4 @@
-"""Looks through a team before it runs: nothing in it may act, or ask a model, past the gate and the journal (R19).
+"""A look through a team before it runs, for ways past the gate and journal (R19).
 
 AutoGen tells nobody which tools an agent has. So what its teams, agents and tools hold in their attributes is looked
 at, whatever these are called: `tests/autogen/test_bypass_check.py` fails for each door that AutoGen moves elsewhere.
@@ -74,7 +74,7 @@ def look_through(team: Team) -> None:
 
 
 def held(room: object) -> Iterator[object]:
-    """What is in the attributes of an object, and in the lists and dicts there."""
+    """Yield what is in the attributes of an object, and in the lists and dicts there."""
     waiting: list[object] = [getattr(room, "__dict__", {})]
     opened: set[int] = set()
     while waiting:
@@ -138,7 +138,7 @@ def _asks(tool: BaseTool[Any, Any]) -> bool:
 
 
 def _is_asked(agent: object) -> bool:
-    """Whether an agent that runs code asks by the run before it does."""
+    """Say whether an agent that runs code asks by the run before it does."""
     return asks_itself(getattr(agent, "_approval_func", None))
 
 

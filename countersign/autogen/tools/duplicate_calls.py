@@ -1,4 +1,4 @@
-"""Identical actions of one run: people see one card at a time, and what they refused holds for all of them (R26).
+"""Identical actions of one run: one card at a time, one refusal for all (R26).
 
 A rebuilt run lets them through in the order in which they first went, whichever comes first now: else one would wait
 for the result of another that waits for it. One that nobody asks for any more is missed like any other part of the

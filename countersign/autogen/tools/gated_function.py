@@ -1,4 +1,4 @@
-"""`@gated` makes a function a tool that asks people, wherever an agent calls it: `AssistantAgent(tools=[refund])`.
+"""The decorator `@gated`: a function that asks people, for an agent's `tools=[…]`.
 
 The function finds the run that it is called in by itself; outside of a run it refuses.
 """
@@ -12,7 +12,7 @@ from autogen_core.tools import FunctionTool
 
 from countersign.autogen.run_context import current_run
 from countersign.autogen.tools.arguments import by_model, plain
-from countersign.autogen.tools.gated_tools import Rules
+from countersign.autogen.tools.gated_tools import Handling
 from countersign.autogen.tools.permits import Renderer
 from countersign.autogen.tools.policies import Ask
 from countersign.autogen.tools.workbenches import mark_asking
@@ -36,7 +36,7 @@ def gated(
     def gate(function: Callable[..., Any]) -> Callable[..., Awaitable[str]]:
         tool = FunctionTool(function, description=function.__doc__ or "")
         name = tool.name
-        rules = Rules(ask, idempotent, {name: show} if show else {}, {name: hide} if hide else {})
+        rules = Handling(ask, idempotent, {name: show} if show else {}, {name: hide} if hide else {})
         hints = {**get_type_hints(function, include_extras=True), "return": str}
         signature = inspect.signature(function)
 

@@ -1,4 +1,4 @@
-"""Tools of which each call passes the gate, and happens at most once in the life of a run, however often it is rebuilt.
+"""Tools whose calls pass the gate, and happen at most once in the life of a run.
 
 AutoGen's agents call tools through a workbench; this one brings each call to the gate, records `started` before it and
 its result after it. A call found started and not ended is done again, under the same idempotency key, if its tool is
@@ -26,8 +26,8 @@ from countersign.autogen.tools.policies import Ask, Tier, named
 from countersign.autogen.tools.workbenches import (
     ARGUMENT,
     AsksItself,
-    Listed,
     Offered,
+    RaisingWorkbench,
     as_tool,
     error_result,
     models_in,
@@ -55,8 +55,8 @@ def idempotency_key() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """How the calls of a set of tools are judged and shown.
+class Handling:
+    """The rules by which the calls of a set of tools are judged and shown.
 
     `idempotent`: all of them are, or those of these names. `show` draws the arguments of the tool of that name; `hide`
     are paths of its arguments that nobody may see.
@@ -89,7 +89,7 @@ class JournaledTools(Workbench):
         journal: RunJournal,
         once: Once,
         failed: Callable[[Exception], None],
-        rules: Rules,
+        rules: Handling,
     ) -> None:
         self._agent = agent
         self._gate = gate
@@ -108,7 +108,7 @@ class JournaledTools(Workbench):
             listed = [as_tool(tool) for tool in tools]
             self._own = {tool.name: tool for tool in listed}
             self._check([tool.name for tool in listed])
-            self._tools = Listed(listed)
+            self._tools = RaisingWorkbench(listed)
 
     @property
     def names(self) -> list[str]:
@@ -135,7 +135,7 @@ class JournaledTools(Workbench):
             )
 
     async def list_tools(self) -> list[ToolSchema]:
-        """What the model may call, without the argument that is not the model's to give."""
+        """List what the model may call, without the argument that is not its to give."""
         with self._journal.calling(self._agent):
             listed = await self._tools.list_tools()
         schemas = [without_key(schema) for schema in listed]

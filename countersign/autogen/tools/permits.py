@@ -1,4 +1,4 @@
-"""What comes to the gate, how people see it, and what leaves: a permit for exactly one action, or a denial."""
+"""The values at the gate: a wanted action, its view, a permit or a denial."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -73,7 +73,7 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why it is not done, as the model reads it; `Gate.outcomes` has it as a value."""
+    """The reason not to do it, as the model reads it; `Gate.outcomes` has it as a value."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""What a team's own code decides, in time and once: it may be slow, fail, or say something else the next time.
+"""Decisions by a team's own code, which may be slow, fail, or change its mind.
 
 A policy says which calls people are asked about. It is code, never a model, and where it fails people are asked.
 
@@ -85,7 +85,7 @@ async def _judged(ask: Ask, proposal: Proposal, tools: Collection[str], say: Cal
         return _failed(f"is a {type(ask).__name__}, which is none")
     try:
         return _read(await answer_of(lambda: ask(proposal)))
-    except NoAnswer as none:
+    except Unanswered as none:
         return _failed(str(none))
     except Exception as error:
         return _failed(f"failed ({type(error).__name__}: {' '.join(say(str(error)).split())[:200]})")
@@ -141,7 +141,7 @@ async def opinion(
 async def _ask(call: Callable[[], bool | Awaitable[bool]], name: str, within: timedelta | None) -> Opinion:
     try:
         answer = await answer_of(call, within)
-    except NoAnswer as none:
+    except Unanswered as none:
         log.warning("%s %s.", name, none)
         return Opinion(None, f"{name} {none}")
     except Exception as error:
@@ -152,12 +152,12 @@ async def _ask(call: Callable[[], bool | Awaitable[bool]], name: str, within: ti
     return Opinion(answer)
 
 
-class NoAnswer(Exception):
-    """Why a callable has not answered, in words that fit behind its name."""
+class Unanswered(Exception):
+    """A callable has not answered; the words say why and fit behind its name."""
 
 
 async def answer_of(call: Callable[[], Any], within: timedelta | None = None) -> Any:
-    """What the callable returns, awaited if it is awaitable, or raises. NoAnswer after `within`, or else WITHIN.
+    """What the callable returns, awaited if it is awaitable, or raises. Unanswered after `within`, or else WITHIN.
 
     It is called in a thread of its own, with the context of the caller: one that never returns holds up neither the
     other runs nor the end of the process. What it raises that is no Exception comes out as a RuntimeError.
@@ -170,9 +170,9 @@ async def answer_of(call: Callable[[], Any], within: timedelta | None = None) ->
     finally:
         answer.cancel()
     if not done:
-        raise NoAnswer(f"gave no answer within {within.total_seconds():g} seconds")
+        raise Unanswered(f"gave no answer within {within.total_seconds():g} seconds")
     if answer.cancelled():
-        raise NoAnswer("was cancelled")
+        raise Unanswered("was cancelled")
     return answer.result()
 
 

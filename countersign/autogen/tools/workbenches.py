@@ -1,4 +1,4 @@
-"""AutoGen's side of a set of tools: what is offered to a model, and what a call gives back."""
+"""AutoGen's side of tools: what is offered to a model and what a call returns."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ class _Asking(FunctionTool, AsksItself):
     """A function behind `gated`."""
 
 
-class Listed(StaticWorkbench):
+class RaisingWorkbench(StaticWorkbench):
     """AutoGen's, but what a tool raises comes out: a tool may say OutcomeUnknown."""
 
     _schemas: list[ToolSchema] | None = None
@@ -92,7 +92,7 @@ def models_in(tools: Workbench) -> dict[str, type[BaseModel]]:
 
 
 def takes_key(schema: ToolSchema) -> bool:
-    """Whether the tool wants an idempotency key."""
+    """Say whether the tool wants an idempotency key."""
     return ARGUMENT in schema.get("parameters", {}).get("properties", {})
 
 
@@ -115,7 +115,7 @@ def error_result(name: str, sentence: str) -> ToolResult:
 
 
 def to_record(result: ToolResult) -> str:
-    """What a call gave back, for the journal: JSON that `recorded_result` reads."""
+    """Write what a call returned for the journal: JSON that `recorded_result` reads."""
     for part in result.result:
         if isinstance(part, TextResultContent):
             part.content = whole(part.content)
@@ -138,7 +138,7 @@ async def run_team(
 
 
 def recorded_result(name: str, found: str) -> ToolResult:
-    """What was recorded; or a person's words about a call that nobody knew the end of."""
+    """Read what was recorded, or a person's words about a call with an unknown end."""
     try:
         return ToolResult.model_validate_json(found)
     except ValidationError:

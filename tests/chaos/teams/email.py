@@ -3,9 +3,10 @@
 from autogen_agentchat.base import TaskResult
 
 from agents.teams import email
+from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.people.decision_messages import decision_in
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Conclusion, Team
+from countersign.autogen.team import Team
 from tests.chaos.side_effects import hear
 
 

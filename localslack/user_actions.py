@@ -1,11 +1,10 @@
-"""What a person does in Slack's client, and what the client shows for the app's answer."""
+"""A person's actions in Slack's client, and what the client shows in return."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import interactions
-from .acks import Ack
-from .errors import CannotDo, Json, SlackError
+from . import interaction_payloads
+from .errors import Ack, CannotDo, Json, SlackError
 from .inputs import FIELDS, Values, merged, refusals, state_of
 from .limits import check_errors, check_message_blocks
 from .modals import View
@@ -24,7 +23,10 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Reply:
-    """What a person sees right after a command: the app's answer, or Slack's error. Late answers are ephemerals."""
+    """The app's answer to a command as the person sees it, or Slack's error.
+
+    Late answers are ephemerals.
+    """
 
     text: str = ""
     blocks: list[Json] = field(default_factory=list)
@@ -36,13 +38,16 @@ class Reply:
         return not self.error
 
 
-class Acting:
+class UserActions:
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
         self.workspace = platform.workspace
 
     async def post(self, user: User, channel: Channel, text: str, thread_ts: str | None = None) -> Reply:
-        """Types into a channel; a text with / is a command. Raises CannotDo where Slack's client refuses."""
+        """Type into a channel; a text with / is a command.
+
+        Raises CannotDo where Slack's client refuses.
+        """
         if text.startswith("/"):
             if thread_ts:
                 raise CannotDo(f"{text.split()[0]} is not supported in threads. Sorry!")
@@ -57,7 +62,7 @@ class Acting:
         return Reply(message.text, in_channel=True)
 
     def delete(self, user: User, channel: Channel, ts: str) -> None:
-        """Takes a message away for everybody: who wrote it may, and an admin."""
+        """Take a message away for everybody: who wrote it may, and an admin."""
         message = channel.posts.get(ts)
         if message is None or message.subtype == "tombstone":
             raise CannotDo("That message is not there any more.")
@@ -68,7 +73,10 @@ class Acting:
         self.workspace.rang()
 
     def archive(self, user: User, channel: Channel) -> None:
-        """Closes a channel; Slack puts its apps out then: github.com/elastic/connectors/issues/1972."""
+        """Close a channel.
+
+        Slack puts its apps out then: github.com/elastic/connectors/issues/1972.
+        """
         self._member(user, channel)
         channel.is_archived = True
         channel.members.discard(self.workspace.bot_user)
@@ -84,7 +92,7 @@ class Acting:
             raise CannotDo(f"{name} is not a valid command.")
         names = registered.should_escape if registered else True
         words = typed(rest.strip(), self.workspace, names=names)
-        payload = interactions.command(self.platform, user, channel, name, words)
+        payload = interaction_payloads.command(self.platform, user, channel, name, words)
         ack = await self.platform.interact(payload, "slash_commands")
         if not ack.ok:
             self.platform.notify(user.id, f'{name} failed with the error "{ack.error}"')
@@ -123,31 +131,34 @@ class Acting:
         given: Json,
         state: Values,
     ) -> Json:
-        """The payload of a click on a message as the person sees it, which may be older than the message is."""
+        """Return the payload of a click on a message as the person sees it."""
         self._member(user, channel)
         _check_speaks(seen.blocks or [], element)
-        action = interactions.action_of(self.platform, element, given)
+        action = interaction_payloads.action_of(self.platform, element, given)
         values = merged(seen.blocks or [], state_of(seen.blocks or []), state)
         _hold(values, element, action)
-        return interactions.message_click(self.platform, user, channel, current, action, values)
+        return interaction_payloads.message_click(self.platform, user, channel, current, action, values)
 
     def view_click(self, user: User, view: View, element: Json, given: Json, state: Values) -> Json:
         """The payload of a click in a modal or Home; the view keeps what was chosen."""
         _check_speaks(view.blocks, element)
-        action = interactions.action_of(self.platform, element, given)
+        action = interaction_payloads.action_of(self.platform, element, given)
         view.values = merged(view.blocks, view.values, state)
         _hold(view.values, element, action)
-        return interactions.view_click(self.platform, user, view, action)
+        return interaction_payloads.view_click(self.platform, user, view, action)
 
     async def click(self, user: User, payload: Json) -> Ack:
-        """Delivers a click; without an ack the person sees an error."""
+        """Deliver a click; without an ack the person sees an error."""
         ack = await self.platform.interact(payload)
         if not ack.ok:
             self.platform.notify(user.id, _WORDS.get(ack.error, TROUBLE))
         return ack
 
     async def submit(self, user: User, view: View, given: Values) -> dict[str, str]:
-        """Submits a modal; the errors by block_id that the person then sees, empty when it was taken."""
+        """Submit a modal.
+
+        The errors by block_id that the person then sees, empty when it was taken.
+        """
         if view.json.get("submit") is None or view.json["submit_disabled"]:
             raise CannotDo("This view has nothing to submit.")
         if view.busy or view not in self.platform.modals.stacks.get(user.id, []):
@@ -156,7 +167,7 @@ class Acting:
         view.errors = refusals(view.blocks, view.values, self.workspace)
         if not view.errors:
             view.busy = True
-            ack = await self.platform.interact(interactions.submission(self.platform, user, view))
+            ack = await self.platform.interact(interaction_payloads.submission(self.platform, user, view))
             view.busy = False
             self._submitted(user, view, ack)
         self.platform.changes.ring()
@@ -189,7 +200,10 @@ class Acting:
             self.platform.notify(user.id, TROUBLE)
 
     async def close(self, user: User, view: View) -> None:
-        """Closes a modal with its close button; the app hears of it if it asked to (notify_on_close)."""
+        """Close a modal with its close button.
+
+        The app hears of it if it asked to (notify_on_close).
+        """
         everything = bool(view.json["clear_on_close"])
         self._tell_closed(user, self.platform.modals.remove(view, everything=everything), None)
 
@@ -197,11 +211,11 @@ class Acting:
         cleared = len(views) > 1 or submitted is not None
         for view in views:
             if view.json["notify_on_close"] and view is not submitted:
-                payload = interactions.closed(self.platform, user, view, cleared)
+                payload = interaction_payloads.closed(self.platform, user, view, cleared)
                 self.platform.delivery.background(self.platform.interact(payload))
 
     def open_home(self, user: User, tab: str = "home") -> None:
-        """Opens the app at its tab `home` or `messages`; the app hears of both."""
+        """Open the app at its tab `home` or `messages`; the app hears of both."""
         direct = self.workspace.direct(user.id)
         event: Json = {
             "type": "app_home_opened",
@@ -224,7 +238,7 @@ class Acting:
         if self.workspace.bot_user not in channel.members:
             return
         kind = "im" if channel.is_im else "group" if channel.is_private else "channel"
-        said: Json = {
+        event: Json = {
             "user": user.id,
             "text": message.text,
             "ts": message.ts,
@@ -233,10 +247,10 @@ class Acting:
             "team": self.workspace.id,
         }
         if message.thread_ts:
-            said["thread_ts"] = message.thread_ts
-        self.platform.event({"type": "message", "channel_type": kind, **said})
+            event["thread_ts"] = message.thread_ts
+        self.platform.event({"type": "message", "channel_type": kind, **event})
         if f"<@{self.workspace.bot_user}" in message.text:
-            self.platform.event({"type": "app_mention", **said})
+            self.platform.event({"type": "app_mention", **event})
 
 
 def _check_speaks(blocks: list[Json], element: Json) -> None:

@@ -1,4 +1,7 @@
-"""Waiting for a fact instead of for time: everything that changes says so here, everybody who waits looks again."""
+"""A feed of changes, so that tests and pages wait for a fact and not for time.
+
+Everything that changes rings; everybody who waits looks again.
+"""
 
 # ruff: noqa: ASYNC109  (the timeout is asyncio.timeout; who waits says how long)
 
@@ -12,8 +15,11 @@ PATIENCE: Final = 300.0
 """Seconds that a test waits for a fact, if it must: it costs nothing where the fact comes."""
 
 
-class Changes:
-    """A bell that rings at each change; a waiter checks its own fact each time, and never sleeps in between."""
+class ChangeFeed:
+    """A bell that rings at each change.
+
+    A waiter checks its own fact each time, and never sleeps in between.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -27,7 +33,7 @@ class Changes:
                 future.set_result(None)
 
     async def next(self) -> None:
-        """Returns at the next ring."""
+        """Return at the next ring."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
@@ -36,18 +42,18 @@ class Changes:
             self._waiting.discard(future)
 
     async def until(
-        self, find: Callable[[], Found | Literal[False] | None], timeout: float, what: Callable[[], str]
+        self, find: Callable[[], Found | Literal[False] | None], timeout: float, describe: Callable[[], str]
     ) -> Found:
         """The first truthy value of `find`, looked for now and after each change.
 
-        `timeout` in seconds; raises TimeoutError with the sentence of `what` when it is over.
+        `timeout` in seconds; raises TimeoutError with the sentence of `describe` when it is over.
         """
         try:
             async with asyncio.timeout(timeout):
-                while not (found := find()):
+                while not (fact := find()):
                     await self.next()
-                return found
+                return fact
         except TimeoutError:
-            if found := find():
-                return found
-            raise TimeoutError(what()) from None
+            if fact := find():
+                return fact
+            raise TimeoutError(describe()) from None

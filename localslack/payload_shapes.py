@@ -1,4 +1,4 @@
-"""A small language for the shapes that Slack accepts, and for the words in which it refuses the others.
+"""A small language for the shapes that Slack accepts, and for its refusals.
 
 A check takes a value, where it stands (a JSON pointer) and the list of problems to add to.
 """
@@ -10,7 +10,7 @@ Check = Callable[[Any, str, list[str]], None]
 
 
 def problem(problems: list[str], pointer: str, words: str) -> None:
-    """Adds a problem as Slack words it in `response_metadata.messages`."""
+    """Add a problem as Slack words it in `response_metadata.messages`."""
     problems.append(f"[ERROR] {words} [json-pointer:{pointer}]")
 
 

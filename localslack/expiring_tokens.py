@@ -1,4 +1,4 @@
-"""What the app may use a few times and not for long: trigger ids (3 s, once), response URLs (5 times, 30 minutes)."""
+"""Trigger ids (once, 3 s) and response URLs (5 times, 30 minutes)."""
 
 import secrets
 from collections.abc import Callable
@@ -34,14 +34,14 @@ class Triggers:
         self._issued: dict[str, Trigger] = {}
 
     def issue(self, user: str, view_id: str | None = None) -> str:
-        """A new id for what this user just did, inside the modal `view_id` if it was done there."""
+        """Return a new id for an action of this user, in the modal `view_id` if any."""
         trigger_id = f"{secrets.randbelow(10**12)}.{secrets.randbelow(10**9)}.{secrets.token_hex(16)}"
         _forget_oldest(self._issued)
         self._issued[trigger_id] = Trigger(trigger_id, user, view_id, self._clock() + self._seconds)
         return trigger_id
 
     def spend(self, trigger_id: str) -> Trigger:
-        """Uses it up. Raises SlackError invalid_, expired_ or exchanged_trigger_id."""
+        """Use it up. Raises SlackError invalid_, expired_ or exchanged_trigger_id."""
         trigger = self._issued.get(trigger_id)
         if trigger is None:
             raise SlackError("invalid_trigger_id")
@@ -55,7 +55,10 @@ class Triggers:
 
 @dataclass
 class ResponseUrl:
-    """Where a late answer goes: the channel and user of the interaction, and the message it was on."""
+    """The destination of a late answer.
+
+    The channel and user of the interaction, and the message it was on.
+    """
 
     channel: str
     user: str
@@ -87,7 +90,7 @@ class ResponseUrls:
         return token
 
     def spend(self, token: str) -> ResponseUrl:
-        """Uses it once. Raises SlackError invalid_url, used_url or expired_url."""
+        """Use it once. Raises SlackError invalid_url, used_url or expired_url."""
         url = self._issued.get(token)
         if url is None:
             raise SlackError("invalid_url")

@@ -1,4 +1,4 @@
-"""Arguments of a Web API call, which come as texts from forms and as values from JSON."""
+"""Arguments of a Web API call: texts from forms, values from JSON."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from .errors import Json, SlackError
 
 
-class Args:
+class Arguments:
     def __init__(self, values: Json) -> None:
         self.values = values
 
@@ -32,7 +32,10 @@ class Args:
             raise SlackError("invalid_arguments", [f"[ERROR] must be an integer [json-pointer:/{name}]"]) from None
 
     def data(self, name: str, error: str) -> Any:
-        """JSON, as a value or as a text; None when absent. Raises SlackError with that code when it is no JSON."""
+        """JSON, as a value or as a text; None when absent.
+
+        Raises SlackError with that code when it is no JSON.
+        """
         value = self.values.get(name)
         if value is None or value == "":
             return None

@@ -1,4 +1,4 @@
-"""How often a method may be called: a bucket of tokens for each, as Slack's tiers are, refilled all the time.
+"""Rate limits: a bucket of tokens for each method, refilled all the time.
 
 https://docs.slack.dev/apis/web-api/rate-limits. Numbers are calls a second; as many may come at once.
 """
@@ -10,8 +10,11 @@ from fnmatch import fnmatch
 from .errors import RateLimited
 
 
-class Buckets:
-    """`rates`: calls a second by a pattern of methods; a method without one is called as often as anybody likes."""
+class RateLimits:
+    """A count of the calls of each method.
+
+    `rates` are calls a second by a pattern of methods. A method without one is called as often as anybody likes.
+    """
 
     def __init__(self, rates: Mapping[str, float], clock: Callable[[], float]) -> None:
         self._rates = rates
@@ -19,7 +22,7 @@ class Buckets:
         self._left: dict[str, tuple[float, float]] = {}
 
     def take(self, method: str) -> None:
-        """Raises RateLimited, with the seconds until there is a token again, if there is none."""
+        """Take a token; RateLimited, with the seconds to wait, if there is none."""
         rate = next((rate for pattern, rate in self._rates.items() if fnmatch(method, pattern)), None)
         if rate is None:
             return

@@ -1,6 +1,6 @@
 """users.*, usergroups.*, auth.test, apps.connections.open, api.test."""
 
-from .args import Args
+from .arguments import Arguments
 from .errors import Json, SlackError
 from .platform import Platform
 from .workspace import User, UserGroup, page_of
@@ -47,14 +47,14 @@ def user_json(user: User) -> Json:
     return shown
 
 
-def _info(platform: Platform, args: Args) -> Json:
+def _info(platform: Platform, args: Arguments) -> Json:
     user = platform.workspace.users.get(args.text("user"))
     if user is None:
         raise SlackError("user_not_found")
     return {"user": user_json(user)}
 
 
-def _list(platform: Platform, args: Args) -> Json:
+def _list(platform: Platform, args: Arguments) -> Json:
     users = [user_json(user) for user in platform.workspace.users.values() if not user.is_stranger]
     page, cursor = page_of(users, args.number("limit", 1000), args.text("cursor"))
     return {"members": page, "response_metadata": {"next_cursor": cursor}}
@@ -73,20 +73,20 @@ def _group_json(platform: Platform, group: UserGroup, with_users: bool) -> Json:
     return {**shown, "users": group.users} if with_users else shown
 
 
-def _groups(platform: Platform, args: Args) -> Json:
+def _groups(platform: Platform, args: Arguments) -> Json:
     with_users, disabled = args.flag("include_users"), args.flag("include_disabled")
     groups = [g for g in platform.workspace.groups.values() if disabled or not g.disabled]
     return {"usergroups": [_group_json(platform, group, with_users) for group in groups]}
 
 
-def _group_users(platform: Platform, args: Args) -> Json:
+def _group_users(platform: Platform, args: Arguments) -> Json:
     group = platform.workspace.groups.get(args.text("usergroup"))
     if group is None or (group.disabled and not args.flag("include_disabled")):
         raise SlackError("no_such_subteam")
     return {"users": [user for user in group.users if not platform.workspace.users[user].deleted]}
 
 
-def _auth_test(platform: Platform, args: Args) -> Json:
+def _auth_test(platform: Platform, args: Arguments) -> Json:
     workspace = platform.workspace
     return {
         "url": f"{platform.base_url}/",
@@ -99,12 +99,12 @@ def _auth_test(platform: Platform, args: Args) -> Json:
     }
 
 
-def _connect(platform: Platform, args: Args) -> Json:
+def _connect(platform: Platform, args: Arguments) -> Json:
     base = platform.base_url.replace("http://", "ws://")
     return {"url": f"{base}/link/?ticket={platform.socket.ticket()}&app_id={platform.workspace.app_id}"}
 
 
-def _api_test(platform: Platform, args: Args) -> Json:
+def _api_test(platform: Platform, args: Arguments) -> Json:
     if error := args.text("error"):
         raise SlackError(error, args=args.values)
     return {"args": args.values}

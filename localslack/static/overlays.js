@@ -1,4 +1,4 @@
-// What lies over the page (modal, confirmation): focus stays inside the uppermost one, Escape closes it, and focus goes
+// Overlays of the page (modal, confirmation): focus stays inside the uppermost one, Escape closes it, and focus goes
 // back to where it came from.
 
 const FOCUSABLE = 'a[href], button:not([disabled]), input:not([disabled]), textarea, select, summary, [tabindex="0"]';

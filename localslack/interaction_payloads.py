@@ -1,4 +1,7 @@
-"""The payloads that Slack sends when a person does something: https://docs.slack.dev/reference/interaction-payloads"""
+"""Payloads that Slack sends when a person does something.
+
+Source: https://docs.slack.dev/reference/interaction-payloads
+"""
 
 from typing import Any
 
@@ -26,7 +29,10 @@ def _common(platform: Platform, user: User) -> Json:
 
 
 def action_of(platform: Platform, element: Json, given: Json) -> Json:
-    """The entry in `actions` for an element; `given` carries what was chosen (`selected_option`, `value`, …)."""
+    """The entry in `actions` for an element.
+
+    `given` carries what was chosen (`selected_option`, `value`, …).
+    """
     micros = int(platform.workspace.wall_clock() * 1_000_000)
     action: Json = {
         "action_id": element["action_id"],

@@ -1,4 +1,4 @@
-// What is being looked at, kept in the address, so that reloads, bookmarks and permalinks come back to the same place.
+// The place being looked at, kept in the page's address, so that reloads, bookmarks and permalinks come back to the same place.
 
 const PERMALINK = /^\/archives\/([A-Z0-9]+)(?:\/p(\d+)(\d{6}))?\/?$/;
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);

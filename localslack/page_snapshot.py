@@ -1,4 +1,4 @@
-"""What one person sees right now, as the page in the browser is sent it."""
+"""A snapshot of what one person sees, as the page in the browser gets it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from .workspace import Channel, Message, User
 
 @dataclass(frozen=True)
 class Look:
-    """What somebody looks at. `channel` None shows the first channel of theirs."""
+    """The place somebody looks at; `channel` None is their first channel."""
 
     user: str
     channel: str | None = None

@@ -1,4 +1,4 @@
-// The line to the server: snapshots come over one WebSocket that opens itself again, acts go out as POSTs.
+// The connection to the server: snapshots come over one WebSocket that opens itself again, acts go out as POSTs.
 
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 5000;

@@ -1,7 +1,7 @@
 """conversations.* and users.conversations."""
 
 from .api_chat import room
-from .args import Args
+from .arguments import Arguments
 from .errors import Json, SlackError
 from .platform import Platform
 from .workspace import Channel, Message, page_of
@@ -25,7 +25,7 @@ def channel_json(platform: Platform, channel: Channel) -> Json:
     }
 
 
-def _page(args: Args, items: list[Json], name: str, default: int = 100) -> Json:
+def _page(args: Arguments, items: list[Json], name: str, default: int = 100) -> Json:
     limit = args.number("limit", default)
     if not 1 <= limit <= 1000:
         raise SlackError("invalid_limit")
@@ -33,22 +33,22 @@ def _page(args: Args, items: list[Json], name: str, default: int = 100) -> Json:
     return {name: page, "response_metadata": {"next_cursor": cursor}}
 
 
-def _between(args: Args, messages: list[Message]) -> list[Message]:
-    """Those between `oldest` and `latest`, which themselves count only with `inclusive`."""
+def _between(args: Arguments, messages: list[Message]) -> list[Message]:
+    """Return those between `oldest` and `latest`; these count if `inclusive`."""
     inclusive = args.flag("inclusive")
     try:
         oldest, latest = float(args.text("oldest") or 0), float(args.text("latest") or "inf")
     except ValueError:
         raise SlackError("invalid_arguments") from None
-    found = []
+    chosen = []
     for message in messages:
         at = float(message.ts)
         if oldest < at < latest or (inclusive and at in (oldest, latest)):
-            found.append(message)
-    return found
+            chosen.append(message)
+    return chosen
 
 
-def _history(platform: Platform, args: Args) -> Json:
+def _history(platform: Platform, args: Arguments) -> Json:
     channel = room(platform, args.needed("channel", "channel_not_found"))
     messages = [m for m in channel.posts.values() if not m.is_reply or m.broadcast]
     newest_first = list(reversed(_between(args, messages)))
@@ -57,7 +57,7 @@ def _history(platform: Platform, args: Args) -> Json:
     return {**page, "has_more": bool(page["response_metadata"]["next_cursor"]), "pin_count": 0}
 
 
-def _replies(platform: Platform, args: Args) -> Json:
+def _replies(platform: Platform, args: Arguments) -> Json:
     channel = room(platform, args.needed("channel", "channel_not_found"))
     ts = args.needed("ts", "invalid_ts_latest")
     if ts not in channel.posts:
@@ -69,12 +69,12 @@ def _replies(platform: Platform, args: Args) -> Json:
     return {**page, "has_more": bool(page["response_metadata"]["next_cursor"])}
 
 
-def _info(platform: Platform, args: Args) -> Json:
+def _info(platform: Platform, args: Arguments) -> Json:
     channel = room(platform, args.needed("channel", "channel_not_found"), member=False)
     return {"channel": channel_json(platform, channel)}
 
 
-def _wanted(args: Args, channels: list[Channel]) -> list[Channel]:
+def _wanted(args: Arguments, channels: list[Channel]) -> list[Channel]:
     types = args.text("types", "public_channel").split(",")
     hide_archived = args.flag("exclude_archived")
 
@@ -84,20 +84,20 @@ def _wanted(args: Args, channels: list[Channel]) -> list[Channel]:
     return [c for c in channels if kind(c) in types and not (hide_archived and c.is_archived)]
 
 
-def _list(platform: Platform, args: Args) -> Json:
+def _list(platform: Platform, args: Arguments) -> Json:
     bot = platform.workspace.bot_user
     seen = [c for c in platform.workspace.channels.values() if not c.is_private or bot in c.members]
     return _page(args, [channel_json(platform, c) for c in _wanted(args, seen)], "channels")
 
 
-def _conversations_of(platform: Platform, args: Args) -> Json:
+def _conversations_of(platform: Platform, args: Arguments) -> Json:
     user = args.text("user") or platform.workspace.bot_user
     platform.workspace.user(user)
     joined = [c for c in platform.workspace.channels.values() if user in c.members]
     return _page(args, [channel_json(platform, c) for c in _wanted(args, joined)], "channels")
 
 
-def _join(platform: Platform, args: Args) -> Json:
+def _join(platform: Platform, args: Arguments) -> Json:
     channel = room(platform, args.needed("channel", "channel_not_found"), member=False)
     if channel.is_private:
         raise SlackError("method_not_supported_for_channel_type")
@@ -107,7 +107,7 @@ def _join(platform: Platform, args: Args) -> Json:
     return {"channel": channel_json(platform, channel)}
 
 
-def _members(platform: Platform, args: Args) -> Json:
+def _members(platform: Platform, args: Arguments) -> Json:
     channel = room(platform, args.needed("channel", "channel_not_found"), member=False)
     limit = args.number("limit", 100)
     if not 1 <= limit <= 999:
@@ -116,7 +116,7 @@ def _members(platform: Platform, args: Args) -> Json:
     return {"members": page, "response_metadata": {"next_cursor": cursor}}
 
 
-def _open(platform: Platform, args: Args) -> Json:
+def _open(platform: Platform, args: Arguments) -> Json:
     users = [user for user in args.text("users").split(",") if user]
     if args.text("channel"):
         return {"channel": channel_json(platform, room(platform, args.text("channel")))}

@@ -1,0 +1,69 @@
+"""The frame and the inputs of modals, and how their answers are read."""
+
+import json
+from typing import Any, Final
+
+from countersign.domain.ids import ChannelId
+
+from .block_kit import Block, plain, words
+
+FULL: Final = "full_request"
+READ: Final = "read"
+View = dict[str, Any]
+READ_FILE: Final = "I have read the file in the card's thread, which has all of it"
+
+
+def modal(callback: str, title: str, blocks: list[Block], submit: str | None, carried: str) -> View:
+    """Draw a modal; without `submit` it is only read.
+
+    `carried` comes back with what is entered.
+    """
+    view: View = {
+        "type": "modal",
+        "callback_id": callback,
+        "title": plain(title, 24),
+        "close": plain("Close" if submit is None else "Cancel"),
+        "blocks": blocks,
+        "private_metadata": carried,
+    }
+    return {**view, "submit": plain(submit, 24)} if submit else view
+
+
+def input_of(block: str, label: str, element: Block, *, hint: str = "", optional: bool = False) -> Block:
+    """Draw an input with its label."""
+    made: Block = {"type": "input", "block_id": block, "label": plain(label), "element": element, "optional": optional}
+    return {**made, "hint": plain(hint, 150)} if hint else made
+
+
+def read_box(label: str, says: str) -> Block:
+    """Draw a box for people to check who cannot see all of it in this modal."""
+    box = {"type": "checkboxes", "action_id": READ, "options": [{"text": plain(says), "value": "yes"}]}
+    return input_of(READ, label, box)
+
+
+def has_read(view: View) -> bool:
+    """Tell whether the box is checked where there is one."""
+    asked = any(block.get("block_id") == READ for block in view["blocks"])
+    return not asked or bool(held(view, READ).get("selected_options"))
+
+
+def value(view: View, block: str) -> str:
+    """Read a text or number input or a select; "" if nothing was entered."""
+    entered = held(view, block)
+    return str(entered.get("value") or (entered.get("selected_option") or {}).get("value") or "")
+
+
+def held(view: View, block: str) -> dict[str, Any]:
+    """Return the state of the input in this block; empty if there is none."""
+    actions: dict[str, dict[str, Any]] = view["state"]["values"].get(block, {})
+    return next(iter(actions.values()), {})
+
+
+def channel_of(view: View) -> ChannelId:
+    """Return the channel that the modal was opened in."""
+    return ChannelId(json.loads(view["private_metadata"])["channel"])
+
+
+def not_counted(sentence: str) -> View:
+    """Draw what replaces a modal whose answer did not count; `sentence` is mrkdwn."""
+    return modal(FULL, "Not counted", [words(sentence)], None, "")

@@ -1,0 +1,222 @@
+"""Modals that show all that is judged: to read, or to approve in one of four ways.
+
+Approval is plain, in advance (R24), alone (break-glass), or at high risk (R13). Build and parse stand together. A modal
+about high risk carries the user it was opened for, and each of its parts comes only in answer to the one before:
+whoever sends the last had all of them open. `countersign.domain.high_risk` judges what counts.
+"""
+
+import json
+from typing import Final, NamedTuple
+
+from countersign.domain import grants, high_risk
+from countersign.domain.decision_rules import LONGEST_WORDS
+from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.ids import ChannelId, UserId, digest_of
+from countersign.domain.requests import Kind, Request, Status, Verb
+
+from . import button_labels
+from .block_kit import Block, context, data, heading, mrkdwn, plain, words
+from .card_content import in_full, parts
+from .card_controls import Handle, carried
+from .modal_parts import FULL, READ, READ_FILE, View, modal, read_box, value
+from .request_text import changes_of
+from .safe_text import Room, quoted, shorten, size_of
+
+APPROVE: Final = "approve_request"
+PERMIT: Final = "permit_request"
+BREAK_GLASS: Final = "break_glass"
+SCOPE, SPAN, REASON = "scope", "span", "reason"
+_SCOPES: Final = {
+    Scope.CALL: ("Exactly this call", "The same agent, arguments and text"),
+    Scope.ARGUMENTS: ("This tool with these arguments", "Whichever agent of the team calls it"),
+    Scope.TOOL: ("This tool with any arguments", "For this team in this channel"),
+}
+_SPANS: Final = {
+    Span.RUN: ("As long as this run goes on", "A day at most"),
+    Span.HOUR: ("For an hour", "Other runs of this team in this channel too"),
+    Span.DAY: ("For a day", "Other runs of this team in this channel too"),
+}
+HIGH_RISK: Final = "review_high_risk"
+WORD: Final = "word"
+_LONGEST_WORD: Final = 100
+"""Characters that may be typed; the word is shorter."""
+
+
+def full(request: Request) -> View:
+    """Show all of a request; what is too long even here is in the file."""
+    blocks, _ = _all_of(request)
+    return modal(FULL, "All that is asked", blocks, None, Handle(request.id, request.digest).write())
+
+
+def review(request: Request, channel: ChannelId) -> View:
+    """Show all of a request, with a button that approves it.
+
+    People who must read the file besides say so first.
+    """
+    blocks, is_all = _all_of(request)
+    if not is_all:
+        blocks.append(read_box("This window has no room for all of it", READ_FILE))
+    approve = next(b.label for b in button_labels.of(request.question.kind).buttons if b.verb is Verb.APPROVE)
+    return modal(APPROVE, "Review", blocks, approve, carried(request, channel))
+
+
+def _all_of(request: Request) -> tuple[list[Block], bool]:
+    blocks, is_all = in_full(request.question, changed=request.status is Status.EDITED)
+    if changes := changes_of(request):
+        changed = shorten(changes, Room(2500, 8000, 200))
+        blocks = [words("*Changed before it was approved*"), data([p for p in changed[::2] if p]), *blocks]
+    return [heading("About: ", quoted(request.question.title, 150)), *blocks], is_all
+
+
+def permit(request: Request, channel: ChannelId) -> View:
+    """Approve, and choose what is not asked again and for how long.
+
+    The narrowest is chosen already.
+    """
+    scopes = {s: said for s, said in _SCOPES.items() if grants.why_not(request, Wish(s, Span.HOUR)) is None}
+    if request.question.kind is Kind.CODE:
+        scopes[Scope.ARGUMENTS] = ("This code", "Whichever agent of the team wants to run it")
+    view = review(request, channel)
+    note = context(
+        mrkdwn("Each use is on record and in its run's thread. `/approvals permissions` lists them and ends them.")
+    )
+    asked = [_radio(SCOPE, "Approve, and don't ask again for", scopes), _radio(SPAN, "How long", _SPANS), note]
+    return {
+        **view,
+        "callback_id": PERMIT,
+        "title": plain("Don't ask again", 24),
+        "submit": plain("Approve", 24),
+        "blocks": [*view["blocks"], *asked],
+    }
+
+
+def wish_of(view: View) -> Wish:
+    """Read what is not asked again. ValueError if it holds nothing that we offered."""
+    return Wish(Scope(value(view, SCOPE)), Span(value(view, SPAN)))
+
+
+def break_glass(request: Request, channel: ChannelId) -> View:
+    """Let the requester decide alone; the reason may not stay empty."""
+    view = review(request, channel)
+    warned = words(
+        ":rotating_light: *Break-glass*: you approve what you started yourself, because it cannot wait. Everybody who "
+        "may decide on it is told, with your reason, and it is marked in the record."
+    )
+    reason: Block = {
+        "type": "input",
+        "block_id": REASON,
+        "label": plain("Why it cannot wait"),
+        "element": {
+            "type": "plain_text_input",
+            "action_id": REASON,
+            "multiline": True,
+            "min_length": 1,
+            "max_length": LONGEST_WORDS,
+        },
+        "hint": plain("Everybody named reads it, and the agents do."),
+        "optional": False,
+    }
+    return {
+        **view,
+        "callback_id": BREAK_GLASS,
+        "title": plain("Break glass", 24),
+        "submit": plain("Break glass", 24),
+        "blocks": [warned, *view["blocks"], reason],
+    }
+
+
+def _radio(block: str, label: str, choices: dict[Scope, tuple[str, str]] | dict[Span, tuple[str, str]]) -> Block:
+    options = [
+        {"text": plain(text), "value": choice.value, "description": plain(more)}
+        for choice, (text, more) in choices.items()
+    ]
+    element = {"type": "radio_buttons", "action_id": block, "options": options, "initial_option": options[0]}
+    return {"type": "input", "block_id": block, "label": plain(label), "element": element, "optional": False}
+
+
+class Opened(NamedTuple):
+    """The user for whom a modal about high risk was opened, its part, and its verb.
+
+    `layout` is the same as long as the content is cut into parts in the same way.
+    """
+
+    user: UserId
+    part: int
+    verb: Verb
+    layout: str
+
+
+def review_part(request: Request, channel: ChannelId, user: UserId, verb: Verb = Verb.APPROVE, part: int = 0) -> View:
+    """Show one part of all that is judged.
+
+    The last part for APPROVE asks for the word and approves; that for EDIT leads to the form.
+    """
+    made = parts(request.question)
+    last = part + 1 == len(made)
+    blocks = [heading("About: ", quoted(request.question.title, 150)), *made[part]]
+    if not last:
+        submit = f"Next: part {part + 2} of {len(made)}"
+    elif verb is Verb.EDIT:
+        submit = "Edit…"
+    else:
+        submit = next(b.label for b in button_labels.of(request.question.kind).buttons if b.verb is verb)
+        blocks += _word(request)
+    opened = Opened(user, part, verb, layout(request))
+    return {
+        "type": "modal",
+        "callback_id": HIGH_RISK,
+        "title": plain("Review" if len(made) == 1 else f"Review, part {part + 1} of {len(made)}", 24),
+        "submit": plain(submit, 24),
+        "close": plain("Cancel"),
+        "blocks": blocks,
+        "private_metadata": carried(request, channel, **opened._asdict()),
+    }
+
+
+def high_risk_edit(view: View, request: Request, user: UserId) -> View:
+    """Make the form of Edit ask for the word too, after all of the content was opened."""
+    carried = {**json.loads(view["private_metadata"]), "user": user}
+    blocks = [block for block in view["blocks"] if block.get("block_id") != READ]
+    return {**view, "blocks": [*blocks, *_word(request)], "private_metadata": json.dumps(carried)}
+
+
+def opened(view: View) -> Opened:
+    """Read what a modal of `review_part` carries."""
+    carried = json.loads(view["private_metadata"])
+    return Opened(UserId(carried["user"]), carried["part"], Verb(carried["verb"]), carried["layout"])
+
+
+def opened_for(view: View) -> UserId | None:
+    """Read for whom the form was opened; None if they had not opened all of it."""
+    user = json.loads(view["private_metadata"]).get("user")
+    return None if user is None else UserId(user)
+
+
+def typed_word(view: View) -> str:
+    """Read the word as it was typed; "" where none was asked."""
+    return value(view, WORD)
+
+
+def asks_for_word(view: View) -> bool:
+    """Tell whether there is an input that a sentence can stand under."""
+    return any(block.get("block_id") == WORD for block in view["blocks"])
+
+
+def _word(request: Request) -> list[Block]:
+    word = high_risk.word(request)
+    if not word:
+        return []
+    asked: Block = {
+        "type": "input",
+        "block_id": WORD,
+        "label": plain(f"Type “{word}” to approve"),
+        "element": {"type": "plain_text_input", "action_id": WORD, "max_length": _LONGEST_WORD},
+        "hint": plain("Only its letters and numbers count, in capitals or not.", 150),
+        "optional": False,
+    }
+    return [asked]
+
+
+def layout(request: Request) -> str:
+    """Digest how the content is cut into parts."""
+    return digest_of(*(f"{len(part)} {size_of(part)}" for part in parts(request.question)))[:16]
