@@ -1,1 +1,1 @@
-"""The record: what happened, chained, exported, verified, signed, and copied into a database."""
+"""The record of what happened: chained, exported, verified, signed, copied to SQL."""

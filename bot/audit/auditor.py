@@ -1,4 +1,4 @@
-"""The auditor: chains the events, copies the record into a database, and drops what was kept long enough.
+"""Chain the events, copy the record into a database, and drop what is old enough.
 
 One process at a time does it, by a lease; should two ever do it, the ledger's script lets one of them win. It knows
 nothing that is not in Redis, so it may be killed at any moment.
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
-    """Where the record is copied to."""
+    """A database that the record is copied to."""
 
     async def position(self) -> int:
         """The number of the last entry that is certainly there."""
@@ -45,7 +45,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How long events and entries are kept; None: for ever. Of events AT_ONCE: until they are drawn and chained."""
+    """Retention of events and entries; None keeps them for ever, AT_ONCE until they are drawn and chained."""
 
     events: timedelta | None = AT_ONCE
     entries: timedelta | None = None

@@ -1,4 +1,4 @@
-"""Whoever asks about a card has it before them in Slack: its link stands for the requests on it."""
+"""Find the requests on a card by the link that Slack gives for it."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""`countersign audit export|verify|receipt|check|key|replay`: the record, looked at from outside."""
+"""Run `countersign audit export | verify | receipt | check | key | replay`."""
 
 import argparse
 import asyncio

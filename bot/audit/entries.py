@@ -1,4 +1,6 @@
-"""What an entry says of an event: time, who, what, by which rules, and what came of it; secrets are hidden (R15, R25).
+"""Make the record's entry of an event, with its secrets hidden (R15, R25).
+
+An entry says when, who, what, by which rules, and what came of it.
 
 An entry is made from the event as it was stored, from the request as it stands (its question and its rules never
 change, and its decision is there when an event tells of it) and from what web knows of the run. So the same event makes
@@ -125,7 +127,7 @@ def _text(value: Any) -> str | None:
 
 
 def _what(request: Request, whole: bool) -> dict[str, Any]:
-    """What was asked: the digest that the decision is bound to, and when it was asked all of the content."""
+    """Describe what was asked: the digest that the decision is bound to, and when it was asked all of the content."""
     question = request.question
     what: dict[str, Any] = {"digest": request.digest, "kind": question.kind.value, "title": hide(question.title)[0]}
     if question.call is not None:

@@ -1,4 +1,4 @@
-"""The record for other programs: JSON lines that can be verified, and CSV for people with a spreadsheet."""
+"""Export the record as JSON lines that can be verified, or as CSV for spreadsheets."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\u
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which entries: from `since` on, before `until`, of one run, of one of these requests; if empty, of any."""
+    """A selection of entries: from `since` on, before `until`, of one run, of these requests; if empty, of any."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -28,7 +28,7 @@ class Wanted:
     requests: tuple[str, ...] = ()
 
     def has(self, fields: dict[str, Any]) -> bool:
-        """Whether it is one of them."""
+        """Return whether it is one of them."""
         if self.run and fields.get("run") != self.run:
             return False
         if self.requests and fields.get("request") not in self.requests:
@@ -48,7 +48,7 @@ async def chosen(ledger: Ledger, wanted: Wanted) -> AsyncIterator[Kept]:
 
 
 def fits(kept: Kept, wanted: Wanted) -> bool:
-    """Whether the entry is wanted, or cannot be read."""
+    """Return whether the entry is wanted, or cannot be read."""
     try:
         return wanted.has(kept.fields())
     except (ValueError, KeyError, TypeError):

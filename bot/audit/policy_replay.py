@@ -1,4 +1,6 @@
-"""`countersign audit replay`: the record under another policy, as a table for people or as lines for programs."""
+"""Read actions from the record, and print what another policy does to them.
+
+What it does is decided by `countersign.policy.simulation`, which knows neither entries nor tables."""
 
 import json
 from collections import Counter
@@ -30,7 +32,7 @@ _WIDEST: Final = 40
 
 
 def recorded(kept: Kept | ValueError) -> Recorded | None:
-    """The action that an entry tells of; None if it tells of none. ValueError if the entry cannot be read."""
+    """Read the action that an entry tells of; None if it tells of none. ValueError if the entry cannot be read."""
     if isinstance(kept, ValueError):
         raise kept
     try:
@@ -83,7 +85,7 @@ def _team_says(data: dict[str, Any], what: dict[str, Any]) -> tuple[Effect | Non
 
 
 def _settings(data: dict[str, Any], rules: Rules | None) -> Rules | None:
-    """The channel's own rules of then: those of the request with what the policy had changed put back."""
+    """Restore the channel's own rules of then: those of the request with what the policy had changed put back."""
     if "settings" in data:
         base = plain(rules) if rules else {}
         return RULES.load(json.dumps({**base, **json.loads(data["settings"])}).encode())
@@ -91,7 +93,7 @@ def _settings(data: dict[str, Any], rules: Rules | None) -> Rules | None:
 
 
 def table(replayed: Sequence[Replayed], *, everything: bool = False) -> Iterator[str]:
-    """How many of each kind, then a row for each that changes or cannot be told, or for all of them."""
+    """Count each outcome, then give a row for each action that changes or cannot be told, or for all of them."""
     counts = Counter(one.outcome for one in replayed)
     yield from (f"{outcome}: {counts[outcome]:,}" for outcome in Outcome if counts[outcome])
     rows = [_row(one) for one in replayed if everything or one.outcome is not Outcome.SAME]
@@ -106,7 +108,7 @@ def table(replayed: Sequence[Replayed], *, everything: bool = False) -> Iterator
 
 
 def line(one: Replayed) -> str:
-    """For programs: one JSON object."""
+    """Give one JSON object for programs."""
     was = one.was
     return json.dumps(
         {

@@ -1,4 +1,4 @@
-"""A receipt of a decision: the entries that tell of one request, signed, so that a third party believes it off-line.
+"""Sign the entries that tell of one request, so that others can check them off-line.
 
 The signature is Ed25519 (RFC 8032) over the canonical JSON of the receipt without its `signature`. Each entry has its
 hash, so it can be found in an export, and the head says how far the chain went when the receipt was written.

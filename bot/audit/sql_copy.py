@@ -1,4 +1,4 @@
-"""The record in a SQL database: each entry one row, in order, none lost and none twice.
+"""Copy the record into a SQL database, each entry once and in order.
 
 The table itself says how far it goes, so there is no position to lose: rows are added in one transaction after the
 highest `n` there is, and the primary key refuses whoever was slower. While the database is away the record waits in

@@ -1,4 +1,4 @@
-"""What the app has posted in a channel or thread, looked up once for all who wait for it.
+"""Look up what the app has posted in a channel or thread, once for all who wait.
 
 Slack lets an app look about once a second. After an outage a hundred messages may wait to be looked for: a look-up that
 begins after they asked answers them all.
@@ -31,7 +31,7 @@ class Lookups:
         self._under_way: dict[Place, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def since(self, channel: str, thread: str, oldest: float) -> list[dict[str, Any]]:
-        """All of ours since then, as they stood at one moment after this was called. `oldest`: by Slack's clock."""
+        """Return all of ours since `oldest`, by Slack's clock, as they stood at one moment after this was called."""
         place = (channel, thread)
         coming = self._coming.get(place)
         if coming is None:
@@ -84,7 +84,7 @@ class Lookups:
 
 
 class _LookUp:
-    """One that has not begun, and how many wait for it."""
+    """A look-up that has not begun, and how many wait for it."""
 
     def __init__(self, oldest: float) -> None:
         self.oldest = oldest
@@ -93,7 +93,7 @@ class _LookUp:
 
 
 def name_of(message: dict[str, Any]) -> str | None:
-    """The name that we gave a message as Slack shows it; None if it carries none, or is what a deleted one left."""
+    """Read our name of a message as Slack shows it; None if it carries none, or is what a deleted one left."""
     metadata = message.get("metadata") or {}
     if metadata.get("event_type") != EVENT_TYPE:
         return None

@@ -32,12 +32,17 @@ class Proposal:
     version: int
     rules: Digest
 
+    @property
+    def id(self) -> Digest:
+        """The same for a proposal that is made again."""
+        return digest_of(self.channel, self.by, str(self.version), self.rules)
+
 
 class NeedsSecond(CountersignError):
-    """Who wants the change may not make it alone; nothing was changed. `again`: it was wanted already."""
+    """Who wants the change may not make it alone; nothing was changed, and the change is proposed."""
 
-    def __init__(self, proposal: Proposal, effect: Configured, again: bool) -> None:
-        self.proposal, self.effect, self.again = proposal, effect, again
+    def __init__(self, proposal: Proposal, effect: Configured) -> None:
+        self.proposal, self.effect = proposal, effect
         super().__init__("This makes the rules milder, so it takes an admin or a second reviewer. Nothing was changed.")
 
 

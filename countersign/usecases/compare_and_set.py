@@ -39,14 +39,10 @@ class Keep(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The attempt does not count: `record` is stored, if given, and `error` raised.
-
-    `repeated` is raised instead if the same attempt was put on record before.
-    """
+    """The attempt does not count: `record` is stored, if given, and `error` raised."""
 
     error: CountersignError
     record: Change | None = None
-    repeated: CountersignError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +82,9 @@ async def update(
                 if proposal.confirm is None or await store.confirm(proposal.confirm):
                     return Outcome(proposal.value)
             case Refuse():
-                answer = None if proposal.record is None else await committed(store, proposal.record)
-                raise proposal.repeated if proposal.repeated and answer is Committed.REPEATED else proposal.error
+                if proposal.record is not None:
+                    await committed(store, proposal.record)
+                raise proposal.error
             case Swap():
                 answer = await committed(store, proposal.change)
                 if answer is Committed.REPEATED:

@@ -104,12 +104,14 @@ async def configure(
     attempt: AttemptId | None = None,
     confirms: Proposal | None = None,
     proposer: Actor | None = None,
+    why_not_propose: Callable[[Proposal], str | None] = lambda proposal: None,
 ) -> Configured:
     """Change a channel's settings, or make the change that somebody else, the `proposer`, proposed (`confirms`).
 
     InvalidInput, with nothing changed but an event, once for each `attempt`, if the actor may not, or nobody could
     decide afterwards. `check` finds what only Slack knows (an empty group, a channel without the bot). NeedsSecond,
-    with an event too, if it makes the rules milder and the actor may not do so alone (R33).
+    with the proposal in an event, if it makes the rules milder and the actor may not do so alone (R33);
+    `why_not_propose` finds what keeps a proposal from being shown.
     """
 
     async def read() -> _Configuring:
@@ -135,6 +137,9 @@ async def configure(
         seen, wanted, effect, problems = read
         milder = () if problems or confirms is not None else loosening.loosened_by(effect)
         alone = bool(milder) and not loosening.may_alone(actor, admins)
+        proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(*effect))
+        if alone and (why_not := why_not_propose(proposal)) is not None:
+            problems = [(why_not,)]
         kind = EventType.SETTINGS_PROPOSED if alone else EventType.SETTINGS_CHANGED
         event = Event(
             EventType.SETTINGS_REFUSED if problems else kind,
@@ -143,16 +148,15 @@ async def configure(
             user=actor.user,
             data={"channel": channel, "problems": " ".join(map(plain_text, problems)), "settings": repr(wanted)}
             | ({} if problems else {**_recorded(effect), "milder": "; ".join(milder)})
-            | ({} if confirms is None else {"proposed_by": confirms.by}),
+            | ({"wanted": json.dumps(plain(wanted)), "version": str(seen.version)} if alone and not problems else {})
+            | ({} if confirms is None else {"proposed_by": confirms.by, "proposal": confirms.id}),
         )
         record = Change(events=(event,), once=attempt)
         if problems:
             words = (part for problem in problems for part in (*problem, " "))
             return Refuse(InvalidInput(*words, "Nothing was changed."), record)
         if alone:
-            proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(*effect))
-            first, again = (NeedsSecond(proposal, effect, again) for again in (False, True))
-            return Refuse(first, record, repeated=again)
+            return Refuse(NeedsSecond(proposal, effect), record)
         before = Configured(effect.before, effect.before, effect.inherited_before, effect.inherited_before)
         # Whatever was changed since a repeated attempt stays.
         return Swap(replace(record, settings={channel: Put(wanted, seen.version)}), effect, repeated=Keep(before))

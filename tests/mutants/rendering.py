@@ -16,6 +16,7 @@ _COMMANDS = "tests/slack/test_agent_command.py::"
 _OUTAGE = "tests/slack/test_after_an_outage.py::"
 _FILES = "tests/slack/test_files.py::"
 _NOTICES = "tests/slack/test_settings_notices.py::"
+_TWO = "tests/slack/test_two_people.py::"
 
 DRAWING: Final = (
     Bug(
@@ -86,11 +87,27 @@ DRAWING: Final = (
         (_NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a kill after the post]",),
     ),
     Bug(
+        "a proposal is drawn by nobody",
+        "R4, R33",
+        "bot/slack/projector/settings_notices.py",
+        "    EventType.SETTINGS_PROPOSED: draw_proposal,\n",
+        "",
+        (_TWO + "test_a_proposal_stands_in_slack_though_its_process_ended_before_the_post",),
+    ),
+    Bug(
+        "a settled proposal gets its button back",
+        "R6, R33",
+        "bot/slack/projector/settings_notices.py",
+        "    if await poster.stands(name):\n",
+        "    if False:\n",
+        (_TWO + "test_a_proposal_stands_in_slack_though_its_process_ended_before_the_post",),
+    ),
+    Bug(
         "a channel that takes no message keeps a change of settings from the others",
         "R21, R33",
         "bot/slack/projector/settings_notices.py",
-        "        except CannotPost as refused:\n",
-        "        except CannotPost as refused:\n            raise\n",
+        '    except CannotPost as refused:\n        _log.error("%s cannot',
+        '    except CannotPost as refused:\n        raise\n        _log.error("%s cannot',
         (_NOTICES + "test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_hold_nobody_up",),
     ),
     Bug(

@@ -31,36 +31,36 @@ async def posted(slack: LocalSlack, *texts: str) -> Message:
 @pytest.mark.parametrize("way", ["words", "window"])
 async def test_rules_get_milder_by_two_and_all_are_told(slack: LocalSlack, store: Store, bot: Desk, way: str) -> None:
     """R33, R25: a reviewer alone changes nothing; another one's click does, once, and only what was shown."""
-    bob, carol = slack.user("bob"), slack.user("carol")
-    before = await rules(store)
-    if way == "words":
-        assert "takes an admin or a second reviewer" in (await bob.command("/approvals own-requests yes")).text
-    else:
-        await bob.command("/approvals")
-        await bob.wait_modal("Approval settings")
-        assert await bob.submit({"exceptions": ["own_requests"]}) == {}
-        await bob.wait_ephemeral("takes an admin or a second reviewer")
-    card = await posted(
-        slack, "<@U0BOB> wants to make the rules", "Before: ", "may not decide", "After: ", "may decide"
-    )
-    assert await rules(store) == before
-    await bob.click(card, "Confirm")
-    await bob.wait_ephemeral("You asked for this yourself")
-    await slack.user("alice").command("/approvals reviewers @bob @carol")
-    slack.invite("U0GRETA", "#approvals")
-    await slack.user("greta").click(card, "Confirm")
-    await slack.user("greta").wait_ephemeral("Guests")
-    await carol.click(card, "Confirm")
-    await carol.wait_ephemeral("The settings were changed since this was asked for")
-    assert (await rules(store)).own_requests is False
-    await bob.command("/approvals own-requests yes")
-    anew = await slack.wait_message("#approvals", lambda m: "wants to make" in m.text and m.ts != card.ts)
-    await carol.click(anew, "Confirm")
-    await carol.wait_ephemeral("Saved.")
-    assert (await rules(store)).own_requests is True
-    await slack.wait_message("#approvals", lambda m: m.ts == anew.ts and not m.buttons)
-    await bob.command("/approvals quorum 2")  # stricter: nobody else is needed
     async with drawing(slack, store):
+        bob, carol = slack.user("bob"), slack.user("carol")
+        before = await rules(store)
+        if way == "words":
+            assert "takes an admin or a second reviewer" in (await bob.command("/approvals own-requests yes")).text
+        else:
+            await bob.command("/approvals")
+            await bob.wait_modal("Approval settings")
+            assert await bob.submit({"exceptions": ["own_requests"]}) == {}
+            await bob.wait_ephemeral("takes an admin or a second reviewer")
+        card = await posted(
+            slack, "<@U0BOB> wants to make the rules", "Before: ", "may not decide", "After: ", "may decide"
+        )
+        assert await rules(store) == before
+        await bob.click(card, "Confirm")
+        await bob.wait_ephemeral("You asked for this yourself")
+        await slack.user("alice").command("/approvals reviewers @bob @carol")
+        slack.invite("U0GRETA", "#approvals")
+        await slack.user("greta").click(card, "Confirm")
+        await slack.user("greta").wait_ephemeral("Guests")
+        await carol.click(card, "Confirm")
+        await carol.wait_ephemeral("The settings were changed since this was asked for")
+        assert (await rules(store)).own_requests is False
+        await bob.command("/approvals own-requests yes")
+        anew = await slack.wait_message("#approvals", lambda m: "wants to make" in m.text and m.ts != card.ts)
+        await carol.click(anew, "Confirm")
+        await carol.wait_ephemeral("Saved.")
+        assert (await rules(store)).own_requests is True
+        await slack.wait_message("#approvals", lambda m: m.ts == anew.ts and not m.buttons)
+        await bob.command("/approvals quorum 2")  # stricter: nobody else is needed
         await posted(slack, "<@U0CAROL> changed the settings of <#C0GENERAL>, as <@U0BOB> had asked for", "Before: ")
         await posted(slack, "<@U0BOB> changed the settings of <#C0GENERAL>", "2 approvals by different people")
     kinds = [e.type for e in await events(store) if e.type.startswith("settings")]

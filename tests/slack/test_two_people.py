@@ -1,5 +1,6 @@
 """What two people agree on is what they saw, and nothing else (R33)."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -7,18 +8,23 @@ from typing import Any
 import pytest
 
 from bot.slack.handlers.responses import Desk
+from bot.slack.handlers.settings_changes import why_not_propose
 from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout
+from countersign.domain.errors import InvalidInput
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, GroupId, UserId
-from countersign.domain.people import Reviewers
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.refusals import Sentence
+from countersign.policy.loosening import NeedsSecond
+from countersign.store.outbox import GROUP
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
-from localslack import LocalSlack
+from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.making import APPROVALS, BOB, CAROL, GENERAL, HERE
 from tests.slack.botting import events
-from tests.slack.test_projector import drawing
+from tests.slack.test_projector import all_drawn, drawing
 
 CARDS = ChannelId("C0CARDS")
 
@@ -38,8 +44,67 @@ async def proposal(slack: LocalSlack) -> Message:
     return await slack.wait_message("#approvals", lambda m: "wants to make the rules" in m.text)
 
 
-async def test_what_gets_milder_only_where_it_is_inherited_takes_two_as_well(
+@pytest.fixture
+async def drawn(slack: LocalSlack, store: Store) -> AsyncIterator[None]:
+    """Slack is drawn from the events."""
+    async with drawing(slack, store):
+        yield
+
+
+async def none_wrong(_: object) -> list[Sentence]:
+    return []
+
+
+async def test_a_proposal_stands_in_slack_though_its_process_ended_before_the_post(
     slack: LocalSlack, store: Store, bot: Desk
+) -> None:
+    """R33, R4, R6: it is drawn from its event, once, settled by whoever confirms it, and gets no button again."""
+    with pytest.raises(NeedsSecond):
+        await usecases.configure(
+            store, GENERAL, Actor(HERE, BOB), frozenset(), lambda own: replace(own, own_requests=True), none_wrong
+        )
+    slack.faults.add("lost_reply", on="chat.postMessage")
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (asked,) = [m for m in slack.channel("#approvals").messages if "wants to make the rules" in m.text]
+        assert [*asked.buttons] == ["Confirm"]
+        await slack.user("carol").click(asked, "Confirm")
+        await slack.user("carol").wait_ephemeral("Saved.")
+        settled = await slack.wait_message("#approvals", lambda m: m.ts == asked.ts and not m.buttons)
+        assert "Confirmed by <@U0CAROL>" in text_of(settled) and "requesters may decide" in text_of(settled)
+        await all_drawn(slack, store)
+    await store.client.xgroup_setid(store.keys.events, GROUP, "0")
+    async with drawing(slack, store, "web-2"):
+        await all_drawn(slack, store)
+    (still,) = [m for m in slack.channel("#approvals").messages if "wants to make the rules" in m.text]
+    assert still.ts == asked.ts and not still.buttons
+    assert sum("confirm_settings" in str(call.args.get("blocks")) for call in slack.calls) <= 2, "posted and adopted"
+
+
+async def test_a_proposal_that_cannot_be_shown_is_told_to_who_made_it(
+    slack: LocalSlack, store: Store, bot: Desk, drawn: None
+) -> None:
+    """R33, R21: also if it is too long for a button, and then nothing is proposed."""
+    slack.faults.add("error", on="chat.postMessage", times=1, error="restricted_action")
+    await slack.user("bob").command("/approvals own-requests yes")
+    await slack.wait_for(lambda _: any("nobody can confirm" in str(c.args.get("text")) for c in slack.calls))
+    names = frozenset(UserId(f"U0{number:0>14}") for number in range(150))
+    with pytest.raises(InvalidInput, match="too long for a button"):
+        await usecases.configure(
+            store,
+            GENERAL,
+            Actor(HERE, BOB),
+            frozenset(),
+            lambda own: replace(own, reviewers=Reviewers(names | {BOB, CAROL})),
+            none_wrong,
+            why_not_propose=why_not_propose,
+        )
+    kinds = [event.type for event in await events(store)]
+    assert kinds.count(EventType.SETTINGS_PROPOSED) == 1
+
+
+async def test_what_gets_milder_only_where_it_is_inherited_takes_two_as_well(
+    slack: LocalSlack, store: Store, bot: Desk, drawn: None
 ) -> None:
     """R33: cards of #general go to #cards, whose own go to #approvals, where requesters decide themselves."""
     room(slack)
@@ -54,8 +119,7 @@ async def test_what_gets_milder_only_where_it_is_inherited_takes_two_as_well(
     await slack.user("carol").click(asked, "Confirm")
     await slack.user("carol").wait_ephemeral("Saved.")
     assert (await usecases.rules_of(store, GENERAL)).own_requests is True
-    async with drawing(slack, store):
-        assert await slack.wait_message("#approvals", lambda m: "as <@U0BOB> had asked for" in m.text)
+    assert await slack.wait_message("#approvals", lambda m: "as <@U0BOB> had asked for" in m.text)
 
 
 async def test_silence_approves_after_the_time_with_which_that_was_allowed(
@@ -69,7 +133,9 @@ async def test_silence_approves_after_the_time_with_which_that_was_allowed(
 
 
 @pytest.mark.parametrize("what", ["the other channel", "an account", "a group"])
-async def test_a_proposal_ends_with_what_it_was_made_of(slack: LocalSlack, store: Store, bot: Desk, what: str) -> None:
+async def test_a_proposal_ends_with_what_it_was_made_of(
+    slack: LocalSlack, store: Store, bot: Desk, drawn: None, what: str
+) -> None:
     """R33, R13: what was shown, by somebody who may change the settings still."""
     room(slack)
     await set_of(store, APPROVALS, quorum=2)
@@ -94,7 +160,7 @@ async def test_a_proposal_ends_with_what_it_was_made_of(slack: LocalSlack, store
         await slack.user("alice").wait_ephemeral("Saved.")
 
 
-async def test_everybody_who_comes_or_goes_is_named(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_everybody_who_comes_or_goes_is_named(slack: LocalSlack, store: Store, bot: Desk, drawn: None) -> None:
     """R33, R13: one of seventeen is changed for another, and a line names twelve."""
     names = [f"m{number}" for number in range(10, 24)]
     for name in (*names, "zed", "zoe"):
@@ -106,8 +172,7 @@ async def test_everybody_who_comes_or_goes_is_named(slack: LocalSlack, store: St
     assert "Added: <@U0ZED>" in str(asked.blocks) and "Removed: <@U0ZOE>" in str(asked.blocks)
     await slack.user("carol").click(asked, "Confirm")
     await slack.user("carol").wait_ephemeral("Saved.")
-    async with drawing(slack, store):
-        assert await slack.wait_message("#approvals", lambda m: "had asked for" in m.text and "U0ZED" in str(m.blocks))
+    assert await slack.wait_message("#approvals", lambda m: "had asked for" in m.text and "U0ZED" in str(m.blocks))
 
 
 async def test_a_command_that_comes_again_undoes_nothing(slack: LocalSlack, store: Store, bot: Desk) -> None:

@@ -133,9 +133,18 @@ async def _configure(desk: Desk, body: dict[str, Any], channel: ChannelId, edit:
         return [problem.sentence for problem in found]
 
     try:
-        done = await usecases.configure(desk.store, channel, actor, desk.admins, edit, check, delivered(body))
+        done = await usecases.configure(
+            desk.store,
+            channel,
+            actor,
+            desk.admins,
+            edit,
+            check,
+            delivered(body),
+            why_not_propose=settings_changes.why_not_propose,
+        )
     except NeedsSecond as milder:
-        return await settings_changes.ask_for_second(desk, body, milder)
+        return settings_changes.asked_for_second(milder)
     except InvalidInput as wrong:
         about = (plain_text(found[0].sentence), found[0].field) if found else (str(wrong),)
         raise settings_modal.Problem(settings_modal.block_of(*about), *wrong.sentence) from None

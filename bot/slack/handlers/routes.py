@@ -20,6 +20,7 @@ from . import (
     payload_shapes,
     review,
     settings_changes,
+    settings_proposals,
 )
 from .responses import Desk, Said, tell
 
@@ -29,7 +30,7 @@ COMMANDS: Final[dict[str, Listener]] = {"/agent": agent_command.on_agent, "/appr
 ACTIONS: Final[dict[str, Listener]] = {
     modals.TEAM: agent_command.on_team_chosen,
     home.REVOKE: grants.on_revoke,
-    settings_changes.CONFIRM: settings_changes.on_confirm,
+    settings_proposals.CONFIRM: settings_changes.on_confirm,
 }
 SUBMITS: Final[dict[str, Listener]] = {
     modals.START: agent_command.on_start_submit,

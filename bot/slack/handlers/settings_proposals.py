@@ -6,12 +6,17 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from countersign.domain.channel_settings import Rules
+from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.errors import InvalidInput
-from countersign.policy.loosening import Configured, Proposal
+from countersign.domain.events import Event
+from countersign.domain.ids import ChannelId, UserId
+from countersign.policy.loosening import Configured, Proposal, print_of
 
 _KIND: Final = TypeAdapter(Proposal)
 _RULES: Final = TypeAdapter(Rules)
+_SETTINGS: Final = TypeAdapter(ChannelSettings)
+CONFIRM: Final = "confirm_settings"
+"""The action of a proposal's button."""
 
 
 def written(proposal: Proposal) -> str:
@@ -25,6 +30,17 @@ def read(text: str) -> Proposal:
         return _KIND.validate_json(text)
     except ValidationError:
         raise InvalidInput("This button is of another version of the app. Nothing was changed.") from None
+
+
+def proposal_of(event: Event) -> Proposal:
+    """What somebody proposed, by its event. InvalidInput if this version did not write it."""
+    data = event.data
+    try:
+        wanted = _SETTINGS.validate_python(json.loads(data["wanted"]))
+        by, channel, version = UserId(event.user or ""), ChannelId(data["channel"]), int(data["version"])
+    except (KeyError, TypeError, ValueError) as wrong:  # pydantic's are ValueErrors
+        raise InvalidInput(f"The event of a proposal does not say what was proposed ({wrong!r}).") from None
+    return Proposal(channel, by, wanted, version, print_of(*effect_of(data)))
 
 
 def effect_of(data: Mapping[str, str]) -> Configured:

@@ -1,1 +1,1 @@
-"""Who people are and what channels are, asked of Slack."""
+"""Look up people and channels in Slack."""

@@ -1,4 +1,6 @@
-"""Writes down which channels the app is in: a program asks before it starts a run that nobody would see."""
+"""Store which channels the app is in.
+
+A program asks before it starts a run that nobody would see."""
 
 import asyncio
 import logging

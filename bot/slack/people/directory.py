@@ -1,4 +1,4 @@
-"""Who people are, who is in a group, what a channel is: asked of Slack, remembered for a minute.
+"""Look up people, groups and channels in Slack, and remember them for a minute.
 
 Nobody waits here longer than `PATIENCE`, because a click must be answered within 3 s; what Slack says later is
 remembered for the next click. What Slack did not say is never taken for a yes (R9).
@@ -70,7 +70,7 @@ class Directory:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def actor(self, workspace: WorkspaceId, user: UserId, groups: Iterable[GroupId] = ()) -> Actor:
-        """Who this is now, and in which of the groups.
+        """Describe this person as they are now, with those of the groups that they are in.
 
         `workspace` is the one that Slack's payload names for them: in an Enterprise organisation their home, so a
         member is who `users.info` calls one.
@@ -84,7 +84,7 @@ class Directory:
         return described(workspace, user, person, None if untold else frozenset(mine))
 
     async def _all(self, user: UserId, groups: list[GroupId]) -> list[Any]:
-        """What Slack says of the user, then of each group; at once and without a task where it is remembered."""
+        """Ask Slack about the user, then of each group; at once and without a task where it is remembered."""
         asked = [("person", user), *(("members", g) for g in groups)]
         oldest = asyncio.get_running_loop().time() - self._fresh
         if all(what in self._answers and self._answers[what][0] > oldest for what in asked):
@@ -92,7 +92,7 @@ class Directory:
         return list(await asyncio.gather(self._person(user), *(self.members(g) for g in groups)))
 
     async def name(self, user: UserId) -> str:
-        """What Slack calls somebody, for texts where a mention cannot be; the id if Slack did not say."""
+        """Give the name of somebody, for texts where a mention cannot be; the id if Slack did not say."""
         profile = (await self._person(user) or {}).get("profile") or {}
         return f"@{profile.get('display_name') or profile.get('real_name') or user}"
 
@@ -110,7 +110,7 @@ class Directory:
         return f"#{room.name}" if room and room.name else f"the channel {channel}"
 
     async def members(self, group: GroupId) -> frozenset[UserId] | None:
-        """Who is in the user group or channel; empty if there is none such, None if Slack did not say."""
+        """List who is in the user group or channel; empty if there is none such, None if Slack did not say."""
 
         async def ask() -> frozenset[UserId]:
             if is_channel(group):
@@ -183,8 +183,10 @@ class Directory:
         return await self._ask("rooms", ask)
 
     async def still_there(self, card: Message) -> bool | None:
-        """Whether people can see the message now. Slack puts apps out of a channel that is archived, and leaves a
-        tombstone in the place of what had replies."""
+        """Return whether people can see the message now.
+
+        Slack puts apps out of a channel that is archived, and leaves a tombstone in the place of what had replies.
+        """
 
         async def ask() -> bool:
             one: dict[str, Any] = {"channel": card.channel, "latest": card.ts, "inclusive": True, "limit": 1}
@@ -273,7 +275,9 @@ def described(
 
 
 def _belongs_elsewhere(person: dict[str, Any], workspace: WorkspaceId) -> bool:
-    """Whether they are only here through Slack Connect: Slack calls no stranger whom a shared channel makes known.
+    """Return whether they are only here through Slack Connect.
+
+    Slack calls nobody a stranger whom a shared channel makes known.
 
     In an Enterprise organisation a member of several workspaces is described as one of any of them, or of the
     organisation; who is in none that is named here is not from here.

@@ -1,6 +1,6 @@
-"""What only Slack knows about settings: whether those named exist and may decide, and whether a card can be posted.
+"""Check settings against Slack: do the people exist, and can a card be posted?
 
-Found out when settings are changed and when a run starts, not at 3 a.m. when a request waits for nobody (R10).
+This is found out when settings are changed and when a run starts, not at 3 a.m. when a request waits for nobody (R10).
 """
 
 import asyncio
@@ -59,7 +59,7 @@ async def problems(directory: Directory, workspace: WorkspaceId, rules: Rules) -
 async def why_not_start(
     directory: Directory, workspace: WorkspaceId, rules: Rules, requester: UserId
 ) -> Sentence | None:
-    """Why nobody could decide what a run of this requester asks, in a sentence; None if enough people can."""
+    """Say why nobody could decide what a run of this requester asks, in a sentence; None if enough people can."""
     if not rules.reviewers:
         return None  # flows.start says so itself
     people, room = await asyncio.gather(_people(directory, workspace, rules.reviewers), _room(directory, rules))
@@ -76,7 +76,7 @@ async def why_not_start(
 
 
 async def why_not_seen(directory: Directory, channel: ChannelId) -> Sentence | None:
-    """Why nobody would see a run that is started in this channel, in a sentence; None if it would be seen.
+    """Say why nobody would see a run that is started in this channel, in a sentence; None if it would be seen.
 
     The app cannot ask Slack about messages between two people; a run that is started there is told its requester.
     """
@@ -92,8 +92,9 @@ async def why_not_seen(directory: Directory, channel: ChannelId) -> Sentence | N
 
 
 async def why_nobody_could(directory: Directory, request: Request) -> str | None:
-    """Why nobody can decide on this request, by what Slack says now of its people, groups and channels; None if enough
-    people can, if others are asked next, or if Slack did not say.
+    """Say why nobody can decide on this request, by what Slack says now of its people, groups and channels.
+
+    None if enough people can, if others are asked next, or if Slack did not say.
     """
     rules = request.rules
     lists = await asyncio.gather(*(directory.members(group) for group in rules.reviewers.groups))

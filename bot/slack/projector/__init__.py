@@ -1,1 +1,1 @@
-"""Keeps Slack equal to the events."""
+"""Keep Slack equal to the events."""

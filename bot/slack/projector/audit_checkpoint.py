@@ -1,4 +1,6 @@
-"""Posts the head of the record once a day, so that nobody can change what came before without many people's notice."""
+"""Post the head of the record once a day.
+
+Nobody can change what came before without many people noticing."""
 
 import asyncio
 import logging

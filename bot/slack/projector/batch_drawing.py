@@ -1,4 +1,4 @@
-"""Draw a batch of events of one subject, and try again until Slack shows them or never will."""
+"""Draw the events of one run or channel, and try again as long as it may help."""
 
 import asyncio
 import itertools
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Batch:
-    """What is new of one subject, drawn together. `doubted`: see `run_drawing.draw`."""
+    """New events of one subject, drawn together. `doubted`: see `run_drawing.draw`."""
 
     subject: Subject
     entries: list[Entry]
@@ -134,7 +134,7 @@ class BatchDrawing:
             self.at_rest.discard(task)
 
     async def _state(self, run: RunId, events: list[Event]) -> tuple[Run | None, list[Request | None]]:
-        """What is drawn from: the run, and all of its open requests, which may be rows of the same card."""
+        """Read what is drawn from: the run, and all of its open requests, which may be rows of the same card."""
         seen = await self._store.run(run)
         still = seen.value.open.values() if seen else ()
         requests = dict.fromkeys([*(e.request for e in events if e.request is not None), *still])

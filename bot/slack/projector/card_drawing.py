@@ -1,4 +1,4 @@
-"""Draw the card of a request, or of the burst it belongs to, and everything that hangs on that card.
+"""Draw the card of a request, or of its burst, and everything that hangs on it.
 
 A card that Slack does not take stands in the run's own thread instead, and the requester is told (R21).
 """

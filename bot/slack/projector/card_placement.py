@@ -1,8 +1,8 @@
-"""Which card shows a request: its own, or that of its run's burst, on which it is a row. Stored before it is drawn.
+"""Choose the card of a request: its own, or that of its burst, on which it is a row.
 
-The first request of a burst names the card (`card/<request>`), and its message lists the rows; under the names of the
-others stands only on which card they are. Both are stored in one step, so whoever draws, and however often, finds
-the same card.
+This is stored before anything is drawn. The first request of a burst names the card (`card/<request>`), and its
+message lists the rows; the messages of the others only say on which card they are. Both are stored in one step, so
+whoever draws, and however often, finds the same card.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Sheet:
 
     @property
     def pending(self) -> bool:
-        """Whether anything on it waits for people."""
+        """Return whether anything on it waits for people."""
         return any(row.status is Status.PENDING for row in self.rows)
 
 
@@ -76,7 +76,10 @@ async def sheet_of(store: Store, request: Request) -> Sheet:
 
 
 async def _seated(store: Store, request: Request, beside: Sequence[Request], claims: Mapping[RequestId, str]) -> bool:
-    """False if somebody was faster. `beside` is its burst, the newest first; their cards vouch for the `claims`."""
+    """Give the request a row; False if somebody was faster.
+
+    `beside` is its burst, the newest first; their cards vouch for the `claims`.
+    """
     if not beside or await store.message(name_of(request.id)) is not None:
         return True
     new: list[Request] = []
@@ -111,5 +114,5 @@ async def _join(
 
 
 def _order(request: Request) -> tuple[int, datetime, str]:
-    """That in which the gate numbered them: the model's own, whichever was stored first."""
+    """The order in which the gate numbered them: the model's own, whichever was stored first."""
     return request.question.asked, request.created_at, request.id

@@ -24,17 +24,17 @@ class DrawingLease:
         self.held_until = -math.inf
 
     async def claim(self) -> bool:
-        """Whether this process may draw from now on."""
+        """Claim the lease; returns whether this process may draw from now on."""
         asked = asyncio.get_running_loop().time()
         return self._note(asked, await self._outbox.claim(self._owner, LEASE))
 
     async def renew(self) -> bool:
-        """Whether this process may go on to draw."""
+        """Renew the lease; returns whether this process may go on."""
         asked = asyncio.get_running_loop().time()
         return self._note(asked, await self._outbox.renew(self._owner, LEASE))
 
     async def was_held(self) -> bool:
-        """Whether no other process held the lease since this one claimed it."""
+        """Return whether no other process held the lease since this one claimed it."""
         return await self._outbox.renew(self._owner, LEASE)
 
     async def release(self) -> None:

@@ -88,7 +88,7 @@ class Files:
         return any(found.get("name") == file.filename for m in messages for found in m.get("files") or ())
 
     async def _upload(self, file: File) -> str:
-        """What was wrong; "" if the file certainly arrived. CannotPost if Slack refuses for good."""
+        """Upload; returns what was wrong, "" if the file certainly arrived. CannotPost if Slack refuses for good."""
         try:
             await self._poster.client.files_upload_v2(
                 channel=file.place.channel,

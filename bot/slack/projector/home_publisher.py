@@ -1,4 +1,4 @@
-"""Whose Home is open, what belongs on it, and that it follows what happens (R6).
+"""Keep the open Homes equal to what the store holds for their people (R6).
 
 A Home is drawn when it is opened, and after events that concern its person as long as it is live. views.publish is
 of Tier 4, about 100 calls a minute for the workspace, so what changes is drawn at a pace; whoever opens a Home does
@@ -29,6 +29,7 @@ from ..people.directory import Directory
 from ..views import home
 from ..views.block_kit import Block
 from ..views.home import Listed, Running
+from .home_audience import audience
 
 LIVE: Final = timedelta(hours=1)
 """How long a Home follows what happens after it was opened."""
@@ -48,7 +49,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Whose Home is drawn, and the store's clock then. `groups_unknown`: of which Slack did not say who is in them."""
+    """The person whose Home is drawn, and the store's clock then.
+
+    `groups_unknown`: those of which Slack did not say who is in them.
+    """
 
     actor: Actor
     now: datetime
@@ -139,20 +143,20 @@ class Homes:
         return home.view([await section(reader) for section in SECTIONS])
 
     async def _reader(self, user: UserId, workspace: WorkspaceId) -> Reader:
-        asked = await self.overview.groups()
-        members = await asyncio.gather(*(self._directory.members(group) for group in asked))
-        unknown = tuple(group for group, users in zip(asked, members, strict=True) if users is None)
-        mine = [group for group, users in zip(asked, members, strict=True) if users and user in users]
+        groups = await self.overview.groups()
+        members = await asyncio.gather(*(self._directory.members(group) for group in groups))
+        unknown = tuple(group for group, users in zip(groups, members, strict=True) if users is None)
+        mine = [group for group, users in zip(groups, members, strict=True) if users and user in users]
         actor = await self._directory.actor(workspace, user, mine)
         absences = await self._store.absences()
         behind = absences.value.behind(workspace, user, absences.now)
-        described = await asyncio.gather(*(self._directory.actor(workspace, u, asked) for u in behind))
-        actor = replace(actor, stands_for=tuple(described))
+        others = await asyncio.gather(*(self._directory.actor(workspace, u, groups) for u in behind))
+        actor = replace(actor, stands_for=tuple(others))
         now, key = await self._store.now(), self._public_key()
         return Reader(actor, now, self._store, self.overview, self._link, unknown, key)
 
     async def _publish(self, user: UserId, view: dict[str, Any]) -> bool:
-        """Whether there is nothing left to try."""
+        """Publish the view; False if it may help to try again."""
         try:
             await self._client.views_publish(user_id=user, view=view)
         except SlackApiError as refused:
@@ -173,7 +177,7 @@ class Homes:
             if self._events:
                 await asyncio.sleep(_BREATH)
                 events, self._events = self._events, []
-                await self._concern(events)
+                await self._follow(events)
             user = min(self._due, key=self._due.__getitem__, default=None)
             if user is not None and self._due[user] <= loop.time():
                 del self._due[user]
@@ -184,31 +188,12 @@ class Homes:
             except TimeoutError:
                 continue
 
-    async def _concern(self, events: list[Event]) -> None:
+    async def _follow(self, events: list[Event]) -> None:
         """Have the live Homes of all whom these events concern drawn."""
         try:
-            live = await self.overview.watching()
-            if not live:
-                return
-            asked = list(dict.fromkeys(e.request for e in events if e.request is not None))
-            runs = await self._store.readable_runs(list(dict.fromkeys(e.run for e in events if e.run is not None)))
-            people = {run.requester for run in runs.values() if run is not None}
-            if ended := {run.id for run in runs.values() if run is not None and run.over}:
-                people |= {seen.value.by for seen in await self._store.permissions() if seen.value.run in ended}
-            groups: set[GroupId] = set()
-            for request in (await self._store.readable(asked)).values():
-                if request is not None:
-                    people |= {request.requester, *request.rules.reviewers.users, *(v.user for v in request.votes)}
-                    people |= {*(request.decision.by if request.decision else ())}
-                    groups |= request.rules.reviewers.groups
-            for users in await asyncio.gather(*(self._directory.members(group) for group in groups)):
-                people |= users or set()
-            absences = await self._store.absences()
-            people |= {a.stand_in for a in absences.value.people if a.user in people and absences.now < a.until}
-            # Who stood in until now has what waited for the other on their Home; of a group's member no request tells.
-            people |= {UserId(e.data[name]) for e in events for name in ("stand_in", "before") if name in e.data}
-            for user in live & people:
-                self._again(user)
+            if live := await self.overview.watching():
+                for user in live & await audience(self._store, self._directory, events):
+                    self._again(user)
         except CountersignError as wrong:
             _log.warning("%s Homes follow with what happens next.", wrong)
 
@@ -221,7 +206,7 @@ class Homes:
 
 
 async def waiting(reader: Reader) -> list[Block]:
-    """What waits for this person; only those who may decide at all have such a section."""
+    """List what waits for this person; only those who may decide at all have such a section."""
     actor = reader.actor
     if not actor.checked:
         return home.waiting(Listed((), {}, 0), known=False)
@@ -233,20 +218,20 @@ async def waiting(reader: Reader) -> list[Block]:
     def fits(request: Request) -> bool:
         return waits_for(request, actor, reader.now)
 
-    found = await reader.overview.waiting(names, actor.user, fits, home.MOST_WAITING)
-    listed = await with_links(reader.store, reader.overview, reader.link, found.requests)
-    listed = replace(listed, total=found.total, whole=found.whole)
+    page = await reader.overview.waiting(names, actor.user, fits, home.MOST_WAITING)
+    listed = await with_links(reader.store, reader.overview, reader.link, page.requests)
+    listed = replace(listed, total=page.total, whole=page.whole)
     return home.waiting(listed, reader.groups_unknown)
 
 
 async def running(reader: Reader) -> list[Block]:
-    """Their runs that go on."""
+    """List their runs that go on."""
     runs, total = await reader.overview.runs(reader.actor.user, home.MOST_RUNS)
     threads = await reader.overview.messages([n for run in runs for n in (f"run/{run.id}", f"run/{run.id}/direct")])
     shown = []
     for run in runs:
-        asked = await reader.store.readable(list(run.open.values()))
-        open_now = [request for request in asked.values() if request is not None and request.decision is None]
+        requests = await reader.store.readable(list(run.open.values()))
+        open_now = [request for request in requests.values() if request is not None and request.decision is None]
         listed = await with_links(reader.store, reader.overview, reader.link, open_now)
         thread = threads.get(f"run/{run.id}") or threads.get(f"run/{run.id}/direct")
         shown.append((run, reader.link(thread) if thread else "", listed))
@@ -254,19 +239,19 @@ async def running(reader: Reader) -> list[Block]:
 
 
 async def permissions(reader: Reader) -> list[Block]:
-    """What they allowed in advance, as long as it is in force."""
+    """List what they allowed in advance, as long as it is in force."""
     actor, standing = reader.actor, await grant_changes.in_force(reader.store)
     return home.permissions([one for one in standing if (one.workspace, one.by) == (actor.workspace, actor.user)])
 
 
 async def recent(reader: Reader) -> list[Block]:
-    """The newest decisions on what they asked for, or decided."""
-    found = await reader.overview.decided(reader.actor.user, home.MOST_RECENT)
-    return home.recent(await with_links(reader.store, reader.overview, reader.link, found))
+    """List the newest decisions on what they asked for, or decided."""
+    decided = await reader.overview.decided(reader.actor.user, home.MOST_RECENT)
+    return home.recent(await with_links(reader.store, reader.overview, reader.link, decided))
 
 
 async def receipts(reader: Reader) -> list[Block]:
-    """The public key of this installation, so that nobody has to trust whoever hands out a receipt."""
+    """Show the public key of this installation, so that nobody has to trust whoever hands out a receipt."""
     return home.receipts(reader.public_key)
 
 
@@ -275,11 +260,11 @@ SECTIONS: Final[tuple[Section, ...]] = (waiting, running, permissions, recent, r
 
 
 async def with_links(
-    store: Store, overview: Overview, link: Callable[[Message], str], asked: Sequence[Request]
+    store: Store, overview: Overview, link: Callable[[Message], str], requests: Sequence[Request]
 ) -> Listed:
-    """The requests with the addresses of their cards and the names of their teams, as far as they are known.
+    """Find the addresses of the requests' cards and the names of their teams, as far as they are known.
 
-    What was settled before it had a card is told in its run's thread.
+    A request that was settled before it had a card links to its run's thread.
     """
     names = {
         request.id: (
@@ -287,11 +272,11 @@ async def with_links(
             f"card/{request.id}/instead",
             *((f"run/{request.run}", f"run/{request.run}/direct") if request.decision is not None else ()),
         )
-        for request in asked
+        for request in requests
     }
-    stand = await overview.messages(list({name for places in names.values() for name in places}))
-    shown = {request: [stand[name] for name in places if name in stand] for request, places in names.items()}
+    posted = await overview.messages(list({name for places in names.values() for name in places}))
+    shown = {request: [posted[name] for name in places if name in posted] for request, places in names.items()}
     links = {request: link(messages[0]) for request, messages in shown.items() if messages}
-    runs = await store.readable_runs(list(dict.fromkeys(request.run for request in asked)))
+    runs = await store.readable_runs(list(dict.fromkeys(request.run for request in requests)))
     teams = {run.id: run.team for run in runs.values() if run is not None}
-    return Listed(asked, links, len(asked), teams)
+    return Listed(requests, links, len(requests), teams)

@@ -1,4 +1,4 @@
-"""Keep one Slack message equal to one drawing, whatever Slack or this process does in between.
+"""Keep one Slack message equal to one drawing, whatever fails in between.
 
 Posting is not idempotent, so the intent is stored first and the message carries our name for it in its metadata.
 After an unclear failure (a lost reply, a kill between post and index) the message is looked up and adopted; a second
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a message belongs: a channel (or a user id, for a direct message), and a thread in it or ""."""
+    """The place of a message: a channel (or a user id, for a direct message), and a thread in it or ""."""
 
     channel: ChannelId | UserId
     thread: str = ""
@@ -41,7 +41,10 @@ class Place:
 
 @dataclass(slots=True)
 class _Order:
-    """What a message is to show, and where. `unclear`: whether a post of ours may have arrived without a reply."""
+    """A drawing, and the message that is to show it.
+
+    `unclear`: whether a post of ours may have arrived without a reply.
+    """
 
     name: str
     place: Place
@@ -106,6 +109,11 @@ class Poster:
             if posted is not None:
                 return posted
 
+    async def stands(self, name: str) -> bool:
+        """Return whether the message of this name is known to stand in Slack."""
+        seen = await self._store.message(name)
+        return seen is not None and bool(seen.value.ts)
+
     async def look_again(self) -> None:
         """Delete what a process posted that was frozen before its post, and killed right after it. StoreUnavailable,
         and CannotPost if Slack does not let us look."""
@@ -116,13 +124,13 @@ class Poster:
             await self._store.indexes.looked_at(name)
 
     async def doubt(self, name: str) -> None:
-        """Slack may show something else than was drawn last: what is drawn next is sent, even if it is the same."""
+        """Send what is drawn next even if it is the same: Slack may show something else than was drawn last."""
         seen = await self._store.message(name)
         if seen is not None and seen.value.drawn:
             await self._store.commit(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)))
 
     async def _adopt(self, seen: Seen[Message], order: "_Order") -> bool:
-        """Whether the message that somebody meant to post stands in Slack; it is known then."""
+        """Find the message that somebody meant to post, and store where it stands; False if it does not."""
         found = await self._find(seen.value)
         if found is not None and await self._record(seen, order, found, adopted=True):
             _log.warning("%s was meant to be posted and stood there.", order.name)
@@ -219,7 +227,7 @@ class Poster:
         return redrawn
 
     async def _overtaken(self, mine: Message) -> None:
-        """Another process drew this meanwhile, and Slack shows what came last, whichever that was: whoever looks next
+        """Mark as unknown what Slack shows, because another process drew this meanwhile: whoever looks next
         draws it anew."""
         while (seen := await self._store.message(mine.name)) is not None and seen.value != mine:
             unknown = Change(messages=(Put(replace(seen.value, drawn=""), seen.version),))
@@ -227,7 +235,7 @@ class Poster:
                 return
 
     async def _find(self, message: Message) -> tuple[str, str] | None:
-        """The message of this name that stands in Slack; all copies of it but the known or else first are deleted."""
+        """Find the message of this name in Slack, and delete all copies of it but the known or else first one."""
         found = [m for m in await self._since(message) if name_of(m) == message.name]
         found.sort(key=lambda m: (m["ts"] != message.ts, float(m["ts"])))
         for copy in found[1:]:
@@ -239,7 +247,7 @@ class Poster:
         return await self.lookups.since(message.channel, message.thread, _oldest(message))
 
     async def _drop_orphan(self, name: str, mine: Message) -> None:
-        """Somebody recorded another message under this name while we were frozen: ours is the second copy."""
+        """Delete our second copy, if somebody recorded another message under this name while we were frozen."""
         seen = await self._store.message(name)
         if seen is not None and seen.value.ts and seen.value.ts != mine.ts:
             _log.warning("Deleting our second copy of %s.", name)

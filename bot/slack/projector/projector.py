@@ -1,4 +1,4 @@
-"""Keep Slack equal to the events: read them in order, draw from the store, and only then tick them off (R6).
+"""Read events in order, draw them in Slack, and only then tick them off (R6).
 
 What an event says is only that something changed; what is drawn is the store's state at that moment, so drawing
 twice, late, or after a crash ends in the same picture. Only a notice about settings is drawn from its event.

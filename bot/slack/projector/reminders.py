@@ -1,4 +1,6 @@
-"""Tells people again of a request that waits: a reminder in its card's thread, a card for those it goes to next.
+"""Tell people again of a request that waits.
+
+A reminder goes to its card's thread, and a card to those who may decide next.
 
 All of them are messages of the request, and are settled with it (R6): cards lose their buttons, words say how it ended.
 """
@@ -59,7 +61,7 @@ async def nudge(
 
 
 def reminder_note(rows: Sequence[Request], card_link: str, away: Sequence[Absence] = ()) -> Drawing:
-    """In the card's thread: those who may decide and have not voted, or who stands in for them; or how it ended."""
+    """Remind those who may decide and have not voted, or who stands in for them; or tell how it ended."""
     waiting = [row for row in rows if row.status is Status.PENDING]
     users = frozenset(user for row in waiting for user in _asked(row, away))
     groups = frozenset(group for row in waiting for group in row.rules.reviewers.groups)
@@ -69,7 +71,7 @@ def reminder_note(rows: Sequence[Request], card_link: str, away: Sequence[Absenc
 
 
 def raised_note(rows: Sequence[Request], raised: Raised, card_link: str) -> Drawing:
-    """In the card's thread: the next people may decide too, told where the card stands; or how it ended."""
+    """Tell the next people, in the card's thread, that they may decide too; or how it ended."""
     whom = deciders(rows[0], rows[0].rules.escalation[raised.number].reviewers)
     at, on = link(card_link, "the card"), "this" if len(rows) == 1 else "these"
     text = f":arrow_up: {named(whom)}: nobody has decided on {on} yet, and you may now too, see {at}."
@@ -113,7 +115,7 @@ async def _raised_card(
     drawing: Drawing,
     files: list[File],
 ) -> bool:
-    """Whether the requests have a card where they went; if Slack will not take one, that is on record (R21)."""
+    """Show a card where the requests went, or put on record that Slack does not take one (R21)."""
     first, channel = rows[0], schedule.place_of(rows[0], raised)
     try:
         card = await poster.show(

@@ -1,4 +1,4 @@
-"""Draw all that a run shows in Slack, from the store: its thread, its requests' cards and notes, its outcome.
+"""Draw a run from the store: its thread, its requests' cards and notes, its outcome.
 
 Whatever happened, the run's own messages are drawn from its state; `REDRAWS` says after which events a request's are.
 """
@@ -62,7 +62,7 @@ async def _always(store: Store, poster: Poster, event: Event, doubted: set[Reque
 
 
 async def _if_late(store: Store, poster: Poster, event: Event, doubted: set[RequestId]) -> bool:
-    """Whether somebody still found a button for what was settled long before: its card is sent anew."""
+    """Return whether somebody still found a button for what was settled long before: its card is sent anew."""
     seen = await store.request(event.request) if event.request is not None else None
     decision = seen.value.decision if seen else None
     if seen is None or decision is None or event.at - decision.at < _LATE:

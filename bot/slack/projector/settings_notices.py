@@ -1,10 +1,11 @@
-"""What a channel's settings are and how they changed, in words; and the notice of a change (R33).
+"""Put a channel's settings into words, and show changes and proposals of one (R33).
 
 A notice is drawn from its event alone, because the settings may have changed again by then.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Final
 
@@ -13,12 +14,12 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Reviewers
-from countersign.policy.loosening import Configured
+from countersign.policy.loosening import Configured, loosened_by
 
 from ..handlers import schedule_commands, settings_proposals
 from ..slack_calls import CannotPost
 from ..views import settings_modal
-from ..views.block_kit import Block, Drawing, words
+from ..views.block_kit import Block, Drawing, button, words
 from ..views.request_text import NAMED, mentioned, named
 from ..views.safe_text import pieces
 from ..views.slack_markup import mention
@@ -49,7 +50,7 @@ def say(channel: ChannelId, rules: Rules) -> str:
 
 
 def changed_lines(channel: ChannelId, done: Configured) -> str:
-    """What differs, before and after: here, and where it is inherited if that is another thing."""
+    """List what differs, before and after: here, and where it is inherited if that is another thing."""
     here = _changed(channel, done.before, done.after)
     others = _changed(channel, done.inherited_before, done.inherited_after)
     if others and others != here:
@@ -67,7 +68,7 @@ def _changed(channel: ChannelId, before: Rules, after: Rules) -> list[str]:
 
 
 def _unnamed(before: Rules, after: Rules) -> Iterator[str]:
-    """Who comes and goes where a line names not everybody."""
+    """List who comes and goes where a line does not name everybody."""
     steps = zip_longest(before.escalation, after.escalation)
     pairs = [(before.reviewers, after.reviewers)]
     pairs += [(old.reviewers if old else Reviewers(), new.reviewers if new else Reviewers()) for old, new in steps]
@@ -96,7 +97,7 @@ async def draw(poster: Poster, entries: Sequence[tuple[str, Event]]) -> None:
         try:
             await DRAWN[event.type](poster, entry, event)
         except InvalidInput as wrong:
-            _log.error("Nobody is told of the change in event %s. %s", entry, wrong)
+            _log.error("Nobody is told of event %s. %s", entry, wrong)
 
 
 async def draw_change(poster: Poster, entry: str, event: Event) -> None:
@@ -113,14 +114,53 @@ async def draw_change(poster: Poster, entry: str, event: Event) -> None:
     together = f", as {mention(UserId(proposed_by))} had asked for" if proposed_by else ""
     text = f":gear: {by} changed the settings of {mention(channel)}{together}."
     drawing = Drawing(text, shown(f"{text}\n{lines}"))
+    if proposed_by and (proposal := event.data.get("proposal")):
+        settled = _proposal(UserId(proposed_by), channel, change, f"Confirmed by {by}.")
+        await _show(poster, f"proposal/{proposal}", change.before.approvals_channel, settled, post=False)
     for place in dict.fromkeys((channel, change.before.approvals_channel, change.after.approvals_channel)):
-        try:
-            await poster.show(f"settings/{entry}/{place}", Place(place), drawing)
-        except CannotPost as refused:
-            _log.error("A change of the settings of %s cannot be told in %s (%s).", channel, place, refused)
+        await _show(poster, f"settings/{entry}/{place}", place, drawing)
+
+
+async def _show(poster: Poster, name: str, place: ChannelId, drawing: Drawing, *, post: bool = True) -> None:
+    try:
+        await poster.show(name, Place(place), drawing, post=post)
+    except CannotPost as refused:
+        _log.error("%s cannot be shown in %s (%s).", name, place, refused)
+
+
+async def draw_proposal(poster: Poster, entry: str, event: Event) -> None:
+    """Show a proposal with a button for somebody else, where the channel's cards go.
+
+    What stands already is left as it is: it may be settled. InvalidInput if the event does not say what is proposed.
+    """
+    proposal, change = settings_proposals.proposal_of(event), settings_proposals.effect_of(event.data)
+    name, place = f"proposal/{proposal.id}", change.before.approvals_channel
+    if await poster.stands(name):
+        return
+    confirm = button("Confirm", settings_proposals.CONFIRM, settings_proposals.written(proposal), "danger")
+    asks = "Nothing has changed yet. An admin or another reviewer may confirm it."
+    drawing = _proposal(proposal.by, proposal.channel, change, asks)
+    try:
+        await poster.show(
+            name, Place(place), replace(drawing, blocks=[*drawing.blocks, {"type": "actions", "elements": [confirm]}])
+        )
+    except CannotPost as refused:
+        _log.error("A change of the settings of %s cannot be proposed in %s (%s).", proposal.channel, place, refused)
+        sorry = (
+            f"Slack did not take the message about the settings of {mention(proposal.channel)} in {mention(place)}, "
+            "so nobody can confirm what you want. Ask an admin to make the change."
+        )
+        await poster.show(f"{name}/direct", Place(proposal.by), Drawing(sorry, [words(sorry)]))
+
+
+def _proposal(by: UserId, channel: ChannelId, change: Configured, state: str) -> Drawing:
+    milder = "; ".join(loosened_by(change))
+    text = f":scales: {mention(by)} wants to make the rules of {mention(channel)} milder: {milder}."
+    return Drawing(text, [*shown(f"{text}\n{changed_lines(channel, change)}"), words(state)])
 
 
 DRAWN: Final[Mapping[EventType, Callable[[Poster, str, Event], Awaitable[None]]]] = {
     EventType.SETTINGS_CHANGED: draw_change,
+    EventType.SETTINGS_PROPOSED: draw_proposal,
 }
 """Event about a channel's settings -> what draws it."""

@@ -1,4 +1,6 @@
-"""Tells who asked that nobody is left who may decide on what waits without a deadline (R10, R21).
+"""Tell the requester that nobody is left who may decide (R10, R21).
+
+This is about requests that wait without a deadline.
 
 A group may be deleted, or a reviewer leave, long after a question was asked. One with a deadline ends by itself and is
 told; one that waits until somebody decides would wait in silence. Its run's thread says so, once.
@@ -41,7 +43,7 @@ async def keep(store: Store, directory: Directory, poster: Poster) -> None:
 
 
 async def look(store: Store, directory: Directory, poster: Poster) -> None:
-    """Tell it of all that nobody can decide any more, by what Slack says now; nothing where it does not say."""
+    """Tell of all requests that nobody can decide any more, by what Slack says now; nothing where it does not say."""
     for waiting in await store.indexes.waiting(_LOOKED_AT):
         try:
             seen = await usecases.admitted(store, waiting.id) if waiting.deadline is None else None
