@@ -83,7 +83,7 @@ class Template:
 
     def _value(self, raw: bytes) -> bytes:
         """The value with its ids and moments uncompressed, each in a block of its own."""
-        head = found[0] if (found := _RECORD.match(raw)) else b""
+        head = match[0] if (match := _RECORD.match(raw)) else b""
         body = raw[len(head) :]
         plain = decompress(body)
         for seconds in _SECONDS.findall(plain):
@@ -98,7 +98,7 @@ class Template:
         text = commands.replace(b"%", b"%%")
         marks = self._ids | {at: at for at in self._moments} | {mark: mark for mark in self._hours}
         any_mark = re.compile(b"|".join(map(re.escape, sorted(marks, key=len, reverse=True))))
-        return any_mark.sub(lambda found: b"%%(%b)b" % marks[found[0]], text)
+        return any_mark.sub(lambda match: b"%%(%b)b" % marks[match[0]], text)
 
 
 def _deflated(plain: bytes) -> bytes:

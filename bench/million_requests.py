@@ -76,9 +76,9 @@ class Walker:
         def card() -> Message | None:
             return next((m for m in list(posts.values())[before:] if "Approve" in m.buttons), None)
 
-        found = await self.slack.wait_for(lambda _: card(), timeout=_WITHIN, what="a card")
-        assert found is not None
-        return found
+        posted = await self.slack.wait_for(lambda _: card(), timeout=_WITHIN, what="a card")
+        assert posted is not None
+        return posted
 
     async def click(self, card: Message) -> None:
         """Approve; return when the click was acknowledged."""

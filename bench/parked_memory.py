@@ -12,7 +12,6 @@ from countersign.domain.ids import RunId
 
 AIM: Final = 1.1
 """Times an idle worker's memory."""
-LAST: Final = ""
 _WORKERS: Final = 2
 _IN_HAND: Final = 40
 """Runs on their way to their question at once: those are in memory, and their room and connections are kept."""
@@ -38,7 +37,6 @@ async def measure(url: str, data: Path, count: int) -> list[Figure]:
             f"{after:.1f} MB",
             after / before,
             aim=AIM,
-            last=LAST,
         )
     ]
 

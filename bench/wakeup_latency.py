@@ -141,9 +141,9 @@ async def _next_card(slack: LocalSlack, number: int) -> Message:
         cards = [m for m in list(posts.values())[-2:] if _APPROVE in m.buttons]
         return cards[-1] if len(posts) == number + 1 and cards else None
 
-    found = await slack.wait_for(lambda _: drawn(), timeout=20, what=f"card {number}")
-    assert found is not None
-    return found
+    card = await slack.wait_for(lambda _: drawn(), timeout=20, what=f"card {number}")
+    assert card is not None
+    return card
 
 
 async def _calm(slack: LocalSlack) -> None:

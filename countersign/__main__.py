@@ -1,21 +1,21 @@
-"""`countersign demo | web | worker | policy … | audit … | acl`: one command for every part."""
+"""The command `countersign`: demo, web, worker, policy, audit, acl."""
 
 import sys
 from importlib import import_module
 from importlib.util import find_spec
 
 _COMMANDS = {
-    "demo": ("demo.__main__", "the whole thing on embedded parts, with a local Slack in the browser"),
-    "web": ("bot.__main__", "the process that talks with Slack"),
-    "worker": ("agents.__main__", "a process that runs teams of agents"),
-    "policy": (".policy.cli", "check or explain a workspace's policy, or print its schema"),
-    "audit": ("bot.audit.cli", "export and verify the record, or sign a receipt from it"),
-    "acl": (".store.acl", "print the file of Redis' users for a namespace"),
+    "demo": ("demo.__main__", "try everything in your browser: no Slack, Redis or model needed"),
+    "web": ("bot.__main__", "run the process that talks to Slack"),
+    "worker": ("agents.__main__", "run a process that runs teams of agents"),
+    "policy": (".policy.cli", "check or explain a policy file, or print its schema"),
+    "audit": ("bot.audit.cli", "export or verify the audit record, or sign a receipt from it"),
+    "acl": (".store.acl", "print Redis' access control list for a namespace"),
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status; 2 for a command that there is not."""
+    """Run one command and return its exit status; 2 for an unknown command."""
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if command in ("-h", "--help"):
         print(_help())
@@ -38,7 +38,7 @@ def _module(name: str) -> str:
 
 def _help() -> str:
     rows = (f"  {command:8}{line}" for command, (_, line) in _COMMANDS.items())
-    return "\n".join(["usage: countersign COMMAND …", "", *rows])
+    return "\n".join(["usage: countersign COMMAND …", "", *rows, "", "countersign COMMAND --help says more."])
 
 
 if __name__ == "__main__":

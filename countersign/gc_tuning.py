@@ -1,4 +1,4 @@
-"""How a process that has started treats its memory."""
+"""Garbage collection for processes that have started and run for long."""
 
 import gc
 from typing import Final

@@ -1,4 +1,4 @@
-"""JSON Schema for tools' arguments: whether a value fits, and a sentence for people if it does not.
+"""JSON Schema for tools' arguments, with a sentence for people if one is wrong.
 
 A thin guard around the library `jsonschema` (draft 2020-12). The form in which people change a call and the gate before
 a call both judge by it. Schemas come from tools, values from people and models, so neither may cost much: steps and

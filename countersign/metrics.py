@@ -1,4 +1,4 @@
-"""What a platform team watches, for Prometheus: what was decided, what waits, and what had to be mended.
+"""Metrics for Prometheus: what was decided, what waits, and what was repaired.
 
 Requests, attempts and runs are counted from the record, by the one process that draws Slack, when it ticks an event
 off: sum them over all `web` processes. What waits is read from the store when it is asked for. Repairs are counted by

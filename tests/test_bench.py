@@ -15,7 +15,7 @@ pytest_plugins = ["tests.redis_server"]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_every_question_is_answered_with_tiny_counts(capsys: pytest.CaptureFixture[str]) -> None:
     await bench.main(bench.QUICK)
     printed = capsys.readouterr().out

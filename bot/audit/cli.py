@@ -50,7 +50,10 @@ def main(arguments: list[str]) -> int:
     except WrongSettings as wrong:
         print("\n".join(wrong.problems), file=sys.stderr)
         return 2
-    except (CountersignError, OSError, ValueError, OverflowError) as wrong:
+    except OSError as error:
+        print(f"{error.filename or 'The file'}: it cannot be read ({error.strerror}).", file=sys.stderr)
+        return 2
+    except (CountersignError, ValueError, OverflowError) as wrong:
         print(wrong, file=sys.stderr)
         return 2
 

@@ -1,1 +1,1 @@
-"""What a workspace's policy file says, and what follows from it for one action."""
+"""A workspace's policy: the file, its conditions, and its judgement of an action."""

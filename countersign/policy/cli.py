@@ -1,4 +1,4 @@
-"""`countersign policy check|explain|schema`: a policy looked at before it is used."""
+"""Check or explain a workspace's policy before it is used, or print its schema."""
 
 import argparse
 import json
@@ -15,71 +15,73 @@ from countersign.policy.evaluation import Action, Effect, Judgement, judge
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 0 if all is well, 1 if the policy has problems, 2 if the question makes no sense."""
-    asked = _parser().parse_args(arguments)
-    if asked.verb == "schema":
+    """Run one command; 0 if all is well, 1 for a policy with problems, 2 for wrong use.
+
+    A file that cannot be read is a problem of the policy: nothing would start with it either.
+    """
+    given = _parser().parse_args(arguments)
+    if given.command == "schema":
         print(json.dumps(file.PolicyInFile.model_json_schema(), indent=2))
         return 0
     try:
-        book = file.read(asked.file)
-    except WrongSettings as wrong:
-        for problem in wrong.problems:
-            print(problem, file=sys.stderr)
+        book = file.read(given.file)
+    except WrongSettings as error:
+        print("\n".join(error.problems), file=sys.stderr)
         return 1
-    if asked.verb == "check":
-        print(f"{asked.file}: {len(book.clauses)} rules, no problem.")
+    if given.command == "check":
+        count = len(book.clauses)
+        print(f"{given.file}: {count} rule{'' if count == 1 else 's'}, no problem.")
         return 0
     try:
-        action = Action(asked.team, asked.agent, asked.tool, _arguments(asked.args), _channel(asked.channel))
-    except InvalidInput as wrong:
-        print(wrong, file=sys.stderr)
+        channel = ChannelId(given.channel) if given.channel else None
+        action = Action(given.team, given.agent, given.tool, _arguments(given.args), channel)
+    except InvalidInput as error:
+        print(error, file=sys.stderr)
         return 2
-    says = None if asked.team_says is None else Effect(asked.team_says)
-    print("\n".join(_lines(judge(book, action, says))))
+    team_says = None if given.team_says is None else Effect(given.team_says)
+    print("\n".join(_lines(judge(book, action, team_says))))
     return 0
 
 
-def _channel(name: str) -> ChannelId | None:
-    return ChannelId(name) if name else None
-
-
-def _lines(said: Judgement) -> list[str]:
-    because = (
-        f"“{said.clause}”"
-        if said.clause
+def _lines(judgement: Judgement) -> list[str]:
+    reason = (
+        f"“{judgement.clause}”"
+        if judgement.clause
         else "no rule counts, so it is as the team's code says, or else people are asked"
     )
-    lines = [f"{said.effect}: {because}", f"  risk: {said.risk}"]
-    if said.why:
-        lines.append(f"  why: {said.why}")
-    told = {setting.label: getattr(said.terms, name) for name, setting in IN_RULES.items()}
-    lines += [f"  {label}: {say_value(value)}" for label, value in told.items() if value is not None]
-    return [*lines, *(f"  {line}" for line in said.trail)]
+    lines = [f"{judgement.effect}: {reason}", f"  risk: {judgement.risk}"]
+    if judgement.why:
+        lines.append(f"  why: {judgement.why}")
+    settings = {setting.label: getattr(judgement.terms, name) for name, setting in IN_RULES.items()}
+    lines += [f"  {label}: {say_value(value)}" for label, value in settings.items() if value is not None]
+    return [*lines, *(f"  {line}" for line in judgement.trail)]
 
 
 def _arguments(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        arguments = json.loads(text)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise InvalidInput(f"--args “{text[:80]}” is no JSON object. Write it like: --args '{{\"amount\": 600}}'")
-    return found
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise InvalidInput(f"--args “{text[:80]}” is not a JSON object. Write it like: --args '{{\"amount\": 600}}'")
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="countersign policy", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    file = argparse.ArgumentParser(add_help=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    common = argparse.ArgumentParser(add_help=False)
     default = Path(os.environ.get("POLICY") or "approvals.yaml")
-    file.add_argument("file", type=Path, nargs="?", default=default, help="default: POLICY, else approvals.yaml")
-    verbs.add_parser("check", parents=[file], help="say what is wrong with the file, all at once, with lines")
-    explain = verbs.add_parser("explain", parents=[file], help="what becomes of an action, and by which rule")
-    explain.add_argument("--team", required=True)
-    explain.add_argument("--tool", default="", help="empty: a question that is no call")
-    explain.add_argument("--agent", default="")
-    explain.add_argument("--channel", default="", help="the id of the channel where the run was started")
-    explain.add_argument("--args", default="{}", help="the call's arguments, a JSON object")
+    common.add_argument("file", type=Path, nargs="?", default=default, help="default: POLICY, else approvals.yaml")
+    commands.add_parser("check", parents=[common], help="list all problems of the file, each with its line")
+    explain = commands.add_parser("explain", parents=[common], help="show what happens to an action, and by which rule")
+    explain.add_argument("--team", required=True, help="the name of the team")
+    explain.add_argument("--tool", default="", help="the name of the tool; leave it out for a question in words")
+    explain.add_argument("--agent", default="", help="the name of the agent that asks")
+    explain.add_argument(
+        "--channel", default="", help="the id of the channel where the run was started, like C0GENERAL"
+    )
+    explain.add_argument("--args", default="{}", help="the arguments of the call, a JSON object")
     explain.add_argument("--team-says", choices=[effect.value for effect in Effect], help="what the team's code says")
-    verbs.add_parser("schema", help="the JSON schema of the file, for editors")
+    commands.add_parser("schema", help="print the JSON schema of the file, for editors")
     return parser

@@ -1,4 +1,4 @@
-"""What a workspace's policy says of an action: pass, ask or refuse; whom, how many, how long.
+"""Judgement of an action by the policy: pass, ask or refuse; whom and how long.
 
 All clauses that fit an action are weighed, and the strictest wins: refuse over ask over pass; among those that ask, the
 one with the larger quorum; else the first in the file. What the strictest leaves open is as the channel's settings are,
@@ -26,7 +26,7 @@ from countersign.policy.conditions import Condition
 
 
 class Effect(StrEnum):
-    """What becomes of an action, the milder first."""
+    """The fate of an action, from the mildest to the strictest."""
 
     PASS = "pass"
     ASK = "ask"
@@ -98,10 +98,11 @@ class Judgement:
 
 
 def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Judgement:
-    """What becomes of the action. `team_says` is what the team's own code wants; None is that it says nothing.
+    """Judge an action.
 
-    Where neither says anything people are asked. A condition that cannot be judged holds for a rule that asks or
-    refuses, and does not for one that lets pass.
+    `team_says` is what the team's own code wants; None is that it says nothing. Where neither says anything,
+    people are asked. A condition that cannot be judged holds for a rule that asks or refuses, and does not for one that
+    lets pass.
     """
     risk = book.risk_of(action.tool)
     trail, fitting = [], []
@@ -132,7 +133,7 @@ def judge_doubt(
 def weigh(
     fitting: Sequence[Clause], risk: Risk, team_says: Effect | None = None, trail: tuple[str, ...] = ()
 ) -> Judgement:
-    """The judgement by the clauses that fit, in the order of the file."""
+    """Return the judgement by the clauses that fit, in the order of the file."""
     # max() keeps the first of those that are equally strict.
     strictest = max(fitting, key=lambda c: (_STRICTNESS[c.effect], c.terms.quorum or 0), default=None)
     if strictest is None:
@@ -145,7 +146,7 @@ def weigh(
 
 
 def apply(judgement: Judgement, rules: Rules) -> Rules:
-    """The rules of a request that is asked under this judgement: the channel's, made stricter by the policy's."""
+    """Return the rules of a request: the channel's, made stricter by the policy."""
     terms = judgement.terms
     joined = {
         name: setting.join(own, getattr(rules, name))

@@ -1,4 +1,4 @@
-"""Reads `approvals.yaml`, a workspace's policy: all problems at once, each with its line.
+"""The file `approvals.yaml`, a workspace's policy, read with all its problems.
 
 Its JSON schema is `docs/approvals.schema.json` (`countersign policy schema`), for editors.
 """
@@ -129,11 +129,15 @@ _SELECTING: Final = ("team", "agent", "tool", "channels", "risk", "condition")
 
 
 def read(path: Path) -> Rulebook:
-    """The policy in a file. WrongSettings, with every problem and its line, if it cannot be used."""
+    """Read the policy in a file.
+
+    WrongSettings, with every problem and its line, if it cannot be used.
+    """
     try:
         raw = path.read_bytes()
     except OSError as wrong:
-        raise WrongSettings([f"{path}: it cannot be read ({wrong.strerror})."]) from None
+        reason = "there is no such file" if isinstance(wrong, FileNotFoundError) else wrong.strerror
+        raise WrongSettings([f"{path}: the policy cannot be read: {reason}."]) from None
     if len(raw) > LARGEST:
         raise WrongSettings([f"{path}: it has more than {LARGEST:,} bytes."])
     try:
@@ -145,7 +149,7 @@ def read(path: Path) -> Rulebook:
 
 
 def understand(text: str) -> Rulebook:
-    """The policy that a text holds. WrongSettings, likewise."""
+    """Read the policy in a text; WrongSettings, with every problem and its line."""
     try:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         plain = yaml.safe_load(text)
@@ -156,7 +160,7 @@ def understand(text: str) -> Rulebook:
     except (yaml.YAMLError, ValueError, RecursionError) as wrong:
         raise WrongSettings([f"line 1: this is not YAML ({type(wrong).__name__})."]) from None
     if tree is None or not isinstance(plain, dict):
-        raise WrongSettings(["line 1: this is no policy; it begins with “version: 1”."])
+        raise WrongSettings(["line 1: this is not a policy; a policy begins with “version: 1”."])
     try:
         policy = PolicyInFile.model_validate(plain)
     except ValidationError as wrong:
@@ -263,9 +267,13 @@ def _say(tree: Node, error: Any) -> Problem:
     place = ".".join(str(step) for step in path if not isinstance(step, int))
     match error["type"]:
         case "extra_forbidden":
-            sentence = f"there is no “{path[-1]}”; it may be a slip of the pen."
+            sentence = f"there is no setting “{path[-1]}”; check the spelling."
         case "missing":
             sentence = f"“{path[-1]}” is missing."
+        case "int_parsing" | "int_type":
+            sentence = f"{place}: must be a whole number."
+        case "enum" | "literal_error":
+            sentence = f"{place}: must be {error['ctx']['expected']}."
         case _:
             sentence = f"{place or 'the file'}: {re.sub(r'^Value error, ', '', error['msg'])}."
     return _line(tree, path), sentence.replace("..", ".")

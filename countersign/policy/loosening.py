@@ -1,4 +1,6 @@
-"""What makes a channel's rules milder: for that it takes an admin, or a second reviewer (R33)."""
+"""Changes that make a channel's rules milder, which need a second person (R33).
+
+That is an admin, or a second reviewer."""
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -118,5 +120,5 @@ def why_not_second(
 
 
 def print_of(*rules: Rules) -> Digest:
-    """The same for the same settings."""
+    """Return a digest that is the same for the same settings."""
     return digest_of(*(say_value(getattr(one, setting.name)) for one in rules for setting in fields(ChannelSettings)))

@@ -1,4 +1,6 @@
-"""What a policy would have done to an action of the record. Where the record does not tell, neither does this.
+"""Simulation of a policy on actions of the record.
+
+Where the record does not tell what would have happened, neither does this.
 
 A rule whose fit hangs on something that the record does not hold may have fitted or not. Only what comes out the same
 either way is told.
@@ -91,7 +93,7 @@ class _Answer:
 
 
 def replay(book: Rulebook, was: Recorded) -> Replayed:
-    """What the policy would have done to the action."""
+    """Return what the policy would have done to the action."""
     if was.gap:
         return Replayed(was, Outcome.UNTOLD, how=was.gap)
     judgements, gaps = _possible(book, was)

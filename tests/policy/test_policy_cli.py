@@ -44,9 +44,33 @@ def test_check_tells_all_problems_and_fails(tmp_path: Path, capsys: pytest.Captu
 
 def test_arguments_that_are_no_json_object_are_refused(example: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", "--team", "support", "--tool", "refund", "--args", "600"]) == 2
-    assert "no JSON object" in capsys.readouterr().err
+    assert "is not a JSON object" in capsys.readouterr().err
 
 
 def test_the_schema_in_the_documentation_is_that_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((DOCS / "approvals.schema.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "the policy cannot be read: there is no such file."),
+        ("", "line 1: this is not a policy; a policy begins with “version: 1”."),
+        ("version: 1\nrules: [{name: a, then: aks}]", "line 2: rules.then: must be 'pass', 'ask' or 'refuse'."),
+        ("version: 1\nrules: [{name: a, then: ask, quorum: two}]", "line 2: rules.quorum: must be a whole number."),
+        (
+            "version: 1\nrules: [{name: a, then: ask, tol: pay}]",
+            "line 2: there is no setting “tol”; check the spelling.",
+        ),
+    ],
+)
+def test_a_newcomer_reads_in_plain_words_what_is_wrong_with_a_file(
+    text: str | None, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "p.yaml"
+    if text is not None:
+        file.write_text(text)
+    assert cli.main(["check", str(file)]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.removeprefix(f"{file}: ").removeprefix(f"{file}, ") == sentence

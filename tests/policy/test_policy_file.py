@@ -80,7 +80,7 @@ def test_all_problems_are_told_at_once_each_with_its_line() -> None:
     for part in (
         "“amount >” is not a condition",
         "“soon” is not a duration",
-        "there is no “tols”",
+        "there is no setting “tols”",
         "“name” is missing",
     ):
         assert part in told
@@ -93,8 +93,8 @@ def policy(*rules: str) -> str:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "line 1: this is no policy"),
-        ("- a", "line 1: this is no policy"),
+        ("", "line 1: this is not a policy"),
+        ("- a", "line 1: this is not a policy"),
         ("version: 2", "line 1: version"),
         ("version: 1\n  rules: {", "line 2: this is not YAML"),
         ("version: 1\nrules: &a [*a]", "this is not YAML (RecursionError)"),
@@ -119,7 +119,7 @@ def test_what_makes_no_sense_is_refused(text: str, problem: str) -> None:
 
 
 def test_a_file_that_is_missing_or_no_text_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(WrongSettings, match=r"nowhere.yaml: it cannot be read"):
+    with pytest.raises(WrongSettings, match=r"nowhere.yaml: the policy cannot be read: there is no such file"):
         file.read(tmp_path / "nowhere.yaml")
     (tmp_path / "a.yaml").write_bytes(b"version: \xff")
     with pytest.raises(WrongSettings, match=r"not UTF-8"):

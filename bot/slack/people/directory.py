@@ -183,10 +183,8 @@ class Directory:
         return await self._ask("rooms", ask)
 
     async def still_there(self, card: Message) -> bool | None:
-        """Return whether people can see the message now.
-
-        Slack puts apps out of a channel that is archived, and leaves a tombstone in the place of what had replies.
-        """
+        """Return whether people can see the message now. Slack puts apps out of an archived channel,
+        and leaves a tombstone in the place of what had replies."""
 
         async def ask() -> bool:
             one: dict[str, Any] = {"channel": card.channel, "latest": card.ts, "inclusive": True, "limit": 1}
