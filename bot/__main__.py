@@ -38,7 +38,7 @@ from .settings import WebSettings
 from .slack import health, http
 from .slack.app import build, identify, slack_clients, socket_mode
 from .slack.handlers.grants import allowing
-from .slack.handlers.responses import Desk
+from .slack.handlers.services import Desk
 from .slack.people import channel_membership
 from .slack.people.directory import Directory
 from .slack.projector import audit_checkpoint, unreachable_reviewers

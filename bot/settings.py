@@ -1,6 +1,7 @@
 """Settings of the process `web` and of `countersign audit`, read from the environment like all others."""
 
 import re
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
-from countersign.domain.channel_settings import OnTimeout, Rules
+from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, reviewers_named
 from countersign.settings import CommonSettings, Duration, check_prefix, is_zero
@@ -138,14 +139,18 @@ class WebSettings(AuditSettings):
 
     def rules(self, approvals_channel: ChannelId) -> Rules:
         """Return the default rules, given the id of the approvals channel."""
+        shared: dict[str, Any] = {
+            field.name: getattr(self, field.name)
+            for field in fields(ChannelSettings)
+            if field.name in type(self).model_fields
+        }
         return Rules(
-            approvals_channel=approvals_channel,
-            reviewers=reviewers_named(self.reviewers),
-            timeout=self.approval_timeout,
-            on_timeout=self.on_timeout,
-            quorum=self.quorum,
-            own_requests=self.own_requests,
-            break_glass=self.break_glass,
+            **shared
+            | {
+                "approvals_channel": approvals_channel,
+                "reviewers": reviewers_named(self.reviewers),
+                "timeout": self.approval_timeout,
+            }
         )
 
 

@@ -47,16 +47,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.settings", "bot.settings", "bot.audit", "cryptography", "sqlalchemy"),
     },
     "bot.slack": {
-        *(
-            *_LIBRARY,
-            "countersign.store.outbox",
-            "bot.slack",
-            "pydantic",
-            "slack_bolt",
-            "slack_sdk",
-            "aiohttp",
-            "uvicorn",
-        ),
+        *("countersign.domain", "countersign.metrics", "countersign.policy", "countersign.usecases", "bot.slack"),
+        *("pydantic", "slack_bolt", "slack_sdk", "aiohttp", "uvicorn"),
+    },
+    "bot.slack.handlers": {
+        *("countersign.domain", "countersign.policy", "countersign.usecases"),
+        *("bot.slack.handlers", "bot.slack.people", "bot.slack.views", "bot.slack.request_links"),
+        "bot.slack.settings_proposals",
+        *("slack_bolt", "slack_sdk", "aiohttp"),
+    },
+    "bot.slack.projector": {
+        *(*_LIBRARY, "countersign.store.outbox"),
+        *("bot.slack.projector", "bot.slack.people", "bot.slack.views", "bot.slack.request_links"),
+        "bot.slack.settings_proposals",
+        *("bot.slack.slack_calls", "bot.slack.posted_messages", "slack_sdk", "aiohttp"),
     },
     "bot.slack.people": {
         *("countersign.domain", "countersign.usecases", "bot.slack.people", "bot.slack.posted_messages"),
@@ -73,6 +77,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {"demo", "countersign.store.redis.embedded_server", "aiohttp", "aiosmtpd"},
 }
 """Package -> what it may import besides the standard library; a longer name counts before a shorter one."""
+HANDLERS = (
+    {"payloads", "services", "mention_parsing"},
+    {"attempts", "responses"},
+    {"agent_command", "approvals_command", "away_command", "list_commands", "settings_changes"}
+    | {"card_buttons", "decision_windows", "grants"},
+    {"routes"},
+)
+"""The levels of `bot.slack.handlers`: a module imports only those below its own, so no handler another."""
 WIRING = ("countersign", "countersign.__main__", "bot.__main__", "agents.__main__")
 """What puts the parts together imports what it likes."""
 
@@ -131,6 +143,18 @@ def test_a_module_imports_only_what_its_room_may(module: str, path: Path) -> Non
         and not any(name == may or name.startswith(may + ".") or may.startswith(name + ".") for may in MAY_IMPORT[room])
     }
     assert not wrong, f"{module} may not import {sorted(wrong)}"
+
+
+def test_handlers_import_only_what_is_below_them() -> None:
+    folder = "bot.slack.handlers"
+    paths = {module.removeprefix(f"{folder}."): path for module, path in modules() if module.startswith(f"{folder}.")}
+    assert set().union(*HANDLERS) == paths.keys()
+    below: set[str] = set()
+    for level in HANDLERS:
+        for name in level:
+            siblings = {other for other in paths if f"{folder}.{other}" in imported(paths[name])}
+            assert siblings <= below, f"{name} may not import {sorted(siblings - below)}"
+        below |= level
 
 
 def test_no_room_may_import_what_it_does_not() -> None:

@@ -1,7 +1,7 @@
-"""The way to and from Slack: the clients, who we are there, the Bolt app, and Socket Mode.
+"""Connection to Slack: clients, our identity, the Bolt app, Socket Mode.
 
-Everything comes by parameters. Bolt reads the environment by itself and would turn OAuth on, and drop the token,
-where SLACK_CLIENT_ID happens to be set: that is kept from it.
+Everything comes by parameters. Bolt also reads the environment: where SLACK_CLIENT_ID happens to be set it would turn
+OAuth on and drop the token, so those variables are hidden from it.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import UserId, WorkspaceId
 
-from .handlers.responses import Desk
 from .handlers.routes import register
+from .handlers.services import Desk
 
 SCOPES: Final = frozenset(
     {
@@ -62,7 +62,10 @@ Fact = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Two clients over one session: `reads` repeats what Slack did not take, `posts` repeats nothing by itself."""
+    """Two clients over one session: `reads` retries, `posts` does not.
+
+    Before a post is repeated, its sender looks whether Slack took it.
+    """
 
     reads: AsyncWebClient
     posts: AsyncWebClient
@@ -70,7 +73,7 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the bot's token belongs to. `home` is the workspace's address."""
+    """The owner of the bot's token. `home` is the workspace's address."""
 
     workspace: WorkspaceId
     bot_user: UserId
@@ -80,13 +83,16 @@ class Identity:
 
     @property
     def names(self) -> frozenset[str]:
-        """By whom Slack says that our messages are."""
+        """The names under which Slack shows our messages."""
         return frozenset({self.bot_user, self.bot}) - {""}
 
 
 @asynccontextmanager
 async def slack_clients(token: str, api_url: str) -> AsyncIterator[Clients]:
-    """The clients; their session is closed at the end. `api_url` is that of Slack or of another that speaks so."""
+    """Open the clients; their session is closed at the end.
+
+    `api_url` is Slack's, or that of a local Slack.
+    """
     base_url = api_url if api_url.endswith("/") else api_url + "/"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         retries = [
@@ -101,7 +107,10 @@ async def slack_clients(token: str, api_url: str) -> AsyncIterator[Clients]:
 
 
 async def identify(client: AsyncWebClient) -> Identity:
-    """Who we are. WrongSettings if Slack refuses the token or it may not do enough; waits while Slack is away."""
+    """Return our identity; waits while Slack is away.
+
+    WrongSettings if Slack refuses the token or scopes are missing.
+    """
     while True:
         try:
             answer = await client.auth_test()
@@ -127,7 +136,10 @@ async def identify(client: AsyncWebClient) -> Identity:
 
 
 def build(clients: Clients, identity: Identity, desk: Desk, signing_secret: str | None) -> AsyncApp:
-    """The Bolt app with all listeners. Without a signing secret it must not be served over HTTP."""
+    """Build the Bolt app with all handlers.
+
+    Without a signing secret it must not be served over HTTP.
+    """
     result = AuthorizeResult(
         enterprise_id=None,
         team_id=identity.workspace,
@@ -145,7 +157,7 @@ def build(clients: Clients, identity: Identity, desk: Desk, signing_secret: str 
             client=AsyncWebClient(base_url=clients.reads.base_url, session=clients.reads.session),
             signing_secret=signing_secret or "",
             authorize=authorize,
-            process_before_response=True,  # each of our listeners returns with its ack, and goes on by itself
+            process_before_response=True,  # each of our handlers returns with its ack, and goes on by itself
         )
     register(app, desk)
     return app
@@ -153,7 +165,10 @@ def build(clients: Clients, identity: Identity, desk: Desk, signing_secret: str 
 
 @asynccontextmanager
 async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> AsyncIterator[Fact]:
-    """Keeps a Socket Mode connection; yields a question whether it is up. WrongSettings if the token is refused."""
+    """Keep a Socket Mode connection; yields a check that it is up.
+
+    WrongSettings if Slack refuses the token.
+    """
     try:
         await client.apps_connections_open(app_token=app_token)
     except SlackApiError as refused:
@@ -161,7 +176,7 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
             fix = "Make an app-level token with connections:write, and switch Socket Mode on."
             raise WrongSettings([f"SLACK_APP_TOKEN: Slack refuses it ({_code(refused)}). {fix}"]) from None
     except (aiohttp.ClientError, TimeoutError, OSError) as away:
-        _log.warning("Slack cannot be reached (%s); trying on.", away or type(away).__name__)
+        _log.warning("Slack cannot be reached (%s); trying again.", away or type(away).__name__)
     links = [
         AsyncSocketModeHandler(app, app_token, _link_log, web_client=client, ping_interval=_PING).client
         for _ in range(_CONNECTIONS)
@@ -184,7 +199,10 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
 
 
 def _in_a_line(record: logging.LogRecord) -> bool:
-    """A connection that breaks is nobody's bug and is replaced by itself: no traceback. All else is logged as it is."""
+    """Log a broken connection in one line: it is no bug, and is replaced.
+
+    Everything else is logged as it is.
+    """
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, aiohttp.ClientConnectionError):
         record.exc_info = None

@@ -1,4 +1,4 @@
-"""A port whose connections are bounded: as many as there may be, and each begins its requests in time."""
+"""Limits of the port's connections: their number, and their idle time."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from countersign.domain.errors import WrongSettings
 
 CONNECTIONS: Final = 512
-"""At once: Slack opens one for each thing that somebody does, and is answered in milliseconds."""
+"""Connections at once: Slack opens one for each thing that somebody does, and has its answer in milliseconds."""
 WITHIN: Final = 10.0
 """Seconds for the head of a request, and as many for its body. Slack gives up after three."""
 Scope = dict[str, Any]
@@ -23,7 +23,10 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(asgi: Asgi, host: str, port: int) -> AsyncIterator[int]:
-    """Serves until the block ends; yields the port, which is a free one for 0. WrongSettings if it is taken."""
+    """Serve until the block ends; yields the port, a free one for 0.
+
+    WrongSettings if it is taken.
+    """
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as wrong:
@@ -49,7 +52,7 @@ async def serving(asgi: Asgi, host: str, port: int) -> AsyncIterator[int]:
 
 
 class _Connection(H11Protocol):
-    """Closed when its next request has no head in time, or when there are too many beside it."""
+    """A connection that is closed if its next request is late, or one too many."""
 
     _hurry: asyncio.TimerHandle | None = None
 
@@ -82,7 +85,7 @@ class _Connection(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the process."""
+    """A server that leaves the signals to the process."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

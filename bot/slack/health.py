@@ -1,4 +1,4 @@
-"""What `/healthz` and `/metrics` of `web` say of the store, of Slack and of this machine's clock."""
+"""Health of `web`: the store, the connection to Slack, the machine's clock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,10 @@ _CLOCKS_APART: Final = timedelta(minutes=4)
 
 
 async def problem_of(store: Store, connected: Callable[[], Awaitable[bool]] | None) -> str:
-    """What is wrong with this process, for `/healthz`; "" if nothing is. `connected`: of Socket Mode, None for HTTP."""
+    """Return the problem of this process, "" if there is none.
+
+    `connected` checks Socket Mode; None for HTTP.
+    """
     try:
         async with asyncio.timeout(2):
             now = await store.takes()
@@ -27,19 +30,25 @@ async def problem_of(store: Store, connected: Callable[[], Awaitable[bool]] | No
 
 
 def wrong_clock(theirs: datetime, ours: datetime) -> str:
-    """Why what Slack signs is refused: it is valid for five minutes by this machine's clock. "" if that is right."""
+    """Return a sentence about a wrong clock, "" if it is right.
+
+    Slack's signatures are valid for five minutes of this machine's clock.
+    """
     apart = ours - theirs
     if abs(apart) < _CLOCKS_APART:
         return ""
     return (
         f"The clock of this machine is {round(abs(apart) / timedelta(minutes=1))} minutes "
-        f"{'ahead of' if apart > timedelta(0) else 'behind'} that of Redis. Whatever Slack sends is refused as too old "
-        "if this one is wrong. Set it right; nothing needs to be started again."
+        f"{'ahead of' if apart > timedelta(0) else 'behind'} that of Redis. If it is the wrong one, every signature of "
+        "Slack is refused as too old. Correct the clock; nothing needs a restart."
     )
 
 
 async def measured(store: Store) -> bytes:
-    """What Prometheus reads; without what waits if the store does not say."""
+    """Return the text that Prometheus reads.
+
+    If the store does not answer, the numbers of what waits are left out.
+    """
     try:
         async with asyncio.timeout(2):
             return metrics.exposition(await store.indexes.standing())

@@ -1,8 +1,7 @@
-"""The one port of `web`: `/healthz` and `/metrics`, and `/slack/events` where Slack calls us over signed HTTP.
+"""Port of `web`: `/healthz`, `/metrics`, and `/slack/events` for signed HTTP.
 
-Whoever reaches the port may send anything. So a connection that begins no request in time is closed, there are only so
-many of them, and of a body no more is read than Slack sends, in so much time; nothing of it is looked into before its
-signature was found right.
+Whoever reaches the port may send anything. So connections are limited in number and closed if no request comes in
+time; a body is read only up to the size and time that Slack needs, and parsed only after its signature is verified.
 """
 
 import asyncio
@@ -25,9 +24,9 @@ from .connection_limits import serving as serving
 
 EVENTS_PATH: Final = "/slack/events"
 LARGEST: Final = 4 * 2**20
-"""Bytes of a body: a view has at most 250,000 characters, and what people wrote into it less, of eight bytes each."""
+"""Bytes of a body: a view has at most 250,000 characters, and its input fewer, of eight bytes each."""
 ROOM: Final = 64 * 2**20
-"""Bytes of all bodies that are being read."""
+"""Bytes of all bodies that are being read at once."""
 _SIGNATURE: Final = re.compile(r"v0=[0-9a-f]{64}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _CLOSING: Final = (b"connection", b"close")
@@ -41,10 +40,10 @@ def http(
     *,
     secret: str = "",
 ) -> Asgi:
-    """`/healthz`, `/metrics` if there is something `measured`, and `/slack/events` if an app is given.
+    """Return the ASGI app of the port.
 
-    `secret` is what Slack signs for the app with. `problem` says what is wrong, "" if nothing is; `measured` gives what
-    Prometheus reads.
+    It has `/healthz`, `/metrics` if `measured` is given, and `/slack/events` if an app is given. `secret` is the app's
+    signing secret. `problem` says what is wrong, "" if nothing is; `measured` gives the text that Prometheus reads.
     """
     events = None if app is None else _Signed(app, SignatureVerifier(secret))
 
@@ -63,7 +62,7 @@ def http(
 
 
 class _Signed:
-    """Takes what Slack signed, and hands it to Bolt."""
+    """Verifies Slack's signature, and hands the request to Bolt."""
 
     def __init__(self, app: AsyncApp, verifier: SignatureVerifier) -> None:
         self._events = _Events(app, path=EVENTS_PATH)
@@ -88,11 +87,14 @@ class _Signed:
         try:
             await self._events(scope, whole, send)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as wrong:  # from Bolt
-            _log.warning("Slack signed what is no payload (%s); it was refused.", type(wrong).__name__)
-            await _plain(send, 400, "This is no payload that Slack sends.")
+            _log.warning("Slack signed a body that is no payload (%s); it was refused.", type(wrong).__name__)
+            await _plain(send, 400, "Not a payload that Slack sends.")
 
     async def _signed(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The body, whose signature is right; None if whoever sends it is gone. _Refused for anything else."""
+        """Return the body once its signature is verified; None if its sender is gone.
+
+        _Refused for anything else.
+        """
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         signature = headers.get(b"x-slack-signature", "")
         timestamp = headers.get(b"x-slack-request-timestamp", "")
@@ -112,13 +114,13 @@ class _Signed:
         try:
             text = body.decode()
         except UnicodeDecodeError:
-            raise _Refused(400, "This is no text.") from None
+            raise _Refused(400, "The body is not UTF-8.") from None
         if not plausible or not self._verifier.is_valid(text, timestamp, signature):
-            raise _Refused(401, "This is not signed by Slack, or long ago.")
+            raise _Refused(401, "The signature is wrong or too old.")
         return body
 
     async def _body(self, receive: Receive) -> bytes | None:
-        found = bytearray()
+        body = bytearray()
         held = 0
         try:
             while True:
@@ -126,21 +128,21 @@ class _Signed:
                 if message["type"] != "http.request":
                     return None
                 part = message.get("body", b"")
-                found += part
+                body += part
                 held += len(part)
                 self._held += len(part)
-                if len(found) > LARGEST:
+                if len(body) > LARGEST:
                     raise _Refused(413, f"At most {LARGEST:,} bytes.")
                 if self._held > ROOM:
-                    raise _Refused(503, "Too much is being sent here; please try again.")
+                    raise _Refused(503, "Too much is being sent at once; please try again.")
                 if not message.get("more_body", False):
-                    return bytes(found)
+                    return bytes(body)
         finally:
             self._held -= held
 
 
 class _Refused(Exception):
-    """A request that goes no further; its text is for whoever sent it."""
+    """A refused request; its text is for the sender."""
 
     def __init__(self, status: int, words: str) -> None:
         self.status = status
@@ -148,33 +150,39 @@ class _Refused(Exception):
 
 
 def _asks_for_our_certificate(body: bytes) -> bool:
-    """Slack looks at it now and then, without a signature; nothing is done about it."""
+    """Recognise Slack's check of our certificate, which nobody signs."""
     return len(body) < 1000 and b"ssl_check=1" in body.split(b"&")
 
 
 class _Events(AsyncSlackRequestHandler):
-    """Bolt's adapter, which reads a form's payload eight times as fast: to undo its escapes was a sixth of a click."""
+    """Bolt's adapter, with a faster way to undo a form's escapes.
+
+    That was a sixth of the time of a click.
+    """
 
     async def dispatch(self, request: AsgiHttpRequest) -> BoltResponse:
         signed = await request.get_raw_body()
-        found = AsyncBoltRequest(
+        bolt = AsyncBoltRequest(
             body=payload(signed) or signed, query=request.query_string, headers=request.get_headers()
         )
-        found.raw_body = signed  # what Slack's signature is of; Bolt checks it again
-        return await self.app.async_dispatch(found)
+        bolt.raw_body = signed  # the signed bytes; Bolt verifies them again
+        return await self.app.async_dispatch(bolt)
 
 
 def payload(form: str) -> str | None:
-    """The JSON in a form that has a payload and nothing else, as `parse_qsl` reads it; None for anything unusual."""
+    """Return the JSON of a form that has a payload and nothing else.
+
+    It is read as `parse_qsl` does; None for anything unusual.
+    """
     name, _, value = form.partition("=")
     if name != "payload" or "&" in value or "\\" in value:
         return None
     try:
         escaped = value.replace("+", " ").encode("ascii").replace(b"%", rb"\x")
-        found = escaped.decode("unicode_escape").encode("latin-1").decode()
+        text = escaped.decode("unicode_escape").encode("latin-1").decode()
     except UnicodeError:
         return None
-    return found if found.startswith("{") else None
+    return text if text.startswith("{") else None
 
 
 async def _plain(

@@ -4,7 +4,16 @@ Each reads, lets a pure rule compute, and commits. One whose commit finds that s
 the rule judge anew, so two people, a person and the clock, or one person twice never decide the same request twice.
 """
 
-from countersign.usecases.decisions import decide, due, expire, stands, turn_down, wake_parked, withdraw
+from countersign.usecases.decisions import (
+    decide,
+    due,
+    expire,
+    stands,
+    turn_down,
+    wake_parked,
+    why_no_window,
+    withdraw,
+)
 from countersign.usecases.effective_settings import configure, judge, rules_for, rules_of
 from countersign.usecases.questions import ask, take_back
 from countersign.usecases.rejected_attempts import settings_refused, start_refused, unknown_request
@@ -53,6 +62,7 @@ __all__ = [
     "turn_down",
     "unknown_request",
     "wake_parked",
+    "why_no_window",
     "withdraw",
     "writing",
 ]

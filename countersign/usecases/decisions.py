@@ -28,6 +28,10 @@ Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
 """Those who voted on a request, as Slack describes them now."""
 StillThere = Callable[[Message], Awaitable[bool | None]]
 """Whether people can see a card at this moment; None if Slack does not say."""
+_ENTERED_IN_A_WINDOW = frozenset(
+    {None, Refusal.NO_WORDS, Refusal.NO_REASON, Refusal.NOT_ARGUMENTS, Refusal.NO_CHOICE, Refusal.NOT_OPENED}
+)
+"""Refusals of attempts that lack only what a person enters, or opens, in a window."""
 _log = logging.getLogger(__name__)
 
 
@@ -70,12 +74,32 @@ async def decide(
     try:
         outcome = await update(store, read, _counted)
     except Refused as refused:
-        if refused.refusal is not Refusal.TIME_RAN_OUT:
-            raise
-        if (settled := await expire(store, queue, request)) is None:
-            raise
-        raise Refused(refused.refusal, refusal_sentences.sentence(refused.refusal, settled)) from None
+        raise await _settled_late(store, queue, request, refused) from None
     return await wake_parked(store, queue, outcome)
+
+
+async def why_no_window(store: Store, queue: Queue, seen: Admitted, attempt: Attempt) -> Refused | None:
+    """Say why the attempt could not count, whatever is entered in its window; None if the window may open.
+
+    Judged by what was `seen`, and put on record (R25): a click that is to open a window never decides, though its
+    person may have been named since.
+    """
+    if decision_rules.why_refused(seen.value, attempt, seen.now) in _ENTERED_IN_A_WINDOW:
+        return None
+    step = decision_rules.decide(seen.value, attempt, seen.now)
+    if step.refusal is None:
+        return None
+    await store.commit(Change(events=step.events, once=attempt.id))
+    refused = Refused(step.refusal, refusal_sentences.sentence(step.refusal, step.request))
+    return await _settled_late(store, queue, seen.value.id, refused)
+
+
+async def _settled_late(store: Store, queue: Queue, request: RequestId, refused: Refused) -> Refused:
+    """The refusal; a late attempt settles a request whose time ran out unnoticed, and is told how."""
+    settled = await expire(store, queue, request) if refused.refusal is Refusal.TIME_RAN_OUT else None
+    if settled is None:
+        return refused
+    return Refused(refused.refusal, refusal_sentences.sentence(refused.refusal, settled))
 
 
 class _Attempted(NamedTuple):

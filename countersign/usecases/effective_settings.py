@@ -174,8 +174,8 @@ class _Configuring(NamedTuple):
 
 
 def _recorded(effect: Configured) -> dict[str, str]:
-    """The effect as JSON: all of the rules afterwards, and what of them was otherwise before. Its way back is
-    `bot.slack.handlers.settings_proposals.effect_of`."""
+    """The effect as JSON: all of the rules afterwards, and what of them was otherwise before. The way back is
+    `effect_of` in `bot.slack.settings_proposals`."""
     before, after = _differences(effect.before, effect.after)
     inherited_before, _ = _differences(effect.inherited_before, effect.inherited_after)
     texts = {

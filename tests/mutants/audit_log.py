@@ -92,7 +92,7 @@ RECORDING: Final = (
     Bug(
         "everybody is told of calls that the policy did not let pass",
         "R25",
-        "bot/slack/handlers/list_commands.py",
+        "bot/slack/handlers/settings_changes.py",
         "    admin = may_alone(actor, desk.admins) and ",
         "    admin = ",
         (
@@ -206,9 +206,9 @@ RECORDING: Final = (
     Bug(
         "a start that is refused is not on record",
         "R25",
-        "bot/slack/handlers/agent_command.py",
-        "    except CountersignError as refused:\n",
-        "    except CountersignError as refused:\n        if refused:\n            raise\n",
+        "bot/slack/handlers/responses.py",
+        "    except CountersignError as error:\n",
+        "    except CountersignError as error:\n        if error:\n            raise\n",
         (_COMMANDS + "test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none",),
     ),
     Bug(

@@ -120,7 +120,7 @@ DECIDING: Final = (
     Bug(
         "who is added to many reviewers is not named",
         "R33",
-        "bot/slack/projector/settings_notices.py",
+        "bot/slack/views/settings_text.py",
         "        *_unnamed(before, after),\n",
         "",
         (_TWO + "test_everybody_who_comes_or_goes_is_named",),
@@ -152,7 +152,7 @@ DECIDING: Final = (
     Bug(
         "web does not look up who voted before",
         "R9",
-        "bot/slack/handlers/actors.py",
+        "bot/slack/people/actors.py",
         "voter, *behind = await asyncio.gather(*(directory.actor(vote.workspace, name, groups) for name in names))",
         "voter, *behind = (Actor(vote.workspace, name, groups) for name in names)",
         (_CLICKS + "test_an_approval_of_somebody_who_left_completes_no_quorum",),
@@ -409,9 +409,9 @@ DECIDING: Final = (
     Bug(
         "a click that was to open a window is judged a second time, and may count",
         "R13",
-        "bot/slack/handlers/card_actions.py",
-        "seen.value.id, attempt, seen)\n    at = who(body)",
-        "seen.value.id, attempt)\n    at = who(body)",
+        "bot/slack/handlers/card_buttons.py",
+        "        return refused(refusal)\n    at, request",
+        "        await usecases.decide(desk.store, desk.queue, seen.value.id, attempt)\n    at, request",
         (_REVIEWING + "test_a_click_that_opens_a_window_never_decides_though_its_person_was_named_meanwhile",),
     ),
     Bug(

@@ -13,12 +13,9 @@ BOUNDING: Final = (
     Bug(
         "a window that names no channel leaves work that nobody awaits",
         "R29",
-        "bot/slack/handlers/grants.py",
-        '    handle, channel = Handle.read(view["private_metadata"]), modal_parts.channel_of(view)\n'
-        '    work = said(card_actions.count(desk, body, handle, attempt, Verb.APPROVE, "", wish=wish), "approval")\n',
-        '    handle = Handle.read(view["private_metadata"])\n'
-        '    work = said(card_actions.count(desk, body, handle, attempt, Verb.APPROVE, "", wish=wish), "approval")\n'
-        "    channel = modal_parts.channel_of(view)\n",
+        "bot/slack/handlers/responses.py",
+        '    channel = channel_of(body["view"])\n    work = begin()\n',
+        '    work = begin()\n    channel = channel_of(body["view"])\n',
         ("tests/fuzz/test_fuzz.py::test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits",),
     ),
     Bug(
@@ -116,7 +113,7 @@ BOUNDING: Final = (
         "a body of any size is read before its signature is looked at",
         "R29",
         "bot/slack/http.py",
-        "if len(found) > LARGEST:",
+        "if len(body) > LARGEST:",
         "if False:",
         (_HTTP + "test_of_a_body_without_end_no_more_is_read_than_slack_sends",),
     ),

@@ -335,7 +335,7 @@ DRAWING: Final = (
         "a refused click is acked and nothing is said",
         "R7",
         "bot/slack/handlers/responses.py",
-        "        if result is not None:\n            await tell(desk.client, body, result)\n",
+        "        if reply is not None:\n            await tell(desk.client, body, reply)\n",
         "",
         (_CLICKS + "test_a_late_click_gets_the_sentence",),
     ),

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from slack_bolt.async_app import AsyncAck
 
-from bot.slack.handlers import card_actions
-from bot.slack.handlers.responses import Desk
+from bot.slack.handlers import card_buttons
 from bot.slack.handlers.routes import bound
+from bot.slack.handlers.services import Desk
 from bot.slack.views import card_controls, cards
 from bot.slack.views.card_controls import Handle
 from countersign import usecases
@@ -505,7 +505,7 @@ async def test_a_bug_is_told_and_logged(
 ) -> None:
     """R7: whatever happens, the person hears of it."""
     shown = await show(await ask(store, lease))
-    monkeypatch.setattr(card_actions, "complete", None)
+    monkeypatch.setattr(card_buttons, "complete", None)
     assert (await slack.user("bob").click(shown, "Approve")).ok
     await slack.user("bob").wait_ephemeral("Something went wrong on our side")
     assert "A listener failed for U0BOB" in caplog.text

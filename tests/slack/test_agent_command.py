@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.handlers.responses import Desk
+from bot.slack.handlers.services import Desk
 from bot.slack.views import modals
 from countersign import usecases
 from countersign.domain.events import Event, EventType
@@ -114,7 +114,7 @@ async def test_a_start_that_slack_called_failed_and_its_repeat_are_one_run(
         ("/agent stop", "Which run?"),
         ("/agent stop rnothing", "There is no run"),
         ("/agent help", "/agent status"),
-        ("/agent status", "Nothing goes on here"),
+        ("/agent status", "No runs in progress here"),
     ],
 )
 async def test_what_cannot_be_done_is_said_and_nothing_starts(
@@ -402,14 +402,14 @@ async def test_status_lists_what_goes_on(slack: LocalSlack, store: Store, lease:
     assert await bob.submit({"team": "email", "task": "<!channel> *bold*"}) == {}
     await usecases.ask(store, lease, question())
     reply = await slack.user("alice").command("/agent status")
-    assert "2 runs go on" in reply.text
+    assert "2 runs in progress" in reply.text
     words = str(reply.blocks)
     assert "rtest" in words and "Waiting for a decision" in words
     literal = [e for b in reply.blocks if b["type"] == "context" for e in b["elements"]]
     assert "<!channel> *bold*" in [e["text"] for e in literal]
     assert {e["type"] for e in literal} == {"plain_text"}
     elsewhere = await slack.user("alice").command("/agent status", channel="#approvals")
-    assert "1 run goes on" in elsewhere.text
+    assert "1 run in progress" in elsewhere.text
 
 
 async def test_status_lists_as_many_runs_as_one_message_holds(slack: LocalSlack, store: Store, bot: Desk) -> None:
@@ -417,10 +417,10 @@ async def test_status_lists_as_many_runs_as_one_message_holds(slack: LocalSlack,
     for number in range(12):
         await slack.user("alice").command(f"/agent email {number} {'返金の依頼' * 40}")
     reply = await slack.user("alice").command("/agent status")
-    assert reply.ok and "12 runs go on" in reply.text
+    assert reply.ok and "12 runs in progress" in reply.text
     listed = sum(b["type"] == "section" for b in reply.blocks) - 1
     assert 5 < listed < 12
-    assert f"and {12 - listed} older ones" in str(reply.blocks[-1])
+    assert f"and {12 - listed} older" in str(reply.blocks[-1])
 
 
 async def test_the_requester_stops_a_run_and_strangers_do_not(
@@ -443,7 +443,7 @@ async def test_the_requester_stops_a_run_and_strangers_do_not(
     seen, request = await store.run(lease.run), await store.request(asked.id)
     assert seen is not None and request is not None
     assert (seen.value.status, request.value.status.value) == (Status.STOPPED, "withdrawn")
-    assert "has ended already" in (await alice.command("/agent stop rtest")).text
+    assert "has already ended" in (await alice.command("/agent stop rtest")).text
 
 
 async def test_a_store_that_is_away_is_told(slack: LocalSlack, store: Store, bot: Desk) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from bot.slack.handlers.responses import Desk
+from bot.slack.handlers.services import Desk
 from bot.slack.projector import card_placement
-from bot.slack.projector.home_publisher import with_links
 from bot.slack.projector.projector import Projector
+from bot.slack.request_links import with_links
 from countersign import usecases
 from countersign.domain import batching
 from countersign.domain.channel_settings import OnTimeout, Risk

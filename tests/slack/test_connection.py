@@ -205,7 +205,7 @@ async def test_after_slack_refreshed_the_connection_commands_are_answered(slack:
         old = list(connections)
         await slack.ask_to_reconnect()
         await slack.wait_for(lambda _: connections and not any(c in old for c in connections))
-        assert "Nothing goes on" in (await slack.user("bob").command("/agent status", channel="#approvals")).text
+        assert "No runs in progress" in (await slack.user("bob").command("/agent status", channel="#approvals")).text
 
 
 async def test_a_connection_that_breaks_under_an_answer_is_a_line_in_the_log(

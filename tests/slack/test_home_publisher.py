@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bot.audit import receipts
 from bot.audit.auditor import Auditor
-from bot.slack.handlers.responses import Desk
+from bot.slack.handlers.services import Desk
 from bot.slack.projector.home_publisher import Homes
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
@@ -319,6 +319,7 @@ async def test_a_process_that_drew_something_older_draws_again(
     await slack.wait_for(lambda _: not slack.faults.active, what="what the first one read, on its way")
     async with a_desk(slack, store) as (other, _, _):
         await ask(store, lease, question())
+        assert isinstance(other.homes, Homes)
         await other.homes.draw(BOB, HERE)
         await shown(bob, "Waiting for you (1)")
         assert not opening.done()

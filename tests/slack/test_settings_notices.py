@@ -8,8 +8,8 @@ from datetime import time, timedelta
 import pytest
 
 from bot.audit.auditor import Auditor
-from bot.slack.handlers import settings_proposals
-from bot.slack.handlers.responses import Desk
+from bot.slack.handlers.services import Desk
+from bot.slack.settings_proposals import effect_of
 from countersign import usecases
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout
 from countersign.domain.escalation import Escalation
@@ -122,5 +122,5 @@ async def test_what_an_event_says_of_a_change_is_all_of_it(store: Store) -> None
         break_glass=True,
     )
     effect = await change(store, lambda own: other)
-    assert settings_proposals.effect_of((await changes(store))[-1].data) == effect
+    assert effect_of((await changes(store))[-1].data) == effect
     assert effect.before != effect.after and effect.inherited_before != effect.inherited_after != effect.after

@@ -94,6 +94,20 @@ async def test_a_refused_attempt_is_in_the_record_with_who_and_why(store: Store,
     assert last.data["words"] == "never"
 
 
+async def test_a_window_opens_for_what_may_count_and_why_it_does_not_is_on_record(store: Store, lease: Lease) -> None:
+    """R13, R25: what is still to be entered in it keeps no window closed."""
+    asked = await usecases.ask(store, lease, question())
+    seen = await usecases.admitted(store, asked.id)
+    assert seen is not None
+    wordless = attempt(asked, BOB, Verb.RESPOND, words="")
+    assert await usecases.why_no_window(store, NoQueue(), seen, wordless) is None
+    assert EventType.ATTEMPT_REFUSED not in await kinds(store)
+    refused = await usecases.why_no_window(store, NoQueue(), seen, attempt(asked, DAVE, Verb.RESPOND))
+    assert refused is not None and refused.refusal is Refusal.NOT_A_REVIEWER
+    last = (await events(store))[-1]
+    assert (last.type, last.user, last.data["refusal"]) == (EventType.ATTEMPT_REFUSED, DAVE, "not_a_reviewer")
+
+
 async def test_an_unknown_request_is_said_to_be_unknown(store: Store, lease: Lease) -> None:
     """R7."""
     asked = await usecases.ask(store, lease, question())

@@ -1,1 +1,1 @@
-"""What people do in Slack: commands, clicks and windows, each stored before it is answered."""
+"""Handlers of commands, clicks and windows; each stores before it acks."""

@@ -1,18 +1,16 @@
-"""`/agent`: start a task, see what goes on, stop it."""
+"""`/agent`: start a task, list runs, stop one."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
-import aiohttp
 from slack_bolt.async_app import AsyncAck
-from slack_sdk.errors import SlackApiError
 
 from countersign import usecases
 from countersign.domain import runs
-from countersign.domain.errors import CountersignError, InvalidInput, StoreUnavailable
+from countersign.domain.errors import CountersignError, InvalidInput
 from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, short_name
 from countersign.domain.people import is_channel
 from countersign.domain.run_options import in_words
@@ -25,14 +23,15 @@ from ..views.block_kit import context, fitting, plain, words
 from ..views.button_labels import STATES
 from ..views.safe_text import quoted, typed, unescape
 from ..views.slack_markup import escape, link, mention
-from .modal_opening import open_modal
-from .responses import Desk, Said, Who, answer_command, answer_window, delivered, said, who
+from .payloads import Sender, delivery, sender
+from .responses import SLACK_ERRORS, answer_command, answer_window, on_record, open_modal
+from .services import Desk, Reply
 
 HELP: Final = (
     "*`/agent <team> <task>`* starts a task, like `/agent email tell the vendor we need 10% off`\n"
     "*`/agent <team> <option>=<choice> <task>`* chooses how, like `/agent chat mode=never plan a picnic`\n"
     "*`/agent`* does the same in a window\n"
-    "*`/agent status`* lists what goes on in this channel, and what you started elsewhere\n"
+    "*`/agent status`* lists the runs of this channel, and those that you started elsewhere\n"
     "*`/agent stop <run>`* ends a run and withdraws what it asks\n"
     "*`/approvals`* says who decides here, and how long they have"
 )
@@ -42,28 +41,28 @@ _log = logging.getLogger(__name__)
 
 
 async def on_agent(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """`/agent …`; the ack comes after what was asked for was stored."""
+    """Handle `/agent …`; the ack comes after what was asked for was stored."""
     await answer_command(desk, ack, body, _agent(desk, body))
 
 
-async def _agent(desk: Desk, body: dict[str, Any]) -> Said:
-    at = who(body)
+async def _agent(desk: Desk, body: dict[str, Any]) -> Reply:
+    at = sender(body)
     first, rest = (*str(body.get("text") or "").split(maxsplit=1), "", "")[:2]
     match first.lower():
         case "":
-            async with _on_record(desk, body, at.here, None):
+            async with _start_on_record(desk, body, at.here, None):
                 return await _open_start(desk, body, at)
         case "help":
-            return Said(HELP)
+            return Reply(HELP)
         case "status":
             return await _status(desk, at)
         case "stop":
-            return await _stop(desk, at, rest.strip(), delivered(body))
+            return await _stop(desk, at, rest.strip(), delivery(body))
     run = RunId("r" + short_name(str(body["trigger_id"]), at.user, length=8))
     return await _start(desk, body, at.here, run, first, unescape(rest).strip())
 
 
-async def _open_start(desk: Desk, body: dict[str, Any], at: Who) -> Said:
+async def _open_start(desk: Desk, body: dict[str, Any], at: Sender) -> Reply:
     teams = await desk.store.workers.teams()
     if not teams:
         raise InvalidInput("No worker is running, so nothing can be started. Start one with `python -m agents`.")
@@ -71,7 +70,10 @@ async def _open_start(desk: Desk, body: dict[str, Any], at: Who) -> Said:
 
 
 async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Another team was chosen in the window of `/agent`: it shows that team's options; what was typed stays."""
+    """Show the options of the team that was chosen in the window.
+
+    What was typed there stays.
+    """
     await ack()
     view = body["view"]
     team = body["actions"][0]["selected_option"]["value"]
@@ -79,20 +81,23 @@ async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
         window = modals.start(await desk.store.workers.teams(), modal_parts.channel_of(view), team)
         async with asyncio.timeout(5):
             await desk.client.views_update(view_id=view["id"], hash=view["hash"], view=window)
-    except (CountersignError, SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as lost:
+    except (CountersignError, *SLACK_ERRORS) as lost:
         # The window stays as it is; what is not chosen in it is the team's default.
         _log.error("The options of the team %s were not shown: %s", team, lost or type(lost).__name__)
 
 
 async def on_start_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """The window of `/agent` was filled in."""
+    """Start the task that was entered in the window of `/agent`."""
     view = body["view"]
     channel = modal_parts.channel_of(view)
-    run = RunId("r" + short_name(str(view["id"]), who(body).user, length=8))
+    run = RunId("r" + short_name(str(view["id"]), sender(body).user, length=8))
     team, task = modal_parts.value(view, modals.TEAM), modal_parts.value(view, modals.TASK)
     options = modals.options_of(view, team)
-    work = said(_start(desk, body, channel, run, team, task, options), "task")
-    await answer_window(desk, ack, body, work, modals.TASK, channel)
+
+    async def work() -> Reply:
+        return await _start(desk, body, channel, run, team, task, options)
+
+    await answer_window(desk, ack, body, work, deed="task", block=modals.TASK, quiet=True)
 
 
 async def _start(
@@ -103,26 +108,28 @@ async def _start(
     team: str,
     words: str,
     options: Mapping[str, str] | None = None,
-) -> Said:
-    """Without options these are the first words of a command's task."""
-    at = who(body)
-    async with _on_record(desk, body, channel, run, team, words, options or {}):
+) -> Reply:
+    """Without `options` they are the first words of a command's task."""
+    at = sender(body)
+    async with _start_on_record(desk, body, channel, run, team, words, options or {}):
         if options is None:
             teams = await desk.store.workers.teams()
-            team = _meant(team, teams)
+            team = _team_named(team, teams)
             offered = next((t.options for t in teams if t.name == team), ())
             options, words = in_words(words, offered)
         return await _started(desk, at, channel, run, team, words, options)
 
 
-def _meant(typed: str, teams: list[TeamInfo]) -> str:
-    """The team of this name, or the only one whose name differs from it in case alone; else what was typed."""
+def _team_named(typed: str, teams: list[TeamInfo]) -> str:
+    """Find the team of this name, in capitals or not; else return what was typed.
+
+    Where several names differ in case alone, only the exact one counts.
+    """
     alike = [team.name for team in teams if team.name.casefold() == typed.casefold()]
     return alike[0] if len(alike) == 1 else typed
 
 
-@asynccontextmanager
-async def _on_record(
+def _start_on_record(
     desk: Desk,
     body: dict[str, Any],
     channel: ChannelId,
@@ -130,17 +137,14 @@ async def _on_record(
     team: str = "",
     task: str = "",
     options: Mapping[str, str] = _NONE,
-) -> AsyncIterator[None]:
-    """Who was not allowed to start what, and why, is written down before they are told (R25)."""
-    at = who(body)
-    try:
-        yield
-    except StoreUnavailable:
-        raise
-    except CountersignError as refused:
+) -> AbstractAsyncContextManager[None]:
+    """Record who was not allowed to start what, and why."""
+    at = sender(body)
+
+    async def record(why: str) -> None:
         await usecases.start_refused(
             desk.store,
-            delivered(body),
+            delivery(body),
             run=run,
             workspace=at.workspace,
             channel=channel,
@@ -148,14 +152,15 @@ async def _on_record(
             team=team,
             task=task,
             options=options,
-            why=str(refused),
+            why=why,
         )
-        raise
+
+    return on_record(record)
 
 
 async def _started(
-    desk: Desk, at: Who, channel: ChannelId, run: RunId, team: str, task: str, options: Mapping[str, str]
-) -> Said:
+    desk: Desk, at: Sender, channel: ChannelId, run: RunId, team: str, task: str, options: Mapping[str, str]
+) -> Reply:
     if task.strip() and any(t.name == team for t in await desk.store.workers.teams()):
         rules = await usecases.rules_of(desk.store, channel)
         why = await why_not_seen(desk.directory, channel)
@@ -174,25 +179,26 @@ async def _started(
         unrepeated=True,
     )
     if started.id != run:
-        return Said(
-            f"The same was started here a moment ago and goes on: run `{started.id}`. It was not started again; if you "
-            "want it twice, wait a minute or change its words."
+        return Reply(
+            f"The same task was started here a moment ago and is still running: run `{started.id}`. It was not started "
+            "again; if you want it twice, wait a minute or change its words."
         )
     how = f" ({escape(runs.said(started))})" if started.options else ""
     where = "in this channel" if is_channel(GroupId(channel)) else "here, or in your messages with the app,"
-    return Said(f"Started *{escape(team)}*{how}, run `{run}`. Its thread appears {where} in a moment.")
+    return Reply(f"Started *{escape(team)}*{how}, run `{run}`. Its thread appears {where} in a moment.")
 
 
-async def _status(desk: Desk, at: Who) -> Said:
-    found = [r for r in await desk.store.indexes.active_runs(200) if at.channel == r.channel or at.user == r.requester]
-    if not found:
-        return Said("Nothing goes on here. `/agent <team> <task>` starts something.")
-    head = f"{len(found)} {'run goes' if len(found) == 1 else 'runs go'} on"
-    lines = [[words(await _line(desk, run)), context(plain(typed(run.task), 150))] for run in found[:_LISTED]]
+async def _status(desk: Desk, at: Sender) -> Reply:
+    going_on = await desk.store.indexes.active_runs(200)
+    active = [run for run in going_on if at.channel == run.channel or at.user == run.requester]
+    if not active:
+        return Reply("No runs in progress here. `/agent <team> <task>` starts one.")
+    head = "1 run in progress" if len(active) == 1 else f"{len(active)} runs in progress"
+    lines = [[words(await _line(desk, run)), context(plain(typed(run.task), 150))] for run in active[:_LISTED]]
     blocks, shown = fitting(head, lines)
-    if len(found) > shown:
-        blocks.append(context(plain(f"and {len(found) - shown} older ones")))
-    return Said(head, blocks=blocks)
+    if len(active) > shown:
+        blocks.append(context(plain(f"and {len(active) - shown} older")))
+    return Reply(head, blocks=blocks)
 
 
 async def _line(desk: Desk, run: Run) -> str:
@@ -206,14 +212,14 @@ async def _line(desk: Desk, run: Run) -> str:
     return f"{STATES[run.status]}{waits} · *{escape(quoted(run.team, 40))}* for {mention(run.requester)} · {name}"
 
 
-async def _stop(desk: Desk, at: Who, name: str, attempt: AttemptId) -> Said:
+async def _stop(desk: Desk, at: Sender, name: str, attempt: AttemptId) -> Reply:
     run = name.strip("`").strip()
     if not run:
         raise InvalidInput("Which run? Write it like `/agent stop r2345678`; `/agent status` lists them.")
     seen = await desk.store.run(known) if (known := RunId.named(run)) is not None else None
     if seen is not None and seen.value.over:
-        return Said(f"Run `{run}` has ended already: {STATES[seen.value.status]}. Nothing was changed.")
+        return Reply(f"Run `{run}` has already ended: {STATES[seen.value.status]}. Nothing was changed.")
     groups = (await usecases.rules_of(desk.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await desk.directory.actor(at.workspace, at.user, groups)
     await usecases.stop(desk.store, run, actor, desk.admins, attempt)
-    return Said(f"Run `{run}` is stopped, and what it asked is withdrawn.")
+    return Reply(f"Run `{run}` is stopped, and its open requests are withdrawn.")

@@ -1,37 +1,28 @@
-"""People, groups and channels as somebody names them in a command: mentions, which Slack escapes, or ids."""
+"""People, groups and channels as typed after a command: mentions or ids.
+
+Slack turns mentions into their escaped form before a command reaches us.
+"""
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
 
+from countersign.domain.channel_settings import parse_duration
 from countersign.domain.errors import InvalidInput
+from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
 
+from ..people.directory import Directory
 from ..views.safe_text import unescape
-from .responses import Desk
 
 _CHANNEL: Final = r"<#([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})"
 _USER: Final = r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})"
 _GROUP: Final = r"<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>|(S[A-Z0-9]{6,})"
-
-
-def is_channel(token: str) -> bool:
-    """Whether it reads like a channel, known or not."""
-    return token.startswith("#") or re.fullmatch(_CHANNEL, token) is not None
-
-
-async def channel_named(desk: Desk, name: str) -> ChannelId:
-    """InvalidInput if the app is in no channel of this name; an id is taken as it is."""
-    if mention := re.fullmatch(_CHANNEL, name):
-        return ChannelId(mention[1] or mention[2])
-    found = await desk.directory.room_named(name)
-    if found is None:
-        raise InvalidInput(
-            f"The app is in no channel “{unescape(name)[:80]}”; nothing was changed. "
-            "Invite it there with `/invite` first."
-        )
-    return found
+_BETWEEN: Final = r"[\s,]+"
+_THEN: Final = re.compile(r"(?i)(?<!\S)then(?!\S)|;")
+"""A word of its own: a channel's name may hold it."""
+_SPAN: Final = re.compile(r"(?i)(?:\d+\s*(?:min|[smhdw])(?![a-z])[\s,]*)+")
 
 
 def people_named(tokens: Iterable[str]) -> Reviewers:
@@ -51,3 +42,49 @@ def people_named(tokens: Iterable[str]) -> Reviewers:
                 "channel that cards go to."
             )
     return Reviewers(frozenset(users), frozenset(groups), members)
+
+
+async def _reviewers(directory: Directory, text: str) -> Reviewers:
+    return people_named(re.split(_BETWEEN, text))
+
+
+async def _channel(directory: Directory, name: str) -> ChannelId:
+    """InvalidInput if the app is in no channel of this name; an id is taken as it is."""
+    if mention := re.fullmatch(_CHANNEL, name):
+        return ChannelId(mention[1] or mention[2])
+    channel = await directory.room_named(name)
+    if channel is None:
+        raise InvalidInput(
+            f"The app is in no channel “{unescape(name)[:80]}”; nothing was changed. "
+            "Invite it there with `/invite` first."
+        )
+    return channel
+
+
+async def _escalation(directory: Directory, text: str) -> tuple[Escalation, ...]:
+    parts = [] if text.lower() == "off" else _THEN.split(text)
+    return tuple([await _step(directory, part) for part in parts])
+
+
+async def _step(directory: Directory, words: str) -> Escalation:
+    words = words.strip()
+    span = _SPAN.match(words)
+    after = span[0].rstrip(" ,") if span else re.split(_BETWEEN, words)[0]
+    tokens = re.split(_BETWEEN, words[span.end() if span else len(after) :].strip(" ,"))
+    channels = [token for token in tokens if token.startswith("#") or re.fullmatch(_CHANNEL, token)]
+    if not after or tokens == [""] or len(channels) > 1:
+        raise InvalidInput(
+            f"“{unescape(words)[:80]}” is no step of an escalation; nothing was changed. "
+            "Write it like `/approvals escalate 30m @leads #leads`."
+        )
+    people = people_named(token for token in tokens if token not in channels)
+    channel = await _channel(directory, channels[0]) if channels else None
+    return Escalation(parse_duration(unescape(after)), people, channel)
+
+
+READERS: Final[dict[str, Callable[[Directory, str], Awaitable[Any]]]] = {
+    "approvals_channel": _channel,
+    "reviewers": _reviewers,
+    "escalation": _escalation,
+}
+"""The settings that name people or channels, by the field's name; InvalidInput for what names none."""

@@ -1,14 +1,14 @@
-"""How a person is answered: within Slack's 3 s, always, and after what they did was stored.
+"""Acks within Slack's 3 s, and replies to people after their act was stored.
 
-Slack gives up on an answer after 3 s, while the store or a look-up may take longer. The work then goes on, Slack gets
+Slack gives up on an ack after 3 s, while the store or a look-up may take longer. The work then goes on, Slack gets
 its ack, and the person gets the sentence when there is one (R7).
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Final
 
 import aiohttp
 from slack_bolt.async_app import AsyncAck
@@ -16,101 +16,98 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
+from countersign import usecases
 from countersign.domain.errors import CountersignError, InvalidInput, NotReplicated, StoreUnavailable
-from countersign.domain.ids import AttemptId, ChannelId, GroupId, UserId, WorkspaceId, short_name
-from countersign.domain.refusals import Sentence
-from countersign.usecases.ports import Message, Queue, Store
+from countersign.domain.ids import ChannelId, GroupId, UserId
 
 from ..people.directory import Directory
-from ..projector.home_publisher import Homes
-from ..views.block_kit import Block
+from ..views.modal_parts import View, channel_of, not_counted
 from ..views.settings_modal import Problem
 from ..views.slack_markup import drawn, mentioned_in, without_marks
+from .payloads import delivery, sender
+from .services import Desk, Reply
 
 ACK_WITHIN: Final = 2.4
 """Seconds; Slack waits 3 s from its own clock."""
-STORE_AWAY: Final = (
-    "The store cannot be reached just now, so your {what} was not counted. Nothing that was stored before is lost; "
+SLACK_ERRORS: Final = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
+"""Slack refuses a call, or does not answer it."""
+_STORE_AWAY: Final = (
+    "The store cannot be reached just now, so your {deed} was not counted. Nothing that was stored before is lost; "
     "please try again in a moment."
 )
+_NOT_OPENED: Final = "Slack did not open the window in time. Nothing was changed; please try again."
 _log = logging.getLogger(__name__)
+Acknowledge = Callable[[Reply | None], Awaitable[Any]]
+"""Acks to Slack with the reply; with None where there is none in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What the listeners work with. `link` gives the address of one of our messages."""
+async def answer_command(desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Reply]) -> None:
+    """Do what a command asks for; its sender alone reads the reply, in the ack."""
 
-    store: Store
-    queue: Queue
-    directory: Directory
-    client: AsyncWebClient
-    admins: frozenset[UserId]
-    link: Callable[[Message], str]
-    homes: Homes
-    errands: set[asyncio.Task[Any]] = field(default_factory=set)
+    async def acknowledge(reply: Reply | None) -> None:
+        if reply is None or not reply.text:
+            await ack()
+        else:
+            await ack(text=reply.text, blocks=reply.blocks, response_type="ephemeral")
 
-    def hold(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do this in a task that nothing else holds; `drain` waits for it."""
-        errand = asyncio.create_task(work)
-        self.errands.add(errand)
-        errand.add_done_callback(self.errands.discard)
-
-    async def drain(self) -> None:
-        """Waits until everything in hand is done; call it when no more payloads come."""
-        while self.errands:
-            await asyncio.gather(*self.errands, return_exceptions=True)
+    await _in_time(_reply_of(work, "command"), acknowledge, lambda reply: tell(desk.client, body, reply))
 
 
-class Who(NamedTuple):
-    """Who did something and where; `channel` is None inside a modal."""
+async def answer_click(desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Reply]) -> None:
+    """Do what a button asks for; its ack can say nothing, so the reply follows."""
 
-    workspace: WorkspaceId
-    user: UserId
-    channel: ChannelId | None
+    async def acknowledge(reply: Reply | None) -> None:
+        await ack()
+        if reply is not None:
+            await tell(desk.client, body, reply)
 
-    @property
-    def here(self) -> ChannelId:
-        """The channel of a command, which has one."""
-        if self.channel is None:
-            raise InvalidInput("Slack did not say in which channel this was typed, so nothing was done.")
-        return self.channel
+    await _in_time(_reply_of(work, "click"), acknowledge, lambda reply: tell(desk.client, body, reply))
 
 
-class Said(NamedTuple):
-    """What the person is told ("" for nothing), whether what they did counted, and the input it is about.
+async def answer_window(
+    desk: Desk,
+    ack: AsyncAck,
+    body: dict[str, Any],
+    begin: Callable[[], Awaitable[Reply]],
+    *,
+    deed: str,
+    block: str,
+    quiet: bool = False,
+) -> None:
+    """Do what a window asks for, and close it or show what is wrong.
 
-    `text` is mrkdwn; `sentence` is the same as data, where an error says it.
+    A refusal stands under the input of the reply or under `block`; without a `block` it takes the window's place. What
+    comes too late for the window is told in its channel, and so is what counted, unless its sender sees it anyway
+    (`quiet`).
     """
+    channel = channel_of(body["view"])
+    work = begin()
 
-    text: str
-    counted: bool = True
-    block: str = ""
-    blocks: list[Block] | None = None
-    sentence: Sentence = ()
+    async def acknowledge(reply: Reply | None) -> None:
+        if reply is not None and reply.view is not None:
+            await ack(response_action="update", view=reply.view)
+        elif reply is not None and not reply.counted and block:
+            await ack(response_action="errors", errors=reply.errors or {reply.block or block: reply.text})
+        elif reply is not None and not reply.counted:
+            await ack(response_action="update", view=not_counted(reply.text))
+        else:
+            await ack()
+            if reply is not None and not quiet:
+                await tell(desk.client, body, reply, channel)
 
-
-def who(body: dict[str, Any]) -> Who:
-    """Of a command, a click or a submission. The workspace is the person's own, not the channel's (R9). InvalidInput if
-    Slack names nobody."""
-    user = body.get("user") or {}
-    channel = (body.get("channel") or {}).get("id") or body.get("channel_id")
-    person = UserId(user.get("id") or body.get("user_id") or "")
-    return Who(workspace_of(body), person, ChannelId(channel) if channel else None)
-
-
-def workspace_of(body: dict[str, Any]) -> WorkspaceId:
-    """The workspace of whoever did it."""
-    own = (body.get("user") or {}).get("team_id") or (body.get("team") or {}).get("id")
-    return WorkspaceId(own or body.get("team_id") or "")
-
-
-def delivered(body: dict[str, Any]) -> AttemptId:
-    """The same for each delivery of one command or submission (R8)."""
-    return AttemptId("s" + short_name(str(body["trigger_id"]), who(body).user, length=20))
+    reply = _reply_of(work, deed)
+    await _in_time(
+        _in_plain_text(desk.directory, reply) if block else reply,
+        acknowledge,
+        lambda reply: tell(desk.client, body, reply, channel),
+    )
 
 
-async def said(work: Awaitable[Said], what: str) -> Said:
-    """The work's answer, or the sentence of its error. `what` names what the person did."""
+async def _reply_of(work: Awaitable[Reply], deed: str) -> Reply:
+    """Return the work's reply, or the sentence of its error.
+
+    `deed` names what the person did.
+    """
     try:
         return await work
     except Problem as problem:
@@ -120,89 +117,98 @@ async def said(work: Awaitable[Said], what: str) -> Said:
         return refused(unsafe)
     except StoreUnavailable as away:
         _log.error("%s", away)
-        return Said(STORE_AWAY.format(what=what), False)
+        return Reply(_STORE_AWAY.format(deed=deed), False)
     except CountersignError as wrong:
         return refused(wrong)
 
 
-def refused(error: CountersignError, block: str = "") -> Said:
-    """Say why nothing was done; `block` is the input that it is about."""
-    return Said(drawn(error.sentence), False, block, sentence=error.sentence)
+def refused(error: CountersignError, block: str = "") -> Reply:
+    """The reply that says why nothing was done; `block` is the input that it is about."""
+    return Reply(drawn(error.sentence), False, block=block, sentence=error.sentence)
 
 
-async def in_time(
-    work: Coroutine[Any, Any, Said],
-    ack: Callable[[Said | None], Awaitable[Any]],
-    tell: Callable[[Said], Awaitable[None]],
+@asynccontextmanager
+async def on_record(record: Callable[[str], Awaitable[None]]) -> AsyncIterator[None]:
+    """Record why something was refused before its person is told (R25)."""
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except CountersignError as error:
+        await record(str(error))
+        raise
+
+
+@asynccontextmanager
+async def change_on_record(
+    desk: Desk, body: dict[str, Any], channel: ChannelId, words: str = ""
+) -> AsyncIterator[None]:
+    """Record why a change of the channel's settings was refused.
+
+    Where the use case has recorded it under the same delivery, it stays one event.
+    """
+    at = sender(body)
+
+    async def record(why: str) -> None:
+        await usecases.settings_refused(
+            desk.store, delivery(body), workspace=at.workspace, channel=channel, user=at.user, words=words, why=why
+        )
+
+    async with on_record(record):
+        yield
+
+
+async def _in_time(
+    work: Coroutine[Any, Any, Reply], acknowledge: Acknowledge, tell_later: Callable[[Reply], Awaitable[None]]
 ) -> None:
-    """Do the work, ack with what it said; if it takes too long, ack with None first and tell later."""
+    """Do the work and ack with its reply.
+
+    If it takes too long, the ack goes first and the reply is told later.
+    """
     early: asyncio.Task[Any] | None = None
 
     def late() -> None:
         nonlocal early
-        early = asyncio.ensure_future(ack(None))
+        early = asyncio.ensure_future(acknowledge(None))
 
     timer = asyncio.get_running_loop().call_later(ACK_WITHIN, late)
     try:
-        result = await work
+        reply = await work
     finally:
         timer.cancel()
     if early is None:
-        await ack(result)
+        await acknowledge(reply)
         return
     await early
-    await tell(result)
+    await tell_later(reply)
 
 
-async def answer_command(desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Said]) -> None:
-    """A command: the ack itself says it, so that only its person reads it."""
+async def open_modal(client: AsyncWebClient, body: dict[str, Any], view: View) -> Reply:
+    """Open a window; the reply is empty, or says why it is not open.
 
-    async def answer(result: Said | None) -> None:
-        if result is None or not result.text:
-            await ack()
-        else:
-            await ack(text=result.text, blocks=result.blocks, response_type="ephemeral")
-
-    await in_time(said(work, "command"), answer, lambda result: tell(desk.client, body, result))
-
-
-async def answer_click(desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Said]) -> None:
-    """A button: it is told behind the ack, which can say nothing."""
-
-    async def answer(result: Said | None) -> None:
-        await ack()
-        if result is not None:
-            await tell(desk.client, body, result)
-
-    await in_time(said(work, "click"), answer, lambda result: tell(desk.client, body, result))
-
-
-async def answer_window(
-    desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Said], block: str, channel: ChannelId
-) -> None:
-    """A window that was sent: it closes, or stays with what did not count under the input `block`.
-
-    What comes too late for the window is told in the channel.
+    The trigger lives 3 s and works once, so nothing slow may come before.
     """
+    try:
+        async with asyncio.timeout(2.5):
+            await client.views_open(trigger_id=body["trigger_id"], view=view)
+    except SLACK_ERRORS as error:
+        why = error.response.data if isinstance(error, SlackApiError) else error or type(error).__name__
+        _log.error("Slack did not open a window: %s", why)
+        return Reply(_NOT_OPENED, False)
+    return Reply("")
 
-    async def answer(result: Said | None) -> None:
-        if result is None or result.counted:
-            await ack()
-        else:
-            await ack(response_action="errors", errors={block: result.text})
 
-    told = in_plain_text(desk.directory, work)
-    await in_time(told, answer, lambda result: tell(desk.client, body, result, channel))
+async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, channel: ChannelId | None = None) -> None:
+    """Send the reply, if it says anything, to the sender alone.
 
-
-async def tell(client: AsyncWebClient, body: dict[str, Any], answer: Said, channel: ChannelId | None = None) -> None:
-    """An ephemeral message to who did it; nothing if there is nothing to say. Never raises for what Slack does."""
-    if not answer.text:
+    Never raises for what Slack does.
+    """
+    if not reply.text:
         return
     try:
-        at = who(body)
+        at = sender(body)
     except InvalidInput as nobody:
-        _log.error("Nobody could be told: %s (%s)", answer.text, nobody)
+        _log.error("Nobody could be told: %s (%s)", reply.text, nobody)
         return
     try:
         async with asyncio.timeout(10):
@@ -212,31 +218,34 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], answer: Said, chann
                 thread = None
             if url := body.get("response_url"):
                 hook = AsyncWebhookClient(url, timeout=5)
-                told = {"text": answer.text, "response_type": "ephemeral", "replace_original": False}
-                told |= {"blocks": answer.blocks} if answer.blocks else {}
+                message = {"text": reply.text, "response_type": "ephemeral", "replace_original": False}
+                message |= {"blocks": reply.blocks} if reply.blocks else {}
                 # Slack puts what answers a click in a thread into the channel, unless it is told the thread.
-                sent = await hook.send_dict(told | ({"thread_ts": thread} if thread else {}))
-                if sent.status_code == 200:
+                answer = await hook.send_dict(message | ({"thread_ts": thread} if thread else {}))
+                if answer.status_code == 200:
                     return
             await client.chat_postEphemeral(
                 channel=channel or at.channel or "",
                 user=at.user,
-                text=answer.text,
-                blocks=answer.blocks,
+                text=reply.text,
+                blocks=reply.blocks,
                 thread_ts=thread,
             )
-    except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as lost:
-        _log.error("%s could not be told: %s (%s)", at.user, answer.text, lost)
+    except SLACK_ERRORS as lost:
+        _log.error("%s could not be told: %s (%s)", at.user, reply.text, lost)
 
 
-async def in_plain_text(directory: Directory, work: Awaitable[Said]) -> Said:
-    """Say a refusal under an input of a modal, where Slack shows plain text only: with names instead of mentions."""
-    answer = await work
-    if answer.counted or not answer.sentence:
-        return answer
-    ids = mentioned_in(answer.sentence)
+async def _in_plain_text(directory: Directory, work: Awaitable[Reply]) -> Reply:
+    """Write a refusal with names instead of mentions.
+
+    It stands under an input of a window, where Slack shows plain text only.
+    """
+    reply = await work
+    if reply.counted or not reply.sentence:
+        return reply
+    ids = mentioned_in(reply.sentence)
     names = dict(zip(ids, await asyncio.gather(*(_name(directory, name) for name in ids)), strict=True))
-    return answer._replace(text=without_marks(answer.sentence, names))
+    return reply._replace(text=without_marks(reply.sentence, names))
 
 
 async def _name(directory: Directory, name: str) -> str:

@@ -1,4 +1,7 @@
-"""Which payload goes where: registered once, statically; every button is routed by what it carries (R1)."""
+"""Routes of Slack's payloads to their handlers, registered once.
+
+A button is routed by what it carries (R1).
+"""
 
 import asyncio
 import logging
@@ -9,57 +12,83 @@ from typing import Any, Final
 from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from countersign.domain.ids import UserId
+
+from ..settings_proposals import CONFIRM
 from ..views import choice_controls, edit_modal, home, modals, review_modals, settings_modal
 from . import (
     agent_command,
     approvals_command,
-    card_actions,
-    edits,
+    away_command,
+    card_buttons,
+    decision_windows,
     grants,
-    modal_opening,
-    payload_shapes,
-    review,
+    list_commands,
+    payloads,
     settings_changes,
-    settings_proposals,
 )
-from .responses import Desk, Said, tell
+from .responses import tell
+from .services import Desk, Reply, Word
 
 Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
 
-COMMANDS: Final[dict[str, Listener]] = {"/agent": agent_command.on_agent, "/approvals": approvals_command.on_approvals}
+APPROVALS: Final[dict[str, Word]] = {**settings_changes.WORDS, **away_command.WORDS, **list_commands.WORDS}
+COMMANDS: Final[dict[str, Listener]] = {
+    "/agent": agent_command.on_agent,
+    "/approvals": approvals_command.listener(APPROVALS),
+}
 ACTIONS: Final[dict[str, Listener]] = {
     modals.TEAM: agent_command.on_team_chosen,
     home.REVOKE: grants.on_revoke,
-    settings_proposals.CONFIRM: settings_changes.on_confirm,
+    CONFIRM: settings_changes.on_confirm,
 }
 SUBMITS: Final[dict[str, Listener]] = {
     modals.START: agent_command.on_start_submit,
-    settings_modal.SETTINGS: approvals_command.on_settings_submit,
-    review_modals.APPROVE: review.on_review_submit,
-    review_modals.HIGH_RISK: review.on_high_risk_submit,
-    review_modals.PERMIT: grants.on_permit_submit,
-    review_modals.BREAK_GLASS: grants.on_break_glass_submit,
-    edit_modal.EDIT: edits.on_edit_submit,
-    choice_controls.SUBMIT: edits.on_choose_submit,
-    modals.REJECT: card_actions.on_submit,
-    modals.RESPOND: card_actions.on_submit,
+    settings_modal.WINDOW: settings_changes.on_settings_submit,
+    review_modals.APPROVE: decision_windows.on_review,
+    review_modals.HIGH_RISK: decision_windows.on_high_risk,
+    review_modals.PERMIT: decision_windows.on_permit,
+    review_modals.BREAK_GLASS: decision_windows.on_break_glass,
+    edit_modal.EDIT: decision_windows.on_edit,
+    choice_controls.SUBMIT: decision_windows.on_choose,
+    modals.REJECT: decision_windows.on_reject,
+    modals.RESPOND: decision_windows.on_respond,
 }
-EVENTS: Final[dict[str, Listener]] = {"app_home_opened": modal_opening.on_home}
 _SORRY: Final = (
     "Something went wrong on our side, and the log says what. What was stored before is kept; please try again."
 )
 _log = logging.getLogger(__name__)
 
 
+async def _on_home(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Draw the Home that somebody opened.
+
+    The app's other tab holds their direct messages.
+    """
+    await ack()
+    event = body["event"]
+    if event.get("tab") == "home":
+        await desk.homes.opened(UserId(event["user"]), payloads.workspace_of(body))
+
+
+async def _on_unknown_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Close a window that this version does not know; the log says so."""
+    _log.warning("A window that is not known was submitted: %s", body["view"].get("callback_id"))
+    await ack()
+
+
+EVENTS: Final[dict[str, Listener]] = {"app_home_opened": _on_home}
+
+
 def register(app: AsyncApp, desk: Desk) -> None:
-    """Every payload that Slack can send us finds somebody here."""
+    """Register a handler for every payload that Slack can send."""
 
     async def failed(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:
         return await _failed(desk, error, body, response)
 
     app.error(failed)
     # First, because Bolt tries them in turn, and a click is what people wait for.
-    app.action(re.compile(rf"^(?!(?:{'|'.join(ACTIONS)})$)"))(bound(desk, card_actions.on_click))
+    app.action(re.compile(rf"^(?!(?:{'|'.join(ACTIONS)})$)"))(bound(desk, card_buttons.on_click))
     for action, listener in ACTIONS.items():
         app.action(action)(bound(desk, listener))
     for command, listener in COMMANDS.items():
@@ -68,17 +97,18 @@ def register(app: AsyncApp, desk: Desk) -> None:
         app.view_submission(callback)(bound(desk, listener))
     for event, listener in EVENTS.items():
         app.event(event)(bound(desk, listener))
-    app.view_submission(re.compile(r""))(bound(desk, card_actions.on_unknown_submit))
+    app.view_submission(re.compile(r""))(bound(desk, _on_unknown_submit))
 
 
 def bound(desk: Desk, listener: Listener) -> Callable[..., Awaitable[None]]:
-    """The listener for Bolt: returns as soon as it has acked; the desk holds what is left to do.
+    """Make a handler for Bolt, which returns as soon as it has acked.
 
-    By itself Bolt would look every 10 ms whether there is an ack, and drop its task after it.
+    The desk holds what is left to do. By itself Bolt would look every 10 ms whether there is an ack, and drop its task
+    after it.
     """
 
     async def handled(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if not payload_shapes.fits(body):
+        if not payloads.fits(body):
             raise ValueError("no payload that Slack sends")
         acked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -101,7 +131,7 @@ def bound(desk: Desk, listener: Listener) -> Callable[..., Awaitable[None]]:
 
 
 class _Ack(AsyncAck):
-    """Bolt's, and tells that it was called."""
+    """Bolt's ack, with a future that says that it was called."""
 
     def __init__(self, ack: AsyncAck, acked: "asyncio.Future[None]") -> None:
         self._ack = ack
@@ -117,9 +147,12 @@ class _Ack(AsyncAck):
 async def _failed(
     desk: Desk, error: Exception, body: dict[str, Any], response: BoltResponse | None
 ) -> BoltResponse | None:
-    """A bug of ours: the log gets it all, the person a sentence, Slack an ack; a payload that is none is refused."""
-    if not payload_shapes.fits(body):
-        _log.warning("A payload that has not the shape of any of Slack's was refused (%s).", type(error).__name__)
+    """Log a bug of ours, tell the person, and ack.
+
+    A payload that has no known shape is refused.
+    """
+    if not payloads.fits(body):
+        _log.warning("A payload whose shape is none of Slack's was refused (%s).", type(error).__name__)
         return BoltResponse(status=400, body="") if response is not None else None
     _log.error(
         "A listener failed for %s: %r", (body.get("user") or {}).get("id") or body.get("user_id"), error, exc_info=error
@@ -129,7 +162,7 @@ async def _failed(
     if response is not None and body.get("type") == "view_submission" and inputs:
         return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: _SORRY}})
     try:
-        await tell(desk.client, body, Said(_SORRY, False))
+        await tell(desk.client, body, Reply(_SORRY, False))
     except Exception:
         _log.exception("Nor could they be told.")
     return BoltResponse(status=200, body="") if response is not None else None

@@ -7,7 +7,7 @@ not wait for that.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -26,6 +26,7 @@ from countersign.usecases import grant_changes
 from countersign.usecases.ports import Message, Overview, Store
 
 from ..people.directory import Directory
+from ..request_links import with_links
 from ..views import home
 from ..views.block_kit import Block
 from ..views.home import Listed, Running
@@ -257,26 +258,3 @@ async def receipts(reader: Reader) -> list[Block]:
 
 SECTIONS: Final[tuple[Section, ...]] = (waiting, running, permissions, recent, receipts)
 """From top to bottom. What else belongs on a Home gets its section here."""
-
-
-async def with_links(
-    store: Store, overview: Overview, link: Callable[[Message], str], requests: Sequence[Request]
-) -> Listed:
-    """Find the addresses of the requests' cards and the names of their teams, as far as they are known.
-
-    A request that was settled before it had a card links to its run's thread.
-    """
-    names = {
-        request.id: (
-            f"card/{request.id}",
-            f"card/{request.id}/instead",
-            *((f"run/{request.run}", f"run/{request.run}/direct") if request.decision is not None else ()),
-        )
-        for request in requests
-    }
-    posted = await overview.messages(list({name for places in names.values() for name in places}))
-    shown = {request: [posted[name] for name in places if name in posted] for request, places in names.items()}
-    links = {request: link(messages[0]) for request, messages in shown.items() if messages}
-    runs = await store.readable_runs(list(dict.fromkeys(request.run for request in requests)))
-    teams = {run.id: run.team for run in runs.values() if run is not None}
-    return Listed(requests, links, len(requests), teams)

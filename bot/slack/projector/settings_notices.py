@@ -1,89 +1,26 @@
-"""Put a channel's settings into words, and show changes and proposals of one (R33).
+"""Show changes of a channel's settings, and proposals of one (R33).
 
 A notice is drawn from its event alone, because the settings may have changed again by then.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from typing import Final
 
-from countersign.domain.channel_settings import OnTimeout, Rules, say_duration
 from countersign.domain.errors import InvalidInput
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, UserId
-from countersign.domain.people import Reviewers
 from countersign.policy.loosening import Configured, loosened_by
 
-from ..handlers import schedule_commands, settings_proposals
+from .. import settings_proposals
 from ..slack_calls import CannotPost
-from ..views import settings_modal
-from ..views.block_kit import Block, Drawing, button, words
-from ..views.request_text import NAMED, mentioned, named
-from ..views.safe_text import pieces
+from ..views.block_kit import Drawing, button, words
+from ..views.settings_text import changed_lines, shown
 from ..views.slack_markup import mention
 from .message_sync import Place, Poster
 
-_ROOM: Final = 2900
-"""Characters of a block of words."""
-_IN_A_LINE: Final = 80
-"""People."""
 _log = logging.getLogger(__name__)
-
-
-def say(channel: ChannelId, rules: Rules) -> str:
-    """The rules in force, in words."""
-    waits = "no deadline" if rules.on_timeout is OnTimeout.WAIT else say_duration(rules.timeout)
-    need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
-    own = "may" if rules.own_requests else "may not"
-    glass = "the requester may decide alone, with a reason that all reviewers read" if rules.break_glass else "off"
-    return (
-        f"Settings of {mention(channel)}:\n"
-        f"• cards go to {mention(rules.approvals_channel)}\n"
-        f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
-        f"requesters {own} decide on their own requests\n"
-        f"• break-glass: {glass}\n"
-        f"• a request waits: {waits}; when time runs out: {settings_modal.ON_TIMEOUT_SAYS[rules.on_timeout]}\n"
-        f"{schedule_commands.say(rules)}"
-    )
-
-
-def changed_lines(channel: ChannelId, done: Configured) -> str:
-    """List what differs, before and after: here, and where it is inherited if that is another thing."""
-    here = _changed(channel, done.before, done.after)
-    others = _changed(channel, done.inherited_before, done.inherited_after)
-    if others and others != here:
-        here += ["Channels whose cards go here, and that set nothing else themselves:", *others]
-    return "\n".join(here)
-
-
-def _changed(channel: ChannelId, before: Rules, after: Rules) -> list[str]:
-    old, new = (say(channel, rules).splitlines() for rules in (before, after))
-    return [
-        *(f"Before: {line.removeprefix('• ')}" for line in old if line not in new),
-        *(f"After: {line.removeprefix('• ')}" for line in new if line not in old),
-        *_unnamed(before, after),
-    ]
-
-
-def _unnamed(before: Rules, after: Rules) -> Iterator[str]:
-    """List who comes and goes where a line does not name everybody."""
-    steps = zip_longest(before.escalation, after.escalation)
-    pairs = [(before.reviewers, after.reviewers)]
-    pairs += [(old.reviewers if old else Reviewers(), new.reviewers if new else Reviewers()) for old, new in steps]
-    for old, new in pairs:
-        for what, more, less in (("Added", new, old), ("Removed", old, new)):
-            names = mentioned(Reviewers(more.users - less.users, more.groups - less.groups))
-            if max(len(one.users | one.groups) for one in (old, new)) > NAMED:
-                yield from (
-                    f"{what}: {', '.join(names[at : at + _IN_A_LINE])}" for at in range(0, len(names), _IN_A_LINE)
-                )
-
-
-def shown(text: str) -> list[Block]:
-    """The text in as many blocks as it takes."""
-    return [words(piece) for piece in pieces(text, _ROOM)]
 
 
 def channel_of(event: Event) -> ChannelId | None:

@@ -1,11 +1,14 @@
-"""The window of `/approvals`: a channel's settings as they are in force; ids, build and parse stand together."""
+"""The window of `/approvals`: ids, build and parse stand together.
+
+It shows a channel's settings as they are in force.
+"""
 
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, TypeVar
 
 from countersign.domain import channel_settings
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
@@ -15,25 +18,18 @@ from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
 from countersign.policy.loosening import print_of
 
+from . import settings_text
 from .block_kit import Block, context, mrkdwn, plain, words
 from .modal_parts import View, held, input_of, modal, value
-from .schedule_inputs import INPUTS
+from .setting_inputs import BOXES, LINES, SETTINGS
 from .slack_markup import mention
 
-SETTINGS: Final = "channel_settings"
+T = TypeVar("T")
+WINDOW: Final = "channel_settings"
 USERS, GROUPS, QUORUM, EXCEPTIONS = "users", "groups", "quorum", "exceptions"
 CHANNEL, TIMEOUT, ON_TIMEOUT = "approvals_channel", "timeout", "on_timeout"
 AFTER, PEOPLE, THEIR_GROUPS, WHERE = "after_{}", "people_{}", "groups_{}", "where_{}"
 """Of a step of the escalation, counted from 1."""
-_EXCEPTIONS: Final = {
-    "own_requests": ("Requesters may decide on their own requests", ""),
-    "break_glass": ("Break-glass", "A requester decides alone in an emergency; all reviewers read the reason."),
-}
-ON_TIMEOUT_SAYS: Final = {
-    OnTimeout.REJECT: "not approved: the agent is told that nobody answered",
-    OnTimeout.WAIT: "there is no deadline: it waits until somebody decides",
-    OnTimeout.APPROVE: "it counts as APPROVED though nobody decided",
-}
 _STEP: Final = re.compile(r"Step ([1-9]) of the escalation")
 _AT_STEP: Final = re.compile(r"(?:after|people|where)_([1-9])")
 
@@ -58,49 +54,40 @@ def view(channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None)
         *_who(rules, shown),
         *_how(rules),
         _header("While nobody decides"),
-        _line("remind_after", rules),
-        _line("quiet", rules),
+        _line("remind_after", rules, _text("remind_after"), optional=True),
+        _line("quiet", rules, _text("quiet"), optional=True),
     ]
     for number in range(1, min(len(rules.escalation) + 1, MOST) + 1):
         step = rules.escalation[number - 1] if number <= len(rules.escalation) else None
         blocks += _step(number, step, shown)
     return modal(
-        SETTINGS, "Approval settings", blocks, "Save", json.dumps({"channel": channel, "shown": print_of(rules)})
+        WINDOW, "Approval settings", blocks, "Save", json.dumps({"channel": channel, "shown": print_of(rules)})
     )
 
 
 def to_read(settings: str, why_not: str) -> View:
-    """Instead of it for who may only look: without inputs, because what is entered there would not be saved."""
+    """Build the window without inputs for people who may only look."""
     blocks = [words(f":lock: *You may only look.* {why_not}"), words(settings)]
-    return modal(SETTINGS, "Approval settings", blocks, None, "")
+    return modal(WINDOW, "Approval settings", blocks, None, "")
 
 
 def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSettings]:
-    """The change that the window asks for: only of what differs from the rules that it showed.
+    """Return the change that the window asks for: what differs from what it showed.
 
     Problem for what cannot be used, or if somebody changed the settings while the window was open.
     """
     rules = channel_settings.meant(rules)
     if json.loads(window["private_metadata"])["shown"] != print_of(rules):
         raise Problem(TIMEOUT, "Somebody changed these settings while you had them open. Please open them again.")
-    quorum = value(window, QUORUM)
-    if not re.fullmatch(r"[0-9]{1,3}", quorum):
-        raise Problem(QUORUM, "Write a whole number, 1 or more.")
     chosen = {option["value"] for option in held(window, EXCEPTIONS).get("selected_options") or []}
     wanted: dict[str, Any] = {
         "approvals_channel": ChannelId(held(window, CHANNEL).get("selected_conversation") or rules.approvals_channel),
         "reviewers": _people(window, USERS, GROUPS),
-        "timeout": _duration(window, TIMEOUT),
         "on_timeout": OnTimeout(value(window, ON_TIMEOUT) or rules.on_timeout),
-        "quorum": int(quorum),
         "escalation": tuple(step for n in range(1, MOST + 1) if (step := _step_of(window, n)) is not None),
-        **{name: name in chosen for name in _EXCEPTIONS},
+        **{name: name in chosen for name in BOXES},
+        **{name: _read(window, name, SETTINGS[name].read) for name in LINES},
     }
-    for name, one in INPUTS.items():
-        try:
-            wanted[name] = one.read(value(window, name))
-        except InvalidInput as wrong:
-            raise Problem(name, str(wrong)) from None
     # Where cards go is where the rest is inherited from: if that changes, all that the window shows is meant.
     moved = wanted["approvals_channel"] != rules.approvals_channel
     changed: dict[str, Any] = {name: new for name, new in wanted.items() if moved or new != getattr(rules, name)}
@@ -108,7 +95,10 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
 
 
 def as_shown(window: View, wrong: Problem) -> Problem:
-    """The same, with steps of the escalation by the number that they have in the window, where some may be empty."""
+    """Renumber the steps of a problem as the window shows them.
+
+    Some steps of the window may be empty.
+    """
     numbers = dict(enumerate((str(n) for n in range(1, MOST + 1) if _step_of(window, n) is not None), 1))
 
     def renumbered(found: re.Match[str]) -> str:
@@ -119,7 +109,10 @@ def as_shown(window: View, wrong: Problem) -> Problem:
 
 
 def block_of(sentence: str, field: str = "") -> str:
-    """The input that a problem with the settings belongs under; `field` is the setting, where that is known."""
+    """Return the input that a problem with the settings belongs under.
+
+    `field` is the setting, where that is known.
+    """
     if step := _STEP.match(sentence):
         if field == "approvals_channel":
             return WHERE.format(step[1])
@@ -134,8 +127,8 @@ def block_of(sentence: str, field: str = "") -> str:
 def _who(rules: Rules, shown: dict[GroupId, str]) -> list[Block]:
     number: Block = {"type": "number_input", "action_id": QUORUM, "is_decimal_allowed": False, "min_value": "1"}
     options: list[Block] = [
-        {"text": plain(label), "value": name, **({"description": plain(says)} if says else {})}
-        for name, (label, says) in _EXCEPTIONS.items()
+        {"text": plain(box.label), "value": name, **({"description": plain(box.hint)} if box.hint else {})}
+        for name, box in ((name, SETTINGS[name]) for name in BOXES)
     ]
     checked = [option for option in options if getattr(rules, option["value"])]
     boxes: Block = {"type": "checkboxes", "action_id": EXCEPTIONS, "options": options}
@@ -150,18 +143,13 @@ def _who(rules: Rules, shown: dict[GroupId, str]) -> list[Block]:
             hint="Whoever can join a channel can then decide there.",
             optional=True,
         ),
-        input_of(
-            QUORUM,
-            "Approvals needed",
-            {**number, "initial_value": str(rules.quorum)},
-            hint="By different people. One rejection is enough to reject.",
-        ),
+        _line(QUORUM, rules, number),
         input_of(EXCEPTIONS, "Exceptions", boxes, optional=True),
     ]
 
 
 def _how(rules: Rules) -> list[Block]:
-    outcomes = [{"text": plain(f"{o.value}: {ON_TIMEOUT_SAYS[o]}"), "value": o.value} for o in OnTimeout]
+    outcomes = [{"text": plain(f"{o.value}: {settings_text.ON_TIMEOUT[o]}"), "value": o.value} for o in OnTimeout]
     initial = next(o for o in outcomes if o["value"] == rules.on_timeout.value)
     meaning = {"type": "static_select", "action_id": ON_TIMEOUT, "options": outcomes, "initial_option": initial}
     return [
@@ -172,12 +160,7 @@ def _how(rules: Rules) -> list[Block]:
             _channel(CHANNEL, rules.approvals_channel),
             hint="The app must be a member of that channel.",
         ),
-        input_of(
-            TIMEOUT,
-            "How long a request waits",
-            _text(TIMEOUT, say_duration(rules.timeout)),
-            hint="Like 90s, 15m, 1h30m, 2d",
-        ),
+        _line(TIMEOUT, rules, _text(TIMEOUT)),
         input_of(ON_TIMEOUT, "When nobody decides in time", meaning),
     ]
 
@@ -220,7 +203,7 @@ def _step_of(window: View, number: int) -> Escalation | None:
         raise Problem(after, "After how long? Write it like 30m; or take the people below away.")
     if not reviewers:
         raise Problem(people, "Who may decide then? Choose people or groups; or leave the time above empty.")
-    return Escalation(_duration(window, after), reviewers, ChannelId(channel) if channel else None)
+    return Escalation(_read(window, after, parse_duration), reviewers, ChannelId(channel) if channel else None)
 
 
 def _people(window: View, users: str, groups: str) -> Reviewers:
@@ -232,9 +215,10 @@ def _people(window: View, users: str, groups: str) -> Reviewers:
     )
 
 
-def _duration(window: View, block: str) -> timedelta:
+def _read(window: View, block: str, read: Callable[[str], T] | None) -> T:
+    assert read is not None, "an input of text can be read"
     try:
-        return parse_duration(value(window, block))
+        return read(value(window, block))
     except InvalidInput as wrong:
         raise Problem(block, str(wrong)) from None
 
@@ -243,12 +227,13 @@ def _header(text: str) -> Block:
     return {"type": "header", "text": plain(text)}
 
 
-def _line(name: str, rules: Rules) -> Block:
-    one = INPUTS[name]
-    return input_of(name, one.label, _text(name, one.show(rules)), hint=one.hint, optional=True)
+def _line(name: str, rules: Rules, element: Block, *, optional: bool = False) -> Block:
+    setting = SETTINGS[name]
+    element = {**element, "initial_value": setting.show(getattr(rules, name))}
+    return input_of(name, setting.label, element, hint=setting.hint, optional=optional)
 
 
-def _text(name: str, initial: str) -> Block:
+def _text(name: str, initial: str = "") -> Block:
     return {"type": "plain_text_input", "action_id": name, **({"initial_value": initial} if initial else {})}
 
 

@@ -1,4 +1,7 @@
-"""Who somebody is at the moment of a click, and for whom they stand in."""
+"""Actors: people who decide, and those whom they stand in for.
+
+Both are described as Slack knows them at this moment.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -8,19 +11,16 @@ from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Vote
 from countersign.usecases.ports import Store
 
-from ..people.directory import Directory
-from .responses import Desk, Who
-
-
-async def actor_at(desk: Desk, at: Who, reviewers: Reviewers) -> Actor:
-    """The person who clicked, as `actor_of` describes them."""
-    return await actor_of(desk.store, desk.directory, at.workspace, at.user, reviewers)
+from .directory import Directory
 
 
 async def actor_of(
     store: Store, directory: Directory, workspace: WorkspaceId, user: UserId, reviewers: Reviewers
 ) -> Actor:
-    """The person, as Slack describes them now; who is no reviewer with those they stand in for, described likewise."""
+    """Describe the person who acts.
+
+    Those whom they stand in for come along, unless they are a reviewer themselves.
+    """
     actor = await directory.actor(workspace, user, reviewers.groups)
     if not actor.checked or reviewers.why_not(actor) is None:
         return actor
@@ -33,7 +33,10 @@ async def actor_of(
 
 
 async def voters_of(directory: Directory, request: Request) -> tuple[Actor, ...]:
-    """Those who voted, as Slack describes them now; who voted in somebody's place with that person, away or not."""
+    """Describe those who voted.
+
+    Whoever voted in somebody's place comes with that person, away or not.
+    """
 
     async def described(vote: Vote) -> Actor:
         names = (vote.user, *([vote.seat] if vote.seat is not None else []))

@@ -1,0 +1,119 @@
+"""Payloads of Slack: their shape, their sender, and the id of an attempt.
+
+A payload's shape is checked once, before a handler sees it: https://docs.slack.dev/reference/interaction-payloads.
+"""
+
+from typing import Any, Final, NamedTuple
+
+from countersign.domain.errors import InvalidInput
+from countersign.domain.ids import AttemptId, ChannelId, UserId, WorkspaceId, short_name
+
+_OPTION: Final = {"!value": str}
+_ELEMENT: Final = {
+    "type": str,
+    "value": str,
+    "selected_option": _OPTION,
+    "selected_options": [_OPTION],
+    **dict.fromkeys(("selected_user", "selected_conversation", "selected_channel", "selected_date"), str),
+    **dict.fromkeys(("selected_users", "selected_conversations", "selected_channels"), (str,)),
+}
+_STATE: Final = {"values": {"*": {"*": _ELEMENT}}}
+_BLOCKS: Final = [{"!type": str, "block_id": str}]
+_VIEW: Final = {
+    **{"!id": str, "!callback_id": str, "!private_metadata": str, "hash": str, "root_view_id": str},
+    **{"blocks": _BLOCKS, "state": _STATE},
+}
+_COMMAND: Final = dict.fromkeys(("command", "text", "user_id", "team_id", "channel_id", "channel_name"), str)
+_PAYLOAD: Final[dict[str, Any]] = {
+    **_COMMAND,
+    **dict.fromkeys(("type", "trigger_id", "response_url", "event_id"), str),
+    "user": {"!id": str, "team_id": str},
+    "team": {"!id": str},
+    "channel": {"!id": str},
+    "container": {"type": str, "message_ts": str, "thread_ts": str, "channel_id": str, "view_id": str},
+    "message": {"ts": str, "thread_ts": str, "blocks": _BLOCKS},
+    "view": _VIEW,
+    "state": _STATE,
+    "actions": [{"!action_id": str, "!block_id": str, "!type": str, "action_ts": str, **_ELEMENT}],
+    "event": {"!type": str, "user": str, "channel": str, "tab": str, "view": {"id": str, "hash": str}},
+}
+"""`!` marks a field that is always there; any other may be missing or null."""
+
+
+class Sender(NamedTuple):
+    """The sender of a payload and where they were; no channel inside a modal."""
+
+    workspace: WorkspaceId
+    user: UserId
+    channel: ChannelId | None
+
+    @property
+    def here(self) -> ChannelId:
+        """The channel of a command, which has one."""
+        if self.channel is None:
+            raise InvalidInput("Slack did not say in which channel this was typed, so nothing was done.")
+        return self.channel
+
+
+def sender(body: dict[str, Any]) -> Sender:
+    """Return the sender of a payload. InvalidInput if Slack names nobody.
+
+    The workspace is the person's own, not the channel's (R9).
+    """
+    user = body.get("user") or {}
+    channel = (body.get("channel") or {}).get("id") or body.get("channel_id")
+    person = UserId(user.get("id") or body.get("user_id") or "")
+    return Sender(workspace_of(body), person, ChannelId(channel) if channel else None)
+
+
+def workspace_of(body: dict[str, Any]) -> WorkspaceId:
+    """The workspace of the sender."""
+    own = (body.get("user") or {}).get("team_id") or (body.get("team") or {}).get("id")
+    return WorkspaceId(own or body.get("team_id") or "")
+
+
+def delivery(body: dict[str, Any]) -> AttemptId:
+    """Return the id of a command or a change of settings.
+
+    It is the same each time that Slack delivers it (R8).
+    """
+    return AttemptId("s" + short_name(str(body["trigger_id"]), sender(body).user, length=20))
+
+
+def attempt_id(body: dict[str, Any], *content: str) -> AttemptId:
+    """Return the id of an attempt to decide.
+
+    It is the same each time that Slack delivers it (R8). What was entered in a window is a part of it: after a refusal
+    the same window may be sent with something else.
+    """
+    user = sender(body).user
+    if body.get("type") == "view_submission":
+        return AttemptId("v" + short_name(str(body["view"]["id"]), user, *content, length=20))
+    return AttemptId("c" + short_name(str(body["trigger_id"]), user, length=20))
+
+
+def fits(body: Any) -> bool:
+    """Check that this has the shape of something that Slack sends."""
+    if not _is(body, _PAYLOAD):
+        return False
+    kind = body.get("type")
+    if body.get("command") is not None:
+        return all(isinstance(body.get(name), str) for name in _COMMAND.keys() - {"channel_name"} | {"trigger_id"})
+    if kind == "block_actions":
+        return bool(body.get("actions")) and all(body.get(name) for name in ("user", "container", "trigger_id"))
+    return kind != "view_submission" or bool(body.get("user") and body.get("view"))
+
+
+def _is(value: Any, shape: Any) -> bool:
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(_has(value, name, part) for name, part in shape.items())
+    if isinstance(shape, list | tuple):
+        return isinstance(value, list) and all(_is(part, shape[0]) for part in value)
+    return isinstance(value, shape)
+
+
+def _has(value: dict[str, Any], name: str, shape: Any) -> bool:
+    if name == "*":
+        return all(_is(part, shape) for part in value.values())
+    part = value.get(name.removeprefix("!"))
+    return not name.startswith("!") if part is None else _is(part, shape)
