@@ -1,6 +1,6 @@
 """Settings from the environment: what both processes need, and what whoever runs teams needs.
 
-Every field is an environment variable of the same name in capitals; its description is the line in the README's table.
+Every field is an environment variable of the same name in capitals; its description stands in docs/operations.md.
 All problems are reported at once, each with what to fix. What only the process `web` needs is in `bot/settings.py`.
 """
 

@@ -158,15 +158,15 @@ def test_the_address_of_redis_says_what_kind_it_is(
 
 
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
-def test_the_readme_says_what_each_setting_is_when_it_is_not_set(
+def test_the_documents_say_what_each_setting_is_when_it_is_not_set(
     monkeypatch: pytest.MonkeyPatch, kind: type[WebSettings | WorkerSettings]
 ) -> None:
-    """Whoever sets every variable to the README's default changes nothing."""
+    """Whoever sets every variable to the documented default changes nothing."""
     given(monkeypatch, REVIEWERS="")
     unset = read(kind)
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "operations.md").read_text()
     for name, field in zip(variables(kind), kind.model_fields, strict=True):
-        cell = re.search(rf"^\| `{name}` \| (.*?) \|", readme, re.M)
+        cell = re.search(rf"^\| `{name}` \| (.*?) \|", page, re.M)
         assert cell, name
         if cell[1] == "–":
             assert name in GOOD or not getattr(unset, field), name

@@ -73,7 +73,7 @@ async def stream(store: Store) -> list[str]:
 async def test_every_attempt_is_recorded_with_who_what_by_which_rules_and_what_came_of_it(
     store: Store, lease: Lease
 ) -> None:
-    """R25: counted, refused and late ones, what passed and what failed."""
+    """R25, S11: counted, refused and late ones, what passed and what failed."""
     asked = await usecases.ask(store, lease, question(f"Use {SECRET} please"))
     with pytest.raises(Refused):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))

@@ -178,7 +178,7 @@ async def web(redis_url: str, namespace: str, url: str) -> AsyncIterator[Forked]
 async def test_after_kills_of_either_side_the_database_holds_exactly_the_chain(
     store: Store, postgres: Postgres, redis_url: str, namespace: str
 ) -> None:
-    """R4, R25: kill -9 of who copies, and of PostgreSQL, five times each, while entries come."""
+    """R4, R25, S13: kill -9 of who copies, and of PostgreSQL, five times each, while entries come."""
     chance = random.Random(11)
     written = 0
     postgres.start()

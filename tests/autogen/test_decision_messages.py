@@ -122,7 +122,7 @@ def texts() -> list[tuple[str, str, decision_texts.Text]]:
 
 def test_the_table_in_the_documents_shows_every_text() -> None:
     """R16: one place for all of them."""
-    page = (Path(__file__).parents[2] / "docs" / "answers.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "decision-texts.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| asked")]
     assert rows == [f"| {kind} | {outcome} | `DECISION: {t.title}` | {t.facts} |" for kind, outcome, t in texts()]
     assert decision_texts.AGAIN in page

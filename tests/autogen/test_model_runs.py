@@ -187,7 +187,8 @@ async def test_a_team_that_needs_a_model_says_that_none_is_configured(
     assert run.status is Status.FAILED
     assert run.result == (
         "No model is configured, and the team has no script that plays one, so the run has ended. Set MODEL_CONFIG for "
-        "the worker (docs/models.md), or give the team a `demo=` script (docs/your-team.md); then start the task anew."
+        "the worker (docs/models.md), or give the team a `demo=` script (docs/write-a-team.md); then start the task "
+        "anew."
     )
 
 

@@ -1,4 +1,4 @@
-"""docs/your-team.md tells the truth: its team file loads as it is, and plays."""
+"""docs/write-a-team.md tells the truth: its team file loads as it is, and plays."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from countersign.domain.requests import Verb
 from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "your-team.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "write-a-team.md").read_text()
 
 
 @pytest.fixture

@@ -202,3 +202,17 @@ async def test_who_changes_a_call_is_one_who_may_decide_on_the_changed_one(
     with pytest.raises(Refused) as refused:
         await usecases.decide(store, NoQueue(), asked.id, edit)
     assert refused.value.refusal is Refusal.EDIT_UNDER_ANOTHER_RULE
+
+
+async def test_each_action_is_decided_by_those_whom_its_rule_names(store: Store, lease: Lease) -> None:
+    """R9, S12: Carol decides on large refunds, Bob on the others; neither decides on the other's."""
+    large = "  - {name: large, tool: refund, if: amount > 100, then: ask, reviewers: [U0CAROL]}"
+    small = "  - {name: small, tool: refund, if: amount <= 100, then: ask, reviewers: [U0BOB]}"
+    await store.set_rulebook(file.understand(f"version: 1\nrules:\n{large}\n{small}\n"))
+    for amount, named, other in ((500, CAROL, BOB), (20, BOB, CAROL)):
+        asked = await usecases.ask(store, lease, call(order=17, amount=amount))
+        with pytest.raises(Refused) as refused:
+            await usecases.decide(store, NoQueue(), asked.id, attempt(asked, other, Verb.APPROVE))
+        assert refused.value.refusal is Refusal.NOT_A_REVIEWER
+        decided = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, named, Verb.APPROVE))
+        assert decided.status is Status.APPROVED

@@ -33,7 +33,7 @@ NOTE = "[Written by the offline demo model, which follows fixed rules. Set MODEL
 """Last line of every answer of the demo model."""
 NO_MODEL: Final = (
     "No model is configured, and the team has no script that plays one, so the run has ended. Set MODEL_CONFIG for the "
-    "worker (docs/models.md), or give the team a `demo=` script (docs/your-team.md); then start the task anew."
+    "worker (docs/models.md), or give the team a `demo=` script (docs/write-a-team.md); then start the task anew."
 )
 
 

@@ -3,8 +3,8 @@
 No two are alike. A text leaves nothing to guess (R16, R17): what was decided, by whom, why, what to do next and what
 not. Words of people are quoted, a line each, so that they cannot pose as the decision.
 
-`docs/answers.md` shows them as a table. Runs that wait are rebuilt against these texts: a changed text makes their
-models' next questions new ones, so change them rarely.
+`docs/decision-texts.md` shows them as a table. Runs that wait are rebuilt against these texts: a changed text makes
+their models' next questions new ones, so change them rarely.
 """
 
 from dataclasses import dataclass
