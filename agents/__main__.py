@@ -22,11 +22,10 @@ from countersign.domain.ids import worker_id
 from countersign.gc_tuning import keep_what_is_loaded
 from countersign.settings import WorkerSettings, read
 from countersign.store.job_queue import Queue, work
-from countersign.store.journal import RedisJournal
-from countersign.store.model_cache import RedisAnswers
+from countersign.store.journal import RedisAnswers, RedisJournal
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
-from countersign.store.redis.replication import Replicas
+from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
@@ -126,7 +125,7 @@ async def _announce(store: Store, owner: str, teams: Teams, stop: asyncio.Event)
     ready = False
     while not stop.is_set():
         try:
-            await store.announce(owner, teams.infos(), ANNOUNCED_FOR)
+            await store.workers.announce(owner, teams.infos(), ANNOUNCED_FOR)
             if not ready:
                 log.info("Worker %s is ready; teams: %s.", owner, ", ".join(teams.working) or "none")
             ready = True
@@ -134,7 +133,7 @@ async def _announce(store: Store, owner: str, teams: Teams, stop: asyncio.Event)
             log.warning("The teams were not announced: %s", away)
         await _pause(stop, ANNOUNCED_EVERY)
     try:
-        await store.retire(owner)
+        await store.workers.retire(owner)
     except StoreUnavailable as away:
         log.warning("The announcement of the teams ends by itself: %s", away)
 

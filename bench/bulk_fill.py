@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Question, request_id
-from countersign.store.compression import decompress
+from countersign.store.codec import decompress
 from countersign.store.store import Store
 
 _STRINGS: Final = (b"request", b"asked", b"run", b"origin")

@@ -97,7 +97,7 @@ async def _server(module: str, env: dict[str, str]) -> AsyncIterator[int]:
 async def _ask(store: Store, count: int) -> list[Request]:
     """Make as many pending requests, some in each run."""
     await store.set_defaults(Rules(_APPROVALS, Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))))
-    await store.announce("bench", [TeamInfo("rounds", "asks")], timedelta(minutes=5))
+    await store.workers.announce("bench", [TeamInfo("rounds", "asks")], timedelta(minutes=5))
     asked: list[Request] = []
     runs = [RunId(f"rbench{n}") for n in range(-(-count // _QUESTIONS))]
     for start in range(0, len(runs), AT_ONCE):
@@ -117,7 +117,7 @@ async def _run(store: Store, run: RunId) -> list[Request]:
         team="rounds",
         task="ask",
     )
-    lease = await store.claim(run, "bench", timedelta(minutes=5))
+    lease = await store.leases.claim(run, "bench", timedelta(minutes=5))
     assert lease is not None, "nobody else works on this run"
     await usecases.begin(store, lease)
     words = "To: vendor@example.com\n\nWe have been with you for years. Ten percent off, please."

@@ -18,7 +18,7 @@ from bot.slack.projector.home_publisher import Homes
 from countersign.gc_tuning import settle_memory
 from countersign.settings import read
 from countersign.store.job_queue import Queue
-from countersign.store.queries import Overview
+from countersign.store.overview import Overview
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 

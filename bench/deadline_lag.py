@@ -84,7 +84,7 @@ async def _left(there: Installation) -> int:
 async def _parked_run(there: Installation, run: RunId) -> Request:
     """A parked run, by the question that it was parked with."""
     await there.start([run], "once 1 1")
-    lease = await there.store.claim(run, "bench", timedelta(minutes=5))
+    lease = await there.store.leases.claim(run, "bench", timedelta(minutes=5))
     assert lease is not None
     await usecases.begin(there.store, lease)
     request = await usecases.ask(there.store, lease, _question(-1))

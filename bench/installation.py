@@ -105,7 +105,7 @@ async def installation(url: str, data: Path, rules: Rules = RULES) -> AsyncItera
     client = connect(url)
     store = Store(client, namespace)
     await store.set_defaults(rules)
-    await store.announce("bench", [TeamInfo("turns", "")], timedelta(minutes=30))
+    await store.workers.announce("bench", [TeamInfo("turns", "")], timedelta(minutes=30))
     async with Queue(url, namespace) as queue:
         there = Installation(url, namespace, store, queue, data)
         try:

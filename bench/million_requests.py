@@ -141,7 +141,7 @@ class Walker:
 
     async def _pending(self) -> Request:
         """Some request that waits for long."""
-        return (await self.store.waiting(1))[0]
+        return (await self.store.indexes.waiting(1))[0]
 
 
 async def measure(folder: Path, count: int, rounds: int) -> list[Figure]:
@@ -191,8 +191,8 @@ async def _fill(url: str, template: Template, count: int) -> _Filled:
         written = await asyncio.to_thread(fill, url, template.copy, count, _FILL_SECONDS)
         seconds = time.monotonic() - begun
         store = Store(client, _NAMESPACE)
-        assert await store.standing() == {"requests": written, "runs": 0, "parked_runs": written}
-        assert (await store.waiting(1))[0].question.title, "a copy can be read"
+        assert await store.indexes.standing() == {"requests": written, "runs": 0, "parked_runs": written}
+        assert (await store.indexes.waiting(1))[0].question.title, "a copy can be read"
         return _Filled(written, (await client.info("memory"))["used_memory"] - before, seconds)
 
 

@@ -152,7 +152,7 @@ async def _words(store: Store) -> float:
     """The bytes of one run's own words, on average."""
     names = [RunId(name.decode()) for name in await store.client.zrange(store.keys.parked, 0, -1)]
     total = 0
-    for run in await store.runs(names):
+    for run in (await store.readable_runs(names)).values():
         assert run is not None
         texts = [run.task, *(line.words for line in run.progress)]
         for request in await store.requests([RequestId(name) for name in run.open.values()]):

@@ -22,10 +22,10 @@ from countersign.settings import read
 from countersign.store.audit_log import Ledger
 from countersign.store.job_queue import Queue
 from countersign.store.outbox import Outbox
+from countersign.store.overview import Overview
 from countersign.store.ownership import Side
-from countersign.store.queries import Overview
 from countersign.store.redis.connection import connect
-from countersign.store.redis.replication import Replicas
+from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.store.worker_reports import take_over

@@ -10,7 +10,7 @@ _COMMANDS = {
     "worker": ("agents.__main__", "run a process that runs teams of agents"),
     "policy": (".policy.cli", "check or explain a policy file, or print its schema"),
     "audit": ("bot.audit.cli", "export or verify the audit record, or sign a receipt from it"),
-    "acl": (".store.acl_cli", "print Redis' access control list for a namespace"),
+    "acl": (".store.acl", "print Redis' access control list for a namespace"),
 }
 
 

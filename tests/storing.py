@@ -11,8 +11,8 @@ from countersign import usecases
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.store.list_updates import Lists
 from countersign.store.redis.connection import connect
+from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.store.worker_reports import read_event
@@ -32,7 +32,7 @@ async def store(redis_url: str, namespace: str) -> AsyncIterator[Store]:
     client = connect(redis_url)
     store = Store(client, namespace)
     await store.set_defaults(rules())
-    await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(hours=1))
+    await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(hours=1))
     yield store
     await client.aclose()
 
@@ -103,7 +103,7 @@ async def started(
 async def new_run(store: Store, name: str = "rtest", *, worker: Store | None = None) -> Lease:
     """A run that a worker has begun; `worker` is the store as its user sees it, where it has one of its own."""
     run, worker = await started(store, name), worker or store
-    lease = await worker.claim(run.id, "worker", timedelta(hours=1))
+    lease = await worker.leases.claim(run.id, "worker", timedelta(hours=1))
     assert lease is not None
     await usecases.begin(worker, lease)
     return lease

@@ -17,7 +17,7 @@ from countersign.domain.redaction import plain, read_arguments
 from countersign.domain.requests import ABOUT_THE_RUN
 from countersign.policy.evaluation import Effect
 from countersign.policy.simulation import Outcome, Recorded, Replayed
-from countersign.store.records import RULES
+from countersign.store.ownership import RULES
 
 _EFFECTS: Final = {
     EventType.REQUEST_ASKED: Effect.ASK,

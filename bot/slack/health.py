@@ -51,6 +51,6 @@ async def measured(store: Store) -> bytes:
     """
     try:
         async with asyncio.timeout(2):
-            return metrics.exposition(await store.standing())
+            return metrics.exposition(await store.indexes.standing())
     except (CountersignError, TimeoutError):
         return metrics.exposition()

@@ -130,11 +130,12 @@ class Runner:
             return None
         name = seen.value.team
         known = name in self._teams.working
-        if not known and any(t.name == name and not t.problem for t in await self._patiently(self._store.teams)):
+        teams = [] if known else await self._patiently(self._store.workers.teams)
+        if any(team.name == name and not team.problem for team in teams):
             log.info("Run %s: the team “%s” is on another worker.", run_id, name)
             await self._queue.advance(run_id, after=ELSEWHERE)
             return None
-        lease = await self._patiently(lambda: self._store.claim(run_id, self._owner, self._settings.lease))
+        lease = await self._patiently(lambda: self._store.leases.claim(run_id, self._owner, self._settings.lease))
         if lease is None:
             metrics.repaired(Repair.JOB_DOUBLED)
             log.info("Run %s is advanced by another worker.", run_id)
@@ -173,7 +174,7 @@ class Runner:
         """The lease ends at once; a run that is let go because this process stops, or that is to be rebuilt `again`, is
         asked for."""
         try:
-            await self._store.release(lease)
+            await self._store.leases.release(lease)
             seen = await self._store.run(lease.run)
             if (again or self._stop.is_set()) and seen is not None and seen.value.status not in _AT_REST:
                 # A job for now would be dropped as a double of the one that is just ending.

@@ -29,11 +29,10 @@ from countersign.domain.errors import LeaseLost, NotFound
 from countersign.domain.ids import ChannelId, RequestId, RunId, TeamName, UserId, worker_id
 from countersign.domain.runs import Run
 from countersign.settings import WorkerSettings, read
-from countersign.store.journal import RedisJournal
-from countersign.store.model_cache import RedisAnswers
+from countersign.store.journal import RedisAnswers, RedisJournal
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
-from countersign.store.redis.replication import Replicas
+from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 

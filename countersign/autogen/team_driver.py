@@ -152,7 +152,7 @@ class Driver:
         span = self._context.settings.lease
         while True:
             await asyncio.sleep(span.total_seconds() / 3)
-            if not await patiently(lambda: self._store.renew(self._lease, span)):
+            if not await patiently(lambda: self._store.leases.renew(self._lease, span)):
                 self._context.give_up(LeaseLost("another worker has claimed it."))
                 return
 

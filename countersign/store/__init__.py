@@ -1,1 +1,1 @@
-"""Redis: the truth. Keys, the one script that changes things, wake-ups, the job engine, an embedded server."""
+"""Redis: the keys, the one script that changes things, wake-ups, jobs, a server."""

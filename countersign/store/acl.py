@@ -1,7 +1,13 @@
-"""The users of `users.acl`: as a file for one namespace, and with passwords made from one for the embedded Redis."""
+"""Redis users of `web` and worker, as a file for one namespace.
 
+For the embedded Redis their passwords are made from that of the administrator.
+"""
+
+import argparse
 import hashlib
 import hmac
+import os
+import sys
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -41,3 +47,18 @@ def url_of(user: str, url: str) -> str:
     parts = urlsplit(url)
     assert parts.password
     return parts._replace(netloc=f"{user}:{password_of(user, parts.password)}@{parts.hostname}:{parts.port}").geturl()
+
+
+_ABOUT: Final = "Print the file of Redis users for a namespace; docs/security.md says what to do with it."
+
+
+def main(arguments: list[str]) -> int:
+    """Run `countersign acl`. The exit status: 0 if the file was printed, 2 if there cannot be such a namespace."""
+    parser = argparse.ArgumentParser(prog="countersign acl", description=_ABOUT)
+    parser.add_argument("--namespace", default=os.environ.get("NAMESPACE") or "countersign", help="default: NAMESPACE")
+    try:
+        print(written_for(parser.parse_args(arguments).namespace), end="")
+    except ValueError as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    return 0

@@ -1,4 +1,6 @@
-"""The record in Redis: a chain of entries after the events, appended in one step that finds every double and gap.
+"""The record in Redis: a chain of entries that follows the events.
+
+It is appended to in one step, which finds every double and gap.
 
 The head holds which event was chained last, so the chain itself is the place in the events: there is nothing to tick
 off, and two auditors, a repeat after a lost reply or a kill at any moment cannot make a double, a gap or a fork.
@@ -13,12 +15,12 @@ from typing import Final, NamedTuple
 
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.hash_chain import START, Head, Kept, read_head
-from countersign.store.clock import from_ms, ms
-from countersign.store.compression import compress, decompress
+from countersign.store.codec import compress, decompress, from_ms, ms
 from countersign.store.keys import KEPT_LEASE
-from countersign.store.records import EVENTS
+from countersign.store.ownership import EVENTS
+from countersign.store.reads import reaching
 from countersign.store.redis.scripts import Script
-from countersign.store.store import Store, reaching
+from countersign.store.store import Store
 from countersign.store.worker_reports import read_event
 
 KEPT_HEAD: Final = timedelta(days=30)
@@ -40,7 +42,7 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far the record goes: its head, the last event chained, and where it begins since it was trimmed."""
+    """The extent of the record: its head, the last event chained, its begin since it was trimmed."""
 
     head: Head
     event: str
@@ -53,13 +55,13 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self._client = store.client
         self._keys = store.keys
-        self._append = store.writing((_HERE / "audit.lua").read_text())
-        self._trim = Script(store.client, (_HERE / "trim.lua").read_text())
-        self._lease = Script(store.client, (_HERE / "lease.lua").read_text())
+        self._append = store.writing((_HERE / "append_audit.lua").read_text())
+        self._trim = Script(store.client, (_HERE / "trim_audit.lua").read_text())
+        self._lease = Script(store.client, (_HERE / "hold_lease.lua").read_text())
         self._three = [store.keys.audit, store.keys.audit_head, store.keys.events]
 
     async def position(self) -> Position:
-        """How far the record goes. ValueError if its head was damaged."""
+        """The extent of the record. ValueError if its head was damaged."""
         async with reaching():
             raw = await self._client.hmget(self._keys.audit_head, "n", "hash", "event", "checkpoint")
         n, digest, event, checkpoint = ((part or b"").decode(errors="replace") for part in raw)
@@ -141,7 +143,7 @@ class Ledger:
         return read_head(found.decode()) if found else head
 
     async def claim(self, owner: str, ttl: timedelta) -> bool:
-        """Whether this process keeps the record for the next `ttl`: that saves work, the chain does not need it."""
+        """Claim the record for `ttl`; False if another process has it. It saves work, the chain does not need it."""
         return await self._leased("claim", owner, 0, ttl)
 
     async def renew(self, owner: str, ttl: timedelta) -> bool:

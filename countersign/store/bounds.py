@@ -1,4 +1,6 @@
-"""Bounds on everything in a stored record, whichever its fields are: workers write some of them, `web` reads all.
+"""Bounds on everything in a stored record, whichever its fields are.
+
+Workers write some records, `web` reads all.
 
 Pydantic keeps an error for each wrong item, and takes numbers and times that nothing calculates with. So each
 sequence stops at its first error, and what no record of ours holds is an error.

@@ -1,4 +1,4 @@
-"""A change as the script `commit.lua` wants it: everything that one step checks and writes."""
+"""A change as `commit.lua` takes it: all that one step checks and writes."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,10 +11,20 @@ from countersign.domain.ids import ChannelId, PermissionId, RequestId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
-from countersign.store.clock import ms
+from countersign.store.codec import ms
 from countersign.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE, Keys
-from countersign.store.ownership import ORIGINS, REQUESTS, RUNS, Origin, Side, write_message
-from countersign.store.records import ABSENCES, EVENTS, PERMISSIONS, SETTINGS
+from countersign.store.ownership import (
+    ABSENCES,
+    EVENTS,
+    ORIGINS,
+    PERMISSIONS,
+    REQUESTS,
+    RUNS,
+    SETTINGS,
+    Origin,
+    Side,
+    write_message,
+)
 from countersign.usecases.ports import Change, Message
 from countersign.usecases.worker_claims import ended_without_people
 

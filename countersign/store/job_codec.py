@@ -1,4 +1,4 @@
-"""What docket writes into its stream and reads from it, JSON and the name of a run; and how it calls its scripts.
+"""Jobs in the stream of docket: JSON and the name of a run; calls of its scripts.
 
 Docket has no hook for how it stores arguments, takes a job that it cannot read for its own end, and fails where the
 server forgets a script that was just loaded. So a class, a module and a method of its own are exchanged for ours.
@@ -21,7 +21,7 @@ _NUMBERS: Final = (b"attempt", b"generation")
 
 
 class _Plain:
-    """What docket stores, as JSON. It stands where docket has cloudpickle, whose `loads` runs what it reads."""
+    """JSON for what docket stores. It stands where docket has cloudpickle, whose `loads` runs what it reads."""
 
     @staticmethod
     def dumps(value: object) -> bytes:

@@ -1,4 +1,6 @@
-"""The thin adapter to the job engine (docket): it says "advance run X", and nothing else in the house knows it.
+"""Adapter to the job engine (docket), which is asked to "advance run X".
+
+Nothing else knows the engine.
 
 A job is a hint. It may be dropped (one for this run is queued or running), delivered twice (a worker was slow
 or its loop was blocked) or lost; the store's lease decides who may advance a run, the store's signals decide
@@ -52,7 +54,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
 
 
 class Queue:
-    """Where anybody asks for a run to be advanced. Enter it as an async context manager.
+    """Requests to advance runs. Enter it as an async context manager.
 
     `url`: as for countersign.store.redis.connection. `namespace`: the installation's, as in countersign.store.keys.
     """

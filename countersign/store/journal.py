@@ -1,17 +1,24 @@
-"""Recorded effects of runs: one hash a run, each entry written once, only under the run's lease."""
+"""Recorded effects of runs, and answers of models, as bytes.
+
+Only the agents' side understands them.
+
+A run's journal is one hash, each entry written once, only under the run's lease. Answers are kept for a while, so that
+all workers give them again.
+"""
 
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from countersign.domain.errors import LeaseLost
-from countersign.domain.ids import RunId
-from countersign.store.compression import compress, decompress
-from countersign.store.store import Store, reaching
+from countersign.domain.ids import Digest, RunId
+from countersign.store.codec import compress, decompress, ms
+from countersign.store.reads import reaching
+from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 
 FSYNC: Final = timedelta(seconds=2)
-_RECORD: Final = (Path(__file__).parent / "record.lua").read_text()
+_RECORD: Final = (Path(__file__).parent / "write_journal.lua").read_text()
 
 
 class RedisJournal:
@@ -44,3 +51,21 @@ class RedisJournal:
         if stands is None:
             raise LeaseLost(f"Another worker advances run {lease.run}; nothing was recorded.")
         return decompress(stands)
+
+
+class RedisAnswers:
+    """Implements `countersign.usecases.ports.Answers`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def get(self, question: Digest) -> bytes | None:
+        """The answer, if its time has not ended."""
+        async with reaching():
+            kept: bytes | None = await self._store.client.get(self._store.keys.answer(question))
+        return kept
+
+    async def put(self, question: Digest, answer: bytes, kept: timedelta) -> None:
+        """Keep it for so long."""
+        async with reaching():
+            await self._store.client.set(self._store.keys.answer(question), answer, px=ms(kept))

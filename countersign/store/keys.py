@@ -1,4 +1,6 @@
-"""The names of everything in Redis. All share one hash tag, so that one script may touch them on a Cluster.
+"""Names of everything in Redis.
+
+All share one hash tag, so that one script may touch them on a Cluster.
 
 "Written by" is what `users.acl` lets the process write; both may read what they need (`ownership`). Records are
 `version schema`, newline, JSON (zlib where that is shorter).

@@ -1,7 +1,7 @@
-"""The events as an outbox: each is handed to the scribe, after the lists, until it says that Slack shows it.
+"""Outbox of events: each is handed to the projector until Slack shows it.
 
-One process at a time is the scribe, by a lease. All scribes read as the same consumer of one group, so what a dead
-one had in hand is read again by the next.
+The lists follow first. One process at a time is the projector, by a lease. All projectors read as the same consumer of
+one group, so what a dead one had in hand is read again by the next.
 """
 
 import logging
@@ -14,8 +14,9 @@ from countersign import metrics
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event
 from countersign.metrics import Repair
-from countersign.store.list_updates import Lists
-from countersign.store.store import Store, reaching
+from countersign.store.reads import reaching
+from countersign.store.request_lists import Lists
+from countersign.store.store import Store
 from countersign.store.worker_reports import read_event
 
 GROUP: Final = "scribe"
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Reads the event stream for the scribe."""
+    """Reads the event stream for the projector."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -34,16 +35,16 @@ class Outbox:
         self._left: set[bytes] = set()
 
     async def claim(self, owner: str, ttl: timedelta) -> bool:
-        """Whether this process is the scribe for the next `ttl`."""
-        return await self._store.claim_scribe(owner, ttl) > 0
+        """Claim the right to draw for `ttl`; False if another process has it."""
+        return await self._store.leases.claim_projector(owner, ttl) > 0
 
     async def renew(self, owner: str, ttl: timedelta) -> bool:
-        """Stay the scribe; False if another process is by now."""
-        return await self._store.renew_scribe(owner, ttl)
+        """Keep the right to draw; False if another process has it by now."""
+        return await self._store.leases.renew_projector(owner, ttl)
 
     async def release(self, owner: str) -> None:
-        """Stop being the scribe at once."""
-        await self._store.release_scribe(owner)
+        """Give the right to draw back at once."""
+        await self._store.leases.release_projector(owner)
 
     async def open(self) -> None:
         """Make the group if there is none, and read again what was handed out but not finished."""
@@ -77,7 +78,7 @@ class Outbox:
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
         """Events that were handed out at least so long ago and not finished, the oldest first; some may be in hand.
 
-        The reply that handed them out may have been lost, or taken by a process that is not the scribe any more. What
+        The reply that handed them out may have been lost, or taken by a process that may not draw any more. What
         is left for a newer version hides nothing behind it: the search goes on where it ended.
         """
         while True:
@@ -101,7 +102,7 @@ class Outbox:
     async def _told(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, Event]]:
         """The events, of which the lists know already: who sees a card finds it in the lists too.
 
-        Without those of a newer version of this program: they stay in hand, and its scribe reads them again.
+        Without those of a newer version of this program: they stay in hand, and its projector reads them again.
         """
         told = []
         for entry, fields in entries:

@@ -1,7 +1,8 @@
-"""Who writes what: `web` and the workers share one Redis and keep apart by keys, so that its ACL can tell them apart.
+"""Records, each kind with its codec, and which process writes what.
 
-A request has two records. `request:<id>` is web's: what people did with it. `asked:<id>` is the agents': the question,
-and how it ended without people. What is read is both together, by rules that let no decision come from the second
+`web` and the workers share one Redis and keep apart by keys, so that its ACL can tell them apart. A request has two
+records. `request:<id>` is web's: what people did with it. `asked:<id>` is the agents': the question, and how it ended
+without people. What is read is both together, by rules that let no decision come from the second
 (`countersign.usecases.worker_claims`); a commit checks the greater of their versions. See
 docs/decisions/0006-least-privilege.md.
 """
@@ -12,17 +13,36 @@ import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
+from countersign.domain.channel_settings import ChannelSettings, Rules
+from countersign.domain.delegation import Absences
 from countersign.domain.errors import UnknownSchema
+from countersign.domain.events import Event
 from countersign.domain.grants import Permission
 from countersign.domain.ids import ChannelId, Id, PermissionId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
+from countersign.policy.evaluation import Rulebook
 from countersign.store.codec import Codec
-from countersign.store.records import PERMISSIONS
 from countersign.usecases import worker_claims
-from countersign.usecases.ports import Message
+from countersign.usecases.ports import Message, TeamInfo
+
+SETTINGS = Codec(ChannelSettings)
+ABSENCES = Codec(Absences)
+PERMISSIONS = Codec(Permission)
+RULES = Codec(Rules)
+RULEBOOK = Codec(Rulebook)
+EVENTS = Codec(Event, compressed=False)
+TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
+
+
+@lru_cache(maxsize=4)
+def rulebook_in(raw: bytes) -> Rulebook:
+    """The workspace's policy as it is stored, parsed once for as long as it stays the same."""
+    return RULEBOOK.read(raw)[0]
+
 
 _MOST_VERSIONS: Final = 10**9
 _NOT_THAT: Final = "-"
@@ -32,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a worker cannot say otherwise of a run that web started."""
+    """Facts of a run that web started; a worker cannot change them."""
 
     workspace: WorkspaceId
     channel: ChannelId
@@ -42,7 +62,7 @@ class Origin:
 
 
 class Side(StrEnum):
-    """Which process this is. `both`: a program that is trusted with everything, as tests are."""
+    """A process: `web`, `agents`, or `both`, a program that is trusted with everything, as tests are."""
 
     WEB = "web"
     AGENTS = "agents"

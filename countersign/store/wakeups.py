@@ -1,4 +1,6 @@
-"""The futures of one process, kept in Redis: one subscription for all of them, and the state read back (R5).
+"""Futures of one process, kept in Redis: one subscription for all of them (R5).
+
+The state is read back too.
 
 A published hint may be lost with its connection, so it is only a hint: everything still waited for is read back on
 each (re)subscription and now and then. Subscribe first, then read.
@@ -17,7 +19,8 @@ from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
 from countersign.store.ownership import REQUESTS
-from countersign.store.store import Store, reaching
+from countersign.store.reads import reaching
+from countersign.store.store import Store
 
 READ_BACK: Final = timedelta(seconds=15)
 _BATCH: Final = 2000
@@ -164,7 +167,7 @@ class Wakeups:
                 read_back_at = loop.time() + READ_BACK.total_seconds()
 
     async def _look_for_lost(self) -> None:
-        for request in await self._store.gone(self._requests.all):
+        for request in await self._store.indexes.gone(self._requests.all):
             why = (
                 f"Request {request} is gone from Redis, so nobody can decide on it; the run is rebuilt and asks again."
             )

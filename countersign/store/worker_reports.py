@@ -1,7 +1,7 @@
-"""What workers report, on its way into the events: they cannot write these, so `web` takes their reports over.
+"""Reports of workers, which `web` takes over into the events.
 
-Every commit of web does that first, so that what a worker told before stands before. `take_over` does it when web has
-nothing to commit.
+Workers cannot write events. Every commit of web takes their reports over first, so that what a worker told before
+stands before; `take_over` does so when web has nothing to commit.
 """
 
 import asyncio
@@ -10,9 +10,10 @@ from typing import Final
 
 from countersign.domain.errors import StoreUnavailable, UnknownSchema
 from countersign.domain.events import Event, EventType
-from countersign.store.clock import from_ms
-from countersign.store.records import EVENTS
-from countersign.store.store import Store, reaching
+from countersign.store.codec import from_ms
+from countersign.store.ownership import EVENTS
+from countersign.store.reads import reaching
+from countersign.store.store import Store
 from countersign.usecases import worker_claims
 from countersign.usecases.ports import Change
 

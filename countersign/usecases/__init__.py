@@ -1,10 +1,19 @@
-"""The verbs: start, ask, decide, expire, park, stop, configure …: each reads, lets a pure rule compute, and commits.
+"""Use cases: start, ask, decide, expire, park, stop, configure ….
 
-A verb whose commit finds that somebody was faster reads again and lets the rule judge anew, so two people, a person
-and the clock, or one person twice never decide the same request twice.
+Each reads, lets a pure rule compute, and commits. One whose commit finds that somebody was faster reads again and lets
+the rule judge anew, so two people, a person and the clock, or one person twice never decide the same request twice.
 """
 
-from countersign.usecases.decisions import decide, due, expire, stands, stored, turn_down, why_no_window, withdraw
+from countersign.usecases.decisions import (
+    decide,
+    due,
+    expire,
+    stands,
+    turn_down,
+    wake_parked,
+    why_no_window,
+    withdraw,
+)
 from countersign.usecases.effective_settings import configure, judge, rules_for, rules_of
 from countersign.usecases.questions import ask, take_back
 from countersign.usecases.rejected_attempts import settings_refused, start_refused, unknown_request
@@ -49,10 +58,10 @@ __all__ = [
     "start_refused",
     "still_ours",
     "stop",
-    "stored",
     "take_back",
     "turn_down",
     "unknown_request",
+    "wake_parked",
     "why_no_window",
     "withdraw",
     "writing",

@@ -1,12 +1,99 @@
-"""What all verbs share: whose a run is when they commit, and when they give up."""
+"""Compare-and-set for all use cases: read, let a rule propose, commit.
 
-from typing import Final
+If somebody was faster, all of that is repeated after a pause.
 
-from countersign.domain.errors import LeaseLost, NotFound, StoreUnavailable
+A rule is pure and may run more than once. What it returns says what becomes of the attempt: `Keep` stores nothing,
+`Swap` stores a change, `Refuse` raises an error after it was put on record. So two people, a person and the clock, or
+one person twice never decide the same request twice.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from countersign.domain.errors import CountersignError, LeaseLost, NotFound, StoreUnavailable
+from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.usecases.ports import Change, Committed, Lease, Seen, Store
 
-TRIES: Final = 200
+T = TypeVar("T")
+R = TypeVar("R")
+TRIES: Final = 100
+_FIRST_PAUSE: Final = 0.002
+_LONGEST_PAUSE: Final = 0.05
+"""Seconds. Pauses double from the first to the longest, each times a random part of 1: those who collided spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep(Generic[R]):
+    """Nothing is to be stored; the caller gets `value`.
+
+    `confirm`: a request that must still be as it was read, also on the replicas. Else everything is read again.
+    """
+
+    value: R
+    confirm: Seen[Request] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The attempt does not count: `record` is stored, if given, and `error` raised."""
+
+    error: CountersignError
+    record: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Swap(Generic[R]):
+    """The change is to be stored; the caller gets `value`.
+
+    `repeated` counts instead if the same attempt (`Change.once`) was stored before; without it the caller gets `value`.
+    """
+
+    change: Change
+    value: R
+    repeated: Keep[R] | Refuse | None = None
+
+
+class Outcome(NamedTuple, Generic[R]):
+    """The value for the caller, and the store's answer; None if there was nothing to store."""
+
+    value: R
+    answer: Committed | None = None
+
+
+async def update(
+    store: Store, read: Callable[[], Awaitable[T]], rule: Callable[[T], Keep[R] | Swap[R] | Refuse]
+) -> Outcome[R]:
+    """Commit what the rule proposes of what was read, however often that takes.
+
+    Raises what the rule refuses with; LeaseLost if another worker has the run; StoreUnavailable, with nothing changed,
+    if others were faster `TRIES` times.
+    """
+    for attempt in range(TRIES):
+        if attempt:
+            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
+            await asyncio.sleep(pause * random.random())
+        proposal = rule(await read())
+        match proposal:
+            case Keep():
+                if proposal.confirm is None or await store.confirm(proposal.confirm):
+                    return Outcome(proposal.value)
+            case Refuse():
+                if proposal.record is not None:
+                    await committed(store, proposal.record)
+                raise proposal.error
+            case Swap():
+                answer = await committed(store, proposal.change)
+                if answer is Committed.REPEATED:
+                    if isinstance(proposal.repeated, Refuse):
+                        raise proposal.repeated.error
+                    return Outcome((proposal.repeated or proposal).value, answer)
+                if answer in (Committed.DONE, Committed.DONE_BUT_PARKED):
+                    return Outcome(proposal.value, answer)
+    raise StoreUnavailable(f"Others were faster {TRIES} times in a row. Nothing was changed; please try again.")
 
 
 async def live(store: Store, lease: Lease) -> Seen[Run]:
@@ -20,18 +107,8 @@ async def live(store: Store, lease: Lease) -> Seen[Run]:
 
 
 async def committed(store: Store, change: Change) -> Committed:
-    """What became of the change. LeaseLost if another worker has the run."""
+    """The store's answer to the change. LeaseLost if another worker has the run."""
     answer = await store.commit(change)
     if answer is Committed.FENCED and change.lease is not None:
         raise LeaseLost(f"Another worker advances run {change.lease.run}.")
     return answer
-
-
-async def fenced(store: Store, change: Change) -> bool:
-    """Whether the change was stored; False if somebody was faster. LeaseLost if another worker has the run."""
-    return await committed(store, change) is Committed.DONE
-
-
-def too_many_tries() -> StoreUnavailable:
-    """For a verb that others outran `TRIES` times."""
-    return StoreUnavailable(f"Others were faster {TRIES} times in a row. Nothing was changed; please try again.")

@@ -1,4 +1,6 @@
-"""Keeps deadlines, reminders and escalations to the second: sleeps until the next, does what is due, 100 at once.
+"""Keep deadlines, reminders and escalations to the second.
+
+The loop sleeps until the next one and does what is due, 100 at once.
 
 Any number of processes may do this at once; the store lets one of them win. A late click is refused by the server's
 clock whether or not anybody got here first.
@@ -33,14 +35,14 @@ _log = logging.getLogger(__name__)
 
 
 class Hints(Protocol):
-    """Whoever hears of new deadlines, and of other things to come."""
+    """Hints of new deadlines, and of other things to come."""
 
     due: asyncio.Event
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What became of a name in the index. `again`: when it is time for it, which is not now; None is never."""
+    """Outcome for a name in the index. `again`: when it is time for it, which is not now; None is never."""
 
     became: Literal["done", "left", "settled", "unknown", "unreadable", "early"]
     again: datetime | None = None
@@ -53,7 +55,7 @@ async def keep(store: Store, queue: Queue, hints: Hints, still_there: StillThere
     while True:
         hints.due.clear()
         try:
-            due, following, now = await store.due(_BATCH, start)
+            due, following, now = await store.indexes.due(_BATCH, start)
             # At once: each waits for Redis a few times, and one after another they would be late together.
             looks = await asyncio.gather(*(_do(store, queue, r, now, look) for r in due), return_exceptions=True)
             for problem in looks:
@@ -100,7 +102,8 @@ async def _tidy(store: Store, seen: Mapping[RequestId, _Look], now: datetime) ->
             UNREADABLE_AGAIN,
         )
     due = {name: look.again for name, look in seen.items() if look.became == "early"}
-    await store.tidy(due | dict.fromkeys(unreadable, now + UNREADABLE_AGAIN), those("settled"), those("unknown"))
+    due |= dict.fromkeys(unreadable, now + UNREADABLE_AGAIN)
+    await store.indexes.tidy(due, those("settled"), those("unknown"))
     return those("left")
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a request: a decision, the end of its time, its withdrawal; and who is woken by it."""
+"""Decide, expire, withdraw a request, and wake the run that waits for it."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -16,12 +16,13 @@ from countersign.domain.people import Actor
 from countersign.domain.questions import asker
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Decision, Request
+from countersign.domain.runs import Run
 from countersign.policy import evaluation
 from countersign.policy.evaluation import Effect
-from countersign.usecases.compare_and_set import TRIES, too_many_tries
+from countersign.usecases.compare_and_set import Keep, Outcome, Refuse, Swap, update
 from countersign.usecases.effective_settings import judge, rules_for, rules_of
-from countersign.usecases.ports import Change, Committed, Message, Put, Queue, Seen, Store
-from countersign.usecases.worker_requests import admit, admitted
+from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Queue, Store
+from countersign.usecases.worker_requests import admitted
 
 Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
 """Those who voted on a request, as Slack describes them now."""
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class Ruling(NamedTuple):
-    """What is to become of a request, and the card without which it may not."""
+    """The step for a request, and the card without which it may not be taken."""
 
     step: requests.Step
     card: Put[Message] | None = None
@@ -46,7 +47,7 @@ async def decide(
     queue: Queue,
     request: RequestId,
     attempt: Attempt,
-    seen: Seen[Request] | None = None,
+    seen: Admitted | None = None,
     voters: Voters | None = None,
 ) -> Request:
     """Count the attempt, and wake a parked run. Returns the request as it is then: decided, or with one more vote.
@@ -57,30 +58,27 @@ async def decide(
     Refused, with nothing changed but an event for the audit, if the attempt does not count. A late click settles a
     request whose time ran out unnoticed. NotFound if there is no such request.
     """
-    for _ in range(TRIES):
-        seen = await (admitted(store, request) if seen is None else admit(store, seen))
-        if seen is None:
-            raise NotFound(Refusal.UNKNOWN.value)
-        if voters is not None and seen.value.votes:
-            attempt = replace(attempt, voters=await voters(seen.value))
-        step = decision_rules.decide(seen.value, attempt, seen.now, await _outgrown(store, seen, attempt))
-        if not step.changes:
-            if not await store.confirm(seen):
-                seen = None
-                continue
-            return await _told(store, queue, step.request)
-        if step.refusal is not None:
-            raise await _refused(store, queue, step, step.refusal, attempt)
-        change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
-        if attempt.wish is not None:
-            change = await _with_permission(store, change, step.request)
-        if await stored(store, queue, change):
-            return step.request
-        seen = None
-    raise too_many_tries()
+
+    async def read() -> _Attempted | None:
+        nonlocal seen
+        known, seen = seen, None  # a later try reads the request itself
+        asked = await admitted(store, request) if known is None else known
+        if asked is None:
+            return None
+        counted = attempt
+        if voters is not None and asked.value.votes:
+            counted = replace(attempt, voters=await voters(asked.value))
+        run = await store.run(asked.value.run) if attempt.wish is not None else None
+        return _Attempted(asked, counted, await _outgrown(store, asked, counted), run.value if run else None)
+
+    try:
+        outcome = await update(store, read, _counted)
+    except Refused as refused:
+        raise await _settled_late(store, queue, request, refused) from None
+    return await wake_parked(store, queue, outcome)
 
 
-async def why_no_window(store: Store, queue: Queue, seen: Seen[Request], attempt: Attempt) -> Refused | None:
+async def why_no_window(store: Store, queue: Queue, seen: Admitted, attempt: Attempt) -> Refused | None:
     """Say why the attempt could not count, whatever is entered in its window; None if the window may open.
 
     Judged by what was `seen`, and put on record (R25): a click that is to open a window never decides, though its
@@ -89,17 +87,48 @@ async def why_no_window(store: Store, queue: Queue, seen: Seen[Request], attempt
     if decision_rules.why_refused(seen.value, attempt, seen.now) in _ENTERED_IN_A_WINDOW:
         return None
     step = decision_rules.decide(seen.value, attempt, seen.now)
-    return None if step.refusal is None else await _refused(store, queue, step, step.refusal, attempt)
-
-
-async def _refused(store: Store, queue: Queue, step: requests.Step, refusal: Refusal, attempt: Attempt) -> Refused:
-    """Put the refusal on record, and return it; a late attempt settles a request whose time ran out unnoticed."""
+    if step.refusal is None:
+        return None
     await store.commit(Change(events=step.events, once=attempt.id))
-    now_is = await expire(store, queue, step.request.id) if refusal is Refusal.TIME_RAN_OUT else None
-    return Refused(refusal, refusal_sentences.sentence(refusal, now_is or step.request))
+    refused = Refused(step.refusal, refusal_sentences.sentence(step.refusal, step.request))
+    return await _settled_late(store, queue, seen.value.id, refused)
 
 
-async def _outgrown(store: Store, seen: Seen[Request], attempt: Attempt) -> bool:
+async def _settled_late(store: Store, queue: Queue, request: RequestId, refused: Refused) -> Refused:
+    """The refusal; a late attempt settles a request whose time ran out unnoticed, and is told how."""
+    settled = await expire(store, queue, request) if refused.refusal is Refusal.TIME_RAN_OUT else None
+    if settled is None:
+        return refused
+    return Refused(refused.refusal, refusal_sentences.sentence(refused.refusal, settled))
+
+
+class _Attempted(NamedTuple):
+    """Facts by which an attempt is judged. `run` only if it comes with the wish for a permission."""
+
+    seen: Admitted
+    attempt: Attempt
+    outgrown: bool
+    run: Run | None
+
+
+def _counted(read: _Attempted | None) -> Keep[Request] | Swap[Request] | Refuse:
+    if read is None:
+        return Refuse(NotFound(Refusal.UNKNOWN.value))
+    seen, attempt = read.seen, read.attempt
+    step = decision_rules.decide(seen.value, attempt, seen.now, read.outgrown)
+    if not step.changes:
+        return Keep(step.request, confirm=seen)
+    if (refusal := step.refusal) is not None:
+        error = Refused(refusal, refusal_sentences.sentence(refusal, step.request))
+        return Refuse(error, record=Change(events=step.events, once=attempt.id))
+    change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
+    given = None if read.run is None else grants.given_with(step.request, read.run.known_as)
+    if given is not None:
+        change = replace(change, permissions=(Put(given, 0),), events=(*change.events, grants.given(given)))
+    return Swap(change, step.request)
+
+
+async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:
     """Whether the policy refuses the changed call, or has a rule for it under which who changed it could not approve it
     alone (R9, R19)."""
     request, call = seen.value, seen.value.question.call
@@ -135,28 +164,27 @@ async def due(store: Store, queue: Queue, request: RequestId, still_there: Still
     A worker only settles; it gets what else is due back as it is, because only web may write that.
     """
 
-    async def rule(seen: Seen[Request]) -> Ruling:
+    async def ruling(seen: Admitted) -> Ruling:
         over = seen.value.deadline is not None and seen.now >= seen.value.deadline
         if over or not store.decides:
             return await _expired(store, seen, still_there)
         return Ruling(schedule.due(seen.value, seen.now))
 
-    return await _settle(store, queue, request, rule)
+    return await _settle(store, queue, request, ruling)
 
 
 async def stands(store: Store, request: RequestId, since: datetime) -> None:
     """The card of the request stands in its channel since then: where silence approves, its time counts from there."""
-    for _ in range(TRIES):
-        seen = await admitted(store, request)
+
+    def rule(seen: Admitted | None) -> Keep[None] | Swap[None]:
         if seen is None or (step := request_endings.stands(seen.value, since, seen.now)).request == seen.value:
-            return
-        change = Change(requests=(Put(step.request, seen.version),), before=seen.value.deadline)
-        if await store.commit(change) is Committed.DONE:
-            return
-    raise too_many_tries()
+            return Keep(None)
+        return Swap(Change(requests=(Put(step.request, seen.version),), before=seen.value.deadline), None)
+
+    await update(store, lambda: admitted(store, request), rule)
 
 
-async def _expired(store: Store, seen: Seen[Request], still_there: StillThere | None) -> Ruling:
+async def _expired(store: Store, seen: Admitted, still_there: StillThere | None) -> Ruling:
     step = request_endings.expire(seen.value, seen.now)
     if not step.changes or step.request.status is not requests.Status.APPROVED:
         return Ruling(step)
@@ -187,74 +215,67 @@ async def _silence_approves(store: Store, request: Request) -> bool:
 async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
     """Take a question back; returns the request as it is then, None if there is none."""
 
-    async def rule(seen: Seen[Request]) -> Ruling:
+    async def ruling(seen: Admitted) -> Ruling:
         return Ruling(request_endings.withdraw(seen.value, seen.now, why))
 
-    return await _settle(store, queue, request, rule)
+    return await _settle(store, queue, request, ruling)
 
 
 async def turn_down(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
     """Reject a request before anybody is asked, because nobody could decide on it (R10); `why` in a sentence."""
 
-    async def rule(seen: Seen[Request]) -> Ruling:
+    async def ruling(seen: Admitted) -> Ruling:
         if seen.value.status is not requests.Status.PENDING or seen.value.votes:
             return Ruling(requests.Step(seen.value))
         words = Refusal.NOBODY_COULD.value.format(what=why)
         decision = Decision(requests.Status.REJECTED, requests.How.POLICY, seen.now, words=words)
         return Ruling(request_endings.settle(seen.value, decision))
 
-    return await _settle(store, queue, request, rule)
+    return await _settle(store, queue, request, ruling)
 
 
 async def _settle(
-    store: Store, queue: Queue, request: RequestId, rule: Callable[[Seen[Request]], Awaitable[Ruling]]
+    store: Store, queue: Queue, request: RequestId, ruling: Callable[[Admitted], Awaitable[Ruling]]
 ) -> Request | None:
-    for _ in range(TRIES):
+    async def read() -> tuple[Admitted, Ruling] | None:
         seen = await admitted(store, request)
-        if seen is None:
-            return None
-        step, card = await rule(seen)
-        if step.request == seen.value:
-            return await _told(store, queue, step.request)
-        waits = step.request.status is requests.Status.PENDING
-        change = Change(
-            requests=(Put(step.request, seen.version),),
-            events=step.events,
-            before=seen.value.deadline if waits else None,
-            shown=() if card is None else (card,),
-        )
-        if await stored(store, queue, change):
-            return step.request
-    raise too_many_tries()
+        return None if seen is None else (seen, await ruling(seen))
+
+    outcome = await update(store, read, _ruled)
+    return None if outcome.value is None else await wake_parked(store, queue, Outcome(outcome.value, outcome.answer))
 
 
-async def _with_permission(store: Store, change: Change, request: Request) -> Change:
-    run = await store.run(request.run)
-    if run is None or (given := grants.given_with(request, run.value.known_as)) is None:
-        return change
-    return replace(change, permissions=(Put(given, 0),), events=(*change.events, grants.given(given)))
+def _ruled(read: tuple[Admitted, Ruling] | None) -> Keep[Request | None] | Swap[Request | None]:
+    if read is None:
+        return Keep(None)
+    seen, (step, card) = read
+    if step.request == seen.value:
+        return Keep(step.request)
+    waits = step.request.status is requests.Status.PENDING
+    change = Change(
+        requests=(Put(step.request, seen.version),),
+        events=step.events,
+        before=seen.value.deadline if waits else None,
+        shown=() if card is None else (card,),
+    )
+    return Swap(change, step.request)
 
 
-async def stored(store: Store, queue: Queue, change: Change) -> bool:
-    """Whether the change was stored; a parked run is then asked for, one in memory waits for the request itself.
+async def wake_parked(store: Store, queue: Queue, outcome: Outcome[Request]) -> Request:
+    """Ask for the run of a request that was settled, if it is parked; one in memory waits for the request itself.
 
-    A run that parks at this moment finds its request settled and does not (`park`).
+    A run that parks at this moment finds its request settled and does not (`park`). Of a repeat nobody knows whether
+    who settled the request lived to ask.
     """
-    answer = await store.commit(change)
-    if answer is Committed.DONE_BUT_PARKED:
-        for put in change.requests:
-            await _wake(queue, put.value)
-    return answer in (Committed.DONE, Committed.DONE_BUT_PARKED)
-
-
-async def _told(store: Store, queue: Queue, request: Request) -> Request:
-    """A repeat: whoever settled the request may have died before asking for its parked run."""
-    if request.status is not requests.Status.PENDING:
+    request = outcome.value
+    if outcome.answer is Committed.DONE_BUT_PARKED:
+        await _wake(queue, request)
+    if outcome.answer is None and request.status is not requests.Status.PENDING:
         try:
-            seen = await store.run(request.run)
+            run = await store.run(request.run)
         except StoreUnavailable:  # the decision counts all the same
             return request
-        if seen is not None and seen.value.status is runs.Status.PARKED:
+        if run is not None and run.value.status is runs.Status.PARKED:
             await _wake(queue, request)
     return request
 

@@ -1,9 +1,9 @@
-"""The rules that are in force, what the policy says of an action, and how a channel's settings change."""
+"""Rules in force in a channel, the policy's judgement, and changes of settings."""
 
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from countersign.domain import channel_settings
 from countersign.domain.calls import Call
@@ -20,8 +20,8 @@ from countersign.domain.runs import Run
 from countersign.policy import evaluation, loosening
 from countersign.policy.evaluation import Action, Effect, Judgement
 from countersign.policy.loosening import Configured, NeedsSecond, Proposal
-from countersign.usecases.compare_and_set import TRIES, too_many_tries
-from countersign.usecases.ports import Change, Committed, Put, Store
+from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
+from countersign.usecases.ports import Change, Put, Seen, Store
 
 
 async def rules_of(store: Store, channel: ChannelId) -> Rules:
@@ -84,7 +84,7 @@ def _why_nobody(rules: Rules, run: Run) -> str | None:
 
 
 async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says: Effect | None) -> Judgement:
-    """What the workspace's policy says of an action of the run; of a question that is no call where it is None."""
+    """The policy's judgement of an action of the run; of a question that is no call where it is None."""
     arguments = json.loads(call.arguments) if call else {}
     action = Action(run.team, agent, call.tool if call else "", arguments, run.channel)
     return evaluation.judge(await store.rulebook(), action, team_says)
@@ -113,7 +113,8 @@ async def configure(
     with the proposal in an event, if it makes the rules milder and the actor may not do so alone (R33);
     `why_not_propose` finds what keeps a proposal from being shown.
     """
-    for _ in range(TRIES):
+
+    async def read() -> _Configuring:
         seen = await store.settings(channel)
         before = await rules_of(store, channel)
         wanted = change(seen.value)
@@ -130,6 +131,10 @@ async def configure(
             if why_not is not None
             else [(problem,) for problem in channel_settings.problems_of(after)] or await check(after)
         )
+        return _Configuring(seen, wanted, effect, problems)
+
+    def rule(read: _Configuring) -> Swap[Configured] | Refuse:
+        seen, wanted, effect, problems = read
         milder = () if problems or confirms is not None else loosening.loosened_by(effect)
         alone = bool(milder) and not loosening.may_alone(actor, admins)
         proposal = Proposal(channel, actor.user, wanted, seen.version, loosening.print_of(*effect))
@@ -146,19 +151,26 @@ async def configure(
             | ({"wanted": json.dumps(plain(wanted)), "version": str(seen.version)} if alone and not problems else {})
             | ({} if confirms is None else {"proposed_by": confirms.by, "proposal": confirms.id}),
         )
+        record = Change(events=(event,), once=attempt)
         if problems:
-            await store.commit(Change(events=(event,), once=attempt))
-            raise InvalidInput(*(part for problem in problems for part in (*problem, " ")), "Nothing was changed.")
+            words = (part for problem in problems for part in (*problem, " "))
+            return Refuse(InvalidInput(*words, "Nothing was changed."), record)
         if alone:
-            await store.commit(Change(events=(event,), once=attempt))
-            raise NeedsSecond(proposal, effect)
-        change_it = Change(settings={channel: Put(wanted, seen.version)}, events=(event,), once=attempt)
-        match await store.commit(change_it):
-            case Committed.DONE:
-                return effect
-            case Committed.REPEATED:  # whatever was changed since stays
-                return Configured(before, before, inherited[0], inherited[0])
-    raise too_many_tries()
+            return Refuse(NeedsSecond(proposal, effect), record)
+        before = Configured(effect.before, effect.before, effect.inherited_before, effect.inherited_before)
+        # Whatever was changed since a repeated attempt stays.
+        return Swap(replace(record, settings={channel: Put(wanted, seen.version)}), effect, repeated=Keep(before))
+
+    return (await update(store, read, rule)).value
+
+
+class _Configuring(NamedTuple):
+    """A channel's settings, those that are wanted, their effect, and what is wrong with them."""
+
+    seen: Seen[ChannelSettings]
+    wanted: ChannelSettings
+    effect: Configured
+    problems: list[Sentence]
 
 
 def _recorded(effect: Configured) -> dict[str, str]:
@@ -177,7 +189,7 @@ def _recorded(effect: Configured) -> dict[str, str]:
 
 
 def _differences(before: Rules, after: Rules) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What differs, as it was and as it is."""
+    """Differing fields, as they were and as they are."""
     old, new = plain(before), plain(after)
     names = [name for name in old if old[name] != new[name]]
     return {name: old[name] for name in names}, {name: new[name] for name in names}

@@ -1,4 +1,6 @@
-"""The verbs of standing permissions: allow, revoke. They are given with an approval, in the same step (`flows.decide`).
+"""Use and revoke standing permissions.
+
+They are given with an approval, in the same step (`decisions.decide`).
 
 Only `web` allows and revokes: a worker may not write what counts as an approval, and only `web` can ask Slack whether
 who gave a permission may still decide.
@@ -6,53 +8,67 @@ who gave a permission may still decide.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import NamedTuple
 
-from countersign import usecases
 from countersign.domain import decision_rules, grants
 from countersign.domain.channel_settings import Rules
-from countersign.domain.errors import InvalidInput, NotFound, StoreUnavailable
+from countersign.domain.errors import InvalidInput, NotFound
 from countersign.domain.events import Event, EventType
 from countersign.domain.grant_scopes import Scope
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, PermissionId, RequestId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Request, Status, Step
-from countersign.usecases.ports import Change, Committed, Put, Queue, Seen, Store
+from countersign.usecases.compare_and_set import Keep, Outcome, Refuse, Swap, update
+from countersign.usecases.decisions import wake_parked
+from countersign.usecases.effective_settings import rules_of
+from countersign.usecases.ports import Admitted, Change, Put, Queue, Seen, Store
+from countersign.usecases.worker_requests import admitted
 
 Whose = Callable[[Permission, Rules], Awaitable[Actor]]
 """Who gave a permission, as Slack describes them now, with those of the rules' groups that they belong to."""
 _NARROWEST = list(Scope)
-_TRIES = 50
 
 
 async def allow(store: Store, queue: Queue, request: RequestId, whose: Whose) -> Request | None:
     """Approve the request if a standing permission covers it, before anybody is asked; the use is counted and on record
     in the same step. Returns the request as it is then, None if nothing was allowed."""
-    for _ in range(_TRIES):
+
+    async def read() -> _Covered | None:
         standing = await store.permissions()
-        seen = await usecases.admitted(store, request) if standing else None
+        seen = await admitted(store, request) if standing else None
         if seen is None or seen.value.status is not Status.PENDING:
             return None
-        found = await _covering(store, standing, seen, whose)
-        if found is None:
-            return None
-        step, permission = found
-        used = replace(permission.value, used=permission.value.used + 1, changed_at=seen.now)
-        change = Change(
-            requests=(Put(step.request, seen.version),),
-            permissions=(Put(used, permission.version),),
-            events=step.events,
-            before=seen.value.deadline,
-        )
-        if await usecases.stored(store, queue, change):
-            return step.request
-    raise _too_many_tries()
+        return await _covering(store, standing, seen, whose)
+
+    outcome = await update(store, read, _used)
+    return None if outcome.value is None else await wake_parked(store, queue, Outcome(outcome.value, outcome.answer))
 
 
-async def _covering(
-    store: Store, standing: list[Seen[Permission]], seen: Seen[Request], whose: Whose
-) -> tuple[Step, Seen[Permission]] | None:
-    """The narrowest that covers the request, and what it makes of it."""
+class _Covered(NamedTuple):
+    """A request, the permission that covers it, and what that makes of it."""
+
+    seen: Admitted
+    permission: Seen[Permission]
+    step: Step
+
+
+def _used(read: _Covered | None) -> Keep[Request | None] | Swap[Request | None]:
+    if read is None:
+        return Keep(None)
+    seen, permission, step = read
+    used = replace(permission.value, used=permission.value.used + 1, changed_at=seen.now)
+    change = Change(
+        requests=(Put(step.request, seen.version),),
+        permissions=(Put(used, permission.version),),
+        events=step.events,
+        before=seen.value.deadline,
+    )
+    return Swap(change, step.request)
+
+
+async def _covering(store: Store, standing: list[Seen[Permission]], seen: Admitted, whose: Whose) -> _Covered | None:
+    """The narrowest that covers the request."""
     run = await store.run(seen.value.run)
     if run is None:
         return None
@@ -62,7 +78,7 @@ async def _covering(
         giver = await whose(one.value, seen.value.rules)
         step = decision_rules.allow(seen.value, one.value, giver, team, seen.now)
         if step.changes:
-            return step, one
+            return _Covered(seen, one, step)
     return None
 
 
@@ -86,15 +102,19 @@ async def revoke(
     Who gave it, who may decide in its channel, and admins may. InvalidInput, with an event, once for each
     `attempt`, if somebody else tries; NotFound if it has ended by itself.
     """
-    for _ in range(_TRIES):
+
+    async def read() -> tuple[Seen[Permission], Rules] | None:
         seen = await store.permission(permission)
-        if seen is None:
-            raise NotFound("This permission has ended already. Nothing was changed; people are asked again.")
+        return None if seen is None else (seen, await rules_of(store, seen.value.channel))
+
+    def rule(read: tuple[Seen[Permission], Rules] | None) -> Keep[Permission] | Swap[Permission] | Refuse:
+        if read is None:
+            return Refuse(NotFound("This permission has ended already. Nothing was changed; people are asked again."))
+        seen, rules = read
         if seen.value.revoked_by is not None:
-            return seen.value
-        rules = await usecases.rules_of(store, seen.value.channel)
+            return Keep(seen.value)
         if (refusal := grants.why_not_revoke(seen.value, actor, rules, admins)) is not None:
-            told = Event(
+            event = Event(
                 EventType.ATTEMPT_REFUSED,
                 seen.now,
                 request=seen.value.request,
@@ -102,14 +122,9 @@ async def revoke(
                 user=actor.user,
                 data={"verb": "revoke", "refusal": refusal.name.lower(), "permission": permission},
             )
-            await store.commit(Change(events=(told,), once=attempt))
-            raise InvalidInput(refusal.value)
+            return Refuse(InvalidInput(refusal.value), record=Change(events=(event,), once=attempt))
         ended = replace(seen.value, revoked_by=actor.user, changed_at=seen.now)
         change = Change(permissions=(Put(ended, seen.version),), events=(grants.revoked(ended, actor.user),))
-        if await store.commit(change) is Committed.DONE:
-            return ended
-    raise _too_many_tries()
+        return Swap(change, ended)
 
-
-def _too_many_tries() -> StoreUnavailable:
-    return StoreUnavailable(f"Others were faster {_TRIES} times in a row. Nothing was changed; please try again.")
+    return (await update(store, read, rule)).value

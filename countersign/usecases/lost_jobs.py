@@ -1,4 +1,7 @@
-"""Asks again for runs whose jobs were lost (R5): each by itself, so that what is wrong with one keeps no other."""
+"""Ask again for runs whose jobs were lost (R5).
+
+Each is asked for by itself, so that a run that cannot be asked for keeps no other.
+"""
 
 import logging
 from collections.abc import Set
@@ -22,7 +25,7 @@ async def ask_again(
     Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
     StoreUnavailable if the store is away.
     """
-    for name in set(await store.unheld(10_000, timedelta(0) if starting else unheard)) - in_hand:
+    for name in set(await store.indexes.unheld(10_000, timedelta(0) if starting else unheard)) - in_hand:
         if name.of_script:
             continue
         if not starting:
@@ -30,7 +33,7 @@ async def ask_again(
             log.warning("Run %s is advanced by nobody; asking.", name)
         await _ask(store, queue, name)
     await store.put_away(1000)
-    undelivered = await store.undelivered(10_000, unheard)
+    undelivered = await store.indexes.undelivered(10_000, unheard)
     runs = await store.readable_runs(list({request.run for request in undelivered}))
     for request in undelivered:
         run = runs.get(request.run)
@@ -46,7 +49,7 @@ async def ask_for_forgotten(store: Store, queue: Queue, start: int = 0) -> int:
 
     Returns the start of the next page, 0 after the last one: however many are parked, a look takes no longer.
     """
-    names, following = await store.forgotten(start)
+    names, following = await store.indexes.forgotten(start)
     for name in names:
         if name.of_script:
             continue

@@ -1,7 +1,8 @@
-"""A run asks people something."""
+"""Ask people a question of a run, and take it back."""
 
 import json
 from dataclasses import replace
+from typing import NamedTuple
 
 from countersign.domain import request_endings, requests, runs
 from countersign.domain.calls import LONGEST_CONTENT
@@ -11,11 +12,12 @@ from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.questions import asker, salted
 from countersign.domain.redaction import plain, shortened, without_secrets
 from countersign.domain.requests import Question, Request, digest
+from countersign.domain.runs import Run
 from countersign.domain.secrets import hide
 from countersign.policy.evaluation import Effect
-from countersign.usecases.compare_and_set import TRIES, fenced, live, too_many_tries
+from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import Ruled, ruled_for
-from countersign.usecases.ports import Change, Lease, Put, Store
+from countersign.usecases.ports import Change, Claimed, Lease, Put, Seen, Store
 
 
 async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, team_says: str = Effect.ASK) -> Request:
@@ -31,73 +33,110 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
             f"An agent wanted people to judge {len(question.content):,} characters, and at most "
             f"{LONGEST_CONTENT:,} can be shown. Nothing was asked, so the run has ended. Ask about less at once."
         )
-    counts = question.kind not in requests.ABOUT_THE_RUN
-    for _ in range(TRIES):
-        run = await live(store, lease)
-        question = salted(question, run.value.salt)
-        wanted = requests.request_id(lease.run, question)
-        known = await store.request(wanted)
-        if known is not None:
-            if not await store.confirm(known):
-                continue
-            return known.value
-        if counts and 0 < limit <= run.value.asked:
-            raise GivenUp(
-                f"The run has asked people {run.value.asked} times, which is the most that one run may (REQUESTS), and "
-                "wanted to ask again; so it has ended. What was decided and done before stays done. If so many "
-                "questions are right, raise REQUESTS and start the task anew."
+    limit = 0 if question.kind in requests.ABOUT_THE_RUN else limit
+
+    def rule(read: Claimed | _Place) -> Keep[Request] | Swap[Request] | Refuse:
+        if isinstance(read, Claimed):  # this very question
+            return Keep(read.value, confirm=read)
+        asked = read.run.value.asked
+        if 0 < limit <= asked:
+            return Refuse(
+                GivenUp(
+                    f"The run has asked people {asked} times, which is the most that one run may (REQUESTS), and "
+                    "wanted to ask again; so it has ended. What was decided and done before stays done. If so many "
+                    "questions are right, raise REQUESTS and start the task anew."
+                )
             )
-        ruled = await ruled_for(store, run.value, question)
-        told = {"team": run.value.team, "team_says": str(team_says), **_settings(ruled)}
-        if ruled.refused is not None:
-            told |= {**_refused(question, ruled.refused), "channel": run.value.channel, "clause": ruled.rules.clause}
-            event = Event(
-                EventType.CALL_REFUSED,
-                run.now,
-                run=run.value.id,
-                workspace=run.value.workspace,
-                data={**told, "requester": run.value.requester},
-            )
-            await fenced(store, Change(events=(event,), lease=lease, once=AttemptId(wanted)))
-            raise ruled.refused
-        step = requests.ask(
-            question,
-            run=run.value.id,
-            workspace=run.value.workspace,
-            channel=run.value.channel,
-            requester=run.value.requester,
-            rules=ruled.rules,
-            now=run.now,
-        )
-        changed = [Put(step.request, 0)]
-        events = [replace(event, data={**event.data, **told}) for event in step.events]
-        old = run.value.open.get(step.request.slot)
-        if old and (before := await store.request(old)):
-            back = request_endings.withdraw(before.value, run.now, "the run asks something else instead")
-            if back.events:
-                changed.append(Put(back.request, before.version))
-                events += back.events
-        waiting = replace(run.value, open={**run.value.open, step.request.slot: wanted}, asked=run.value.asked + counts)
-        waiting = runs.move(waiting, runs.Verb.WAIT, run.now) or waiting
-        change = Change(
-            runs=(Put(waiting, run.version),),
-            requests=tuple(changed),
-            events=tuple(events),
-            lease=lease,
-            delivered=(old,) if old else (),
-        )
-        if await fenced(store, change):
-            return step.request
-    raise too_many_tries()
+        if read.ruled.refused is not None:
+            return _refusal(read, read.ruled.refused, lease, team_says)
+        return _new_request(read, lease, team_says)
+
+    return (await update(store, lambda: _place(store, lease, question), rule)).value
+
+
+class _Place(NamedTuple):
+    """A question's place in its run, by which rules it may be asked, and the request that stands there (`old`)."""
+
+    run: Seen[Run]
+    question: Question
+    request: RequestId
+    ruled: Ruled
+    old: Claimed | None
+
+
+async def _place(store: Store, lease: Lease, question: Question) -> Claimed | _Place:
+    run = await live(store, lease)
+    question = salted(question, run.value.salt)
+    name = requests.request_id(lease.run, question)
+    if (known := await store.request(name)) is not None:
+        return known
+    ruled = await ruled_for(store, run.value, question)
+    replaced = run.value.open.get(requests.slot_of(question))
+    return _Place(run, question, name, ruled, await store.request(replaced) if replaced else None)
+
+
+def _new_request(read: _Place, lease: Lease, team_says: str) -> Swap[Request]:
+    """The request is asked, the run waits for it, and what was asked in its place before is withdrawn."""
+    run, now = read.run.value, read.run.now
+    step = requests.ask(
+        read.question,
+        run=run.id,
+        workspace=run.workspace,
+        channel=run.channel,
+        requester=run.requester,
+        rules=read.ruled.rules,
+        now=now,
+    )
+    changed = [Put(step.request, 0)]
+    about = _about(read, team_says)
+    events = [replace(event, data={**event.data, **about}) for event in step.events]
+    if read.old is not None:
+        back = request_endings.withdraw(read.old.value, now, "the run asks something else instead")
+        if back.events:
+            changed.append(Put(back.request, read.old.version))
+            events += back.events
+    slot = step.request.slot
+    counted = run.asked + (read.question.kind not in requests.ABOUT_THE_RUN)
+    waiting = replace(run, open={**run.open, slot: read.request}, asked=counted)
+    change = Change(
+        runs=(Put(runs.move(waiting, runs.Verb.WAIT, now) or waiting, read.run.version),),
+        requests=tuple(changed),
+        events=tuple(events),
+        lease=lease,
+        delivered=(run.open[slot],) if slot in run.open else (),
+    )
+    return Swap(change, step.request)
+
+
+def _refusal(read: _Place, refused: Refused, lease: Lease, team_says: str) -> Refuse:
+    """Nobody may be asked this: on record once, however often the run is rebuilt."""
+    run = read.run.value
+    data = {
+        **_about(read, team_says),
+        **_refused(read.question, refused),
+        "channel": run.channel,
+        "clause": read.ruled.rules.clause,
+        "requester": run.requester,
+    }
+    event = Event(EventType.CALL_REFUSED, read.run.now, run=run.id, workspace=run.workspace, data=data)
+    return Refuse(refused, record=Change(events=(event,), lease=lease, once=AttemptId(read.request)))
+
+
+def _about(read: _Place, team_says: str) -> dict[str, str]:
+    """Data that the record keeps of any question, asked or refused."""
+    return {"team": read.run.value.team, "team_says": str(team_says), **_settings(read.ruled)}
 
 
 async def take_back(store: Store, lease: Lease, request: RequestId, why: str) -> None:
     """Nobody in the run waits for this any more: its place is free, and it is withdrawn unless it is decided."""
-    for _ in range(TRIES):
-        run = await live(store, lease)
-        seen = await store.request(request)
+
+    async def read() -> tuple[Seen[Run], Claimed | None]:
+        return await live(store, lease), await store.request(request)
+
+    def rule(read: tuple[Seen[Run], Claimed | None]) -> Keep[None] | Swap[None]:
+        run, seen = read
         if seen is None or run.value.open.get(seen.value.slot) != request:
-            return
+            return Keep(None)
         step = request_endings.withdraw(seen.value, run.now, why)
         freed = replace(run.value, open={k: v for k, v in run.value.open.items() if k != seen.value.slot})
         if not freed.open:
@@ -109,9 +148,9 @@ async def take_back(store: Store, lease: Lease, request: RequestId, why: str) ->
             lease=lease,
             delivered=(request,),
         )
-        if await fenced(store, change):
-            return
-    raise too_many_tries()
+        return Swap(change, None)
+
+    await update(store, read, rule)
 
 
 def _settings(ruled: Ruled) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What is refused before there is a run or request that it could change: it is on record all the same (R25).
+"""Record attempts that were refused before there was a run or request (R25).
 
 Each is recorded once, however often Slack delivers it (R8); web does it, because only web knows who it was.
 """

@@ -1,17 +1,18 @@
-"""A run ends: stopped by people, or as its worker found it to end."""
+"""End a run: stopped by people, or as its worker found it to end."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from countersign.domain import channel_settings, request_endings, runs
 from countersign.domain.errors import InvalidInput, NotFound
-from countersign.domain.events import Event, EventType
+from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, RunId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.requests import Request
+from countersign.domain.requests import Request, Step
 from countersign.domain.runs import Run
-from countersign.usecases.compare_and_set import TRIES, fenced, live, too_many_tries
+from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import rules_of
-from countersign.usecases.ports import Change, Committed, Lease, Put, Seen, Store
+from countersign.usecases.ports import Change, Lease, Put, Seen, Store
 from countersign.usecases.rejected_attempts import unknown_run
 
 
@@ -23,70 +24,81 @@ async def stop(
     The requester, the channel's reviewers and admins may. InvalidInput if somebody else tries, NotFound if there is no
     such run; either is on record once for each `attempt`.
     """
-    for _ in range(TRIES):
-        seen = await store.run(name) if (name := RunId.named(run)) is not None else None
+    name = RunId.named(run)
+
+    async def read() -> _Ending | None:
+        seen = await store.run(name) if name is not None else None
         if seen is None:
-            why = f"There is no run “{run[:40]}”. `/agent status` lists those that are going on."
-            await unknown_run(store, attempt, name=run, workspace=actor.workspace, user=actor.user, why=why)
-            raise NotFound(why)
-        if seen.value.over:
-            return seen.value
+            return None
+        why_not = None
         if actor.user != seen.value.requester or actor.workspace != seen.value.workspace:
             why_not = channel_settings.why_not_configure(actor, await rules_of(store, seen.value.channel), admins)
-            if why_not is not None:
-                refused = runs.event(EventType.STOP_REFUSED, seen.value, seen.now, user=actor.user, why=why_not)
-                refused = replace(refused, workspace=actor.workspace)
-                await store.commit(Change(events=(refused,), once=attempt))
-                raise InvalidInput(
-                    "Only who started a run, the channel's reviewers and admins may stop it; it goes on."
-                )
-        changed, events = await _withdraw_all(store, seen, "the run was stopped", actor.user)
+        return _Ending(seen, await _open(store, seen.value), why_not)
+
+    def rule(read: _Ending | None) -> Keep[Run | None] | Swap[Run | None] | Refuse:
+        if read is None:
+            return Keep(None)
+        seen = read.seen
+        if seen.value.over:
+            return Keep(seen.value)
+        if read.why_not is not None:
+            refused = runs.event(EventType.STOP_REFUSED, seen.value, seen.now, user=actor.user, why=read.why_not)
+            record = Change(events=(replace(refused, workspace=actor.workspace),), once=attempt)
+            error = "Only who started a run, the channel's reviewers and admins may stop it; it goes on."
+            return Refuse(InvalidInput(error), record=record)
         step = runs.end(seen.value, runs.Verb.STOP, seen.now, result="Stopped.", user=actor.user)
-        change = Change(
-            runs=(Put(step.run, seen.version),),
-            requests=tuple(changed),
-            events=(*events, *step.events),
-            delivered=tuple(seen.value.open.values()),
-        )
-        if await store.commit(change) is Committed.DONE:
-            return step.run
-    raise too_many_tries()
+        return Swap(_ended(read, step, _withdrawn(read, "the run was stopped", actor.user)), step.run)
+
+    stopped = (await update(store, read, rule)).value
+    if stopped is None:
+        why = f"There is no run “{run[:40]}”. `/agent status` lists those that are going on."
+        await unknown_run(store, attempt, name=run, workspace=actor.workspace, user=actor.user, why=why)
+        raise NotFound(why)
+    return stopped
 
 
 async def finish(
     store: Store, lease: Lease, verb: runs.Verb, *, result: str, words: str = "", usage: runs.Usage | None = None
 ) -> Run:
     """End the run as its worker found it to end (finish or fail); withdraws what is still asked."""
-    for _ in range(TRIES):
+
+    async def read() -> _Ending:
         seen = await live(store, lease)
-        changed, events = await _withdraw_all(store, seen, "the run ended")
-        run = seen.value
+        return _Ending(seen, await _open(store, seen.value))
+
+    def rule(read: _Ending) -> Swap[Run]:
+        run, now = read.seen.value, read.seen.now
         if verb is runs.Verb.FINISH:
-            run = runs.move(run, runs.Verb.GO_ON, seen.now) or run
-        step = runs.end(run, verb, seen.now, result=result, words=words, usage=usage)
-        change = Change(
-            runs=(Put(step.run, seen.version),),
-            requests=tuple(changed),
-            events=(*events, *step.events),
-            lease=lease,
-            delivered=tuple(run.open.values()),
-        )
-        if await fenced(store, change):
-            return step.run
-    raise too_many_tries()
+            run = runs.move(run, runs.Verb.GO_ON, now) or run
+        step = runs.end(run, verb, now, result=result, words=words, usage=usage)
+        return Swap(replace(_ended(read, step, _withdrawn(read, "the run ended")), lease=lease), step.run)
+
+    return (await update(store, read, rule)).value
 
 
-async def _withdraw_all(
-    store: Store, seen: Seen[Run], why: str, user: UserId | None = None
-) -> tuple[list[Put[Request]], list[Event]]:
-    changed: list[Put[Request]] = []
-    events: list[Event] = []
-    for request in seen.value.open.values():
-        before = await store.request(request)
-        if before is None:
-            continue
-        step = request_endings.withdraw(before.value, seen.now, why, user)
-        if step.changes:
-            changed.append(Put(step.request, before.version))
-            events += step.events
-    return changed, events
+class _Ending(NamedTuple):
+    """A run that is to end, and what it asks. `why_not`: why this person may not end it."""
+
+    seen: Seen[Run]
+    asked: list[Seen[Request]]
+    why_not: str | None = None
+
+
+async def _open(store: Store, run: Run) -> list[Seen[Request]]:
+    found = [await store.request(name) for name in run.open.values()]
+    return [request for request in found if request is not None]
+
+
+def _withdrawn(read: _Ending, why: str, user: UserId | None = None) -> list[tuple[Seen[Request], Step]]:
+    """Open requests of the run, taken back."""
+    steps = [(before, request_endings.withdraw(before.value, read.seen.now, why, user)) for before in read.asked]
+    return [(before, step) for before, step in steps if step.changes]
+
+
+def _ended(read: _Ending, step: runs.Step, withdrawn: list[tuple[Seen[Request], Step]]) -> Change:
+    return Change(
+        runs=(Put(step.run, read.seen.version),),
+        requests=tuple(Put(back.request, before.version) for before, back in withdrawn),
+        events=(*(event for _, back in withdrawn for event in back.events), *step.events),
+        delivered=tuple(read.seen.value.open.values()),
+    )

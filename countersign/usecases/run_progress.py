@@ -1,4 +1,4 @@
-"""A run goes on under the lease of its worker."""
+"""Advance a run under the lease of its worker."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,8 +9,8 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, Digest, RequestId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.usecases.compare_and_set import TRIES, committed, fenced, live, too_many_tries
-from countersign.usecases.ports import Change, Committed, Lease, Put, Store
+from countersign.usecases.compare_and_set import Keep, Swap, committed, live, update
+from countersign.usecases.ports import Change, Claimed, Lease, Put, Seen, Store
 
 
 async def begin(store: Store, lease: Lease) -> Run:
@@ -65,8 +65,8 @@ async def judged(
     policy that counted, `version` that policy's, `team_says` what the team's own code wanted. LeaseLost if the run is
     no longer ours.
     """
-    for _ in range(TRIES):
-        seen = await live(store, lease)
+
+    def rule(seen: Seen[Run]) -> Swap[None]:
         event = Event(
             EventType.CALL_PASSED if passed else EventType.CALL_REFUSED,
             seen.now,
@@ -86,9 +86,9 @@ async def judged(
             },
         )
         counted = (Put(runs.note_passed(seen.value, tool, why), seen.version),) if passed else ()
-        if await committed(store, Change(runs=counted, events=(event,), lease=lease, once=once)) is not Committed.STALE:
-            return
-    raise too_many_tries()
+        return Swap(Change(runs=counted, events=(event,), lease=lease, once=once), None)
+
+    await update(store, lambda: live(store, lease), rule)
 
 
 async def answered(store: Store, lease: Lease, request: Request) -> Run:
@@ -109,7 +109,7 @@ async def answered(store: Store, lease: Lease, request: Request) -> Run:
 async def still_ours(store: Store, lease: Lease) -> None:
     """LeaseLost if the run has ended or another worker has claimed it: asked right before anything is done outside."""
     await live(store, lease)
-    await fenced(store, Change(lease=lease))
+    await committed(store, Change(lease=lease))
 
 
 async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
@@ -119,13 +119,17 @@ async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
     Other decisions have nobody who waits for them: a run with changed code did not get there again, and finds them
     when it does.
     """
-    for _ in range(TRIES):
+
+    async def read() -> tuple[Seen[Run], dict[str, Claimed | None]]:
         seen = await live(store, lease)
-        found = {slot: await store.request(name) for slot, name in seen.value.open.items()}
-        still = {s: r for s, r in found.items() if r and r.value.status is requests.Status.PENDING}
+        return seen, {slot: await store.request(name) for slot, name in seen.value.open.items()}
+
+    def rule(read: tuple[Seen[Run], dict[str, Claimed | None]]) -> Keep[bool] | Swap[bool]:
+        seen, known = read
+        still = {slot: r for slot, r in known.items() if r and r.value.status is requests.Status.PENDING}
         parked = runs.move(seen.value, runs.Verb.PARK, seen.now)
         if parked is None or not asked or not asked <= {r.value.id for r in still.values()}:
-            return False
+            return Keep(False)
         change = Change(
             runs=(Put(replace(parked, open={slot: r.value.id for slot, r in still.items()}), seen.version),),
             unchanged=tuple(Put(r.value, r.version) for r in still.values()),
@@ -133,9 +137,9 @@ async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
             lease=lease,
             release=True,
         )
-        if await fenced(store, change):
-            return True
-    raise too_many_tries()
+        return Swap(change, True)
+
+    return (await update(store, read, rule)).value
 
 
 async def rests(store: Store, run: Run) -> bool:
@@ -149,16 +153,16 @@ async def rests(store: Store, run: Run) -> bool:
 async def advance(
     store: Store,
     lease: Lease,
-    rule: Callable[[Run, datetime], runs.Step],
+    change: Callable[[Run, datetime], runs.Step],
     delivered: tuple[RequestId, ...] = (),
 ) -> Run:
     """Change a run under its lease. LeaseLost if it is no longer ours or has ended."""
-    for _ in range(TRIES):
-        seen = await live(store, lease)
-        step = rule(seen.value, seen.now)
+
+    def rule(seen: Seen[Run]) -> Keep[Run] | Swap[Run]:
+        step = change(seen.value, seen.now)
         if step.run == seen.value and not step.events:
-            return step.run
-        change = Change(runs=(Put(step.run, seen.version),), events=step.events, lease=lease, delivered=delivered)
-        if await fenced(store, change):
-            return step.run
-    raise too_many_tries()
+            return Keep(step.run)
+        put = Put(step.run, seen.version)
+        return Swap(Change(runs=(put,), events=step.events, lease=lease, delivered=delivered), step.run)
+
+    return (await update(store, lambda: live(store, lease), rule)).value

@@ -1,4 +1,4 @@
-"""How runs begin: by a worker that takes them, or in a script that advances its own."""
+"""Start a run: for a worker, or in a script that advances its own."""
 
 import logging
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ async def start(
     runs it, an option cannot be chosen, or the task is empty or too long.
     """
     task = _readable(task)
-    teams = {t.name: t for t in await store.teams()}
+    teams = {t.name: t for t in await store.workers.teams()}
     if not teams:
         raise InvalidInput("No worker is running, so nothing was started. Start one with `python -m agents`.")
     if team not in teams:
@@ -124,7 +124,7 @@ async def _same(store: Store, new: Run) -> Run | None:
         young = new.created_at - run.created_at < _REPEATED_WITHIN
         return young and (run.id == new.id or _words(run) == _words(replace(new, created_at=run.created_at)))
 
-    return next((run for run in await store.active_runs(_LOOKED_AT) if alike(run)), None)
+    return next((run for run in await store.indexes.active_runs(_LOOKED_AT) if alike(run)), None)
 
 
 def _words(run: Run) -> AttemptId:

@@ -1,4 +1,4 @@
-"""What the agents' side may say by itself: that it asks, takes back, ran out of time. Never that people decided.
+"""Claims of workers: they ask, take back, run out of time; they never decide.
 
 Web and workers share one Redis, which keeps their records apart by key. These rules read what stands under the
 agents' keys so that nothing in it counts as a vote, an approval or somebody's name, whatever was written there.
@@ -46,7 +46,7 @@ _SPAN: Final = re.compile(r"-?[0-9]{1,10}\.[0-9]{3}")
 
 
 def ended_without_people(request: Request) -> bool:
-    """Whether it has ended in a way that the agents' side may write."""
+    """True if it has ended in a way that the agents' side may write."""
     decision = request.decision
     if decision is None:
         return False

@@ -1,4 +1,4 @@
-"""Web takes over what a worker asked: under the rules that web finds, whatever the worker wrote as rules.
+"""Admit requests of workers, under the rules that web finds.
 
 A worker writes its requests, and their copies of the rules, under its own keys. Before web draws a card or counts
 anything, it finds the rules itself. On the usual way they are the same and nothing is written: the card's own record
@@ -15,37 +15,50 @@ from countersign.domain.errors import Refused
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Decision, How, Request, Status, Step
-from countersign.usecases.compare_and_set import TRIES, too_many_tries
+from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.effective_settings import rules_for
-from countersign.usecases.ports import Change, Committed, Put, Seen, Store
+from countersign.usecases.ports import Admitted, Change, Claimed, Put, Store
 
 T = TypeVar("T", Request, Rules)
 _log = logging.getLogger(__name__)
 
 
-async def admitted(store: Store, request: RequestId) -> Seen[Request] | None:
+async def admitted(store: Store, request: RequestId) -> Admitted | None:
     """The request as web counts it; None if there is none. For everything in web that decides, changes or draws."""
     seen = await store.request(request)
     return None if seen is None else await admit(store, seen)
 
 
-async def admit(store: Store, seen: Seen[Request]) -> Seen[Request]:
-    """The same for a request that was read already. What the policy refuses, or nobody could decide, is rejected."""
-    for _ in range(TRIES):
-        if not seen.claim or seen.value.status is not Status.PENDING:
-            return seen
-        step = await _as_web_sees_it(store, seen)
-        if not step.changes:
-            return seen
+async def admit(store: Store, seen: Claimed) -> Admitted:
+    """The request as web counts it, of one that was read already.
+
+    What the policy refuses, or nobody could decide, is rejected.
+    """
+    known: Claimed | None = seen
+
+    async def read() -> tuple[Claimed, Step]:
+        nonlocal seen, known
+        if known is None:
+            seen = await store.request(seen.value.id) or seen
+        known = None
+        waits = seen.claim and seen.value.status is Status.PENDING
+        return seen, await _as_web_sees_it(store, seen) if waits else Step(seen.value)
+
+    outcome = await update(store, read, _vouched)
+    if outcome.answer is not None:
         _log.warning("Request %s was asked under other rules than web finds; those of web count.", seen.value.id)
-        change = Change(requests=(Put(step.request, seen.version),), events=step.events)
-        if await store.commit(change) in (Committed.DONE, Committed.DONE_BUT_PARKED):
-            return Seen(step.request, seen.version + 1, seen.now)
-        seen = await store.request(seen.value.id) or seen
-    raise too_many_tries()
+    return outcome.value
 
 
-async def _as_web_sees_it(store: Store, seen: Seen[Request]) -> Step:
+def _vouched(read: tuple[Claimed, Step]) -> Keep[Admitted] | Swap[Admitted]:
+    seen, step = read
+    if not step.changes:
+        return Keep(Admitted(seen.value, seen.version, seen.now, seen.claim))
+    change = Change(requests=(Put(step.request, seen.version),), events=step.events)
+    return Swap(change, Admitted(step.request, seen.version + 1, seen.now))
+
+
+async def _as_web_sees_it(store: Store, seen: Claimed) -> Step:
     told = seen.value
     run = await store.run(told.run)
     if run is None:
@@ -69,7 +82,7 @@ async def _as_web_sees_it(store: Store, seen: Seen[Request]) -> Step:
     return Step(right, (requests.event(EventType.RULES_REPLACED, right, seen.now, wrong=data),))
 
 
-def _rejected(told: Request, seen: Seen[Request], why: str) -> Step:
+def _rejected(told: Request, seen: Claimed, why: str) -> Step:
     return request_endings.settle(told, Decision(Status.REJECTED, How.POLICY, seen.now, words=why))
 
 

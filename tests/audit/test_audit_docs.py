@@ -14,7 +14,7 @@ from countersign import usecases
 from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import SCHEMA
 from countersign.store.audit_log import Ledger
-from countersign.store.records import EVENTS
+from countersign.store.ownership import EVENTS
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease
 from tests.making import BOB, attempt, question

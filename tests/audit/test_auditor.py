@@ -27,7 +27,7 @@ from countersign.domain.requests import Verb
 from countersign.policy import file
 from countersign.policy.evaluation import Effect
 from countersign.store.audit_log import Ledger
-from countersign.store.clock import from_ms
+from countersign.store.codec import from_ms
 from countersign.store.outbox import GROUP, Outbox
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease

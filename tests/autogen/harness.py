@@ -28,7 +28,7 @@ from countersign.domain.runs import Run
 from countersign.replay.store_outages import patiently
 from countersign.settings import WorkerSettings
 from countersign.store.journal import RedisJournal
-from countersign.store.records import EVENTS
+from countersign.store.ownership import EVENTS
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change, Journal, Lease, Queue, TeamInfo
@@ -94,7 +94,7 @@ class House:
     ) -> Run:
         """A run in the store, queued and asked for by nobody; `found`: teams as the worker tells of them."""
         infos = [TeamInfo(team, "")] if found is None else found.infos()
-        await self.store.announce("a-test", infos, timedelta(hours=1))
+        await self.store.workers.announce("a-test", infos, timedelta(hours=1))
         return await usecases.start(
             self.store,
             Silent(),
@@ -143,7 +143,7 @@ class House:
         """The time of whoever holds the run is over, as it is when they were gone for long."""
         held = await self.store.client.hmget(self.store.keys.lease(RunId(run)), "fence", "owner")
         if all(held):
-            await self.store.renew(Lease(RunId(run), int(held[0]), held[1].decode()), timedelta(0))
+            await self.store.leases.renew(Lease(RunId(run), int(held[0]), held[1].decode()), timedelta(0))
 
     async def run(self, run: str = "r1") -> Run:
         seen = await self.store.run(RunId(run))

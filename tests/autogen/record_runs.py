@@ -19,7 +19,7 @@ from countersign.autogen.team import Teams
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RequestId, RunId
 from countersign.replay.entries import SCHEMA
-from countersign.store.compression import decompress
+from countersign.store.codec import decompress
 from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups

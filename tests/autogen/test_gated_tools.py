@@ -32,12 +32,12 @@ pytest_plugins = ["tests.redis_server"]
 @asynccontextmanager
 async def life(house: House, owner: str = "w1", journal: ports.Journal | None = None) -> AsyncIterator[RunContext]:
     """One process's life with the run."""
-    lease = await house.store.claim(RunId("r1"), owner, LEASE)
+    lease = await house.store.leases.claim(RunId("r1"), owner, LEASE)
     assert lease is not None
     run = await usecases.begin(house.store, lease)
     kept = await RunJournal.open(journal or RedisJournal(house.store), lease)
     yield RunContext(run, lease, house.store, Silent(), house.wakeups, kept, DemoModel(), house.settings())
-    await house.store.release(lease)
+    await house.store.leases.release(lease)
 
 
 async def call(tools: Workbench, name: str = "order", call_id: str = "c1", **arguments: Any) -> tuple[str, bool]:

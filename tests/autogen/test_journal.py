@@ -24,7 +24,7 @@ pytest_plugins = ["tests.redis_server"]
 
 
 async def claimed(house: House, owner: str = "w1") -> Lease:
-    lease = await house.store.claim(RunId("r1"), owner, LEASE)
+    lease = await house.store.leases.claim(RunId("r1"), owner, LEASE)
     assert lease is not None
     return lease
 
@@ -132,7 +132,7 @@ async def test_who_lost_the_run_does_nothing_outside(house: House) -> None:
     await house.start()
     lost = await claimed(house)
     journal = await journal_of(house, lost)
-    await house.store.release(lost)
+    await house.store.leases.release(lost)
     await claimed(house, "w2")
     done: list[str] = []
     with pytest.raises(LeaseLost):
@@ -196,7 +196,7 @@ async def test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text(ho
     await house.start()
     lost = await claimed(house)
     journal = await journal_of(house, lost)
-    await house.store.release(lost)
+    await house.store.leases.release(lost)
     await claimed(house, "w2")
     told: list[Exception] = []
     token = CancellationToken()
@@ -243,7 +243,7 @@ async def test_a_note_that_is_none_ends_the_run_by_name(house: House, kind: str,
     await house.start()
     lease = await claimed(house)
     await RedisJournal(house.store).record(lease, f"{kind}/clerk/{'0' * 32}/0", Entry("done", value).dump())
-    await house.store.release(lease)
+    await house.store.leases.release(lease)
     async with house.worker() as worker:
         await asyncio.wait_for(worker.advance(), PATIENCE)
     assert f"What this run has recorded as “{kind}” was written by another version" in (await house.run()).result

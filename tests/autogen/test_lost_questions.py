@@ -65,14 +65,14 @@ async def test_either_side_may_look_for_what_is_lost(sides: Sides) -> None:
     """As their own users of Redis."""
     made = await ask(sides)
     for store in (sides.agents, sides.web):
-        assert await store.gone([RequestId("qlost"), made.id]) == [RequestId("qlost")]
+        assert await store.indexes.gone([RequestId("qlost"), made.id]) == [RequestId("qlost")]
 
 
 async def test_a_repair_looks_at_one_page_of_parked_runs_and_the_next_at_the_next(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many runs are parked, no repair takes longer, and each of them has its turn."""
-    monkeypatch.setattr("countersign.store.store._AT_ONCE", 2)
+    monkeypatch.setattr("countersign.store.indexes._AT_ONCE", 2)
     house.park_after = timedelta(0)
     await house.start()
     async with house.worker() as worker:

@@ -22,7 +22,7 @@ from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Run, Status, Usage, Writing
-from countersign.store.model_cache import RedisAnswers
+from countersign.store.journal import RedisAnswers
 from tests.autogen.asking import ABLE, KEY, component, written
 from tests.autogen.harness import House, fact
 from tests.openai_server import Fails, OpenAIServer, Says

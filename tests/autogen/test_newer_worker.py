@@ -8,7 +8,7 @@ from countersign.domain.errors import NewerSchema
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Status
-from countersign.store.compression import decompress
+from countersign.store.codec import decompress
 from tests.autogen.harness import House
 from tests.autogen.test_runner import Counting
 

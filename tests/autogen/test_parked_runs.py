@@ -118,7 +118,7 @@ async def test_a_parked_run_that_is_stopped_ends_and_wakes_nobody(house: House) 
     assert seen is not None
     assert seen.value.status is RequestStatus.WITHDRAWN
     assert (await house.run()).status is Status.STOPPED
-    assert await house.store.active_runs(10) == []
+    assert await house.store.indexes.active_runs(10) == []
 
 
 async def test_a_decision_whose_job_was_lost_is_found_counted_and_logged(
@@ -168,11 +168,11 @@ async def test_only_parked_runs_are_asked_for_because_of_a_decision(
         await worker.advance("r1")
     request = await house.asked("r1")
     await house.decide(request, Verb.APPROVE)
-    lease = await house.store.claim(RunId("r1"), "w9", timedelta(minutes=1))  # the decision is not delivered yet
+    lease = await house.store.leases.claim(RunId("r1"), "w9", timedelta(minutes=1))  # the decision is not delivered yet
     assert lease is not None
     await usecases.begin(house.store, lease)
     assert (await house.run("r1")).status is not Status.PARKED
-    assert [found.id for found in await house.store.undelivered(10, timedelta(0))] == [request.id]
+    assert [found.id for found in await house.store.indexes.undelivered(10, timedelta(0))] == [request.id]
     async with house.worker(owner="w2") as other:
         with repaired(Repair.UNDELIVERED, 0):
             await other.runner.reconcile()
@@ -262,8 +262,8 @@ async def test_five_hundred_parked_runs_leave_nothing_in_the_worker(
         worker.tasks.clear()
         assert len(asyncio.all_tasks()) == tasks
         assert teams_in_memory() <= before + 50  # of the last fifty, which timers and the log may still hold
-        assert await house.store.unheld(10, timedelta(0)) == []
-        assert len(await house.store.active_runs(1000)) == 500
+        assert await house.store.indexes.unheld(10, timedelta(0)) == []
+        assert len(await house.store.indexes.active_runs(1000)) == 500
         assert not house.wakeups._requests._futures
         assert not house.wakeups._runs._futures
         await worker.runner.reconcile()

@@ -124,7 +124,7 @@ async def test_the_example_of_a_program_ends_as_the_page_says(house: House, monk
     program = asyncio.create_task(asyncio.to_thread(exec, compile(code, SCRIPT, "exec", dont_inherit=True), example))
 
     async def started() -> str | None:
-        return next((run.id for run in await house.store.active_runs(10)), None)
+        return next((run.id for run in await house.store.indexes.active_runs(10)), None)
 
     run = await fact(started)
     asked = await house.asked(run)

@@ -21,7 +21,7 @@ from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.runs import Status
 from countersign.replay.entries import Entry
 from countersign.store.journal import RedisJournal
-from countersign.store.records import EVENTS
+from countersign.store.ownership import EVENTS
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House, Silent
 from tests.autogen.rebuild_teams import (
@@ -65,8 +65,8 @@ class Mortal(RedisJournal):
 
     async def _die(self, lease: Lease) -> None:
         store = self._house.store
-        await store.release(lease)
-        await store.claim(lease.run, "nobody", timedelta(milliseconds=1))
+        await store.leases.release(lease)
+        await store.leases.claim(lease.run, "nobody", timedelta(milliseconds=1))
 
 
 @dataclass

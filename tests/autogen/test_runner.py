@@ -300,7 +300,7 @@ async def test_a_team_that_cannot_be_built_fails_its_run(house: House) -> None:
 async def test_a_run_of_a_team_that_is_gone_fails_and_one_of_another_worker_is_left_to_it(house: House) -> None:
     await house.start("r1", team="email")
     await house.start("r2", team="gone")
-    await house.store.announce("a-test", find().infos(), timedelta(seconds=15))
+    await house.store.workers.announce("a-test", find().infos(), timedelta(seconds=15))
     async with house.worker(found=Teams({}, {"gone": "its file does not load."})) as worker:
         await worker.advance("r1")
         await worker.advance("r2")
@@ -328,7 +328,7 @@ async def test_a_run_taken_over_by_another_worker_is_let_go_in_silence(house: Ho
         first = one.advance()
         request = await house.asked()
         fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-        await house.store.release(Lease(RunId("r1"), fence, "w1"))
+        await house.store.leases.release(Lease(RunId("r1"), fence, "w1"))
         two.advance()
         await asyncio.wait_for(first, PATIENCE)
         await house.decide(request, Verb.APPROVE)

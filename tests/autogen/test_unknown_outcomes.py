@@ -25,7 +25,7 @@ from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.runs import Status
 from countersign.store.journal import RedisJournal
 from countersign.store.store import Store
-from countersign.usecases.ports import Lease, Seen
+from countersign.usecases.ports import Claimed, Lease
 from tests.autogen.harness import HERE, LEASE, RULES, House, Process, fact
 from tests.autogen.test_approval_gate import expire
 from tests.autogen.test_gated_tools import call, life
@@ -174,8 +174,8 @@ class Robbed(RedisJournal):
     async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
         stands = await super().record(lease, key, value, **how)
         if b'"started"' in value:
-            await self._house.store.release(lease)
-            assert await self._house.store.claim(lease.run, "another", LEASE) is not None
+            await self._house.store.leases.release(lease)
+            assert await self._house.store.leases.claim(lease.run, "another", LEASE) is not None
         return stands
 
 
@@ -188,7 +188,7 @@ async def test_a_worker_that_froze_right_before_the_action_does_not_act(house: H
     assert not acted
     assert not (await house.run()).over
     fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-    await house.store.release(Lease(RunId("r1"), fence, "another"))
+    await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
     async with house.worker(found=ordering("Ordered.", acted=acted), owner="w2") as other:
         other.advance()
         await house.decide(await asked_about(house), Verb.RESPOND, "It was placed before.")
@@ -326,7 +326,7 @@ class Late(Store):
         super().__init__(house.store.client, house.namespace)
         self.late, self.go = late, asyncio.Event()
 
-    async def request(self, request: RequestId) -> Seen[Request] | None:
+    async def request(self, request: RequestId) -> Claimed | None:
         if request in self.late:
             await self.go.wait()
         return await super().request(request)

@@ -64,14 +64,14 @@ async def test_a_worker_told_to_stop_hands_its_runs_to_another_one(house: House)
 async def test_a_worker_tells_its_teams_and_what_is_wrong_with_others(house: House) -> None:
     async with Process(house, HERE / "teams") as worker:
         await fact(lambda: announced(house, 1))
-        found = {team.name: team for team in await house.store.teams()}
+        found = {team.name: team for team in await house.store.workers.teams()}
         assert found["hold"].line == "acts and never ends"
         assert not found["hold"].problem
         assert found["broken"].problem == (
             "its file broken.py does not load (ImportError: No module named 'warehouse')."
         )
         await worker.terminate()
-    assert await house.store.teams() == []
+    assert await house.store.workers.teams() == []
 
 
 def test_team_files_without_a_team_or_with_a_name_twice_are_told(tmp_path: Path) -> None:

@@ -18,10 +18,9 @@ from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.replay.entries import Entry
 from countersign.store.audit_log import Ledger
-from countersign.store.clock import from_ms
+from countersign.store.codec import from_ms
 from countersign.store.journal import RedisJournal
-from countersign.store.ownership import RUNS, read_message
-from countersign.store.records import EVENTS
+from countersign.store.ownership import EVENTS, RUNS, read_message
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Message

@@ -22,11 +22,10 @@ from countersign.domain.ids import RequestId, RunId, digest_of
 from countersign.domain.requests import Status, digest, request_id
 from countersign.replay.entries import Entry
 from countersign.replay.journal import RunJournal
-from countersign.store.compression import compress, decompress
-from countersign.store.list_updates import Lists
-from countersign.store.ownership import REQUESTS, RUNS
-from countersign.store.queries import Overview
-from countersign.store.records import EVENTS, TEAMS
+from countersign.store.codec import compress, decompress
+from countersign.store.overview import Overview
+from countersign.store.ownership import EVENTS, REQUESTS, RUNS, TEAMS
+from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.store.worker_reports import read_event
 from countersign.usecases.ports import Change, Lease
@@ -110,7 +109,7 @@ class Fuzz:
         try:
             for read in (
                 lambda: usecases.due(web, NoQueue(), name),
-                lambda: web.waiting(50),
+                lambda: web.indexes.waiting(50),
                 lambda: web.readable([name]),
                 lambda: Overview(web).waiting([BOB], BOB, lambda one: True, 9),
                 lambda: _drawn(web, name, run.value),
@@ -134,14 +133,14 @@ class Fuzz:
                 plain = mutated(json.loads(RUNS.adapter.dump_json(replace(run.value, id=_OTHER))), self.random)
                 await agents.set(keys.run(_OTHER), b"1 2\n" + compress(json.dumps(plain).encode()), px=60_000)
                 await agents.zadd(keys.active, {_OTHER: 1e15})
-                await self._read(lambda: web.active_runs(5))
+                await self._read(lambda: web.indexes.active_runs(5))
                 await self._read(lambda: web.run(_OTHER))
                 await agents.zrem(keys.active, _OTHER)
             case 1:
-                teams = mutated(json.loads(TEAMS.adapter.dump_json(await web.teams())), self.random)
+                teams = mutated(json.loads(TEAMS.adapter.dump_json(await web.workers.teams())), self.random)
                 await agents.set(keys.team("other"), compress(json.dumps(teams).encode()), px=60_000)
                 await agents.zadd(keys.workers, {"other": 1e15})
-                await self._read(web.teams)
+                await self._read(web.workers.teams)
                 await agents.delete(keys.team("other"))
                 await agents.zrem(keys.workers, "other")
             case 2:

@@ -21,8 +21,8 @@ from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Question, Request
+from countersign.store.overview import Overview
 from countersign.store.ownership import Side
-from countersign.store.queries import Overview
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put, TeamInfo
@@ -113,7 +113,7 @@ async def town(web_url: str, worker_url: str, namespace: str) -> AsyncIterator[T
         store = Store(await stack.enter_async_context(connect(web_url)), namespace, side=Side.WEB)
         agents = Store(await stack.enter_async_context(connect(worker_url)), namespace, side=Side.AGENTS)
         await store.set_defaults(rules())
-        await agents.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(days=1))
+        await agents.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(days=1))
         clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
         identity = await app.identify(clients.reads)
         directory = Directory(clients.reads, patience=1.0)

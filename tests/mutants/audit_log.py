@@ -60,7 +60,7 @@ RECORDING: Final = (
     Bug(
         "whoever a worker lists a run for sees it",
         "R25",
-        "countersign/store/queries.py",
+        "countersign/store/overview.py",
         " and run.requester == requester], total",
         "], total",
         (_FORGERY + "test_nobody_is_shown_a_run_of_another_that_a_worker_lists_as_theirs",),
@@ -158,7 +158,7 @@ RECORDING: Final = (
     Bug(
         "events leave that somebody has in hand",
         "R5, R25",
-        "countersign/store/trim.lua",
+        "countersign/store/trim_audit.lua",
         "held[#held + 1] = one[1]",
         "local _ = one[1]",
         (_LEAVING + "test_an_event_in_somebodys_hand_is_never_dropped_and_is_found_when_it_is_overlooked",),
@@ -166,7 +166,7 @@ RECORDING: Final = (
     Bug(
         "events leave that the record does not have yet",
         "R25",
-        "countersign/store/trim.lua",
+        "countersign/store/trim_audit.lua",
         "local least, held = after(head[2])",
         "local least, held = after('99999999999999-0')",
         (_LEAVING + "test_events_that_are_drawn_and_not_chained_yet_stay",),
@@ -174,7 +174,7 @@ RECORDING: Final = (
     Bug(
         "one event that is never drawn keeps all that follow it",
         "R4",
-        "countersign/store/trim.lua",
+        "countersign/store/trim_audit.lua",
         "redis.call('XDEL', KEYS[3], entry[1])",
         "local _ = entry[1]",
         (_LEAVING + "test_however_many_follow_one_that_can_never_be_drawn_they_leave",),
@@ -190,7 +190,7 @@ RECORDING: Final = (
     Bug(
         "an entry whose hash is damaged becomes what the rest is verified from",
         "R25",
-        "countersign/store/trim.lua",
+        "countersign/store/trim_audit.lua",
         "if #hash ~= 32 then return 0 end",
         "if #hash == 0 then return 0 end",
         (_TRIMMING + "test_an_entry_that_is_damaged_is_never_what_the_rest_is_verified_from",),
@@ -198,7 +198,7 @@ RECORDING: Final = (
     Bug(
         "who trims the record drops one entry too many",
         "R25",
-        "countersign/store/trim.lua",
+        "countersign/store/trim_audit.lua",
         "redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 1))",
         "redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 2))",
         (_TRIMMING + "test_a_record_is_trimmed_to_the_entry_and_once[no reply-20]",),

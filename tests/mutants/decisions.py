@@ -41,8 +41,8 @@ DECIDING: Final = (
         "the question that another one replaced stays open",
         "R1",
         "countersign/usecases/questions.py",
-        "                changed.append(Put(back.request, before.version))\n                events += back.events\n",
-        "                pass\n",
+        "            changed.append(Put(back.request, read.old.version))\n            events += back.events\n",
+        "            pass\n",
         (_FLOWS + "test_other_words_in_the_same_place_withdraw_what_was_asked_before",),
     ),
     Bug(
@@ -113,8 +113,8 @@ DECIDING: Final = (
         "a change of settings that comes again is made again",
         "R8",
         "countersign/usecases/effective_settings.py",
-        "events=(event,), once=attempt)\n        match",
-        "events=(event,))\n        match",
+        "Swap(replace(record, settings=",
+        "Swap(replace(record, once=None, settings=",
         (_TWO + "test_a_command_that_comes_again_undoes_nothing",),
     ),
     Bug(
@@ -394,8 +394,8 @@ DECIDING: Final = (
         "a refused attempt is not recorded",
         "R25",
         "countersign/usecases/decisions.py",
-        "    await store.commit(Change(events=step.events, once=attempt.id))\n",
-        "",
+        "return Refuse(error, record=Change(events=step.events, once=attempt.id))",
+        "return Refuse(error)",
         (_FLOWS + "test_a_refused_attempt_is_in_the_record_with_who_and_why",),
     ),
     Bug(

@@ -21,7 +21,7 @@ BOUNDING: Final = (
     Bug(
         "what is no index of workers keeps them all from saying what they run",
         "R4",
-        "countersign/store/store.py",
+        "countersign/store/workers.py",
         'not in (b"zset", b"none"):',
         'in (b"nothing",):',
         (_STRAYS + "test_what_is_no_index_of_workers_is_begun_anew_by_the_next_that_says_its_teams",),
@@ -72,7 +72,7 @@ BOUNDING: Final = (
     Bug(
         "a few compressed bytes may be very many",
         "R29",
-        "countersign/store/compression.py",
+        "countersign/store/codec.py",
         "return min(LARGEST, max(ROOM, TIMES * len(packed)))",
         "return 2**40",
         ("tests/store/test_compression.py::test_a_few_bytes_do_not_fill_the_memory",),
@@ -88,7 +88,7 @@ BOUNDING: Final = (
     Bug(
         "a key that holds no text is taken for a store that is away",
         "R29",
-        "countersign/store/store.py",
+        "countersign/store/reads.py",
         "redis.pcall('GETRANGE'",
         "redis.call('GETRANGE'",
         (_BOUNDS + "test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_is_away",),

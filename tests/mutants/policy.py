@@ -77,7 +77,7 @@ POLICY: Final = (
         "a refusal by policy is on record each time the run is rebuilt",
         "R25",
         "countersign/usecases/questions.py",
-        "Change(events=(event,), lease=lease, once=AttemptId(wanted))",
+        "Change(events=(event,), lease=lease, once=AttemptId(read.request))",
         "Change(events=(event,), lease=lease)",
         (_IN_FORCE + "test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record",),
     ),

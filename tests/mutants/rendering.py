@@ -161,7 +161,7 @@ DRAWING: Final = (
     Bug(
         "a Redis that is full is said to be away",
         "R7",
-        "countersign/store/store.py",
+        "countersign/store/reads.py",
         "        if full := _out_of(wrong):\n",
         '        if full := "":\n',
         ("tests/store/test_full.py::test_a_redis_out_of_memory_is_told_as_that",),
@@ -263,7 +263,7 @@ DRAWING: Final = (
         "nobody looks again for what a killed process still posted",
         "R6",
         "bot/slack/projector/message_sync.py",
-        "            await self._store.look_again(order.name, SECOND_LOOK)\n",
+        "            await self._store.indexes.look_again(order.name, SECOND_LOOK)\n",
         "            pass\n",
         (_OVERTAKEN + "test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a_second_look",),
     ),
@@ -385,7 +385,7 @@ DRAWING: Final = (
         "countersign/store/outbox.py",
         "        await self._lists.follow(event for _, event in told)\n",
         "",
-        ("tests/store/test_list_updates.py::test_an_event_is_handed_out_once_the_lists_know_of_it",),
+        ("tests/store/test_request_lists.py::test_an_event_is_handed_out_once_the_lists_know_of_it",),
     ),
     Bug(
         "an event that only a newer version reads ends the scribe",

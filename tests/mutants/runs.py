@@ -115,7 +115,7 @@ RUNNING: Final = (
     Bug(
         "the journal is not fenced",
         "R4",
-        "countersign/store/record.lua",
+        "countersign/store/write_journal.lua",
         "~= ARGV[1] then return nil end",
         "~= ARGV[1] and false then return nil end",
         (_JOURNAL + "test_who_lost_the_run_does_nothing_outside",),
@@ -135,8 +135,8 @@ RUNNING: Final = (
         "progress is written without the lease",
         "R4",
         "countersign/usecases/run_progress.py",
-        "change = Change(runs=(Put(step.run, seen.version),), events=step.events, lease=lease, delivered=delivered)",
-        "change = Change(runs=(Put(step.run, seen.version),), events=step.events, delivered=delivered)",
+        "Change(runs=(put,), events=step.events, lease=lease, delivered=delivered)",
+        "Change(runs=(put,), events=step.events, delivered=delivered)",
         (_FLOWS + "test_a_lost_lease_writes_nothing",),
     ),
     Bug(
@@ -158,7 +158,7 @@ RUNNING: Final = (
     Bug(
         "two workers hold one lease",
         "R4",
-        "countersign/store/lease.lua",
+        "countersign/store/hold_lease.lua",
         "tonumber(held[3]) > now and held[2] ~= owner then return 0 end",
         "tonumber(held[3]) > now and false then return 0 end",
         (_LEASES + "test_a_lease_is_one_owners_until_it_lets_go",),
@@ -166,7 +166,7 @@ RUNNING: Final = (
     Bug(
         "a claim keeps the fence",
         "R4",
-        "countersign/store/lease.lua",
+        "countersign/store/hold_lease.lua",
         "math.max(last + 1, now)",
         "math.max(last, 1)",
         (_LEASES + "test_an_owner_that_claims_again_fences_its_own_past",),
@@ -174,7 +174,7 @@ RUNNING: Final = (
     Bug(
         "a lease's key ends with the lease",
         "R4",
-        "countersign/store/lease.lua",
+        "countersign/store/hold_lease.lua",
         "math.max(ends, last) + stays)",
         "ends + 1)",
         (_LEASES + "test_a_lease_that_nobody_holds_leaves_redis_and_the_next_fence_is_higher_all_the_same[over]",),
@@ -182,7 +182,7 @@ RUNNING: Final = (
     Bug(
         "an old holder renews and releases",
         "R4",
-        "countersign/store/lease.lua",
+        "countersign/store/hold_lease.lua",
         "elseif held[2] ~= owner or (mine >= 0 and last ~= mine) then",
         "elseif false then",
         (
@@ -194,7 +194,7 @@ RUNNING: Final = (
         "a worker that stops keeps its leases",
         "R4",
         "countersign/autogen/runner.py",
-        "            await self._store.release(lease)\n",
+        "            await self._store.leases.release(lease)\n",
         "",
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
     ),
@@ -362,7 +362,7 @@ RUNNING: Final = (
     Bug(
         "a script that must be on the disk is called by its hash again",
         "R4",
-        "countersign/store/redis/replication.py",
+        "countersign/store/redis/durability.py",
         "self._sent(keys[0], self._script.whole(keys, args), within)",
         "self._sent(keys[0], self._script.known(keys, args), within)",
         (_FORGOTTEN + "test_every_step_is_done_on_a_server_that_has_just_forgotten_its_scripts",),

@@ -77,7 +77,7 @@ WAITING: Final = (
         "the card is not looked at in the step that settles",
         "R32",
         "countersign/usecases/decisions.py",
-        "            shown=() if card is None else (card,),\n",
+        "        shown=() if card is None else (card,),\n",
         "",
         (_SILENCE + "test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing",),
     ),
@@ -92,7 +92,7 @@ WAITING: Final = (
     Bug(
         "one record that a worker broke hides from everybody what waits",
         "R4",
-        "countersign/store/tolerant_reads.py",
+        "countersign/store/reads.py",
         'self._name(f"{kind} {name}", wrong)',
         "raise",
         (
@@ -103,7 +103,7 @@ WAITING: Final = (
     Bug(
         "a request that cannot be read is dropped from the lists as if it were gone",
         "R5",
-        "countersign/store/tolerant_reads.py",
+        "countersign/store/reads.py",
         'self._name(f"{kind} {name}", wrong)',
         "found[name] = None  # type: ignore[assignment]",
         (_UNREADABLE + "test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read",),

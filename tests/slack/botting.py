@@ -17,8 +17,8 @@ from bot.slack.views.block_kit import Drawing
 from countersign.domain.events import Event
 from countersign.domain.ids import UserId
 from countersign.domain.requests import Request
-from countersign.store.queries import Overview
-from countersign.store.records import EVENTS
+from countersign.store.overview import Overview
+from countersign.store.ownership import EVENTS
 from countersign.store.store import Store
 from localslack import LocalSlack
 from localslack.person import Person

@@ -22,7 +22,7 @@ from tests.storing import configured
 
 
 async def runs(store: Store) -> list[Run]:
-    return await store.active_runs(100)
+    return await store.indexes.active_runs(100)
 
 
 async def test_a_command_starts_a_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
@@ -56,7 +56,7 @@ async def test_a_team_is_found_in_another_case_where_only_one_fits(slack: LocalS
     alice, told = slack.user("alice"), timedelta(seconds=15)
     assert "Started *email*" in (await alice.command("/agent Email hello")).text
     assert [run.team for run in await runs(store)] == ["email"]
-    await store.announce("another", [TeamInfo("Ops", ""), TeamInfo("ops", "")], told)
+    await store.workers.announce("another", [TeamInfo("Ops", ""), TeamInfo("ops", "")], told)
     assert "There is no team “OPS”" in (await alice.command("/agent OPS hello")).text
     assert "Started *ops*" in (await alice.command("/agent ops hello")).text
 
@@ -126,7 +126,7 @@ async def test_what_cannot_be_done_is_said_and_nothing_starts(
 
 
 async def test_without_a_worker_people_are_told(slack: LocalSlack, store: Store, bot: Desk) -> None:
-    await store.retire("worker")
+    await store.workers.retire("worker")
     assert "No worker is running" in (await slack.user("alice").command("/agent email hello")).text
     assert "No worker is running" in (await slack.user("alice").command("/agent")).text
     assert slack.user("alice").modal is None
@@ -137,7 +137,7 @@ async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, s
     why = "<!channel> <https://evil.example|Approve here> &"
     mode = Option("mode", "Mode", ("<!here>", "b"), "b")
     teams = [TeamInfo("broken", "", why), TeamInfo("odd", "", options=(mode,))]
-    await store.announce("two", teams, timedelta(minutes=1))
+    await store.workers.announce("two", teams, timedelta(minutes=1))
     alice = slack.user("alice")
     for text in ("/agent broken go", "/agent odd mode=c go", "/agent <!channel> go"):
         reply = (await alice.command(text)).text
@@ -148,7 +148,7 @@ async def test_a_team_that_does_not_load_says_why_and_the_others_start(
     slack: LocalSlack, store: Store, bot: Desk
 ) -> None:
     why = "its file broken.py does not load (ImportError: No module named 'warehouse')."
-    await store.announce("two", [TeamInfo("broken", "", why)], timedelta(minutes=1))
+    await store.workers.announce("two", [TeamInfo("broken", "", why)], timedelta(minutes=1))
     alice = slack.user("alice")
     reply = await alice.command("/agent broken count the boxes")
     assert reply.text == f"The team “broken” cannot run: {why} Nothing was started."
@@ -253,14 +253,14 @@ async def test_without_a_worker_the_start_that_was_wanted_is_on_record(
     slack: LocalSlack, store: Store, bot: Desk
 ) -> None:
     """R25"""
-    await store.retire("worker")
+    await store.workers.retire("worker")
     for words in ("/agent email hello", "/agent"):
         await slack.user("alice").command(words)
     assert [event.data["team"] for event in await refused(store)] == ["email", ""]
 
 
 async def test_the_window_starts_a_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
-    await store.announce("two", [TeamInfo("other", "does other things")], timedelta(minutes=1))
+    await store.workers.announce("two", [TeamInfo("other", "does other things")], timedelta(minutes=1))
     alice = slack.user("alice")
     assert (await alice.command("/agent")).text == ""
     await alice.wait_modal("Start a task")
@@ -277,7 +277,7 @@ CHAT = TeamInfo("chat", "talks", options=(MODE, Option("pace", "Pace", ("1", "2"
 @pytest.fixture
 async def chat(store: Store) -> None:
     """A team with two options runs too."""
-    await store.announce("two", [CHAT, TeamInfo("other", "does other things")], timedelta(minutes=1))
+    await store.workers.announce("two", [CHAT, TeamInfo("other", "does other things")], timedelta(minutes=1))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from countersign.domain.ids import ChannelId, RequestId, UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question, Request, Status
 from countersign.store.outbox import Outbox
-from countersign.store.queries import Overview
+from countersign.store.overview import Overview
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease, Put, Seen
 from localslack import LocalSlack, text_of

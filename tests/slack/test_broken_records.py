@@ -45,7 +45,7 @@ async def test_others_are_told_that_nobody_is_left_who_may_decide(slack: LocalSl
     poster = Poster(bot.client, sides.web, HERE, slack.url, OURS)
     for run in ("rtest", "rother"):
         await poster.show(f"run/{run}", Place(GENERAL), Drawing("a run", []))
-    first, second = await sides.web.waiting(9)
+    first, second = await sides.web.indexes.waiting(9)
     await sides.agents.client.set(sides.agents.keys.run(first.run), BROKEN, keepttl=True)
     for name in ("U0BOB", "U0CAROL"):
         slack.workspace.users[name].deleted = True

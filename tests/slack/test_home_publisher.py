@@ -30,7 +30,7 @@ from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Question, Request, Verb
 from countersign.store.audit_log import Ledger
 from countersign.store.outbox import Outbox
-from countersign.store.queries import Overview
+from countersign.store.overview import Overview
 from countersign.store.store import Store
 from countersign.usecases import grant_changes, presence_changes
 from countersign.usecases.ports import Lease

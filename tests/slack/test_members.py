@@ -94,4 +94,4 @@ async def test_what_waits_for_ever_and_for_nobody_is_told_once_to_who_asked(
         slack.workspace.groups.clear()
         for name in ("U0BOB", "U0CAROL"):
             slack.workspace.users[name].deleted = True
-    assert [r.status for r in await store.waiting(10)] == [Status.PENDING]
+    assert [r.status for r in await store.indexes.waiting(10)] == [Status.PENDING]

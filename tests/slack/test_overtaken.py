@@ -88,7 +88,7 @@ async def test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a
         await slack.wait_for(lambda _: len(shown(slack)) == 2)
         awake = asyncio.create_task(Projector(store, Outbox(store), second, "web-2").run())
         async with asyncio.timeout(PATIENCE):
-            while await store.to_look_at():  # noqa: ASYNC110
+            while await store.indexes.to_look_at():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         awake.cancel()
         await asyncio.gather(awake, return_exceptions=True)

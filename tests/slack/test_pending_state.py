@@ -13,7 +13,7 @@ from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, GroupId, RequestId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Status, Verb
-from countersign.store.queries import Overview
+from countersign.store.overview import Overview
 from countersign.store.store import Store
 from countersign.usecases import presence_changes
 from countersign.usecases.ports import Lease

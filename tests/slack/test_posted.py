@@ -17,7 +17,7 @@ from tests.slack.test_overtaken import NEW, OLD, poster
 
 async def looked_from(slack: LocalSlack, store: Store, name: str) -> str | None:
     """From when on a second look at this message reads the channel."""
-    await store.look_again(name, timedelta(0))
+    await store.indexes.look_again(name, timedelta(0))
     async with poster(slack, store) as one:
         await one.look_again()
     oldest: str | None = [c for c in slack.calls if c.method == "conversations.history"][-1].args.get("oldest")

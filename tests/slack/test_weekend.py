@@ -44,13 +44,13 @@ class MovedStore(Store):
         return self.at
 
     async def _values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
-        return (await super()._values(*keys, messages=messages))[0], self.at
+        return (await super().values(*keys, messages=messages))[0], self.at
 
     async def until(self, words: str) -> None:
         """Hour by hour; at each what is due is done, as the keeper of deadlines does it."""
         while self.at < berlin(words):
             self.at += HOUR
-            for request in (await self.due(10))[0]:
+            for request in (await self.indexes.due(10))[0]:
                 await usecases.due(self, NoQueue(), request, it_stands)
 
 
@@ -59,7 +59,7 @@ async def store(redis_url: str, namespace: str) -> AsyncIterator[MovedStore]:
     client = connect(redis_url)
     store = MovedStore(client, namespace)
     await store.set_defaults(rules())
-    await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(days=1))
+    await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(days=1))
     yield store
     await client.aclose()
 

@@ -24,7 +24,7 @@ from countersign.domain.ids import (
     WorkerId,
     WorkspaceId,
 )
-from countersign.store import acl, acl_cli, keys
+from countersign.store import acl, keys
 from countersign.store.keys import Keys
 from countersign.store.redis.embedded_server import _binary
 from tests.store.two_users import Sides, denied
@@ -104,7 +104,7 @@ def test_no_key_is_made_of_what_is_no_id(kind: str) -> None:
 def test_a_namespace_that_is_a_pattern_is_none(namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="cannot be a namespace"):
         Keys(namespace)
-    assert acl_cli.main(["--namespace", namespace]) == 2
+    assert acl.main(["--namespace", namespace]) == 2
     assert capsys.readouterr().out == ""
 
 
@@ -112,7 +112,7 @@ def test_the_command_prints_the_file_for_a_namespace(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NAMESPACE", "shop")
-    assert acl_cli.main([]) == 0
+    assert acl.main([]) == 0
     printed = capsys.readouterr().out
     assert printed == acl.written_for("shop")
     patterns = re.findall(

@@ -15,12 +15,10 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request
 from countersign.store import bounds, codec
-from countersign.store.codec import Codec
-from countersign.store.compression import compress, decompress
-from countersign.store.ownership import REQUESTS, RUNS
-from countersign.store.records import EVENTS, SETTINGS, TEAMS
+from countersign.store.codec import Codec, compress, decompress
+from countersign.store.ownership import EVENTS, REQUESTS, RUNS, SETTINGS, TEAMS
+from countersign.store.reads import REMEMBERED, Tolerant
 from countersign.store.store import Store
-from countersign.store.tolerant_reads import REMEMBERED, Bearing
 from countersign.store.worker_reports import read_event
 from countersign.usecases.ports import Change, Lease, TeamInfo
 from tests.making import question, request
@@ -169,8 +167,8 @@ async def test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_i
             await sides.web.request(name)
     found = await sides.web.readable([odd.id, large.id, good.id, RequestId("qnone")])
     assert found == {good.id: good, RequestId("qnone"): None}
-    assert await sides.web.waiting(9) == [good]
-    assert await sides.web.teams() == []
+    assert await sides.web.indexes.waiting(9) == [good]
+    assert await sides.web.workers.teams() == []
 
 
 async def test_a_question_that_nobody_could_be_shown_ends_its_run_with_a_sentence(store: Store, lease: Lease) -> None:
@@ -198,9 +196,9 @@ def test_a_list_names_what_it_leaves_out_once_and_not_all_of_very_much(caplog: p
     def broken() -> None:
         raise UnknownSchema("It was left as it is.")
 
-    bearing = Bearing()
+    tolerant = Tolerant()
     for _ in range(2):
-        bearing.each("Request", {f"q\n{number}" + "x" * 1000: broken for number in range(2 * REMEMBERED)})
+        tolerant.each("Request", {f"q\n{number}" + "x" * 1000: broken for number in range(2 * REMEMBERED)})
     assert len(caplog.messages) == REMEMBERED + 1
     assert "others" in caplog.messages[-1]
     assert not any("\n" in line or len(line) > 300 for line in caplog.messages)

@@ -20,7 +20,7 @@ from countersign.store.journal import RedisJournal
 from countersign.store.outbox import Outbox
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
-from countersign.store.redis.replication import Replicas
+from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
@@ -48,7 +48,7 @@ async def on_cluster(nodes: list[Server], request: pytest.FixtureRequest) -> Asy
         store = Store(client, _namespace_on(request.param))
         await store.check()
         await store.set_defaults(rules(timeout=timedelta(minutes=5)))
-        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
         yield store, url
 
 
@@ -91,8 +91,8 @@ async def test_a_request_is_asked_decided_delivered_and_recorded_on_a_cluster(
     for entry, _ in entries:
         await outbox.done(entry)
     assert await outbox.overlooked(timedelta(0), 10) == []
-    assert [team.name for team in await store.teams()] == ["email"]
-    assert [run.id for run in await store.active_runs(10)] == [lease.run]
+    assert [team.name for team in await store.workers.teams()] == ["email"]
+    assert [run.id for run in await store.indexes.active_runs(10)] == [lease.run]
 
 
 async def test_a_node_that_forgets_its_scripts_costs_no_step(on_cluster: tuple[Store, str]) -> None:
@@ -150,12 +150,17 @@ async def test_the_job_engine_hands_runs_over_on_a_cluster(on_cluster: tuple[Sto
 async def test_a_step_is_whole_or_nothing_while_its_slot_moves(
     on_cluster: tuple[Store, str], nodes: list[Server]
 ) -> None:
-    """R3: what is only added to goes by name, which no server checks before the script; it may have moved already."""
+    """R3: what is only added to goes by name, which no server checks before the script; it may have moved already.
+
+    A worker's report waits: the step reads reports too, and one that found none would be told by that alone.
+    """
     both, _ = on_cluster
     web, agents = (Store(both.client, both.keys.prefix.strip("{}:"), side=side) for side in (Side.WEB, Side.AGENTS))
     await web.set_defaults(rules(quorum=3, reviewers=Reviewers(frozenset({BOB, CAROL, DAVE}))))
-    asked = await usecases.ask(agents, await new_run(web, worker=agents), question())
+    lease = await new_run(web, worker=agents)
+    asked = await usecases.ask(agents, lease, question())
     await usecases.decide(web, NoQueue(), asked.id, attempt(asked, BOB))
+    await usecases.progressed(agents, lease, "writer", "Another report.")
     seen = await web.request(asked.id)
     assert seen is not None
     step = decision_rules.decide(seen.value, attempt(asked, CAROL), seen.now)

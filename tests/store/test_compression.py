@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from countersign.domain.errors import NewerSchema, UnknownSchema
-from countersign.store import compression
-from countersign.store.compression import compress, decompress
-from countersign.store.ownership import REQUESTS
-from countersign.store.records import EVENTS
+from countersign.store import codec
+from countersign.store.codec import compress, decompress
+from countersign.store.ownership import EVENTS, REQUESTS
 from tests.making import request
 
 
@@ -52,7 +51,7 @@ def test_what_cannot_be_decompressed_is_refused_by_name(stored: bytes) -> None:
 
 def test_a_few_bytes_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """R29, R4: 64 kB that a worker writes would be gigabytes here."""
-    monkeypatch.setattr(compression, "LARGEST", 1000)
+    monkeypatch.setattr(codec, "LARGEST", 1000)
     bomb = zlib.compressobj(9, zlib.DEFLATED, -13)
     packed = b"\x01" + b"".join(bomb.compress(b" " * 2**20) for _ in range(16)) + bomb.flush()
     tracemalloc.start()
@@ -66,7 +65,7 @@ def test_a_few_bytes_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_larger_than_is_ever_decompressed_is_stored_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """So nothing that was stored once is lost to the limit."""
-    monkeypatch.setattr(compression, "LARGEST", 1000)
+    monkeypatch.setattr(codec, "LARGEST", 1000)
     for size in (998, 999, 1000):
         plain = b'"' + b"a" * size + b'"'
         assert decompress(compress(plain)) == plain

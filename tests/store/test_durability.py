@@ -69,7 +69,7 @@ async def test_an_action_waits_until_the_disk_has_its_approval(server: EmbeddedR
     async with connect(server.url) as client:
         store = Store(client, "t")
         await store.set_defaults(rules())
-        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
         lease = await new_run(store)
         await configured(server, appendfsync="no")
         kept = RedisJournal(store, timedelta(milliseconds=20))
@@ -91,7 +91,7 @@ async def test_a_redis_without_a_disk_is_not_waited_for(server: EmbeddedRedis) -
     async with connect(server.url) as client:
         store = Store(client, "t")
         await store.set_defaults(rules())
-        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
         journal = RedisJournal(store)
         lease = await new_run(store)
         for number in range(2):

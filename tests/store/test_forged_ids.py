@@ -15,12 +15,10 @@ from countersign.domain.grant_scopes import Scope, Span, Wish
 from countersign.domain.grants import given_with
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, UserId
 from countersign.store.audit_log import Ledger
-from countersign.store.clock import ms
-from countersign.store.compression import decompress
+from countersign.store.codec import decompress, ms
 from countersign.store.outbox import Outbox
-from countersign.store.ownership import REQUESTS, RUNS
-from countersign.store.queries import Overview
-from countersign.store.records import PERMISSIONS
+from countersign.store.overview import Overview
+from countersign.store.ownership import PERMISSIONS, REQUESTS, RUNS
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change
 from tests.making import ALICE, BOB, GENERAL, HERE, attempt, call
@@ -54,7 +52,7 @@ async def test_a_run_with_what_is_no_id_is_not_read_and_others_are(sides: Sides,
     await sides.agents.client.set(sides.agents.keys.run(RunId("rtest")), raw, px=60_000)
     with pytest.raises(UnknownSchema, match="was left as it is"):
         await sides.web.run(RunId("rtest"))
-    assert [run.id for run in await sides.web.active_runs(9)] == [other.run]
+    assert [run.id for run in await sides.web.indexes.active_runs(9)] == [other.run]
 
 
 @pytest.mark.parametrize("field", IN_A_REQUEST)
@@ -64,7 +62,7 @@ async def test_a_request_with_what_is_no_id_is_not_read_and_not_decided(sides: S
     await sides.agents.client.set(sides.agents.keys.asked(made.id), raw, px=60_000)
     with pytest.raises(UnknownSchema, match="was left as it is"):
         await usecases.decide(sides.web, NoQueue(), made.id, attempt(made))
-    assert await sides.web.waiting(9) == []
+    assert await sides.web.indexes.waiting(9) == []
 
 
 async def test_a_report_of_what_is_no_id_is_on_record_as_refused(sides: Sides) -> None:
@@ -128,11 +126,11 @@ async def test_what_is_no_id_in_an_index_names_nothing_and_raises_nothing(
         later = ms(now + timedelta(minutes=1)) if index == names.workers else 1
         await sides.agents.client.zadd(index, dict.fromkeys(JUNK, later))
     await sides.agents.client.sadd(names.settled(made.run), *JUNK)
-    assert [request.id for request in await web.waiting(9)] == [made.id]
-    assert (await web.due(3))[0] == []
-    assert await sides.agents.unheld(99, timedelta(0)) == [made.run]
-    assert await web.undelivered(99, timedelta(0)) == []
-    assert [team.name for team in await web.teams()] == ["email"]
+    assert [request.id for request in await web.indexes.waiting(9)] == [made.id]
+    assert (await web.indexes.due(3))[0] == []
+    assert await sides.agents.indexes.unheld(99, timedelta(0)) == [made.run]
+    assert await web.indexes.undelivered(99, timedelta(0)) == []
+    assert [team.name for team in await web.workers.teams()] == ["email"]
     assert [run.id for run in (await Overview(web).runs(ALICE, 99))[0]] == [made.run]
     assert await web.put_away(99) == 0
     for index in (names.pending, names.active, names.undelivered, names.ended("agents")):
@@ -166,7 +164,7 @@ async def test_a_program_that_says_what_is_no_id_starts_nothing(sides: Sides, cl
             team=told["team"],
             task="ask",
         )
-    assert await sides.web.active_runs(9) == []
+    assert await sides.web.indexes.active_runs(9) == []
 
 
 async def test_a_program_is_told_that_the_app_is_not_in_its_channel(sides: Sides) -> None:
@@ -176,9 +174,9 @@ async def test_a_program_is_told_that_the_app_is_not_in_its_channel(sides: Sides
     await sides.web.set_channels(frozenset({GENERAL}))
     with pytest.raises(InvalidInput, match="The app is not in the channel C0NOWHERE"):
         await usecases.start_by_script(sides.agents, run=RunId("sone"), channel=ChannelId("C0NOWHERE"), **program)
-    assert await sides.web.active_runs(9) == []
+    assert await sides.web.indexes.active_runs(9) == []
     started = await usecases.start_by_script(sides.agents, run=RunId("stwo"), channel=GENERAL, **program)
-    assert await sides.web.active_runs(9) == [started]
+    assert await sides.web.indexes.active_runs(9) == [started]
 
 
 async def test_the_stop_of_a_run_is_not_a_workers_to_tell(sides: Sides) -> None:

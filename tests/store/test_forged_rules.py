@@ -18,7 +18,7 @@ from countersign.domain.requests import How, Request, Status
 from countersign.domain.runs import Run
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.ownership import REQUESTS, RUNS
-from countersign.usecases.ports import Change, Message, Put, Seen
+from countersign.usecases.ports import Change, Claimed, Message, Put
 from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.slack.botting import events
 from tests.store.two_users import Sides, start
@@ -48,7 +48,7 @@ async def forge_run(sides: Sides, **claims: Any) -> None:
     await sides.agents.client.set(sides.agents.keys.run(forged.id), RUNS.write(forged, seen.version), px=60_000)
 
 
-async def seen(sides: Sides, made: Request) -> Seen[Request]:
+async def seen(sides: Sides, made: Request) -> Claimed:
     found = await usecases.admitted(sides.web, made.id)
     assert found is not None
     return found
@@ -139,7 +139,7 @@ async def test_whose_run_it_is_and_where_a_worker_cannot_say_of_what_web_started
     counted = (await seen(sides, made)).value
     assert said(counted) == said(made)
     assert counted.rules.reviewers == made.rules.reviewers
-    (run,) = await sides.web.runs([made.run])
+    run = (await sides.web.readable_runs([made.run]))[made.run]
     assert run is not None
     assert (run.requester, run.channel, run.by_script) == (ALICE, GENERAL, False)
 

@@ -20,9 +20,8 @@ from countersign.policy import file
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.audit_log import Ledger
 from countersign.store.outbox import Outbox
-from countersign.store.ownership import REQUESTS
-from countersign.store.queries import Overview
-from countersign.store.records import EVENTS
+from countersign.store.overview import Overview
+from countersign.store.ownership import EVENTS, REQUESTS
 from countersign.store.wakeups import Wakeups
 from countersign.store.worker_reports import read_event
 from countersign.usecases import deadlines, worker_claims

@@ -13,11 +13,11 @@ from countersign.domain.requests import Status
 from countersign.store.audit_log import Ledger
 from countersign.store.job_queue import Queue, work
 from countersign.store.journal import RedisJournal
-from countersign.store.list_updates import Lists
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
 from countersign.store.redis.pipelining import Together
 from countersign.store.redis.scripts import Script
+from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from tests.audit.test_trimming import COUNT, happen, problems
 from tests.forgetting import Forgetting
@@ -48,11 +48,11 @@ async def test_every_step_is_done_on_a_server_that_has_just_forgotten_its_script
     decided = await asyncio.gather(*(usecases.decide(web, NoQueue(), r.id, attempt(r)) for r in asked))
     assert {request.status for request in decided} == {Status.APPROVED}
     await Lists(forgetting).keep(decided)
-    assert await forgetting.renew(lease, MINUTE)
-    await forgetting.release(lease)
-    assert await forgetting.unheld(10, timedelta(0)) == [lease.run]
+    assert await forgetting.leases.renew(lease, MINUTE)
+    await forgetting.leases.release(lease)
+    assert await forgetting.indexes.unheld(10, timedelta(0)) == [lease.run]
     nobodys = RequestId("q" + "0" * 24)
-    assert await forgetting.gone([nobodys, asked[0].id]) == [nobodys]
+    assert await forgetting.indexes.gone([nobodys, asked[0].id]) == [nobodys]
     ledger = Ledger(forgetting)
     assert await ledger.claim("web", MINUTE)
     assert await ledger.renew("web", MINUTE)

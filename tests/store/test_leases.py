@@ -7,7 +7,7 @@ import pytest
 from countersign import usecases
 from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import RunId
-from countersign.store.clock import ms
+from countersign.store.codec import ms
 from countersign.store.journal import RedisJournal
 from countersign.store.keys import KEPT_LEASE
 from countersign.store.store import Store
@@ -20,35 +20,35 @@ LONG, OVER = timedelta(minutes=1), timedelta(0)
 
 async def test_a_lease_is_one_owners_until_it_lets_go(store: Store) -> None:
     """R4: nobody else gets it meanwhile, and who comes next has a higher fence."""
-    first = await store.claim(RUN, "one", LONG)
+    first = await store.leases.claim(RUN, "one", LONG)
     assert first is not None
-    assert await store.claim(RUN, "two", LONG) is None
-    assert await store.renew(first, LONG)
-    await store.release(first)
-    second = await store.claim(RUN, "two", LONG)
+    assert await store.leases.claim(RUN, "two", LONG) is None
+    assert await store.leases.renew(first, LONG)
+    await store.leases.release(first)
+    second = await store.leases.claim(RUN, "two", LONG)
     assert second is not None
     assert second.fence > first.fence
 
 
 async def test_a_lease_whose_time_is_over_is_anybodys_and_its_old_holder_has_no_say(store: Store) -> None:
     """R4: neither its heartbeat nor its letting go touches the new one."""
-    first = await store.claim(RUN, "one", OVER)
+    first = await store.leases.claim(RUN, "one", OVER)
     assert first is not None
-    second = await store.claim(RUN, "two", LONG)
+    second = await store.leases.claim(RUN, "two", LONG)
     assert second is not None
-    assert not await store.renew(first, LONG)
-    await store.release(first)
-    assert await store.claim(RUN, "three", LONG) is None
+    assert not await store.leases.renew(first, LONG)
+    await store.leases.release(first)
+    assert await store.leases.claim(RUN, "three", LONG) is None
 
 
 async def test_an_owner_that_claims_again_fences_its_own_past(store: Store) -> None:
     """R4, R8: the job came twice; what the first of them still writes is refused."""
-    first = await store.claim(RUN, "one", LONG)
-    again = await store.claim(RUN, "one", LONG)
+    first = await store.leases.claim(RUN, "one", LONG)
+    again = await store.leases.claim(RUN, "one", LONG)
     assert first is not None and again is not None
     assert again.fence > first.fence
-    assert not await store.renew(first, LONG)
-    assert await store.renew(again, LONG)
+    assert not await store.leases.renew(first, LONG)
+    assert await store.leases.renew(again, LONG)
 
 
 @pytest.mark.parametrize("end", ["released", "parked", "over"])
@@ -59,40 +59,40 @@ async def test_a_lease_that_nobody_holds_leaves_redis_and_the_next_fence_is_high
     slept = await new_run(store)
     key = store.keys.lease(slept.run)
     if end == "released":
-        await store.release(slept)
+        await store.leases.release(slept)
     elif end == "parked":
         asked = await usecases.ask(store, slept, question())
         assert await usecases.park(store, slept, frozenset({asked.id}))
     else:
-        assert await store.renew(slept, OVER)
+        assert await store.leases.renew(slept, OVER)
     left = timedelta(milliseconds=await store.client.pttl(key))
     assert KEPT_LEASE - timedelta(minutes=1) < left <= KEPT_LEASE + timedelta(seconds=1)
     await store.client.delete(key)
     with pytest.raises(LeaseLost):
         await RedisJournal(store).record(slept, "model", b"said")
-    again = await store.claim(slept.run, "two", LONG)
+    again = await store.leases.claim(slept.run, "two", LONG)
     assert again is not None and again.fence > slept.fence
     with pytest.raises(LeaseLost):
         await RedisJournal(store).record(slept, "model", b"said")
 
 
 async def test_a_lease_that_is_held_stays_as_long_as_it_is_held(store: Store) -> None:
-    first = await store.claim(RUN, "one", timedelta(days=2))
+    first = await store.leases.claim(RUN, "one", timedelta(days=2))
     assert first is not None
     assert await store.client.pttl(store.keys.lease(RUN)) > ms(timedelta(days=2))
-    await store.release(first)
-    again = await store.claim(RUN, "one", timedelta(days=3))
+    await store.leases.release(first)
+    again = await store.leases.claim(RUN, "one", timedelta(days=3))
     assert again is not None
     assert await store.client.pttl(store.keys.lease(RUN)) > ms(timedelta(days=3))
 
 
 async def test_one_process_draws_slack_until_it_lets_go(store: Store) -> None:
     """R6: and one that was put down cannot stay."""
-    assert await store.claim_scribe("one", LONG)
-    assert not await store.claim_scribe("two", LONG)
-    assert not await store.renew_scribe("two", LONG)
-    await store.release_scribe("two")
-    assert not await store.claim_scribe("two", LONG)
-    await store.release_scribe("one")
-    assert await store.claim_scribe("two", LONG)
-    assert not await store.renew_scribe("one", LONG)
+    assert await store.leases.claim_projector("one", LONG)
+    assert not await store.leases.claim_projector("two", LONG)
+    assert not await store.leases.renew_projector("two", LONG)
+    await store.leases.release_projector("two")
+    assert not await store.leases.claim_projector("two", LONG)
+    await store.leases.release_projector("one")
+    assert await store.leases.claim_projector("two", LONG)
+    assert not await store.leases.renew_projector("one", LONG)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from countersign.domain.ids import RequestId
-from countersign.store.clock import ms
+from countersign.store.codec import ms
 from countersign.store.keys import KEPT_MESSAGE
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Message, Put

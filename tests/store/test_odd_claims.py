@@ -9,10 +9,10 @@ import pytest
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.domain.requests import Decision, How, Request, Status
-from countersign.store.clock import ms
-from countersign.store.list_updates import Lists
+from countersign.store.codec import ms
 from countersign.store.outbox import Outbox
-from countersign.store.queries import Overview
+from countersign.store.overview import Overview
+from countersign.store.request_lists import Lists
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
 from countersign.usecases.ports import Change

@@ -14,7 +14,7 @@ from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, Status
 from countersign.store.journal import RedisJournal
 from countersign.store.redis.connection import connect
-from countersign.store.redis.replication import Replicas
+from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
 from tests.forgetting import Forgetting
@@ -36,7 +36,7 @@ async def safe(pair: tuple[Server, Server]) -> AsyncIterator[Store]:
     async with connect(pair[0].url) as client:
         store = Store(client, "acme", ONE)
         await store.set_defaults(rules())
-        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
         yield store
 
 
@@ -78,7 +78,7 @@ async def test_no_acknowledged_decision_is_lost_with_the_primary(pair: tuple[Ser
     async with connect(pair[0].url) as client:
         store = Store(client, "acme", Replicas(wanted, ONE.within))
         await store.set_defaults(rules())
-        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
         asked = await many(store, 40)
         last = await store.request(asked[-1].id)
         assert last is not None
@@ -102,10 +102,10 @@ async def test_no_acknowledged_decision_is_lost_with_the_primary(pair: tuple[Ser
 
 async def test_a_claim_that_a_failover_forgot_does_not_share_its_fence_with_the_next_one(store: Store) -> None:
     """R4: two workers with one fence could both write the run."""
-    first = await store.claim(RunId("r1"), "one", timedelta(seconds=5))
+    first = await store.leases.claim(RunId("r1"), "one", timedelta(seconds=5))
     await store.client.delete(store.keys.lease(RunId("r1")))
     await asyncio.sleep(0.002)
-    second = await store.claim(RunId("r1"), "two", timedelta(seconds=5))
+    second = await store.leases.claim(RunId("r1"), "two", timedelta(seconds=5))
     assert first is not None and second is not None
     assert second.fence > first.fence
     await store.client.delete(store.keys.lease(RunId("r1")))

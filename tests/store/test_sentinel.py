@@ -16,7 +16,7 @@ from countersign.domain.requests import Status
 from countersign.replay.store_outages import patiently
 from countersign.store.job_queue import Queue, work
 from countersign.store.redis.connection import connect
-from countersign.store.redis.replication import Replicas
+from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import TeamInfo
@@ -38,7 +38,7 @@ async def there(site: Watched) -> AsyncIterator[Store]:
         store = Store(client, "acme", Replicas(1))
         await store.check()
         await store.set_defaults(rules())
-        await store.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
         yield store
 
 

@@ -26,8 +26,8 @@ from countersign.domain.requests import Decision, How, Request, Status, Verb
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.runs import Verb as RunVerb
-from countersign.store.clock import from_ms
-from countersign.store.records import EVENTS
+from countersign.store.codec import from_ms
+from countersign.store.ownership import EVENTS
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Lease, TeamInfo
 from tests.longer import longer, times
@@ -86,7 +86,7 @@ class Life(RuleBasedStateMachine):
     async def open(self) -> None:
         self.client = redis.asyncio.Redis.from_url(self.url)
         self.store = Meddled(self.client, "m" + secrets.token_hex(6))
-        await self.store.announce("worker", [TeamInfo("email", "")], LEASE)
+        await self.store.workers.announce("worker", [TeamInfo("email", "")], LEASE)
 
     def teardown(self) -> None:
         async def close() -> None:
@@ -195,7 +195,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         async def sweep() -> None:
-            due, _, now = await self.store.due(100)
+            due, _, now = await self.store.indexes.due(100)
             for name in due:
                 settled = await usecases.expire(self.store, NoQueue(), name, it_stands)
                 assert settled is not None
@@ -213,7 +213,7 @@ class Life(RuleBasedStateMachine):
         async def take_over() -> None:
             at = run % len(self.leases)
             lost = self.leases[at]
-            await self.store.release(lost)
+            await self.store.leases.release(lost)
             self.leases[at] = await self.claim(lost.run, secrets.token_hex(3))
             before = await self.version(lost.run)
             for write in (
@@ -252,7 +252,11 @@ class Life(RuleBasedStateMachine):
         found = await self.store.requests(self.asked)
         requests = {r.id: r for r in found if r is not None}
         assert len(requests) == len(self.asked)
-        runs = {r.id: r for r in await self.store.runs([lease.run for lease in self.leases]) if r is not None}
+        runs = {
+            r.id: r
+            for r in (await self.store.readable_runs([lease.run for lease in self.leases])).values()
+            if r is not None
+        }
         events = await self.events()
         for request in requests.values():
             self.check_request(request, runs[request.run], events)
@@ -292,7 +296,7 @@ class Life(RuleBasedStateMachine):
             assert decision.at >= request.deadline
 
     async def claim(self, run: RunId, owner: str) -> Lease:
-        lease = await self.store.claim(run, owner, LEASE)
+        lease = await self.store.leases.claim(run, owner, LEASE)
         assert lease is not None
         with contextlib.suppress(LeaseLost):
             await usecases.begin(self.store, lease)

@@ -11,7 +11,7 @@ import pytest
 from countersign import usecases
 from countersign.domain.requests import Request, Status
 from countersign.metrics import Repair
-from countersign.store.queries import Overview
+from countersign.store.overview import Overview
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
@@ -126,11 +126,14 @@ async def test_an_index_that_a_worker_made_something_else_of_is_begun_anew(sides
 
 Look = Callable[[Sides], Any]
 LOOKS: dict[str, tuple[Callable[[Store], str], Look]] = {
-    "runs in a status": (lambda s: s.keys.active, lambda sides: sides.web.active_runs(5)),
-    "parked runs in a status": (lambda s: s.keys.parked, lambda sides: sides.web.active_runs(5)),
+    "runs in a status": (lambda s: s.keys.active, lambda sides: sides.web.indexes.active_runs(5)),
+    "parked runs in a status": (lambda s: s.keys.parked, lambda sides: sides.web.indexes.active_runs(5)),
     "a person's runs": (lambda s: s.keys.runs(ALICE), lambda sides: Overview(sides.web).runs(ALICE, 5)),
-    "decisions to be told": (lambda s: s.keys.undelivered, lambda sides: sides.agents.undelivered(5, timedelta(0))),
-    "runs in nobody's hands": (lambda s: s.keys.active, lambda sides: sides.agents.unheld(5, timedelta(0))),
+    "decisions to be told": (
+        lambda s: s.keys.undelivered,
+        lambda sides: sides.agents.indexes.undelivered(5, timedelta(0)),
+    ),
+    "runs in nobody's hands": (lambda s: s.keys.active, lambda sides: sides.agents.indexes.unheld(5, timedelta(0))),
 }
 
 
@@ -151,14 +154,14 @@ async def test_names_of_no_worker_hide_no_team(sides: Sides) -> None:
     """R29: not all of them are asked for their teams, and the next worker that says its own removes them."""
     soon = (await sides.web.now()).timestamp() * 1000 + 5000
     await sides.agents.client.zadd(sides.agents.keys.workers, {f"junk{n}": soon for n in range(JUNK)})
-    assert await sides.web.teams() == []
-    await sides.agents.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
-    assert [team.name for team in await sides.web.teams()] == ["email"]
+    assert await sides.web.workers.teams() == []
+    await sides.agents.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+    assert [team.name for team in await sides.web.workers.teams()] == ["email"]
 
 
 async def test_what_is_no_index_of_workers_is_begun_anew_by_the_next_that_says_its_teams(sides: Sides) -> None:
     """R4: no worker could say any more what it runs, and nothing could be started."""
     await sides.agents.client.delete(sides.agents.keys.workers)
     await sides.agents.client.set(sides.agents.keys.workers, "no index", px=60_000)
-    await sides.agents.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
-    assert [team.name for team in await sides.web.teams()] == ["email"]
+    await sides.agents.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+    assert [team.name for team in await sides.web.workers.teams()] == ["email"]

@@ -12,8 +12,8 @@ from countersign.domain.grant_scopes import Scope, Span, Wish
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.store.codec import Codec
-from countersign.store.list_updates import Lists
-from countersign.store.queries import Overview
+from countersign.store.overview import Overview
+from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines, grant_changes
@@ -62,7 +62,7 @@ async def two(sides: Sides) -> list[Request]:
 
 async def test_what_waits_is_listed_without_it(sides: Sides, two: list[Request]) -> None:
     """For a Home, for `/approvals pending`, and for whoever looks through all that waits."""
-    assert await sides.web.waiting(9) == [two[1]]
+    assert await sides.web.indexes.waiting(9) == [two[1]]
     found = await Overview(sides.web).waiting([BOB], BOB, lambda request: True, 9)
     assert (list(found.requests), found.total) == ([two[1]], 1)
 
@@ -79,7 +79,7 @@ async def test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read(side
 
 async def test_it_is_named_in_the_log_once(sides: Sides, two: list[Request], caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
-        await sides.web.waiting(9)
+        await sides.web.indexes.waiting(9)
     (line,) = [r.getMessage() for r in caplog.records if two[0].id in r.getMessage()]
     assert "left out" in line and "cannot be decompressed" in line
 
@@ -100,7 +100,7 @@ async def test_decisions_are_listed_without_it(sides: Sides) -> None:
     await sides.admin.set(sides.web.keys.request(both[0].id), BROKEN, keepttl=True)  # by a newer web
     found = await Overview(sides.web).decided(BOB, 9)
     assert [one.id for one in found] == [both[1].id]
-    undelivered = await sides.agents.undelivered(9, timedelta(0))
+    undelivered = await sides.agents.indexes.undelivered(9, timedelta(0))
     assert [one.id for one in undelivered] == [both[1].id]
 
 
@@ -120,7 +120,7 @@ async def test_deadlines_of_the_others_are_kept(sides: Sides, two: list[Request]
 async def test_a_time_that_no_calendar_has_ends_no_keeper(sides: Sides, score: float) -> None:
     """R4: the index of deadlines is one that workers write."""
     await sides.agents.client.zadd(sides.agents.keys.pending, {"qother": score})
-    due, following, now = await sides.web.due(9)
+    due, following, now = await sides.web.indexes.due(9)
     assert due == (["qother"] if score < 0 else [])
     assert following == (None if score < 0 else now + timedelta(days=1))
 
@@ -157,7 +157,7 @@ async def test_runs_are_listed_without_one_that_cannot_be_read(sides: Sides) -> 
         task="another",
     )
     await break_run(sides, RUN)
-    assert [run.id for run in await sides.web.active_runs(9)] == [other]
+    assert [run.id for run in await sides.web.indexes.active_runs(9)] == [other]
     runs, total = await Overview(sides.web).runs(ALICE, 9)
     assert ([run.id for run in runs], total) == ([other], 2)
 
@@ -178,6 +178,6 @@ async def test_a_permission_for_a_run_that_cannot_be_read_is_shown_as_in_force(s
 
 
 async def test_teams_are_known_without_a_worker_that_announces_what_nobody_reads(sides: Sides) -> None:
-    await sides.agents.announce("broken", [TeamInfo("other", "line")], timedelta(minutes=1))
+    await sides.agents.workers.announce("broken", [TeamInfo("other", "line")], timedelta(minutes=1))
     await sides.agents.client.set(sides.agents.keys.team("broken"), b"\x01 no record", px=60_000)
-    assert [team.name for team in await sides.web.teams()] == ["email"]
+    assert [team.name for team in await sides.web.workers.teams()] == ["email"]

@@ -35,7 +35,7 @@ async def sides(redis_url: str, namespace: str) -> AsyncIterator[Sides]:
     async with connect(urls[Side.WEB]) as web, connect(urls[Side.AGENTS]) as agents, connect(redis_url) as admin:
         both = Sides(Store(web, namespace, side=Side.WEB), Store(agents, namespace, side=Side.AGENTS), admin, namespace)
         await both.web.set_defaults(rules())
-        await both.agents.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(hours=1))
+        await both.agents.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(hours=1))
         yield both
 
 

@@ -91,7 +91,7 @@ async def test_a_use_is_decided_counted_and_on_record_in_one_step(store: Store, 
     assert seen.value == replace(permission, used=1, changed_at=done.decision.at)
     (told,) = [e for e in await events(store) if e.data.get("how") == "permission"]
     assert (told.request, told.user, told.data["permission"]) == (asked.id, BOB, permission.id)
-    assert done in await store.undelivered(10, timedelta(0))
+    assert done in await store.indexes.undelivered(10, timedelta(0))
 
 
 async def test_what_it_does_not_cover_waits_for_people(store: Store, lease: Lease) -> None:
@@ -244,7 +244,7 @@ async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(side
     run = await usecases.start_by_script(
         sides.agents, run=RunId(name), channel=GENERAL, requester=ALICE, team="email", task="pay"
     )
-    lease = await sides.agents.claim(run.id, "worker", timedelta(seconds=30))
+    lease = await sides.agents.leases.claim(run.id, "worker", timedelta(seconds=30))
     assert lease is not None
     forged = replace(await usecases.begin(sides.agents, lease), by_script=False)
     await sides.agents.client.set(sides.agents.keys.run(run.id), RUNS.write(forged, 2), px=60_000)

@@ -47,7 +47,7 @@ async def park(store: Store, lease: Lease, *asked: Request) -> bool:
 
 
 async def undelivered(store: Store) -> list[RequestId]:
-    return [request.id for request in await store.undelivered(10, NOW)]
+    return [request.id for request in await store.indexes.undelivered(10, NOW)]
 
 
 async def test_a_parked_run_has_no_lease_and_its_last_holder_changes_nothing(store: Store, lease: Lease) -> None:
@@ -58,8 +58,8 @@ async def test_a_parked_run_has_no_lease_and_its_last_holder_changes_nothing(sto
         await usecases.progressed(store, lease, "drafter", "one more word")
     with pytest.raises(LeaseLost):
         await usecases.answered(store, lease, asked)
-    assert not await store.renew(lease, timedelta(seconds=30))
-    assert await store.claim(lease.run, "another", timedelta(seconds=30)) is not None
+    assert not await store.leases.renew(lease, timedelta(seconds=30))
+    assert await store.leases.claim(lease.run, "another", timedelta(seconds=30)) is not None
 
 
 async def test_a_decision_that_comes_while_a_run_parks_keeps_it_in_memory(store: Store, lease: Lease) -> None:
@@ -139,14 +139,14 @@ async def test_a_decision_counts_though_nobody_could_be_asked_to_go_on(store: St
     await park(store, lease, asked)
     assert (await usecases.decide(store, Broken(), asked.id, attempt(asked))).status is Status.APPROVED
     assert await undelivered(store) == [asked.id]
-    assert await store.undelivered(10, timedelta(seconds=30)) == []
+    assert await store.indexes.undelivered(10, timedelta(seconds=30)) == []
 
 
 async def test_a_start_counts_though_no_worker_could_be_asked_to_take_it(store: Store) -> None:
     """R5: nobody is told to try again, or the task would be done twice; the run that no worker holds is found."""
     run = await started(store, "rlost", queue=Broken())
     assert run.status is runs.Status.QUEUED
-    assert run.id in await store.unheld(10, NOW)
+    assert run.id in await store.indexes.unheld(10, NOW)
 
 
 async def test_a_deadline_brings_a_parked_run_back(store: Store, lease: Lease, wakeups: Wakeups) -> None:
@@ -171,7 +171,7 @@ async def test_a_run_comes_back_to_wait_for_what_is_still_open(store: Store, lea
     assert await usecases.rests(store, seen.value)
     await usecases.decide(store, NoQueue(), asked[0].id, attempt(asked[0]))
     assert not await usecases.rests(store, seen.value)
-    again = await store.claim(lease.run, "another", timedelta(seconds=30))
+    again = await store.leases.claim(lease.run, "another", timedelta(seconds=30))
     assert again is not None
     assert (await usecases.begin(store, again)).status is runs.Status.WAITING
     assert (await usecases.answered(store, again, asked[0])).status is runs.Status.WAITING
@@ -182,15 +182,15 @@ async def test_parked_runs_are_listed_for_people_and_not_for_workers(store: Stor
     """R22: what a worker looks at now and then does not grow with the runs that are parked."""
     other = await new_run(store, "rother")
     await park(store, lease, await usecases.ask(store, lease, question()))
-    assert {run.id for run in await store.active_runs(10)} == {lease.run, other.run}
-    await store.release(other)
-    assert await store.unheld(10, timedelta(0)) == [other.run]
-    assert await store.unheld(10, timedelta(minutes=1)) == []
-    back = await store.claim(lease.run, "another", timedelta(seconds=30))
+    assert {run.id for run in await store.indexes.active_runs(10)} == {lease.run, other.run}
+    await store.leases.release(other)
+    assert await store.indexes.unheld(10, timedelta(0)) == [other.run]
+    assert await store.indexes.unheld(10, timedelta(minutes=1)) == []
+    back = await store.leases.claim(lease.run, "another", timedelta(seconds=30))
     assert back is not None
     await usecases.begin(store, back)
-    await store.release(back)
-    assert set(await store.unheld(10, timedelta(0))) == {lease.run, other.run}
+    await store.leases.release(back)
+    assert set(await store.indexes.unheld(10, timedelta(0))) == {lease.run, other.run}
 
 
 @pytest.mark.parametrize("how", ["stopped", "finished", "asked anew"])

@@ -105,7 +105,7 @@ async def test_many_things_due_at_once_after_an_outage_are_one_reminder_and_one_
     assert len(await of_type(store, EventType.REQUEST_REMINDED)) == 1
     (raised,) = await of_type(store, EventType.REQUEST_ESCALATED)
     assert raised.data["step"] == "2"
-    due, following, now = await store.due(10)
+    due, following, now = await store.indexes.due(10)
     assert due == [] and following is not None and following > now
 
 
@@ -145,10 +145,10 @@ async def test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_de
     """R8"""
     await configured(store, timeout=timedelta(days=2), remind_after=timedelta(minutes=10))
     asked = await usecases.ask(store, lease, question())
-    _, before, _ = await store.due(10)
+    _, before, _ = await store.indexes.due(10)
     for _ in range(3):
         await presence_changes.snooze(store, asked.id, BOB_HERE, Snooze.HOUR, AttemptId("c1"))
-    _, after, _ = await store.due(10)
+    _, after, _ = await store.indexes.due(10)
     assert before is not None and after is not None
     assert after - before > timedelta(minutes=49)
     assert len(await of_type(store, EventType.REQUEST_SNOOZED)) == 1

@@ -40,4 +40,4 @@ async def test_two_starts_that_waited_for_the_same_store_are_one_run(store: Stor
 
     first, second = await asyncio.gather(start("rfirst"), start("rsecond"))
     assert first.id == second.id
-    assert [run.id for run in await store.active_runs(9)] == [first.id]
+    assert [run.id for run in await store.indexes.active_runs(9)] == [first.id]

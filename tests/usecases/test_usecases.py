@@ -18,7 +18,7 @@ from countersign.domain.refusals import Refusal, Sentence
 from countersign.domain.requests import Status, Verb
 from countersign.metrics import Repair
 from countersign.store.keys import KEPT
-from countersign.store.records import EVENTS
+from countersign.store.ownership import EVENTS
 from countersign.store.store import _COMMIT, Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
@@ -40,7 +40,7 @@ async def kinds(store: Store) -> list[EventType]:
 async def test_fifty_clicks_at_once_over_two_processes_decide_once(store: Store, lease: Lease, redis_url: str) -> None:
     """R3: one wins, 49 are told who did; all of them were judged when nobody had decided yet."""
     asked = await usecases.ask(store, lease, question())
-    seen = await store.request(asked.id)
+    seen = await usecases.admitted(store, asked.id)
     other = redis.asyncio.Redis.from_url(redis_url)
     stores = [store, Store(other, store.keys.prefix[1:-2])]
     verbs = [Verb.APPROVE, Verb.REJECT]
@@ -97,7 +97,7 @@ async def test_a_refused_attempt_is_in_the_record_with_who_and_why(store: Store,
 async def test_a_window_opens_for_what_may_count_and_why_it_does_not_is_on_record(store: Store, lease: Lease) -> None:
     """R13, R25: what is still to be entered in it keeps no window closed."""
     asked = await usecases.ask(store, lease, question())
-    seen = await store.request(asked.id)
+    seen = await usecases.admitted(store, asked.id)
     assert seen is not None
     wordless = attempt(asked, BOB, Verb.RESPOND, words="")
     assert await usecases.why_no_window(store, NoQueue(), seen, wordless) is None
@@ -210,7 +210,7 @@ async def test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and
     """R20: the verb asks the script to look at the clock once more."""
     await configured(store, timeout=timedelta(0))
     asked = await usecases.ask(store, lease, question())
-    seen = await store.request(asked.id)
+    seen = await usecases.admitted(store, asked.id)
     assert seen is not None and asked.deadline is not None
     in_time = replace(seen, now=asked.deadline - timedelta(seconds=1))
     with pytest.raises(Refused, match="Time ran out"):
@@ -283,7 +283,7 @@ async def test_a_start_that_cannot_be_is_refused_and_starts_nothing(
 
 
 async def test_without_a_worker_nothing_starts_and_the_person_is_told(store: Store) -> None:
-    await store.retire("worker")
+    await store.workers.retire("worker")
     with pytest.raises(InvalidInput, match="No worker is running"):
         await new_run(store)
 

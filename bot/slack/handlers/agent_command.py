@@ -63,7 +63,7 @@ async def _agent(desk: Desk, body: dict[str, Any]) -> Reply:
 
 
 async def _open_start(desk: Desk, body: dict[str, Any], at: Sender) -> Reply:
-    teams = await desk.store.teams()
+    teams = await desk.store.workers.teams()
     if not teams:
         raise InvalidInput("No worker is running, so nothing can be started. Start one with `python -m agents`.")
     return await open_modal(desk.client, body, modals.start(teams, at.here))
@@ -78,7 +78,7 @@ async def on_team_chosen(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> Non
     view = body["view"]
     team = body["actions"][0]["selected_option"]["value"]
     try:
-        window = modals.start(await desk.store.teams(), modal_parts.channel_of(view), team)
+        window = modals.start(await desk.store.workers.teams(), modal_parts.channel_of(view), team)
         async with asyncio.timeout(5):
             await desk.client.views_update(view_id=view["id"], hash=view["hash"], view=window)
     except (CountersignError, *SLACK_ERRORS) as lost:
@@ -113,7 +113,7 @@ async def _start(
     at = sender(body)
     async with _start_on_record(desk, body, channel, run, team, words, options or {}):
         if options is None:
-            teams = await desk.store.teams()
+            teams = await desk.store.workers.teams()
             team = _team_named(team, teams)
             offered = next((t.options for t in teams if t.name == team), ())
             options, words = in_words(words, offered)
@@ -161,7 +161,7 @@ def _start_on_record(
 async def _started(
     desk: Desk, at: Sender, channel: ChannelId, run: RunId, team: str, task: str, options: Mapping[str, str]
 ) -> Reply:
-    if task.strip() and any(t.name == team for t in await desk.store.teams()):
+    if task.strip() and any(t.name == team for t in await desk.store.workers.teams()):
         rules = await usecases.rules_of(desk.store, channel)
         why = await why_not_seen(desk.directory, channel)
         if why := why or await why_not_start(desk.directory, at.workspace, rules, at.user):
@@ -189,7 +189,8 @@ async def _started(
 
 
 async def _status(desk: Desk, at: Sender) -> Reply:
-    active = [run for run in await desk.store.active_runs(200) if at.channel == run.channel or at.user == run.requester]
+    going_on = await desk.store.indexes.active_runs(200)
+    active = [run for run in going_on if at.channel == run.channel or at.user == run.requester]
     if not active:
         return Reply("No runs in progress here. `/agent <team> <task>` starts one.")
     head = "1 run in progress" if len(active) == 1 else f"{len(active)} runs in progress"

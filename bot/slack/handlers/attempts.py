@@ -15,7 +15,7 @@ from countersign.domain.grant_scopes import Wish
 from countersign.domain.ids import UserId
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Request, Status, Verb
-from countersign.usecases.ports import Seen
+from countersign.usecases.ports import Admitted
 
 from ..people.actors import actor_of, voters_of
 from ..views.card_controls import Handle
@@ -27,7 +27,7 @@ from .services import Desk, Reply
 class Aimed(NamedTuple):
     """An attempt, and the request that it is about as it was read for it."""
 
-    seen: Seen[Request]
+    seen: Admitted
     attempt: Attempt
 
     @property
@@ -36,7 +36,7 @@ class Aimed(NamedTuple):
         return self.seen.value
 
 
-async def known(desk: Desk, handle: Handle | None) -> Seen[Request]:
+async def known(desk: Desk, handle: Handle | None) -> Admitted:
     """The request of a button or a window. NotFound if there is none."""
     seen = await usecases.admitted(desk.store, handle.request) if handle is not None else None
     if seen is None:

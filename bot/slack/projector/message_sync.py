@@ -117,11 +117,11 @@ class Poster:
     async def look_again(self) -> None:
         """Delete what a process posted that was frozen before its post, and killed right after it. StoreUnavailable,
         and CannotPost if Slack does not let us look."""
-        for name in await self._store.to_look_at():
+        for name in await self._store.indexes.to_look_at():
             seen = await self._store.message(name)
             if seen is not None and seen.value.ts:
                 await self._find(seen.value)
-            await self._store.looked_at(name)
+            await self._store.indexes.looked_at(name)
 
     async def doubt(self, name: str) -> None:
         """Send what is drawn next even if it is the same: Slack may show something else than was drawn last."""
@@ -144,7 +144,7 @@ class Poster:
         """
         again = seen is not None and seen.value.posting_since is not None
         if again:
-            await self._store.look_again(order.name, SECOND_LOOK)
+            await self._store.indexes.look_again(order.name, SECOND_LOOK)
         intent = seen if again else await self._intend(seen, order)
         if intent is None:
             return None

@@ -44,7 +44,7 @@ async def keep(store: Store, directory: Directory, poster: Poster) -> None:
 
 async def look(store: Store, directory: Directory, poster: Poster) -> None:
     """Tell of all requests that nobody can decide any more, by what Slack says now; nothing where it does not say."""
-    for waiting in await store.waiting(_LOOKED_AT):
+    for waiting in await store.indexes.waiting(_LOOKED_AT):
         try:
             seen = await usecases.admitted(store, waiting.id) if waiting.deadline is None else None
         except UnknownSchema as wrong:  # its own run's record, say: the others are looked at all the same

@@ -1,6 +1,6 @@
-"""The way to Redis, by the scheme of its address: one server, a Cluster, or a primary that Sentinels name.
+"""Connection to Redis: one server, a Cluster, or a primary that Sentinels name.
 
-The addresses are those that the job engine reads too:
+The scheme of the address says which. The addresses are those that the job engine reads too:
 
     redis://:password@host:port/db              rediss:// over TLS, unix:// over a socket
     redis+cluster://:password@host:port         any node; the others are found

@@ -1,15 +1,28 @@
-"""What Redis does before it answers: whether what it answered is on its disk, found out by who may not read CONFIG.
+"""Durability of what Redis answers: replicas and the disk may not have it yet.
 
-`INFO persistence` says whether there is an append-only file. When it is written to the disk only CONFIG says, which the
-shipped users may not read: but with `appendfsync always` a write is on the disk when WAITAOF is asked right behind it,
-and with `everysec` it is not.
+Redis copies to replicas after it has answered, so a failover loses what was answered last. WAIT closes that gap for
+whoever waits (`REDIS_WAIT`): it must follow the script over the same connection, because it speaks of what that one
+wrote. A write of its own in between makes it speak of everything the server held then, also where the script found
+nothing to do: a repeat of what was stored but not confirmed is confirmed, or not, like the first.
+
+With `appendfsync everysec` the server answers before its disk has it, too. WAITAOF closes that gap for what must not be
+lost whatever it takes: that an action begins, and the approval before it. With `always` it costs nothing.
 """
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
+import redis.asyncio
 import redis.exceptions
+from redis.asyncio.cluster import PipelineCommand
 
+from countersign.domain.errors import NotReplicated
 from countersign.store.redis.connection import ClusterClient
+from countersign.store.redis.pipelining import Together
+from countersign.store.redis.scripts import Script
 
 _PROBES: Final = 3
 """One alone may be made just as the disk is written to anyway."""
@@ -25,7 +38,7 @@ _LATER: Final = (
 
 
 async def flaw(client: Any, mark: str) -> str:
-    """What may be lost of what this Redis answers, and what to do; "" if nothing, or if it cannot say (before 7.2).
+    """Describe what this Redis may lose, and what to do; "" if nothing, or if it cannot say (before 7.2).
     `mark`: a key that may be written."""
     clustered = isinstance(client, ClusterClient)
     node = {"target_nodes": client.get_node_from_key(mark)} if clustered else {}
@@ -47,3 +60,109 @@ async def flaw(client: Any, mark: str) -> str:
         if not synced[0]:
             return _LATER
     return ""
+
+
+_TRIES: Final = 4
+_PAUSE: Final = 0.1
+_MARK_KEPT: Final = timedelta(minutes=1)
+_AGAIN: Final = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.ClusterError,
+    redis.exceptions.AskError,  # and MovedError
+    redis.exceptions.ReadOnlyError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Number of replicas that must confirm a write, and how long they are waited for."""
+
+    wanted: int = 0
+    within: timedelta = timedelta(seconds=1)
+
+
+NONE: Final = Replicas()
+
+
+class WritingScript:
+    """A script that changes something; called like redis-py's own. All its keys are on one node."""
+
+    def __init__(self, client: Any, text: str, replicas: Replicas, mark: str, together: Together) -> None:
+        self._client = client
+        self._script = Script(client, text)
+        self._replicas = replicas
+        self._mark = mark
+        self._together = together
+        self._has_disk = True
+
+    async def __call__(self, keys: Sequence[str], args: Sequence[Any], within: timedelta = timedelta(0)) -> Any:
+        """The script's answer. NotReplicated: it was done, and too few replicas have it yet. `within`: it was done, and
+        is on the server's disk; NotReplicated if that takes longer. A server without such a disk is not waited for."""
+        if not self._has_disk:
+            within = timedelta(0)
+        if not self._replicas.wanted and not within:
+            return await self._together.call(self._script, keys, args)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                answer, _, confirmed, *synced = await self._confirmed(keys, args, within)
+                break
+            except _AGAIN as wrong:
+                if attempt == _TRIES:
+                    raise
+                if isinstance(self._client, ClusterClient) and not isinstance(wrong, redis.exceptions.TryAgainError):
+                    await self._client.aclose()  # the nodes are looked up anew
+                await asyncio.sleep(_PAUSE)
+        if int(confirmed) < self._replicas.wanted:
+            raise NotReplicated(
+                f"This is stored, but {confirmed} of {self._replicas.wanted} replicas confirmed it in time, so a "
+                "failover right now could lose it. Look at the card or the run in a moment, and only if it is not "
+                "there do it again."
+            )
+        if within and self._has_disk and not synced[0][0]:
+            raise NotReplicated(f"This is stored, but not on the disk of Redis within {within.total_seconds():g} s.")
+        return answer
+
+    async def _confirmed(self, keys: Sequence[str], args: Sequence[Any], within: timedelta) -> list[Any]:
+        try:
+            return await self._sent(keys[0], self._script.known(keys, args), within)
+        except redis.exceptions.NoScriptError:
+            return await self._sent(keys[0], self._script.whole(keys, args), within)
+
+    async def _sent(self, key: str, call: tuple[Any, ...], within: timedelta) -> list[Any]:
+        commands: list[tuple[Any, ...]] = [
+            call,
+            ("SET", self._mark, "1", "PX", _ms(_MARK_KEPT)),
+            ("WAIT", self._replicas.wanted, _ms(self._replicas.within) if self._replicas.wanted else 1),
+        ]
+        if within:
+            commands.append(("WAITAOF", 1, 0, _ms(within)))
+        if isinstance(self._client, ClusterClient):
+            answers = await self._on_node(key, commands)
+        else:
+            pipeline = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers = await pipeline.execute(raise_on_error=False)
+        for command, answer in zip(commands, answers, strict=True):
+            if command[0] == "WAITAOF" and isinstance(answer, redis.exceptions.ResponseError):
+                self._has_disk = False  # an older server, or no append-only file: said at the start
+            elif isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    async def _on_node(self, key: str, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """A Cluster's own pipeline would send WAIT, which has no key, wherever it likes."""
+        client: ClusterClient = self._client
+        await client.initialize()
+        batch = [PipelineCommand(place, *command) for place, command in enumerate(commands)]
+        async with client.turns:
+            node = client.get_node_from_key(key)
+            if node is None:
+                raise redis.exceptions.ClusterDownError("no node holds the slot of the keys")
+            await node.execute_pipeline(batch)
+        return [command.result for command in batch]
+
+
+def _ms(span: timedelta) -> int:
+    return round(span / timedelta(milliseconds=1))

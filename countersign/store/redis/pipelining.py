@@ -1,4 +1,4 @@
-"""Scripts that are called in the same round of the event loop travel to Redis together.
+"""Pipelining of scripts that are called in the same round of the event loop.
 
 A click costs two calls, and most of what a call costs this process is the way there: a connection of the pool, its
 checks and timeouts, the system calls. People who click at the same moment share that. A click that comes while nobody
@@ -35,7 +35,7 @@ class Together:
         self._others: list[tuple[Call, asyncio.Future[Any]]] | None = None
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
-        """What the script answers. Raises what redis-py raises."""
+        """The answer of the script. Raises what redis-py raises."""
         answer = _ALONE
         if self._shares and (self._in_order or self._under_way):
             if self._others is None or len(self._others) >= _MOST - 1:

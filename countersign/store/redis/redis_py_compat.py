@@ -1,4 +1,4 @@
-"""Whoever is cancelled as redis-py sends a command is cancelled, on every Python.
+"""Mend for Python 3.11: redis-py loses cancellations as it sends a command.
 
 redis-py sends with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes as it is done
 (https://github.com/python/cpython/issues/86296). A loop that was told to end went on, and whoever waited for its end

@@ -1,8 +1,8 @@
-"""Scripts on a server that may forget them at any moment: when it restarts, fails over, or is told to.
+"""Scripts on a server that may forget them at any moment.
 
-A server that does not know a script has not run it. The call is repeated at once with the script's text, which loads
-and runs it in one command: nothing comes between those two, and on a Cluster they reach the same node. Every script of
-the store and of the job engine is called by way of this class.
+It does so when it restarts, fails over, or is told to. A server that does not know a script has not run it. The call is
+repeated at once with the script's text, which loads and runs it in one command: nothing comes between those two, and on
+a Cluster they reach the same node. Every script of the store and of the job engine is called by way of this class.
 """
 
 import hashlib

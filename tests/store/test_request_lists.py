@@ -4,9 +4,9 @@ import pytest
 
 from countersign import usecases
 from countersign.domain.requests import Status
-from countersign.store.list_updates import Lists
 from countersign.store.outbox import Outbox
-from countersign.store.queries import Overview
+from countersign.store.overview import Overview
+from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from tests.making import ALICE, BOB, GENERAL, attempt, question

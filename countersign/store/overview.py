@@ -1,4 +1,6 @@
-"""What waits, goes on and was decided, for one person or one channel: read from lists that follow the events.
+"""Overview for one person or one channel: what waits, goes on and was decided.
+
+It is read from lists that follow the events.
 
 A list holds ids only. What it says is checked against the record, and an id whose request has been settled is
 dropped from it, so a list that was left behind by other rules of a request mends itself.
@@ -12,9 +14,10 @@ from countersign.domain.ids import GroupId, RequestId, RunId, UserId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.store.audit_log import COUNTED
-from countersign.store.clock import ms
-from countersign.store.request_indexes import Name
-from countersign.store.store import Store, reaching
+from countersign.store.codec import ms
+from countersign.store.reads import reaching
+from countersign.store.request_lists import Name
+from countersign.store.store import Store
 from countersign.usecases.ports import Message, Waiting
 
 _PAGE: Final = 30
@@ -82,7 +85,7 @@ class Overview:
     async def runs(self, requester: UserId, limit: int) -> tuple[list[Run], int]:
         """The newest runs of this person that have not ended, and how many there are."""
         key = self._keys.runs(requester)
-        ids = await self._store.newest_runs(key, limit)
+        ids = await self._store.indexes.newest_runs(key, limit)
         async with reaching():
             total = await self._client.zcard(key)
         runs = await self._store.readable_runs(RunId.among([name for name, _ in ids]))
@@ -99,7 +102,7 @@ class Overview:
         return {name: message for name, message in messages.items() if message.ts}
 
     async def contradicted(self) -> int:
-        """How many calls passed at a worker in the last seven days that the policy does not let pass; at most 1,000."""
+        """Count calls of the last seven days that passed at a worker against the policy; at most 1,000."""
         since = await self._store.now() - COUNTED
         async with reaching():
             return int(await self._client.zcount(self._keys.audit_contradicted, ms(since), "+inf"))

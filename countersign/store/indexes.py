@@ -1,0 +1,220 @@
+"""Indexes of requests and runs that wait, are due, go on, or were lost on the way.
+
+Workers write some of them, and may put anything there. What belongs to nothing is removed wherever it is met.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, TypeVar
+
+from countersign import metrics
+from countersign.domain.ids import Id, RequestId, RunId
+from countersign.domain.requests import Request
+from countersign.domain.runs import Run
+from countersign.metrics import Repair
+from countersign.store.codec import from_ms, ms
+from countersign.store.reads import Reads, reaching
+from countersign.store.redis.scripts import Script
+
+A = TypeVar("A", bound=Id)
+_UNHELD = (Path(__file__).parent / "find_unheld.lua").read_text()
+_AT_ONCE: Final = 1000
+_SWEEPS: Final = 20
+"""How often a list is read again after names that belong to nothing were removed from it."""
+_FAR: Final = timedelta(days=1)
+"""What is due later than this is no moment that anything waits for; a score may say more than a calendar has."""
+_GONE = """
+local gone = {}
+for place = 1, #ARGV, 2 do
+  if redis.call('EXISTS', ARGV[place], ARGV[place + 1]) == 0 then gone[#gone + 1] = (place + 1) / 2 end
+end
+return gone
+"""
+"""Which of the pairs in ARGV have nothing in Redis, counted from 1; its key is that of `_GET`."""
+_log = logging.getLogger(__name__)
+
+
+class Indexes:
+    """Requests and runs, found without their names."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._client = reads.client
+        self._keys = reads.keys
+        self._unheld = Script(reads.client, _UNHELD)
+        self._gone = Script(reads.client, _GONE)
+
+    async def active_runs(self, limit: int) -> list[Run]:
+        """The newest runs that have not ended."""
+        return await self._newest([self._keys.active, self._keys.parked], limit)
+
+    async def newest_runs(self, index: str, limit: int) -> list[tuple[bytes, float]]:
+        """The newest members of an index of runs, with their scores."""
+        await self.sweep(index, RunId, self._reads.of_run, newest=True)
+        async with reaching():
+            found: list[tuple[bytes, float]] = await self._client.zrevrange(index, 0, limit - 1, withscores=True)
+        return found
+
+    async def unheld(self, limit: int, since: timedelta) -> list[RunId]:
+        """Runs that are not parked and that no worker has held for so long, the oldest first; the runs are not read."""
+        async with reaching():
+            await self.sweep(self._keys.active, RunId, self._reads.of_run)
+            oldest = await self._client.zrange(self._keys.active, 0, limit - 1)
+            runs = RunId.among(oldest)
+            found: list[RunId] = []
+            for start in range(0, len(runs), _AT_ONCE):
+                some = runs[start : start + _AT_ONCE]
+                leases = [self._keys.lease(run) for run in some]
+                places = await self._unheld(keys=[self._keys.active, *leases], args=[ms(since), *some])
+                found += [some[place - 1] for place in places]
+        return found
+
+    async def standing(self) -> dict[str, int]:
+        """Count requests that wait for people, runs in memory or on their way there, and parked runs."""
+        indexes = {"requests": self._keys.pending, "runs": self._keys.active, "parked_runs": self._keys.parked}
+        async with reaching():
+            return {what: int(await self._client.zcard(index)) for what, index in indexes.items()}
+
+    async def undelivered(self, limit: int, older: timedelta) -> list[Request]:
+        """Requests that were settled at least that long ago and whose run has not heard of it, the oldest first."""
+        until = ms(await self._reads.now() - older)
+        await self.sweep(self._keys.undelivered, RequestId, self._reads.of_request)
+        async with reaching():
+            found = await self._client.zrange(self._keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit)
+        requests = await self._reads.readable(RequestId.among(found))
+        return [request for request in requests.values() if request is not None]
+
+    async def gone(self, requests: Sequence[RequestId]) -> list[RequestId]:
+        """Those of these requests that Redis has nothing of, as after it lost what it had answered."""
+        found: list[RequestId] = []
+        for start in range(0, len(requests), _AT_ONCE):
+            some = requests[start : start + _AT_ONCE]
+            names = [key for name in some for key in (self._keys.request(name), self._keys.asked(name))]
+            async with reaching():
+                found += [some[place - 1] for place in await self._gone(keys=[self._keys.pending], args=names)]
+        return found
+
+    async def forgotten(self, start: int) -> tuple[list[RunId], int]:
+        """Parked runs that wait for a question that is gone, so that no decision will ever call them: those of a page.
+
+        `start`: the moment (ms) with whose runs the page begins. Also returns where the next begins, 0 after the last.
+        """
+        async with reaching():
+            page = await self._client.zrange(
+                self._keys.parked, start, "+inf", byscore=True, offset=0, num=_AT_ONCE, withscores=True
+            )
+        runs = (await self._reads.readable_runs(RunId.among([name for name, _ in page]))).values()
+        asked = {request: run.id for run in runs if run is not None for request in run.open.values()}
+        forgotten = [asked[request] for request in await self.gone(list(asked))]
+        # The last moment is read again, for some of its runs may be on the next page; but a page moves on in any case.
+        following = max(int(page[-1][1]), start + 1) if len(page) == _AT_ONCE else 0
+        return list(dict.fromkeys(forgotten)), following
+
+    async def waiting(self, limit: int) -> list[Request]:
+        """Undecided requests, first those to which something is due next."""
+        async with reaching():
+            found = await self._client.zrange(self._keys.pending, 0, limit - 1)
+        requests = await self._reads.readable(RequestId.among(found))
+        return [request for request in requests.values() if request is not None]
+
+    async def due(self, limit: int, start: int = 0) -> tuple[list[RequestId], datetime | None, datetime]:
+        """Requests to which something is due without the first `start`, when the next thing is after those (or in a
+        day, if that is later), and the server's clock."""
+        now = await self._reads.now()
+        first: list[tuple[bytes, float]] = [(b"", 0.0)]
+        ids: set[RequestId] = set()
+        while first and not ids:  # what is no id has left the index
+            async with reaching():
+                first = await self._client.zrange(self._keys.pending, start, start + limit, withscores=True)
+                ids = set(await self.ids(RequestId, self._keys.pending, [member for member, _ in first]))
+        due, following = [], None
+        for member, score in first:
+            if (name := RequestId.named(member)) is None:
+                continue
+            if score == float("inf"):
+                break
+            if score > ms(now):
+                following = from_ms(min(score, ms(now + _FAR)))
+                break
+            due.append(name)
+        return due[:limit], following, now
+
+    async def tidy(
+        self, due: Mapping[RequestId, datetime | None], settled: Sequence[RequestId], unknown: Sequence[RequestId]
+    ) -> None:
+        """Put right what stands in the index of deadlines: when something is due to those (None: never), and without
+        these, which are settled or which nobody knows."""
+        async with reaching():
+            if due:
+                scores: dict[str, int | str] = {name: "+inf" if at is None else ms(at) for name, at in due.items()}
+                await self._client.zadd(self._keys.pending, scores, xx=True)
+            if settled:
+                await self._client.zrem(self._keys.pending, *settled)
+        await self.forget(self._keys.pending, [name.encode() for name in unknown], RequestId, self._reads.of_request)
+
+    async def look_again(self, name: str, after: timedelta) -> None:
+        """Note that the message may get a second copy and is to be looked at after so long."""
+        at = ms(await self._reads.now() + after)
+        async with reaching():
+            await self._client.zadd(self._keys.second_look, {name: at})
+
+    async def to_look_at(self) -> list[str]:
+        """The names of the messages whose time for that has come."""
+        now = ms(await self._reads.now())
+        async with reaching():
+            found = await self._client.zrange(self._keys.second_look, "-inf", now, byscore=True)
+        return [name.decode() for name in found]
+
+    async def looked_at(self, name: str) -> None:
+        """Note that the message was looked at."""
+        async with reaching():
+            await self._client.zrem(self._keys.second_look, name)
+
+    async def ids(self, kind: type[A], index: str, members: Sequence[bytes]) -> list[A]:
+        """The ids among these members of an index. What is none names nothing, and leaves it."""
+        await self.forget(index, [member for member in members if kind.named(member) is None], kind, lambda _: ())
+        return kind.among(members)
+
+    async def _newest(self, indexes: list[str], limit: int) -> list[Run]:
+        found: list[tuple[bytes, float]] = []
+        for index in indexes:
+            found += await self.newest_runs(index, limit)
+        found.sort(key=lambda entry: -entry[1])
+        runs = await self._reads.readable_runs(RunId.among([name for name, _ in found[:limit]]))
+        return [run for run in runs.values() if run is not None]
+
+    async def sweep(
+        self, index: str, kind: type[A], keys: Callable[[A], tuple[str, ...]], *, newest: bool = False
+    ) -> None:
+        """See to it that the first or last members of an index belong to something."""
+        for _ in range(_SWEEPS):
+            async with reaching():
+                some = await self._client.zrange(index, 0, _AT_ONCE - 1, desc=newest)
+            if not await self.forget(index, some, kind, keys):
+                break
+
+    async def forget(
+        self, index: str, names: Sequence[bytes], kind: type[A], keys: Callable[[A], tuple[str, ...]]
+    ) -> int:
+        """Remove from an index what belongs to nothing, or is no id: workers write some of them, and may put anything
+        there. How many names that were."""
+        known = [(name, found) for name in names if (found := kind.named(name)) is not None]
+        strays = [name for name in names if kind.named(name) is None]
+        async with reaching():
+            if known:
+                async with self._client.pipeline(transaction=False) as looks:
+                    for _, found in known:
+                        looks.exists(*keys(found))
+                    strays += [
+                        name for (name, _), stands in zip(known, await looks.execute(), strict=True) if not stands
+                    ]
+            if not strays:
+                return 0
+            removed = int(await self._client.zrem(index, *strays))
+        if removed:
+            shown = ascii(strays[0])[:80]
+            _log.warning("%d names in %s belong to nothing (%s …); removed.", removed, index, shown)
+            metrics.repaired(Repair.STRAY, removed)
+        return len(strays)

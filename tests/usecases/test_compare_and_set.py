@@ -1,0 +1,74 @@
+"""One compare-and-set: whatever others do meanwhile, a change is computed from what stands when it is stored."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from countersign.domain.channel_settings import ChannelSettings
+from countersign.domain.errors import InvalidInput, LeaseLost, StoreUnavailable
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import AttemptId
+from countersign.store.store import Store
+from countersign.usecases import compare_and_set
+from countersign.usecases.compare_and_set import Keep, Outcome, Refuse, Swap, update
+from countersign.usecases.ports import Change, Committed, Lease, Put, Seen
+from tests.making import GENERAL, NOW
+
+ONCE = AttemptId("a1")
+
+
+def _one_more(seen: Seen[ChannelSettings]) -> Swap[int]:
+    quorum = (seen.value.quorum or 0) + 1
+    return Swap(Change(settings={GENERAL: Put(replace(seen.value, quorum=quorum), seen.version)}), quorum)
+
+
+async def test_of_many_at_once_each_computes_from_what_the_one_before_stored(store: Store) -> None:
+    """R3: nobody's change is lost, and none is stored twice."""
+    outcomes = await asyncio.gather(*(update(store, lambda: store.settings(GENERAL), _one_more) for _ in range(30)))
+    assert sorted(outcome.value for outcome in outcomes) == list(range(1, 31))
+    assert (await store.settings(GENERAL)).value.quorum == 30
+
+
+async def test_who_is_outrun_for_ever_is_told_that_nothing_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare_and_set, "TRIES", 3)
+    tries = []
+
+    def always_old(seen: Seen[ChannelSettings]) -> Swap[None]:
+        tries.append(seen)
+        return Swap(Change(settings={GENERAL: Put(seen.value, seen.version + 1)}), None)
+
+    with pytest.raises(StoreUnavailable, match="Others were faster 3 times in a row"):
+        await update(store, lambda: store.settings(GENERAL), always_old)
+    assert len(tries) == 3
+    assert (await store.settings(GENERAL)).version == 0
+
+
+async def test_an_attempt_that_comes_again_counts_once_and_gets_what_stands(store: Store) -> None:
+    """R8: the rule says what a repeat gets."""
+
+    def rule(seen: Seen[ChannelSettings]) -> Swap[int]:
+        swap = _one_more(seen)
+        return replace(swap, change=replace(swap.change, once=ONCE), repeated=Keep(seen.value.quorum or 0))
+
+    assert await update(store, lambda: store.settings(GENERAL), rule) == Outcome(1, Committed.DONE)
+    assert await update(store, lambda: store.settings(GENERAL), rule) == Outcome(1, Committed.REPEATED)
+
+
+async def test_what_is_refused_is_on_record_once_and_raises_each_time(store: Store) -> None:
+    """R8, R25: however often it is delivered."""
+    record = Change(events=(Event(EventType.SETTINGS_REFUSED, NOW),), once=ONCE)
+    refuse = Refuse(InvalidInput("No."), record)
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match=r"^No\.$"):
+            await update(store, lambda: store.settings(GENERAL), lambda _: refuse)
+    assert await store.client.xlen(store.keys.events) == 1
+
+
+async def test_whoever_lost_the_run_is_told_and_tries_no_more(store: Store, lease: Lease) -> None:
+    """R4: another worker has it."""
+    change = Change(lease=replace(lease, fence=lease.fence - 1))
+    with pytest.raises(LeaseLost, match="Another worker advances"):
+        await update(store, store.now, lambda _: Swap(change, None))
