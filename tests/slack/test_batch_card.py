@@ -233,7 +233,7 @@ async def test_a_scribe_that_draws_over_another_row_draws_the_card_again(
         await store.client.delete(store.keys.scribe)
         awake = asyncio.create_task(Projector(store, Outbox(store), other, "web-2").run())
         await decided(store, first)
-        await slack.wait_for(lambda _: "none waits" in shown(slack)[0].text)
+        await slack.wait_for(lambda _: "none waiting" in shown(slack)[0].text)
         frozen.cancel()
         await asyncio.gather(frozen, return_exceptions=True)
         (card,) = shown(slack)

@@ -43,7 +43,7 @@ class MovedStore(Store):
     async def now(self) -> datetime:
         return self.at
 
-    async def _values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
+    async def values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
         return (await super().values(*keys, messages=messages))[0], self.at
 
     async def until(self, words: str) -> None:

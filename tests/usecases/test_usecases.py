@@ -111,7 +111,7 @@ async def test_a_window_opens_for_what_may_count_and_why_it_does_not_is_on_recor
 async def test_an_unknown_request_is_said_to_be_unknown(store: Store, lease: Lease) -> None:
     """R7."""
     asked = await usecases.ask(store, lease, question())
-    with pytest.raises(NotFound, match="not known"):
+    with pytest.raises(NotFound, match="does not exist here"):
         await usecases.decide(store, NoQueue(), RequestId("qnothing"), attempt(asked))
 
 
