@@ -483,6 +483,6 @@ async def test_a_row_of_what_nobody_knows_any_more_is_told_and_on_record(
         for option in menu["options"]:
             option["value"] = option["value"].replace(asked[0].id, "qgone")
     await slack.user("bob").click(card, "more", choose=do, block=f"decide {asked[0].id}", stale=True)
-    await slack.user("bob").wait_ephemeral("not known")
+    await slack.user("bob").wait_ephemeral("does not exist here")
     refused = [e for e in await events(store) if e.type is EventType.ATTEMPT_REFUSED]
     assert [(e.user, e.request) for e in refused] == [("U0BOB", "qgone")]

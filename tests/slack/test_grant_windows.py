@@ -287,7 +287,7 @@ async def test_only_the_requester_breaks_the_glass(
     asked = await usecases.ask(store, lease, question())
     person = slack.user(who)
     await person.click(await show(asked), MORE, choose="Break glass…")
-    await person.wait_ephemeral("Break-glass is for the one who started the run")
+    await person.wait_ephemeral("Break-glass is only for the person who started the run")
     assert person.modal is None
     assert (await now_is(store, asked)).status is Status.PENDING
 
