@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from bot.settings import WebSettings
 from bot.slack import http
 from bot.slack.app import build, identify, slack_clients
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.people.directory import Directory
 from bot.slack.projector.home_publisher import Homes
 from countersign.gc_tuning import settle_memory

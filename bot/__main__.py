@@ -37,8 +37,8 @@ from .audit.sql_copy import SqlSink
 from .settings import WebSettings
 from .slack import health, http
 from .slack.app import build, identify, slack_clients, socket_mode
+from .slack.handlers.context import Desk
 from .slack.handlers.grants import allowing
-from .slack.handlers.services import Desk
 from .slack.people import channel_membership
 from .slack.people.directory import Directory
 from .slack.projector import audit_checkpoint, unreachable_reviewers

@@ -78,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Package -> what it may import besides the standard library; a longer name counts before a shorter one."""
 HANDLERS = (
-    {"payloads", "services", "mention_parsing"},
+    {"payloads", "context", "mention_parsing"},
     {"attempts", "responses"},
     {"agent_command", "approvals_command", "away_command", "list_commands", "settings_changes"}
     | {"card_buttons", "decision_windows", "grants"},

@@ -14,7 +14,7 @@ from countersign.domain import decision_rules, grants, presence, quiet_hours, re
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.escalation import Escalation
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, Digest, GroupId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers

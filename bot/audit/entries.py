@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from countersign.domain.channel_settings import Rules
+from countersign.domain.event_data import plain, without_secrets
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId, RunId, digest_of
 from countersign.domain.people import Reviewers
 from countersign.domain.questions import asker
-from countersign.domain.redaction import plain, without_secrets
+from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
-from countersign.domain.secrets import hide
 from countersign.store.audit_log import Told
 from countersign.store.ownership import Origin
 

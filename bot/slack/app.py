@@ -27,8 +27,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import UserId, WorkspaceId
 
+from .handlers.context import Desk
 from .handlers.routes import register
-from .handlers.services import Desk
 
 SCOPES: Final = frozenset(
     {

@@ -18,7 +18,7 @@ class Call:
     `arguments` are canonical JSON, whole, secrets too: they are what runs. `schema` is the JSON schema of the
     arguments; empty means that people cannot change them. `hidden` are the paths (`headers.token`, `rows.*.key`) at and
     below which the team lets no value be shown; what looks like a secret is hidden besides
-    (`countersign.domain.secrets`).
+    (`countersign.domain.redaction`).
     """
 
     tool: str

@@ -8,7 +8,7 @@ from countersign.domain import delegation, grants, high_risk
 from countersign.domain.calls import LONGEST_ARGUMENTS, is_canonical
 from countersign.domain.channel_settings import Risk
 from countersign.domain.events import Event, EventType
-from countersign.domain.grant_scopes import Standing, Wish
+from countersign.domain.grant_request import Standing, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, Digest, UserId
 from countersign.domain.people import Actor, why_nobody

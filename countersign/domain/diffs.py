@@ -5,8 +5,8 @@ import json
 from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
-from countersign.domain.redaction import told_apart
-from countersign.domain.secrets import hide_in
+from countersign.domain.event_data import told_apart
+from countersign.domain.redaction import hide_in
 
 _COMPARED: Final = 400
 """Lines of either side that are compared one by one; comparing takes their product."""

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from countersign.domain.channel_settings import Risk, Rules, why_not_configure
 from countersign.domain.events import Event, EventType
-from countersign.domain.grant_scopes import SPANS, Scope, Span, Standing, Wish
+from countersign.domain.grant_request import SPANS, Scope, Span, Standing, Wish
 from countersign.domain.ids import (
     AttemptId,
     ChannelId,

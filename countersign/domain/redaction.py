@@ -1,83 +1,299 @@
-"""Redaction: records as plain JSON, without secrets, and read back.
+"""Secrets do not leave the store (R15): what is drawn, logged or audited holds a mark in their place.
 
-What the record does not hold, because it was hidden or too long, is read back as `Unrecorded`, never as a value.
+What is hidden is not judged, so hiding must never hide an action (R30): a value is taken for a secret only where it
+could not act (`could_act`: no command, no path, no address, no number but a PIN), and the mark says how long it was.
+A name hides its own value, not all that stands below it. What a team names itself (`hide=`) is hidden whatever it is;
+all else is our guess, and costs the approval by one click. The formats of keys are those that the vendors document;
+gitleaks and detect-secrets look for the same.
+
+Every pattern is linear in the text: a match starts only where a run of its characters starts, and nothing is read
+twice more than a constant number of times.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from datetime import datetime, time, timedelta
-from enum import Enum
-from typing import Any, Final
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, NamedTuple
 
-from countersign.domain.json_comparison import Unrecorded
-from countersign.domain.secrets import MARK, TYPED, hide, hide_in
+from countersign.domain.text_checks import could_act
 
-LONGEST: Final = 3000
-"""Characters of arguments in the record of a call that nobody was asked about; the digest is that of all of them."""
+MARK: Final = re.compile(r"⟦hidden: [0-9,]+ characters?⟧")
+"""What stands in the place of a secret."""
+TYPED: Final = "⟦U+27E6⟧"
+"""Instead of the first sign of a mark that a text brings itself."""
+_DEEPEST: Final = 100
+"""Levels of JSON; what is nested deeper is one text."""
 
 
-def plain(value: Any) -> Any:
-    """Write a record as JSON, without secrets.
+def hide(text: str) -> tuple[str, int]:
+    """The text with secrets replaced by ⟦hidden: 40 characters⟧, and how many were."""
+    count, lower = 0, text.lower()
+    for pattern in _PATTERNS:
+        if any(need in lower for need in pattern.needs.split()):
+            text, marks = _without(text, pattern)
+            count += marks
+    return text, count
 
-    Sets are sorted, spans are in seconds, times in ISO 8601; anything else is text, because nothing stops the record.
+
+def hide_in(value: Any, paths: Collection[str] = ()) -> tuple[Any, tuple[str, ...]]:
+    """A copy of a JSON value without secrets, and the paths (`password`, `headers.token`, `rows.0.key`) of all hidden.
+
+    Secret is what stands at or below one of `paths`, where `*` is any one name or number, and numbers of lists may be
+    left out; and by our guess what looks like a key, and a text under a name like `password` that could not act.
     """
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Enum):
-        return plain(value.value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, frozenset | set):
-        return sorted(plain(inner) for inner in value)
-    if isinstance(value, tuple | list):
-        return [plain(inner) for inner in value]
-    if isinstance(value, datetime | time):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if value is None or isinstance(value, bool | int | float):
+    copy = _Copy(paths)
+    return copy.of(value, (), "", False), tuple(copy.found)
+
+
+def guessed_in(value: Any, paths: Collection[str] = ()) -> int:
+    """Count the values hidden by our guess: nobody named them in `paths`."""
+    copy = _Copy(paths)
+    copy.of(value, (), "", False)
+    return copy.guessed
+
+
+class _Copy:
+    """One copy in the making."""
+
+    def __init__(self, paths: Collection[str]) -> None:
+        self._paths = [path.split(".") for path in paths]
+        self.found: list[str] = []
+        self.guessed = 0
+
+    def of(self, inner: Any, path: tuple[str, ...], name: str, own: bool) -> Any:
+        """`name` is the secret one that this is the value of; what is deeper below it is not, but is looked at."""
+        at = ".".join(path)
+        own = own or any(_leads(named, names) for named in self._paths for names in (path, at.split(".")))
+        if isinstance(inner, dict | list) and len(path) >= _DEEPEST:
+            inner = json.dumps(inner, ensure_ascii=False)
+        if isinstance(inner, dict):
+            return {
+                key: self.of(part, (*path, str(key)), str(key) if _is_secret_name(str(key)) else _below(name), own)
+                for key, part in inner.items()
+            }
+        if isinstance(inner, list):
+            return [self.of(part, (*path, str(number)), name, own) for number, part in enumerate(inner)]
+        shown = _leaf(inner, name, own)
+        if shown != inner:
+            self.found.append(at)
+            self.guessed += not own
+        return shown
+
+
+_BELOW: Final = "\\0"
+"""Instead of a name: somewhere below a secret one."""
+
+
+def _below(name: str) -> str:
+    return _BELOW if name else ""
+
+
+def _leaf(value: Any, name: str, own: bool) -> Any:
+    if value is None or value == "":
         return value
-    return hide(str(value))[0]
-
-
-def without_secrets(arguments: str, paths: tuple[str, ...] = ()) -> str:
-    """A call's arguments, or another text, as people may see them; `paths` are hidden besides what looks secret."""
-    try:
-        return json.dumps(hide_in(json.loads(arguments), paths)[0], sort_keys=True, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return hide(arguments)[0]
-
-
-def told_apart(value: Any, *, names: bool = True) -> Any:
-    """Copy a JSON value or a text, with foreign marks of secrets told from ours.
-
-    Call it before secrets are hidden, and only for what is shown; marks that follow are ours. `names`: in names too.
-    """
+    if own:
+        mark = isinstance(value, str) and MARK.fullmatch(value)
+        return value if mark else _mark(len(value if isinstance(value, str) else json.dumps(value)))
     if isinstance(value, str):
-        return MARK.sub(lambda found: f"{TYPED}{found[0][1:]}", value)
-    if isinstance(value, dict):
-        return {told_apart(key) if names else key: told_apart(inner, names=names) for key, inner in value.items()}
-    return [told_apart(inner, names=names) for inner in value] if isinstance(value, list) else value
+        return _guess(value, name)
+    return _mark(len(json.dumps(value))) if not isinstance(value, bool) and _is_pin(name) else value
 
 
-def shortened(text: str) -> str:
-    """Cut it to `LONGEST` characters, and say how many there were."""
-    return f"{text[:LONGEST]}… ({len(text):,} characters)" if len(text) > LONGEST else text
+def _guess(value: str, name: str) -> str:
+    """The text, or a mark where it is a secret by the name that it stands under."""
+    if not name or MARK.fullmatch(value):
+        return hide(value)[0]
+    if name == _BELOW:
+        secret = len(value) >= _RANDOM and _is_mixed(value) and not could_act(value)
+        return _mark(len(value)) if secret else hide(value)[0]
+    parts = _SCHEME if _SCHEME.match(value) else _CRUMB if _COOKIE.match(value) else None
+    if parts is not None:
+        return _without(value, _Pattern("", parts, lambda found: not could_act(found["secret"])))[0]
+    words = _is_pin(name) and (_WORDS_ONLY.fullmatch(value) or _DRAWN.fullmatch(value))
+    digits = value.isdigit() and not _is_pin(name)
+    return _mark(len(value)) if words or not (digits or could_act(value)) else hide(value)[0]
 
 
-def read_arguments(recorded: str) -> dict[str, Any] | Unrecorded:
-    """The arguments that an entry holds; what was hidden in them, or all of them if they were cut, is not there."""
-    try:
-        arguments = _with_gaps(json.loads(recorded))
-    except (ValueError, RecursionError):
-        return Unrecorded()
-    return arguments if isinstance(arguments, dict) else Unrecorded()
+def _mark(length: int) -> str:
+    return f"⟦hidden: {length:,} character{'' if length == 1 else 's'}⟧"
 
 
-def _with_gaps(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_gaps(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_with_gaps(inner) for inner in value]
-    return Unrecorded() if isinstance(value, str) and MARK.search(value) else value
+def _leads(named: Sequence[str], path: Sequence[str]) -> bool:
+    """Tell whether a team's path leads there, with or without numbers of lists."""
+    places = {0}
+    for name in path:
+        on = {place + 1 for place in places if place < len(named) and named[place] in ("*", name)}
+        places = on | places if name.isdecimal() else on
+    return len(named) in places
+
+
+_WORDS: Final = (
+    r"pass(?:word|wd|phrase|code)|pwd|secret(?:[_-]?key)?|token|credentials?|authorization|cookie"
+    r"|(?:api|access|private|signing|encryption|account|auth)[_-]?key"
+)
+"""The ends of names whose values are secret."""
+_SECRET_NAME: Final = re.compile(rf"(?i)(?:.*[_\-. ])?(?:{_WORDS})")
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_PAGING: Final = re.compile(r"(?i)(?:.*[_\-. ])?(?:page|next|continuation|sync|cursor|stop|eos|bos|pad)[_\-]token")
+
+
+_PIN: Final = re.compile(r"(?i)(?:.*[_\-. ])?(?:pass\w*|pwd)")
+
+
+def _is_pin(name: str) -> bool:
+    """Tell whether numbers under this name are secret: `password`, not `token`."""
+    return len(name) <= 200 and bool(_PIN.fullmatch(_CAMEL.sub("_", name)))
+
+
+def _is_secret_name(name: str) -> bool:
+    """Tell names of secrets: `db_password`, `clientSecret`; not `max_tokens`."""
+    if len(name) > 200:
+        return False
+    split = _CAMEL.sub("_", name)
+    return bool(_SECRET_NAME.fullmatch(split)) and not _PAGING.fullmatch(split)
+
+
+_RANDOM: Final = 8
+"""Characters; a shorter text below a secret name is no secret by itself."""
+_WORDS_ONLY: Final = re.compile(r"[^\W_]+(?: [^\W_]+)*")
+_DRAWN: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?!.*(?:[a-z]{4}|\$[({]))[^\s/\\`]{8,64}")
+"""A password of letters and signs: no command has capitals, and no word."""
+_SCHEME: Final = re.compile(r"(?i)(?:basic|bearer|token|digest|apikey) (?P<secret>\S+)$")
+_COOKIE: Final = re.compile(r"[\w.-]+=[^\s;]*(?:; ?[\w.-]+(?:=[^\s;]*)?)*;?$")
+_CRUMB: Final = re.compile(r"(?<==)(?P<secret>[^\s;=]{4,}=*)")
+
+
+class _Pattern(NamedTuple):
+    """A regular expression whose group `secret` is hidden if `real` says so.
+
+    `needs`: lower case, separated by blanks; a text without any of them has no match. Looking for them is fast.
+    """
+
+    needs: str
+    regex: re.Pattern[str]
+    real: Callable[[re.Match[str]], bool] = lambda _: True
+
+
+def _without(text: str, pattern: _Pattern) -> tuple[str, int]:
+    count = 0
+
+    def hidden(found: re.Match[str]) -> str:
+        nonlocal count
+        if not pattern.real(found):
+            return found[0]
+        count += 1
+        start, end = found.span("secret")
+        return found[0][: start - found.start()] + _mark(end - start) + found[0][end - found.start() :]
+
+    return pattern.regex.sub(hidden, text), count
+
+
+def _is_mixed(secret: str) -> bool:
+    """Letters and digits: no word, no number."""
+    return any(c.isdigit() for c in secret) and any(c.isalpha() for c in secret)
+
+
+def _is_drawn(found: re.Match[str]) -> bool:
+    """Tell the rest of a key, behind its known beginning, from a name in a program."""
+    secret = found["secret"]
+    both = any(c.islower() for c in secret[5:]) and any(c.isupper() for c in secret[5:])
+    return both or sum(c.isdigit() for c in secret) >= _RANDOM
+
+
+def _is_pem(found: re.Match[str]) -> bool:
+    """Lines as base64 has them: of capitals and small letters, and no paths; the last before the end may be short."""
+    lines = re.split(r"(?:\s|\\[nr])+", re.sub(r"^(?:\s|\\[nr])+|(?:\s|\\[nr])+$", "", found["secret"]))
+    if len(lines) > 1 and found.string.startswith("-----END", found.end()):
+        lines.pop()
+    return all(line.lower() != line != line.upper() and not could_act(line) for line in lines)
+
+
+def _is_key(found: re.Match[str]) -> bool:
+    """A key of `sk-…`: no name of words with hyphens in between."""
+    return _is_mixed(found["secret"]) and any(c.isupper() for c in found["secret"])
+
+
+_HARMLESS: Final = re.compile(
+    r"(?i)none|null|nil|true|false|undefined|required|optional|string|text|password|secret|token|hidden|redacted"
+    r"|x{3,}|\*{3,}|\.{3,}|-+|_+"
+)
+_NAME_OF_CODE: Final = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)+|(?:self|os|settings|config|env)\..*")
+
+
+def _is_value(found: re.Match[str]) -> bool:
+    """What stands after `password=`: no name in a program, nothing that acts, not the next word of a sentence."""
+    secret = found["secret"]
+    if _HARMLESS.fullmatch(secret) or could_act(secret):
+        return False
+    name, quoted = found["name"].lower(), found["quote"]
+    if secret.isdigit() and not name.startswith("pass") and name != "pwd":
+        return False
+    if quoted:
+        return found.string.startswith(quoted, found.end())
+    if _NAME_OF_CODE.fullmatch(secret) or re.search(rf"(?i)^(?:[a-z0-9]+_)*(?:{_WORDS})$", secret[:200]):
+        return False
+    return found["sep"] == "=" or secret.isdigit() or (_is_mixed(secret) and "://" not in secret)
+
+
+def _key(needs: str, prefix: str, rest: str, real: Callable[[re.Match[str]], bool] = lambda _: True) -> _Pattern:
+    return _Pattern(needs, re.compile(rf"(?<![A-Za-z0-9_-])(?P<secret>(?:{prefix}){rest})"), real)
+
+
+_PATTERNS: Final = (
+    _Pattern(
+        "private",  # only lines of base64, so that nothing else hides behind a key that never ends
+        re.compile(
+            r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+            r"(?P<secret>(?:\s|\\[nr])*+(?:[A-Za-z0-9+/=]{16,}+(?:\s|\\[nr])*+)++"
+            r"(?:[A-Za-z0-9+/=]++(?:\s|\\[nr])*+(?=-----END))?)"
+        ),
+        _is_pem,
+    ),
+    _key("akia asia abia acca a3t", "AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9]", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    _key("aiza", "AIza", r"[A-Za-z0-9_-]{35}"),
+    _key("ya29. gocspx-", r"ya29\.|GOCSPX-", r"[A-Za-z0-9_-]{20,}+"),
+    _key(
+        "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- npm_ hf_ pypi- dop_v1_",
+        "gh[pousr]_|github_pat_|glpat-|npm_|hf_|pypi-|dop_v1_",
+        r"[A-Za-z0-9_-]{20,}+",
+        _is_drawn,
+    ),
+    _key("xox xapp-", r"xox[a-z](?:\.xox[a-z])?-|xapp-[0-9]-", r"[A-Za-z0-9-]{10,}+", _is_drawn),
+    _Pattern(
+        "hooks.slack",
+        re.compile(
+            r"hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/(?:[A-Za-z0-9]{1,20}/){1,3}"
+            r"(?P<secret>[A-Za-z0-9_+-]{20,}+)"
+        ),
+    ),
+    _key("sk-", "sk-", r"[A-Za-z0-9_-]{20,}+", _is_key),
+    _key("k_live_ k_test_ k_prod_ whsec_", "[sr]k_(?:live|test|prod)_|whsec_", r"[A-Za-z0-9]{10,}+"),
+    _key("sg.", r"SG\.", r"[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),
+    _key("eyj", "eyJ", r"[A-Za-z0-9_-]{10,}+\.eyJ[A-Za-z0-9_-]{10,}+(?:\.[A-Za-z0-9_-]*+)?"),
+    _Pattern(
+        "authorization",
+        re.compile(
+            r"(?i)authorization[\"']?[ \t]{0,3}[:=][ \t]{0,3}[\"']?(?:basic|bearer|token|digest|apikey)[ \t]{1,3}"
+            r"(?P<secret>[A-Za-z0-9._~+/:-]{6,}+={0,2})"
+        ),
+        lambda found: not could_act(found["secret"]),
+    ),
+    _Pattern(
+        "bearer",
+        re.compile(r"(?i)(?<![A-Za-z0-9])bearer[ \t]{1,3}(?P<secret>[A-Za-z0-9._~+/-]{16,}+={0,2})"),
+        lambda found: _is_mixed(found["secret"]) and not could_act(found["secret"]),
+    ),
+    _Pattern(
+        "://",  # no `#`: what stands before it is the host and its port
+        re.compile(r"(?<=://)[A-Za-z0-9._~%+-]{0,100}:(?P<secret>[A-Za-z0-9._~%+!*,=^-]{1,200})@"),
+        lambda found: not re.fullmatch(r"[0-9]{1,5}", found["secret"]),
+    ),
+    _Pattern(
+        "pass pwd secret token credential authorization cookie key",
+        re.compile(
+            rf"(?i)(?P<name>{_WORDS})(?:\\?[\"'])?(?P<sep>[ \t]{{0,3}}(?:=>|:=|={{1,3}}|:)[ \t]{{0,3}})"
+            r"(?P<quote>\\?[\"'])?(?P<secret>[A-Za-z0-9_.~+/!@#%^*?:-]{4,}+={0,2})(?![(\[{])"
+        ),
+        _is_value,
+    ),
+)

@@ -8,7 +8,7 @@ from typing import Final
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import OnTimeout, Rules
 from countersign.domain.events import Event, EventType
-from countersign.domain.grant_scopes import Standing
+from countersign.domain.grant_request import Standing
 from countersign.domain.ids import (
     AttemptId,
     ChannelId,
@@ -21,8 +21,8 @@ from countersign.domain.ids import (
     short_name,
 )
 from countersign.domain.people import Reviewers
+from countersign.domain.redaction import hide
 from countersign.domain.refusals import Refusal
-from countersign.domain.secrets import hide
 
 
 class Kind(StrEnum):

@@ -9,11 +9,11 @@ from countersign.domain import channel_settings
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
 from countersign.domain.errors import InvalidInput, NotFound, Refused, plain_text
+from countersign.domain.event_data import plain
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.questions import asker
-from countersign.domain.redaction import plain
 from countersign.domain.refusals import Refusal, Sentence
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question
 from countersign.domain.runs import Run

@@ -14,7 +14,7 @@ from countersign.domain import decision_rules, grants
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import InvalidInput, NotFound
 from countersign.domain.events import Event, EventType
-from countersign.domain.grant_scopes import Scope
+from countersign.domain.grant_request import Scope
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, PermissionId, RequestId, UserId
 from countersign.domain.people import Actor

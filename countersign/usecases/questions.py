@@ -7,13 +7,13 @@ from typing import NamedTuple
 from countersign.domain import request_endings, requests, runs
 from countersign.domain.calls import LONGEST_CONTENT
 from countersign.domain.errors import GivenUp, Refused
+from countersign.domain.event_data import plain, shortened, without_secrets
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.questions import asker, salted
-from countersign.domain.redaction import plain, shortened, without_secrets
+from countersign.domain.redaction import hide
 from countersign.domain.requests import Question, Request, digest
 from countersign.domain.runs import Run
-from countersign.domain.secrets import hide
 from countersign.policy.evaluation import Effect
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import Ruled, ruled_for

@@ -6,12 +6,12 @@ Each is recorded once, however often Slack delivers it (R8); web does it, becaus
 import json
 from collections.abc import Mapping
 
+from countersign.domain.event_data import shortened
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
-from countersign.domain.redaction import shortened
+from countersign.domain.redaction import hide
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Verb
-from countersign.domain.secrets import hide
 from countersign.usecases.ports import Change, Store
 
 _LONGEST_NAME = 100

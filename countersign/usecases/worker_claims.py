@@ -13,9 +13,9 @@ from typing import Final
 from countersign.domain import schedule
 from countersign.domain.calls import is_canonical
 from countersign.domain.errors import NotRecorded
+from countersign.domain.event_data import read_arguments
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId
-from countersign.domain.redaction import read_arguments
 from countersign.domain.requests import Decision, How, Request, Status, digest, request_id
 from countersign.policy.evaluation import Action, Effect, Judgement, Rulebook, judge
 

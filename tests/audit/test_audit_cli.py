@@ -19,7 +19,7 @@ from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Rules
 from countersign.domain.events import Event, EventType
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.ids import digest_of
 from countersign.domain.people import Actor

@@ -8,7 +8,7 @@ from countersign import usecases
 from countersign.autogen.people.decision_texts import answer
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_rules import Attempt
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId
 from countersign.domain.people import Actor

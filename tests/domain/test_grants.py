@@ -12,7 +12,7 @@ from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Risk
 from countersign.domain.decision_rules import allow, decide, may_break_glass, why_refused
 from countersign.domain.events import EventType
-from countersign.domain.grant_scopes import LONGEST, Scope, Span, Wish
+from countersign.domain.grant_request import LONGEST, Scope, Span, Wish
 from countersign.domain.grants import Permission, covers
 from countersign.domain.ids import ChannelId, GroupId, RunId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers

@@ -10,7 +10,7 @@ from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Risk
 from countersign.domain.decision_rules import decide, waits_for
 from countersign.domain.events import EventType
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.people import Actor
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Kind, Question, Request, Status, Verb

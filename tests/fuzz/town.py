@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from bot.slack import app, health, http
 from bot.slack.connection_limits import Asgi
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.people.directory import Directory
 from bot.slack.projector.home_publisher import Homes
 from bot.slack.projector.message_sync import Place, Poster

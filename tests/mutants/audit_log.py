@@ -14,7 +14,7 @@ _REPLAYED = "tests/autogen/test_replayed.py::"
 _COMMANDS = "tests/slack/test_agent_command.py::"
 _CLICKS = "tests/slack/test_actions.py::"
 _HOMES = "tests/slack/test_home_publisher.py::"
-_SECRETS = "tests/domain/test_secrets.py::"
+_SECRETS = "tests/domain/test_redaction.py::"
 
 RECORDING: Final = (
     Bug(
@@ -118,7 +118,7 @@ RECORDING: Final = (
     Bug(
         "all that stands below a secret name is hidden",
         "R30",
-        "countersign/domain/secrets.py",
+        "countersign/domain/redaction.py",
         "str(key) if _is_secret_name(str(key)) else _below(name)",
         "str(key) if _is_secret_name(str(key)) else name",
         (_SECRETS + "test_only_what_is_secret_is_hidden_below_a_secret_name",),
@@ -126,7 +126,7 @@ RECORDING: Final = (
     Bug(
         "a list keeps what is in it from being hidden",
         "R15",
-        "countersign/domain/secrets.py",
+        "countersign/domain/redaction.py",
         "places = on | places if name.isdecimal() else on",
         "places = on",
         (_SECRETS + "test_what_a_path_names_is_hidden_also_in_lists_and_under_any_name",),
@@ -150,7 +150,7 @@ RECORDING: Final = (
     Bug(
         "quiet hours cannot be written down",
         "R4, R25",
-        "countersign/domain/redaction.py",
+        "countersign/domain/event_data.py",
         "if isinstance(value, datetime | time):",
         "if isinstance(value, time):\n        return value\n    if isinstance(value, datetime):",
         (_AUDITOR + "test_quiet_hours_are_on_record_and_stop_nobody",),
@@ -245,7 +245,7 @@ RECORDING: Final = (
     Bug(
         "a replay takes the mark of a secret for what it was",
         "R15",
-        "countersign/domain/redaction.py",
+        "countersign/domain/event_data.py",
         "return Unrecorded() if isinstance(value, str) and MARK.search(value) else value",
         "return value",
         (_REPLAYED + "test_where_a_rule_looks_at_a_secret_the_record_cannot_tell",),

@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 from slack_bolt.async_app import AsyncApp
 
 from bot.slack import app
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.people.directory import Directory
 from bot.slack.projector.home_publisher import Homes
 from bot.slack.projector.message_sync import Place, Poster

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot.slack.handlers import responses
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.views.cards import card
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request

@@ -10,8 +10,8 @@ import pytest
 from slack_bolt.async_app import AsyncAck
 
 from bot.slack.handlers import card_buttons
+from bot.slack.handlers.context import Desk
 from bot.slack.handlers.routes import bound
-from bot.slack.handlers.services import Desk
 from bot.slack.views import card_controls, cards
 from bot.slack.views.card_controls import Handle
 from countersign import usecases

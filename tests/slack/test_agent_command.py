@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.views import modals
 from countersign import usecases
 from countersign.domain.events import Event, EventType

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout, Rules
 from countersign.domain.escalation import Escalation

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.projector import card_placement
 from bot.slack.projector.projector import Projector
 from bot.slack.request_links import with_links

@@ -39,7 +39,7 @@ from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.decision_rules import allow, decide
 from countersign.domain.delegation import Absence
 from countersign.domain.escalation import Escalation
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.questions import asking

@@ -1,6 +1,6 @@
 """Which channels the app is in is written down for programs that start runs by themselves."""
 
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.people import channel_membership
 from countersign.store.store import Store
 from localslack import LocalSlack

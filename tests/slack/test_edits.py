@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.views import cards
 from bot.slack.views.card_controls import Handle
 from countersign import usecases

@@ -10,8 +10,8 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.handlers import decision_windows
+from bot.slack.handlers.context import Desk
 from bot.slack.handlers.grants import allowing
-from bot.slack.handlers.services import Desk
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.views import home, modal_parts, review_modals
@@ -21,7 +21,7 @@ from countersign import usecases
 from countersign.domain import decision_rules, grants
 from countersign.domain.calls import Call
 from countersign.domain.events import EventType
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.people import Actor
 from countersign.domain.requests import How, Kind, Question, Request, Status

@@ -20,7 +20,7 @@ from bot.slack.views.safe_text import size_of
 from countersign.domain import runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import decide
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.grants import Permission, given_with
 from countersign.domain.ids import GroupId, RequestId, RunId, UserId
 from countersign.domain.people import Reviewers

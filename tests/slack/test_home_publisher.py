@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bot.audit import receipts
 from bot.audit.auditor import Auditor
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.projector.home_publisher import Homes
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from countersign import usecases
 from countersign.domain import runs
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.hash_chain import START
 from countersign.domain.ids import GroupId, UserId
 from countersign.domain.people import Actor, Reviewers

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from countersign import usecases
 from countersign.domain.requests import Request, Verb
 from countersign.store.store import Store

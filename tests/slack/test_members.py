@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.people.directory import Directory
 from bot.slack.projector import unreachable_reviewers
 from bot.slack.projector.message_sync import Poster

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from countersign import usecases
 from countersign.domain import quiet_hours
 from countersign.domain.escalation import Escalation

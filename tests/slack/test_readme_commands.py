@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from countersign.store.store import Store
 from localslack import LocalSlack
 

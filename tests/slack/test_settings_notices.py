@@ -8,7 +8,7 @@ from datetime import time, timedelta
 import pytest
 
 from bot.audit.auditor import Auditor
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.settings_proposals import effect_of
 from countersign import usecases
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from bot.slack.handlers.settings_changes import why_not_propose
 from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout

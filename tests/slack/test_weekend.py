@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.slack.handlers.services import Desk
+from bot.slack.handlers.context import Desk
 from countersign import usecases
 from countersign.domain import quiet_hours
 from countersign.domain.channel_settings import OnTimeout

@@ -11,7 +11,7 @@ from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.errors import InvalidInput, UnknownSchema
 from countersign.domain.events import EventType
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.grants import given_with
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, UserId
 from countersign.store.audit_log import Ledger

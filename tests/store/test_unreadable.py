@@ -8,7 +8,7 @@ import pytest
 
 from countersign import usecases
 from countersign.domain.errors import UnknownSchema
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.store.codec import Codec

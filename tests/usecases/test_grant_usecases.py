@@ -13,7 +13,7 @@ from countersign.domain.channel_settings import Risk, Rules
 from countersign.domain.decision_rules import decide
 from countersign.domain.errors import InvalidInput, NotFound, Refused
 from countersign.domain.events import EventType
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, PermissionId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers

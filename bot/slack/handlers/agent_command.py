@@ -23,9 +23,9 @@ from ..views.block_kit import context, fitting, plain, words
 from ..views.button_labels import STATES
 from ..views.safe_text import quoted, typed, unescape
 from ..views.slack_markup import escape, link, mention
+from .context import Desk, Reply
 from .payloads import Sender, delivery, sender
 from .responses import SLACK_ERRORS, answer_command, answer_window, on_record, open_modal
-from .services import Desk, Reply
 
 HELP: Final = (
     "*`/agent <team> <task>`* starts a task, like `/agent email tell the vendor we need 10% off`\n"

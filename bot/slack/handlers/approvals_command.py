@@ -10,9 +10,9 @@ from countersign.domain.errors import InvalidInput
 
 from ..views.safe_text import unescape
 from ..views.slack_markup import drawn
+from .context import Desk, Reply, Word
 from .payloads import sender
 from .responses import answer_command, change_on_record
-from .services import Desk, Reply, Word
 
 
 class _Unclear(InvalidInput):

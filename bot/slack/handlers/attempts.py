@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from countersign import usecases
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import NotFound
-from countersign.domain.grant_scopes import Wish
+from countersign.domain.grant_request import Wish
 from countersign.domain.ids import UserId
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Request, Status, Verb
@@ -20,8 +20,8 @@ from countersign.usecases.ports import Admitted
 from ..people.actors import actor_of, voters_of
 from ..views.card_controls import Handle
 from ..views.request_text import no_votes
+from .context import Desk, Reply
 from .payloads import attempt_id, sender
-from .services import Desk, Reply
 
 
 class Aimed(NamedTuple):

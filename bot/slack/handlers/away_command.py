@@ -12,9 +12,9 @@ from countersign.usecases import presence_changes
 
 from ..views.safe_text import unescape
 from ..views.slack_markup import mention, when
+from .context import Desk, Reply, Word
 from .mention_parsing import people_named
 from .payloads import Sender, delivery, sender
-from .services import Desk, Reply, Word
 
 _ANY: Final = timedelta(days=3650)
 """Whether a span is too long for an absence is judged with it, and not by how long a request may wait."""

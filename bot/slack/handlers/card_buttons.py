@@ -12,7 +12,7 @@ from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
 from countersign.domain.errors import Refused
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.high_risk import is_asked
 from countersign.domain.ids import AttemptId, ChannelId, digest_of, short_name
 from countersign.domain.requests import Request, Verb
@@ -24,9 +24,9 @@ from ..views.card_content import complete
 from ..views.card_controls import Handle, MenuItem
 from ..views.slack_markup import when
 from .attempts import Aimed, aim, decide, known
+from .context import Desk, Reply
 from .payloads import attempt_id, sender
 from .responses import answer_click, open_modal, refused
-from .services import Desk, Reply
 
 Window = Callable[[Request, ChannelId], modal_parts.View]
 _BUTTONS: Final = {

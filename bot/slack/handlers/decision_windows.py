@@ -11,7 +11,7 @@ from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
 from countersign.domain.errors import InvalidInput, Refused
-from countersign.domain.grant_scopes import Wish
+from countersign.domain.grant_request import Wish
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Verb
 
@@ -20,8 +20,8 @@ from ..views.card_content import parts
 from ..views.card_controls import Handle
 from ..views.modal_parts import View
 from .attempts import Aimed, aim, decide
+from .context import Desk, Reply
 from .responses import answer_window, refused
-from .services import Desk, Reply
 
 READ_FIRST: Final = "Please read all of it first, and say so here. Nothing was decided."
 _NOTHING_CHOSEN: Final = "Please choose what is not asked again, and for how long. Nothing was decided."

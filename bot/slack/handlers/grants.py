@@ -20,9 +20,9 @@ from ..people import settings_check
 from ..people.actors import actor_of
 from ..people.directory import Directory
 from ..views.slack_markup import mention
+from .context import Desk, Reply
 from .payloads import delivery, sender
 from .responses import answer_click
-from .services import Desk, Reply
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from countersign.usecases import grant_changes
 from ..request_links import with_links
 from ..views import home
 from ..views.block_kit import Block, context, fitting, mrkdwn
+from .context import Desk, Reply, Word
 from .payloads import sender
-from .services import Desk, Reply, Word
 
 _PENDING: Final = 15
 _DECIDED: Final = 10

@@ -24,8 +24,8 @@ from ..people.directory import Directory
 from ..views.modal_parts import View, channel_of, not_counted
 from ..views.settings_modal import Problem
 from ..views.slack_markup import drawn, mentioned_in, without_marks
+from .context import Desk, Reply
 from .payloads import delivery, sender
-from .services import Desk, Reply
 
 ACK_WITHIN: Final = 2.4
 """Seconds; Slack waits 3 s from its own clock."""

@@ -27,8 +27,8 @@ from . import (
     payloads,
     settings_changes,
 )
+from .context import Desk, Reply, Word
 from .responses import tell
-from .services import Desk, Reply, Word
 
 Listener = Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]
 

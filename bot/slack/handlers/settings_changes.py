@@ -28,10 +28,10 @@ from ..views.safe_text import unescape
 from ..views.setting_inputs import SETTINGS
 from ..views.settings_text import say
 from ..views.slack_markup import mention
+from .context import Desk, Reply, Word
 from .mention_parsing import READERS
 from .payloads import delivery, sender
 from .responses import answer_click, answer_window, change_on_record, open_modal
-from .services import Desk, Reply, Word
 
 _LONGEST: Final = 2000
 """Characters of a button's value."""

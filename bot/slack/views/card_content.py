@@ -10,9 +10,9 @@ from functools import lru_cache, partial
 from typing import Final
 
 from countersign.domain.diffs import changed_lines
-from countersign.domain.redaction import told_apart
+from countersign.domain.event_data import told_apart
+from countersign.domain.redaction import MARK, guessed_in, hide, hide_in
 from countersign.domain.requests import Kind, Question, Request
-from countersign.domain.secrets import MARK, guessed_in, hide, hide_in
 
 from .block_kit import TITLE, TOOL, Block, context, data, mrkdwn, plain, words
 from .homoglyphs import odd_words

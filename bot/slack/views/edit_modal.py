@@ -14,8 +14,8 @@ from countersign.domain.calls import canonical
 from countersign.domain.decision_rules import LONGEST_WORDS
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId, digest_of
+from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Question, Request, Verb
-from countersign.domain.secrets import hide_in
 from countersign.json_schema import Schema, resolved, without_null
 
 from . import button_labels

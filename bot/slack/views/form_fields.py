@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from countersign.domain.secrets import MARK
+from countersign.domain.redaction import MARK
 from countersign.json_schema import Schema, is_same, is_type, resolved, why_not
 
 from . import form_values

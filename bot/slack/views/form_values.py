@@ -5,7 +5,7 @@ import re
 from decimal import Decimal
 from typing import Any, Final
 
-from countersign.domain.secrets import MARK
+from countersign.domain.redaction import MARK
 from countersign.json_schema import is_same
 
 from .safe_text import one_line

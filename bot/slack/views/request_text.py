@@ -9,7 +9,7 @@ from countersign.domain.channel_settings import say_duration
 from countersign.domain.delegation import Absence, deciders
 from countersign.domain.diffs import changed_fields
 from countersign.domain.escalation import Escalation
-from countersign.domain.grant_scopes import Scope
+from countersign.domain.grant_request import Scope
 from countersign.domain.grants import Permission
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers, those_of

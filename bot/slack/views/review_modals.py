@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from countersign.domain import grants, high_risk
 from countersign.domain.decision_rules import LONGEST_WORDS
-from countersign.domain.grant_scopes import Scope, Span, Wish
+from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, UserId, digest_of
 from countersign.domain.requests import Kind, Request, Status, Verb
 

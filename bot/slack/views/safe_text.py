@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import regex  # type: ignore[import-untyped]
 
-from countersign.domain.secrets import MARK, TYPED, hide
+from countersign.domain.redaction import MARK, TYPED, hide
 
 from . import homoglyphs
 

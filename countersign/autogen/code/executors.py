@@ -21,9 +21,9 @@ from countersign.autogen.tools.permits import Denial, Once, Permit, Wanted, writ
 from countersign.autogen.tools.policies import Ask
 from countersign.autogen.tools.workbenches import mark_asking
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
-from countersign.domain.redaction import told_apart
+from countersign.domain.event_data import told_apart
+from countersign.domain.redaction import hide
 from countersign.domain.requests import Kind
-from countersign.domain.secrets import hide
 from countersign.replay.entries import Entry, whole
 from countersign.replay.journal import RunJournal
 

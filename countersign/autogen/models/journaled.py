@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from countersign.autogen.models.usage import MODEL, Budget
 from countersign.autogen.models.wrapper import Answer, ModelRequest, Pieces, WrappedModel
 from countersign.domain.errors import CountersignError, NoAnswer
-from countersign.domain.secrets import hide
+from countersign.domain.redaction import hide
 from countersign.replay.entries import Entry, whole
 from countersign.replay.journal import RunJournal
 

@@ -23,9 +23,9 @@ from countersign.autogen.tools.permits import Denial, Permit, Wanted, shown
 from countersign.autogen.tools.policies import Proposal, Tier, Verdict, judge
 from countersign.domain.calls import Call
 from countersign.domain.errors import CountersignError, NotFound, Refused
+from countersign.domain.event_data import shortened, without_secrets
 from countersign.domain.ids import AttemptId, Digest, RequestId, digest_of
 from countersign.domain.questions import salted
-from countersign.domain.redaction import shortened, without_secrets
 from countersign.domain.requests import Kind, Question, Request, Status, Verb, request_id
 from countersign.domain.runs import Run
 from countersign.replay.entries import Entry, Judged, Numbered, whole

@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 from countersign.autogen.tools.permits import written
 from countersign.autogen.tools.workbenches import ARGUMENT, error_result
-from countersign.domain.secrets import MARK, hide_in
+from countersign.domain.redaction import MARK, hide_in
 from countersign.json_schema import why_not
 
 Take = Callable[[Mapping[str, Any]], dict[str, Any]]

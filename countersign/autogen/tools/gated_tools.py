@@ -38,10 +38,10 @@ from countersign.autogen.tools.workbenches import (
     without_key,
 )
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
+from countersign.domain.event_data import told_apart
 from countersign.domain.ids import digest_of
-from countersign.domain.redaction import told_apart
+from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind
-from countersign.domain.secrets import hide_in
 from countersign.json_schema import unnamed
 from countersign.replay.journal import RunJournal
 from countersign.replay.store_outages import being_cancelled

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from countersign.autogen.tools.policies import Ask
 from countersign.domain.calls import LONGEST_ARGUMENTS, canonical, is_canonical
 from countersign.domain.errors import ActionFailed
+from countersign.domain.event_data import told_apart
 from countersign.domain.ids import Digest, digest_of
-from countersign.domain.redaction import told_apart
+from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind, Request, Status, digest
-from countersign.domain.secrets import hide_in
 from countersign.replay.entries import Judged
 
 Renderer = Callable[[dict[str, Any]], str]
