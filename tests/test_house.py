@@ -211,6 +211,14 @@ def test_every_dependency_says_in_a_line_why_it_is_there() -> None:
         assert re.search(rf"^\s*\"{re.escape(need)}\",\s+# \S.{{10,}}$", text, re.M), f"{need} has no reason"
 
 
+def test_the_lock_file_names_every_dependency() -> None:
+    lock = (HERE / "requirements.lock").read_text()
+    project = tomllib.loads((HERE / "pyproject.toml").read_text())
+    for need in (*project["project"]["dependencies"], *project["dependency-groups"]["dev"]):
+        name = re.split(r"[\[<>=~ ]", need)[0].lower()
+        assert re.search(rf"^{re.escape(name)}(\[[^]]*\])?==", lock, re.M), f"{need}: run make lock"
+
+
 def test_every_package_without_types_says_why_in_a_line() -> None:
     text = (HERE / "pyproject.toml").read_text()
     for exceptions in tomllib.loads(text)["tool"]["mypy"]["overrides"]:
