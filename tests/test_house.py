@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,24 @@ def test_no_room_may_import_what_it_does_not() -> None:
         if not any(name == may or name.startswith(may + ".") for name in used[room])
     }
     assert not idle, f"allowed and not needed: {sorted(idle)}"
+
+
+OURS = ("countersign", "bot", "agents")
+DEEPEST = {"countersign.autogen": 9, "bot.slack": 10}
+"""Levels of imports inside a package, at most: whoever reads a file there reads so many below it."""
+
+
+def test_no_module_imports_in_a_circle_and_few_levels_deep() -> None:
+    paths = {name: path for name, path in modules() if path.stem != "__init__" and name.split(".")[0] in OURS}
+    below = {name: {other for other in imported(path) & paths.keys() if other != name} for name, path in paths.items()}
+    order = list(TopologicalSorter(below).static_order())  # raises CycleError, which names the circle
+    for package, deepest in DEEPEST.items():
+        levels: dict[str, int] = {}
+        for name in (name for name in order if name.startswith(package + ".")):
+            levels[name] = 1 + max((levels.get(other, 0) for other in below[name]), default=0)
+        assert max(levels.values()) == deepest, {
+            name for name, level in levels.items() if level == max(levels.values())
+        }
 
 
 def test_files_are_short_or_say_why_not() -> None:
