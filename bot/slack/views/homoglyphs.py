@@ -100,7 +100,8 @@ def _words(line: str) -> Iterator[tuple[re.Match[str], frozenset[str]]]:
     kinds = [Counter(map(_alphabet, word)) for word in bare]
     latin = any(count[_LATIN] for count in kinds)
     east = any(count[_EAST] for count in kinds)
-    genuine = {a for a in _CLASSIC if any(_is_genuine(word, a, count) for word, count in zip(bare, kinds, strict=True))}
+    parts = [(part, Counter(map(_alphabet, part))) for found in words for part in _MARK.split(found[0])]
+    genuine = {a for a in _CLASSIC if any(_is_genuine(part, a, count) for part, count in parts)}
     turkish = not _TURKISH.isdisjoint(line)
     for found, word, count in zip(words, bare, kinds, strict=True):
         marked = len(word) != len(found[0]) and _is_marked(found[0])
