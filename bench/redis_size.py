@@ -62,7 +62,7 @@ ONCE: Final = {
     "workspace": "one key",
     "channels": "one key",
     "rulebook": "one key",
-    "scribe": "one key",
+    "projector": "one key",
     "workers": "one key; a member for each worker",
     "team": "a key for each worker",
     "waiting_groups": "one key; a member for each group of reviewers",

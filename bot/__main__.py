@@ -1,4 +1,4 @@
-"""Door 1, the process `web`: settings -> store -> Slack app, scribe, deadline keeper. Ends cleanly on SIGTERM."""
+"""Run the process `web`: Slack app, projector and deadline keeper, until SIGTERM."""
 
 import asyncio
 import logging

@@ -34,7 +34,7 @@ class Repair(StrEnum):
     NEVER_INDEXED = "never_indexed"
     JOB_LOST = "job_lost"
     JOB_DOUBLED = "job_doubled"
-    SCRIBE_STOPPED = "scribe_stopped"
+    PROJECTOR_STOPPED = "projector_stopped"
     EVENT_OVERLOOKED = "event_overlooked"
     DEADLINE_MISSED = "deadline_missed"
     STRAY = "stray"

@@ -1,7 +1,7 @@
 """Processes that are forked from one which has imported everything: importing takes longer than most of the tests.
 
 Else they are what `python -m <module>` is: a memory and an environment of their own, and kill -9 ends them. The demo's
-story, the torture and the benchmark start the real thing.
+story, chaos and the benchmark start the real thing.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Torture for half a minute, with a fixed seed: it holds, and what would not is seen."""
+"""Chaos for half a minute, with a fixed seed: it holds, and what would not is seen."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.timeout(300)
-async def test_half_a_minute_of_torture_leaves_nothing_behind() -> None:
+async def test_half_a_minute_of_chaos_leaves_nothing_behind() -> None:
     """R4, R6, R8, R20: kill -9, frozen processes, cut wires, lost replies, wrong clocks, and people all at once."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,

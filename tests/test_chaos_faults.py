@@ -1,4 +1,4 @@
-"""The faults of the torture are those that happen, and no others."""
+"""The faults of chaos are those that happen, and no others."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -7,7 +7,7 @@ import redis.asyncio
 
 from countersign.store.redis.embedded_server import EmbeddedRedis
 from tests.chaos.cluster import Process, Town, tear
-from tests.chaos.faults import Torturer
+from tests.chaos.faults import FaultInjector
 from tests.chaos.plan import Blow
 from tests.chaos.proxy import Wire
 
@@ -31,13 +31,13 @@ async def test_two_blows_at_once_start_a_process_once(tmp_path: Path) -> None:
     env = {"PYTHONPATH": str(tmp_path)}
     for name in ("worker1", "worker2"):
         town.processes.append(Process(name, "worker", "waiting", env, Wire(name, 0), tmp_path / f"{name}.log"))
-    torturer = Torturer(town, seed=1)
+    injector = FaultInjector(town, seed=1)
     try:
         for process in town.processes:
             await process.start()
-        await torturer.deal([Blow(0, "kill worker", pick=0, seconds=0, times=1)] * 2)
-        await torturer.finished()
-        assert torturer.done["kill worker"] == 1
+        await injector.deal([Blow(0, "kill worker", pick=0, seconds=0, times=1)] * 2)
+        await injector.finished()
+        assert injector.done["kill worker"] == 1
     finally:
         for process in town.processes:
             await process.end()

@@ -1,4 +1,4 @@
-"""The verdict of the torture sees what it is there to see: each thing that must not be, planted by hand."""
+"""The verdict on chaos sees what it is there to see: each thing that must not be, planted by hand."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -173,6 +173,7 @@ class _Hand:
         self._again: set[RunId] = set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._dropped = False
+        self.was_lost = False  # then jobs may have come that were never begun
 
     async def job(self, run: str) -> None:
         """What docket calls. A run that is already in hand is not advanced twice at once: its job waits for it, and
@@ -209,10 +210,7 @@ class _Hand:
             self._runs.pop(run, None)
 
     async def ask_again(self, handed_out: list[str]) -> None:
-        """Ask again for runs whose jobs came with the last reply before Redis was lost, and were never begun.
-
-        Docket leaves them to redelivery, minutes later.
-        """
+        """Ask for runs whose jobs came just before Redis was lost; docket leaves them to redelivery, minutes later."""
         for run in handed_out:
             if run and run not in self._runs:
                 await self._queue.pass_on(RunId(run))
@@ -223,6 +221,7 @@ class _Hand:
             log.warning(
                 "The job engine lost Redis; no new work until it is back. Runs kept in hand: %d.", len(self._runs)
             )
+            self.was_lost = True
             for job in self._jobs:
                 job.cancel()
 
@@ -276,7 +275,8 @@ class _Connection(Dependency[None]):
     @classmethod
     @contextlib.asynccontextmanager
     async def worker_lifecycle(cls, docket: Docket, worker: _Worker) -> AsyncIterator[None]:
-        await worker.hand.ask_again(await _handed_out(docket, worker.name))
+        if worker.hand.was_lost:
+            await worker.hand.ask_again(await _handed_out(docket, worker.name))
         try:
             yield
         finally:

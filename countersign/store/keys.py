@@ -50,7 +50,7 @@ All share one hash tag, so that one script may touch them on a Cluster.
 | `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
 | `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days | web |
 | `{ns}:audit:lease` | hash | lease of the auditor, as for a run | likewise | web |
-| `{ns}:scribe` | hash | lease of the scribe, as for a run | likewise | web |
+| `{ns}:projector` | hash | lease of the projector, as for a run | likewise | web |
 | `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min | both |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – | web |
 | `{ns}:hints` | channel | the same hints from workers, never with a record | – | worker |
@@ -156,7 +156,7 @@ class Keys:
         self.audit_contradicted: Final = self.prefix + "audit:contradicted"
         self.audit_head: Final = self.prefix + "audit:head"
         self.auditor: Final = self.prefix + "audit:lease"
-        self.scribe: Final = self.prefix + "scribe"
+        self.projector: Final = self.prefix + "projector"
         self.confirmed: Final = self.prefix + "confirmed"
         self.wake: Final = self.prefix + "wake"
         self.hints: Final = self.prefix + "hints"

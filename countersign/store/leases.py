@@ -39,15 +39,15 @@ class Leases:
 
     async def claim_projector(self, owner: str, ttl: timedelta) -> int:
         """Claim the right to draw Slack; the fence, or 0 while another process holds it."""
-        return await self._with_lease(self._keys.scribe, "claim", owner, 0, ttl)
+        return await self._with_lease(self._keys.projector, "claim", owner, 0, ttl)
 
     async def renew_projector(self, owner: str, ttl: timedelta) -> bool:
         """Keep that right for another `ttl`; False if it is no longer this owner's."""
-        return bool(await self._with_lease(self._keys.scribe, "renew", owner, -1, ttl))
+        return bool(await self._with_lease(self._keys.projector, "renew", owner, -1, ttl))
 
     async def release_projector(self, owner: str) -> None:
         """Let that right go at once, if it is still this owner's."""
-        await self._with_lease(self._keys.scribe, "release", owner, -1, timedelta(0))
+        await self._with_lease(self._keys.projector, "release", owner, -1, timedelta(0))
 
     async def _with_lease(self, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
         async with reaching():

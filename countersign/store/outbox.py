@@ -19,7 +19,7 @@ from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.store.worker_reports import read_event
 
-GROUP: Final = "scribe"
+GROUP: Final = "projector"
 _BLOCK: Final = timedelta(seconds=1)
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Outbox:
         async with reaching():
             answer = await self._store.client.xreadgroup(
                 GROUP,
-                "scribe",
+                "projector",
                 {self._store.keys.events: self._undelivered},
                 count=limit,
                 block=round(_BLOCK.total_seconds() * 1000),
@@ -70,8 +70,8 @@ class Outbox:
         told = await self._told(entries)
         if self._undelivered != ">":
             if told:
-                _log.warning("The scribe before left %d events half drawn; drawing them again.", len(told))
-                metrics.repaired(Repair.SCRIBE_STOPPED, len(told))
+                _log.warning("The projector before left %d events half drawn; drawing them again.", len(told))
+                metrics.repaired(Repair.PROJECTOR_STOPPED, len(told))
             self._undelivered = entries[-1][0].decode() if entries else ">"
         return told
 
@@ -86,7 +86,7 @@ class Outbox:
                 self._claimed_to, entries, *_ = await self._store.client.xautoclaim(
                     self._store.keys.events,
                     GROUP,
-                    "scribe",
+                    "projector",
                     round(idle.total_seconds() * 1000),
                     start_id=self._claimed_to,
                     count=limit,

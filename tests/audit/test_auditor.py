@@ -289,8 +289,8 @@ async def test_an_entry_changed_in_redis_is_found_and_the_chain_goes_on_after_it
 
 
 async def drawn(store: Store) -> None:
-    """The scribe has drawn everything there is."""
-    await store.client.xreadgroup(GROUP, "scribe", {store.keys.events: ">"})
+    """The projector has drawn everything there is."""
+    await store.client.xreadgroup(GROUP, "projector", {store.keys.events: ">"})
     await store.client.xack(store.keys.events, GROUP, *await stream(store))
 
 

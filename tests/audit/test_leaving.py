@@ -111,7 +111,7 @@ async def test_events_that_are_to_be_kept_stay(store: Store) -> None:
 
 
 async def test_events_that_are_drawn_and_not_chained_yet_stay(store: Store) -> None:
-    """R25: the scribe may be faster than who keeps the record."""
+    """R25: the projector may be faster than who keeps the record."""
     outbox = Outbox(store)
     await outbox.open()
     await tell(store, "a")
@@ -157,7 +157,7 @@ async def test_an_event_in_somebodys_hand_is_never_dropped_and_is_found_when_it_
     await Auditor(store, "web").trim()
     assert await stream(store) == [entries[2]]
     assert await lag(store) == (1, 0)
-    reply = await store.client.xautoclaim(store.keys.events, GROUP, "scribe", 0)
+    reply = await store.client.xautoclaim(store.keys.events, GROUP, "projector", 0)
     assert [entry.decode() for entry, _ in reply[1]] == [entries[2]]
     assert reply[2] == [], "nothing was handed out that is gone"
     assert [entry for entry, _ in await Outbox(store).overlooked(timedelta(0), 100)] == [entries[2]]
@@ -194,7 +194,7 @@ async def test_however_many_follow_one_that_can_never_be_drawn_they_leave(store:
 async def test_nothing_is_lost_whoever_is_ended_while_events_leave(
     store: Store, redis_url: str, namespace: str
 ) -> None:
-    """R4, R5, R25: two auditors that are ended again and again, and scribes that die with events in hand."""
+    """R4, R5, R25: two auditors that are ended again and again, and projectors that die with events in hand."""
     chance = random.Random(11)
     words = [f"tool {n}" for n in range(500)]
     drawn: list[str] = []
@@ -265,7 +265,7 @@ async def test_an_auditor_that_looked_before_everything_left_chains_nothing_twic
 
 @pytest.mark.slow
 async def test_the_place_in_an_empty_stream_survives_a_restart_and_a_rewritten_file(tmp_path: Path) -> None:
-    """R4: new events come after those that have left, to the record and to the scribe."""
+    """R4: new events come after those that have left, to the record and to the projector."""
     async with EmbeddedRedis(tmp_path) as server:
         client = redis.asyncio.Redis.from_url(server.url, retry=Retry(ConstantBackoff(0.02), 200))
         store = Store(client, "leaving")

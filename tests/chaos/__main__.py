@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos.cluster import MINUTES, town
-from tests.chaos.faults import Torturer
+from tests.chaos.faults import FaultInjector
 from tests.chaos.invariants import Verdict
 from tests.chaos.observations import Eye, eye
 from tests.chaos.people import Crowd
@@ -27,20 +27,20 @@ QUIET_WITHIN: Final = 120 + MINUTES
 machine."""
 
 
-async def torture(folder: Path, *, minutes: float, seed: int, at_once: int, pause: float) -> bool:
+async def chaos(folder: Path, *, minutes: float, seed: int, at_once: int, pause: float) -> bool:
     """Whether everything held; prints the table. `at_once`: runs going on; `pause`: seconds between two tasks."""
     seconds = minutes * 60
     patience = min(20.0, seconds / 20)
     async with town(folder, http=seed % 2 == 0) as it, eye(it) as watching:
-        crowd, torturer = Crowd(it, seed, patience), Torturer(it, seed)
+        crowd, injector = Crowd(it, seed, patience), FaultInjector(it, seed)
         await crowd.settle_in()
         watch = asyncio.create_task(crowd.watch())
         giving = asyncio.create_task(_give(crowd, watching, seed, patience, at_once, pause))
-        telling = asyncio.create_task(_tell(crowd, torturer, watching, seconds))
+        telling = asyncio.create_task(_tell(crowd, injector, watching, seconds))
         try:
-            await torturer.deal(blows(seed, seconds))
+            await injector.deal(blows(seed, seconds))
             giving.cancel()
-            await torturer.rest()
+            await injector.rest()
             crowd.hurry()
             took = await watching.quiet(QUIET_WITHIN)
             if took is None:
@@ -51,11 +51,11 @@ async def torture(folder: Path, *, minutes: float, seed: int, at_once: int, paus
                 task.cancel()
             ended = await asyncio.gather(watch, giving, telling, return_exceptions=True)
             await crowd.go_home()
-            await torturer.stop()
+            await injector.stop()
     for wrong in ended:
         if isinstance(wrong, Exception):
             raise wrong
-    print(table(verdict, crowd, torturer, seed=seed, minutes=minutes, quiet=took))
+    print(table(verdict, crowd, injector, seed=seed, minutes=minutes, quiet=took))
     return took is not None and not any(verdict.figures.values())
 
 
@@ -67,14 +67,14 @@ async def _give(crowd: Crowd, eye: Eye, seed: int, patience: float, at_once: int
             await asyncio.sleep(0.2)
 
 
-async def _tell(crowd: Crowd, torturer: Torturer, eye: Eye, seconds: float) -> None:
+async def _tell(crowd: Crowd, injector: FaultInjector, eye: Eye, seconds: float) -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
     while True:
         await asyncio.sleep(min(15.0, seconds / 2))
         print(
             f"{loop.time() - begun:4.0f} s: {len(crowd.given)} tasks given, {await eye.going_or(0)} runs going on, "
-            f"{torturer.done.total()} faults",
+            f"{injector.done.total()} faults",
             file=sys.stderr,
         )
 
@@ -92,7 +92,7 @@ def main() -> int:
     args = given.parse_args()
     logging.basicConfig(level="ERROR", format="%(asctime)s %(name)s: %(message)s")
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    held = asyncio.run(torture(folder, minutes=args.minutes, seed=args.seed, at_once=args.at_once, pause=args.pause))
+    held = asyncio.run(chaos(folder, minutes=args.minutes, seed=args.seed, at_once=args.at_once, pause=args.pause))
     if held and not args.keep:
         shutil.rmtree(folder)
     else:

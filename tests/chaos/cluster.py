@@ -1,4 +1,4 @@
-"""The processes under torture, each with its own wire to Redis, and what they may be made to suffer."""
+"""The processes under chaos, each with its own wire to Redis, and what they may be made to suffer."""
 
 import asyncio
 import contextlib

@@ -34,7 +34,7 @@ _ASKED: Final = ("chat.*", "views.open", "users.info", "conversations.*", "*")
 _DELIVERED: Final = ("block_actions", "slash_commands", "view_submission")
 
 
-class Torturer:
+class FaultInjector:
     """Deals blows; `done` counts them by kind."""
 
     def __init__(self, town: Town, seed: int) -> None:
@@ -86,7 +86,7 @@ class Torturer:
         slack = self._town.slack
         if victim in ("worker", "web"):
             free = [p for p in self._town.of(victim) if p.running and not p.frozen and p not in self._ending]
-            # One of each kind is left alone, or there would be nobody to torture.
+            # One of each kind is left alone, or there would be nobody left to work.
             if len(free) > 1:
                 await self._hurt(what, _pick(free, blow), blow)
             return

@@ -56,7 +56,7 @@ class Facts:
 
 
 class Eye:
-    """Looks at the store directly, not over a wire that is tortured."""
+    """Looks at the store directly, not over a wire with faults."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

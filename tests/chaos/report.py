@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from tests.chaos.faults import Torturer
+from tests.chaos.faults import FaultInjector
 from tests.chaos.invariants import Verdict
 from tests.chaos.people import Crowd
 
@@ -10,7 +10,9 @@ _SHOWN = 5
 """Cases of one figure that are told in full."""
 
 
-def table(verdict: Verdict, crowd: Crowd, torturer: Torturer, *, seed: int, minutes: float, quiet: float | None) -> str:
+def table(
+    verdict: Verdict, crowd: Crowd, injector: FaultInjector, *, seed: int, minutes: float, quiet: float | None
+) -> str:
     """All of it as text."""
     facts = verdict.facts
     ends = Counter(str(run.status) for run in facts.runs.values())
@@ -24,8 +26,8 @@ def table(verdict: Verdict, crowd: Crowd, torturer: Torturer, *, seed: int, minu
         _row("actions", len(facts.effects) + len(facts.mails), f"{len(facts.mails)} of them mails"),
         _row("outcomes that nobody knew", verdict.unknown, "people were asked, or the run said so"),
         "",
-        _row("faults", torturer.done.total()),
-        *(_row(f"  {kind}", count) for kind, count in sorted(torturer.done.items()) if count),
+        _row("faults", injector.done.total()),
+        *(_row(f"  {kind}", count) for kind, count in sorted(injector.done.items()) if count),
         "",
         "must be zero:",
         *(_row(f"  {name}", len(cases), "  <-- !" if cases else "") for name, cases in verdict.figures.items()),

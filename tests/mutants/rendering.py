@@ -388,7 +388,7 @@ DRAWING: Final = (
         ("tests/store/test_request_lists.py::test_an_event_is_handed_out_once_the_lists_know_of_it",),
     ),
     Bug(
-        "an event that only a newer version reads ends the scribe",
+        "an event that only a newer version reads ends the projector",
         "R4, R6",
         "countersign/store/outbox.py",
         "            except UnknownSchema as wrong:",
@@ -404,7 +404,7 @@ DRAWING: Final = (
         (_NEWER + "test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_scribe_that_reads_it",),
     ),
     Bug(
-        "a scribe that is told to stop waits for what it cannot draw",
+        "a projector that is told to stop waits for what it cannot draw",
         "R4",
         "bot/slack/projector/projector.py",
         "                task.cancel()\n            if not all",

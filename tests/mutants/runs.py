@@ -223,7 +223,7 @@ RUNNING: Final = (
         (_JOURNAL + "test_an_effect_that_was_started_and_never_ended_is_not_repeated",),
     ),
     Bug(
-        "what a killed scribe had in hand is not read again",
+        "what a killed projector had in hand is not read again",
         "R4",
         "countersign/store/outbox.py",
         'what was handed out but not finished."""\n        self._undelivered = "0"\n',

@@ -32,7 +32,7 @@ async def bot(slack: LocalSlack, store: Store) -> AsyncIterator[Desk]:
 
 @pytest.fixture
 async def show(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> Show:
-    """Posts the card of a request as the scribe does, once."""
+    """Posts the card of a request as the projector does, once."""
 
     async def shown(request: Request) -> Message:
         run = await store.run(RunId(request.run))

@@ -230,7 +230,7 @@ async def test_a_scribe_that_draws_over_another_row_draws_the_card_again(
         slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
         await decided(store, second)
         await under_way(slack, slow)
-        await store.client.delete(store.keys.scribe)
+        await store.client.delete(store.keys.projector)
         awake = asyncio.create_task(Projector(store, Outbox(store), other, "web-2").run())
         await decided(store, first)
         await slack.wait_for(lambda _: "none waiting" in shown(slack)[0].text)

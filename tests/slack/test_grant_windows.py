@@ -56,11 +56,11 @@ async def given(store: Store, lease: Lease, wish: Wish, asked: Question | None =
 
 @asynccontextmanager
 async def drawing(slack: LocalSlack, store: Store, bot: Desk) -> AsyncIterator[None]:
-    """A scribe at work, as `python -m bot` wires it."""
+    """A projector at work, as `python -m bot` wires it."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
     allow = allowing(store, NoQueue(), bot.directory)
-    scribe = Projector(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), "web-1", allow=allow)
-    task = asyncio.create_task(scribe.run())
+    projector = Projector(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), "web-1", allow=allow)
+    task = asyncio.create_task(projector.run())
     try:
         yield
     finally:

@@ -46,12 +46,12 @@ REVIEWERS = GroupId("S0REVIEWERS")
 
 @asynccontextmanager
 async def living(slack: LocalSlack, store: Store, desk: Desk, each: float = 0.1) -> AsyncIterator[Homes]:
-    """A scribe at work, and Homes that it tells of what it drew."""
+    """A projector at work, and Homes that it tells of what it drew."""
     span = timedelta(seconds=each)
     homes = Homes(store, Overview(store), desk.directory, desk.client, HERE, desk.link, each=span, pace=span / 10)
     poster = Poster(desk.client, store, HERE, slack.url, OURS)
-    scribe = Projector(store, Outbox(store), poster, "web-1", drawn=homes.changed)
-    tasks = [asyncio.create_task(scribe.run()), asyncio.create_task(homes.run())]
+    projector = Projector(store, Outbox(store), poster, "web-1", drawn=homes.changed)
+    tasks = [asyncio.create_task(projector.run()), asyncio.create_task(homes.run())]
     try:
         yield homes
     finally:
@@ -314,7 +314,7 @@ async def test_a_process_that_drew_something_older_draws_again(
     bob = slack.user("bob")
     slack.faults.add("delay", on="views.publish", seconds=1)
     slow = Homes(store, Overview(store), bot.directory, bot.client, HERE, bot.link, each=timedelta(seconds=0.1))
-    running = asyncio.create_task(slow.run())  # and no scribe that would tell it of what happens
+    running = asyncio.create_task(slow.run())  # and no projector that would tell it of what happens
     opening = asyncio.create_task(slow.opened(BOB, HERE))
     await slack.wait_for(lambda _: not slack.faults.active, what="what the first one read, on its way")
     async with a_desk(slack, store) as (other, _, _):

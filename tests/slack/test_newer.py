@@ -48,15 +48,15 @@ async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others
 ) -> None:
     """R6: nobody ticks it off, it ends no process, and it counts as no repair."""
     newer = await store.client.xadd(store.keys.events, {"event": NEWER})
-    with repaired(Repair.EVENT_OVERLOOKED, times=0), repaired(Repair.SCRIBE_STOPPED, times=0):
+    with repaired(Repair.EVENT_OVERLOOKED, times=0), repaired(Repair.PROJECTOR_STOPPED, times=0):
         for content, read in (("one", 2), ("two", 4)):
             async with drawing(slack, store, overlooked=timedelta(seconds=0.1)):
                 await usecases.ask(store, await new_run(store, f"r{content}"), question(content))
                 await slack.wait_message("#approvals", lambda m: content in text_of(m))  # noqa: B023
                 await is_in_hand(store, [newer])
                 await was_read(store, read)
-    assert sum("is left for a version" in line for line in caplog.messages) == 2, "once for each scribe"
-    assert not any("half drawn" in line for line in caplog.messages), "nor does it look like a scribe that was ended"
+    assert sum("is left for a version" in line for line in caplog.messages) == 2, "once for each projector"
+    assert not any("half drawn" in line for line in caplog.messages), "nor does it look like a projector that was ended"
 
 
 async def test_many_events_of_a_newer_version_hide_none_that_was_lost(store: Store, lease: Lease) -> None:
@@ -66,7 +66,7 @@ async def test_many_events_of_a_newer_version_hide_none_that_was_lost(store: Sto
     for _ in range(150):
         await store.client.xadd(store.keys.events, {"event": NEWER})
     asked = await usecases.ask(store, lease, question())
-    handed_out = await store.client.xreadgroup(GROUP, "scribe", {store.keys.events: ">"})
+    handed_out = await store.client.xreadgroup(GROUP, "projector", {store.keys.events: ">"})
     assert handed_out, "and its reply was lost"
     found = [event.request for _, event in await outbox.overlooked(timedelta(0), 100)]
     found += [event.request for _, event in await outbox.overlooked(timedelta(0), 100)]

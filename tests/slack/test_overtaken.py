@@ -60,7 +60,7 @@ async def test_a_scribe_that_is_put_down_finishes_its_post_and_deletes_the_secon
     async with poster(slack, store) as first, poster(slack, store) as second:
         frozen = asyncio.create_task(Projector(store, Outbox(store), first, "web-1").run())
         await under_way(slack, slow)
-        await store.client.delete(store.keys.scribe)
+        await store.client.delete(store.keys.projector)
         awake = asyncio.create_task(Projector(store, Outbox(store), second, "web-2").run())
         await slack.wait_for(lambda _: shown(slack))
         frozen.cancel()
@@ -77,7 +77,7 @@ async def test_a_scribe_that_is_put_down_finishes_its_post_and_deletes_the_secon
 async def test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a_second_look(
     slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R6: whoever posted instead looked before, and the killed one cannot look afterwards. Torture found it."""
+    """R6: whoever posted instead looked before, and the killed one cannot look afterwards. Chaos found it."""
     monkeypatch.setattr("bot.slack.projector.message_sync.SECOND_LOOK", timedelta(0))
     slow = slack.faults.add("delay", on="chat.postMessage", seconds=0.5)
     async with poster(slack, store) as first, poster(slack, store) as second:
@@ -156,7 +156,7 @@ async def test_a_scribe_that_draws_over_something_newer_draws_that_again(
         slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
         await usecases.ask(store, lease, question())
         await under_way(slack, slow)
-        await store.client.delete(store.keys.scribe)
+        await store.client.delete(store.keys.projector)
         awake = asyncio.create_task(Projector(store, Outbox(store), second, "web-2").run())
         await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
         await slack.wait_for(lambda _: "Stopped" in " ".join(shown(slack)))
@@ -230,7 +230,7 @@ class Unlucky(Outbox):
 async def test_events_that_were_handed_out_and_lost_are_drawn_all_the_same(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
-    """R5, R6: the reply that brought them did not arrive, and the process goes on as the scribe."""
+    """R5, R6: the reply that brought them did not arrive, and the process goes on as the projector."""
     outbox = Unlucky(store)
     outbox.lost = 2
     with repaired(Repair.EVENT_OVERLOOKED):
@@ -241,14 +241,14 @@ async def test_events_that_were_handed_out_and_lost_are_drawn_all_the_same(
 
 async def _draw_what_was_lost(slack: LocalSlack, store: Store, lease: Lease, outbox: Unlucky) -> None:
     async with poster(slack, store) as first:
-        scribe = Projector(store, outbox, first, "web-1", overlooked=timedelta(seconds=0.5))
-        drawing = asyncio.create_task(scribe.run())
+        projector = Projector(store, outbox, first, "web-1", overlooked=timedelta(seconds=0.5))
+        drawing = asyncio.create_task(projector.run())
         await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)))
         outbox.lost = 0
         await usecases.ask(store, lease, question())
         await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
         async with asyncio.timeout(PATIENCE):
-            while (await store.client.xpending(store.keys.events, "scribe"))["pending"]:  # noqa: ASYNC110
+            while (await store.client.xpending(store.keys.events, "projector"))["pending"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         drawing.cancel()
         await asyncio.gather(drawing, return_exceptions=True)
@@ -257,7 +257,7 @@ async def _draw_what_was_lost(slack: LocalSlack, store: Store, lease: Lease, out
 async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_the_first_click(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R6, R7: it drew over the settled card as it woke up, and nobody else knows. Torture found it."""
+    """R6, R7: it drew over the settled card as it woke up, and nobody else knows. Chaos found it."""
     monkeypatch.setattr("bot.slack.projector.run_drawing._LATE", timedelta(0))
     asked = await usecases.ask(store, lease, question())
 

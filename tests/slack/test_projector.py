@@ -37,12 +37,14 @@ from tests.storing import NoQueue, configured, new_run
 async def drawing(
     slack: LocalSlack, store: Store, owner: str = "web-1", *, overlooked: timedelta = OVERLOOKED
 ) -> AsyncIterator[Projector]:
-    """A scribe at work."""
+    """A projector at work."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
-    scribe = Projector(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), owner, overlooked=overlooked)
-    task = asyncio.create_task(scribe.run())
+    projector = Projector(
+        store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), owner, overlooked=overlooked
+    )
+    task = asyncio.create_task(projector.run())
     try:
-        yield scribe
+        yield projector
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -202,7 +204,7 @@ async def test_what_a_killed_scribe_had_in_hand_is_drawn_by_the_next_at_once(
     while not await killed.read(100):
         pass
     in_hand = len(await store.client.xrange(store.keys.events))
-    with repaired(Repair.SCRIBE_STOPPED, in_hand):
+    with repaired(Repair.PROJECTOR_STOPPED, in_hand):
         async with drawing(slack, store, "web-2"), asyncio.timeout(PATIENCE):
             await card_of(slack)
             await all_drawn(slack, store)

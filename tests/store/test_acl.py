@@ -73,7 +73,7 @@ FORGERIES = {
     "a report before others": ("LPUSH", "{}reports", "x"),
     "a recorded attempt": ("SET", "{}once:a1", "1"),
     "what Slack shows": ("SET", "{}message:card/q1", "x"),
-    "the scribe's lease": ("HSET", "{}scribe", "fence", 1),
+    "the projector's lease": ("HSET", "{}projector", "fence", 1),
     "strikes of the job engine": ("XADD", "{}jobs:strikes", "*", "value", "x"),
     "a user": ("ACL", "SETUSER", "worker", "~*"),
     "the server's configuration": ("CONFIG", "SET", "appendonly", "no"),

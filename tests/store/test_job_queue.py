@@ -17,11 +17,10 @@ from typing import Any
 import docket
 import pytest
 import redis.asyncio
-from docket import Worker
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RequestId, RunId
-from countersign.store.job_queue import TAKEN_AT_ONCE, Queue, work
+from countersign.store.job_queue import TAKEN_AT_ONCE, Queue, _Connection, _Hand, _Worker, work
 from countersign.store.redis.embedded_server import EmbeddedRedis
 from tests.patience import PATIENCE
 
@@ -322,7 +321,7 @@ async def test_hundreds_of_waiting_runs_neither_delay_a_new_one_nor_exhaust_the_
 WORKER = """
 import asyncio, sys
 from datetime import UTC, datetime, timedelta
-from countersign.store.job_queue import TAKEN_AT_ONCE, Queue, work
+from countersign.store.job_queue import TAKEN_AT_ONCE, Queue, work, _Connection, _Hand, _Worker
 
 async def advance(run):
     print(run, flush=True)
@@ -393,16 +392,19 @@ async def test_the_runs_of_a_killed_worker_are_shared_by_those_that_are_left(
             await process.communicate()
 
 
-async def test_a_job_whose_handing_out_was_lost_with_redis_comes_again_at_once(queue: Queue) -> None:
-    """R5: docket leaves it to redelivery, which is for workers that died."""
-    recorder, docket = Recorder(), queue._docket
+async def test_a_job_whose_handing_out_was_lost_with_redis_is_asked_for_again(queue: Queue) -> None:
+    """R5: docket leaves it to redelivery, which is for workers that died. Only after a loss: names may be shared."""
+    docket = queue._docket
+    worker = _Worker(docket)
+    worker.hand = _Hand(Recorder(), asyncio.Event(), queue)
     await docket._ensure_stream_and_group()
     await queue.advance(RUN)
     async with docket.redis() as client:
-        worker = Worker(docket).name
-        assert await client.xreadgroup(docket.worker_group_name, worker, {docket.stream_key: ">"})
-    async with working(queue, recorder):
-        await until(lambda: recorder.started == [RUN])
+        assert await client.xreadgroup(docket.worker_group_name, worker.name, {docket.stream_key: ">"})
+        async with _Connection.worker_lifecycle(docket, worker):
+            assert await client.zcard(docket.queue_key) == 0
+        async with _Connection.worker_lifecycle(docket, worker):
+            assert await client.zcard(docket.queue_key) == 1
 
 
 @pytest.mark.slow

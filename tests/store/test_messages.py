@@ -47,7 +47,7 @@ async def test_which_request_it_is_about_comes_back_whatever_its_name_tells(
 
 
 async def test_of_two_who_write_a_message_one_wins(store: Store) -> None:
-    """R6: the scribe that was frozen meanwhile learns that it was."""
+    """R6: the projector that was frozen meanwhile learns that it was."""
     assert await put(store, message("card/q1", "1.1")) is Committed.DONE
     assert await put(store, message("card/q1", "1.2")) is Committed.STALE
     assert await put(store, message("card/q1", "1.3"), 1) is Committed.DONE
